@@ -1,0 +1,70 @@
+"""What a file holds, told by its first bytes and never by its name."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Literal
+
+Content = Literal["dicom", "png", "jpeg", "tiff"]
+
+HEAD_BYTES = 1024
+_DICOMDIR = b"1.2.840.10008.1.3.10"
+_VRS = frozenset(re.findall("..", "AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV"))
+_LONG_VRS = frozenset(re.findall("..", "OBODOFOLOVOWSQSVUCUNURUTUV"))
+
+
+def content_of(head: bytes) -> Content | None:
+    """Tell the content from a file's first `HEAD_BYTES` bytes; None when it is no image known here."""
+    if head[128:132] == b"DICM":
+        return "dicom"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
+        return "tiff"
+    return "dicom" if _is_bare_dataset(head) else None
+
+
+def is_dicomdir(head: bytes) -> bool:
+    """Tell whether a DICOM file's head names the media directory, an index without pixels."""
+    return head[128:132] == b"DICM" and _DICOMDIR in head
+
+
+def _is_bare_dataset(head: bytes) -> bool:
+    """Tell whether DICOM elements begin at once, without the prefix, in any of the three encodings."""
+    start = 128 if len(head) > 132 and not any(head[:128]) else 0
+    return any(
+        _elements_follow(head[start:], order, explicit)
+        for order, explicit in (("<", True), ("<", False), (">", True))
+    )
+
+
+def _elements_follow(head: bytes, order: str, explicit: bool) -> bool:
+    """Tell whether at least two elements follow each other with rising tags, the first in group 2 or 8."""
+    position, last, seen = 0, -1, 0
+    while position + 12 <= len(head) and seen < 4:
+        group, element = struct.unpack_from(f"{order}HH", head, position)
+        tag = group << 16 | element
+        if tag <= last or (seen == 0 and group not in (0x0002, 0x0008)):
+            return False
+        size = _element_size(head, position, order, explicit)
+        if size is None:
+            return False
+        # The group 2 elements are always explicit little endian and what comes after need not be.
+        position, last, seen = position + size, tag, seen + 1
+    return seen >= 2
+
+
+def _element_size(head: bytes, position: int, order: str, explicit: bool) -> int | None:
+    """Give the bytes from one element to the next, or None where there is no plausible element."""
+    if not explicit:
+        length = int(struct.unpack_from(f"{order}I", head, position + 4)[0])
+        return 8 + length if length <= 0x10000 or length == 0xFFFFFFFF else None
+    vr = head[position + 4 : position + 6].decode("latin-1")
+    if vr not in _VRS:
+        return None
+    if vr in _LONG_VRS:
+        return 12 + int(struct.unpack_from(f"{order}I", head, position + 8)[0])
+    return 8 + int(struct.unpack_from(f"{order}H", head, position + 6)[0])
