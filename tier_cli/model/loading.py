@@ -1,0 +1,108 @@
+# ruff: noqa: TID253
+"""Strict loading: transformers only warns when tensors are missing or left over; here it is an error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tier_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+WEIGHTS_FILE = "model.safetensors"
+# Parts of public tower files that TIER has no use for.
+_HARMLESS = ("pooler.", "classifier.", "cls.", "lm_head.", "embeddings.position_ids")
+_SHOWN = 20
+
+
+def load_strictly(loader: Callable[..., Any], path: str | Path, dtype: torch.dtype, **kwargs: Any) -> Any:
+    """Call a ``from_pretrained`` offline, on safetensors, without foreign code; raise unless all fits."""
+    model, info = _load(loader, Path(path), dtype, **kwargs)
+    _refuse(info, path, harmless=())
+    return model
+
+
+def load_tower(folder: str | Path, tower: dict[str, Any]) -> Any:
+    """A tower with the weights of a Hugging Face folder, fp32; a pooler or task head in it is passed over."""
+    from tier_cli.model.modeling import tower_class
+
+    model_class, config, arguments = tower_class(tower)
+    model, info = _load(model_class.from_pretrained, Path(folder), torch.float32, config=config, **arguments)
+    _refuse(info, folder, harmless=_HARMLESS)
+    return model
+
+
+def read_tower_config(folder: str | Path) -> dict[str, Any]:
+    """The config.json of a Hugging Face folder."""
+    path = Path(folder) / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder") from None
+    except ValueError as error:
+        raise CheckpointError(f"config.json is not JSON: {error}", where=str(path)) from error
+    return config
+
+
+def _load(
+    loader: Callable[..., Any], path: Path, dtype: torch.dtype, **kwargs: Any
+) -> tuple[Any, dict[str, Any]]:
+    if not (path / WEIGHTS_FILE).is_file():
+        raise CheckpointError(
+            f"no {WEIGHTS_FILE}",
+            where=str(path),
+            remedy="name a checkpoint folder; other weight formats are not read",
+        )
+    options = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    try:
+        with _quiet():
+            # Mismatched shapes are let through here so that the error below can name all of them.
+            model, info = loader(
+                path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"the weights cannot be loaded: {error}", where=str(path)) from error
+    return model.eval(), info
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back transformers' progress bars and load report: what they would say is raised as an error."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _refuse(info: dict[str, Any], path: str | Path, harmless: tuple[str, ...]) -> None:
+    problems = {
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(key for key in info["unexpected_keys"] if not key.startswith(harmless)),
+        "of another shape": sorted(str(entry[0]) for entry in info["mismatched_keys"]),
+        "unreadable": sorted(info.get("error_msgs", ())),
+    }
+    told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    if told:
+        raise CheckpointError(
+            "the tensors do not match the configuration: " + "; ".join(told),
+            where=str(path),
+            remedy="the folder is incomplete or belongs to another model",
+        )
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

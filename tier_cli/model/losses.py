@@ -1,0 +1,132 @@
+# ruff: noqa: TID253
+"""The TIER objective: a contrastive term and two entropies of token-patch similarities.
+
+Source: Palepu & Beam, "TIER: Text-Image Entropy Regularization for Medical CLIP-style models", MLHC 2023.
+Entropies are in nats and use ``H = logsumexp(s) - sum softmax(s) * s``, which needs no epsilon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tier_cli.model.modeling import TierOutput
+
+
+class LossParts(NamedTuple):
+    """The objective and its terms, scalars; `total` carries the gradient."""
+
+    total: Tensor
+    contrastive: Tensor
+    patch_entropy: Tensor
+    token_entropy: Tensor
+
+
+def patch_entropy_sum(similarities: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sum over valid tokens of the entropy of each token's softmax over patches, and their number.
+
+    Several processes add up both before dividing: a mean of their means would weigh short reports more.
+    """
+    s = similarities.float()
+    entropy = _entropy(s, dim=2)
+    if mask is None:
+        return entropy.sum(), torch.tensor(float(entropy.numel()), device=s.device)
+    valid = mask.bool()
+    return entropy.masked_fill(~valid, 0.0).sum(), valid.sum().float()
+
+
+def token_entropy_sum(similarities: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sum over patches of the entropy of each patch's softmax over valid tokens, and their number."""
+    s = similarities.float()
+    entropy = _entropy(s, dim=1, valid=None if mask is None else mask.bool()[:, :, None])
+    return entropy.sum(), torch.tensor(float(entropy.numel()), device=s.device)
+
+
+def patch_entropy(similarities: Tensor, mask: Tensor | None = None) -> Tensor:
+    """How widely a token spreads over the image, nats.
+
+    Parameters
+    ----------
+    similarities
+        (N, T, P) cosines of the tokens and patches of matched pairs.
+    mask
+        (N, T), true where a token is not padding; None counts every position.
+    """
+    total, count = patch_entropy_sum(similarities, mask)
+    return total / count
+
+
+def token_entropy(similarities: Tensor, mask: Tensor | None = None) -> Tensor:
+    """How widely a patch spreads over the text, nats; arguments as for `patch_entropy`."""
+    total, count = token_entropy_sum(similarities, mask)
+    return total / count
+
+
+def contrastive_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """Mean of the cross-entropies over rows and columns of (N, N) logits, matched pairs on the diagonal.
+
+    Parameters
+    ----------
+    logits_per_image
+        Rows are images, columns texts.
+    excluded
+        (N, N) boolean: off-diagonal pairs that are not negatives (views of one study, equal texts).
+    """
+    logits = logits_per_image.float()
+    if logits.shape[0] != logits.shape[1]:
+        raise UsageError(f"contrastive loss needs matched pairs, got logits of shape {tuple(logits.shape)}")
+    targets = torch.arange(len(logits), device=logits.device)
+    if excluded is not None:
+        off_diagonal = ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        logits = logits.masked_fill(excluded.bool() & off_diagonal, float("-inf"))
+    rows = functional.cross_entropy(logits, targets)
+    columns = functional.cross_entropy(logits.T, targets)
+    return (rows + columns) / 2
+
+
+@dataclass(frozen=True)
+class TierObjective:
+    """Contrastive loss plus weighted entropies.
+
+    Parameters
+    ----------
+    lambda_patch, lambda_token
+        Weights of the patch and token entropies; 0.2 and 0.1 in the paper.
+    entropy
+        ``masked`` leaves padding out; ``paper`` lets padded positions take part, as published.
+    """
+
+    lambda_patch: float = 0.2
+    lambda_token: float = 0.1
+    entropy: str = "masked"
+
+    def __post_init__(self) -> None:
+        if self.entropy not in ("masked", "paper"):
+            raise UsageError(f"unknown entropy mode '{self.entropy}'", remedy="use 'masked' or 'paper'")
+
+    def loss(self, output: TierOutput, excluded: Tensor | None = None) -> LossParts:
+        """The loss of a batch of N matched pairs, from what the model's forward returned."""
+        contrastive = contrastive_loss(output.logits_per_image, excluded)
+        mask = output.attention_mask if self.entropy == "masked" else None
+        # A term of weight zero is only logged: without its graph the backward pass is cheaper.
+        s = output.similarities
+        patch = patch_entropy(s if self.lambda_patch else s.detach(), mask)
+        token = token_entropy(s if self.lambda_token else s.detach(), mask)
+        total = contrastive + self.lambda_patch * patch + self.lambda_token * token
+        return LossParts(total, contrastive, patch, token)
+
+
+def _entropy(s: Tensor, dim: int, valid: Tensor | None = None) -> Tensor:
+    if valid is None:
+        return torch.logsumexp(s, dim) - (torch.softmax(s, dim) * s).sum(dim)
+    masked = s.masked_fill(~valid, float("-inf"))
+    # 0 * -inf would be NaN, so the product takes zeros where the softmax is zero.
+    return torch.logsumexp(masked, dim) - (torch.softmax(masked, dim) * s.masked_fill(~valid, 0.0)).sum(dim)
