@@ -1,0 +1,163 @@
+"""What can be wrong with a finding set whose syntax is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from tier_cli.errors import FindingSetError
+from tier_cli.findings.schema import Finding, FindingSet, fold
+
+# Columns of a manifest that can never be labels (tier_cli.datasets.manifest).
+RESERVED = frozenset(
+    {"path", "patient", "study", "series", "instance", "view", "sex", "age", "text", "split", "source"}
+    | {"boxes", "mask"}
+)
+_ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+_SIDE = re.compile(r"\b(left|right)(?:wards?|sided)?\b")
+
+
+def problems(fs: FindingSet, where: str | None = None) -> list[FindingSetError]:
+    """List all that is wrong with a set, in the order of its findings.
+
+    Parameters
+    ----------
+    fs
+        The set.
+    where
+        The file the messages name; the set's name by default.
+    """
+    place = where or fs.name
+    found = []
+    if not fs.findings:
+        found = [_problem("the set has no findings", place, "", "add a [findings.<id>] table")]
+    for finding in fs.findings:
+        table = f"{place} [findings.{finding.id}]"
+        found += [*_names(finding, table), *_texts(finding, table)]
+        found += [*_counted_twice(finding, table), *_laterality(finding, table)]
+    return [*found, *_collisions(fs, place), *_shared_prompts(fs, place)]
+
+
+def raise_first(found: list[FindingSetError], where: str) -> None:
+    """Raise the first problem, saying how many more there are; return when there is none."""
+    if not found:
+        return
+    first, more = found[0], len(found) - 1
+    if not more:
+        raise first
+    rest = f"{more} more problem{'s' if more > 1 else ''}: `tier findings check {where}` lists all"
+    remedy = f"{first.remedy} ({rest})" if first.remedy else rest
+    raise FindingSetError(first.what, where=first.where, remedy=remedy)
+
+
+def prompt_key(prompt: str) -> str:
+    """Bring a prompt into the form in which it counts as the same prompt: case, spacing, final stop aside."""
+    return " ".join(prompt.casefold().split()).rstrip(" .")
+
+
+def _problem(what: str, place: str, key: str, remedy: str) -> FindingSetError:
+    return FindingSetError(what, where=f"{place} {key}".rstrip(), remedy=remedy)
+
+
+def _names(finding: Finding, table: str) -> Iterator[FindingSetError]:
+    if not _ID.fullmatch(finding.id):
+        yield _problem(f"{finding.id!r} is not an id", table, "", "use snake_case, such as rib_fracture")
+    for name in finding.names:
+        if name.casefold().strip() in RESERVED:
+            key = "" if name == finding.id else "aliases"
+            yield _problem(f"{name!r} is a reserved column of manifests", table, key, "choose another name")
+    for alias in _twice(finding.aliases, fold):
+        yield _problem(f"{alias!r} stands there twice", table, "aliases", "remove one of them")
+
+
+def _texts(finding: Finding, table: str) -> Iterator[FindingSetError]:
+    lists = {"label": (finding.label,), "aliases": finding.aliases}
+    lists |= {"positive": finding.positive, "negative": finding.negative}
+    for key, texts in lists.items():
+        if not texts and key != "aliases":
+            remedy = f"write at least one, such as {_example(finding, key)}"
+            yield _problem(f"there are no {key} prompts", table, key, remedy)
+        for text in texts:
+            yield from _text(text, table, key)
+
+
+def _example(finding: Finding, key: str) -> str:
+    name = finding.id.replace("_", " ")
+    return f'{key} = ["No {name}."]' if key == "negative" else f'{key} = ["{name.capitalize()} is present."]'
+
+
+def _text(text: str, table: str, key: str) -> Iterator[FindingSetError]:
+    odd = next((c for c in text if not c.isprintable()), None)
+    if not prompt_key(text):
+        yield _problem("an empty text", table, key, "write the text or remove it")
+    elif odd is not None:
+        what = f"{text!r} holds a character that does not print (U+{ord(odd):04X})"
+        yield _problem(what, table, key, "type it as plain text")
+    elif text != text.strip():
+        yield _problem(f"{text!r} begins or ends with a space", table, key, "remove the space")
+
+
+def _counted_twice(finding: Finding, table: str) -> Iterator[FindingSetError]:
+    for key, prompts in (("positive", finding.positive), ("negative", finding.negative)):
+        for prompt in _twice(prompts, prompt_key):
+            yield _problem(f"{prompt!r} counts twice", table, key, "remove one of them")
+    against = {prompt_key(prompt) for prompt in finding.negative}
+    for prompt in finding.positive:
+        if prompt_key(prompt) in against:
+            what = f"{prompt!r} is both a positive and a negative prompt"
+            yield _problem(what, table, "positive", "keep it on one side")
+
+
+def _twice(texts: Iterable[str], key: Callable[[str], str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for text in texts:
+        if key(text) in seen:
+            yield text
+        seen.add(key(text))
+
+
+def _sides(*texts: str) -> frozenset[str]:
+    return frozenset(side for text in texts for side in _SIDE.findall(text.casefold().replace("_", " ")))
+
+
+def _laterality(finding: Finding, table: str) -> Iterator[FindingSetError]:
+    """Tell left from right: a prompt that names only the other side than its finding is a slip."""
+    named = _sides(finding.id) or _sides(finding.label)
+    lists = {"label": (finding.label,), "aliases": finding.aliases}
+    lists |= {"positive": finding.positive, "negative": finding.negative}
+    if len(named) == 1:
+        (side,) = named
+        for key, texts in lists.items():
+            for text in texts:
+                if _sides(text) and side not in _sides(text):
+                    what = f"{text!r} names the other side of a {side} finding"
+                    yield _problem(what, table, key, f"say {side}")
+        return
+    for_it, against = _sides(*finding.positive), _sides(*finding.negative)
+    if len(for_it) == len(against) == 1 and for_it != against:
+        (one,), (other,) = for_it, against
+        what = f"the positive prompts name only {one}, the negative ones only {other}"
+        yield _problem(what, table, "negative", f"say {one} in both, or no side")
+
+
+def _collisions(fs: FindingSet, place: str) -> Iterator[FindingSetError]:
+    owner: dict[str, Finding] = {}
+    for finding in fs.findings:
+        for name in dict.fromkeys(finding.names):
+            other = owner.setdefault(fold(name), finding)
+            if other is not finding:
+                key = "aliases" if name in finding.aliases else ""
+                table = f"{place} [findings.{finding.id}]"
+                remedy = "one name must mean one finding: rename or remove one"
+                yield _problem(f"{name!r} already names {other.id}", table, key, remedy)
+
+
+def _shared_prompts(fs: FindingSet, place: str) -> Iterator[FindingSetError]:
+    owner: dict[str, Finding] = {}
+    for finding in fs.findings:
+        for prompt in finding.positive:
+            other = owner.setdefault(prompt_key(prompt), finding)
+            if other is not finding:
+                table = f"{place} [findings.{finding.id}]"
+                what = f"{prompt!r} is a positive prompt of {other.id} too"
+                yield _problem(what, table, "positive", "keep it where it fits best")

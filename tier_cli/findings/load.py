@@ -1,0 +1,152 @@
+"""Finding sets by name, from a file, or from a few words."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from tier_cli.errors import FindingSetError
+from tier_cli.findings.check import problems, raise_first
+from tier_cli.findings.parse import DEFAULT_TEMPLATES, fill, read_toml
+from tier_cli.findings.schema import Finding, FindingSet
+
+# Also the order in which free texts are looked up: general sets first.
+_BUILTIN = ("chexpert14", "nih14", "padchest57", "covid", "chexpert5")
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Name the finding sets that come with the package."""
+    return tuple(sorted(_BUILTIN))
+
+
+def load_findings(spec: str | None, default: FindingSet | None = None) -> FindingSet:
+    """Give the finding set that `spec` names.
+
+    Parameters
+    ----------
+    spec
+        A built-in set's name, a file ending in ``.toml``, or texts separated by commas; None for `default`.
+        A text that is exactly the id or an alias of a finding of `default`, or else of a built-in set
+        (chexpert14, nih14, padchest57, covid, in this order), takes that finding with its prompts; any
+        other text becomes a finding with prompts from templates.
+    default
+        The checkpoint's own set.
+
+    Raises
+    ------
+    FindingSetError
+        Where there is no such set or it makes no sense.
+    """
+    if spec is None:
+        if default is None:
+            remedy = f"name one of {', '.join(builtin_names())}"
+            raise FindingSetError("no finding set was named", remedy=remedy)
+        return default
+    spec = spec.strip()
+    if spec.casefold() in _BUILTIN:
+        return builtin(spec.casefold())
+    if is_file(spec):
+        return parse_findings(read_text(spec), Path(spec).stem, where=spec)
+    return _from_words(spec, default)
+
+
+def parse_findings(text: str, name: str, where: str | None = None) -> FindingSet:
+    """Read a set from TOML text and check it.
+
+    Parameters
+    ----------
+    text
+        The TOML; see docs/findings.md.
+    name
+        The set's name, where the text does not say ``name`` itself.
+    where
+        The file that messages name; `name` by default.
+
+    Raises
+    ------
+    FindingSetError
+        With the file, table and key, for the first of the problems.
+    """
+    fs, found = read_toml(text, name, where or name)
+    raise_first(found, where or name)
+    return fs
+
+
+@cache
+def builtin(name: str) -> FindingSet:
+    """Give a built-in set by its exact name."""
+    return parse_findings(builtin_text(name), name)
+
+
+def builtin_text(name: str) -> str:
+    """Give the TOML of a built-in set, comments included."""
+    return (files("tier_cli.findings") / "sets" / f"{name}.toml").read_text("utf-8")
+
+
+def is_file(spec: str) -> bool:
+    """Tell whether a spec means a file, whatever lies in the current folder."""
+    # A path without the ending counts only where it exists: "nodule/mass" is a finding, /dev/fd/63 a file.
+    return spec.lower().endswith(".toml") or (os.sep in spec and os.path.exists(spec))
+
+
+def read_text(path: str) -> str:
+    """Read a finding set's file as UTF-8."""
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except FileNotFoundError as error:
+        raise FindingSetError("no such file", where=path, remedy="`tier findings new` writes one") from error
+    except OSError as error:
+        raise FindingSetError(f"cannot be read: {error.strerror}", where=path) from error
+    except UnicodeDecodeError as error:
+        raise FindingSetError("not UTF-8 text", where=path, remedy="save it as UTF-8") from error
+
+
+def _from_words(spec: str, default: FindingSet | None) -> FindingSet:
+    words = [" ".join(word.split()) for word in spec.split(",")]
+    if not all(words):
+        what = "a finding without a name" if spec else "no finding was named"
+        remedy = 'write them like "pneumothorax,rib fracture"'
+        raise FindingSetError(what, where=f"findings {spec!r}", remedy=remedy)
+    findings = [_known(word, default) or _new(word) for word in words]
+    if len(words) == 1:
+        _refuse_misspelt_set(words[0], findings[0], default)
+    for n, finding in enumerate(findings):
+        if finding.id in {other.id for other in findings[:n]}:
+            what = f"{words[n]!r} names {finding.id}, which was named before"
+            raise FindingSetError(what, where=f"findings {spec!r}", remedy="name it once")
+    fs = FindingSet(",".join(finding.id for finding in findings), tuple(findings))
+    found = problems(fs, f"findings {spec!r}")
+    if found:
+        remedy = "write them into a file of your own (tier findings new)"
+        raise FindingSetError(found[0].what, where=found[0].where, remedy=remedy)
+    return fs
+
+
+def _known(word: str, default: FindingSet | None) -> Finding | None:
+    if default is not None and (finding := default.match(word)):
+        return finding
+    return next((finding for name in _BUILTIN if (finding := builtin(name).match(word))), None)
+
+
+def _new(word: str) -> Finding:
+    plain = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode("ascii")
+    name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
+    if not name:
+        remedy = "write a TOML file with an id in Latin letters (tier findings new)"
+        raise FindingSetError(f"no id can be made of {word!r}", remedy=remedy)
+    prompts = {side: tuple(fill(t, word) for t in templates) for side, templates in DEFAULT_TEMPLATES.items()}
+    return Finding(name, word[:1].upper() + word[1:], (), **prompts)
+
+
+def _refuse_misspelt_set(word: str, finding: Finding, default: FindingSet | None) -> None:
+    """A slip in a set's name must not be scored as if it were a finding."""
+    close = get_close_matches(word.casefold(), builtin_names(), n=1, cutoff=0.75)
+    if close and _known(word, default) is None:
+        raise FindingSetError(
+            f"{finding.label!r} is no finding set", where="findings", remedy=f"did you mean {close[0]}?"
+        )

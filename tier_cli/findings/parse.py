@@ -1,0 +1,133 @@
+"""From TOML text to a finding set, with every problem named by file, table and key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from tier_cli.errors import FindingSetError
+from tier_cli.findings.check import problems
+from tier_cli.findings.schema import Finding, FindingSet
+
+DEFAULT_TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "positive": ("{finding} is present.", "Evidence of {finding}.", "Findings consistent with {finding}."),
+    "negative": ("No {finding}.", "No evidence of {finding}.", "{finding} is absent."),
+}
+_SET_KEYS = ("name", "templates", "findings")
+_FINDING_KEYS = ("label", "aliases", "positive", "negative", "templates")
+_SIDES = ("positive", "negative")
+
+
+def read_toml(text: str, name: str, where: str) -> tuple[FindingSet, list[FindingSetError]]:
+    """Read a set and list its problems; only text that is no TOML at all raises.
+
+    Parameters
+    ----------
+    text
+        The TOML.
+    name
+        The set's name where the text has no ``name``.
+    where
+        The file that messages name.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        remedy = "`tier findings show chexpert5` prints a set to copy"
+        raise FindingSetError(f"not valid TOML: {error}", where=where, remedy=remedy) from error
+    reader = _Reader(where)
+    fs = reader.finding_set(document, name)
+    # A value of the wrong type gives an empty list; saying "no prompts" of it as well would be noise.
+    told = {problem.where for problem in reader.found}
+    return fs, reader.found + [p for p in problems(fs, where) if p.where not in told]
+
+
+def fill(template: str, label: str) -> str:
+    """Put a label into a template: lower-cased like a word inside a sentence, capitalised at its start.
+
+    A first word with capitals beyond its first letter (COPD) stays as it is.
+    """
+    first, *rest = label.split(" ")
+    if first[1:] == first[1:].lower():
+        first = first[:1].lower() + first[1:]
+    text = template.replace("{finding}", " ".join([first, *rest]))
+    return text[:1].upper() + text[1:]
+
+
+class _Reader:
+    """Walks one document and keeps what is wrong with it."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.found: list[FindingSetError] = []
+
+    def wrong(self, what: str, place: str, remedy: str) -> None:
+        self.found.append(FindingSetError(what, where=f"{self.where} {place}".rstrip(), remedy=remedy))
+
+    def finding_set(self, document: dict[str, Any], name: str) -> FindingSet:
+        self.unknown(document, _SET_KEYS, "", "at the top of the file")
+        if "name" in document:
+            name = self.text(document["name"], "name") or name
+        shared = self.templates(document.get("templates", {}), "[templates]")
+        tables = document.get("findings", {})
+        if not isinstance(tables, dict):
+            self.wrong("findings must be tables", "findings", "write [findings.<id>] for each finding")
+            tables = {}
+        return FindingSet(name, tuple(self.finding(key, table, shared) for key, table in tables.items()))
+
+    def finding(self, key: str, table: Any, shared: Mapping[str, tuple[str, ...]]) -> Finding:
+        place = f"[findings.{key}]"
+        if not isinstance(table, dict):
+            remedy = f"write [findings.{key}] on a line of its own, its keys below"
+            self.wrong(f"{key} is not a table", place, remedy)
+            return Finding(key, key, (), (), ())
+        self.unknown(table, _FINDING_KEYS, place, "in a finding")
+        label = key.replace("_", " ").capitalize()
+        if "label" in table:
+            label = self.text(table["label"], f"{place} label")
+        templates = shared
+        if "templates" in table:
+            templates = self.templates(table["templates"], f"{place} templates")
+        prompts = {
+            side: self.texts(table.get(side), f"{place} {side}")
+            + tuple(fill(template, label) for template in templates.get(side, ()))
+            for side in _SIDES
+        }
+        return Finding(key, label, self.texts(table.get("aliases"), f"{place} aliases"), **prompts)
+
+    def templates(self, table: Any, place: str) -> dict[str, tuple[str, ...]]:
+        if not isinstance(table, dict):
+            remedy = 'write templates = { negative = ["No {finding}."] }'
+            self.wrong("templates must be a table", place, remedy)
+            return {}
+        self.unknown(table, _SIDES, place, "in templates")
+        filled = {side: self.texts(table.get(side), f"{place} {side}") for side in _SIDES}
+        for side, texts in filled.items():
+            for text in texts:
+                if "{finding}" not in text:
+                    remedy = f"put {{finding}} in, or move it to the finding's {side}"
+                    self.wrong(f"{text!r} has no {{finding}}", f"{place} {side}", remedy)
+        return filled
+
+    def texts(self, value: Any, place: str) -> tuple[str, ...]:
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            self.wrong("not a list of texts", place, 'write a list of quoted texts: ["...", "..."]')
+            return ()
+        if not value:
+            self.wrong("an empty list", place, "write a text in it or remove the key")
+        return tuple(value)
+
+    def text(self, value: Any, place: str) -> str:
+        if not isinstance(value, str) or not value.strip():
+            self.wrong("not a text", place, "write a quoted text")
+            return ""
+        return value
+
+    def unknown(self, table: dict[str, Any], known: tuple[str, ...], place: str, context: str) -> None:
+        for key in table:
+            if key not in known:
+                remedy = f"{context} may stand {', '.join(known)}"
+                self.wrong(f"unknown key {key!r}", f"{place} {key}".strip(), remedy)
