@@ -1,0 +1,288 @@
+"""The manifest: one row an image, its labels and its patient. Training and evaluation read nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.errors import ManifestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tier_cli.findings.schema import FindingSet
+
+RESERVED = (
+    "path", "patient", "study", "series", "instance", "view", "sex", "age",
+    "text", "split", "source", "boxes", "mask",
+)  # fmt: skip
+PATH_ALIASES = ("file", "filename", "image", "image_path")
+_LABELS: Mapping[str, float] = {"": math.nan, "nan": math.nan, "1": 1.0, "0": 0.0, "-1": -1.0}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Images with labels.
+
+    Parameters
+    ----------
+    frame
+        One row an image, every cell text, blank = not known. Has `path` (absolute, or relative to the
+        working directory when the manifest's own path is) and whatever else the file had.
+    origin
+        The file it was read from, for messages.
+    notes
+        What a reader should know about how it was read.
+    """
+
+    frame: pd.DataFrame
+    origin: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def paths(self) -> list[str]:
+        """One path a row, in the order of the file."""
+        return [str(path) for path in self.frame["path"]]
+
+    def column(self, name: str) -> NDArray[np.str_]:
+        """One column as text (N,); blank everywhere when a reserved column is absent.
+
+        Raises
+        ------
+        ManifestError
+            A column that is neither there nor reserved.
+        """
+        if name in self.frame.columns:
+            return np.asarray(self.frame[name], dtype=np.str_)
+        if name in RESERVED:
+            return np.full(len(self), "", dtype=np.str_)
+        raise ManifestError(
+            f"there is no column {name!r}",
+            where=self.origin,
+            remedy=f"the columns are {', '.join(self.frame.columns)}",
+        )
+
+    def patients(self) -> NDArray[np.str_]:
+        """One key a row (N,): the patient, else the study, else the image itself."""
+        keys = self.column("patient").astype(object)
+        for prefix, name in (("study:", "study"), ("image:", "path")):
+            fallback = self.column(name)
+            keys = np.where((keys == "") & (fallback != ""), prefix + fallback.astype(object), keys)
+        return keys.astype(np.str_)
+
+    def label_columns(self, findings: FindingSet) -> dict[str, str]:
+        """Which column holds which finding: finding id -> column, in the order of the finding set.
+
+        Raises
+        ------
+        ManifestError
+            Two columns are names of one finding.
+        """
+        found: dict[str, str] = {}
+        for column in self.frame.columns:
+            finding = None if column in RESERVED else findings.match(column)
+            if finding is None:
+                continue
+            if finding.id in found:
+                raise ManifestError(
+                    f"columns {found[finding.id]!r} and {column!r} both name the finding {finding.id}",
+                    where=self.origin,
+                    remedy="keep one of them",
+                )
+            found[finding.id] = str(column)
+        return {name: found[name] for name in findings.ids if name in found}
+
+    def ignored_columns(self, findings: FindingSet) -> list[str]:
+        """Columns that are neither reserved nor a finding of the set."""
+        used = {*RESERVED, *self.label_columns(findings).values()}
+        return [str(column) for column in self.frame.columns if column not in used]
+
+    def labels(self, findings: FindingSet) -> NDArray[np.float64]:
+        """Labels (N, F) in the order of the finding set: 1, 0, -1 = uncertain, NaN = not mentioned.
+
+        A finding without a column is NaN throughout.
+
+        Raises
+        ------
+        ManifestError
+            A cell that is not a label; two columns for one finding.
+        """
+        columns = self.label_columns(findings)
+        labels = np.full((len(self), len(findings.ids)), np.nan)
+        for number, name in enumerate(findings.ids):
+            if name in columns:
+                labels[:, number] = self._parsed(columns[name])
+        return labels
+
+    def _parsed(self, column: str) -> NDArray[np.float64]:
+        values: dict[str, float] = {}
+        for row, cell in enumerate(self.frame[column]):
+            if cell not in values:
+                values[cell] = _label(cell, f"{self.origin}, column {column!r}, image {row + 1}")
+        return np.array([values[cell] for cell in self.frame[column]], dtype=np.float64)
+
+    def where(self, keep: NDArray[np.bool_]) -> Manifest:
+        """The rows for which `keep` (N,) is true."""
+        return replace(self, frame=self.frame[keep].reset_index(drop=True))
+
+    def split(self, name: str) -> Manifest:
+        """The rows of one split.
+
+        Raises
+        ------
+        ManifestError
+            No row has that split.
+        """
+        splits = self.column("split")
+        chosen = np.char.lower(splits) == name.lower()
+        if not chosen.any():
+            known = ", ".join(sorted({str(value) for value in splits} - {""})) or "none"
+            raise ManifestError(
+                f"no image is in split {name!r}", where=self.origin, remedy=f"splits there: {known}"
+            )
+        return self.where(chosen)
+
+    def without(self, column: str, value: str) -> Manifest:
+        """The rows whose cell is not `value`; numbers are compared as numbers (``1`` drops ``1.0``)."""
+        same = _comparable(value)
+        return self.where(
+            np.array([_comparable(str(cell)) != same for cell in self.column(column)], dtype=bool)
+        )
+
+    def repeated_paths(self) -> list[str]:
+        """Paths that stand in more than one row."""
+        return [path for path, times in Counter(self.paths).items() if times > 1]
+
+
+def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
+    """Read a CSV manifest (comma, semicolon or tab; UTF-8).
+
+    Parameters
+    ----------
+    path
+        The file. It needs a column `path` (or `file`, `filename`, `image`, `image_path`).
+    root
+        Folder that relative image paths start from; the manifest's own folder by default.
+
+    Raises
+    ------
+    ManifestError
+        The file is absent, is not text, has no column of paths, a repeated column or a ragged row.
+    """
+    origin = Path(path)
+    base = Path(root) if root is not None else origin.parent
+    if not base.is_dir():
+        raise ManifestError("the folder of images is not there", where=str(base), remedy="check --root")
+    header, rows = _table(origin)
+    notes: list[str] = []
+    header = _named(header, str(origin), notes)
+    place = header.index("path")
+    for number, row in enumerate(rows):
+        if not row[place]:
+            raise ManifestError(f"image {number + 1} has no path", where=str(origin))
+        row[place] = str(base / row[place])
+    import pandas as pd
+
+    manifest = Manifest(pd.DataFrame(rows, columns=header, dtype=object), str(origin), tuple(notes))
+    return replace(manifest, notes=(*notes, *_patient_notes(manifest)))
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, every cell stripped, every row as long as the header."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ManifestError("there is no such file", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"cannot be read as UTF-8 text ({error})", where=str(path)) from error
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    lines: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for cells in reader:
+            row = [cell.strip() for cell in cells]
+            if not any(row):
+                continue
+            if lines and len(row) != len(lines[0]):
+                raise ManifestError(
+                    f"line {reader.line_num} has {len(row)} cells, the header has {len(lines[0])}",
+                    where=str(path),
+                    remedy="quote cells that hold the separator",
+                )
+            lines.append(row)
+    except csv.Error as error:
+        raise ManifestError(f"line {reader.line_num} is not CSV ({error})", where=str(path)) from error
+    if len(lines) < 2:
+        raise ManifestError(
+            "has no rows", where=str(path), remedy="write a header line and one line an image"
+        )
+    return lines[0], lines[1:]
+
+
+def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:
+    """The header with reserved columns in lower case and the column of paths called `path`."""
+    names = [name.lower() if name.lower() in RESERVED else name for name in header]
+    if "path" not in names:
+        lowered = [name.lower() for name in names]
+        alias = next((name for name in PATH_ALIASES if name in lowered), None)
+        if alias is None:
+            raise ManifestError(
+                "there is no column of image paths",
+                where=origin,
+                remedy=f"call it 'path'; the columns are {', '.join(header)}",
+            )
+        place = lowered.index(alias)
+        notes.append(f"paths are in the column {header[place]!r}")
+        names[place] = "path"
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise ManifestError(
+            f"the column {repeated[0]!r} is there twice", where=origin, remedy="keep one of them"
+        )
+    return names
+
+
+def _patient_notes(manifest: Manifest) -> list[str]:
+    blank = int((manifest.column("patient") == "").sum())
+    if not blank:
+        return []
+    return [
+        f"{blank} of {len(manifest)} images name no patient: "
+        "each study, or each image without a study, counts as a patient of its own"
+    ]
+
+
+def _label(cell: str, where: str) -> float:
+    if cell.lower() in _LABELS:
+        return _LABELS[cell.lower()]
+    value = _number(cell)
+    if value not in (1.0, 0.0, -1.0):
+        raise ManifestError(
+            f"{cell!r} is not a label", where=where, remedy="labels are 1, 0, -1 (uncertain) or blank"
+        )
+    return value
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _comparable(cell: str) -> float | str:
+    number = _number(cell.strip())
+    return cell.strip().lower() if number is None or math.isnan(number) else number
