@@ -61,7 +61,7 @@ def _load(
         )
     options = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
-        with _quiet():
+        with quiet_transformers():
             # Mismatched shapes are let through here so that the error below can name all of them.
             model, info = loader(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
@@ -72,7 +72,7 @@ def _load(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Hold back transformers' progress bars and load report: what they would say is raised as an error."""
     from transformers.utils import logging
 

@@ -1,0 +1,34 @@
+"""Where the project may keep things between runs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def cache_root() -> Path | None:
+    """The cache folder, there or not: ``TIER_CACHE_DIR``, else the platform's; None without a home."""
+    named = os.environ.get("TIER_CACHE_DIR")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    try:
+        return Path(platformdirs.user_cache_dir("tier-cli", appauthor=False))
+    except (OSError, RuntimeError, KeyError):  # no home folder, no such user: containers
+        return None
+
+
+def cache_dir() -> Path | None:
+    """The cache folder, made if need be; None where it cannot be written, which means: do without."""
+    folder = cache_root()
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Permission bits do not tell of read-only mounts and full disks; a file does.
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None

@@ -1,0 +1,242 @@
+"""The checkpoint folder: finding it, opening it, and telling whether it is what it says it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tier_cli.caches import cache_root
+from tier_cli.errors import CheckpointError
+from tier_cli.findings.load import parse_findings
+from tier_cli.findings.schema import FindingSet
+from tier_cli.imaging.preprocess import Preprocessing
+
+DEFAULT_MODEL = "tier-small"
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+IMAGE_GRAPH = "image_encoder.onnx"
+TEXT_GRAPH = "text_encoder.onnx"
+TOKENIZER = "tokenizer.json"
+PREPROCESSING = "preprocessor_config.json"
+FINDINGS = "findings.toml"
+VECTORS = "finding_vectors.safetensors"
+CALIBRATION = "calibration.json"
+TRAINING = "training.json"
+CHECKSUMS = "checksums.json"
+
+_REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
+_REFORM = "rewrite graphs, vectors and checksums with `tier model export`, or get the folder again"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint folder: all that is known without loading its weights.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    config
+        The content of config.json.
+    preprocessing, findings
+        How images become tensors, and the checkpoint's own finding set.
+    hashes
+        SHA-256 (hex) of ``weights``, ``preprocessing`` and ``tokenizer``, which results and caches quote.
+    calibration
+        The content of calibration.json, or None.
+    scoring
+        Name of the rule that turns embeddings into scores.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    preprocessing: Preprocessing
+    findings: FindingSet
+    hashes: dict[str, str]
+    calibration: dict[str, Any] | None
+    scoring: str
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def max_tokens(self) -> int:
+        """Texts are cut at this many tokens."""
+        return int(self.config.get("max_tokens", 128))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder in which models are looked up by name."""
+
+    label: str
+    folder: Path
+
+
+def places() -> list[Place]:
+    """Where models are looked up by name, first match wins."""
+    package = Path(__file__).resolve().parents[1]
+    found = [Place("package", package / "_models"), Place("checkout", package.parent / "models")]
+    cache = cache_root()
+    return found if cache is None else [*found, Place("downloads", cache / "models")]
+
+
+def list_models() -> list[tuple[str, Place]]:
+    """The names that `resolve` finds without a path, each with its place."""
+    seen: dict[str, Place] = {}
+    for place in places():
+        if place.folder.is_dir():
+            for folder in sorted(place.folder.iterdir()):
+                if (folder / CONFIG).is_file():
+                    seen.setdefault(folder.name, place)
+    return sorted(seen.items(), key=lambda item: item[0])
+
+
+def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint given as a path or a name.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none; the message lists the names there are.
+    """
+    given = os.fspath(name_or_path)
+    path = Path(given).expanduser()
+    if (path / CONFIG).is_file():
+        return path.resolve()
+    # A name must not lead out of the places it is looked up in.
+    if given and given not in (".", "..") and Path(given).name == given:
+        for place in places():
+            if (place.folder / given / CONFIG).is_file():
+                return place.folder / given
+    known = ", ".join(name for name, _ in list_models())
+    remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
+    if path.is_dir():
+        raise CheckpointError(f"no {CONFIG} in this folder", where=given, remedy=remedy)
+    raise CheckpointError(f"no model '{given}'", remedy=remedy)
+
+
+def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
+    """Read what a checkpoint folder says about itself; weights are neither loaded nor hashed.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is not found, lacks a file, or its weights were changed in size since they were listed.
+    """
+    path = resolve(name_or_path)
+    missing = [name for name in _REQUIRED if not (path / name).is_file()]
+    if missing:
+        raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="get the folder again")
+    config = read_json(path / CONFIG)
+    preprocessing = Preprocessing.from_dict(read_json(path / PREPROCESSING))
+    text = (path / FINDINGS).read_text(encoding="utf-8")
+    listed = _listed(path)
+    size = (path / WEIGHTS).stat().st_size
+    if listed[WEIGHTS]["bytes"] != size:
+        raise CheckpointError(
+            "the file is not the one in checksums.json", where=str(path / WEIGHTS), remedy=_REFORM
+        )
+    return Checkpoint(
+        path=path,
+        config=config,
+        preprocessing=preprocessing,
+        findings=parse_findings(text, path.name, str(path / FINDINGS)),
+        hashes={
+            "weights": listed[WEIGHTS]["sha256"],
+            "preprocessing": canonical_hash(preprocessing.to_dict()),
+            "tokenizer": listed[TOKENIZER]["sha256"],
+        },
+        calibration=read_json(path / CALIBRATION) if (path / CALIBRATION).is_file() else None,
+        scoring=str(config.get("scoring", "cosine_difference")),
+    )
+
+
+def verify(path: str | os.PathLike[str]) -> list[str]:
+    """Recompute every hash of a checkpoint folder and name what does not fit; empty when all is well."""
+    folder = Path(path)
+    try:
+        listed = _listed(folder)
+    except CheckpointError as error:
+        return [str(error)]
+    problems = []
+    there = {file.name for file in _counted(folder)}
+    problems += [f"{name}: missing" for name in sorted(set(listed) - there)]
+    problems += [f"{name}: not listed in {CHECKSUMS}" for name in sorted(there - set(listed))]
+    for name in sorted(there & set(listed)):
+        if _entry(folder / name) != listed[name]:
+            problems.append(f"{name}: altered")
+    problems += [f"{name}: missing" for name in (IMAGE_GRAPH, TEXT_GRAPH) if name not in there | set(listed)]
+    try:
+        open_checkpoint(folder)
+    except CheckpointError as error:
+        problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
+def write_checksums(path: str | os.PathLike[str]) -> None:
+    """List size and SHA-256 of every file of the folder, the card excepted, in checksums.json."""
+    folder = Path(path)
+    files = {file.name: _entry(file) for file in _counted(folder)}
+    write_json(folder / CHECKSUMS, {"algorithm": "sha256", "files": files})
+
+
+def canonical_hash(content: Any) -> str:
+    """SHA-256 (hex) of JSON content, whatever the order of its keys and its white space."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or `CheckpointError`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot be read as JSON: {error}", where=str(path)) from error
+    if not isinstance(content, dict):
+        raise CheckpointError("holds no JSON object", where=str(path))
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON for people to read, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _listed(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        raise CheckpointError(f"no {CHECKSUMS}", where=str(folder), remedy=_REFORM)
+    files = read_json(path).get("files")
+    sound = isinstance(files, dict) and all(
+        isinstance(entry, dict) and {"sha256", "bytes"} <= set(entry) for entry in files.values()
+    )
+    if not isinstance(files, dict) or not sound or not {WEIGHTS, TOKENIZER} <= set(files):
+        raise CheckpointError(f"does not list {WEIGHTS} and {TOKENIZER}", where=str(path), remedy=_REFORM)
+    return files
+
+
+def _counted(folder: Path) -> list[Path]:
+    # The card may be edited without making the model another one; hidden files are the system's.
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+        and file.name != CHECKSUMS
+        and file.suffix != ".md"
+        and not file.name.startswith(".")
+    ]
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}

@@ -1,0 +1,264 @@
+# ruff: noqa: TID253
+"""Graphs for onnxruntime that hold no weights: their data are byte ranges of model.safetensors."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import IMAGE_GRAPH, PREPROCESSING, TEXT_GRAPH, WEIGHTS, read_json
+from tier_cli.model.modeling import TierModel
+from tier_cli.model.weights import StoredTensor, read_layout, tensor_digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+TOLERANCE = 1e-4
+_OPSET = 20
+# Stored type -> (numpy type to compare bytes in, name of the ONNX type).
+_STORED = {"F16": (np.float16, "FLOAT16"), "F32": (np.float32, "FLOAT")}
+# A constant that is no tensor of the file (an index table, say) may stay in the graph up to this size.
+_MOST_INLINE = 1 << 20
+
+
+def require_export() -> None:
+    """Raise `CheckpointError` unless the packages that write graphs are installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise CheckpointError(
+            f"graphs cannot be written without the package {error.name}",
+            remedy="pip install 'tier-cli[export]', then `tier model export`",
+        ) from error
+
+
+def export_graphs(folder: str | Path) -> dict[str, float]:
+    """Write both graphs of a checkpoint folder from its model.safetensors and check them against torch.
+
+    Returns
+    -------
+    dict
+        The largest difference from torch of each graph, relative to its largest output where that is below 1.
+
+    Raises
+    ------
+    CheckpointError
+        If a weight of the graph is not in the file, or a graph's output differs by more than 1e-4.
+    """
+    require_export()
+    folder = Path(folder)
+    model = TierModel.from_pretrained(folder).eval()
+    size = int(read_json(folder / PREPROCESSING)["crop"])
+    store = _Store(folder / WEIGHTS)
+    differences = {}
+    for name, encoder in ((IMAGE_GRAPH, _ImageEncoder(model)), (TEXT_GRAPH, _TextEncoder(model))):
+        example = encoder.example(2, size)
+        graph = _trace(encoder, example)
+        store.bind(graph, set(encoder.state_dict()))
+        _describe(graph, encoder, example)
+        partial = folder / f"partial.{name}"
+        try:
+            partial.write_bytes(graph.SerializeToString())
+            differences[name] = _compare(partial, encoder, size)
+            partial.replace(folder / name)
+        finally:
+            partial.unlink(missing_ok=True)
+    return differences
+
+
+class _ImageEncoder(nn.Module):
+    inputs = ("pixel_values",)
+    outputs = ("patches", "pooled")
+    dynamic = ({0: "batch"},)
+
+    def __init__(self, model: TierModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.encode_images(pixel_values)
+        return features.patches, features.pooled
+
+    def example(self, n: int, size: int) -> tuple[Tensor, ...]:
+        return (torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(n)),)
+
+    def properties(self, example: tuple[Tensor, ...]) -> dict[str, str]:
+        with torch.no_grad():
+            h, w = self.model.encode_images(example[0]).grid
+        return {"grid": f"{h}x{w}"}
+
+
+class _TextEncoder(nn.Module):
+    inputs = ("input_ids", "attention_mask")
+    outputs = ("tokens", "pooled")
+    dynamic = ({0: "batch", 1: "sequence"}, {0: "batch", 1: "sequence"})
+
+    def __init__(self, model: TierModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.encode_texts(input_ids, attention_mask)
+        return features.tokens, features.pooled
+
+    def example(self, n: int, size: int) -> tuple[Tensor, ...]:
+        length = min(9 + 3 * n, self.model.config.max_tokens)
+        vocabulary = self.model.text_tower.config.vocab_size
+        generator = torch.Generator().manual_seed(n)
+        ids = torch.randint(0, vocabulary, (n, length), generator=generator)
+        # Rows of different lengths, so that the comparison sees padding.
+        lengths = torch.arange(n).remainder(length - 2).neg() + length
+        return ids, (torch.arange(length)[None] < lengths[:, None]).long()
+
+    def properties(self, example: tuple[Tensor, ...]) -> dict[str, str]:
+        return {}
+
+
+class _Store:
+    """The tensors of model.safetensors by content: a graph's weights are found whatever their names."""
+
+    def __init__(self, path: Path):
+        layout = read_layout(path)
+        self._path = path
+        self._tensors: dict[tuple[str, tuple[int, ...], str], StoredTensor] = {}
+        for name, digest in tensor_digests(path, layout).items():
+            tensor = layout[name]
+            self._tensors.setdefault((tensor.dtype, tensor.shape, digest), tensor)
+
+    def bind(self, graph: Any, weights: set[str]) -> None:
+        """Replace every weight of the graph by a reference into the file, cast to fp32 where it is fp16."""
+        import onnx
+        from onnx import numpy_helper
+
+        kept, casts, lost = [], [], []
+        for initializer in graph.graph.initializer:
+            array = numpy_helper.to_array(initializer)
+            stored = self._find(array)
+            if stored is not None:
+                reference, cast = self._reference(onnx, initializer.name, stored)
+                kept.append(reference)
+                casts += cast
+            elif (initializer.name in weights and array.dtype.kind == "f") or array.nbytes > _MOST_INLINE:
+                lost.append(initializer.name)
+            else:
+                kept.append(initializer)
+        if lost:
+            raise CheckpointError(
+                f"the file does not hold the graph's tensors {', '.join(sorted(lost)[:20])}",
+                where=str(self._path),
+            )
+        nodes = [*casts, *graph.graph.node]
+        for field, content in (("initializer", kept), ("node", nodes)):
+            graph.graph.ClearField(field)
+            getattr(graph.graph, field).extend(content)
+
+    def _find(self, array: np.ndarray[Any, Any]) -> StoredTensor | None:
+        if array.dtype != np.float32:
+            return None
+        for dtype, (numpy_type, _) in _STORED.items():
+            with np.errstate(over="ignore"):
+                cast = np.ascontiguousarray(array.astype(numpy_type))
+            # A cast that loses something is another number, even if the file should hold it by chance.
+            if np.array_equal(cast.astype(np.float32), array):
+                digest = hashlib.sha256(cast.tobytes()).hexdigest()
+                found = self._tensors.get((dtype, tuple(array.shape), digest))
+                if found is not None:
+                    return found
+        return None
+
+    def _reference(self, onnx: Any, name: str, stored: StoredTensor) -> tuple[Any, list[Any]]:
+        half = stored.dtype == "F16"
+        tensor = onnx.TensorProto(name=f"{name}.stored" if half else name, dims=stored.shape)
+        tensor.data_type = getattr(onnx.TensorProto, _STORED[stored.dtype][1])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (
+            ("location", self._path.name),
+            ("offset", stored.offset),
+            ("length", stored.length),
+        ):
+            tensor.external_data.add(key=key, value=str(value))
+        if not half:
+            return tensor, []
+        return tensor, [onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)]
+
+
+def _trace(encoder: Any, example: tuple[Tensor, ...]) -> Any:
+    """The encoder as an ONNX model, its weights under their names: nothing folded, nothing fused."""
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            encoder.eval(),
+            example,
+            dynamo=True,
+            optimize=False,
+            opset_version=_OPSET,
+            input_names=list(encoder.inputs),
+            output_names=list(encoder.outputs),
+            dynamic_shapes=encoder.dynamic,
+            verbose=False,
+        )
+    if program is None:
+        raise CheckpointError("torch gave no graph")
+    return program.model_proto
+
+
+def _describe(graph: Any, encoder: Any, example: tuple[Tensor, ...]) -> None:
+    # torch records the source line behind every node, with the paths of the machine that exported it.
+    parts = [graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer]
+    parts += [*graph.graph.input, *graph.graph.output, *graph.functions]
+    for function in graph.functions:
+        parts += [*function.node, *function.value_info]
+    for part in parts:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for key, value in encoder.properties(example).items():
+        graph.metadata_props.add(key=key, value=value)
+
+
+def _compare(path: Path, encoder: Any, size: int) -> float:
+    from tier_cli.model.onnx_engine import open_session
+
+    session = open_session(path, threads=torch.get_num_threads())
+    worst = 0.0
+    for n in (1, 3):  # not the batch it was traced with
+        example = encoder.example(n, size)
+        with torch.no_grad():
+            expected = [tensor.numpy() for tensor in encoder(*example)]
+        feed = {name: tensor.numpy() for name, tensor in zip(encoder.inputs, example, strict=True)}
+        for name, ours, theirs in zip(
+            encoder.outputs, session.run(list(encoder.outputs), feed), expected, strict=True
+        ):
+            difference = float(np.abs(ours - theirs).max() / min(1.0, np.abs(theirs).max()))
+            if not difference <= TOLERANCE:  # NaN is no agreement either
+                raise CheckpointError(
+                    f"'{name}' differs from torch by {difference:.1e}, more than {TOLERANCE:.0e}",
+                    where=path.name.removeprefix("partial."),
+                    remedy="use --engine torch and report the versions `tier doctor` shows",
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the exporter's log and its warnings about its own parts."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

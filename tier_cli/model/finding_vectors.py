@@ -1,0 +1,115 @@
+"""Finding vectors, without the text tower where they are stored: with the checkpoint, else in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.caches import cache_dir
+from tier_cli.findings.vectors import FindingVectors, embed_findings
+from tier_cli.model.checkpoint import VECTORS, canonical_hash
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.model.engine import Engine
+
+# How prompts become one vector; part of the key, so that another way never meets these vectors.
+POOLING = "mean of unit [CLS] projections, normalised"
+
+
+def finding_vectors(
+    checkpoint: Checkpoint, findings: FindingSet, engine_factory: Callable[[], Engine]
+) -> FindingVectors:
+    """The vectors of a finding set for a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint, findings
+        The vectors depend on the weights of the one and the prompts of the other.
+    engine_factory
+        Called only when the vectors are neither stored with the checkpoint nor cached.
+    """
+    key = vectors_key(checkpoint, findings)
+    shape = (len(findings.findings), int(checkpoint.config.get("projection_dim", 128)))
+    stored = _read(checkpoint.path / VECTORS, key, shape)
+    if stored is not None:
+        return stored
+    cache = cache_dir()
+    cached = None if cache is None else cache / "vectors" / f"{key}.safetensors"
+    if cached is not None:
+        vectors = _read(cached, key, shape)
+        if vectors is not None:
+            return vectors
+    vectors = embed_findings(findings, engine_factory().embed_texts)
+    if cached is not None:
+        # Without room to keep them the vectors are computed again next time.
+        with contextlib.suppress(OSError):
+            _write(cached, {key: vectors})
+    return vectors
+
+
+def store_vectors(checkpoint: Checkpoint, sets: Iterable[FindingSet], engine: Engine) -> None:
+    """Write the vectors of several finding sets into the checkpoint folder, replacing those there."""
+    entries = {vectors_key(checkpoint, fs): embed_findings(fs, engine.embed_texts) for fs in sets}
+    _write(checkpoint.path / VECTORS, entries)
+
+
+def vectors_key(checkpoint: Checkpoint, findings: FindingSet) -> str:
+    """What the vectors depend on, as a SHA-256: weights, tokenizer, text length, prompts, pooling."""
+    return canonical_hash(
+        {
+            "weights": checkpoint.hashes["weights"],
+            "tokenizer": checkpoint.hashes["tokenizer"],
+            "max_tokens": checkpoint.max_tokens,
+            "prompts": [[list(finding.positive), list(finding.negative)] for finding in findings.findings],
+            "pooling": POOLING,
+        }
+    )
+
+
+def _read(path: Path, key: str, shape: tuple[int, int]) -> FindingVectors | None:
+    """The vectors under a key, or None where there are none or they make no sense."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            if f"{key}.positive" not in file.keys():  # noqa: SIM118 - not a dict
+                return None
+            sides = [file.get_tensor(f"{key}.{side}") for side in ("positive", "negative")]
+    except (OSError, SafetensorError):
+        return None
+    return FindingVectors(*sides) if all(_sound(side, shape) for side in sides) else None
+
+
+def _sound(side: Any, shape: tuple[int, int]) -> bool:
+    return bool(
+        side.shape == shape
+        and side.dtype == np.float32
+        and np.allclose(np.linalg.norm(side, axis=1), 1.0, atol=1e-3)
+    )
+
+
+def _write(path: Path, entries: dict[str, FindingVectors]) -> None:
+    from safetensors.numpy import save
+
+    tensors = {}
+    for key, vectors in entries.items():
+        tensors[f"{key}.positive"], tensors[f"{key}.negative"] = vectors.positive, vectors.negative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own, then a rename: several processes may write the same cache entry.
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save(tensors))
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,112 @@
+"""Encoding with onnxruntime on CPU: neither torch nor transformers is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
+from tier_cli.model.engine import usable_cpus
+from tier_cli.model.tokens import TextTokenizer, embed_in_batches
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tier_cli.model.checkpoint import Checkpoint
+
+Array = NDArray[np.float32]
+
+
+class OnnxEngine:
+    """The graphs of a checkpoint folder; each is opened when first needed.
+
+    Parameters
+    ----------
+    checkpoint
+        Its folder holds image_encoder.onnx and text_encoder.onnx.
+    threads
+        CPU threads; as many as this process may use by default.
+    """
+
+    name = "onnx"
+    device = "cpu"
+
+    def __init__(self, checkpoint: Checkpoint, threads: int | None = None):
+        self._checkpoint = checkpoint
+        self._threads = threads or usable_cpus()
+        for graph in (IMAGE_GRAPH, TEXT_GRAPH):
+            if not (checkpoint.path / graph).is_file():
+                raise CheckpointError(
+                    f"no {graph}",
+                    where=str(checkpoint.path),
+                    remedy="write it with `tier model export`, or use --engine torch",
+                )
+
+    def encode_images(self, pixels: Array) -> Array:
+        """Global image embeddings (N, D), not L2-normalised."""
+        pooled: Array = self._image.run(["pooled"], {"pixel_values": self._checked(pixels)})[0]
+        return pooled
+
+    def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
+        """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
+        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
+        h, w = self._image.get_modelmeta().custom_metadata_map["grid"].split("x")
+        return patches, (int(h), int(w))
+
+    def embed_texts(self, texts: Sequence[str]) -> Array:
+        """Unit text embeddings (n, D)."""
+        embedded: Array = embed_in_batches(texts, self._encode, self._tokenizer)
+        return embedded
+
+    def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        return self._text.run(["pooled"], {"input_ids": ids, "attention_mask": mask})[0]
+
+    def _checked(self, pixels: Array) -> Array:
+        size = self._checkpoint.preprocessing.crop
+        if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size):
+            raise CheckpointError(
+                f"the image encoder takes (N, 3, {size}, {size}), got {pixels.shape}",
+                where=str(self._checkpoint.path),
+            )
+        return np.ascontiguousarray(pixels, dtype=np.float32)
+
+    @cached_property
+    def _image(self) -> Any:
+        return open_session(self._checkpoint.path / IMAGE_GRAPH, self._threads)
+
+    @cached_property
+    def _text(self) -> Any:
+        return open_session(self._checkpoint.path / TEXT_GRAPH, self._threads)
+
+    @cached_property
+    def _tokenizer(self) -> TextTokenizer:
+        return TextTokenizer(self._checkpoint.path, self._checkpoint.max_tokens)
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """An onnxruntime session on CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the graph cannot be opened or its weights do not fit.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise CheckpointError(
+            f"the graph cannot be opened: {error}",
+            where=str(path),
+            remedy="check the folder with `tier model verify`",
+        ) from error

@@ -1,0 +1,122 @@
+# ruff: noqa: TID253
+"""Writing a checkpoint folder that is complete in itself."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tier_cli.errors import CheckpointError
+from tier_cli.findings.load import builtin, builtin_names
+from tier_cli.model.checkpoint import (
+    CHECKSUMS,
+    FINDINGS,
+    PREPROCESSING,
+    TOKENIZER,
+    TRAINING,
+    WEIGHTS,
+    open_checkpoint,
+    write_checksums,
+    write_json,
+)
+from tier_cli.model.loading import quiet_transformers
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.model.modeling import TierModel
+
+_TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+def save_checkpoint(
+    folder: str | Path,
+    model: TierModel,
+    tokenizer: str | Path | Any,
+    preprocessing: Preprocessing,
+    findings: FindingSet,
+    training: dict[str, Any],
+) -> dict[str, float]:
+    """Write everything that scoring an image takes: weights in fp16, graphs, tokenizer, vectors, checksums.
+
+    Parameters
+    ----------
+    folder
+        Made if need be; files of the same names are replaced, others stay.
+    model
+        On any device, in any precision; it is left as it is.
+    tokenizer
+        A folder with tokenizer.json, a `tokenizers.Tokenizer`, or a transformers tokenizer.
+    preprocessing, findings
+        How images become tensors, and the checkpoint's own finding set.
+    training
+        The content of training.json: data, seeds, versions, lambdas, entropy mode.
+
+    Returns
+    -------
+    dict
+        How far each graph is from torch, see `tier_cli.model.export.export_graphs`.
+
+    Raises
+    ------
+    CheckpointError
+        If a weight does not fit into fp16, or a graph does not agree with torch. The checksums are taken
+        away first and written last, so a folder left half-written does not open.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CHECKSUMS).unlink(missing_ok=True)
+    save_weights(folder, model)
+    _save_tokenizer(folder, tokenizer)
+    write_json(folder / PREPROCESSING, preprocessing.to_dict())
+    (folder / FINDINGS).write_text(findings.to_toml(), encoding="utf-8")
+    write_json(folder / TRAINING, training)
+    return complete(folder)
+
+
+def save_weights(folder: Path, model: TierModel) -> None:
+    """Write config.json and model.safetensors in fp16."""
+    half = copy.deepcopy(model).to("cpu", torch.float16)
+    lost = [name for name, tensor in half.state_dict().items() if not torch.isfinite(tensor).all()]
+    if lost:
+        raise CheckpointError(
+            f"not finite in fp16: {', '.join(lost[:20])}", remedy="the training has diverged"
+        )
+    with quiet_transformers():
+        half.save_pretrained(folder)
+    # safetensors makes its files readable by their owner only, which is no use in a shared folder or a wheel.
+    (folder / WEIGHTS).chmod(0o644)
+
+
+def complete(folder: Path) -> dict[str, float]:
+    """Write graphs, vectors of the own and the built-in finding sets, and checksums, from the other files."""
+    from tier_cli.model.export import export_graphs
+    from tier_cli.model.finding_vectors import store_vectors
+    from tier_cli.model.torch_engine import TorchEngine
+
+    differences = export_graphs(folder)
+    # The first list gives the hashes that the vectors are keyed by, the second has the vectors in it.
+    write_checksums(folder)
+    checkpoint = open_checkpoint(folder)
+    sets = [checkpoint.findings, *(builtin(name) for name in builtin_names())]
+    store_vectors(checkpoint, sets, TorchEngine(checkpoint))
+    write_checksums(folder)
+    return differences
+
+
+def _save_tokenizer(folder: Path, tokenizer: Any) -> None:
+    if isinstance(tokenizer, (str, Path)):
+        source = Path(tokenizer)
+        if not (source / TOKENIZER).is_file():
+            raise CheckpointError(f"no {TOKENIZER}", where=str(source), remedy="name a folder that has one")
+        for name in _TOKENIZER_FILES:
+            if (source / name).is_file() and source.resolve() != folder.resolve():
+                shutil.copyfile(source / name, folder / name)
+    elif hasattr(tokenizer, "save_pretrained"):
+        tokenizer.save_pretrained(folder)
+    else:
+        tokenizer.save(str(folder / TOKENIZER))

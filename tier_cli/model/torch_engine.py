@@ -1,0 +1,84 @@
+# ruff: noqa: TID253
+"""Encoding with torch: the reference, and the way to accelerators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tier_cli.errors import UsageError
+from tier_cli.model.modeling import TierModel
+from tier_cli.model.tokens import TextTokenizer, embed_in_batches
+
+if TYPE_CHECKING:
+    from tier_cli.model.checkpoint import Checkpoint
+
+Array = NDArray[np.float32]
+
+
+class TorchEngine:
+    """A `TierModel` in fp32 on one device.
+
+    Parameters
+    ----------
+    device
+        A torch device's name.
+    threads
+        CPU threads for the whole process; torch's default when None.
+    """
+
+    name = "torch"
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", threads: int | None = None):
+        self.device = device
+        self._checkpoint = checkpoint
+        if threads:
+            torch.set_num_threads(threads)
+        self.model = TierModel.from_pretrained(checkpoint.path).to(device)
+
+    def encode_images(self, pixels: Array) -> Array:
+        """Global image embeddings (N, D), not L2-normalised."""
+        return self._images(pixels)[1]
+
+    def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
+        """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
+        patches, _, grid = self._images(pixels)
+        return patches, grid
+
+    def embed_texts(self, texts: Sequence[str]) -> Array:
+        """Unit text embeddings (n, D)."""
+        embedded: Array = embed_in_batches(texts, self._encode, self._tokenizer)
+        return embedded
+
+    def _images(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
+        batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(self.device)
+        # TF32 would move scores in the third digit; both engines are to mean the same.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            features = self.model.encode_images(batch)
+        return features.patches.cpu().numpy(), features.pooled.cpu().numpy(), features.grid
+
+    def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        with torch.inference_mode():
+            features = self.model.encode_texts(
+                torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
+            )
+        return features.pooled.cpu().numpy()
+
+    @cached_property
+    def _tokenizer(self) -> TextTokenizer:
+        return TextTokenizer(self._checkpoint.path, self._checkpoint.max_tokens)
+
+
+def pick_device(device: str) -> str:
+    """The device to use for ``auto``, or the one named if it is there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device, True):
+        raise UsageError(f"no {device} device that torch can use", remedy="use --device cpu or auto")
+    return device
