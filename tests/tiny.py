@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import string
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +78,15 @@ def tiny_tokenizer(folder: Path) -> Path:
 
 def tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
     """Write a whole checkpoint into `folder`: weights, graphs, tokenizer, finding vectors, checksums."""
+    shutil.copytree(_built(seed), folder, dirs_exist_ok=True)
+    return folder
+
+
+@cache
+def _built(seed: int) -> Path:
+    # Graphs take seconds to trace, so all tests of a process copy one folder.
+    folder = Path(tempfile.mkdtemp(prefix="tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     from tier_cli.findings.load import builtin
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.save import save_checkpoint

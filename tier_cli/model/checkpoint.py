@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tier_cli.caches import cache_root
-from tier_cli.errors import CheckpointError
-from tier_cli.findings.load import parse_findings
+from tier_cli.errors import CheckpointError, TierError
+from tier_cli.findings.load import parse_findings, read_text
 from tier_cli.findings.schema import FindingSet
 from tier_cli.imaging.preprocess import Preprocessing
 
@@ -30,7 +30,7 @@ TRAINING = "training.json"
 CHECKSUMS = "checksums.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
-_REFORM = "rewrite graphs, vectors and checksums with `tier model export`, or get the folder again"
+_REFORM = "get the folder again, or accept it as it is with `tier model export`"
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
     ------
     CheckpointError
         If the folder is not found, lacks a file, or its weights were changed in size since they were listed.
+    FindingSetError
+        If its finding set makes no sense.
     """
     path = resolve(name_or_path)
     missing = [name for name in _REQUIRED if not (path / name).is_file()]
@@ -137,7 +139,6 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
         raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="get the folder again")
     config = read_json(path / CONFIG)
     preprocessing = Preprocessing.from_dict(read_json(path / PREPROCESSING))
-    text = (path / FINDINGS).read_text(encoding="utf-8")
     listed = _listed(path)
     size = (path / WEIGHTS).stat().st_size
     if listed[WEIGHTS]["bytes"] != size:
@@ -148,7 +149,7 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
         path=path,
         config=config,
         preprocessing=preprocessing,
-        findings=parse_findings(text, path.name, str(path / FINDINGS)),
+        findings=parse_findings(read_text(str(path / FINDINGS)), path.name, str(path / FINDINGS)),
         hashes={
             "weights": listed[WEIGHTS]["sha256"],
             "preprocessing": canonical_hash(preprocessing.to_dict()),
@@ -176,7 +177,7 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
     problems += [f"{name}: missing" for name in (IMAGE_GRAPH, TEXT_GRAPH) if name not in there | set(listed)]
     try:
         open_checkpoint(folder)
-    except CheckpointError as error:
+    except TierError as error:
         problems.append(str(error))
     return list(dict.fromkeys(problems))
 

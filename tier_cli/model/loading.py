@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from tier_cli.errors import CheckpointError
 
@@ -66,7 +67,7 @@ def _load(
             model, info = loader(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the weights cannot be loaded: {error}", where=str(path)) from error
     return model.eval(), info
 

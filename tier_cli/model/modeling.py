@@ -100,8 +100,8 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
     def __init__(self, config: TierConfig):
         super().__init__(config)
         dim = config.projection_dim
-        self.image_tower = build_tower(config.image_tower)
-        self.text_tower = build_tower(config.text_tower)
+        self.image_tower = build_tower(config.image_tower, takes="pixel_values")
+        self.text_tower = build_tower(config.text_tower, takes="input_ids")
         channels = _image_channels(config.image_tower)
         self.image_projection = ImageProjection(channels, config.image_hidden_dim or dim, dim)
         width = self.text_tower.config.hidden_size
@@ -205,9 +205,14 @@ def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     return model_class, config, {"add_pooling_layer": False} if pooler else {}
 
 
-def build_tower(tower: dict[str, Any]) -> Any:
+def build_tower(tower: dict[str, Any], takes: str) -> Any:
     """A tower with random weights from its configuration dict; nothing is downloaded."""
     model_class, config, arguments = tower_class(tower)
+    if model_class.main_input_name != takes:
+        raise CheckpointError(
+            f"'{config.model_type}' takes {model_class.main_input_name}, where the tower takes {takes}",
+            remedy="name an image encoder as image_tower and a text encoder as text_tower",
+        )
     return model_class._from_config(config, **arguments)
 
 
@@ -247,7 +252,7 @@ def _token_stride(config: Any) -> tuple[int, int]:
 def _image_channels(tower: dict[str, Any]) -> int:
     # Every family names its width differently, and some compute it: a pass on the meta device asks the model.
     with torch.device("meta"), torch.no_grad():
-        probe = build_tower(tower).eval()
+        probe = build_tower(tower, takes="pixel_values").eval()
         size = getattr(probe.config, "image_size", None) or 224
         h, w = size if isinstance(size, (list, tuple)) else (size, size)
         return run_image_tower(probe, torch.zeros(1, 3, h, w, device="meta")).shape[1]

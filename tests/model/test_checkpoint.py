@@ -1,0 +1,167 @@
+"""Finding, opening, saving and verifying checkpoint folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from tiny import tiny_model, tiny_tokenizer
+
+from tier_cli.errors import CheckpointError
+from tier_cli.findings.load import builtin
+from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.model import checkpoint as checkpoints
+from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, resolve, verify, write_checksums
+from tier_cli.model.save import save_checkpoint, save_weights
+from tier_cli.model.weights import read_layout
+
+
+def test_opened_checkpoint_says_what_it_is(tiny: Checkpoint, tiny_folder: Path) -> None:
+    assert tiny.name == "tiny"
+    assert (
+        tiny.hashes["weights"] == hashlib.sha256((tiny_folder / "model.safetensors").read_bytes()).hexdigest()
+    )
+    assert tiny.preprocessing == Preprocessing(resize_short=36, crop=32)
+    assert tiny.findings.hash == builtin("chexpert5").hash
+    assert tiny.calibration is None
+    assert tiny.scoring == "cosine_difference"
+    assert tiny.max_tokens == 48
+
+
+def test_calibration_is_read_where_there_is_one(tiny_copy: Path) -> None:
+    (tiny_copy / "calibration.json").write_text('{"method": "platt"}')
+    write_checksums(tiny_copy)
+    assert open_checkpoint(tiny_copy).calibration == {"method": "platt"}
+
+
+def test_preprocessing_hash_is_of_its_meaning(tiny_copy: Path) -> None:
+    before = open_checkpoint(tiny_copy).hashes["preprocessing"]
+    path = tiny_copy / "preprocessor_config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(content.items()))))
+    assert open_checkpoint(tiny_copy).hashes["preprocessing"] == before
+    path.write_text(json.dumps({**content, "rendering": "minmax"}))
+    assert open_checkpoint(tiny_copy).hashes["preprocessing"] != before
+
+
+def test_opening_does_not_read_the_weights(tiny_copy: Path) -> None:
+    path = tiny_copy / "model.safetensors"
+    path.write_bytes(bytes(path.stat().st_size))
+    assert open_checkpoint(tiny_copy).hashes["weights"]
+
+
+def test_a_sound_folder_verifies(tiny_folder: Path) -> None:
+    assert verify(tiny_folder) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "image_encoder.onnx", "findings.toml", "finding_vectors.safetensors"]
+)
+def test_verify_names_an_altered_file(tiny_copy: Path, name: str) -> None:
+    path = tiny_copy / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+    assert f"{name}: altered" in verify(tiny_copy)
+
+
+def test_verify_names_missing_and_unlisted_files_but_not_the_card(tiny_copy: Path) -> None:
+    (tiny_copy / "text_encoder.onnx").unlink()
+    (tiny_copy / "extra.json").write_text("{}")
+    (tiny_copy / "README.md").write_text("a card")
+    assert verify(tiny_copy) == ["text_encoder.onnx: missing", "extra.json: not listed in checksums.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "findings.toml", "preprocessor_config.json"]
+)
+def test_incomplete_folders_do_not_open(tiny_copy: Path, name: str) -> None:
+    (tiny_copy / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        open_checkpoint(tiny_copy)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": {"model.safetensors": 1}}'])
+def test_senseless_checksums_are_refused(tiny_copy: Path, content: str) -> None:
+    (tiny_copy / "checksums.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"checksums\.json"):
+        open_checkpoint(tiny_copy)
+    assert len(verify(tiny_copy)) == 1
+
+
+def test_weights_of_another_size_do_not_open(tiny_copy: Path) -> None:
+    with (tiny_copy / "model.safetensors").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(CheckpointError, match="not the one in"):
+        open_checkpoint(tiny_copy)
+
+
+def test_names_are_looked_up_in_order(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [checkpoints.Place(label, tmp_path / label) for label in ("package", "checkout", "downloads")]
+    monkeypatch.setattr(checkpoints, "places", lambda: places)
+    for place in places[1:]:
+        place.folder.mkdir()
+        (place.folder / "some").symlink_to(tiny_folder)
+    assert resolve("some") == tmp_path / "checkout" / "some"
+    assert [(name, place.label) for name, place in checkpoints.list_models()] == [("some", "checkout")]
+    with pytest.raises(CheckpointError, match=r"no model 'other'.*one of: some"):
+        resolve("other")
+    with pytest.raises(CheckpointError, match="no model"):
+        resolve("../checkout/some/..")
+
+
+def test_a_path_goes_before_a_name(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny_folder.parent)
+    assert resolve("tiny") == tiny_folder.resolve()
+
+
+def test_downloads_lie_under_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path))
+    assert checkpoints.places()[-1].folder == tmp_path / "models"
+
+
+def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no config\.json"):
+        resolve(tmp_path)
+
+
+def test_layout_gives_the_bytes_of_each_tensor(tiny_folder: Path) -> None:
+    path = tiny_folder / "model.safetensors"
+    content, layout = path.read_bytes(), read_layout(path)
+    with safe_open(path, framework="numpy") as file:
+        assert set(layout) == set(file.keys())
+        for name, stored in layout.items():
+            assert content[stored.offset : stored.offset + stored.length] == file.get_tensor(name).tobytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 16, b"\x02" + bytes(7) + b"[]"])
+def test_layout_refuses_what_is_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        read_layout(path)
+
+
+def test_weights_too_large_for_fp16_are_not_saved(tmp_path: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.image_projection.norm.running_var[0] = 1e6
+    with pytest.raises(CheckpointError, match=r"image_projection\.norm\.running_var"):
+        save_weights(tmp_path, model)
+
+
+def test_an_interrupted_save_does_not_open(tiny_copy: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.logit_scale.fill_(float("nan"))
+    tokenizer = tiny_tokenizer(tiny_copy)
+    with pytest.raises(CheckpointError, match="logit_scale"):
+        save_checkpoint(tiny_copy, model, tokenizer, Preprocessing(), builtin("covid"), {})
+    with pytest.raises(CheckpointError, match=r"no checksums\.json"):
+        open_checkpoint(tiny_copy)

@@ -1,0 +1,143 @@
+"""`tier model`: which models there are, what is in one, whether it is intact; write its graphs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tier_cli.model.checkpoint import Checkpoint
+
+app = typer.Typer(help="List models, look into one, verify it, write its graphs.", no_args_is_help=True)
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")]
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """List the models that can be named without a path: a table on a terminal, JSON lines in a pipe."""
+    from tier_cli.model import checkpoint
+
+    models = checkpoint.list_models()
+    if _for_programs(as_json):
+        for name, place in models:
+            _print({"name": name, "place": place.label, "path": str(place.folder / name)})
+        return
+    rows = [(name, place.label, str(place.folder / name)) for name, place in models]
+    _table(("model", "place", "path"), rows)
+
+
+@app.command()
+def info(model: Model, as_json: Json = False) -> None:
+    """Show what a checkpoint says about itself: a table on a terminal, JSON in a pipe."""
+    from tier_cli.model.checkpoint import open_checkpoint
+
+    facts = _facts(open_checkpoint(model))
+    if _for_programs(as_json):
+        _print(facts)
+    else:
+        _table(("", facts["name"]), list(_flat(facts)))
+
+
+@app.command()
+def verify(model: Model, as_json: Json = False) -> None:
+    """Recompute every hash of a checkpoint; name what is altered, missing or unlisted and exit with 2."""
+    from tier_cli.model import checkpoint
+
+    path = checkpoint.resolve(model)
+    problems = checkpoint.verify(path)
+    if _for_programs(as_json):
+        _print({"path": str(path), "ok": not problems, "problems": problems})
+    else:
+        for line in problems or [f"{path}: every file is as listed"]:
+            typer.echo(line, err=True)
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def export(model: Model, as_json: Json = False) -> None:
+    """Write a checkpoint's ONNX graphs, finding vectors and checksums anew, checked against torch.
+
+    The folder is taken as it is: what `tier model verify` found to be altered counts as intact afterwards.
+    """
+    from tier_cli.errors import CheckpointError
+    from tier_cli.model.checkpoint import resolve
+    from tier_cli.model.save import complete
+
+    path = resolve(model)
+    try:
+        differences = complete(path)
+    except PermissionError as error:
+        raise CheckpointError(
+            "the folder cannot be written", where=str(path), remedy="copy it elsewhere and export the copy"
+        ) from error
+    if _for_programs(as_json):
+        _print({"path": str(path), "difference_from_torch": differences})
+    else:
+        _table(("graph", "difference from torch"), [(k, f"{v:.1e}") for k, v in differences.items()])
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from tier_cli.model.checkpoint import TRAINING, read_json
+
+    config = checkpoint.config
+    training = checkpoint.path / TRAINING
+    return {
+        "name": checkpoint.name,
+        "path": str(checkpoint.path),
+        "image_tower": config.get("image_tower", {}).get("model_type"),
+        "text_tower": config.get("text_tower", {}).get("model_type"),
+        "projection_dim": config.get("projection_dim"),
+        "entropy": config.get("entropy"),
+        "scoring": checkpoint.scoring,
+        "max_tokens": checkpoint.max_tokens,
+        "preprocessing": checkpoint.preprocessing.to_dict(),
+        "findings": list(checkpoint.findings.ids),
+        "calibrated": checkpoint.calibration is not None,
+        "hashes": {**checkpoint.hashes, "findings": checkpoint.findings.hash},
+        "bytes": {file.name: file.stat().st_size for file in _files(checkpoint.path)},
+        "training": read_json(training) if training.is_file() else None,
+    }
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file())
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Rows for people: nested names joined by spaces, lists by commas."""
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key} ")
+        elif isinstance(value, list):
+            rows.append((prefix + key, ", ".join(map(str, value))))
+        else:
+            rows.append((prefix + key, str(value)))
+    return rows
+
+
+def _for_programs(as_json: bool) -> bool:
+    return as_json or not sys.stdout.isatty()
+
+
+def _print(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False))
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(stderr=True).print(table)
