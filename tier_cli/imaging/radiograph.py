@@ -12,6 +12,7 @@ Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "all"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP"})
+UNKNOWN_VIEW = "view unknown, taken as frontal"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ReadOptions:
     views
         ``frontal`` refuses laterals, ``all`` takes them; an unknown view is always taken, with a note.
     accept_any
-        Take other modalities, body parts and images for processing too.
+        Take other modalities, body parts, images for processing and the first of several frames too.
     include_phi
         Fill `Radiograph.phi` with the patient's name, id, dates and accession number.
     """
@@ -50,7 +51,7 @@ class Radiograph:
     path
         The path as it was given or discovered.
     view
-        ``PA``, ``AP``, ``LATERAL``, another view code, or empty when unknown.
+        ``PA``, ``AP``, ``FRONTAL`` (one of the two), ``LATERAL``, another view code, or empty when unknown.
     modality
         DICOM modality, empty for a raster file.
     study, series, instance

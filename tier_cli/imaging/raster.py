@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.limits import check_blank, check_size
-from tier_cli.imaging.radiograph import Radiograph, ReadOptions
+from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import equalised, minmax
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-UNKNOWN_VIEW = "view unknown, taken as frontal"
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
@@ -36,7 +33,7 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         The file cannot be decoded or shows nothing that may be scored.
     """
     notes: list[str] = []
-    with _decoding(path):
+    with guarded(path, "the picture"):
         pixels = _decode(path, notes)
     if options.rendering != "voi":
         pixels = minmax(pixels)
@@ -45,28 +42,6 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     check_blank(pixels, path)
     notes.append(UNKNOWN_VIEW)
     return Radiograph(pixels, path, notes=tuple(notes))
-
-
-@contextmanager
-def _decoding(path: str) -> Iterator[None]:
-    """Turn whatever a broken file makes the decoders raise or warn of into one refusal."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except InputError:
-        raise
-    except Image.DecompressionBombError:
-        check_size(1 << 20, 1 << 20, path)
-    except Exception as error:  # Pillow's decoders raise nearly every kind on broken files.
-        raise InputError(
-            f"the picture cannot be decoded ({type(error).__name__})",
-            where=path,
-            remedy="export or copy it again",
-            kind="unreadable",
-        ) from error
 
 
 def _decode(path: str, notes: list[str]) -> NDArray[np.float32]:

@@ -34,9 +34,8 @@ def is_dicomdir(head: bytes) -> bool:
 
 def _is_bare_dataset(head: bytes) -> bool:
     """Tell whether DICOM elements begin at once, without the prefix, in any of the three encodings."""
-    start = 128 if len(head) > 132 and not any(head[:128]) else 0
     return any(
-        _elements_follow(head[start:], order, explicit)
+        _elements_follow(head, order, explicit)
         for order, explicit in (("<", True), ("<", False), (">", True))
     )
 

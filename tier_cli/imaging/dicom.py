@@ -1,0 +1,112 @@
+"""One DICOM file -> Radiograph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.imaging.display import Counts, Display, grey_table, padding_of
+from tier_cli.imaging.eligibility import check_kind, check_view, view_of
+from tier_cli.imaging.guard import guarded
+from tier_cli.imaging.header import Header, read_header
+from tier_cli.imaging.limits import BLANK_SHARE, check_blank
+from tier_cli.imaging.orientation import hang
+from tier_cli.imaging.pixels import Stored, decode
+from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
+from tier_cli.imaging.render import equalised, minmax
+from tier_cli.imaging.transforms import display_of
+
+# Rows shown at a time: numpy widens indices to 64 bits, which for a whole image would be its largest array.
+_ROWS = 64
+_PHI = {
+    "patient_name": "PatientName",
+    "patient_id": "PatientID",
+    "patient_birth_date": "PatientBirthDate",
+    "study_date": "StudyDate",
+    "acquisition_date": "AcquisitionDate",
+    "accession_number": "AccessionNumber",
+}
+
+
+def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
+    """Read a DICOM file of one chest radiograph in display space.
+
+    Raises
+    ------
+    InputError
+        The file is broken or holds nothing that may be scored.
+    """
+    notes: list[str] = []
+    with guarded(path, "the DICOM file"), open(path, "rb") as raw:
+        header = read_header(raw, path)
+        check_kind(header, options, path, notes)
+        view = view_of(header)
+        check_view(view, options, path, notes)
+        stored = decode(header, path)
+        if stored.codes.ndim == 3:
+            pixels = _luminance(stored, options.rendering, notes)
+        else:
+            display = display_of(header, stored.bits, stored.signed, options.window, notes)
+            pixels = _shown(stored, display, options.rendering, notes)
+        pixels = hang(pixels, header.texts("PatientOrientation"), notes)
+        check_blank(pixels, path)
+        return Radiograph(
+            pixels,
+            path,
+            view,
+            header.code("Modality"),
+            header.text("StudyInstanceUID"),
+            header.text("SeriesInstanceUID"),
+            header.text("SOPInstanceUID"),
+            tuple(notes),
+            _phi(header) if options.include_phi else {},
+        )
+
+
+def _phi(header: Header) -> dict[str, str]:
+    return {name: text for name, keyword in _PHI.items() if (text := header.text(keyword))}
+
+
+def _shown(stored: Stored, display: Display, rendering: Rendering, notes: list[str]) -> NDArray[np.float32]:
+    """Look each stored value's grey level up."""
+    counted: list[Counts] = []
+
+    def counts() -> Counts:
+        if not counted:
+            counted.append(_counts(stored))
+        return counted[0]
+
+    if display.padding is not None:
+        padding = padding_of(display, stored.bits, stored.signed)
+        if counts()[~padding].sum() < BLANK_SHARE * stored.codes.size:
+            notes.append("padding value ignored: it covers the whole image")
+            display = replace(display, padding=None)
+    table = grey_table(display, stored.bits, stored.signed, rendering, counts)
+    pixels = np.empty(stored.codes.shape, np.float32)
+    for start in range(0, len(pixels), _ROWS):
+        np.take(table, stored.codes[start : start + _ROWS], out=pixels[start : start + _ROWS], mode="clip")
+    return pixels
+
+
+def _counts(stored: Stored) -> Counts:
+    """Count the pixels of each bit pattern (2**bits,)."""
+    counts = np.zeros(2**stored.bits, np.int64)
+    for start in range(0, len(stored.codes), 4 * _ROWS):
+        counts += np.bincount(stored.codes[start : start + 4 * _ROWS].ravel(), minlength=len(counts))
+    return counts
+
+
+def _luminance(stored: Stored, rendering: Rendering, notes: list[str]) -> NDArray[np.float32]:
+    """Turn RGB (H, W, 3) into the grey level that Rec. 601 gives it; windows are for greyscale only."""
+    top = np.float32(2**stored.bits - 1)
+    grey = stored.codes[..., 0] * (np.float32(0.299) / top)
+    grey += stored.codes[..., 1] * (np.float32(0.587) / top)
+    grey += stored.codes[..., 2] * (np.float32(0.114) / top)
+    notes.append("colour turned into luminance")
+    if rendering != "voi":
+        grey = minmax(grey)
+    if rendering == "minmax-equalized":
+        grey = equalised(grey)
+    return np.clip(grey, 0.0, 1.0, out=grey)

@@ -1,0 +1,151 @@
+"""A DICOM file's attributes, read up to the pixels, and ways to ask for them that never raise."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from tier_cli.errors import InputError
+from tier_cli.imaging.limits import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+_PIXEL_DATA = 0x7FE00010
+UNDEFINED_LENGTH = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Header:
+    """The attributes before the pixels.
+
+    Parameters
+    ----------
+    dataset
+        What pydicom read.
+    syntax
+        The transfer syntax UID, guessed where the file names none.
+    file
+        The file, or its inflated copy, positioned at the pixel data's value.
+    pixel_vr
+        Value representation of the pixel data, empty when implicit.
+    pixel_length
+        Length of the pixel data's value in bytes.
+    little_endian
+        Byte order of the attributes.
+    """
+
+    dataset: Dataset
+    syntax: str
+    file: BinaryIO
+    pixel_vr: str
+    pixel_length: int
+    little_endian: bool
+
+    def text(self, keyword: str) -> str:
+        """Give an attribute's (first) value as text, empty when absent or unintelligible."""
+        values = self._values(keyword)
+        return str(values[0]).strip() if values else ""
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        """Give all values of an attribute as text."""
+        return tuple(str(value).strip() for value in self._values(keyword))
+
+    def code(self, keyword: str) -> str:
+        """Give a coded value in capitals, and nothing but a coded value: it may stand in a message."""
+        return _coded(self.text(keyword))
+
+    def numbers(self, keyword: str) -> tuple[float, ...]:
+        """Give all values of an attribute as numbers; NaN where one is none."""
+        return tuple(_number(value) for value in self._values(keyword))
+
+    def whole(self, keyword: str, default: int) -> int:
+        """Give an attribute's value as a whole number, `default` when absent."""
+        values = self.numbers(keyword)
+        return int(values[0]) if values and math.isfinite(values[0]) else default
+
+    def items(self, keyword: str) -> tuple[Dataset, ...]:
+        """Give a sequence's items."""
+        try:
+            return tuple(self.dataset.get(keyword) or ())
+        except Exception:  # noqa: BLE001 - as below
+            return ()
+
+    def _values(self, keyword: str) -> Sequence[Any]:
+        try:
+            value = self.dataset.get(keyword)
+        except Exception:  # noqa: BLE001 - pydicom converts late and raises anything; then the value is useless
+            return ()
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return ()
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            return (value,)
+        return value
+
+
+def read_header(raw: BinaryIO, path: str) -> Header:
+    """Read an opened DICOM file's attributes up to its pixel data, which must be there."""
+    from pydicom import dcmread
+
+    if _DEFLATED in raw.read(1024):
+        raw = _inflated(raw, path)
+    raw.seek(0)
+    dataset = dcmread(raw, stop_before_pixels=True, force=True)
+    implicit, little_endian = dataset.original_encoding
+    syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "") or "")
+    if not syntax:
+        syntax = _IMPLICIT if implicit else _EXPLICIT if little_endian else _BIG_ENDIAN
+    order: Literal["little", "big"] = "little" if little_endian else "big"
+    start = raw.read(8 if implicit else 12)
+    tag = int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order)
+    if tag != _PIXEL_DATA or len(start) < 8:
+        raise InputError(
+            "the file holds no image", where=path, remedy="give an image file", kind="not_an_image"
+        )
+    length = int.from_bytes(start[-4:], order)
+    vr = "" if implicit else start[4:6].decode("latin-1")
+    return Header(dataset, syntax, raw, vr, length, bool(little_endian))
+
+
+def _inflated(raw: BinaryIO, path: str) -> BinaryIO:
+    """Give a deflated file's data set, without file meta, as a file in memory of bounded size."""
+    raw.seek(132 + 8)
+    raw.seek(132 + 12 + int.from_bytes(raw.read(4), "little"))
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = inflater.decompress(raw.read(), 2 * MAX_PIXELS)
+    if inflater.unconsumed_tail:
+        raise InputError(
+            "the file inflates to more than an image may be",
+            where=path,
+            remedy="save it without deflating",
+            kind="too_large",
+        )
+    return io.BytesIO(content)
+
+
+def coded_of(item: Dataset, keyword: str) -> str:
+    """Give a coded value of a sequence's item as `Header.code` does."""
+    try:
+        return _coded(str(item.get(keyword) or ""))
+    except Exception:  # noqa: BLE001 - as above
+        return ""
+
+
+def _coded(text: str) -> str:
+    text = text.strip().upper()
+    # A sentence that strayed into a coded attribute must not reach a message.
+    return text if re.fullmatch(r"[A-Z0-9_ .,()/+-]{1,64}", text) else ""
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan

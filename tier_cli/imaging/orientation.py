@@ -1,0 +1,53 @@
+"""PatientOrientation: how an image has to be turned to hang as a radiologist hangs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ALONG, _ACROSS = frozenset("HF"), frozenset("LRAP")
+
+
+def hang(pixels: NDArray[np.float32], orientation: Sequence[str], notes: list[str]) -> NDArray[np.float32]:
+    """Turn and flip an image (H, W) so that the head is up and, seen from the front, the left side is right.
+
+    Parameters
+    ----------
+    pixels
+        The image.
+    orientation
+        The two values of PatientOrientation (PS3.3 C.7.6.1.1.1): where rows and where columns point to.
+    notes
+        Gets what was done, or that the values make no sense.
+    """
+    directions = [value.strip().upper()[:1] for value in orientation]
+    if not any(directions):
+        return pixels
+    # Of the two, exactly one must run along the body.
+    along = [direction in _ALONG for direction in directions]
+    if sorted(along) != [False, True] or not set(directions) <= _ALONG | _ACROSS:
+        notes.append("PatientOrientation ignored: it is not that of a chest")
+        return pixels
+    sideways = along[0]
+    across, down = reversed(directions) if sideways else directions
+    # In a lateral view rows point to the front or the back; both ways of hanging it are usual.
+    mirrored, upside_down = across == "R", down == "H"
+    if not (sideways or mirrored or upside_down):
+        return pixels
+    upright = pixels.T if sideways else pixels
+    upright = upright[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+    notes.append(
+        f"{_named(sideways, mirrored, upside_down)}, as PatientOrientation {'/'.join(directions)} says"
+    )
+    return np.ascontiguousarray(upright)
+
+
+def _named(sideways: bool, mirrored: bool, upside_down: bool) -> str:
+    if sideways:
+        # A quarter turn swaps the axes and reverses one of them; swapped axes alone are a mirror image.
+        return "turned a quarter" if mirrored != upside_down else "turned a quarter and mirrored"
+    if mirrored and upside_down:
+        return "turned upside down"
+    return "mirrored left to right" if mirrored else "flipped top to bottom"

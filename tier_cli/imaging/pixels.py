@@ -1,0 +1,200 @@
+"""From a DICOM file's pixel data to stored values, with bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.errors import InputError
+from tier_cli.imaging.codestream import Codestream, codestream_of
+from tier_cli.imaging.guard import silence_gdcm
+from tier_cli.imaging.header import UNDEFINED_LENGTH, Header
+from tier_cli.imaging.limits import check_size
+
+_JPEG_8_OR_12 = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+_LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
+# Faster than pydicom's first choice, GDCM, which stays where nothing else decodes a syntax.
+_PREFERRED = {
+    **dict.fromkeys(_JPEG_8_OR_12, "pillow"),
+    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
+    **dict.fromkeys(_JPEG_2000, "pylibjpeg"),
+}
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Decoded pixels.
+
+    Parameters
+    ----------
+    codes
+        uint8 or uint16, (H, W) or (H, W, 3) for RGB: the `bits` low bits of each sample, the others 0.
+    bits
+        Bits stored.
+    signed
+        Whether the bit patterns are two's complement.
+    """
+
+    codes: NDArray[np.uint8] | NDArray[np.uint16]
+    bits: int
+    signed: bool
+
+
+def decode(header: Header, path: str) -> Stored:
+    """Decode the first frame.
+
+    Raises
+    ------
+    InputError
+        Of kind ``too_large``, ``too_small``, ``photometric`` or ``codec``. Other exceptions are decoders' own
+        and mean a broken file.
+    """
+    layout = _layout(header, path)
+    compressed = header.syntax not in _NATIVE
+    if compressed:
+        codestream = _check_codestream(header, layout, path)
+    else:
+        codestream = None
+        _check_length(header, layout, path)
+    if codestream and codestream.precision == 12 and header.syntax in _JPEG_8_OR_12:
+        samples = _decode_12_bit(codestream, path)
+    else:
+        samples = _decode_with_pydicom(header, layout, path)
+    bits, signed = int(layout["bits_stored"]), bool(layout["pixel_representation"])
+    shift = max(0, header.whole("HighBit", bits - 1) + 1 - bits)
+    # JPEG and JPEG-LS know no signs: there negative values are bit patterns, which cannot be clipped.
+    if header.syntax in _LOSSY and (not signed or header.syntax in _JPEG_2000):
+        samples, shift = _saturated(samples, bits, signed), 0
+    return Stored(_masked(samples, bits, shift), bits, signed)
+
+
+def _layout(header: Header, path: str) -> dict[str, Any]:
+    """Read and check the image pixel attributes, in the form pydicom's decoders take."""
+    rows, columns = header.whole("Rows", 0), header.whole("Columns", 0)
+    check_size(rows, columns, path)
+    samples = header.whole("SamplesPerPixel", 1)
+    allocated, stored = header.whole("BitsAllocated", 0), header.whole("BitsStored", 0)
+    photometric = header.code("PhotometricInterpretation")
+    known = photometric in (_COLOURS if samples == 3 else ("MONOCHROME1", "MONOCHROME2"))
+    if not known or samples not in (1, 3):
+        raise _not_shown(
+            f"{samples} samples of {photometric or 'no known colours'} a pixel cannot be shown", path
+        )
+    if allocated not in (8, 16, 32) or not 1 < stored <= min(16, allocated):
+        raise _not_shown(f"{stored} bits stored in {allocated} are not supported", path)
+    return {
+        "rows": rows,
+        "columns": columns,
+        "samples_per_pixel": samples,
+        "bits_allocated": allocated,
+        "bits_stored": stored,
+        "photometric_interpretation": photometric,
+        "pixel_representation": header.whole("PixelRepresentation", 0) & 1,
+        "planar_configuration": header.whole("PlanarConfiguration", 0) & 1,
+        "number_of_frames": max(1, header.whole("NumberOfFrames", 1)),
+        "pixel_keyword": "PixelData",
+        "pixel_vr": header.pixel_vr or "OW",
+    }
+
+
+def _not_shown(what: str, path: str) -> InputError:
+    remedy = "give a greyscale or RGB image of 8 to 16 bits"
+    return InputError(what, where=path, remedy=remedy, kind="photometric")
+
+
+def _check_length(header: Header, layout: dict[str, Any], path: str) -> None:
+    """Refuse uncompressed pixels that end early or, where no syntax is named, are compressed after all."""
+    if header.pixel_length == UNDEFINED_LENGTH:
+        remedy = "export the file again with its file meta information"
+        raise InputError(
+            "the pixels are compressed by unnamed means", where=path, remedy=remedy, kind="codec"
+        )
+    samples = layout["rows"] * layout["columns"] * layout["samples_per_pixel"]
+    if layout["photometric_interpretation"] == "YBR_FULL_422":
+        samples = samples * 2 // 3
+    if header.pixel_length < samples * layout["bits_allocated"] // 8:
+        raise InputError("the pixel data end early", where=path, remedy="copy or export the file again")
+
+
+def _check_codestream(header: Header, layout: dict[str, Any], path: str) -> Codestream | None:
+    """Refuse compressed pixels that are not of the size the attributes say, before they ask for memory."""
+    from pydicom.encaps import get_frame
+
+    start = header.file.tell()
+    frame = get_frame(header.file, 0, number_of_frames=layout["number_of_frames"])
+    header.file.seek(start)
+    codestream = codestream_of(frame)
+    if codestream and (codestream.height, codestream.width) != (layout["rows"], layout["columns"]):
+        raise InputError(
+            f"the compressed image is {codestream.width} x {codestream.height} but its attributes say "
+            f"{layout['columns']} x {layout['rows']}",
+            where=path,
+            remedy="export the file again",
+            kind="unreadable",
+        )
+    return codestream
+
+
+def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
+    try:
+        from imagecodecs import jpeg_decode
+    except ImportError:
+        raise InputError(
+            "12-bit JPEG needs a decoder that is not installed",
+            where=path,
+            remedy='pip install "tier-cli[codecs]"',
+            kind="codec",
+        ) from None
+    samples: NDArray[Any] = jpeg_decode(codestream.content)
+    return samples
+
+
+def _decode_with_pydicom(header: Header, layout: dict[str, Any], path: str) -> NDArray[Any]:
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    silence_gdcm()
+    try:
+        decoder = get_decoder(UID(header.syntax))
+    except NotImplementedError:
+        remedy = "save it as Explicit VR Little Endian"
+        raise InputError(
+            "the transfer syntax is none that can be decoded", where=path, remedy=remedy, kind="codec"
+        ) from None
+    if not decoder.is_available:
+        remedy = f"one of these decodes it: {'; '.join(decoder.missing_dependencies)}"
+        raise InputError(f"no decoder for {decoder.UID.name}", where=path, remedy=remedy, kind="codec")
+    preferred = _PREFERRED.get(header.syntax, "")
+    plugin = preferred if preferred in decoder.available_plugins else ""
+    layout = {**layout, "correct_unused_bits": False}
+    if not decoder.is_encapsulated:
+        layout["view_only"] = True
+    samples: NDArray[Any] = decoder.as_array(header.file, index=0, decoding_plugin=plugin, **layout)[0]
+    return samples
+
+
+def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
+    """Keep the stored bits only: above them overlays or signs may lie."""
+    codes: NDArray[Any] = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
+    codes = codes.view(f"u{codes.itemsize}")
+    if shift:
+        codes = codes >> shift
+    if codes.itemsize > 2:
+        codes = (codes & 0xFFFF).astype(np.uint16)
+    return codes if bits == 8 * codes.itemsize else codes & ((1 << bits) - 1)
+
+
+def _saturated(samples: NDArray[Any], bits: int, signed: bool) -> NDArray[Any]:
+    """Clip to the stored bits: a lossy codec overshoots them, and masked, white would turn black."""
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    kind = np.iinfo(samples.dtype)
+    if kind.min < low or kind.max > high:
+        samples = samples.clip(max(low, kind.min), min(high, kind.max))
+    return samples

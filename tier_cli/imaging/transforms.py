@@ -1,0 +1,149 @@
+"""From a DICOM header to the `Display` it describes, with a note wherever it describes none that works."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.imaging.display import Display, Function, Lut, Rescale, Window, domain
+from tier_cli.imaging.header import Header
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_Choice = TypeVar("_Choice")
+
+
+def display_of(header: Header, bits: int, signed: bool, window: int, notes: list[str]) -> Display:
+    """Read how a greyscale image wants to be shown.
+
+    Parameters
+    ----------
+    header, bits, signed
+        The attributes, bits stored and whether pixels are signed.
+    window
+        Which of several VOI tables or windows to use, counted from 0.
+    notes
+        Gets what was wrong and what was used instead.
+    """
+    stored = domain(bits, signed)
+    modality = _modality(header, bool(stored.min() < 0), notes)
+    values = modality(stored)
+    voi = _voi(header, bool(values.min() < 0), window, notes)
+    return Display(modality, voi, _inverted(header, notes), _padding(header, bits, signed))
+
+
+def _modality(header: Header, signed: bool, notes: list[str]) -> Lut | Rescale:
+    if items := header.items("ModalityLUTSequence"):
+        if lut := _lut(items[0], header.little_endian, signed):
+            return lut
+        notes.append("empty modality LUT ignored")
+    slope = header.numbers("RescaleSlope")
+    intercept = header.numbers("RescaleIntercept")
+    chosen = Rescale(slope[0] if slope else 1.0, intercept[0] if intercept else 0.0)
+    if not (math.isfinite(chosen.slope) and math.isfinite(chosen.intercept)) or chosen.slope == 0:
+        notes.append("rescale slope or intercept without meaning ignored")
+        return Rescale()
+    return chosen
+
+
+def _voi(header: Header, signed: bool, number: int, notes: list[str]) -> Lut | Window | None:
+    luts = [_lut(item, header.little_endian, signed) for item in header.items("VOILUTSequence")]
+    if usable := [lut for lut in luts if lut]:
+        return _pick(usable, number, "VOI LUT", notes)
+    if luts:
+        notes.append("empty VOI LUT ignored")
+    windows = _windows(header, notes)
+    return _pick(windows, number, "window", notes) if windows else None
+
+
+def _pick(choices: list[_Choice], number: int, name: str, notes: list[str]) -> _Choice:
+    if number >= len(choices):
+        notes.append(f"there is no {name} {number + 1}: the first of {len(choices)} used")
+        return choices[0]
+    if len(choices) > 1:
+        notes.append(f"{name} {number + 1} of {len(choices)} used")
+    return choices[number]
+
+
+def _windows(header: Header, notes: list[str]) -> list[Window]:
+    """Give the windows that make sense."""
+    name = header.code("VOILUTFunction") or "LINEAR"
+    function: Function | None = next((known for known in _FUNCTIONS if known == name), None)
+    if function is None:
+        notes.append("unknown VOI LUT function taken as LINEAR")
+        function = "LINEAR"
+    found = []
+    for center, width in zip(header.numbers("WindowCenter"), header.numbers("WindowWidth"), strict=False):
+        # A LINEAR window narrower than 1 does not exist, but values rescaled to fractions come with such.
+        exact = function == "LINEAR" and 0 < width < 1
+        if math.isfinite(center) and math.isfinite(width) and width > 0:
+            found.append(Window(center, width, "LINEAR_EXACT" if exact else function))
+        else:
+            notes.append(f"window of width {width:g} ignored")
+    return found
+
+
+def _inverted(header: Header, notes: list[str]) -> bool:
+    """Settle polarity: the presentation LUT shape where there is one, else the photometric interpretation."""
+    low_is_white = header.code("PhotometricInterpretation") == "MONOCHROME1"
+    shape = header.code("PresentationLUTShape")
+    if shape not in ("IDENTITY", "INVERSE"):
+        if shape:
+            notes.append("unknown presentation LUT shape ignored")
+        return low_is_white
+    if (shape == "INVERSE") != low_is_white:
+        photometric = "MONOCHROME1" if low_is_white else "MONOCHROME2"
+        notes.append(f"presentation LUT shape {shape} contradicts {photometric}: the shape was followed")
+    return shape == "INVERSE"
+
+
+def _padding(header: Header, bits: int, signed: bool) -> tuple[int, int] | None:
+    """Give the range of stored values that mark padding (PS3.3 C.7.5.1.1.2)."""
+    values = [
+        number
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        if (number := header.whole(keyword, 1 << 32)) != 1 << 32
+    ]
+    if not header.numbers("PixelPaddingValue"):
+        return None
+    # Written with the other sign often enough: what counts is the bit pattern.
+    stored = [int(domain(bits, signed)[value % 2**bits]) for value in values]
+    return min(stored), max(stored)
+
+
+def _lut(item: Dataset, little_endian: bool, signed: bool) -> Lut | None:
+    """Read a modality or VOI table; None where it is empty.
+
+    Its descriptor is read by what must be meant, since writers mix up signed and unsigned: the count is never
+    negative and 0 stands for 65536, the first value is negative only where inputs can be (`signed`).
+    """
+    descriptor = [int(value) for value in item.get("LUTDescriptor") or ()]
+    if len(descriptor) != 3:
+        return None
+    count = descriptor[0] & 0xFFFF or 65536
+    first = descriptor[1] & 0xFFFF
+    if signed and first >= 0x8000:
+        first -= 0x10000
+    entries = _entries(item.get("LUTData"), count, little_endian)
+    if entries.size == 0:
+        return None
+    # A table may hold more than the descriptor's bits say; never less than what it holds is its range.
+    bits = max(descriptor[2] if 8 <= descriptor[2] <= 16 else 16, int(entries.max()).bit_length())
+    return Lut(first, entries.astype(np.float64), bits)
+
+
+def _entries(data: object, count: int, little_endian: bool) -> NDArray[np.uint16] | NDArray[np.uint8]:
+    """Give at most `count` entries from LUTData, which may be words or bytes."""
+    if isinstance(data, bytes):
+        if len(data) < 2 * count and len(data) in (count, count + 1):
+            # 8-bit entries, two in a word: in a big-endian file the words' bytes are swapped.
+            packed = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little_endian else ">u2")
+            return packed.astype("<u2").view(np.uint8)[:count]
+        return np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little_endian else ">u2")[:count]
+    numbers = [data] if isinstance(data, int) else list(data or ())  # type: ignore[call-overload]
+    return np.array([int(number) & 0xFFFF for number in numbers[:count]], np.uint16)
