@@ -66,6 +66,9 @@ def _names(finding: Finding, table: str) -> Iterator[FindingSetError]:
         if name.casefold().strip() in RESERVED:
             key = "" if name == finding.id else "aliases"
             yield _problem(f"{name!r} is a reserved column of manifests", table, key, "choose another name")
+    for alias in finding.aliases:
+        if alias.strip() and not fold(alias):
+            yield _problem(f"{alias!r} has no letter or digit", table, "aliases", "remove it")
     for alias in _twice(finding.aliases, fold):
         yield _problem(f"{alias!r} stands there twice", table, "aliases", "remove one of them")
 

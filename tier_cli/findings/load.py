@@ -134,6 +134,11 @@ def _known(word: str, default: FindingSet | None) -> Finding | None:
 
 
 def _new(word: str) -> Finding:
+    if re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", word):
+        remedy = "a finding set's file ends in .toml"
+        raise FindingSetError(
+            "looks like a file, not like a finding", where=f"findings {word!r}", remedy=remedy
+        )
     plain = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode("ascii")
     name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     if not name:

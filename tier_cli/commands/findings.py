@@ -1,0 +1,157 @@
+"""`tier findings`: look at finding sets, check them, begin one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tier_cli.errors import FindingSetError, UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+
+app = typer.Typer(help="Look at finding sets, check them, begin one.", no_args_is_help=True)
+
+_SPEC = "A built-in set, a FILE.toml, or texts such as 'pneumothorax,rib fracture'."
+Spec = Annotated[str, typer.Argument(metavar="SET", help=_SPEC)]
+Model = Annotated[
+    str | None, typer.Option("--model", help="A checkpoint whose own set texts are looked up in first.")
+]
+
+_HEADER = """\
+# A finding set of one's own. For each finding:
+#   label     the name for people
+#   aliases   other names that label columns have for it (optional)
+#   positive  texts that speak for it; several phrasings are better than one
+#   negative  texts that speak against it
+# Check it with: tier findings check FILE     Use it with: tier classify PATH --findings FILE
+"""
+
+
+@app.command("list")
+def list_sets() -> None:
+    """List the built-in finding sets."""
+    from tier_cli.findings.load import builtin, builtin_names
+
+    sets = [builtin(name) for name in builtin_names()]
+    if sys.stdout.isatty():
+        rows = [(fs.name, str(len(fs.findings)), ", ".join(f.label for f in fs.findings)) for fs in sets]
+        _table(("set", "findings", "labels"), rows)
+        return
+    for fs in sets:
+        typer.echo(json.dumps({"name": fs.name, "findings": fs.ids, "hash": fs.hash}))
+
+
+@app.command()
+def show(spec: Spec, model: Model = None) -> None:
+    """Show the prompts of a finding set: a table on a terminal, TOML in a pipe."""
+    fs = _load(spec, model)
+    if sys.stdout.isatty():
+        rows = [
+            (f.id, f.label, _points(f.aliases), _points(f.positive), _points(f.negative)) for f in fs.findings
+        ]
+        _table(("finding", "label", "aliases", "positive", "negative"), rows)
+    else:
+        typer.echo(fs.to_toml(), nl=False)
+
+
+@app.command()
+def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)]) -> None:
+    """Check finding sets; name every problem and exit with 2 when there are any."""
+    wrong: list[FindingSetError] = []
+    for spec in specs:
+        try:
+            fs, found = _problems(spec)
+        except FindingSetError as error:
+            wrong.append(error)
+            continue
+        wrong += found
+        if not found:
+            prompts = sum(len(f.positive) + len(f.negative) for f in fs.findings)
+            _tell(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        for problem in wrong:
+            _tell(str(problem))
+        raise FindingSetError(f"{len(wrong)} problems", where=", ".join(specs))
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="The file to write.")],
+    spec: Spec = "pneumothorax,rib fracture",
+    model: Model = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")] = False,
+) -> None:
+    """Write a finding set to edit, from texts or from another set."""
+    from tier_cli.findings.schema import FindingSet
+
+    if file.suffix.lower() != ".toml":
+        raise UsageError("the name of a finding set's file ends in .toml", where=str(file))
+    if file.exists() and not force:
+        raise UsageError("the file exists", where=str(file), remedy="choose another name, or add --force")
+    fs = FindingSet(file.stem, _load(spec, model).findings)
+    _write(file, f"{_HEADER}\n{fs.to_toml()}")
+    _tell(f"{file}: {_count(fs.findings, 'finding')} written; edit, then: tier findings check {file}")
+
+
+def _load(spec: str, model: str | None) -> FindingSet:
+    from tier_cli.findings.load import load_findings
+
+    if model is None:
+        return load_findings(spec)
+    from tier_cli.model.checkpoint import open_checkpoint
+
+    return load_findings(spec, open_checkpoint(model).findings)
+
+
+def _problems(spec: str) -> tuple[FindingSet, list[FindingSetError]]:
+    from tier_cli.findings.load import is_file, load_findings, read_text
+    from tier_cli.findings.parse import read_toml
+
+    if is_file(spec):
+        return read_toml(read_text(spec), Path(spec).stem, spec)
+    return load_findings(spec), []
+
+
+def _write(file: Path, text: str) -> None:
+    """Write beside the file and rename, so that no half-written set is ever read."""
+    part = file.with_name(f"{file.name}.partial")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, file)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from error
+
+
+def _count(things: tuple[object, ...], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _points(texts: tuple[str, ...]) -> str:
+    # Long texts wrap in a narrow table; the point shows where the next one begins.
+    return "\n".join(f"· {text}" for text in texts)
+
+
+def _tell(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, show_lines=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
