@@ -15,9 +15,11 @@ def cache_root() -> Path | None:
     import platformdirs
 
     try:
-        return Path(platformdirs.user_cache_dir("tier-cli", appauthor=False))
-    except (OSError, RuntimeError, KeyError):  # no home folder, no such user: containers
+        folder = Path(platformdirs.user_cache_dir("tier-cli", appauthor=False))
+    except (OSError, RuntimeError):
         return None
+    # Without a home folder, as in some containers, "~" stays as it is.
+    return folder if folder.is_absolute() else None
 
 
 def cache_dir() -> Path | None:

@@ -10,14 +10,16 @@ import numpy as np
 import onnx
 import pytest
 from onnx.external_data_helper import uses_external_data
-from tiny import SIZE, tiny_model
+from tiny import SIZE, tiny_config, tiny_model
 from transformers import AutoTokenizer
 
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model import engine as engines
-from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
+from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, verify, write_checksums
 from tier_cli.model.engine import Engine, open_engine
 from tier_cli.model.export import export_graphs
+from tier_cli.model.modeling import TierModel
+from tier_cli.model.save import save_weights
 from tier_cli.model.tokens import TextTokenizer
 
 TEXTS = ["No pneumothorax.", "The lungs are clear", "a", "effusion " * 60]
@@ -96,6 +98,25 @@ def test_graphs_follow_the_weights_of_the_file(tiny_copy: Path, pixels: np.ndarr
     bias = tiny_model().image_projection.conv_out.bias.detach().half().float().numpy()
     after = open_engine(open_checkpoint(tiny_copy), "onnx").encode_images(pixels)
     np.testing.assert_allclose(after - before, np.tile(3 - bias, (3, 1)), atol=1e-5)
+
+
+def test_graphs_of_other_weights_are_refused(tiny_copy: Path, pixels: np.ndarray) -> None:
+    save_weights(tiny_copy, tiny_model(seed=1))
+    write_checksums(tiny_copy)
+    with pytest.raises(CheckpointError, match="other weights"):
+        open_engine(open_checkpoint(tiny_copy), "onnx").encode_images(pixels)
+    (problem,) = verify(tiny_copy)
+    assert "other weights" in problem
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "dinov2"])
+def test_graphs_of_other_towers(tiny_copy: Path, name: str) -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
+    towers = {"mobilenet_v2": {"depth_multiplier": 0.1}, "dinov2": {**small, "image_size": 48}}
+    config = tiny_config()
+    config.image_tower = {"model_type": name, **towers[name]}
+    save_weights(tiny_copy, TierModel(config))
+    assert max(export_graphs(tiny_copy).values()) < 1e-5
 
 
 def test_export_refuses_graphs_that_differ_from_torch(

@@ -16,6 +16,7 @@ from torch.nn import functional
 from tier_cli.errors import CheckpointError
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.modeling import TierModel, run_image_tower
+from tier_cli.model.save import save_weights
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 TOWERS = {
@@ -142,6 +143,20 @@ def test_logit_scale_is_clamped_unless_free(bound: float | None, scale: float) -
     model.scale().backward()
     assert model.logit_scale.grad is not None
     assert model.logit_scale.grad.item() > 0
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_every_tower_survives_the_round_trip(name: str, tmp_path: Path) -> None:
+    model = _towers(name)
+    torch.nn.init.constant_(model.logit_scale, 1.5)
+    save_weights(tmp_path, model)
+    opened = TierModel.from_pretrained(tmp_path)
+    assert opened.logit_scale.item() == 1.5
+    for key, tensor in model.state_dict().items():
+        torch.testing.assert_close(opened.state_dict()[key], tensor, atol=1e-3, rtol=1e-3, msg=key)
+    pixels, (ids, mask) = torch.randn(3, 3, 64, 64), _texts(model)
+    expected = model.half().float()(pixels, ids, mask)
+    torch.testing.assert_close(opened(pixels, ids, mask).similarities, expected.similarities)
 
 
 def test_from_pretrained_gives_back_the_same_in_fp32(tiny_folder: Path) -> None:

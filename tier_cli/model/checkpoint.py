@@ -174,12 +174,18 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
     for name in sorted(there & set(listed)):
         if _entry(folder / name) != listed[name]:
             problems.append(f"{name}: altered")
-    problems += [f"{name}: missing" for name in (IMAGE_GRAPH, TEXT_GRAPH) if name not in there | set(listed)]
+    return problems or _use(folder)
+
+
+def _use(folder: Path) -> list[str]:
+    """Open all that a checkpoint is made of: hashes alone do not tell that its files belong together."""
+    from tier_cli.model.onnx_engine import OnnxEngine
+
     try:
-        open_checkpoint(folder)
+        OnnxEngine(open_checkpoint(folder)).check()
     except TierError as error:
-        problems.append(str(error))
-    return list(dict.fromkeys(problems))
+        return [str(error)]
+    return []
 
 
 def write_checksums(path: str | os.PathLike[str]) -> None:
@@ -193,6 +199,12 @@ def canonical_hash(content: Any) -> str:
     """SHA-256 (hex) of JSON content, whatever the order of its keys and its white space."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -239,5 +251,4 @@ def _counted(folder: Path) -> list[Path]:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+    return {"sha256": file_hash(path), "bytes": path.stat().st_size}

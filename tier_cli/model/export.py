@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tier_cli.errors import CheckpointError
-from tier_cli.model.checkpoint import IMAGE_GRAPH, PREPROCESSING, TEXT_GRAPH, WEIGHTS, read_json
+from tier_cli.model.checkpoint import IMAGE_GRAPH, PREPROCESSING, TEXT_GRAPH, WEIGHTS, file_hash, read_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.weights import StoredTensor, read_layout, tensor_digests
 
@@ -61,13 +61,13 @@ def export_graphs(folder: str | Path) -> dict[str, float]:
     folder = Path(folder)
     model = TierModel.from_pretrained(folder).eval()
     size = int(read_json(folder / PREPROCESSING)["crop"])
-    store = _Store(folder / WEIGHTS)
+    store, digest = _Store(folder / WEIGHTS), file_hash(folder / WEIGHTS)
     differences = {}
     for name, encoder in ((IMAGE_GRAPH, _ImageEncoder(model)), (TEXT_GRAPH, _TextEncoder(model))):
         example = encoder.example(2, size)
         graph = _trace(encoder, example)
         store.bind(graph, set(encoder.state_dict()))
-        _describe(graph, encoder, example)
+        _describe(graph, {**encoder.properties(example), "weights": digest})
         partial = folder / f"partial.{name}"
         try:
             partial.write_bytes(graph.SerializeToString())
@@ -132,10 +132,10 @@ class _Store:
     def __init__(self, path: Path):
         layout = read_layout(path)
         self._path = path
-        self._tensors: dict[tuple[str, tuple[int, ...], str], StoredTensor] = {}
+        self._tensors: dict[tuple[str, tuple[int, ...], str], list[StoredTensor]] = {}
         for name, digest in tensor_digests(path, layout).items():
             tensor = layout[name]
-            self._tensors.setdefault((tensor.dtype, tensor.shape, digest), tensor)
+            self._tensors.setdefault((tensor.dtype, tensor.shape, digest), []).append(tensor)
 
     def bind(self, graph: Any, weights: set[str]) -> None:
         """Replace every weight of the graph by a reference into the file, cast to fp32 where it is fp16."""
@@ -145,7 +145,7 @@ class _Store:
         kept, casts, lost = [], [], []
         for initializer in graph.graph.initializer:
             array = numpy_helper.to_array(initializer)
-            stored = self._find(array)
+            stored = self._find(array, initializer.name)
             if stored is not None:
                 reference, cast = self._reference(onnx, initializer.name, stored)
                 kept.append(reference)
@@ -164,7 +164,7 @@ class _Store:
             graph.graph.ClearField(field)
             getattr(graph.graph, field).extend(content)
 
-    def _find(self, array: np.ndarray[Any, Any]) -> StoredTensor | None:
+    def _find(self, array: np.ndarray[Any, Any], name: str) -> StoredTensor | None:
         if array.dtype != np.float32:
             return None
         for dtype, (numpy_type, _) in _STORED.items():
@@ -174,8 +174,9 @@ class _Store:
             if np.array_equal(cast.astype(np.float32), array):
                 digest = hashlib.sha256(cast.tobytes()).hexdigest()
                 found = self._tensors.get((dtype, tuple(array.shape), digest))
-                if found is not None:
-                    return found
+                if found:
+                    # Of several with equal content the one of this name, though any would do.
+                    return next((tensor for tensor in found if name.endswith(tensor.name)), found[0])
         return None
 
     def _reference(self, onnx: Any, name: str, stored: StoredTensor) -> tuple[Any, list[Any]]:
@@ -213,7 +214,7 @@ def _trace(encoder: Any, example: tuple[Tensor, ...]) -> Any:
     return program.model_proto
 
 
-def _describe(graph: Any, encoder: Any, example: tuple[Tensor, ...]) -> None:
+def _describe(graph: Any, properties: dict[str, str]) -> None:
     # torch records the source line behind every node, with the paths of the machine that exported it.
     parts = [graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer]
     parts += [*graph.graph.input, *graph.graph.output, *graph.functions]
@@ -222,7 +223,7 @@ def _describe(graph: Any, encoder: Any, example: tuple[Tensor, ...]) -> None:
     for part in parts:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-    for key, value in encoder.properties(example).items():
+    for key, value in properties.items():
         graph.metadata_props.add(key=key, value=value)
 
 

@@ -75,13 +75,30 @@ class OnnxEngine:
             )
         return np.ascontiguousarray(pixels, dtype=np.float32)
 
+    def check(self) -> None:
+        """Open everything now, for its errors."""
+        _ = self._image, self._text, self._tokenizer
+
     @cached_property
     def _image(self) -> Any:
-        return open_session(self._checkpoint.path / IMAGE_GRAPH, self._threads)
+        return self._open(IMAGE_GRAPH)
 
     @cached_property
     def _text(self) -> Any:
-        return open_session(self._checkpoint.path / TEXT_GRAPH, self._threads)
+        return self._open(TEXT_GRAPH)
+
+    def _open(self, graph: str) -> Any:
+        path = self._checkpoint.path / graph
+        session = open_session(path, self._threads)
+        # The graph names places in the weights' file; in another file other numbers stand there.
+        weights = session.get_modelmeta().custom_metadata_map.get("weights")
+        if weights != self._checkpoint.hashes["weights"]:
+            raise CheckpointError(
+                "the graph was written for other weights",
+                where=str(path),
+                remedy="write it anew with `tier model export`, or use --engine torch",
+            )
+        return session
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

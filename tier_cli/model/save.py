@@ -59,16 +59,16 @@ def save_checkpoint(
     Returns
     -------
     dict
-        How far each graph is from torch, see `tier_cli.model.export.export_graphs`.
+        How far each graph is from torch, see `export_graphs`.
 
     Raises
     ------
     CheckpointError
-        If a weight does not fit into fp16, or a graph does not agree with torch. The checksums are taken
-        away first and written last, so a folder left half-written does not open.
+        If a weight does not fit into fp16, or a graph does not agree with torch.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Taken away first and written last: a folder left half-written does not open.
     (folder / CHECKSUMS).unlink(missing_ok=True)
     save_weights(folder, model)
     _save_tokenizer(folder, tokenizer)
