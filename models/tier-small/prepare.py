@@ -1,0 +1,92 @@
+"""Write the manifest that tier-small was trained and judged on, from a folder of NIH images and labels.
+
+    python models/tier-small/prepare.py DATA_FOLDER MANIFEST.csv
+
+DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column a NIH finding,
+radiologist_normal) and the images that its first column names. The split is read from split.csv beside this
+script; `--new-split SEED` makes it again: by patient, with the NIH test images of two sources shared out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+from pathlib import Path
+
+FINDINGS = [
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia",
+    "Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+]  # fmt: skip
+VISIBLE_AT_64_PX = {"Effusion", "Cardiomegaly", "Consolidation"}
+TRAINING_ONLY = {"nih-64", "rsna-normal"}
+SPLIT_FILE = Path(__file__).parent / "split.csv"
+COLUMNS = ["path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", *FINDINGS]
+
+
+def main() -> None:
+    """Read the labels, apply the split and what the radiologists said, write the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--new-split", type=int, metavar="SEED")
+    arguments = parser.parse_args()
+    with (arguments.data / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if arguments.new_split is not None:
+        with (arguments.data / "chexnet-predictions.csv").open(newline="") as file:
+            predicted = {row["nih_image"] for row in csv.DictReader(file)}
+        write_split(rows, predicted, arguments.new_split)
+    with SPLIT_FILE.open(newline="") as file:
+        split = {row["file"]: row["split"] for row in csv.DictReader(file)}
+    with arguments.manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(manifest_row(row, arguments.data, split[row["file"]]) for row in rows)
+
+
+def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
+    """One image: the label as mined for judging, the radiologist's word for training."""
+    normal = row["radiologist_normal"] == "1"
+    abnormal = any(row[name] == "1" for name in FINDINGS)
+    training = split == "train"
+    labels = {name: row[name] for name in FINDINGS}
+    if training and normal:
+        labels = dict.fromkeys(FINDINGS, "0")
+    if row["source"] == "nih-64":
+        labels = {name: value if name in VISIBLE_AT_64_PX else "" for name, value in labels.items()}
+    return {
+        "path": str((data / row["file"]).resolve()),
+        "patient": "" if row["source"] == "rsna-normal" else row["patient"],
+        "contradicted": "1" if normal and abnormal else "0",
+        "split": split,
+        **{name: row[name] for name in ("view", "sex", "age", "source", "nih_image")},
+        **labels,
+    }
+
+
+def write_split(rows: list[dict[str, str]], predicted: set[str], seed: int) -> None:
+    """Share the patients out: 45 % of the diverse source and 60 % of the other's NIH test images judge."""
+    fixed = {row["patient"] for row in rows if row["source"] in TRAINING_ONLY}
+    diverse = sorted({row["patient"] for row in rows if row["source"] == "nih-diverse"} - fixed)
+    others = {row["patient"] for row in rows if row["source"] == "nih-pneumonia-normal"} - fixed - set(diverse)
+    comparable = {row["patient"] for row in rows if row["nih_image"] in predicted}
+    rng = random.Random(seed)
+    split: dict[str, str] = {}
+    for patients, test, valid in (
+        (diverse, 0.45, 0.20),
+        (sorted(others & comparable), 0.60, 0.0),
+        (sorted(others - comparable), 0.0, 0.25),
+    ):
+        rng.shuffle(patients)
+        for rank, patient in enumerate(patients):
+            share = (rank + 0.5) / len(patients)
+            split[patient] = "test" if share < test else "valid" if share < test + valid else "train"
+    with SPLIT_FILE.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "split"])
+        writer.writerows((row["file"], split.get(row["patient"], "train")) for row in rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+# ruff: noqa: TID253
+"""Which image is shown next, and the text that goes with it."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tier_cli.datasets.captions import known_findings, write_caption
+from tier_cli.errors import ManifestError
+from tier_cli.findings.load import load_findings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.datasets.manifest import Manifest
+
+
+class Pairs:
+    """Rows of a manifest as image-text pairs.
+
+    A manifest with a `text` column gives its reports. One without gives captions written from its labels,
+    anew at every draw; rows with rare findings are drawn more often, and a pair of an image and another's
+    caption counts as a negative only when the caption says something false of the image.
+
+    Parameters
+    ----------
+    manifest
+        The training rows.
+    seed
+        Of the draws and the captions.
+    shuffle
+        Permute the texts or labels among the rows: a control with nothing to learn.
+
+    Raises
+    ------
+    ManifestError
+        Rows with neither text nor labels.
+    """
+
+    def __init__(self, manifest: Manifest, seed: int, shuffle: bool = False):
+        self._random = random.Random(seed)
+        self._draws = np.random.default_rng(seed)
+        order = np.random.default_rng(seed + 1).permutation(len(manifest)) if shuffle else np.arange(len(manifest))
+        self._texts = [str(text).strip() for text in manifest.column("text")[order]]
+        self._studies = manifest.column("study")
+        self._about = [manifest.column(name) for name in ("view", "sex", "age")]
+        self._ids = known_findings()
+        self._labels = _labels(manifest)[order]
+        self._written = not any(self._texts)
+        usable = np.isin(self._labels, (0, 1)).any(axis=1) if self._written else np.array([bool(t) for t in self._texts])
+        if not usable.any():
+            raise ManifestError(
+                "no row has a text or a label",
+                where=manifest.origin,
+                remedy=f"give a `text` column, or label columns among: {', '.join(self._ids)}",
+            )
+        self.without_text = int((~usable).sum())
+        self._weights = self._draw_weights(usable)
+
+    def __len__(self) -> int:
+        return int((self._weights > 0).sum())
+
+    def draw(self, count: int) -> NDArray[np.int64]:
+        """Row numbers (count,) for one epoch: shuffled rows with texts, a weighted draw with captions."""
+        if self._written:
+            return self._draws.choice(len(self._weights), size=count, p=self._weights)
+        usable = np.flatnonzero(self._weights)
+        rounds = -(-count // len(usable))
+        return np.concatenate([self._draws.permutation(usable) for _ in range(rounds)])[:count]
+
+    def texts(self, rows: NDArray[np.int64]) -> tuple[list[str], NDArray[np.bool_]]:
+        """One text a row, and (N, N) which off-diagonal pairs (image, text) are not negatives."""
+        if not self._written:
+            texts = [self._texts[row] for row in rows]
+            studies = self._studies[rows]
+            same_study = (studies[:, None] == studies[None, :]) & (studies[:, None] != "")
+            return texts, same_study | (np.array(texts)[:, None] == np.array(texts)[None, :])
+        captions = [self._caption(row) for row in rows]
+        claims = np.array([[_sign(caption.claims.get(name)) for name in self._ids] for caption in captions])
+        known = np.nan_to_num(np.where(self._labels[rows] < 0, 0, self._labels[rows] * 2 - 1)).astype(int)
+        contradicted = ((claims[None, :, :] * known[:, None, :]) < 0).any(axis=2)
+        return [caption.text for caption in captions], ~contradicted
+
+    def _caption(self, row: int):  # type: ignore[no-untyped-def]
+        labels = {n: bool(v) for n, v in zip(self._ids, self._labels[row], strict=True) if v in (0, 1)}
+        view, sex, age = (str(column[row]) for column in self._about)
+        return write_caption(labels, self._random, view=view, sex=sex, age=age)
+
+    def _draw_weights(self, usable: NDArray[np.bool_]) -> NDArray[np.float64]:
+        if not self._written:
+            return usable / usable.sum()
+        positive = self._labels == 1
+        # The rarest finding of a row decides; the square root keeps a few images from filling every batch.
+        rarity = 1 / np.sqrt(np.maximum(positive.sum(axis=0), 1))
+        normal = 1 / np.sqrt(max((~positive.any(axis=1)).sum(), 1))
+        weights = np.where(positive.any(axis=1), (positive * rarity).max(axis=1), normal) * usable
+        return weights / weights.sum()
+
+
+def _labels(manifest: Manifest) -> NDArray[np.float64]:
+    findings = load_findings("nih14")
+    columns = [list(findings.ids).index(name) for name in known_findings()]
+    return manifest.labels(findings)[:, columns]
+
+
+def _sign(claim: bool | None) -> int:
+    return 0 if claim is None else 1 if claim else -1
