@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
-from tier_cli.imaging.codestream import Codestream, codestream_of
+from tier_cli.imaging.codestream import Codestream, codestream_of, fragments_are_whole
 from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header
 from tier_cli.imaging.limits import check_size
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import Decoder
 
 _JPEG_8_OR_12 = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
-# Faster than pydicom's first choice, GDCM, which stays where nothing else decodes a syntax.
+_RLE = "1.2.840.10008.1.2.5"
+# One decoder a syntax, chosen for speed and for its conduct with broken streams: over some, GDCM ends the
+# process and pylibjpeg-rle raises what is no Exception. Where the one is missing, any other will do.
 _PREFERRED = {
     **dict.fromkeys(_JPEG_8_OR_12, "pillow"),
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     **dict.fromkeys(_JPEG_2000, "pylibjpeg"),
+    _RLE: "pydicom",
 }
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -57,16 +63,19 @@ def decode(header: Header, path: str) -> Stored:
         and mean a broken file.
     """
     layout = _layout(header, path)
-    compressed = header.syntax not in _NATIVE
-    if compressed:
+    decoder = _decoder(header.syntax, path)
+    codestream = None
+    if decoder.is_encapsulated:
         codestream = _check_codestream(header, layout, path)
     else:
-        codestream = None
         _check_length(header, layout, path)
     if codestream and codestream.precision == 12 and header.syntax in _JPEG_8_OR_12:
         samples = _decode_12_bit(codestream, path)
     else:
-        samples = _decode_with_pydicom(header, layout, path)
+        preferred = _PREFERRED.get(header.syntax, "")
+        plugin = preferred if preferred in decoder.available_plugins else ""
+        layout["view_only"] = not decoder.is_encapsulated
+        samples = decoder.as_array(header.file, index=0, decoding_plugin=plugin, **layout)[0]
     bits, signed = int(layout["bits_stored"]), bool(layout["pixel_representation"])
     shift = max(0, header.whole("HighBit", bits - 1) + 1 - bits)
     # JPEG and JPEG-LS know no signs: there negative values are bit patterns, which cannot be clipped.
@@ -101,6 +110,7 @@ def _layout(header: Header, path: str) -> dict[str, Any]:
         "number_of_frames": max(1, header.whole("NumberOfFrames", 1)),
         "pixel_keyword": "PixelData",
         "pixel_vr": header.pixel_vr or "OW",
+        "correct_unused_bits": False,
     }
 
 
@@ -119,8 +129,15 @@ def _check_length(header: Header, layout: dict[str, Any], path: str) -> None:
     samples = layout["rows"] * layout["columns"] * layout["samples_per_pixel"]
     if layout["photometric_interpretation"] == "YBR_FULL_422":
         samples = samples * 2 // 3
-    if header.pixel_length < samples * layout["bits_allocated"] // 8:
-        raise InputError("the pixel data end early", where=path, remedy="copy or export the file again")
+    start = header.file.tell()
+    there = min(header.pixel_length, header.file.seek(0, os.SEEK_END) - start)
+    header.file.seek(start)
+    if there < samples * layout["bits_allocated"] // 8:
+        raise _ends_early(path)
+
+
+def _ends_early(path: str) -> InputError:
+    return InputError("the pixel data end early", where=path, remedy="copy or export the file again")
 
 
 def _check_codestream(header: Header, layout: dict[str, Any], path: str) -> Codestream | None:
@@ -128,18 +145,22 @@ def _check_codestream(header: Header, layout: dict[str, Any], path: str) -> Code
     from pydicom.encaps import get_frame
 
     start = header.file.tell()
+    if not fragments_are_whole(header.file):
+        raise _ends_early(path)
+    header.file.seek(start)
     frame = get_frame(header.file, 0, number_of_frames=layout["number_of_frames"])
     header.file.seek(start)
+    if header.syntax == _RLE:
+        return None
     codestream = codestream_of(frame)
-    if codestream and (codestream.height, codestream.width) != (layout["rows"], layout["columns"]):
-        raise InputError(
-            f"the compressed image is {codestream.width} x {codestream.height} but its attributes say "
-            f"{layout['columns']} x {layout['rows']}",
-            where=path,
-            remedy="export the file again",
-            kind="unreadable",
-        )
-    return codestream
+    broken = "the compressed image's header is broken"
+    if codestream:
+        declared = (codestream.width, codestream.height, codestream.samples)
+        wanted = (layout["columns"], layout["rows"], layout["samples_per_pixel"])
+        if declared == wanted and codestream.precision <= layout["bits_allocated"]:
+            return codestream
+        broken = "the compressed image is not of the size or the depth that its attributes say"
+    raise InputError(broken, where=path, remedy="copy or export the file again")
 
 
 def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
@@ -156,13 +177,14 @@ def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
     return samples
 
 
-def _decode_with_pydicom(header: Header, layout: dict[str, Any], path: str) -> NDArray[Any]:
+def _decoder(syntax: str, path: str) -> Decoder:
+    """Give pydicom's decoder for a transfer syntax."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     silence_gdcm()
     try:
-        decoder = get_decoder(UID(header.syntax))
+        decoder = get_decoder(UID(syntax))
     except NotImplementedError:
         remedy = "save it as Explicit VR Little Endian"
         raise InputError(
@@ -171,13 +193,7 @@ def _decode_with_pydicom(header: Header, layout: dict[str, Any], path: str) -> N
     if not decoder.is_available:
         remedy = f"one of these decodes it: {'; '.join(decoder.missing_dependencies)}"
         raise InputError(f"no decoder for {decoder.UID.name}", where=path, remedy=remedy, kind="codec")
-    preferred = _PREFERRED.get(header.syntax, "")
-    plugin = preferred if preferred in decoder.available_plugins else ""
-    layout = {**layout, "correct_unused_bits": False}
-    if not decoder.is_encapsulated:
-        layout["view_only"] = True
-    samples: NDArray[Any] = decoder.as_array(header.file, index=0, decoding_plugin=plugin, **layout)[0]
-    return samples
+    return decoder
 
 
 def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
