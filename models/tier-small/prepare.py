@@ -4,7 +4,7 @@
 
 DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column a NIH finding,
 radiologist_normal) and the images that its first column names. The split is read from split.csv beside this
-script; `--new-split SEED` makes it again: by patient, with the NIH test images of two sources shared out.
+script; `--new-split SEED` makes it again, by patient. `--everything` puts every split but "unused" into training.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ FINDINGS = [
 ]  # fmt: skip
 VISIBLE_AT_64_PX = {"Effusion", "Cardiomegaly", "Consolidation"}
 TRAINING_ONLY = {"nih-64", "rsna-normal"}
+# More would only teach what that source looks like.
+NORMALS_USED = 1500
 SPLIT_FILE = Path(__file__).parent / "split.csv"
 COLUMNS = ["path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", *FINDINGS]
 
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--new-split", type=int, metavar="SEED")
+    parser.add_argument("--everything", action="store_true")
     arguments = parser.parse_args()
     with (arguments.data / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -39,6 +42,8 @@ def main() -> None:
         write_split(rows, predicted, arguments.new_split)
     with SPLIT_FILE.open(newline="") as file:
         split = {row["file"]: row["split"] for row in csv.DictReader(file)}
+    if arguments.everything:
+        split = {name: "unused" if part == "unused" else "train" for name, part in split.items()}
     with arguments.manifest.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -82,10 +87,14 @@ def write_split(rows: list[dict[str, str]], predicted: set[str], seed: int) -> N
         for rank, patient in enumerate(patients):
             share = (rank + 0.5) / len(patients)
             split[patient] = "test" if share < test else "valid" if share < test + valid else "train"
+    normals = [row["file"] for row in rows if row["source"] == "rsna-normal"]
+    unused = set(rng.sample(normals, max(len(normals) - NORMALS_USED, 0)))
     with SPLIT_FILE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "split"])
-        writer.writerows((row["file"], split.get(row["patient"], "train")) for row in rows)
+        for row in rows:
+            name = "unused" if row["file"] in unused else split.get(row["patient"], "train")
+            writer.writerow([row["file"], name])
 
 
 if __name__ == "__main__":

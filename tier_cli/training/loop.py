@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
     from tier_cli.model.modeling import TierModel, TierOutput
+    from tier_cli.model.tokens import TextTokenizer
     from tier_cli.training.pairs import Pairs
     from tier_cli.training.settings import TrainSettings
 
@@ -59,7 +59,7 @@ class Trainer:
     rest: nn.Module
     images: ImageSource
     pairs: Pairs
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
     settings: TrainSettings
     log: Path
     _average: dict[str, Tensor] = field(default_factory=dict)
@@ -68,8 +68,8 @@ class Trainer:
         self,
         progress: Callable[[str, int, int], None],
         after_epoch: Callable[[TierModel], dict[str, float]] | None = None,
-    ) -> None:
-        """Train; the model ends with the averaged weights and in eval mode.
+    ) -> float:
+        """Train and give the seconds it took; the model ends with the averaged weights and in eval mode.
 
         Parameters
         ----------
@@ -110,6 +110,7 @@ class Trainer:
                 self._write({"epoch_end": epoch, "step": step, **after_epoch(self.averaged())})
         self.model.load_state_dict(self.averaged().state_dict())
         self.model.eval()
+        return time.monotonic() - began
 
     def averaged(self) -> TierModel:
         """A copy of the model with the averaged weights, in eval mode."""
@@ -122,9 +123,7 @@ class Trainer:
         self, rows: NDArray[np.int64], objective: TierObjective, optimiser: torch.optim.Optimizer
     ) -> tuple[LossParts, TierOutput]:
         texts, excluded = self.pairs.texts(rows)
-        encodings = self.tokenizer.encode_batch(texts)
-        ids = torch.tensor([e.ids for e in encodings])
-        mask = torch.tensor([e.attention_mask for e in encodings])
+        ids, mask = (torch.from_numpy(array) for array in self.tokenizer(texts))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
             projected = self.model.image_projection(self.rest(self.images.batch(rows)))
             texts_encoded = self.model.encode_texts(ids, mask)
