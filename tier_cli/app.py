@@ -1,0 +1,110 @@
+"""The command `tier`: names the commands, turns errors into exit codes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from tier_cli import __version__
+from tier_cli.commands import findings, model
+from tier_cli.commands.classify import classify
+from tier_cli.commands.doctor import doctor
+from tier_cli.console import forget_stdout, tell_error
+from tier_cli.errors import TierError
+
+UNEXPECTED, INTERRUPTED = 1, 130
+# Typer does not export the class above this one, which is what wrong usage of every kind has in common.
+USAGE_ERROR: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    name="tier",
+    help="Score chest X-rays against findings written as text. For research use; no medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(classify)
+app.add_typer(findings.app, name="findings")
+app.add_typer(model.app, name="model")
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tier-cli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give the exit code.
+
+    0 when all went well, 2 for wrong usage, 3 when an input could not be used, 130 after Ctrl-C, 1 for
+    anything unforeseen. A closed stdout ends a run quietly with 0.
+    """
+    _prepare()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        forget_stdout()
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except TierError as error:
+        tell_error(str(error))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort, so that no traceback shows what a file holds
+        return _unforeseen(error)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    # Not standalone: then wrong usage comes back as an exception, and is told without loading Rich.
+    command = typer.main.get_command(app)
+    try:
+        code = command(args=arguments, prog_name="tier", standalone_mode=False)
+    except USAGE_ERROR as error:
+        error.show()
+        return int(error.exit_code)
+    except typer.Abort:
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _prepare() -> None:
+    # A shell may start programs with closed streams (>&-); then there is nobody to write for.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if not sys.warnoptions and not _debugging():
+        # Readers warn by quoting what they read; what matters is in a result's notes.
+        warnings.simplefilter("ignore")
+
+
+def _unforeseen(error: Exception) -> int:
+    if _debugging():
+        raise error
+    if isinstance(error, OSError) and error.strerror:
+        tell_error(f"the system refused: {error.strerror}")
+        return UNEXPECTED
+    # The name only: the text of an exception may quote what a file holds.
+    tell_error(f"{type(error).__name__}, which is a bug; set TIER_DEBUG=1 to see where, and please report it")
+    return UNEXPECTED
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("TIER_DEBUG"))

@@ -1,0 +1,186 @@
+"""`tier doctor`: what there is on this machine to score with, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tier_cli.console import is_terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PACKAGES = (
+    "tier-cli",
+    "numpy",
+    "onnxruntime",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "pydicom",
+    "pillow",
+    "python-gdcm",
+    "pyjpegls",
+    "pylibjpeg",
+    "pylibjpeg-openjpeg",
+    "pylibjpeg-rle",
+    "pandas",
+    "typer",
+    "rich",
+)
+_EXTRAS = {
+    "pyarrow": "parquet",
+    "highdicom": "dicom",
+    "imagecodecs": "codecs",
+    "onnx": "export",
+    "onnxscript": "export",
+}
+# pydicom also names pylibjpeg-libjpeg, whose licence is the GPL; these do the same without it.
+_DECODERS = {
+    "1.2.840.10008.1.2.4.5": "python-gdcm",
+    "1.2.840.10008.1.2.4.7": "python-gdcm",
+    "1.2.840.10008.1.2.4.8": "pyjpegls",
+    "1.2.840.10008.1.2.4.9": "pylibjpeg pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.20": "pylibjpeg pylibjpeg-openjpeg",
+}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")] = False,
+) -> None:
+    """Show versions, devices, the cache, the bundled model and which DICOM files can be decoded.
+
+    A table on a terminal, JSON in a pipe. Exits with 2 when the bundled model is missing or altered.
+    """
+    facts: dict[str, Any] = {
+        "versions": _versions(),
+        "extras": {name: _version(name) for name in _EXTRAS},
+        "devices": _devices(),
+        "cache": _cache(),
+        "model": _model(),
+        "transfer_syntaxes": list(_transfer_syntaxes()),
+    }
+    if as_json or not is_terminal("stdout"):
+        typer.echo(json.dumps(facts))
+    else:
+        _show(facts)
+    if facts["model"]["problems"]:
+        raise typer.Exit(2)
+
+
+def _versions() -> dict[str, str | None]:
+    import platform
+
+    here = {"python": platform.python_version(), "system": platform.platform()}
+    return here | {name: _version(name) for name in _PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> dict[str, Any]:
+    from tier_cli.model.engine import usable_cpus
+
+    devices: dict[str, Any] = {"cpus": usable_cpus(), "cuda": [], "mps": False}
+    if find_spec("torch"):
+        import torch
+
+        devices["cuda"] = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+        devices["mps"] = torch.backends.mps.is_available()
+    return devices
+
+
+def _cache() -> dict[str, Any]:
+    from tier_cli.caches import cache_dir, cache_root
+
+    root = cache_root()
+    return {"folder": None if root is None else str(root), "writable": cache_dir() is not None}
+
+
+def _model() -> dict[str, Any]:
+    from tier_cli.errors import CheckpointError
+    from tier_cli.model.checkpoint import DEFAULT_MODEL, resolve, verify
+
+    try:
+        path = resolve(DEFAULT_MODEL)
+    except CheckpointError as error:
+        return {"name": DEFAULT_MODEL, "path": None, "problems": [str(error)]}
+    return {"name": DEFAULT_MODEL, "path": str(path), "problems": verify(path)}
+
+
+def _transfer_syntaxes() -> Iterator[dict[str, Any]]:
+    """Tell of every syntax that pydicom knows images in whether something here decodes it."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import AllTransferSyntaxes
+
+    for uid in AllTransferSyntaxes:
+        try:
+            decoder = get_decoder(uid)
+        except NotImplementedError:
+            continue
+        with_ = list(decoder.available_plugins) if decoder.is_encapsulated else ["pydicom"]
+        yield _syntax(uid, uid.name, with_ if decoder.is_available else [])
+        if uid == "1.2.840.10008.1.2.4.51":
+            found = ["imagecodecs"] if find_spec("imagecodecs") else []
+            yield _syntax(uid, "JPEG Extended, 12 bits", found, "'tier-cli[codecs]'")
+
+
+def _syntax(uid: str, name: str, found: list[str], package: str | None = None) -> dict[str, Any]:
+    if package is None:
+        package = next((what for start, what in _DECODERS.items() if uid.startswith(start)), "pydicom")
+    remedy = None if found else f"pip install {package}"
+    return {"uid": str(uid), "name": name, "decoders": found, "remedy": remedy}
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    extras = {
+        name: found or f"not installed: pip install 'tier-cli[{_EXTRAS[name]}]'"
+        for name, found in facts["extras"].items()
+    }
+    _table(
+        console,
+        "Versions",
+        {name: found or "not installed" for name, found in facts["versions"].items()} | extras,
+    )
+    devices, cache, model = facts["devices"], facts["cache"], facts["model"]
+    rows = {
+        "CPUs": str(devices["cpus"]),
+        "CUDA GPUs": ", ".join(devices["cuda"]) or "none",
+        "MPS": "yes" if devices["mps"] else "no",
+        "cache": f"{cache['folder']} ({'writable' if cache['writable'] else 'not writable: not used'})",
+        f"model {model['name']}": "\n".join(model["problems"]) or f"{model['path']} (every file as listed)",
+    }
+    _table(console, "Machine", rows)
+    syntaxes = {
+        s["name"]: ", ".join(s["decoders"]) or f"cannot be decoded: {s['remedy']}"
+        for s in facts["transfer_syntaxes"]
+    }
+    _table(console, "DICOM transfer syntaxes, and what decodes them", syntaxes)
+
+
+def _table(console: Console, title: str, rows: dict[str, str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 1)
+    )
+    table.add_column(style="dim", max_width=36, overflow="fold")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(value))
+    console.print(table)
+    console.print()

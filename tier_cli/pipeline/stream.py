@@ -1,0 +1,151 @@
+"""The streaming run: sources in, results out, in the order of the sources and without holding the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tier_cli.errors import InputError
+from tier_cli.imaging.radiograph import ReadOptions
+from tier_cli.pipeline.ahead import Outcome, decoded
+from tier_cli.pipeline.images import ImageScorer
+from tier_cli.scoring.studies import StudyMeans
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.findings.vectors import FindingVectors
+    from tier_cli.imaging.discover import Source
+    from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.model.engine import Engine
+    from tier_cli.pipeline.decode import Decoded
+    from tier_cli.results.record import Result, Unit
+
+_MAX_WORKERS = 8
+# Errors that may wait behind one image for its batch to fill, in batches.
+_MAX_WAIT = 4
+_CUT_SHORT = "the run was cut short: images of this study may be missing"
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a run goes.
+
+    Parameters
+    ----------
+    read
+        How files are read; its rendering is replaced by the checkpoint's.
+    batch_size
+        Images the model takes at a time; None for 8 on CPU and 32 elsewhere.
+    workers
+        Decoding processes; 0 decodes in this process, None takes as many as there are CPUs, at most 8.
+    by
+        One result an ``image`` or a ``study``.
+    fail_fast
+        End with the first file that cannot be used.
+    """
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    batch_size: int | None = None
+    workers: int | None = None
+    by: Unit = "image"
+    fail_fast: bool = False
+
+
+def classify(
+    sources: Iterable[Source],
+    checkpoint: Checkpoint,
+    engine: Engine,
+    vectors: FindingVectors,
+    findings: FindingSet,
+    options: StreamOptions = StreamOptions(),
+    tick: Callable[[], object] = lambda: None,
+) -> Generator[Result, None, None]:
+    """Score images, or say of each why it cannot be scored.
+
+    Parameters
+    ----------
+    sources
+        Taken a bounded number of files ahead of the model.
+    checkpoint, engine
+        The model, and what computes it.
+    vectors, findings
+        The finding set, and its vectors in the space of `checkpoint`, (F, D) each.
+    options
+        How the run goes.
+    tick
+        Called once a source, when it is done with: by study that is long before its result comes.
+
+    Yields
+    ------
+    By image, one result a source, in the order of the sources. By study, errors as they come, one a file,
+    then one result a study in the order in which the studies were first seen; KeyboardInterrupt, also one
+    thrown in, is raised again only after the studies known so far.
+    """
+    scorer = ImageScorer(checkpoint, engine, vectors, findings, options.by)
+    batch_size = options.batch_size or (8 if engine.device == "cpu" else 32)
+    workers = _workers() if options.workers is None else options.workers
+    with closing(decoded(sources, scorer.settings(options.read), workers, batch_size)) as outcomes:
+        results = _ticking(_scored(outcomes, scorer, batch_size), tick)
+        if options.fail_fast:
+            results = _until_failure(results)
+        if options.by == "image":
+            yield from map(scorer.finished, results)
+        else:
+            yield from _by_study(results, scorer, options.fail_fast)
+
+
+def _workers() -> int:
+    from tier_cli.model.engine import usable_cpus
+
+    return min(usable_cpus(), _MAX_WORKERS)
+
+
+def _scored(outcomes: Iterable[Outcome], scorer: ImageScorer, batch_size: int) -> Iterator[Result]:
+    """Score in batches that depend on the files alone, so that a second run gives the same numbers."""
+    waiting: list[Outcome] = []
+    images = 0
+    for path, outcome in outcomes:
+        waiting.append((path, outcome))
+        images += not isinstance(outcome, InputError)
+        if images in (0, batch_size) or len(waiting) >= _MAX_WAIT * batch_size:
+            yield from _flush(waiting, scorer)
+            waiting, images = [], 0
+    yield from _flush(waiting, scorer)
+
+
+def _flush(waiting: list[Outcome], scorer: ImageScorer) -> Iterator[Result]:
+    images: list[tuple[str, Decoded]] = [(p, o) for p, o in waiting if not isinstance(o, InputError)]
+    results = iter(scorer.score(images) if images else [])
+    for path, outcome in waiting:
+        yield scorer.failed(path, outcome) if isinstance(outcome, InputError) else next(results)
+
+
+def _ticking(results: Iterable[Result], tick: Callable[[], object]) -> Iterator[Result]:
+    for result in results:
+        tick()
+        yield result
+
+
+def _until_failure(results: Iterable[Result]) -> Iterator[Result]:
+    for result in results:
+        yield result
+        if result.error is not None:
+            return
+
+
+def _by_study(results: Iterable[Result], scorer: ImageScorer, fail_fast: bool) -> Iterator[Result]:
+    means = StudyMeans()
+    note = ""
+    try:
+        for result in results:
+            if result.error is None:
+                means.add(result)
+            else:
+                note = _CUT_SHORT if fail_fast else ""
+                yield result
+    except KeyboardInterrupt:
+        yield from map(scorer.finished, means.results(_CUT_SHORT))
+        raise
+    yield from map(scorer.finished, means.results(note))

@@ -1,0 +1,58 @@
+"""Progress for people: how many files, how fast, how long still."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Task
+
+
+class _Rate(ProgressColumn):
+    """Files a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} files/s" if speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def progress(console: Console, count: Callable[[], int] | None) -> Iterator[Callable[[], None]]:
+    """Show progress while the block lasts; the function given is to be called once a file.
+
+    Parameters
+    ----------
+    console
+        Where to show it.
+    count
+        Counts the files there are in all, which may take long, so it runs beside the work. None where they
+        cannot be counted; then no time left is shown.
+    """
+    columns = (
+        TextColumn("Scoring"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True) as display:
+        task = display.add_task("", total=None)
+        if count is not None:
+            # A daemon: the run does not wait for the count.
+            threading.Thread(target=lambda: display.update(task, total=count()), daemon=True).start()
+        yield lambda: display.advance(task)

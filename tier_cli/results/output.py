@@ -1,0 +1,131 @@
+"""The output file: format told by its ending, written aside and renamed, so that it is never half-written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.results.record import Result
+    from tier_cli.results.rows import Layout
+    from tier_cli.results.writers import Writer
+
+ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
+_TABLES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file to write results to, checked before any work is done.
+
+    Raises
+    ------
+    UsageError
+        Where the ending is unknown or does not go with `wide`, or the folder cannot be written to.
+    """
+
+    path: str
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ending not in ENDINGS:
+            raise UsageError(
+                f"the format of '{Path(self.path).name}' cannot be told by its ending",
+                where="--output",
+                remedy=f"end it in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+            )
+        if self.wide and self.ending not in _TABLES:
+            raise UsageError(
+                f"a {self.ending} file has no columns", where="--wide", remedy="write .csv or .parquet"
+            )
+        folder = self._target.parent
+        if self._target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UsageError(
+                "cannot be written: its folder is missing or read-only, or it is a folder itself",
+                where=f"--output {self.path}",
+                remedy="make the folder first",
+            )
+        if self.ending == ".parquet":
+            from tier_cli.results.writers import require_pyarrow
+
+            require_pyarrow()
+
+    @property
+    def ending(self) -> str:
+        """The ending, in small letters, with its dot."""
+        return Path(self.path).suffix.lower()
+
+    @contextmanager
+    def writer(self, layout: Layout) -> Iterator[Writer]:
+        """Give a writer; the file appears under its name, complete, when the block ends.
+
+        After Ctrl-C it holds what was written until then, and is left as it was if that is nothing. Any other
+        exception leaves it as it was.
+        """
+        partial = self._target.with_name(f".{self._target.name}.{os.getpid()}.partial")
+        try:
+            with _create(partial, binary=self.ending == ".parquet") as file:
+                writer = _Counting(_writer_for(self.ending, file, layout))
+                try:
+                    yield writer
+                except KeyboardInterrupt:
+                    if writer.written:
+                        writer.finish()
+                        _settle(file, partial, self._target)
+                    raise
+                writer.finish()
+                _settle(file, partial, self._target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @property
+    def _target(self) -> Path:
+        # A link stays a link: what it points to is replaced.
+        return Path(os.path.realpath(self.path))
+
+
+class _Counting:
+    """A writer that knows whether anything was written."""
+
+    def __init__(self, writer: Writer):
+        self._writer = writer
+        self.written = 0
+
+    def write(self, result: Result) -> None:
+        self._writer.write(result)
+        self.written += 1
+
+    def finish(self) -> None:
+        self._writer.finish()
+
+
+def _create(path: Path, *, binary: bool) -> IO[Any]:
+    # Not mkstemp: the file is to get the permissions that any new file here gets.
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    if binary:
+        return os.fdopen(handle, "wb")
+    # File names that are no UTF-8 go out as the bytes they came in.
+    return os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _settle(file: IO[Any], partial: Path, target: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    os.replace(partial, target)
+
+
+def _writer_for(ending: str, file: Any, layout: Layout) -> Writer:
+    from tier_cli.results import writers
+
+    if ending == ".csv":
+        return writers.CsvWriter(file, layout)
+    if ending == ".parquet":
+        return writers.ParquetWriter(file, layout)
+    return writers.JsonWriter(file) if ending == ".json" else writers.JsonLinesWriter(file)

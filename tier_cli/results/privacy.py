@@ -1,0 +1,60 @@
+"""Results without paths and UIDs: keyed hashes in their place, so that rows can still be joined."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tier_cli.results.record import Result
+
+KEY_VARIABLE = "TIER_HASH_KEY"
+RANDOM_NOTE = f"paths and UIDs are hashed with a random key of this run; set {KEY_VARIABLE} to join runs"
+_HEX_DIGITS = 32
+
+
+@dataclass(frozen=True, repr=False)
+class Hasher:
+    """Replaces paths and UIDs by HMAC-SHA256 (RFC 2104), 128 bits in hex.
+
+    Keyed, because UIDs and paths can be guessed and a plain hash of a guess would give them away.
+
+    Parameters
+    ----------
+    key
+        The secret; whoever has it can test a guess.
+    note
+        Added to every result.
+    """
+
+    key: bytes
+    note: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Hasher:
+        """Take the key from ``TIER_HASH_KEY``, else a random one for this run, with a note."""
+        if key := environment.get(KEY_VARIABLE):
+            return cls(key.encode("utf-8", "surrogateescape"))
+        return cls(secrets.token_bytes(32), RANDOM_NOTE)
+
+    def hash(self, value: str) -> str:
+        """Hash one value; an empty one stays empty."""
+        if not value:
+            return ""
+        # Lone surrogates stand for the bytes of a file name that is no UTF-8.
+        data = value.encode("utf-8", "surrogateescape")
+        return hmac.new(self.key, data, hashlib.sha256).hexdigest()[:_HEX_DIGITS]
+
+    def apply(self, result: Result) -> Result:
+        """Give the result with its paths and UIDs hashed."""
+        return replace(
+            result,
+            paths=tuple(self.hash(path) for path in result.paths),
+            study=self.hash(result.study),
+            series=self.hash(result.series),
+            instance=self.hash(result.instance),
+            notes=(*result.notes, self.note) if self.note else result.notes,
+        )

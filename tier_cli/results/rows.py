@@ -1,0 +1,113 @@
+"""Results as rows of a table: tidy, one row a finding, or wide, one row a result and one column a finding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from tier_cli.errors import UsageError
+from tier_cli.results.record import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from tier_cli.results.record import FindingScore, Result, Unit
+
+Cell = str | int | float | bool | tuple[str, ...] | None
+Kind = Literal["text", "integer", "number", "truth", "list"]
+
+_KEYS: dict[str, Kind] = {"study": "text", "series": "text", "instance": "text", "view": "text"}
+_FINDING: dict[str, Kind] = {"finding": "text", "score": "number", "probability": "number", "call": "truth"}
+_TAIL: dict[str, Kind] = {
+    "scoring": "text",
+    "model": "text",
+    "model_weights": "text",
+    "model_preprocessing": "text",
+    "model_findings": "text",
+    "notes": "list",
+    "error_kind": "text",
+    "error_message": "text",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table of results, and the rows of each result.
+
+    Parameters
+    ----------
+    findings
+        The ids of the finding set: the columns of a wide table.
+    unit
+        By ``study`` there is a list ``paths``, by ``image`` one ``path``.
+    wide
+        One row a result with the scores alone, instead of one row a finding.
+    phi
+        Add the column ``phi``: a JSON object.
+
+    Raises
+    ------
+    UsageError
+        Where a finding of a wide table is called like another column.
+    """
+
+    findings: tuple[str, ...]
+    unit: Unit = "image"
+    wide: bool = False
+    phi: bool = False
+
+    def __post_init__(self) -> None:
+        taken = {"schema_version", "path", "paths", "phi", *_KEYS, *_TAIL}
+        if self.wide and (both := taken.intersection(self.findings)):
+            raise UsageError(
+                f"a finding is called '{min(both)}', like another column of the table",
+                where="--wide",
+                remedy="rename the finding, or leave --wide out",
+            )
+
+    @cached_property
+    def columns(self) -> dict[str, Kind]:
+        """The names of the columns, in order, each with what it holds."""
+        where: dict[str, Kind] = {"paths": "list"} if self.unit == "study" else {"path": "text"}
+        scores = dict.fromkeys(self.findings, _NUMBER) if self.wide else _FINDING
+        last: dict[str, Kind] = {"phi": "text"} if self.phi else {}
+        return {"schema_version": "integer", **where, **_KEYS, **scores, **_TAIL, **last}
+
+    def rows(self, result: Result) -> Iterator[list[Cell]]:
+        """Give the rows of one result, cells in the order of `columns`."""
+        if self.wide:
+            scores = {score.finding: score.to_dict()["score"] for score in result.findings}
+            yield self._row(result, [scores.get(name) for name in self.findings])
+            return
+        for score in result.findings or (None,):
+            yield self._row(result, _cells(score))
+
+    def _row(self, result: Result, middle: Sequence[Cell]) -> list[Cell]:
+        document = result.to_dict()
+        hashes = document["model"]["hashes"]
+        error = document["error"] or {"kind": None, "message": None}
+        row: list[Cell] = [SCHEMA_VERSION, result.paths if self.unit == "study" else result.paths[0]]
+        row += [document[name] for name in _KEYS]
+        row += middle
+        row += [
+            result.scoring,
+            result.model.name,
+            hashes["weights"],
+            hashes["preprocessing"],
+            hashes["findings"],
+        ]
+        row += [result.notes, error["kind"], error["message"]]
+        if self.phi:
+            row.append(json.dumps(dict(result.phi)) if result.phi else None)
+        return row
+
+
+_NUMBER: Kind = "number"
+
+
+def _cells(score: FindingScore | None) -> list[Cell]:
+    if score is None:
+        return [None] * len(_FINDING)
+    document = score.to_dict()
+    return [document[name] for name in _FINDING]

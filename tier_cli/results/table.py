@@ -1,0 +1,164 @@
+"""Results as tables for people, one a study."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from tier_cli.console import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tier_cli.results.record import FindingScore, Result
+
+# Side by side there is room for so many images of a study in 80 columns.
+_MAX_COLUMNS = 4
+# Half the range of a difference of cosines: scores beyond it are rare and just fill their bar.
+_FULL_BAR = 1.0
+_HALF_WIDTH = 14
+_MAX_UID = 44
+
+
+class TableWriter:
+    """Prints a table a study: one image with bars, several images in a row side by side.
+
+    Parameters
+    ----------
+    labels
+        The names of the findings for people, by id.
+    once
+        Notes that hold for the whole run and are printed only once.
+    """
+
+    def __init__(self, console: Console, labels: Mapping[str, str], once: Collection[str] = ()):
+        self._console = console
+        self._labels = labels
+        self._once = once
+        self._told: set[str] = set()
+        self._together: list[Result] = []
+
+    def write(self, result: Result) -> None:
+        """Print an error at once, and a study when another one begins."""
+        if self._together and not self._belongs(result):
+            self._print_study()
+        if result.error is not None:
+            self._console.print(_error(result))
+            return
+        self._together.append(result)
+        if not result.study or result.unit == "study":
+            self._print_study()
+
+    def finish(self) -> None:
+        """Print the last study."""
+        if self._together:
+            self._print_study()
+
+    def _belongs(self, result: Result) -> bool:
+        same = result.error is None and result.study == self._together[-1].study
+        return same and len(self._together) < _MAX_COLUMNS
+
+    def _print_study(self) -> None:
+        study, self._together = self._together, []
+        ascii_only = self._console.options.ascii_only
+        table = (
+            _bars(study[0], self._labels, ascii_only) if len(study) == 1 else _columns(study, self._labels)
+        )
+        notes = dict.fromkeys(note for result in study for note in result.notes)
+        remarks = [Text(f"  {printable(note)}", style="dim") for note in notes if self._is_due(note)]
+        self._console.print(Group(*_heading(study), table, *remarks, Text()))
+
+    def _is_due(self, note: str) -> bool:
+        due = note not in self._told
+        if note in self._once:
+            self._told.add(note)
+        return due
+
+
+def _error(result: Result) -> Text:
+    message = result.error.message if result.error else ""
+    path = ", ".join(map(printable, result.paths))
+    return Text.assemble((path, "bold"), "\n  ", (printable(message), "red"), "\n", overflow="fold")
+
+
+def _heading(study: Sequence[Result]) -> list[Text]:
+    first = study[0]
+    if len(study) == 1 and len(first.paths) == 1:
+        return [_place(first.paths[0], first.view or "view unknown")]
+    paths = [path for result in study for path in result.paths]
+    rows = [
+        Text(f"  {number} {printable(path)}", style="dim", overflow="fold")
+        for number, path in enumerate(paths, 1)
+    ]
+    return [_place(f"study {_short(first.study)}", f"{len(paths)} images"), *rows]
+
+
+def _place(name: str, more: str) -> Text:
+    return Text.assemble((printable(name), "bold"), "  ", (printable(more), "dim"), overflow="fold")
+
+
+def _short(uid: str) -> str:
+    return uid if len(uid) <= _MAX_UID else f"{uid[: _MAX_UID - 13]}...{uid[-10:]}"
+
+
+def _bars(result: Result, labels: Mapping[str, str], ascii_only: bool) -> Table:
+    calibrated = any(score.probability is not None for score in result.findings)
+    table = _empty_table("score", *(("probability", "call") if calibrated else ()))
+    table.add_column("", no_wrap=True)
+    for score in _sorted(result):
+        more = (_percent(score), _call(score)) if calibrated else ()
+        table.add_row(
+            _label(score.finding, labels), f"{score.score:+.3f}", *more, _bar(score.score, ascii_only)
+        )
+    return table
+
+
+def _columns(study: Sequence[Result], labels: Mapping[str, str]) -> Table:
+    table = _empty_table(*(f"{number} {result.view}".strip() for number, result in enumerate(study, 1)))
+    cells = [{score.finding: f"{score.score:+.3f}" for score in result.findings} for result in study]
+    # In the order of the first image; a finding that only another one has (--top) follows.
+    for name in dict.fromkeys(score.finding for result in study for score in _sorted(result)):
+        table.add_row(_label(name, labels), *(of.get(name, "") for of in cells))
+    return table
+
+
+def _empty_table(*columns: str) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    table.add_column("finding", max_width=34, overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _sorted(result: Result) -> list[FindingScore]:
+    return sorted(result.findings, key=lambda score: score.score, reverse=True)
+
+
+def _label(finding: str, labels: Mapping[str, str]) -> Text:
+    return Text(printable(labels.get(finding, finding)))
+
+
+def _percent(score: FindingScore) -> str:
+    return "" if score.probability is None else f"{score.probability:.0%}"
+
+
+def _call(score: FindingScore) -> Text:
+    if score.call is None:
+        return Text()
+    return Text("yes", style="bold") if score.call else Text("no", style="dim")
+
+
+def _bar(score: float, ascii_only: bool) -> Text:
+    """Draw a score to the right or to the left of an axis, to the nearest half of a cell."""
+    halves = min(round(abs(score) / _FULL_BAR * 2 * _HALF_WIDTH), 2 * _HALF_WIDTH)
+    full, half, axis = ("#", "", "|") if ascii_only else ("█", "▌" if score > 0 else "▐", "│")
+    length, odd = divmod(halves, 2)
+    drawn = full * length + half * odd
+    if score > 0:
+        return Text.assemble(" " * _HALF_WIDTH, (axis, "dim"), (drawn, "cyan"))
+    left = full * length if ascii_only else half * odd + full * length
+    return Text.assemble((left.rjust(_HALF_WIDTH), "dim"), (axis, "dim"))

@@ -1,0 +1,166 @@
+"""Results as JSON Lines, JSON, CSV or Parquet, written one by one as they come."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
+
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.results.record import Result
+    from tier_cli.results.rows import Cell, Layout
+
+# Rows held back until a Parquet row group is worth writing: all that any writer holds.
+_GROUP_ROWS = 8192
+
+
+class Writer(Protocol):
+    """Takes results one by one; `finish` writes what a format needs at its end."""
+
+    def write(self, result: Result) -> None:
+        """Write one result."""
+        ...
+
+    def finish(self) -> None:
+        """Write the end. The file is the caller's to close."""
+        ...
+
+
+class JsonLinesWriter:
+    """One JSON object a line, in ASCII, so that no locale can garble it."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, result: Result) -> None:
+        """Write one line and hand it on at once: whoever reads along wants it now."""
+        self._file.write(json.dumps(result.to_dict()) + "\n")
+        self._file.flush()
+
+    def finish(self) -> None:
+        """Add nothing: every line stands for itself."""
+
+
+class JsonWriter:
+    """One JSON array with a result a line."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+        self._before = "[\n"
+
+    def write(self, result: Result) -> None:
+        """Write one element."""
+        self._file.write(self._before + json.dumps(result.to_dict()))
+        self._before = ",\n"
+
+    def finish(self) -> None:
+        """Close the array."""
+        self._file.write("[]\n" if self._before == "[\n" else "\n]\n")
+
+
+class CsvWriter:
+    """A table as CSV, with a head line. Lists: `notes` joined by ``; ``, `paths` as a JSON array."""
+
+    def __init__(self, file: TextIO, layout: Layout):
+        self._file = file
+        self._layout = layout
+        self._put([list(layout.columns)])
+
+    def write(self, result: Result) -> None:
+        """Write the rows of one result in one piece: an interruption leaves all of them or none."""
+        self._put([self._texts(row) for row in self._layout.rows(result)])
+
+    def finish(self) -> None:
+        """Add nothing: the last row ends the table."""
+
+    def _texts(self, row: list[Cell]) -> list[Any]:
+        return [_csv_text(name, cell) for name, cell in zip(self._layout.columns, row, strict=True)]
+
+    def _put(self, rows: list[list[Any]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.write(text.getvalue())
+
+
+class ParquetWriter:
+    """A table as Parquet, in row groups.
+
+    Raises
+    ------
+    UsageError
+        Where pyarrow, the extra ``parquet``, is not installed.
+    """
+
+    def __init__(self, file: IO[bytes], layout: Layout):
+        pyarrow = require_pyarrow()
+        from pyarrow import parquet
+
+        text = pyarrow.string()
+        kinds = {
+            "text": text,
+            "integer": pyarrow.int32(),
+            "number": pyarrow.float64(),
+            "truth": pyarrow.bool_(),
+            "list": pyarrow.list_(text),
+        }
+        self._layout = layout
+        self._schema = pyarrow.schema([(name, kinds[kind]) for name, kind in layout.columns.items()])
+        self._from_rows = pyarrow.Table.from_pylist
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, result: Result) -> None:
+        """Take one result; rows are written a group at a time."""
+        for row in self._layout.rows(result):
+            cells = map(_arrow_value, row)
+            self._rows.append(dict(zip(self._layout.columns, cells, strict=True)))
+        if len(self._rows) >= _GROUP_ROWS:
+            self._flush()
+
+    def finish(self) -> None:
+        """Write the last rows and the footer."""
+        if self._rows:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        self._writer.write_table(self._from_rows(rows, schema=self._schema))
+
+
+def require_pyarrow() -> Any:
+    """Import pyarrow or say how to get it."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise UsageError(
+            "writing Parquet needs pyarrow, which is not installed",
+            where="--output",
+            remedy="pip install 'tier-cli[parquet]', or choose .csv, .json or .jsonl",
+        ) from None
+    return pyarrow
+
+
+def _csv_text(name: str, cell: Cell) -> str | int | float | None:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, tuple):
+        # A path may hold any separator, so a list of them needs quoting of its own.
+        return json.dumps(list(cell)) if name == "paths" else "; ".join(cell)
+    return cell
+
+
+def _arrow_value(cell: Cell) -> Any:
+    if isinstance(cell, str):
+        return _utf8(cell)
+    if isinstance(cell, tuple):
+        return [_utf8(text) for text in cell]
+    return cell
+
+
+def _utf8(text: str) -> str:
+    # File names on Unix are bytes; those that are no UTF-8 come as lone surrogates, which Arrow refuses.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
