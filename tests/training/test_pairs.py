@@ -1,0 +1,83 @@
+"""Which pairs are drawn, and which of them count as negatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tier_cli.datasets.manifest import read_manifest
+from tier_cli.errors import ManifestError
+from tier_cli.training.pairs import Pairs
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    def write(text):
+        (tmp_path / "manifest.csv").write_text(text)
+        return read_manifest(tmp_path / "manifest.csv")
+
+    return write
+
+
+def test_reports_of_one_study_are_not_each_others_negatives(manifest):
+    pairs = Pairs(manifest("path,study,text\na,s1,Clear.\nb,s1,Other words.\nc,s2,Mass.\nd,,Mass.\n"), seed=0)
+    texts, excluded = pairs.texts(np.arange(4))
+    assert texts == ["Clear.", "Other words.", "Mass.", "Mass."]
+    assert excluded.tolist() == [
+        [True, True, False, False],
+        [True, True, False, False],
+        [False, False, True, True],
+        [False, False, True, True],
+    ]
+
+
+def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
+    pairs = Pairs(manifest("path,Mass,Effusion\na,1,\nb,0,\nc,,1\n"), seed=0)
+    for _ in range(20):
+        _, excluded = pairs.texts(np.arange(3))
+        # A text about a mass is false of b, and unknown of c, which no label speaks of.
+        assert not excluded[1, 0]
+        assert not excluded[0, 1]
+        assert excluded[2, 0]
+        assert excluded[0, 2]
+
+
+def test_rows_without_text_are_counted_and_never_drawn(manifest):
+    pairs = Pairs(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
+    assert pairs.without_text == 1
+    assert set(pairs.draw(50)) == {0, 2}
+
+
+def test_an_epoch_of_reports_draws_every_row_once(manifest):
+    pairs = Pairs(manifest("path,text\na,One.\nb,Two.\nc,Three.\n"), seed=0)
+    assert sorted(pairs.draw(3)) == [0, 1, 2]
+
+
+def test_a_rare_finding_is_drawn_more_often(manifest):
+    rows = "".join(f"n{i},0,0\n" for i in range(90)) + "".join(f"m{i},1,0\n" for i in range(9)) + "h,0,1\n"
+    pairs = Pairs(manifest("path,Mass,Hernia\n" + rows), seed=0)
+    drawn = pairs.draw(4000)
+    assert np.mean(drawn == 99) > 4 / 100
+
+
+def test_the_control_permutes_labels_and_keeps_their_numbers(manifest):
+    table = "path,Mass\n" + "".join(f"i{i},{int(i < 30)}\n" for i in range(100))
+    plain, shuffled = Pairs(manifest(table), seed=0), Pairs(manifest(table), seed=0, shuffle=True)
+    column = list(plain._ids).index("mass")
+    before, after = plain._labels[:, column], shuffled._labels[:, column]
+    assert before.sum() == after.sum()
+    assert (before != after).any()
+
+
+def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
+    pairs = Pairs(manifest("path,Mass,Effusion\na,-1,1\nb,1,0\n"), seed=0)
+    for _ in range(20):
+        texts, excluded = pairs.texts(np.arange(2))
+        assert "mass" not in texts[0].lower()
+        # The first caption is of an effusion, which the second image is known not to have.
+        assert not excluded[1, 0]
+
+
+def test_a_manifest_with_nothing_to_say_is_refused(manifest):
+    with pytest.raises(ManifestError, match="text or a label"):
+        Pairs(manifest("path,view\na,PA\n"), seed=0)
