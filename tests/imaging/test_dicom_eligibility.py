@@ -1,0 +1,202 @@
+"""Which DICOM files are scored and which are refused, with which reason."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_maker import SECRETS, codes_of, dataset_of, save, write
+from pydicom.dataset import Dataset
+
+from tier_cli.errors import InputError
+from tier_cli.imaging.radiograph import Radiograph, ReadOptions
+from tier_cli.imaging.read import read_radiograph
+
+REAL_FILES = {
+    "CT_small.dcm": "modality",
+    "MR_small_bigendian.dcm": "modality",
+    "NM1_J2KI.dcm": "modality",
+    "RG1_J2KI.dcm": "",
+    "RG2_J2KI.dcm": "body_part",
+    "RG2_JLSL": "body_part",
+    "RG2_JPLL.dcm": "body_part",
+    "RG2_RLE.dcm": "body_part",
+    "RG3_J2KR": "body_part",
+    "RG3_JPLY.dcm": "body_part",
+    "SC_rgb_16bit_2frame.dcm": "modality",
+    "US1_J2KI.dcm": "modality",
+    "cxr_jpeg_mono1.dcm": "",
+    "cxr_jpeg_mono2.dcm": "",
+    "nih_test1.dcm": "",
+    "nih_test2.dcm": "",
+    "nih_test3.dcm": "",
+    # Named RIBCAGE: the same bones, exposed for the bones. A person may insist, the file does not.
+    "nih_test4.dcm": "body_part",
+    "nih_test5.dcm": "modality",
+    "nih_test6.dcm": "",
+}
+
+
+def refusal(path: str, **options: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_radiograph(path, ReadOptions(**options))
+    error = caught.value
+    assert error.remedy
+    assert error.where == path
+    return error
+
+
+def test_every_real_file(shared: Path) -> None:
+    folder = shared / "data" / "dicom"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(REAL_FILES)
+    for name, kind in REAL_FILES.items():
+        if kind:
+            assert refusal(str(folder / name)).kind == kind, name
+        else:
+            assert isinstance(read_radiograph(str(folder / name)), Radiograph)
+        # What is refused for what it is can be insisted on.
+        assert read_radiograph(str(folder / name), ReadOptions(accept_any=True)).pixels.max() > 0.5
+
+
+def test_the_same_picture_tagged_the_other_way_round_is_inverted(shared: Path) -> None:
+    first, second = (
+        read_radiograph(str(shared / "data" / "dicom" / f"cxr_jpeg_mono{number}.dcm")).pixels
+        for number in (1, 2)
+    )
+    np.testing.assert_allclose(first, 1 - second, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ({}, ""),
+        ({"Modality": "CR"}, ""),
+        ({"Modality": "RG"}, ""),
+        ({"Modality": "OT"}, ""),
+        ({"Modality": "OT", "BodyPartExamined": None}, "modality"),
+        ({"Modality": "SC", "BodyPartExamined": ""}, "modality"),
+        ({"Modality": "SC", "BodyPartExamined": "THORAX"}, ""),
+        ({"Modality": "MG"}, "modality"),
+        ({"Modality": None}, "modality"),
+        ({"BodyPartExamined": None}, ""),
+        ({"BodyPartExamined": "lung"}, ""),
+        ({"BodyPartExamined": "CHEST PA"}, ""),
+        ({"BodyPartExamined": "ABDOMEN"}, "body_part"),
+        ({"BodyPartExamined": "CHESTABDOMEN"}, "body_part"),
+        ({"PresentationIntentType": "FOR PRESENTATION"}, ""),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "presentation_intent"),
+        ({"NumberOfFrames": 1}, ""),
+        ({"ViewPosition": "LL"}, "view"),
+        ({"ViewPosition": "LATERAL"}, "view"),
+        ({"ViewPosition": "RAO"}, "view"),
+        ({"ViewPosition": "AP"}, ""),
+        ({"ViewPosition": "AP LLD"}, "view"),
+        ({"ViewPosition": "SUPINE"}, ""),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "photometric"),
+        ({"BitsStored": 0}, "photometric"),
+        ({"Rows": 65535, "Columns": 65535}, "too_large"),
+        ({"Rows": 128}, "unreadable"),
+        ({"PixelData": None}, "not_an_image"),
+    ],
+)
+def test_attributes(tmp_path: Path, attributes: dict[str, Any], kind: str) -> None:
+    path = write(tmp_path / "chest", **attributes)
+    if kind:
+        assert refusal(path).kind == kind
+    else:
+        read_radiograph(path)
+
+
+def test_body_part_by_code(tmp_path: Path) -> None:
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = "T-D3000", "SRT", "Chest"
+    path = write(tmp_path / "code", Modality="OT", BodyPartExamined=None, AnatomicRegionSequence=[region])
+    read_radiograph(path)
+    region.CodeValue, region.CodeMeaning = "T-D2800", "Hip joint"
+    path = write(tmp_path / "hip", BodyPartExamined=None, AnatomicRegionSequence=[region])
+    error = refusal(path)
+    assert (error.kind, error.what) == ("body_part", "the body part is HIP JOINT")
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "view"),
+    [
+        ("R-10214", "", "PA"),
+        ("399348003", "antero-posterior", "AP"),
+        ("local", "postero-anterior", "PA"),
+        ("R-10236", "left lateral", "LATERAL"),
+        ("local", "left anterior oblique", "OBLIQUE"),
+        ("local", "of the chest", ""),
+    ],
+)
+def test_view_by_code_where_there_is_no_position(tmp_path: Path, code: str, meaning: str, view: str) -> None:
+    item = Dataset()
+    item.CodeValue, item.CodeMeaning = code, meaning
+    path = write(tmp_path / "view", ViewPosition="", ViewCodeSequence=[item])
+    found = read_radiograph(path, ReadOptions(views="all"))
+    assert found.view == view
+    assert ("view unknown, taken as frontal" in found.notes) == (view == "")
+
+
+def test_several_frames(tmp_path: Path) -> None:
+    frames = np.concatenate([codes_of(12, signed=False), codes_of(12, signed=False)[::-1]])
+    path = write(tmp_path / "cine", pixels=frames, Rows=64, NumberOfFrames=2)
+    assert refusal(path).kind == "frames"
+    first = read_radiograph(path, ReadOptions(accept_any=True))
+    assert any("first is scored" in note for note in first.notes)
+    np.testing.assert_array_equal(first.pixels, read_radiograph(write(tmp_path / "one")).pixels)
+
+
+def test_small_and_blank_images(tmp_path: Path) -> None:
+    assert refusal(write(tmp_path / "small", pixels=codes_of(12, signed=False, side=63))).kind == "too_small"
+    flat = np.full((64, 64), 7, np.uint16)
+    assert refusal(write(tmp_path / "flat", pixels=flat)).kind == "blank"
+    flat[:2, :10] = 4000
+    assert refusal(write(tmp_path / "caption", pixels=flat)).kind == "blank"
+    assert refusal(write(tmp_path / "window", WindowCenter=60000, WindowWidth=10)).kind == "blank"
+
+
+def test_what_is_insisted_on_is_noted(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "any", Modality="MG", BodyPartExamined="BREAST", PresentationIntentType="FOR PROCESSING"
+    )
+    notes = read_radiograph(path, ReadOptions(accept_any=True)).notes
+    assert sum(note.startswith("accepted although") for note in notes) == 3
+
+
+def test_keys_and_patient_data(tmp_path: Path) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12)
+    path = save(dataset, tmp_path / "chest")
+    found = read_radiograph(path)
+    assert found.study == dataset.StudyInstanceUID
+    assert found.series == dataset.SeriesInstanceUID
+    assert found.instance == dataset.SOPInstanceUID
+    assert (found.view, found.modality, found.path, found.notes, found.phi) == ("PA", "DX", path, (), {})
+    assert set(SECRETS.values()) <= set(read_radiograph(path, ReadOptions(include_phi=True)).phi.values())
+
+
+def test_no_patient_data_in_messages_and_logs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = [
+        {"Modality": "MG"},
+        {"Rows": 128},
+        {"WindowWidth": 0, "WindowCenter": 0},
+        {"BodyPartExamined": "Doe^Jane"},
+    ]
+    paths = [write(tmp_path / str(index), **attributes) for index, attributes in enumerate(odd)]
+    caplog.clear()
+    caplog.set_level(logging.DEBUG)
+    told = []
+    for path in paths:
+        try:
+            told += read_radiograph(path).notes
+        except InputError as error:
+            told.append(str(error))
+    captured = capfd.readouterr()
+    everything = "\n".join([*told, caplog.text, captured.out, captured.err])
+    assert len(told) >= 4
+    assert not [secret for secret in SECRETS.values() if secret.lower() in everything.lower()]
