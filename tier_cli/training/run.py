@@ -113,6 +113,7 @@ def _train(
     images, training = _readable(training, inputs, scratch, progress)
     pairs = Pairs(training, settings.seed, settings.shuffle_captions)
     model = TierModel.from_towers(inputs.image_tower, inputs.text_tower, entropy=settings.entropy)
+    model.config.max_tokens = min(model.config.max_tokens, model.text_tower.config.max_position_embeddings)
     model.image_tower.to(memory_format=torch.channels_last)
     tokenizer = TextTokenizer(inputs.text_tower, model.config.max_tokens)
     source, rest = _source(model, images, training, inputs, settings, scratch, progress)

@@ -1,0 +1,122 @@
+"""A run from a manifest to a checkpoint that scores, on towers of a few thousand parameters."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import tiny_model, tiny_tokenizer
+
+from tier_cli.app import main
+from tier_cli.model.checkpoint import open_checkpoint, verify
+from tier_cli.model.engine import open_engine
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("towers")
+    model = tiny_model()
+    model.image_tower.save_pretrained(folder / "image")
+    model.text_tower.save_pretrained(folder / "text")
+    tiny_tokenizer(folder / "text")
+    return ["--image-tower", str(folder / "image"), "--text-tower", str(folder / "text")]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Images whose lower half is white where the label says effusion."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    lines = ["path,patient,split,Effusion"]
+    for number in range(48):
+        pixels = rng.integers(0, 120, (80, 80), dtype=np.uint8)
+        pixels[40:] += np.uint8(120 * (number % 2))
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},{number % 2}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
+
+
+def run(manifest, output, towers, *more):
+    return main(["train", "--data", str(manifest), "--output", str(output), *towers, "--image-size", "64",
+                 "--batch-size", "16", "--freeze-text-layers", "0", *more])  # fmt: skip
+
+
+def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
+    output = tmp_path / "model"
+    assert run(manifest, output, towers, "--epochs", "12", "--learning-rate", "0.01", "--reg-weight", "0.1") == 0
+    assert verify(output) == []
+    assert not (output / "scratch").exists()
+    record = json.loads((output / "training.json").read_text())
+    assert record["settings"]["lambda_patch"] == record["settings"]["lambda_token"] == 0.1
+    assert record["validation"]["effusion"] > 0.9
+    log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert {"contrastive", "patch_entropy", "token_entropy", "similarity_hoyer"} <= log[0].keys()
+    checkpoint = open_checkpoint(output)
+    assert checkpoint.preprocessing.crop == 64
+    assert np.isfinite(open_engine(checkpoint).encode_images(np.zeros((1, 3, 64, 64), np.float32))).all()
+
+
+def test_the_seed_decides_everything(manifest, towers, tmp_path):
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        assert run(manifest, tmp_path / name, towers, "--epochs", "1", "--seed", seed) == 0
+    hashes = [open_checkpoint(tmp_path / name).hashes["weights"] for name in "abc"]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, tmp_path):
+    from safetensors.numpy import load_file
+
+    kept = tmp_path / "features"
+    more = ("--epochs", "1", "--freeze-image-blocks", "1", "--features", str(kept), "--cached-views", "2")
+    assert run(manifest, tmp_path / "a", towers, *more) == 0
+    (file,) = kept.iterdir()
+    written = file.stat().st_mtime_ns
+    assert run(manifest, tmp_path / "b", towers, *more, "--reg-weight", "0") == 0
+    assert [f.stat().st_mtime_ns for f in kept.iterdir()] == [written]
+    trained, start = load_file(tmp_path / "a" / "model.safetensors"), tiny_model().half().state_dict()
+    stages = {"stages.0": [], "stages.1": []}
+    for name, tensor in start.items():
+        for stage, same in stages.items():
+            if stage in name and "num_batches" not in name:
+                same.append(np.array_equal(trained[name], tensor.numpy()))
+    assert all(stages["stages.0"])
+    assert not all(stages["stages.1"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "no data was given"),
+        (["--data", "absent.csv"], "no starting weights were given"),
+    ],
+)
+def test_missing_options_say_what_to_give(options, message, tmp_path, capsys):
+    assert main(["train", "--output", str(tmp_path / "out"), *options]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_path, capsys):
+    text = manifest.read_text()
+    broken = manifest.with_name("broken.csv")
+    broken.write_text(text.replace("0.png,p0,", "nothing.png,p0,", 1))
+    assert run(broken, tmp_path / "a", towers, "--epochs", "1") == 2
+    assert "--max-bad" in " ".join(capsys.readouterr().err.split())
+    assert run(broken, tmp_path / "b", towers, "--epochs", "1", "--max-bad", "1") == 0
+    assert json.loads((tmp_path / "b" / "training.json").read_text())["data"]["images"] == 31
+
+
+def test_a_patient_on_both_sides_is_refused(manifest, towers, tmp_path, capsys):
+    leaking = manifest.with_name("leaking.csv")
+    leaking.write_text(manifest.read_text().replace(",p40,", ",p0,"))
+    assert run(leaking, tmp_path / "a", towers) == 2
+    assert "1 patients are in both" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_is_never_overwritten(manifest, towers, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes(b"mine")
+    assert run(manifest, tmp_path, towers) == 2
+    assert (tmp_path / "model.safetensors").read_bytes() == b"mine"
