@@ -44,7 +44,9 @@ def train(
     ] = None,
     root: Annotated[
         Path | None,
-        typer.Option(help="Where relative paths start; the manifest's folder by default.", rich_help_panel=_DATA),
+        typer.Option(
+            help="Where relative paths start; the manifest's folder by default.", rich_help_panel=_DATA
+        ),
     ] = None,
     train_split: Annotated[str, typer.Option(help="Rows to train on.", rich_help_panel=_DATA)] = "train",
     valid_split: Annotated[
@@ -64,23 +66,32 @@ def train(
     freeze_image_blocks: Annotated[
         int,
         typer.Option(
-            min=0, help="Keep the first blocks as they are; their output is computed once.", rich_help_panel=_START
+            min=0,
+            help="Keep the first blocks as they are; their output is computed once.",
+            rich_help_panel=_START,
         ),
     ] = 0,
     freeze_text_layers: Annotated[
-        int, typer.Option(min=0, help="Keep the first layers and the embeddings as they are.", rich_help_panel=_START)
+        int,
+        typer.Option(
+            min=0, help="Keep the first layers and the embeddings as they are.", rich_help_panel=_START
+        ),
     ] = 4,
     reg_weight: Annotated[
         float | None,
         typer.Option(min=0, help="Weight of both entropies.", show_default=False, rich_help_panel=_LOSS),
     ] = None,
     lambda_patch: Annotated[
-        float | None, typer.Option(min=0, help="Weight of the patch entropy [paper: 0.2].", show_default=False,
-                                   rich_help_panel=_LOSS)
+        float | None,
+        typer.Option(
+            min=0, help="Weight of the patch entropy [paper: 0.2].", show_default=False, rich_help_panel=_LOSS
+        ),
     ] = None,
     lambda_token: Annotated[
-        float | None, typer.Option(min=0, help="Weight of the token entropy [paper: 0.1].", show_default=False,
-                                   rich_help_panel=_LOSS)
+        float | None,
+        typer.Option(
+            min=0, help="Weight of the token entropy [paper: 0.1].", show_default=False, rich_help_panel=_LOSS
+        ),
     ] = None,
     entropy: Annotated[
         Entropy, typer.Option(help="Leave padding out, or count it as published.", rich_help_panel=_LOSS)
@@ -91,11 +102,15 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, rich_help_panel=_RUN)] = 10,
     images_per_epoch: Annotated[
         int | None,
-        typer.Option(min=1, help="Pairs drawn an epoch; as many as there are by default.", rich_help_panel=_RUN),
+        typer.Option(
+            min=1, help="Pairs drawn an epoch; as many as there are by default.", rich_help_panel=_RUN
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, rich_help_panel=_RUN)] = 64,
     learning_rate: Annotated[float, typer.Option(min=0, rich_help_panel=_RUN)] = 3e-4,
-    image_size: Annotated[int, typer.Option(min=32, help="Side of the input, pixels.", rich_help_panel=_RUN)] = 224,
+    image_size: Annotated[
+        int, typer.Option(min=32, help="Side of the input, pixels.", rich_help_panel=_RUN)
+    ] = 224,
     cached_views: Annotated[
         int, typer.Option(min=1, help="Augmented copies kept of frozen features.", rich_help_panel=_RUN)
     ] = 6,
@@ -113,20 +128,20 @@ def train(
 ) -> None:
     """Train a TIER model on image-text pairs and write a checkpoint folder.
 
-    The objective is the contrastive loss plus the entropies of token-patch similarities (Palepu & Beam, MLHC 2023).
-    A manifest with labels and no reports trains on captions written from the labels.
+    The objective is the contrastive loss plus the entropies of token-patch similarities
+    (Palepu & Beam, MLHC 2023). A manifest with labels and no reports trains on captions written from the labels.
     """
     if data is None:
         raise UsageError(
             "no data was given",
             where="--data",
-            remedy="give a CSV manifest with the columns path, patient, split and text, or label columns in text's place",
+            remedy="give a CSV manifest with columns path, patient, split and text, or labels in its place",
         )
     if image_tower is None or text_tower is None:
         raise UsageError(
             "no starting weights were given",
             where="--image-tower, --text-tower",
-            remedy="name two folders with config.json and safetensors (tokenizer.json beside the text encoder)",
+            remedy="name two folders with config.json and safetensors, the text encoder's with tokenizer.json",
         )
     if output.exists() and (output / "model.safetensors").exists():
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")

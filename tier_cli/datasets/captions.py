@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from tier_cli.errors import ManifestError
 
@@ -46,7 +47,7 @@ def _bank() -> dict[str, _Phrases]:
 
 
 @cache
-def _data() -> dict[str, dict[str, dict[str, list[str]]]]:
+def _data() -> dict[str, Any]:
     text = files("tier_cli.datasets").joinpath("captions.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
@@ -107,7 +108,8 @@ def _sentences(
     present: list[str], absent: list[str], all_absent: bool, rng: random.Random
 ) -> tuple[list[str], dict[str, bool]]:
     if all_absent and rng.random() < _NORMAL_SENTENCE_SHARE:
-        return [rng.choice(_data()["frames"]["all_absent"]["phrases"])], dict.fromkeys(absent, False)
+        normal: list[str] = _data()["frames"]["all_absent"]["phrases"]
+        return [rng.choice(normal)], dict.fromkeys(absent, False)
     if rng.random() < _SINGLE_CLAIM_SHARE:
         positive = bool(present) and (not absent or rng.random() < _POSITIVE_SHARE)
         chosen = {rng.choice(present if positive else absent): positive}
@@ -129,4 +131,5 @@ def _header(view: str, sex: str, age: str, rng: random.Random) -> str:
     frames = _data()["frames"]["header"]["phrases"]
     usable = [frame for frame in frames if (person and age) or "{person}" not in frame]
     view = view if view in ("PA", "AP") else "Frontal"
-    return rng.choice(usable).format(view=view, age=age, person=person)
+    chosen: str = rng.choice(usable)
+    return chosen.format(view=view, age=age, person=person)

@@ -36,6 +36,8 @@ def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
         (N, 1, H, W) in [0, 1].
     size
         Side of the square output.
+    generator
+        Source of every draw.
 
     Returns
     -------
@@ -52,7 +54,9 @@ def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
     shift = _uniform(n, -0.1, 0.1, generator)
     squares = squares.clamp(0, 1) ** gamma.view(-1, 1, 1, 1)
     squares = (squares - 0.5) * contrast.view(-1, 1, 1, 1) + 0.5 + shift.view(-1, 1, 1, 1)
-    noise = torch.randn(squares.shape, generator=generator) * _uniform(n, 0, _NOISE, generator).view(-1, 1, 1, 1)
+    noise = torch.randn(squares.shape, generator=generator) * _uniform(n, 0, _NOISE, generator).view(
+        -1, 1, 1, 1
+    )
     return (squares + noise).clamp(0, 1)
 
 
@@ -62,8 +66,12 @@ def _grids(n: int, size: int, generator: Generator) -> Tensor:
     stretch = torch.exp(_uniform(n, -_STRETCH, _STRETCH, generator))
     x_scale, y_scale = scale * stretch.sqrt(), scale / stretch.sqrt()
     rows = (
-        torch.stack([angle.cos() * x_scale, -angle.sin() * y_scale, _uniform(n, -_SHIFT, _SHIFT, generator)], 1),
-        torch.stack([angle.sin() * x_scale, angle.cos() * y_scale, _uniform(n, -_SHIFT, _SHIFT, generator)], 1),
+        torch.stack(
+            [angle.cos() * x_scale, -angle.sin() * y_scale, _uniform(n, -_SHIFT, _SHIFT, generator)], 1
+        ),
+        torch.stack(
+            [angle.sin() * x_scale, angle.cos() * y_scale, _uniform(n, -_SHIFT, _SHIFT, generator)], 1
+        ),
     )
     return functional.affine_grid(torch.stack(rows, 1), [n, 1, size, size], align_corners=False)
 

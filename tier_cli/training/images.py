@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from tier_cli.errors import InputError, UsageError
 from tier_cli.imaging.preprocess import Preprocessing, grey
@@ -117,7 +116,7 @@ def feature_file(folder: Path, key: str) -> Path:
 def _write_features(
     source: AugmentedImages, rows: int, start: nn.Module, views: int, file: Path, progress: Progress
 ) -> None:
-    start = start.eval().to(memory_format=torch.channels_last)
+    start = start.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Renamed when complete, so that an interrupted run leaves nothing that looks like features.
     partial = file.with_suffix(".partial")
     features: Any = None
@@ -136,7 +135,7 @@ def _write_features(
 
 
 def square_around_crop(spec: Preprocessing) -> Preprocessing:
-    """The same resize with the largest square kept, so that rotation and shift find pixels around the crop."""
+    """The same resize with the largest square kept: rotation and shift find pixels around the crop."""
     if spec.fit != "crop" or spec.resize_short is None:
         return spec
     return replace(spec, crop=max(spec.resize_short, spec.crop))

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tier_cli.training.settings import TrainSettings
 
 
+_LOG_EVERY = 20
+
+
 class ImageSource(Protocol):
     """Gives the trained part of the image tower its inputs."""
 
@@ -101,10 +104,12 @@ class Trainer:
                 schedule.step()
                 step += 1
                 self._update_average(step)
-                if step % 20 == 0 or step == 1:
-                    self._write({"step": step, "epoch": epoch, **_measures(parts, output),
-                                 "learning_rate": schedule.get_last_lr()[0],
-                                 "images_per_second": step * s.batch_size / (time.monotonic() - began)})  # fmt: skip
+                if step % _LOG_EVERY == 0 or step == 1:
+                    rate = {
+                        "learning_rate": schedule.get_last_lr()[0],
+                        "images_per_second": step * s.batch_size / (time.monotonic() - began),
+                    }
+                    self._write({"step": step, "epoch": epoch, **_measures(parts, output), **rate})
                 progress(f"epoch {epoch + 1}/{s.epochs}", step, per_epoch * s.epochs)
             if after_epoch is not None:
                 self._write({"epoch_end": epoch, "step": step, **after_epoch(self.averaged())})
@@ -117,7 +122,8 @@ class Trainer:
         model = copy.deepcopy(self.model)
         if self._average:
             model.load_state_dict(self._average)
-        return model.eval()
+        model.eval()
+        return model
 
     def _step(
         self, rows: NDArray[np.int64], objective: TierObjective, optimiser: torch.optim.Optimizer
@@ -137,7 +143,7 @@ class Trainer:
                 remedy="lower --learning-rate, or look at these rows",
             )
         optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()
+        parts.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
         optimiser.step()
         self.model.clamp_logit_scale()
@@ -149,7 +155,11 @@ class Trainer:
         fresh = {id(p) for p in heads}
         towers = [p for p in self.model.parameters() if p.requires_grad and id(p) not in fresh]
         groups = [
-            {"params": [p for p in towers if p.ndim > 1], "lr": s.learning_rate, "weight_decay": s.weight_decay},
+            {
+                "params": [p for p in towers if p.ndim > 1],
+                "lr": s.learning_rate,
+                "weight_decay": s.weight_decay,
+            },
             {"params": [p for p in towers if p.ndim <= 1], "lr": s.learning_rate, "weight_decay": 0.0},
             {"params": heads, "lr": s.learning_rate * s.head_rate_factor, "weight_decay": s.weight_decay},
         ]
@@ -157,7 +167,7 @@ class Trainer:
 
     def _train_mode(self) -> None:
         self.model.eval()
-        # Frozen parts stay in eval mode: their BatchNorm statistics and dropout belong to the starting weights.
+        # Frozen parts stay in eval mode: their BatchNorm statistics belong to the starting weights.
         for module in (self.rest, self.model.image_projection, self.model.text_projection):
             module.train()
         for layer in _text_layers(self.model)[self.settings.freeze_text_layers :]:
@@ -165,7 +175,9 @@ class Trainer:
 
     def _update_average(self, step: int) -> None:
         # The average starts short, so that the random heads of the first steps do not linger in it.
-        decay = min(self.settings.average_decay, (1 + step) / (10 + step)) if self.settings.average_decay else 0.0
+        decay = (
+            min(self.settings.average_decay, (1 + step) / (10 + step)) if self.settings.average_decay else 0.0
+        )
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 if name not in self._average:

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Which image is shown next, and the text that goes with it."""
 
 from __future__ import annotations
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.datasets.captions import known_findings, write_caption
+from tier_cli.datasets.captions import Caption, known_findings, write_caption
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import load_findings
 
@@ -43,14 +42,18 @@ class Pairs:
     def __init__(self, manifest: Manifest, seed: int, shuffle: bool = False):
         self._random = random.Random(seed)
         self._draws = np.random.default_rng(seed)
-        order = np.random.default_rng(seed + 1).permutation(len(manifest)) if shuffle else np.arange(len(manifest))
+        order = (
+            np.random.default_rng(seed + 1).permutation(len(manifest))
+            if shuffle
+            else np.arange(len(manifest))
+        )
         self._texts = [str(text).strip() for text in manifest.column("text")[order]]
         self._studies = manifest.column("study")
         self._about = [manifest.column(name) for name in ("view", "sex", "age")]
         self._ids = known_findings()
         self._labels = _labels(manifest)[order]
         self._written = not any(self._texts)
-        usable = np.isin(self._labels, (0, 1)).any(axis=1) if self._written else np.array([bool(t) for t in self._texts])
+        usable = _labelled(self._labels) if self._written else np.array([bool(text) for text in self._texts])
         if not usable.any():
             raise ManifestError(
                 "no row has a text or a label",
@@ -84,26 +87,32 @@ class Pairs:
         contradicted = ((claims[None, :, :] * known[:, None, :]) < 0).any(axis=2)
         return [caption.text for caption in captions], ~contradicted
 
-    def _caption(self, row: int):  # type: ignore[no-untyped-def]
+    def _caption(self, row: np.int64) -> Caption:
         labels = {n: bool(v) for n, v in zip(self._ids, self._labels[row], strict=True) if v in (0, 1)}
         view, sex, age = (str(column[row]) for column in self._about)
         return write_caption(labels, self._random, view=view, sex=sex, age=age)
 
     def _draw_weights(self, usable: NDArray[np.bool_]) -> NDArray[np.float64]:
         if not self._written:
-            return usable / usable.sum()
+            return np.asarray(usable / usable.sum(), dtype=np.float64)
         positive = self._labels == 1
         # The rarest finding of a row decides; the square root keeps a few images from filling every batch.
         rarity = 1 / np.sqrt(np.maximum(positive.sum(axis=0), 1))
         normal = 1 / np.sqrt(max((~positive.any(axis=1)).sum(), 1))
         weights = np.where(positive.any(axis=1), (positive * rarity).max(axis=1), normal) * usable
-        return weights / weights.sum()
+        return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def _labels(manifest: Manifest) -> NDArray[np.float64]:
     findings = load_findings("nih14")
     columns = [list(findings.ids).index(name) for name in known_findings()]
-    return manifest.labels(findings)[:, columns]
+    labels: NDArray[np.float64] = manifest.labels(findings)[:, columns]
+    return labels
+
+
+def _labelled(labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = np.isin(labels, (0, 1)).any(axis=1)
+    return known
 
 
 def _sign(claim: bool | None) -> int:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 import tier_cli
 from tier_cli.datasets.manifest import Manifest, read_manifest
@@ -169,8 +168,8 @@ def _readable(
     keep = np.ones(len(manifest), dtype=bool)
     keep[[row for row, _ in bad]] = False
     kept = np.flatnonzero(keep)
-    for to, row in enumerate(kept):
-        images[to] = images[row]
+    for to, kept_row in enumerate(kept):
+        images[to] = images[kept_row]
     return images[: len(kept)], manifest.where(keep)
 
 
@@ -218,7 +217,7 @@ def _validator(
 
         vectors = embed_findings(inputs.findings, lambda texts: embed_in_batches(texts, encode, tokenizer))
         pooled = [
-            functional.normalize(model.encode_images(centred(images[rows], inputs.preprocessing)).pooled, dim=-1)
+            model.encode_images(centred(images[rows], inputs.preprocessing)).pooled
             for rows in np.array_split(keep, -(-len(keep) // 16))
         ]
         scores = score(torch.cat(pooled).numpy(), vectors)
