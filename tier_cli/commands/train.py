@@ -129,7 +129,7 @@ def train(
     """Train a TIER model on image-text pairs and write a checkpoint folder.
 
     The objective is the contrastive loss plus the entropies of token-patch similarities
-    (Palepu & Beam, MLHC 2023). A manifest with labels and no reports trains on captions written from the labels.
+    (Palepu & Beam, MLHC 2023). A manifest with labels and no reports trains on captions written from them.
     """
     if data is None:
         raise UsageError(
@@ -141,7 +141,7 @@ def train(
         raise UsageError(
             "no starting weights were given",
             where="--image-tower, --text-tower",
-            remedy="name two folders with config.json and safetensors, the text encoder's with tokenizer.json",
+            remedy="name two folders with config.json and safetensors; tokenizer.json beside the text encoder",
         )
     if output.exists() and (output / "model.safetensors").exists():
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")

@@ -111,8 +111,7 @@ def _labels(manifest: Manifest) -> NDArray[np.float64]:
 
 
 def _labelled(labels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = np.isin(labels, (0, 1)).any(axis=1)
-    return known
+    return np.asarray(np.isin(labels, (0, 1)).any(axis=1), dtype=np.bool_)
 
 
 def _sign(claim: bool | None) -> int:
