@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -40,12 +39,15 @@ class Manifest:
         working directory when the manifest's own path is) and whatever else the file had.
     origin
         The file it was read from, for messages.
+    root
+        The folder that relative paths start from.
     notes
         What a reader should know about how it was read.
     """
 
     frame: pd.DataFrame
     origin: str
+    root: str = "."
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -185,7 +187,7 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     base = Path(root) if root is not None else origin.parent
     if not base.is_dir():
         raise ManifestError("the folder of images is not there", where=str(base), remedy="check --root")
-    header, rows = _table(origin)
+    header, rows = read_rows(origin)
     notes: list[str] = []
     header = _named(header, str(origin), notes)
     place = header.index("path")
@@ -195,41 +197,10 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
         row[place] = str(base / row[place])
     import pandas as pd
 
-    manifest = Manifest(pd.DataFrame(rows, columns=header, dtype=object), str(origin), tuple(notes))
+    manifest = Manifest(
+        pd.DataFrame(rows, columns=header, dtype=object), str(origin), str(base), tuple(notes)
+    )
     return replace(manifest, notes=(*notes, *_patient_notes(manifest)))
-
-
-def _table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows, every cell stripped, every row as long as the header."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ManifestError("there is no such file", where=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"cannot be read as UTF-8 text ({error})", where=str(path)) from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    lines: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        for cells in reader:
-            row = [cell.strip() for cell in cells]
-            if not any(row):
-                continue
-            if lines and len(row) != len(lines[0]):
-                raise ManifestError(
-                    f"line {reader.line_num} has {len(row)} cells, the header has {len(lines[0])}",
-                    where=str(path),
-                    remedy="quote cells that hold the separator",
-                )
-            lines.append(row)
-    except csv.Error as error:
-        raise ManifestError(f"line {reader.line_num} is not CSV ({error})", where=str(path)) from error
-    if len(lines) < 2:
-        raise ManifestError(
-            "has no rows", where=str(path), remedy="write a header line and one line an image"
-        )
-    return lines[0], lines[1:]
 
 
 def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:

@@ -1,0 +1,48 @@
+"""Tables of text: CSV with comma, semicolon or tab, every row as long as the header."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from tier_cli.errors import ManifestError
+
+
+def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read header and rows; cells are stripped, blank lines passed over.
+
+    Raises
+    ------
+    ManifestError
+        The file is absent, is not UTF-8 text, has no rows or a ragged one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ManifestError("there is no such file", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"cannot be read as UTF-8 text ({error})", where=str(path)) from error
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    lines: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for cells in reader:
+            row = [cell.strip() for cell in cells]
+            if not any(row):
+                continue
+            if lines and len(row) != len(lines[0]):
+                raise ManifestError(
+                    f"line {reader.line_num} has {len(row)} cells, the header has {len(lines[0])}",
+                    where=str(path),
+                    remedy="quote cells that hold the separator",
+                )
+            lines.append(row)
+    except csv.Error as error:
+        raise ManifestError(f"line {reader.line_num} is not CSV ({error})", where=str(path)) from error
+    if len(lines) < 2:
+        raise ManifestError(
+            "has no rows", where=str(path), remedy="write a header line and one line an image"
+        )
+    return lines[0], lines[1:]
