@@ -172,5 +172,5 @@ def _between(values: Values, low: float, high: float) -> Values:
 
 
 def _equalised(grey: Values, counts: Counts) -> Values:
-    levels = np.floor(grey * 255 + 1e-3).astype(np.intp)
+    levels = np.floor(grey * 255 + 1e-9).astype(np.intp)
     return equalisation(np.bincount(levels, weights=counts, minlength=256))[levels].astype(np.float64)

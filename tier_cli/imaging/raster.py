@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
-from tier_cli.imaging.limits import check_blank, check_size
+from tier_cli.imaging.limits import MAX_PIXELS, check_blank, check_size
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import equalised, minmax
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+    from PIL.ImageFile import ImageFile
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
@@ -25,7 +26,7 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """Read a picture whose polarity is settled already; `options.rendering` is applied to what it shows.
 
     8-bit values are grey levels of 255, 16-bit values of 65535. The renderings ``minmax`` and
-    ``minmax-equalized`` change nothing in a picture that was made by them.
+    ``minmax-equalized`` change next to nothing in a picture that was made by them.
 
     Raises
     ------
@@ -45,9 +46,9 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
 
 
 def _decode(path: str, notes: list[str]) -> NDArray[np.float32]:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(path, formats=("PNG", "JPEG", "MPO", "TIFF")) as image:
+    with _opened(path) as image:
         check_size(image.height, image.width, path)
         # A camera's MPO is one JPEG picture with previews behind it; elsewhere pages are images.
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
@@ -63,6 +64,19 @@ def _decode(path: str, notes: list[str]) -> NDArray[np.float32]:
             upright = ImageOps.exif_transpose(image)
             notes.append("turned as the picture's EXIF orientation says")
         return _grey(upright, _is_white_zero(image), path, notes)
+
+
+def _opened(path: str) -> ImageFile:
+    from PIL import Image
+
+    try:
+        # The plug-in for JPEG gives MPO too.
+        return Image.open(path, formats=("PNG", "JPEG", "TIFF"))
+    except Image.DecompressionBombError:
+        remedy = f"give an image of at most {MAX_PIXELS // 1_000_000} megapixels"
+        raise InputError(
+            "the picture is far too large", where=path, remedy=remedy, kind="too_large"
+        ) from None
 
 
 def _is_white_zero(image: PillowImage) -> bool:

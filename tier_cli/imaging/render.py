@@ -20,7 +20,7 @@ def minmax(values: Image) -> Image:
 def equalised(grey: Image) -> Image:
     """Equalise the histogram of grey levels (H, W) in [0, 1] after reducing them to 8 bits."""
     # Truncated as MIMIC-CXR-JPG's were; the small addend keeps what was 8 bits before.
-    levels = (grey * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
+    levels = (grey * np.float32(255) + np.float32(1e-4)).astype(np.uint8)
     return equalisation(np.bincount(levels.ravel(), minlength=256))[levels]
 
 

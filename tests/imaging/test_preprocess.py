@@ -1,0 +1,149 @@
+"""From a radiograph to a tower's input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from tier_cli.errors import CheckpointError
+from tier_cli.imaging.preprocess import Preprocessing, grey, normalise, prepare, resize
+
+
+def image(height: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((height, width), np.float32)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("size", [(50, 40), (200, 150)])
+def test_resizing_is_torchs(interpolation: Any, antialias: bool, size: tuple[int, int]) -> None:
+    source = image(90, 120)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(source)[None, None],
+        size,
+        mode=interpolation,
+        antialias=antialias,
+        align_corners=False,
+    )
+    found = resize(source, *size, interpolation, antialias=antialias)
+    np.testing.assert_allclose(found, expected[0, 0].numpy(), atol=2e-5)
+
+
+def test_lanczos_is_pillows() -> None:
+    source = image(90, 120)
+    expected = np.asarray(Image.fromarray(source).resize((40, 50), Image.Resampling.LANCZOS))
+    np.testing.assert_allclose(resize(source, 50, 40, "lanczos"), expected)
+    # Without widening the filter, enlarging is the same thing.
+    larger = np.asarray(Image.fromarray(source).resize((240, 180), Image.Resampling.LANCZOS))
+    found = resize(source, 180, 240, "lanczos", antialias=False)
+    # But for the edges, which this project repeats and Pillow leaves out.
+    np.testing.assert_allclose(found[8:-8, 8:-8], larger[8:-8, 8:-8], atol=1e-5)
+
+
+def test_crop_is_resize_and_centre_crop() -> None:
+    source = image(300, 401)
+    found = grey(source, Preprocessing(resize_short=256, crop=224))
+    resized = np.asarray(Image.fromarray(source).resize((401 * 256 // 300, 256), Image.Resampling.BILINEAR))
+    left = round((resized.shape[1] - 224) / 2)
+    np.testing.assert_allclose(found, resized[16:240, left : left + 224], atol=1e-6)
+
+
+def test_pad_and_stretch() -> None:
+    source = image(100, 200)
+    padded = grey(source, Preprocessing(resize_short=None, crop=64, fit="pad"))
+    assert padded[:16].max() == padded[48:].max() == 0
+    assert padded[16:48].min() > 0
+    np.testing.assert_allclose(padded[16:48], resize(source, 32, 64, "bilinear"), atol=1e-6)
+    stretched = grey(source, Preprocessing(resize_short=None, crop=64, fit="stretch"))
+    np.testing.assert_allclose(stretched, resize(source, 64, 64, "bilinear"), atol=1e-6)
+
+
+def test_a_crop_larger_than_the_image_is_padded() -> None:
+    found = grey(image(100, 100), Preprocessing(resize_short=50, crop=64))
+    assert found.shape == (64, 64)
+    assert found[:7].max() == found[:, 57:].max() == 0
+
+
+def test_grey_levels_never_leave_their_range() -> None:
+    edges = np.repeat(np.array([[0.0, 1.0]], np.float32), 50, axis=0).repeat(50, axis=1)
+    for interpolation in ("bicubic", "lanczos"):
+        found = grey(edges, Preprocessing(crop=150, resize_short=None, interpolation=interpolation))
+        assert (found.min(), found.max()) == (0, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(64, 300),
+    width=st.integers(64, 300),
+    fit=st.sampled_from(["crop", "pad", "stretch"]),
+    short=st.integers(48, 90),
+)
+def test_the_affine_leads_back_to_the_source(height: int, width: int, fit: Any, short: int) -> None:
+    # Grey levels that say where they are: bilinear resampling keeps a ramp a ramp.
+    spec = Preprocessing(resize_short=short if fit == "crop" else None, crop=48, fit=fit, antialias=False)
+    ramp_x = np.broadcast_to((np.arange(width, dtype=np.float32) + 1) / (width + 1), (height, width))
+    ramp_y = np.broadcast_to(
+        (np.arange(height, dtype=np.float32)[:, None] + 1) / (height + 1), (height, width)
+    )
+    affine = prepare(ramp_x, spec).affine
+    shown_x, shown_y = grey(ramp_x, spec), grey(ramp_y, spec)
+    for row, column in ((24, 24), (20, 30), (28, 19)):
+        if shown_x[row, column] == 0:
+            continue
+        x, y = affine @ (column, row, 1)
+        assert shown_x[row, column] == pytest.approx((np.clip(x, 0, width - 1) + 1) / (width + 1), abs=1e-4)
+        assert shown_y[row, column] == pytest.approx((np.clip(y, 0, height - 1) + 1) / (height + 1), abs=1e-4)
+
+
+def test_prepared_input_is_normalised() -> None:
+    spec = Preprocessing()
+    source = image(300, 300)
+    prepared = prepare(source, spec)
+    assert (prepared.pixels.dtype, prepared.pixels.shape) == (np.float32, (3, 224, 224))
+    assert (prepared.affine.dtype, prepared.affine.shape) == (np.float64, (2, 3))
+    mean, std = np.array(spec.mean)[:, None, None], np.array(spec.std)[:, None, None]
+    np.testing.assert_allclose(prepared.pixels, (grey(source, spec) - mean) / std, atol=1e-5)
+    batch = np.stack([grey(source, spec)] * 2)
+    np.testing.assert_array_equal(normalise(batch, spec)[1], prepared.pixels)
+
+
+def test_the_specification_survives_json() -> None:
+    spec = Preprocessing(
+        rendering="minmax-equalized", resize_short=None, crop=64, fit="pad", mean=(0.5, 0.5, 0.5)
+    )
+    assert Preprocessing.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crops": 3}, "unknown key crops"),
+        ({"crop": None}, "crop is None"),
+        ({"crop": 0}, "crop is 0"),
+        ({"fit": "squeeze"}, "fit is 'squeeze'"),
+        ({"rendering": "jpeg"}, "rendering is 'jpeg'"),
+        ({"interpolation": "nearest"}, "interpolation is 'nearest'"),
+        ({"antialias": 1}, "antialias is 1"),
+        ({"fit": "pad"}, "resize_short is 256"),
+        ({"mean": [0.5]}, "mean is"),
+        ({"std": [1, 1, 0]}, "std is"),
+        ({"std": "abc"}, "std is"),
+    ],
+)
+def test_a_wrong_specification_is_an_error(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        Preprocessing.from_dict({**Preprocessing().to_dict(), **change})
+
+
+def test_a_missing_key_is_an_error() -> None:
+    data = Preprocessing().to_dict()
+    del data["std"]
+    with pytest.raises(CheckpointError, match="missing key std"):
+        Preprocessing.from_dict(data)
