@@ -1,10 +1,10 @@
 """Write the manifest that tier-small was trained and judged on, from a folder of NIH images and labels.
 
-    python models/tier-small/prepare.py DATA_FOLDER MANIFEST.csv
+    python models/recipes/tier-small/prepare.py DATA_FOLDER MANIFEST.csv
 
 DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column a NIH finding,
-radiologist_normal) and the images that its first column names. The split is read from split.csv beside this
-script; `--new-split SEED` makes it again, by patient. `--everything` puts every split but "unused" into training.
+radiologist_normal) and the images that its first column names. The split is read from
+models/tier-small/split.csv; `--new-split SEED` makes it again, by patient. `--everything` puts every split but "unused" into training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VISIBLE_AT_64_PX = {"Effusion", "Cardiomegaly", "Consolidation"}
 TRAINING_ONLY = {"nih-64", "rsna-normal"}
 # More would only teach what that source looks like.
 NORMALS_USED = 1500
-SPLIT_FILE = Path(__file__).parent / "split.csv"
+SPLIT_FILE = Path(__file__).parents[2] / "tier-small" / "split.csv"
 COLUMNS = ["path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", *FINDINGS]
 
 
@@ -71,7 +71,7 @@ def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
 
 
 def write_split(rows: list[dict[str, str]], predicted: set[str], seed: int) -> None:
-    """Share the patients out: 45 % of the diverse source and 60 % of the other's NIH test images judge."""
+    """Share the patients out: 45 % of the diverse source judge, and 60 % of the other's that can be compared."""
     fixed = {row["patient"] for row in rows if row["source"] in TRAINING_ONLY}
     diverse = sorted({row["patient"] for row in rows if row["source"] == "nih-diverse"} - fixed)
     others = {row["patient"] for row in rows if row["source"] == "nih-pneumonia-normal"} - fixed - set(diverse)

@@ -1,6 +1,6 @@
 """Judge training runs on the held-out patients and write report.json and the tables of the model card.
 
-    python models/tier-small/report.py MANIFEST.csv RUNS CHEXNET.csv
+    python models/recipes/tier-small/report.py MANIFEST.csv RUNS CHEXNET.csv
 
 MANIFEST.csv comes from prepare.py. RUNS holds checkpoint folders l1-s0, l1-s1, l1-s2 (both lambdas as in the
 paper), l0-s0, l0-s1, l0-s2 (both 0) and `shuffled` (permuted captions), all trained on the split "train".
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("chexnet", type=Path)
     parser.add_argument("--image-tower", type=Path, required=True)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parents[2] / "tier-small")
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.manifest)
     test = manifest.split("test")
