@@ -95,11 +95,13 @@ def test_minmax_takes_all_values_and_no_window(tmp_path: Path) -> None:
         pixels=pixels.astype(np.int16),
         RescaleSlope=-1,
         RescaleIntercept=5,
-        WindowCenter=0,
-        WindowWidth=2,
+        WindowCenter=[0, 1],
+        WindowWidth=[2, 0],
     )
     expected = (pixels.max() - pixels) / np.ptp(pixels)
     found = read_radiograph(path, ReadOptions(rendering="minmax"))
+    assert found.notes == ()
+    assert found.notes == ()
     np.testing.assert_allclose(found.pixels, expected, atol=1e-6)
 
 

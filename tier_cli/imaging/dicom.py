@@ -48,7 +48,7 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         if stored.codes.ndim == 3:
             pixels = _luminance(stored, options.rendering, notes)
         else:
-            display = display_of(header, stored.bits, stored.signed, options.window, notes)
+            display = display_of(header, stored.bits, stored.signed, options, notes)
             pixels = _shown(stored, display, options.rendering, notes)
         pixels = hang(pixels, header.texts("PatientOrientation"), notes)
         check_blank(pixels, path)

@@ -79,7 +79,7 @@ def _objections(header: Header) -> list[tuple[str, str]]:
 def _body_part(header: Header) -> tuple[str, bool]:
     """Give the body part as the file has it, and whether it is an explicit chest."""
     given, chest = "", False
-    if text := header.text("BodyPartExamined"):
+    if header.text("BodyPartExamined"):
         given = header.code("BodyPartExamined") or "unintelligible"
         chest = _is_chest(given)
     for item in header.items("AnatomicRegionSequence"):
@@ -87,7 +87,7 @@ def _body_part(header: Header) -> tuple[str, bool]:
         code = coded_of(item, "CodeValue")
         given = given or meaning or code
         chest = chest or code in _CHEST_CODES or _is_chest(meaning)
-    return given if text or given else "", chest
+    return given, chest
 
 
 def _is_chest(text: str) -> bool:
@@ -110,7 +110,7 @@ def check_view(view: str, options: ReadOptions, path: str, notes: list[str]) -> 
     """Refuse views that are known not to be frontal unless all are wanted; note an unknown one."""
     if not view:
         notes.append(UNKNOWN_VIEW)
-    elif options.views == "frontal" and view not in FRONTAL_VIEWS and view != "FRONTAL":
+    elif options.views == "frontal" and view not in FRONTAL_VIEWS:
         raise InputError(
             f"the view is {view}", where=path, remedy="pass --views all to score it", kind="view"
         )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _PIXEL_DATA = 0x7FE00010
+# Nothing asked for here, look-up tables included, is longer: what is, stays in the file.
+_LONGEST = 1 << 22
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
@@ -51,20 +53,19 @@ class Header:
 
     def text(self, keyword: str) -> str:
         """Give an attribute's (first) value as text, empty when absent or unintelligible."""
-        values = self._values(keyword)
-        return str(values[0]).strip() if values else ""
+        return next(iter(self.texts(keyword)), "")
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Give all values of an attribute as text."""
-        return tuple(str(value).strip() for value in self._values(keyword))
+        return tuple(str(value).strip() for value in values_of(self.dataset, keyword))
 
     def code(self, keyword: str) -> str:
         """Give a coded value in capitals, and nothing but a coded value: it may stand in a message."""
-        return _coded(self.text(keyword))
+        return coded_of(self.dataset, keyword)
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Give all values of an attribute as numbers; NaN where one is none."""
-        return tuple(_number(value) for value in self._values(keyword))
+        return numbers_of(self.dataset, keyword)
 
     def whole(self, keyword: str, default: int) -> int:
         """Give an attribute's value as a whole number, `default` when absent."""
@@ -73,21 +74,32 @@ class Header:
 
     def items(self, keyword: str) -> tuple[Dataset, ...]:
         """Give a sequence's items."""
-        try:
-            return tuple(self.dataset.get(keyword) or ())
-        except Exception:  # noqa: BLE001 - as below
-            return ()
+        return tuple(item for item in values_of(self.dataset, keyword) if hasattr(item, "get"))
 
-    def _values(self, keyword: str) -> Sequence[Any]:
-        try:
-            value = self.dataset.get(keyword)
-        except Exception:  # noqa: BLE001 - pydicom converts late and raises anything; then the value is useless
-            return ()
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return ()
-        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-            return (value,)
-        return value
+
+def values_of(dataset: Dataset, keyword: str) -> Sequence[Any]:
+    """Give an attribute's values, none when it is absent, empty or cannot be understood."""
+    try:
+        value = dataset.get(keyword)
+    except Exception:  # noqa: BLE001 - pydicom converts late and raises anything; then the value is useless
+        return ()
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ()
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        return (value,)
+    return value
+
+
+def numbers_of(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """Give an attribute's values as numbers; NaN where one is none."""
+    return tuple(_number(value) for value in values_of(dataset, keyword))
+
+
+def coded_of(dataset: Dataset, keyword: str) -> str:
+    """Give an attribute's first value in capitals if it can be a code, else nothing."""
+    text = str(next(iter(values_of(dataset, keyword)), "")).strip().upper()
+    # A sentence that strayed into a coded attribute must not reach a message.
+    return text if re.fullmatch(r"[A-Z0-9_ .,()/+-]{1,64}", text) else ""
 
 
 def read_header(raw: BinaryIO, path: str) -> Header:
@@ -97,7 +109,7 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     if _DEFLATED in raw.read(1024):
         raw = _inflated(raw, path)
     raw.seek(0)
-    dataset = dcmread(raw, stop_before_pixels=True, force=True)
+    dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
     implicit, little_endian = dataset.original_encoding
     syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "") or "")
     if not syntax:
@@ -128,20 +140,6 @@ def _inflated(raw: BinaryIO, path: str) -> BinaryIO:
             kind="too_large",
         )
     return io.BytesIO(content)
-
-
-def coded_of(item: Dataset, keyword: str) -> str:
-    """Give a coded value of a sequence's item as `Header.code` does."""
-    try:
-        return _coded(str(item.get(keyword) or ""))
-    except Exception:  # noqa: BLE001 - as above
-        return ""
-
-
-def _coded(text: str) -> str:
-    text = text.strip().upper()
-    # A sentence that strayed into a coded attribute must not reach a message.
-    return text if re.fullmatch(r"[A-Z0-9_ .,()/+-]{1,64}", text) else ""
 
 
 def _number(value: object) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
 
 _JPEG_8_OR_12 = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
@@ -27,6 +28,7 @@ _RLE = "1.2.840.10008.1.2.5"
 # process and pylibjpeg-rle raises what is no Exception. Where the one is missing, any other will do.
 _PREFERRED = {
     **dict.fromkeys(_JPEG_8_OR_12, "pillow"),
+    **dict.fromkeys(_JPEG_LOSSLESS, "gdcm"),
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     **dict.fromkeys(_JPEG_2000, "pylibjpeg"),
     _RLE: "pydicom",
@@ -191,7 +193,9 @@ def _decoder(syntax: str, path: str) -> Decoder:
             "the transfer syntax is none that can be decoded", where=path, remedy=remedy, kind="codec"
         ) from None
     if not decoder.is_available:
-        remedy = f"one of these decodes it: {'; '.join(decoder.missing_dependencies)}"
+        # pylibjpeg-libjpeg would do as well, but its licence (GPL) is not one to suggest.
+        wanted = [name for name in decoder.missing_dependencies if "libjpeg-libjpeg" not in name]
+        remedy = f"one of these decodes it: {'; '.join(wanted)}"
         raise InputError(f"no decoder for {decoder.UID.name}", where=path, remedy=remedy, kind="codec")
     return decoder
 

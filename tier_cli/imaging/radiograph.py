@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "all"]
 
-FRONTAL_VIEWS = frozenset({"PA", "AP"})
+FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, taken as frontal"
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.display import Display, Function, Lut, Rescale, Window, domain
-from tier_cli.imaging.header import Header
+from tier_cli.imaging.header import Header, numbers_of, values_of
+from tier_cli.imaging.radiograph import ReadOptions
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -18,22 +20,22 @@ _FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _Choice = TypeVar("_Choice")
 
 
-def display_of(header: Header, bits: int, signed: bool, window: int, notes: list[str]) -> Display:
+def display_of(header: Header, bits: int, signed: bool, options: ReadOptions, notes: list[str]) -> Display:
     """Read how a greyscale image wants to be shown.
 
     Parameters
     ----------
     header, bits, signed
         The attributes, bits stored and whether pixels are signed.
-    window
-        Which of several VOI tables or windows to use, counted from 0.
+    options
+        Which of several VOI tables or windows to use; with another rendering than ``voi``, none.
     notes
         Gets what was wrong and what was used instead.
     """
-    stored = domain(bits, signed)
-    modality = _modality(header, bool(stored.min() < 0), notes)
-    values = modality(stored)
-    voi = _voi(header, bool(values.min() < 0), window, notes)
+    modality = _modality(header, signed, notes)
+    voi = None
+    if options.rendering == "voi":
+        voi = _voi(header, bool(modality(domain(bits, signed)).min() < 0), options.window, notes)
     return Display(modality, voi, _inverted(header, notes), _padding(header, bits, signed))
 
 
@@ -62,7 +64,7 @@ def _voi(header: Header, signed: bool, number: int, notes: list[str]) -> Lut | W
 
 
 def _pick(choices: list[_Choice], number: int, name: str, notes: list[str]) -> _Choice:
-    if number >= len(choices):
+    if not 0 <= number < len(choices):
         notes.append(f"there is no {name} {number + 1}: the first of {len(choices)} used")
         return choices[0]
     if len(choices) > 1:
@@ -122,28 +124,29 @@ def _lut(item: Dataset, little_endian: bool, signed: bool) -> Lut | None:
     Its descriptor is read by what must be meant, since writers mix up signed and unsigned: the count is never
     negative and 0 stands for 65536, the first value is negative only where inputs can be (`signed`).
     """
-    descriptor = [int(value) for value in item.get("LUTDescriptor") or ()]
-    if len(descriptor) != 3:
+    descriptor = numbers_of(item, "LUTDescriptor")
+    if len(descriptor) != 3 or not all(map(math.isfinite, descriptor)):
         return None
-    count = descriptor[0] & 0xFFFF or 65536
-    first = descriptor[1] & 0xFFFF
+    count = int(descriptor[0]) & 0xFFFF or 65536
+    first = int(descriptor[1]) & 0xFFFF
     if signed and first >= 0x8000:
         first -= 0x10000
-    entries = _entries(item.get("LUTData"), count, little_endian)
+    entries = _entries(values_of(item, "LUTData"), count, little_endian)
     if entries.size == 0:
         return None
     # A table may hold more than the descriptor's bits say; never less than what it holds is its range.
-    bits = max(descriptor[2] if 8 <= descriptor[2] <= 16 else 16, int(entries.max()).bit_length())
+    named = int(descriptor[2]) if 8 <= descriptor[2] <= 16 else 16
+    bits = max(named, int(entries.max()).bit_length())
     return Lut(first, entries.astype(np.float64), bits)
 
 
-def _entries(data: object, count: int, little_endian: bool) -> NDArray[np.uint16] | NDArray[np.uint8]:
-    """Give at most `count` entries from LUTData, which may be words or bytes."""
-    if isinstance(data, bytes):
-        if len(data) < 2 * count and len(data) in (count, count + 1):
-            # 8-bit entries, two in a word: in a big-endian file the words' bytes are swapped.
-            packed = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little_endian else ">u2")
-            return packed.astype("<u2").view(np.uint8)[:count]
-        return np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little_endian else ">u2")[:count]
-    numbers = [data] if isinstance(data, int) else list(data or ())  # type: ignore[call-overload]
-    return np.array([int(number) & 0xFFFF for number in numbers[:count]], np.uint16)
+def _entries(data: Sequence[Any], count: int, little_endian: bool) -> NDArray[np.unsignedinteger[Any]]:
+    """Give at most `count` entries from LUTData: bytes that hold words or bytes, or numbers."""
+    if not data or not isinstance(data[0], bytes):
+        return np.array([int(number) & 0xFFFF for number in data[:count]], np.uint16)
+    content = data[0][: len(data[0]) // 2 * 2]
+    words = np.frombuffer(content, "<u2" if little_endian else ">u2")
+    if len(content) < 2 * count and len(content) in (count, count + 1):
+        # 8-bit entries, two in a word, the first in its low byte.
+        return words.astype("<u2").view(np.uint8)[:count]
+    return words[:count]
