@@ -4,7 +4,8 @@
 
 DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column a NIH finding,
 radiologist_normal) and the images that its first column names. The split is read from
-models/tier-small/split.csv; `--new-split SEED` makes it again, by patient. `--everything` puts every split but "unused" into training.
+models/tier-small/split.csv; `--new-split SEED` makes it again, by patient. `--everything` puts every split
+but "unused" into training.
 """
 
 from __future__ import annotations
@@ -71,10 +72,12 @@ def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
 
 
 def write_split(rows: list[dict[str, str]], predicted: set[str], seed: int) -> None:
-    """Share the patients out: 45 % of the diverse source judge, and 60 % of the other's that can be compared."""
+    """Share the patients out: 45 % of the diverse source judge, 60 % of the other's comparable ones."""
     fixed = {row["patient"] for row in rows if row["source"] in TRAINING_ONLY}
     diverse = sorted({row["patient"] for row in rows if row["source"] == "nih-diverse"} - fixed)
-    others = {row["patient"] for row in rows if row["source"] == "nih-pneumonia-normal"} - fixed - set(diverse)
+    others = (
+        {row["patient"] for row in rows if row["source"] == "nih-pneumonia-normal"} - fixed - set(diverse)
+    )
     comparable = {row["patient"] for row in rows if row["nih_image"] in predicted}
     rng = random.Random(seed)
     split: dict[str, str] = {}

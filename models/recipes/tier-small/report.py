@@ -2,10 +2,10 @@
 
     python models/recipes/tier-small/report.py MANIFEST.csv RUNS CHEXNET.csv
 
-MANIFEST.csv comes from prepare.py. RUNS holds checkpoint folders l1-s0, l1-s1, l1-s2 (both lambdas as in the
-paper), l0-s0, l0-s1, l0-s2 (both 0) and `shuffled` (permuted captions), all trained on the split "train".
-CHEXNET.csv holds a supervised model's probabilities by NIH image name. Also needs --image-tower, the folder of
-the starting weights, for the linear probe.
+MANIFEST.csv comes from prepare.py. RUNS holds checkpoint folders l1-s0, l1-s1, l1-s2 (the paper's lambdas),
+l0-s0, l0-s1, l0-s2 (both 0) and `shuffled` (permuted captions), all trained on the split "train".
+CHEXNET.csv holds a supervised model's probabilities by NIH image name. Also needs --image-tower, the folder
+of the starting weights, for the linear probe.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def main() -> None:
         "without_contradicted": measure(test, compared, test.column("contradicted") == "0"),
         "within": within(test, compared),
         "captions": {
-            name: caption_accuracy(arguments.runs / name, runs[name], test) for name in (*TIER, *PLAIN, CONTROL)
+            name: caption_accuracy(arguments.runs / name, runs[name], test)
+            for name in (*TIER, *PLAIN, CONTROL)
         },
         "similarities": {name: sparsity(arguments.runs / name) for name in (*TIER, *PLAIN)},
         "seconds": {name: training(arguments.runs / name)["seconds"] for name in (*TIER, *PLAIN)},
@@ -88,7 +89,9 @@ def pixels(manifest: Manifest, spec: Preprocessing) -> NDArray[np.float32]:
 def embed(folder: Path, images: NDArray[np.float32]) -> Array:
     """Pooled image embeddings (N, D)."""
     engine = open_engine(open_checkpoint(folder))
-    return np.concatenate([engine.encode_images(images[i : i + 8]) for i in range(0, len(images), 8)]).astype(float)
+    return np.concatenate([engine.encode_images(images[i : i + 8]) for i in range(0, len(images), 8)]).astype(
+        float
+    )
 
 
 def vectors(folder: Path) -> Any:
@@ -123,7 +126,9 @@ def linear_probe(manifest: Manifest, test: Manifest, images: NDArray[np.float32]
     columns = []
     for finding in range(len(FINDINGS.ids)):
         known = np.isin(labels[:, finding], (0, 1))
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, class_weight="balanced", max_iter=2000))
+        probe = make_pipeline(
+            StandardScaler(), LogisticRegression(C=1e-3, class_weight="balanced", max_iter=2000)
+        )
         probe.fit(seen[known], labels[known, finding])
         columns.append(probe.decision_function(unseen))
     return np.stack(columns, axis=1)
@@ -234,7 +239,11 @@ def caption_accuracy(folder: Path, pooled: Array, test: Manifest) -> dict[str, f
             yes, no = (embedded[rng.choice(pool[name, value])] @ unit[row] for value in (True, False))
             right[truth].append((yes > no) == truth)
     present, absent = (float(np.mean(right[value])) for value in (True, False))
-    return {"present": round(present, 4), "absent": round(absent, 4), "balanced": round((present + absent) / 2, 4)}
+    return {
+        "present": round(present, 4),
+        "absent": round(absent, 4),
+        "balanced": round((present + absent) / 2, 4),
+    }
 
 
 def _single(name: str, value: bool, rng: random.Random) -> str:
@@ -257,30 +266,56 @@ def sparsity(folder: Path) -> dict[str, float]:
 
 def tables(result: dict[str, Any]) -> str:
     """The card's tables, as Markdown."""
-    lines = []
-    for key, title in (("all_images", "All held-out images"), ("without_contradicted", "Without contradicted labels")):
-        part = result[key]
-        lines += [f"### {title} (n = {part['n']})", "", "| finding | positives | " + " | ".join(HEADINGS.values()) + " |",
-                  "|---|---|" + "---|" * len(HEADINGS)]  # fmt: skip
-        for name in FINDINGS.ids:
-            cells = [_cell(part["auc"][group]["findings"][name]) for group in HEADINGS]
-            lines.append(f"| {name} | {part['positives'][name]} | " + " | ".join(cells) + " |")
-        cells = [f"**{_cell(part['auc'][group]['mean'])}**" for group in HEADINGS]
-        lines += ["| **mean of 14** | | " + " | ".join(cells) + " |", ""]
-        lines += [f"- {name} (mean AUC): {_cell(value)}" for name, value in part["difference_of_means"].items()]
-        runs = ", ".join(f"{name} {value[0]:.3f}" for name, value in part["mean_of_each_run"].items())
-        lines += [f"- each run: {runs}", ""]
-    lines += ["### Within a source or a view", "", "| part | n | findings | " + " | ".join(HEADINGS.values()) + " |",
-              "|---|---|---|" + "---|" * len(HEADINGS)]  # fmt: skip
-    for name, part in result["within"].items():
-        cells = [_cell(part[group]) for group in HEADINGS]
-        lines.append(f"| {name} | {part['n']} | {part['findings']} | " + " | ".join(cells) + " |")
-    lines += ["", "### Captions and their negations", "", "| run | present | absent | balanced |", "|---|---|---|---|"]
-    lines += [f"| {n} | {v['present']:.3f} | {v['absent']:.3f} | {v['balanced']:.3f} |" for n, v in result["captions"].items()]
-    lines += ["", "### Token-patch similarities in training", "",
-              "| run | patch entropy | token entropy | Hoyer sparsity | share above 0.1 |", "|---|---|---|---|---|"]  # fmt: skip
-    lines += [f"| {n} | " + " | ".join(f"{x:.4f}" for x in v.values()) + " |" for n, v in result["similarities"].items()]
-    return "\n".join(lines) + "\n"
+    parts = [
+        _auc_table(f"All held-out images (n = {result['all_images']['n']})", result["all_images"]),
+        _auc_table(
+            f"Without images whose label a radiologist contradicts (n = {result['without_contradicted']['n']})",
+            result["without_contradicted"],
+        ),
+        "### Mean AUC within a source or a view\n",
+        _table(
+            ["part", "n", "findings", *HEADINGS.values()],
+            [
+                [name, str(part["n"]), str(part["findings"]), *(_cell(part[group]) for group in HEADINGS)]
+                for name, part in result["within"].items()
+            ],
+        ),
+        "### Captions and their negations\n",
+        _table(
+            ["run", "present", "absent", "balanced"],
+            [[name, *(f"{x:.3f}" for x in shares.values())] for name, shares in result["captions"].items()],
+        ),
+        "### Token-patch similarities at the end of training\n",
+        _table(
+            ["run", "patch entropy", "token entropy", "Hoyer sparsity", "share above 0.1"],
+            [
+                [name, *(f"{x:.4f}" for x in values.values())]
+                for name, values in result["similarities"].items()
+            ],
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def _auc_table(title: str, part: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            str(part["positives"][name]),
+            *(_cell(part["auc"][group]["findings"][name]) for group in HEADINGS),
+        ]
+        for name in FINDINGS.ids
+    ]
+    rows.append(["**mean of 14**", "", *(f"**{_cell(part['auc'][group]['mean'])}**" for group in HEADINGS)])
+    table = _table(["finding", "positives", *HEADINGS.values()], rows)
+    facts = [f"- {name} (mean AUC): {_cell(value)}" for name, value in part["difference_of_means"].items()]
+    runs = ", ".join(f"{name} {value[0]:.3f}" for name, value in part["mean_of_each_run"].items())
+    return "\n".join([f"### {title}\n", table, *facts, f"- mean AUC of each run: {runs}", ""])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def _cell(value: list[float]) -> str:
