@@ -106,15 +106,12 @@ def _inverted(header: Header, notes: list[str]) -> bool:
 
 def _padding(header: Header, bits: int, signed: bool) -> tuple[int, int] | None:
     """Give the range of stored values that mark padding (PS3.3 C.7.5.1.1.2)."""
-    values = [
-        number
-        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
-        if (number := header.whole(keyword, 1 << 32)) != 1 << 32
-    ]
     if not header.numbers("PixelPaddingValue"):
         return None
+    value = header.whole("PixelPaddingValue", 0)
+    values = value, header.whole("PixelPaddingRangeLimit", value)
     # Written with the other sign often enough: what counts is the bit pattern.
-    stored = [int(domain(bits, signed)[value % 2**bits]) for value in values]
+    stored = [int(domain(bits, signed)[number % 2**bits]) for number in values]
     return min(stored), max(stored)
 
 
