@@ -1,0 +1,173 @@
+"""Which rows are evaluated, and the report over them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tier_cli.datasets.manifest import Manifest, read_manifest
+from tier_cli.errors import ManifestError, UsageError
+from tier_cli.evaluation.evaluate import build_report, labelled, select
+from tier_cli.evaluation.measure import Resampling
+from tier_cli.evaluation.report import Protocol, Report, check_output, write_report
+from tier_cli.evaluation.scores import Scores, Unscored
+from tier_cli.evaluation.table import show
+from tier_cli.findings.load import load_findings
+
+FINDINGS = load_findings("pneumothorax,pleural effusion,hernia")
+
+
+def _manifest(folder: Path, text: str) -> Manifest:
+    path = folder / "manifest.csv"
+    path.write_text(text)
+    return read_manifest(path)
+
+
+def _report(folder: Path, sets: int = 1) -> Report:
+    rng = np.random.default_rng(0)
+    lines = ["path,patient,source,pneumothorax,effusion"]
+    lines += [
+        f"{n}.png,p{n // 2},{'ab'[n % 2]},{int(rng.integers(2))},{['', '-1', '0', '1'][n % 4]}"
+        for n in range(40)
+    ]
+    selection = select(_manifest(folder, "\n".join(lines)), None, [], True, ["source"])
+    truth, notes = labelled(selection, FINDINGS, "ignore")
+    values = rng.normal(size=(sets, 40, 3))
+    values[0, 0] = np.nan
+    scores = [
+        Scores(
+            f"set{number}", FINDINGS.ids, one, (Unscored("0.png", "missing", "no such file"),) * (not number)
+        )
+        for number, one in enumerate(values)
+    ]
+    protocol = Protocol("m.csv", "csv", "all", 40, "frontal", (), "ignore", {}, None, "", Resampling(20))
+    return build_report(selection, truth, scores, protocol, ["source"], notes)
+
+
+@pytest.mark.parametrize(
+    ("splits", "chosen", "rows"),
+    [(("train", "valid", "test"), "test", 1), (("train", "Valid", ""), "valid", 1), (("", "", ""), "all", 3)],
+)
+def test_default_split(tmp_path: Path, splits: tuple[str, ...], chosen: str, rows: int) -> None:
+    text = "path,split\n" + "".join(f"{n}.png,{split}\n" for n, split in enumerate(splits))
+    selection = select(_manifest(tmp_path, text), None, [], True)
+    assert (selection.split, len(selection.manifest)) == (chosen, rows)
+    assert len(select(_manifest(tmp_path, text), "all", [], True).manifest) == 3
+
+
+def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> None:
+    manifest = _manifest(
+        tmp_path,
+        "path,patient,view,contradicted\na.png,1,PA,1\nb.png,1,AP,0\nc.png,2,LATERAL,0\nd.png,2,,\n",
+    )
+    selection = select(manifest, None, [("contradicted", "1")], True)
+    assert [Path(path).name for path in selection.manifest.paths] == ["b.png", "d.png"]
+    assert selection.notes == (
+        "1 of 4 images left out by contradicted=1",
+        "1 lateral images left out; --views all takes them",
+    )
+    assert len(select(manifest, None, [], False).manifest) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path\na.png\na.png\n", "stand in more than one row"),
+        ("path,view\na.png,LATERAL\n", "no image is left"),
+        ("path,age\n" + "".join(f"{n}.png,{n}\n" for n in range(40)), "40 different values"),
+    ],
+)
+def test_selections_that_make_no_sense(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        select(_manifest(tmp_path, text), None, [], True, ["age"] if "age" in text else [])
+
+
+def test_findings_without_a_column_are_named_and_left_out(tmp_path: Path) -> None:
+    report = _report(tmp_path)
+    assert [row.finding for row in report.measured[0].rows] == ["pneumothorax", "pleural_effusion"]
+    assert "no label column for hernia" in report.notes
+    assert "10 uncertain labels (-1) left out" in report.notes
+
+
+def test_no_label_at_all_is_an_error(tmp_path: Path) -> None:
+    selection = select(_manifest(tmp_path, "path,fracture\na.png,1\n"), None, [], True)
+    with pytest.raises(ManifestError, match="no column is a finding"):
+        labelled(selection, FINDINGS, "ignore")
+
+
+def test_blanks_and_uncertain_labels_are_never_negatives(tmp_path: Path) -> None:
+    report = _report(tmp_path)
+    effusion = report.measured[0].rows[1]
+    # Ten rows each of blank, -1, 0 and 1; the first, which is blank, has no score.
+    assert (effusion.images, effusion.positives) == (20, 10)
+
+
+def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
+    report = _report(tmp_path, sets=2)
+    document = json.loads(report.to_json())
+    assert [one["name"] for one in document["scores"]] == ["set0", "set1"]
+    assert document["difference"]["name"] == "set0 minus set1"
+    assert document["unscored"] == [{"path": "0.png", "kind": "missing", "message": "no such file"}]
+    assert document["interval"]["replicates"] == 20
+    assert {(group["by"], group["value"]) for group in document["groups"]} == {
+        ("source", "a"),
+        ("source", "b"),
+    }
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+    first = document["scores"][0]["findings"][0]
+    assert rows[0]["finding"] == first["finding"]
+    assert float(rows[0]["auc_low"]) == first["auc"]["low"]
+    assert len(rows) == 3 * 3 + 2 * 2 * 3
+    difference = document["difference"]["findings"][0]["auc"]["value"]
+    values = [one["findings"][0]["auc"]["value"] for one in document["scores"]]
+    assert difference == pytest.approx(values[0] - values[1], abs=2e-6)
+
+
+def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
+    report = _report(tmp_path, sets=2)
+    assert [one.images for one in report.measured] == [39, 39]
+
+
+def test_one_class_is_null_not_zero(tmp_path: Path) -> None:
+    selection = select(_manifest(tmp_path, "path,hernia\na.png,0\nb.png,0\n"), None, [], True)
+    truth, notes = labelled(selection, FINDINGS, "ignore")
+    protocol = Protocol("m.csv", "csv", "all", 2, "frontal", (), "ignore", {}, None, "", Resampling(5))
+    report = build_report(selection, truth, [Scores("s", FINDINGS.ids, np.ones((2, 3)))], protocol, [], notes)
+    document = json.loads(report.to_json())["scores"][0]
+    assert document["findings"][0]["auc"] == {"value": None, "low": None, "high": None, "replicates": 0}
+    assert document["macro"]["findings"] == 0
+
+
+def test_tables_say_what_is_missing_and_obey_no_markup(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    text = io.StringIO()
+    console = Console(file=text, width=100)
+    show(_report(tmp_path, sets=2), {"pneumothorax": "[red]Pneumothorax"}, console)
+    shown = text.getvalue()
+    assert "[red]Pneumothorax" in shown
+    assert "set0 minus set1: 39 images of 20 patients" in shown
+    assert "AUC within each source" in shown
+    assert "mean of 2" in shown
+    assert "1 of 40 images have no scores and count nowhere" in shown
+    assert "0.png: no such file" in shown
+
+
+@pytest.mark.parametrize("name", ["report.html", "absent/report.json"])
+def test_outputs_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        check_output(str(tmp_path / name))
+
+
+def test_output_is_whole_or_not_there(tmp_path: Path) -> None:
+    report = _report(tmp_path)
+    for name in ("report.json", "report.csv"):
+        write_report(report, str(tmp_path / name))
+    assert json.loads((tmp_path / "report.json").read_text()) == report.to_dict()
+    assert (tmp_path / "report.csv").read_text() == report.to_csv()
+    assert not list(tmp_path.glob(".*partial"))

@@ -1,0 +1,68 @@
+"""What stands in a table: numbers, counts, blanks, uncertain labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from tier_cli.evaluation.measure import Labelled, Resampling, compare, measure, settle_uncertain
+
+HOW = Resampling(replicates=50)
+
+
+def _truth(rows: int = 80) -> tuple[Labelled, np.ndarray]:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, (rows, 3)).astype(float)
+    labels[:, 2] = 0
+    labels[::7, 0] = np.nan
+    scores = rng.normal(size=labels.shape) + np.nan_to_num(labels)
+    return Labelled(("a", "b", "c"), labels, np.arange(rows).astype(str)), scores
+
+
+def test_counts_and_numbers_of_each_finding() -> None:
+    truth, scores = _truth()
+    scores[:5] = np.nan
+    measured = measure("m", truth, scores, HOW)
+    assert (measured.images, measured.patients, measured.averaged) == (75, 75, 2)
+    for number in (0, 1):
+        row, known = (
+            measured.rows[number],
+            np.isfinite(truth.labels[:, number]) & np.isfinite(scores[:, number]),
+        )
+        labels, values = truth.labels[known, number], scores[known, number]
+        assert (row.images, row.positives) == (known.sum(), labels.sum())
+        assert row.metrics["auc"].value == pytest.approx(roc_auc_score(labels, values), abs=1e-9)
+        assert row.metrics["auprc"].value == pytest.approx(average_precision_score(labels, values), abs=1e-9)
+        assert row.metrics["auc"].low < row.metrics["auc"].value < row.metrics["auc"].high
+        assert row.metrics["auc"].replicates == 50
+    assert measured.macro["auc"].value == pytest.approx(
+        np.mean([row.metrics["auc"].value for row in measured.rows[:2]]), abs=1e-12
+    )
+
+
+def test_one_class_has_its_count_and_no_number() -> None:
+    truth, scores = _truth()
+    row = measure("m", truth, scores, HOW).rows[2]
+    assert (row.images, row.positives, row.both_classes) == (80, 0, False)
+    assert np.isnan([row.metrics["auc"].value, row.metrics["auc"].low, row.metrics["auprc"].value]).all()
+    assert row.metrics["auc"].replicates == 0
+
+
+def test_difference_counts_what_both_have() -> None:
+    truth, scores = _truth()
+    other = scores + np.random.default_rng(1).normal(size=scores.shape)
+    other[:10] = np.nan
+    difference = compare("x minus y", truth, scores, other, HOW)
+    assert difference.images == 70
+    kept = Labelled(truth.findings, truth.labels[10:], truth.patients[10:])
+    ours, theirs = measure("x", kept, scores[10:], HOW), measure("y", kept, other[10:], HOW)
+    assert difference.rows[1].metrics["auc"].value == pytest.approx(
+        ours.rows[1].metrics["auc"].value - theirs.rows[1].metrics["auc"].value, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize(("uncertain", "value"), [("ignore", np.nan), ("positive", 1.0), ("negative", 0.0)])
+def test_uncertain_labels_are_settled_and_blanks_stay_blank(uncertain: str, value: float) -> None:
+    labels = np.array([[1.0, -1.0], [0.0, np.nan]])
+    np.testing.assert_array_equal(settle_uncertain(labels, uncertain), [[1.0, value], [0.0, np.nan]])

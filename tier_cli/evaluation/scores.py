@@ -1,0 +1,261 @@
+"""Scores for a manifest's images: from a model's results, or from a file made elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.datasets.rows import read_rows
+from tier_cli.errors import ManifestError
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.results.record import Result
+
+# What people put before the name of a finding in a column of scores.
+_PREFIXES = ("", "prob_", "score_", "pred_")
+_NOT_A_SCORE = frozenset({"", "nan", "na", "none", "null"})
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """An image without scores, and why."""
+
+    path: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a manifest's images.
+
+    Parameters
+    ----------
+    name
+        The model or the file they came from.
+    findings
+        F finding ids.
+    values
+        (N, F) in the order of the manifest; NaN = none, never a substitute.
+    unscored
+        The images without any.
+    notes
+        How they were found.
+    """
+
+    name: str
+    findings: tuple[str, ...]
+    values: NDArray[np.float64]
+    unscored: tuple[Unscored, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def of(self, findings: Sequence[str]) -> NDArray[np.float64]:
+        """The scores of some of the findings, in the order given."""
+        return self.values[:, [self.findings.index(name) for name in findings]]
+
+
+def collect(name: str, results: Iterable[Result], findings: FindingSet) -> Scores:
+    """Take one result an image, in the order of the manifest."""
+    rows: list[list[float]] = []
+    unscored = []
+    for result in results:
+        known = {score.finding: score.score for score in result.findings}
+        rows.append([known.get(finding, math.nan) for finding in findings.ids])
+        if result.error is not None:
+            unscored.append(Unscored(result.paths[0], result.error.kind, result.error.message))
+    values = np.array(rows, dtype=np.float64).reshape(-1, len(findings.ids))
+    return Scores(name, findings.ids, values, tuple(unscored))
+
+
+def read_scores(
+    path: str | Path, manifest: Manifest, findings: FindingSet, join: str | None = None
+) -> Scores:
+    """Read scores made elsewhere and put them beside a manifest's rows.
+
+    Parameters
+    ----------
+    path
+        CSV or Parquet: one column a finding, named by id or alias (``prob_``, ``score_`` or ``pred_`` may
+        stand before), or tidy with columns `finding` and `score`.
+    manifest, findings
+        Where the scores belong.
+    join
+        A column that both tables have. By default `path` (or `file`), else `instance`.
+
+    Raises
+    ------
+    ManifestError
+        Nothing to join on, no finding, a score that is no number, two rows for one image, no match.
+    """
+    where = str(path)
+    header, rows = _read(Path(path))
+    column, keys, notes = _keys(header, rows, manifest, join, where)
+    table = _tidy if {"finding", "score"} <= set(header) else _wide
+    known = table(header, rows, header.index(column), findings, where)
+    if not known:
+        raise ManifestError("holds no scores", where=where)
+    matched, how = _match(list(known), keys, manifest.root if column in ("path", "file") else None)
+    if not matched:
+        raise ManifestError(
+            f"no row of column {column!r} is an image of the manifest",
+            where=where,
+            remedy="give the same paths or instance UIDs, or name a column that both tables have with --join",
+        )
+    values = np.full((len(manifest), len(findings.ids)), np.nan)
+    for row, key in matched.items():
+        values[row] = known[key]
+    paths = manifest.paths
+    unscored = tuple(
+        Unscored(paths[row], "no_score", f"{Path(path).name} has no score for it")
+        for row in np.flatnonzero(~np.isfinite(values).any(axis=1))
+    )
+    return Scores(Path(path).name, findings.ids, values, unscored, (*notes, *how))
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    if path.suffix.lower() != ".parquet":
+        return read_rows(path)
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError as error:
+        raise ManifestError(
+            "reading Parquet needs pyarrow, which is not installed",
+            where=str(path),
+            remedy="pip install 'tier-cli[parquet]'",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ManifestError("cannot be read as Parquet", where=str(path)) from error
+    frame = frame.astype(object).where(frame.notna(), "")
+    return [str(name) for name in frame.columns], [[str(cell) for cell in row] for row in frame.to_numpy()]
+
+
+def _keys(
+    header: Sequence[str], rows: Sequence[Sequence[str]], manifest: Manifest, join: str | None, where: str
+) -> tuple[str, NDArray[np.str_], tuple[str, ...]]:
+    """The column of the scores to join on, and the manifest's cells to join it with."""
+    if join is not None:
+        if join not in header:
+            raise ManifestError(f"there is no column {join!r}", where=where, remedy="choose another --join")
+        return join, manifest.column(join), ()
+    for name in ("path", "file"):
+        if name in header:
+            return name, manifest.column("path"), ()
+    if "instance" in header and (manifest.column("instance") != "").any():
+        return "instance", manifest.column("instance"), ("scores were joined by instance UID",)
+    raise ManifestError(
+        "there is no column path or instance to join with the manifest",
+        where=where,
+        remedy="name a column that both tables have with --join",
+    )
+
+
+def _tidy(
+    header: Sequence[str], rows: Sequence[Sequence[str]], place: int, findings: FindingSet, where: str
+) -> dict[str, list[float]]:
+    """One row a finding, as `tier classify` writes CSV."""
+    name, value = header.index("finding"), header.index("score")
+    order = {finding: number for number, finding in enumerate(findings.ids)}
+    known: dict[str, list[float]] = {}
+    seen: set[tuple[str, int]] = set()
+    for row in rows:
+        scores = known.setdefault(row[place], [math.nan] * len(order))
+        finding = findings.match(row[name]) if row[name] else None
+        if finding is None:
+            continue
+        number = order[finding.id]
+        if (row[place], number) in seen:
+            raise ManifestError(f"{row[place]!r} has two scores for {finding.id}", where=where)
+        seen.add((row[place], number))
+        scores[number] = _score(row[value], where, "score")
+    if not seen:
+        raise ManifestError(
+            "no row is of a finding of the finding set", where=where, remedy="check --findings"
+        )
+    return known
+
+
+def _wide(
+    header: Sequence[str], rows: Sequence[Sequence[str]], place: int, findings: FindingSet, where: str
+) -> dict[str, list[float]]:
+    """One column a finding."""
+    columns: dict[str, int] = {}
+    for number, name in enumerate(header):
+        finding = None if number == place else _finding(name, findings)
+        if finding is None:
+            continue
+        if finding in columns:
+            raise ManifestError(
+                f"columns {header[columns[finding]]!r} and {name!r} both name the finding {finding}",
+                where=where,
+                remedy="keep one of them",
+            )
+        columns[finding] = number
+    if not columns:
+        raise ManifestError(
+            "no column is a finding of the finding set", where=where, remedy="check --findings"
+        )
+    known: dict[str, list[float]] = {}
+    for row in rows:
+        if row[place] in known:
+            raise ManifestError(f"{row[place]!r} stands in two rows", where=where, remedy="keep one of them")
+        known[row[place]] = [
+            _score(row[columns[name]], where, header[columns[name]]) if name in columns else math.nan
+            for name in findings.ids
+        ]
+    return known
+
+
+def _finding(column: str, findings: FindingSet) -> str | None:
+    for prefix in _PREFIXES:
+        if column.lower().startswith(prefix):
+            finding = findings.match(column[len(prefix) :])
+            if finding is not None:
+                return finding.id
+    return None
+
+
+def _score(cell: str, where: str, column: str) -> float:
+    if cell.lower() in _NOT_A_SCORE:
+        return math.nan
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise ManifestError(f"{cell!r} is not a score", where=f"{where}, column {column!r}")
+    return value
+
+
+def _match(
+    names: Sequence[str], keys: NDArray[np.str_], root: str | None
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Which row of the manifest goes with which name; `root` is where paths start, None if these are none."""
+    if root is None:
+        return _joined(names, keys, str, str), ()
+    # Relative paths may start from the images' folder or from the working directory.
+    ways = [lambda name: os.path.abspath(os.path.join(root, name)), os.path.abspath]
+    found = max((_joined(names, keys, way, os.path.abspath) for way in ways), key=len)
+    if found:
+        return found, ()
+    ambiguous = any(len({os.path.basename(name) for name in side}) < len(side) for side in (names, keys))
+    found = {} if ambiguous else _joined(names, keys, os.path.basename, os.path.basename)
+    return found, ("scores were joined by file name, without folders",)
+
+
+def _joined(
+    names: Sequence[str], keys: NDArray[np.str_], theirs: Callable[[str], str], ours: Callable[[str], str]
+) -> dict[int, str]:
+    table = {theirs(name): name for name in names if name}
+    forms = [ours(str(key)) if key else "" for key in keys]
+    return {row: table[form] for row, form in enumerate(forms) if form in table}
