@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def readme_commands() -> list[str]:
-    return re.findall(r"^\$? ?(tier [^\n|>]*)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return re.findall(
+        r"^\$? ?(tier [^\n|>]*)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
 
 
 def test_every_option_of_the_readme_exists(capsys):

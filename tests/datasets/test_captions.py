@@ -25,7 +25,18 @@ def test_claims_agree_with_the_labels(labels, seed):
 @given(st.sampled_from(known_findings()), st.integers(0, 2**32))
 def test_an_absent_finding_is_never_worded_as_present(name, seed):
     text = write_caption({name: False}, random.Random(seed)).text.lower()
-    denials = ("no ", "without", "not ", "absent", "negative for", "normal", "sharp", "clear", "free of", "fully")
+    denials = (
+        "no ",
+        "without",
+        "not ",
+        "absent",
+        "negative for",
+        "normal",
+        "sharp",
+        "clear",
+        "free of",
+        "fully",
+    )
     assert any(word in text for word in denials), text
 
 
@@ -48,7 +59,9 @@ def test_the_same_state_gives_the_same_caption():
 
 def test_headers_hold_no_empty_slots():
     labels = {"mass": True}
-    texts = [write_caption(labels, random.Random(seed), view="PA", sex="", age="").text for seed in range(200)]
+    texts = [
+        write_caption(labels, random.Random(seed), view="PA", sex="", age="").text for seed in range(200)
+    ]
     assert any(text.startswith("PA") for text in texts)
     assert not any("-year-old" in text or "  " in text for text in texts)
 

@@ -269,7 +269,7 @@ def tables(result: dict[str, Any]) -> str:
     parts = [
         _auc_table(f"All held-out images (n = {result['all_images']['n']})", result["all_images"]),
         _auc_table(
-            f"Without images whose label a radiologist contradicts (n = {result['without_contradicted']['n']})",
+            f"Without labels that a radiologist contradicts (n = {result['without_contradicted']['n']})",
             result["without_contradicted"],
         ),
         "### Mean AUC within a source or a view\n",
