@@ -36,7 +36,7 @@ def _report(folder: Path, sets: int = 1) -> Report:
         for n in range(40)
     ]
     selection = select(_manifest(folder, "\n".join(lines)), None, [], True, ["source"])
-    truth, notes = labelled(selection, FINDINGS, "ignore")
+    selection, truth = labelled(selection, FINDINGS, "ignore")
     values = rng.normal(size=(sets, 40, 3))
     values[0, 0] = np.nan
     scores = [
@@ -46,7 +46,7 @@ def _report(folder: Path, sets: int = 1) -> Report:
         for number, one in enumerate(values)
     ]
     protocol = Protocol("m.csv", "csv", "all", 40, "frontal", (), "ignore", {}, None, "", Resampling(20))
-    return build_report(selection, truth, scores, protocol, ["source"], notes)
+    return build_report(selection, truth, scores, protocol, ["source"])
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
     selection = select(manifest, None, [("contradicted", "1")], True)
     assert [Path(path).name for path in selection.manifest.paths] == ["b.png", "d.png"]
     assert selection.notes == (
-        "1 of 4 images left out by contradicted=1",
-        "1 lateral images left out; --views all takes them",
+        "images left out by contradicted=1: 1 of 4",
+        "lateral images left out: 1; --views all takes them",
     )
     assert len(select(manifest, None, [], False).manifest) == 4
 
@@ -91,13 +91,24 @@ def test_findings_without_a_column_are_named_and_left_out(tmp_path: Path) -> Non
     report = _report(tmp_path)
     assert [row.finding for row in report.measured[0].rows] == ["pneumothorax", "pleural_effusion"]
     assert "no label column for hernia" in report.notes
-    assert "10 uncertain labels (-1) left out" in report.notes
+    assert "uncertain labels (-1) left out: 10" in report.notes
 
 
 def test_no_label_at_all_is_an_error(tmp_path: Path) -> None:
     selection = select(_manifest(tmp_path, "path,fracture\na.png,1\n"), None, [], True)
     with pytest.raises(ManifestError, match="no column is a finding"):
         labelled(selection, FINDINGS, "ignore")
+
+
+def test_images_without_any_label_are_left_out(tmp_path: Path) -> None:
+    text = "path,hernia,effusion\na.png,1,\nb.png,,\nc.png,-1,\nd.png,0,-1\n"
+    selection, truth = labelled(select(_manifest(tmp_path, text), None, [], True), FINDINGS, "ignore")
+    assert [Path(path).name for path in selection.manifest.paths] == ["a.png", "d.png"]
+    assert len(truth.patients) == 2
+    assert "images without any label left out: 2" in selection.notes
+    blank = select(_manifest(tmp_path, "path,hernia\na.png,\nb.png,-1\n"), None, [], True)
+    with pytest.raises(ManifestError, match="every label is blank"):
+        labelled(blank, FINDINGS, "ignore")
 
 
 def test_blanks_and_uncertain_labels_are_never_negatives(tmp_path: Path) -> None:
@@ -135,9 +146,9 @@ def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
 
 def test_one_class_is_null_not_zero(tmp_path: Path) -> None:
     selection = select(_manifest(tmp_path, "path,hernia\na.png,0\nb.png,0\n"), None, [], True)
-    truth, notes = labelled(selection, FINDINGS, "ignore")
+    selection, truth = labelled(selection, FINDINGS, "ignore")
     protocol = Protocol("m.csv", "csv", "all", 2, "frontal", (), "ignore", {}, None, "", Resampling(5))
-    report = build_report(selection, truth, [Scores("s", FINDINGS.ids, np.ones((2, 3)))], protocol, [], notes)
+    report = build_report(selection, truth, [Scores("s", FINDINGS.ids, np.ones((2, 3)))], protocol)
     document = json.loads(report.to_json())["scores"][0]
     assert document["findings"][0]["auc"] == {"value": None, "low": None, "high": None, "replicates": 0}
     assert document["macro"]["findings"] == 0

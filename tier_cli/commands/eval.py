@@ -63,7 +63,7 @@ def evaluate(
 
     selection = select(read_manifest(data, root), split, pairs, views.value == "frontal", columns)
     job, chosen = _model(model, scores, findings, engine.value, device.value)
-    truth, notes = labelled(selection, chosen, uncertain.value)
+    selection, truth = labelled(selection, chosen, uncertain.value)
     sets = [read_scores(scores, selection.manifest, chosen, join)] if scores else []
     if job is not None:
         sets.insert(0, _score(job, selection, _stream(views.value, batch_size, workers)))
@@ -80,7 +80,7 @@ def evaluate(
         scoring=job.checkpoint.scoring if job else "",
         resampling=Resampling(replicates, seed),
     )
-    report = build_report(selection, truth, sets, protocol, columns, notes)
+    report = build_report(selection, truth, sets, protocol, columns)
     _give(report, chosen, output)
     if report.unscored:
         raise Exit(3)

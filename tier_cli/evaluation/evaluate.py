@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,11 +64,11 @@ def select(
     for column, value in exclude:
         before = len(chosen)
         chosen = chosen.without(column, value)
-        notes.append(f"{before - len(chosen)} of {before} images left out by {column}={value}")
+        notes.append(f"images left out by {column}={value}: {before - len(chosen)} of {before}")
     if frontal_only:
         lateral = np.array([_is_lateral(str(view)) for view in chosen.column("view")], dtype=bool)
         if lateral.any():
-            notes.append(f"{int(lateral.sum())} lateral images left out; --views all takes them")
+            notes.append(f"lateral images left out: {int(lateral.sum())}; --views all takes them")
             chosen = chosen.where(~lateral)
     if not len(chosen):
         raise ManifestError(
@@ -86,13 +86,15 @@ def select(
     return Selection(chosen, name, tuple(f"{column}={value}" for column, value in exclude), tuple(notes))
 
 
-def labelled(selection: Selection, findings: FindingSet, uncertain: str) -> tuple[Labelled, tuple[str, ...]]:
-    """The labels of the findings that have a column, and notes about the others.
+def labelled(selection: Selection, findings: FindingSet, uncertain: str) -> tuple[Selection, Labelled]:
+    """The labels of the findings that have a column, and the images that have a label.
+
+    Notes are added about findings without a column, uncertain labels and images without any label.
 
     Raises
     ------
     ManifestError
-        No column is a finding of the set; a cell is no label.
+        No column is a finding of the set; a cell is no label; all are blank.
     """
     manifest = selection.manifest
     columns = manifest.label_columns(findings)
@@ -102,18 +104,31 @@ def labelled(selection: Selection, findings: FindingSet, uncertain: str) -> tupl
             where=manifest.origin,
             remedy=f"name the set whose findings the columns are: {', '.join(manifest.frame.columns)}",
         )
-    raw = manifest.labels(findings)
-    unsure = int((raw == -1).sum())
+    raw = manifest.labels(findings)[:, [findings.ids.index(name) for name in columns]]
+    labels = settle_uncertain(raw, uncertain)
+    there = np.asarray(np.isfinite(labels).any(axis=1))
+    if not there.any():
+        raise ManifestError(
+            "every label is blank or left out", where=manifest.origin, remedy="check --uncertain"
+        )
+    notes = _label_notes(findings, tuple(columns), int((raw == -1).sum()), uncertain, int((~there).sum()))
+    chosen = replace(selection, manifest=manifest.where(there), notes=(*selection.notes, *notes))
+    return chosen, Labelled(tuple(columns), labels[there], chosen.manifest.patients())
+
+
+def _label_notes(
+    findings: FindingSet, known: tuple[str, ...], unsure: int, uncertain: str, bare: int
+) -> list[str]:
     notes = []
-    absent = [name for name in findings.ids if name not in columns]
+    absent = [name for name in findings.ids if name not in known]
     if absent:
         notes.append(f"no label column for {', '.join(absent)}")
     if unsure:
         fate = "left out" if uncertain == "ignore" else f"counted as {uncertain}"
-        notes.append(f"{unsure} uncertain labels (-1) {fate}")
-    known = [findings.ids.index(name) for name in columns]
-    labels = settle_uncertain(raw[:, known], uncertain)
-    return Labelled(tuple(columns), labels, manifest.patients()), tuple(notes)
+        notes.append(f"uncertain labels (-1) {fate}: {unsure}")
+    if bare:
+        notes.append(f"images without any label left out: {bare}")
+    return notes
 
 
 def build_report(
@@ -121,8 +136,7 @@ def build_report(
     truth: Labelled,
     scores: Sequence[Scores],
     protocol: Protocol,
-    by: Sequence[str],
-    notes: Sequence[str],
+    by: Sequence[str] = (),
 ) -> Report:
     """Measure one score set, or two and their difference on the images that both have.
 
@@ -136,8 +150,6 @@ def build_report(
         What is being done.
     by
         Columns of the manifest to measure within.
-    notes
-        Told before the notes made here.
     """
     values = [one.of(truth.findings) for one in scores]
     there = np.isfinite(values).all(axis=0)
@@ -145,7 +157,7 @@ def build_report(
     named = list(zip([one.name for one in scores], values, strict=True))
     how = protocol.resampling
     measured = tuple(measure(name, truth, one, how) for name, one in named)
-    said = [*selection.notes, *notes, *(note for one in scores for note in one.notes)]
+    said = [*selection.notes, *(note for one in scores for note in one.notes)]
     difference = None
     if len(named) == 2:
         (first, ours), (second, theirs) = named

@@ -60,7 +60,7 @@ class Measured:
     name
         What was measured: a model, a file of scores, or one minus the other.
     images, patients
-        How many have a score; a finding may have fewer, where labels are blank.
+        How many have a score and a label; a finding may have fewer, where its label is blank.
     rows
         One a finding.
     macro
@@ -117,7 +117,12 @@ def settle_uncertain(labels: Floats, uncertain: str) -> Floats:
 
 
 def measure(name: str, truth: Labelled, scores: Floats, how: Resampling) -> Measured:
-    """Measure one score set (N, F); NaN = no score."""
+    """Measure one score set (N, F); NaN = no score.
+
+    Only patients with a score and a label are resampled.
+    """
+    used = np.asarray((np.isfinite(scores) & np.isfinite(truth.labels)).any(axis=1))
+    truth, scores = truth.where(used), scores[used]
     estimates = patient_bootstrap(
         truth.labels, scores, truth.patients, replicates=how.replicates, seed=how.seed
     )
@@ -126,10 +131,13 @@ def measure(name: str, truth: Labelled, scores: Floats, how: Resampling) -> Meas
 
 def compare(name: str, truth: Labelled, first: Floats, second: Floats, how: Resampling) -> Measured:
     """Measure first minus second score set (N, F), paired by patient, on what both have scores for."""
+    both = np.isfinite(first) & np.isfinite(second)
+    used = np.asarray((both & np.isfinite(truth.labels)).any(axis=1))
+    truth, first, second = truth.where(used), first[used], second[used]
     estimates = paired_difference(
         truth.labels, first, second, truth.patients, replicates=how.replicates, seed=how.seed
     )
-    return _measured(name, truth, np.isfinite(first) & np.isfinite(second), estimates, how)
+    return _measured(name, truth, both[used], estimates, how)
 
 
 def _measured(
@@ -142,11 +150,10 @@ def _measured(
         metrics = {metric: column[number] for metric, column in table.items()}
         positives = int((known == 1).sum())
         rows.append(Row(finding, positives + int((known == 0).sum()), positives, metrics))
-    any_score = scored.any(axis=1)
     return Measured(
         name=name,
-        images=int(any_score.sum()),
-        patients=len(np.unique(truth.patients[any_score])),
+        images=len(truth.patients),
+        patients=len(np.unique(truth.patients)),
         rows=tuple(rows),
         macro={metric: _metrics(estimate.macro, how.level)[0] for metric, estimate in estimates.items()},
     )

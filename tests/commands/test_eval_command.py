@@ -1,0 +1,199 @@
+"""`tier eval` from the command line, on phantoms and a tiny checkpoint with random weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from sklearn.metrics import roc_auc_score
+from tiny import tiny_checkpoint
+from typer.testing import CliRunner, Result
+
+from tier_cli.commands.eval import evaluate
+from tier_cli.datasets.phantom import make_phantom, write_dicom, write_png
+from tier_cli.errors import ManifestError, UsageError
+
+IMAGES = 12
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of phantoms: PNG and DICOM, blanks, one uncertain label."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = ["path,patient,source,split,contradicted,Pleural Effusion,Cardiomegaly,scanner"]
+    for number in range(IMAGES):
+        sick = number % 3 == 0
+        phantom = make_phantom(number, ["effusion"] if sick else [], (72, 72))
+        name = f"{number:02}.{'dcm' if number % 2 else 'png'}"
+        (write_dicom if number % 2 else write_png)(folder / name, phantom)
+        cardiomegaly = "-1" if number == 1 else ""
+        rows.append(
+            f"{name},p{number // 2},{'ab'[number % 2]},test,{int(number == 3)},{int(sick)},{cardiomegaly},x"
+        )
+    (folder / "manifest.csv").write_text("\n".join(rows))
+    return folder / "manifest.csv"
+
+
+def _run(*arguments: str | Path) -> Result:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(evaluate)
+    options = ["--replicates", "20", "--workers", "0", "--device", "cpu"]
+    return CliRunner().invoke(app, [*map(str, arguments), *options])
+
+
+def _done(result: Result, code: int = 0) -> dict:  # type: ignore[type-arg]
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.stderr
+    return json.loads(result.stdout) if result.stdout else {}
+
+
+def _scores_from_classify(model: str, data: Path, file: Path) -> dict[str, float]:
+    """The pleural effusion scores of the same images from `tier classify`'s own pipeline, by file name."""
+    from tier_cli.imaging.discover import Source
+    from tier_cli.pipeline.job import open_job
+    from tier_cli.pipeline.stream import StreamOptions
+
+    job = open_job(model, None, "auto", "cpu")
+    paths = sorted(str(path) for path in data.parent.iterdir() if path.suffix in (".png", ".dcm"))
+    results = job.classify((Source(path) for path in paths), StreamOptions(workers=0))
+    scores = {
+        Path(result.paths[0]).name: next(s.score for s in result.findings if s.finding == "pleural_effusion")
+        for result in results
+    }
+    rows = "".join(f"{name},{score!r}\n" for name, score in scores.items())
+    file.write_text("path,pleural_effusion\n" + rows)
+    return scores
+
+
+def test_numbers_are_those_of_classify(model: str, data: Path, tmp_path: Path) -> None:
+    document = _done(_run("--data", data, "--model", model, "--by", "source"))
+    scores = _scores_from_classify(model, data, tmp_path / "scores.csv")
+    labels = [number % 3 == 0 for number in range(IMAGES)]
+    expected = roc_auc_score(labels, [scores[name] for name in sorted(scores)])
+    finding = next(f for f in document["scores"][0]["findings"] if f["finding"] == "pleural_effusion")
+    assert (finding["images"], finding["positives"]) == (12, 4)
+    assert finding["auc"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert document["scores"][0]["macro"]["findings"] == 1
+    assert document["split"] == "test"
+    assert document["model"]["name"] == "tiny"
+    assert document["scoring"] == "cosine_difference"
+    assert [group["scores"][0]["images"] for group in document["groups"]] == [6, 6]
+
+
+def test_same_command_same_numbers(model: str, data: Path) -> None:
+    one, two = (_done(_run("--data", data, "--model", model, "--seed", "3")) for _ in range(2))
+    assert one == two
+
+
+def test_tables_go_to_stderr_and_a_file_silences_stdout(model: str, data: Path, tmp_path: Path) -> None:
+    for name in ("numbers.json", "numbers.csv"):
+        result = _run("--data", data, "--model", model, "--output", tmp_path / name)
+        _done(result)
+        assert result.stdout == ""
+        assert "Pleural effusion" in result.stderr
+        assert "mean of 1" in result.stderr
+    assert json.loads((tmp_path / "numbers.json").read_text())["images"] == 12
+    with (tmp_path / "numbers.csv").open() as file:
+        assert [row["finding"] for row in csv.DictReader(file)][-1] == "macro"
+
+
+def test_missing_and_unreadable_images_are_listed_and_stand_in_no_number(
+    model: str, data: Path, tmp_path: Path
+) -> None:
+    whole = (data.parent / "01.dcm").read_bytes()
+    (data.parent / "broken.dcm").write_bytes(whole[: len(whole) // 2])
+    table = data.parent / "with-faults.csv"
+    faults = ["absent.png,q1,a,test,0,1,,x", "broken.dcm,q2,a,test,0,0,,x"]
+    table.write_text("\n".join([data.read_text(), *faults]))
+    try:
+        document = _done(_run("--data", table, "--model", model), 3)
+    finally:
+        (data.parent / "broken.dcm").unlink()
+        table.unlink()
+    assert document["images"] == 14
+    assert [(Path(one["path"]).name, one["kind"]) for one in document["unscored"]] == [
+        ("absent.png", "missing"),
+        ("broken.dcm", "unreadable"),
+    ]
+    clean = _done(_run("--data", data, "--model", model))
+    assert document["scores"] == clean["scores"]
+
+
+def test_scores_from_elsewhere_and_the_paired_difference(model: str, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "peer.csv"
+    _scores_from_classify(model, data, file)
+    alone = _done(_run("--data", data, "--scores", file, "--findings", "chexpert5"))
+    both = _done(_run("--data", data, "--scores", file, "--model", model))
+    assert alone["model"] is None
+    assert [one["name"] for one in both["scores"]] == ["tiny", "peer.csv"]
+    difference = next(f for f in both["difference"]["findings"] if f["finding"] == "pleural_effusion")
+    assert difference["auc"] == {
+        "value": 0.0,
+        "low": 0.0,
+        "high": 0.0,
+        "replicates": difference["auc"]["replicates"],
+    }
+
+
+def test_rows_without_scores_are_counted(data: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{n:02}.{'dcm' if n % 2 else 'png'},{rng.random()}" for n in range(8)]
+    (tmp_path / "some.csv").write_text("\n".join(["path,effusion", *rows]))
+    document = _done(_run("--data", data, "--scores", tmp_path / "some.csv", "--findings", "chexpert5"), 3)
+    assert (document["images"], document["scores"][0]["images"], len(document["unscored"])) == (12, 8, 4)
+
+
+def test_rows_can_be_excluded(model: str, data: Path) -> None:
+    document = _done(_run("--data", data, "--model", model, "--exclude", "contradicted=1"))
+    assert document["images"] == 11
+    assert document["excluded"] == ["contradicted=1"]
+
+
+def test_uncertain_labels_count_only_when_asked(model: str, data: Path) -> None:
+    def cardiomegaly(uncertain: str) -> tuple[int, int]:
+        document = _done(_run("--data", data, "--model", model, "--uncertain", uncertain))
+        row = next(f for f in document["scores"][0]["findings"] if f["finding"] == "cardiomegaly")
+        return row["images"], row["positives"]
+
+    assert cardiomegaly("ignore") == (0, 0)
+    assert cardiomegaly("positive") == (1, 1)
+    assert cardiomegaly("negative") == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dataset", "chexpert"), "only one is csv"),
+        (("--exclude", "contradicted"), "is not COLUMN=VALUE"),
+        (("--output", "numbers.html"), ".json or .csv"),
+        (("--join", "path"), "nothing to join"),
+        (("--scores", "peer.csv"), "need a finding set"),
+        (("--by", "hospital"), "no column 'hospital'"),
+        (("--split", "valid"), "no image is in split 'valid'"),
+    ],
+)
+def test_usage_errors_come_before_the_model(data: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises((UsageError, ManifestError), match=message):
+        _done(_run("--data", data, *arguments))
+
+
+def test_eval_module_loads_nothing_heavy() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, tier_cli.commands.eval; print({'torch', 'pandas', 'numpy', 'rich'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "torch" not in shown
+    assert "pandas" not in shown
