@@ -72,15 +72,17 @@ class OutputFile:
         try:
             with _create(partial, binary=self.ending == ".parquet") as file:
                 writer = _Counting(_writer_for(self.ending, file, layout))
+                keep = True
                 try:
                     yield writer
-                except KeyboardInterrupt:
-                    if writer.written:
-                        writer.finish()
-                        _settle(file, partial, self._target)
+                except BaseException as error:
+                    keep = isinstance(error, KeyboardInterrupt) and writer.written > 0
                     raise
-                writer.finish()
-                _settle(file, partial, self._target)
+                finally:
+                    # Also when nothing is kept: Parquet's writer must not outlive its file.
+                    writer.finish()
+                    if keep:
+                        _settle(file, partial, self._target)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -69,7 +70,7 @@ class TableWriter:
             _bars(study[0], self._labels, ascii_only) if len(study) == 1 else _columns(study, self._labels)
         )
         notes = dict.fromkeys(note for result in study for note in result.notes)
-        remarks = [Text(f"  {printable(note)}", style="dim") for note in notes if self._is_due(note)]
+        remarks = [_indented(note, "dim") for note in notes if self._is_due(note)]
         self._console.print(Group(*_heading(study), table, *remarks, Text()))
 
     def _is_due(self, note: str) -> bool:
@@ -79,16 +80,20 @@ class TableWriter:
         return due
 
 
-def _error(result: Result) -> Text:
+def _error(result: Result) -> Group:
     message = result.error.message if result.error else ""
     path = ", ".join(map(printable, result.paths))
-    return Text.assemble((path, "bold"), "\n  ", (printable(message), "red"), "\n", overflow="fold")
+    return Group(Text(path, style="bold", overflow="fold"), _indented(message, "red"), Text())
+
+
+def _indented(text: str, style: str) -> Padding:
+    return Padding(Text(printable(text), style=style, overflow="fold"), (0, 0, 0, 2), expand=False)
 
 
 def _heading(study: Sequence[Result]) -> list[Text]:
     first = study[0]
     if len(study) == 1 and len(first.paths) == 1:
-        return [_place(first.paths[0], first.view or "view unknown")]
+        return [_place(first.paths[0], first.view)]
     paths = [path for result in study for path in result.paths]
     rows = [
         Text(f"  {number} {printable(path)}", style="dim", overflow="fold")

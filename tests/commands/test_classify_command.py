@@ -1,0 +1,266 @@
+"""The main job, from the command line to what comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from jsonschema import Draft202012Validator
+from xrays import write_dicom, write_png
+
+from tier_cli.commands import options
+from tier_cli.findings.load import builtin
+from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.model.engine import DEVICES, ENGINES
+
+Tier = Callable[..., tuple[int, str, str]]
+SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A study of two views, a CT, a PNG and a text."""
+    here = tmp_path / "in"
+    here.mkdir()
+    write_dicom(here / "a_pa", 0, "1.1")
+    write_dicom(here / "b_lateral.dcm", 1, "1.1", view="LL")
+    write_dicom(here / "c_ct.dcm", 2, "2.2", Modality="CT")
+    write_png(here / "d.png", 3)
+    (here / "notes.txt").write_text("no image")
+    return here
+
+
+def _lines(out: str) -> list[dict[str, Any]]:
+    schema = json.loads((files("tier_cli.results") / "result.schema.json").read_text(encoding="utf-8"))
+    documents = [json.loads(line) for line in out.splitlines()]
+    for document in documents:
+        Draft202012Validator(schema).validate(document)
+    return documents
+
+
+def _kinds(documents: list[dict[str, Any]]) -> list[str | None]:
+    return [document["error"] and document["error"]["kind"] for document in documents]
+
+
+def test_pipe_gets_json_lines_by_the_schema_and_nothing_else(tier: Tier, model: str, folder: Path) -> None:
+    code, out, err = tier("classify", folder, "--model", model)
+    documents = _lines(out)
+    assert code == 3
+    assert [Path(document["path"]).name for document in documents] == [
+        "a_pa",
+        "b_lateral.dcm",
+        "c_ct.dcm",
+        "d.png",
+    ]
+    assert _kinds(documents) == [None, "view", "modality", None]
+    assert err == "2 of 4 files could not be scored\n"
+    first = documents[0]
+    assert (first["study"], first["series"], first["instance"], first["view"]) == (
+        "1.1",
+        "1.1.1",
+        "1.1.1.0",
+        "PA",
+    )
+    assert [entry["finding"] for entry in first["findings"]] == list(builtin("chexpert5").ids)
+    assert first["scoring"] == "cosine_difference"
+    assert first["model"]["hashes"]["findings"] == builtin("chexpert5").hash
+    assert all(entry["probability"] is None and entry["call"] is None for entry in first["findings"])
+    assert any("calibration" in note for note in first["notes"])
+    assert not [secret for secret in SECRETS if secret in out]
+
+
+def test_all_went_well(tier: Tier, model: str, folder: Path) -> None:
+    code, out, err = tier("classify", folder / "a_pa", "--model", model)
+    assert (code, len(_lines(out)), err) == (0, 1, "")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_engines_agree(tier: Tier, model: str, folder: Path, engine: str) -> None:
+    wanted = _lines(tier("classify", folder / "a_pa", "--model", model)[1])[0]
+    found = _lines(
+        tier("classify", folder / "a_pa", "--model", model, "--engine", engine, "--device", "cpu")[1]
+    )[0]
+    assert [f["score"] for f in found["findings"]] == pytest.approx(
+        [f["score"] for f in wanted["findings"]], abs=1e-4
+    )
+
+
+def test_findings_views_and_any(tier: Tier, model: str, folder: Path) -> None:
+    chosen = ("--findings", "pneumothorax,rib fracture", "--views", "all", "--accept-any")
+    code, out, _ = tier("classify", folder, "--model", model, *chosen)
+    documents = _lines(out)
+    assert (code, _kinds(documents)) == (0, [None] * 4)
+    assert [entry["finding"] for entry in documents[1]["findings"]] == ["pneumothorax", "rib_fracture"]
+
+
+def test_by_study_is_the_mean_of_its_images(tier: Tier, model: str, folder: Path) -> None:
+    images = _lines(tier("classify", folder, "--model", model, "--views", "all")[1])
+    code, out, _ = tier("classify", folder, "--model", model, "--views", "all", "--by", "study")
+    documents = _lines(out)
+    assert (code, _kinds(documents)) == (3, ["modality", None, None])
+    assert [len(document["paths"]) for document in documents] == [1, 2, 1]
+    for number, entry in enumerate(documents[1]["findings"]):
+        both = [image["findings"][number]["score"] for image in images[:2]]
+        assert entry["score"] == pytest.approx(np.mean(both), abs=2e-6)
+    assert documents[2]["findings"] == images[3]["findings"]
+
+
+def test_top(tier: Tier, model: str, folder: Path) -> None:
+    every = _lines(tier("classify", folder / "d.png", "--model", model)[1])[0]["findings"]
+    top = _lines(tier("classify", folder / "d.png", "--model", model, "--top", 2)[1])[0]["findings"]
+    assert top == sorted(every, key=lambda entry: -entry["score"])[:2]
+
+
+def test_windows_are_counted_from_one(tier: Tier, model: str, tmp_path: Path) -> None:
+    windows = {"WindowCenter": ["100", "60"], "WindowWidth": ["200", "20"]}
+    both = write_dicom(tmp_path / "both.dcm", **windows)  # type: ignore[arg-type]
+    second = write_dicom(tmp_path / "second.dcm", WindowCenter="60", WindowWidth="20")
+    picked = _lines(tier("classify", both, "--model", model, "--window", 2)[1])[0]
+    assert picked["findings"] == _lines(tier("classify", second, "--model", model)[1])[0]["findings"]
+    assert picked["findings"] != _lines(tier("classify", both, "--model", model)[1])[0]["findings"]
+
+
+def test_list_on_stdin(tier: Tier, model: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.write(write, os.fsencode(folder) + b"/d.png\n" + os.fsencode(folder) + b"/no\xff.png\n")
+    os.close(write)
+    with open(read, encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        code, out, _ = tier("classify", "-", "--model", model)
+    assert (code, _kinds(_lines(out))) == (3, [None, "missing"])
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "parquet"])
+def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out.{ending}"
+    code, out, err = tier("classify", folder, "--model", model, "--output", path)
+    assert (code, out, err) == (3, "", "2 of 4 files could not be scored\n")
+    assert sorted(os.listdir(tmp_path)) == ["in", path.name]
+    wanted = [
+        entry["score"]
+        for line in _lines(tier("classify", folder, "--model", model)[1])
+        for entry in line["findings"]
+    ]
+    if ending in ("csv", "parquet"):
+        table = pd.read_csv(path) if ending == "csv" else pd.read_parquet(path)
+        assert table["score"].dropna().tolist() == wanted
+        assert table["error_kind"].dropna().tolist() == ["view", "modality"]
+        return
+    lines = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        if ending == "jsonl"
+        else json.loads(path.read_text())
+    )
+    assert [entry["score"] for line in lines for entry in line["findings"]] == wanted
+
+
+def test_wide(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None:
+    tier("classify", folder, "--model", model, "-o", tmp_path / "x.csv", "--wide")
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert len(table) == 4
+    assert set(builtin("chexpert5").ids) <= set(table.columns)
+
+
+def test_fail_fast(tier: Tier, model: str, folder: Path) -> None:
+    code, out, _ = tier("classify", folder, "--model", model, "--fail-fast")
+    assert (code, _kinds(_lines(out))) == (3, [None, "view"])
+
+
+def test_hashed_ids(tier: Tier, model: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIER_HASH_KEY", "key")
+    _, out, _ = tier("classify", folder, "--model", model, "--hash-ids")
+    again = tier("classify", folder, "--model", model, "--hash-ids")[1]
+    assert out == again
+    assert str(folder) not in out
+    assert "1.1.1" not in out
+    documents = _lines(out)
+    assert len(documents[0]["path"]) == len(documents[0]["study"]) == 32
+    monkeypatch.delenv("TIER_HASH_KEY")
+    other = _lines(tier("classify", folder, "--model", model, "--hash-ids")[1])
+    assert other[0]["study"] != documents[0]["study"]
+    assert "TIER_HASH_KEY" in other[0]["notes"][-1]
+
+
+def test_patient_data_only_when_asked_for(tier: Tier, model: str, folder: Path) -> None:
+    document = _lines(tier("classify", folder / "a_pa", "--model", model, "--include-phi")[1])[0]
+    assert document["phi"]["patient_name"] == "Doe^Jane"
+    assert document["phi"]["accession_number"] == "ACC0815"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Missing argument"),
+        (("x", "--nope"), "--nope"),
+        (("x", "--views", "side"), "frontal"),
+        (("x", "--batch-size", "0"), "--batch-size"),
+        (("x", "--window", "0"), "--window"),
+        (("x", "--model", "nope"), "no model 'nope'"),
+        (("x", "--output", "x.txt"), ".parquet"),
+        (("x", "--output", "nowhere/x.csv"), "folder"),
+        (("x", "--wide"), "--output FILE.csv"),
+        (("x", "--wide", "--output", "x.json"), "no columns"),
+        (("x", "--hash-ids", "--include-phi"), "contradict"),
+        (("x", "--engine", "onnx", "--device", "cuda"), "--engine torch"),
+        (("x", "--findings", "nowhere.toml"), "nowhere.toml"),
+    ],
+)
+def test_wrong_usage(
+    tier: Tier,
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = arguments if not arguments or "--model" in arguments else (*arguments, "--model", model)
+    code, out, err = tier("classify", *given)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_images_says_what_was_looked_for(tier: Tier, model: str, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("no image")
+    code, out, err = tier("classify", tmp_path, "--model", model)
+    assert (code, out) == (2, "")
+    assert str(tmp_path) in err
+    assert "DICOM, PNG, JPEG and TIFF" in err
+    assert err.count("\n") == 1
+
+
+def test_missing_file_is_a_row_and_exit_3(tier: Tier, model: str, tmp_path: Path) -> None:
+    code, out, _ = tier("classify", tmp_path / "none.dcm", "--model", model)
+    assert (code, _kinds(_lines(out))) == (3, ["missing"])
+
+
+def test_same_numbers_every_time(tier: Tier, model: str, folder: Path) -> None:
+    runs = [
+        tier("classify", folder, folder, "--model", model, "--workers", workers)[1] for workers in (0, 1, 2)
+    ]
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_names_are_those_of_the_rooms() -> None:
+    assert tuple(options.EngineName) == ENGINES
+    assert tuple(options.DeviceName) == DEVICES
+    assert DEFAULT_MODEL == "tier-small"
+
+
+def test_real_files(tier: Tier, model: str, shared: Path) -> None:
+    code, out, _ = tier("classify", shared / "data" / "dicom", "--model", model)
+    documents = _lines(out)
+    scored = {Path(document["path"]).name for document in documents if document["error"] is None}
+    chests = {"RG1_J2KI.dcm", "cxr_jpeg_mono1.dcm", "cxr_jpeg_mono2.dcm"}
+    assert code == 3
+    assert scored == chests | {f"nih_test{number}.dcm" for number in (1, 2, 3, 6)}
+    assert all(document["error"]["message"] for document in documents if document["error"])

@@ -1,0 +1,45 @@
+"""A run without a real model: what is scored can be told from what is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.findings.schema import Finding, FindingSet
+from tier_cli.imaging.preprocess import Preprocessing
+
+SIZE = 32
+FINDINGS = FindingSet(
+    "two", tuple(Finding(name, name, (), (f"{name}.",), (f"no {name}.",)) for name in ("bright", "dark"))
+)
+
+
+@dataclass
+class FakeEngine:
+    """Embeds an image as (mean, 1); notes the sizes of its batches."""
+
+    name: str = "fake"
+    device: str = "cpu"
+    batches: list[int] = field(default_factory=list)
+
+    def encode_images(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed images (N, 3, S, S) as (N, 2)."""
+        self.batches.append(len(pixels))
+        means = pixels.mean(axis=(1, 2, 3))
+        return np.stack([means, np.ones_like(means)], axis=1)
+
+
+def fake_checkpoint(**changes: Any) -> Any:
+    """All that a run asks of a checkpoint."""
+    known: dict[str, Any] = {
+        "name": "fake",
+        "preprocessing": Preprocessing(resize_short=None, crop=SIZE),
+        "hashes": {"weights": "a" * 64, "preprocessing": "b" * 64},
+        "calibration": None,
+        "scoring": "cosine_difference",
+    }
+    return SimpleNamespace(**(known | changes))

@@ -1,0 +1,69 @@
+"""Probabilities only from a calibration that fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scipy.special import expit
+
+from tier_cli.errors import CheckpointError
+from tier_cli.results.record import FindingScore
+from tier_cli.scoring.calibration import NO_CALIBRATION, CalibrationKey, match_calibration
+
+KEY = CalibrationKey("w" * 64, "voi", "p" * 64, "image")
+CONTENT: dict[str, Any] = {
+    "key": {"weights": "w" * 64, "rendering": "voi", "prompts": "p" * 64, "unit": "image", "ensemble": None},
+    "findings": {"effusion": {"a": 6.5, "b": -1.25, "threshold": 0.3}},
+}
+
+
+@pytest.mark.parametrize("score", [-300.0, -0.5, 0.0, 0.05, 0.9, 300.0])
+def test_matching_calibration_gives_the_logistic_curve(score: float) -> None:
+    calibration = match_calibration(CONTENT, KEY)
+    (calibrated,) = calibration.apply([FindingScore("effusion", score)])
+    assert calibrated.probability == pytest.approx(expit(6.5 * score - 1.25), abs=1e-12)
+    assert calibrated.call is bool(expit(6.5 * score - 1.25) >= 0.3)
+    assert calibrated.score == score
+    assert calibration.note == ""
+
+
+def test_finding_without_a_curve_has_no_probability() -> None:
+    (other,) = match_calibration(CONTENT, KEY).apply([FindingScore("hernia", 0.2)])
+    assert other == FindingScore("hernia", 0.2)
+
+
+def test_without_a_calibration_there_is_a_note() -> None:
+    calibration = match_calibration(None, KEY)
+    assert calibration.note == NO_CALIBRATION
+    assert calibration.apply([FindingScore("effusion", 0.2)]) == (FindingScore("effusion", 0.2),)
+
+
+@pytest.mark.parametrize("field", ["weights", "rendering", "prompts", "unit", "ensemble"])
+def test_any_difference_in_the_key_counts(field: str) -> None:
+    other = {**CONTENT, "key": {**CONTENT["key"], field: "another"}}
+    calibration = match_calibration(other, KEY)
+    assert calibration.apply([FindingScore("effusion", 0.2)]) == (FindingScore("effusion", 0.2),)
+    assert field in calibration.note
+
+
+@pytest.mark.parametrize("missing", ["weights", "rendering", "prompts", "unit"])
+def test_incomplete_key_matches_nothing(missing: str) -> None:
+    key = {name: value for name, value in CONTENT["key"].items() if name != missing}
+    assert missing in match_calibration({**CONTENT, "key": key}, KEY).note
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": None},
+        {"findings": None},
+        {"findings": {}},
+        {"findings": {"effusion": {"a": 1, "b": 0}}},
+        {"findings": {"effusion": {"a": float("nan"), "b": 0, "threshold": 0.5}}},
+        {"findings": {"effusion": {"a": "x", "b": 0, "threshold": 0.5}}},
+    ],
+)
+def test_senseless_content_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match=r"calibration\.json"):
+        match_calibration({**CONTENT, **change}, KEY)

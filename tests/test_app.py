@@ -1,0 +1,121 @@
+"""The command line as a whole: what it loads, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from tier_cli import __version__, app
+from tier_cli.errors import CheckpointError, InputError
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "pandas",
+    "pydicom",
+    "matplotlib",
+    "onnxruntime",
+    "sklearn",
+    "scipy",
+    "onnx",
+    "numpy",
+    "PIL",
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        ([], 2),
+        (["nope"], 2),
+        (["classify"], 2),
+        (["classify", "--help"], 0),
+        (["classify", "x", "--nope"], 2),
+        (["classify", "x", "--output", "x.txt"], 2),
+        (["doctor", "--help"], 0),
+        (["findings", "--help"], 0),
+        (["model", "--help"], 0),
+    ],
+)
+def test_help_and_wrong_usage_load_nothing_heavy(arguments: list[str], code: int) -> None:
+    script = (
+        "import sys, json\n"
+        "from tier_cli.app import main\n"
+        "code = main(json.loads(sys.argv[1]))\n"
+        f"print(json.dumps([code, sorted(set({HEAVY!r}) & set(sys.modules))]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(arguments)], capture_output=True, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [code, []]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tier-cli {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            CheckpointError("it is broken", where="config.json", remedy="mend it"),
+            2,
+            "Error: config.json: it is broken; mend it\n",
+        ),
+        (InputError("it is a CT", where="a.dcm"), 3, "Error: a.dcm: it is a CT\n"),
+        (
+            OSError(28, "No space left on device", "Doe.dcm"),
+            1,
+            "Error: the system refused: No space left on device\n",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 0, ""),
+    ],
+)
+def test_errors_become_one_line_and_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    said: str,
+) -> None:
+    def fail(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr(app, "_run", fail)
+    monkeypatch.setattr(app, "forget_stdout", lambda: None)
+    assert app.main([]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_what_is_unforeseen_is_told_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: object) -> int:
+        raise ValueError("Doe^Jane")
+
+    monkeypatch.setattr(app, "_run", fail)
+    monkeypatch.delenv("TIER_DEBUG", raising=False)
+    assert app.main([]) == 1
+    err = capsys.readouterr().err
+    assert "ValueError" in err
+    assert "TIER_DEBUG=1" in err
+    assert "Doe" not in err
+    assert err.count("\n") == 1
+    monkeypatch.setenv("TIER_DEBUG", "1")
+    with pytest.raises(ValueError, match="Doe"):
+        app.main([])
+
+
+def test_command_is_installed_under_its_name() -> None:
+    found = [entry for entry in entry_points(group="console_scripts") if entry.name == "tier"]
+    if not found:
+        pytest.skip("the package is not installed here")
+    assert found[0].value == "tier_cli.app:main"

@@ -1,0 +1,47 @@
+"""Small chest X-rays for the tests of every room: DICOM and PNG, made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def picture(seed: int = 0, side: int = 80) -> NDArray[np.uint8]:
+    """Grey levels (side, side) that differ from seed to seed."""
+    ramp = np.linspace(20, 200, side * side).reshape(side, side)
+    noise = np.random.default_rng(seed).normal(0, 20, (side, side))
+    return (ramp + noise).clip(0, 255).astype(np.uint8)
+
+
+def write_png(path: Path, seed: int = 0, side: int = 80) -> Path:
+    """Write a PNG."""
+    from PIL import Image
+
+    Image.fromarray(picture(seed, side)).save(path)
+    return path
+
+
+def write_dicom(path: Path, seed: int = 0, study: str = "1.2.3", view: str = "PA", **more: str) -> Path:
+    """Write a radiograph of a patient called Doe."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    pixels = picture(seed)
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, f"{study}.1", f"{study}.1.{seed}"
+    ds.PatientName, ds.PatientID, ds.AccessionNumber = "Doe^Jane", "ID4711", "ACC0815"
+    ds.PatientBirthDate, ds.StudyDate = "19500102", "20010203"
+    ds.Modality, ds.BodyPartExamined, ds.ViewPosition = "DX", "CHEST", view
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
+    for keyword, value in more.items():
+        setattr(ds, keyword, value)
+    ds.PixelData = pixels.tobytes()
+    ds.save_as(path, enforce_file_format=True)
+    return path
