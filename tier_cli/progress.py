@@ -44,13 +44,14 @@ def progress(console: Console, count: Callable[[], int] | None) -> Iterator[Call
     """
     columns = (
         TextColumn("Scoring"),
-        BarColumn(bar_width=None),
+        # Not the whole line: the ^C that a terminal echoes would begin another, and this one would stay.
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
     )
-    with Progress(*columns, console=console, transient=True, expand=True) as display:
+    with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task("", total=None)
         if count is not None:
             # A daemon: the run does not wait for the count.

@@ -39,10 +39,12 @@ def classify(
 ) -> None:
     """Score chest X-rays for findings written as text.
 
-    On a terminal there is a table a study, in a pipe JSON lines as result.schema.json describes them.
+    A table a study on a terminal; in a pipe JSON lines, by result.schema.json.
 
-    Exit codes: 0 when all went well or the reader closed the pipe; 2 for wrong usage; 3 when a file could
-    not be scored; 130 after Ctrl-C, which keeps what was done. For research use; this is no medical device.
+    Exit codes: 0 all went well, or the reader closed the pipe; 2 wrong usage;
+    3 a file could not be scored; 130 Ctrl-C, which keeps what was done.
+
+    For research use; this is no medical device.
     """
     if hash_ids and include_phi:
         raise UsageError("--hash-ids and --include-phi contradict each other", remedy="leave one out")

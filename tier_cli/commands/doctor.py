@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tier_cli import __version__
 from tier_cli.console import is_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _PACKAGES = (
-    "tier-cli",
     "numpy",
     "onnxruntime",
     "torch",
@@ -77,11 +75,13 @@ def doctor(
 def _versions() -> dict[str, str | None]:
     import platform
 
-    here = {"python": platform.python_version(), "system": platform.platform()}
+    here = {"tier-cli": __version__, "python": platform.python_version(), "system": platform.platform()}
     return here | {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
@@ -89,6 +89,8 @@ def _version(package: str) -> str | None:
 
 
 def _devices() -> dict[str, Any]:
+    from importlib.util import find_spec
+
     from tier_cli.model.engine import usable_cpus
 
     devices: dict[str, Any] = {"cpus": usable_cpus(), "cuda": [], "mps": False}
@@ -120,6 +122,8 @@ def _model() -> dict[str, Any]:
 
 def _transfer_syntaxes() -> Iterator[dict[str, Any]]:
     """Tell of every syntax that pydicom knows images in whether something here decodes it."""
+    from importlib.util import find_spec
+
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import AllTransferSyntaxes
 

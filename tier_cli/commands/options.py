@@ -44,7 +44,7 @@ _IMAGES, _MODEL, _RESULTS, _SPEED = "Images", "Model and findings", "Results", "
 Paths = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...",
+        metavar="PATH",
         help="DICOM, PNG, JPEG or TIFF files, folders, globs, or - for a list on stdin, one path a line.",
         show_default=False,
     ),
