@@ -15,6 +15,7 @@ from tier_cli.commands import findings, model
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.eval import evaluate
+from tier_cli.commands.eval import evaluate
 from tier_cli.commands.train import train
 from tier_cli.console import forget_stdout, tell_error
 from tier_cli.errors import TierError
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command("eval")(evaluate)
 app.command("eval")(evaluate)
 app.command()(train)
 app.add_typer(findings.app, name="findings")
