@@ -32,6 +32,7 @@ def write_dicom(
     compression: Compression = "none",
     view: str = "PA",
     patient: str = "",
+    study: str = "",
 ) -> None:
     """Write a phantom as a DX image, 12 bits stored, with a window, marked synthetic.
 
@@ -51,6 +52,8 @@ def write_dicom(
         ViewPosition.
     patient
         PatientID; from the seed by default.
+    study
+        Files with the same text here are of one study; by default each file is a study of its own.
 
     Raises
     ------
@@ -65,6 +68,8 @@ def write_dicom(
     if monochrome1:
         stored = (_STORED_MAX - stored).astype(np.uint16)
     dataset = _dataset(stored, monochrome1, view, patient or f"SYNTHETIC-{phantom.seed}")
+    if study:
+        dataset.StudyInstanceUID = _uid(f"{study} study")
     if compression == "rle":
         dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     elif compression == "jpeg2000":

@@ -120,8 +120,8 @@ def _consolidation(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -
     for scale in (3.0, 7.0, 14.0):
         cloud = blur(rng.standard_normal(u.shape), scale / step)
         ragged += cloud / cloud.std()
-    body = soft_step(1 - np.hypot(u / wide, v / high) + 0.13 * ragged, 0.8)
-    fluid = body * (0.55 + 0.06 * ragged).clip(0.25, 0.8) * (lung > 0.02)
+    body = soft_step(1 - np.hypot(u / wide, v / high) + 0.09 * ragged, 0.8)
+    fluid = body * (0.6 + 0.05 * ragged).clip(0.35, 0.8) * (lung > 0.02)
     return Changes(lesion.contrast * fluid, np.zeros_like(u), np.zeros_like(u), (body > 0.5) & (lung > 0.5))
 
 
