@@ -74,7 +74,8 @@ def heart_share(x: Map, y: Map, build: Build) -> Map:
     atrium = ellipsoid(x, y, -12, 246 + rest, 35 * (0.6 + 0.4 * scale), 54, 0.0)
     knob = ellipsoid(x, y, 20, 138, 20, 21, 0.0)
     trunk = ellipsoid(x, y, 20, 182, 24, 34, -0.25)
-    return np.maximum.reduce([0.84 * ventricle, 0.78 * atrium, 0.66 * knob, 0.6 * trunk])
+    drawn: Map = np.maximum.reduce([0.84 * ventricle, 0.78 * atrium, 0.66 * knob, 0.6 * trunk])
+    return drawn
 
 
 def _mediastinum(x: Map, y: Map) -> Map:
@@ -87,7 +88,8 @@ def _body(x: Map, y: Map, build: Build) -> Map:
     heights = [0, 30, 50, 68, 90, 115, 150, 190, 230, 300, 400]
     half = np.interp(y, heights, [56, 60, 78, 118, 178, 232, 236, 204, 178, 170, 174]) * build.width
     deep = np.interp(y, heights, [115, 118, 125, 140, 158, 180, 205, 215, 220, 226, 236]) * build.depth
-    return deep * np.clip(1 - np.abs(x / half) ** 3, 0, None) ** 0.5
+    drawn: Map = deep * np.clip(1 - np.abs(x / half) ** 3, 0, None) ** 0.5
+    return drawn
 
 
 def _lung(x: Map, y: Map, side: str, build: Build, centre: Map, heart: Map) -> tuple[Map, Map]:

@@ -25,7 +25,8 @@ def _spine(x: Map, y: Map) -> Map:
         7 * np.exp(-(((x - s * half * 0.6) / 3.5) ** 2) - ((place - 0.45) / 0.2) ** 2) for s in (-1, 1)
     )
     process = 4 * np.exp(-((x / 3) ** 2) - ((place - 0.75) / 0.2) ** 2)
-    return column + pedicles + process
+    drawn: Map = column + pedicles + process
+    return drawn
 
 
 def _rib(x: Map, y: Map, number: int, build: Build) -> Map:
@@ -50,7 +51,10 @@ def _band(off: Map, turn: Map, radius: float, reach: float, drop: float) -> Map:
     steep = np.minimum(drop / 2 * np.tan(np.minimum(turn, 1.5)) / reach, 3.5)
     v = off / (radius * np.sqrt(1 + steep**2))
     # A shell of cortex around marrow: brighter at the edges than in the middle.
-    return (np.clip(1 - v**2, 0, None) ** 0.5 - 0.55 * np.clip(1 - (v / 0.72) ** 2, 0, None) ** 0.5) * 15
+    drawn: Map = (
+        np.clip(1 - v**2, 0, None) ** 0.5 - 0.55 * np.clip(1 - (v / 0.72) ** 2, 0, None) ** 0.5
+    ) * 15
+    return drawn
 
 
 def _clavicles(x: Map, y: Map, build: Build) -> Map:
@@ -60,7 +64,8 @@ def _clavicles(x: Map, y: Map, build: Build) -> Map:
     v = (y - line) / radius
     ends = soft_step(np.abs(x) - 13, 3) * soft_step(166 * build.width - np.abs(x), 4)
     shell = np.clip(1 - v**2, 0, None) ** 0.5 - 0.4 * np.clip(1 - (v / 0.7) ** 2, 0, None) ** 0.5
-    return 17 * shell * ends
+    drawn: Map = 17 * shell * ends
+    return drawn
 
 
 def _shoulders(x: Map, y: Map, build: Build) -> Map:

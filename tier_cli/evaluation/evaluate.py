@@ -66,21 +66,8 @@ def select(
         chosen = chosen.without(column, value)
         notes.append(f"images left out by {column}={value}: {before - len(chosen)} of {before}")
     if frontal_only:
-        lateral = np.array([_is_lateral(str(view)) for view in chosen.column("view")], dtype=bool)
-        if lateral.any():
-            notes.append(f"lateral images left out: {int(lateral.sum())}; --views all takes them")
-            chosen = chosen.where(~lateral)
-    if not len(chosen):
-        raise ManifestError(
-            "no image is left to evaluate", where=manifest.origin, remedy="check --split, --exclude"
-        )
-    repeated = chosen.repeated_paths()
-    if repeated:
-        raise ManifestError(
-            f"{len(repeated)} images stand in more than one row, the first is {repeated[0]!r}",
-            where=manifest.origin,
-            remedy="keep one row an image, or each would count several times",
-        )
+        chosen = _frontal(chosen, notes)
+    _check_rows(chosen)
     for column in by:
         _group_values(chosen.column(column), column)
     return Selection(chosen, name, tuple(f"{column}={value}" for column, value in exclude), tuple(notes))
@@ -179,6 +166,30 @@ def build_report(
 def _default_split(manifest: Manifest) -> str:
     there = {str(name).lower() for name in manifest.column("split")}
     return next((name for name in ("test", "valid") if name in there), "all")
+
+
+def _frontal(manifest: Manifest, notes: list[str]) -> Manifest:
+    lateral = np.array([_is_lateral(str(view)) for view in manifest.column("view")], dtype=bool)
+    if not lateral.any():
+        return manifest
+    notes.append(f"lateral images left out: {int(lateral.sum())}; --views all takes them")
+    return manifest.where(~lateral)
+
+
+def _check_rows(manifest: Manifest) -> None:
+    if not len(manifest):
+        raise ManifestError(
+            "no image is left to evaluate",
+            where=manifest.origin,
+            remedy="check --split, --exclude and --views",
+        )
+    repeated = manifest.repeated_paths()
+    if repeated:
+        raise ManifestError(
+            f"{len(repeated)} images stand in more than one row, the first is {repeated[0]!r}",
+            where=manifest.origin,
+            remedy="keep one row an image, or each would count several times",
+        )
 
 
 def _is_lateral(view: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -54,13 +54,15 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
 
 def _metrics(measured: Measured, labels: Mapping[str, str], signed: bool = False) -> Table:
     title = f"{printable(measured.name)}: {measured.images} images of {measured.patients} patients"
-    table = _table(title, "n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
+    # A difference is of the same images as the tables before it; without their counts it fits 80 columns.
+    counts = () if signed else ("n", "positives")
+    table = _table(title, *counts, "AUC", "95% interval", "AUPRC", "95% interval")
     for row in measured.rows:
-        cells = (*_value(row.metrics["auc"], signed), *_value(row.metrics["auprc"], signed))
-        table.add_row(_label(row.finding, labels), str(row.images), str(row.positives), *cells)
+        numbers = () if signed else (str(row.images), str(row.positives))
+        table.add_row(_label(row.finding, labels), *numbers, *_values(row.metrics, signed))
     table.add_section()
-    cells = (*_value(measured.macro["auc"], signed), *_value(measured.macro["auprc"], signed))
-    table.add_row(Text(f"mean of {measured.averaged}", style="bold"), "", "", *cells)
+    mean = Text(f"mean of {measured.averaged}", style="bold")
+    table.add_row(mean, *("" for _ in counts), *_values(measured.macro, signed))
     return table
 
 
@@ -94,11 +96,12 @@ def _label(finding: str, labels: Mapping[str, str]) -> Text:
     return Text(printable(labels.get(finding, finding)))
 
 
-def _value(metric: Metric, signed: bool) -> tuple[Text, Text]:
-    if math.isnan(metric.value):
-        return Text("-"), Text()
+def _values(metrics: Mapping[str, Metric], signed: bool) -> Iterator[Text]:
     form = "+.3f" if signed else ".3f"
-    return Text(f"{metric.value:{form}}"), Text(f"[{metric.low:{form}}, {metric.high:{form}}]")
+    for metric in (metrics["auc"], metrics["auprc"]):
+        there = not math.isnan(metric.value)
+        yield Text(f"{metric.value:{form}}" if there else "-")
+        yield Text(f"[{metric.low:{form}}, {metric.high:{form}}]" if there else "")
 
 
 def _short(metric: Metric) -> str:
