@@ -31,6 +31,7 @@ from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.engine import open_engine
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.scoring.score import score
+from tier_cli.training.memory import keep_freed_memory
 
 FINDINGS = load_findings("nih14")
 TIER, PLAIN, CONTROL = ("l1-s0", "l1-s1", "l1-s2"), ("l0-s0", "l0-s1", "l0-s2"), "shuffled"
@@ -108,12 +109,15 @@ def linear_probe(manifest: Manifest, test: Manifest, images: NDArray[np.float32]
     from sklearn.preprocessing import StandardScaler
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(tower, dtype=torch.float32).eval()
+    keep_freed_memory()
+    model = AutoModel.from_pretrained(tower, dtype=torch.float32).eval().to(memory_format=torch.channels_last)
 
     def features(batch: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():
             parts = [
-                model(torch.from_numpy(batch[i : i + 8])).last_hidden_state.mean((2, 3))
+                model(
+                    torch.from_numpy(batch[i : i + 8]).contiguous(memory_format=torch.channels_last)
+                ).last_hidden_state.mean((2, 3))
                 for i in range(0, len(batch), 8)
             ]
         return torch.cat(parts).numpy()
