@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,13 @@ def test_help_and_wrong_usage_load_nothing_heavy(arguments: list[str], code: int
         [sys.executable, "-c", script, json.dumps(arguments)], capture_output=True, check=True
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [code, []]
+
+
+def test_every_command_is_there_once() -> None:
+    names = [
+        command.name or getattr(command.callback, "__name__", "") for command in app.app.registered_commands
+    ]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +121,34 @@ def test_what_is_unforeseen_is_told_without_its_text(
     monkeypatch.setenv("TIER_DEBUG", "1")
     with pytest.raises(ValueError, match="Doe"):
         app.main([])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Unix")
+@pytest.mark.parametrize("arguments", [["findings", "show", "padchest57"], ["--help"], ["--version"]])
+def test_closed_pipe_ends_any_command_quietly(arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    program = "import sys; from tier_cli.app import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_that_the_encoding_lacks_do_not_end_a_run(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(
+        '[findings.x]\nlabel = "Λ"\npositive = ["x"]\nnegative = ["y"]\n', "utf-8"
+    )
+    program = "import sys; from tier_cli.app import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "findings", "show", str(tmp_path / "x.toml")],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u039b" in done.stdout
 
 
 def test_command_is_installed_under_its_name() -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,6 @@ from tier_cli import __version__
 from tier_cli.commands import findings, model
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
-from tier_cli.commands.eval import evaluate
 from tier_cli.commands.eval import evaluate
 from tier_cli.commands.train import train
 from tier_cli.console import forget_stdout, tell_error
@@ -33,7 +33,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
-app.command("eval")(evaluate)
 app.command("eval")(evaluate)
 app.command()(train)
 app.add_typer(findings.app, name="findings")
@@ -89,6 +88,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         return int(error.exit_code)
     except typer.Abort:
         return INTERRUPTED
+    except SystemExit:
+        # So Typer and Rich end a command whose output nobody reads any more.
+        forget_stdout()
+        return 0
     return code if isinstance(code, int) else 0
 
 
@@ -96,6 +99,9 @@ def _prepare() -> None:
     # A shell may start programs with closed streams (>&-); then there is nobody to write for.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open to the end
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        # As stderr does: a file name that the terminal's encoding lacks must not end the run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not sys.warnoptions and not _debugging():
         # Readers warn by quoting what they read; what matters is in a result's notes.
         warnings.simplefilter("ignore")

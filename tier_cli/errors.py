@@ -21,7 +21,9 @@ class TierError(Exception):
     exit_code = 2
     default_kind = "error"
 
-    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None, kind: str | None = None):
+    def __init__(
+        self, what: str, *, where: str | None = None, remedy: str | None = None, kind: str | None = None
+    ):
         super().__init__(what, where, remedy, kind)
         self.what, self.where, self.remedy = what, where, remedy
         self.kind = kind or self.default_kind

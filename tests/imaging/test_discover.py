@@ -99,6 +99,14 @@ def test_links(tree: Path) -> None:
     assert [source.error.kind for source in found if source.error] == ["missing"]
 
 
+def test_a_link_to_itself_is_one_error_and_the_rest_comes_out(tree: Path) -> None:
+    (tree / "a" / "itself").symlink_to("itself")
+    found = list(discover([str(tree)]))
+    assert names(found, tree) == ["a/deep/IM0001", "a/itself", "a/no_ending", "b/10.jpg", "b/2.png"]
+    (error,) = [source.error for source in found if source.error]
+    assert error.kind == "unreadable"
+
+
 def test_pipes_are_not_waited_for(tree: Path) -> None:
     os.mkfifo(tree / "pipe")
     assert "pipe" not in names(list(discover([str(tree)])), tree)

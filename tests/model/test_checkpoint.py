@@ -116,6 +116,21 @@ def test_names_are_looked_up_in_order(
         resolve("../checkout/some/..")
 
 
+@pytest.mark.parametrize("name", ["~no-such-person", "x" * 300, "a\0b"])
+def test_names_that_cannot_be_looked_up_are_no_models(name: str) -> None:
+    with pytest.raises(CheckpointError, match="no model"):
+        resolve(name)
+
+
+def test_a_locked_place_has_no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(checkpoints, "places", lambda: [checkpoints.Place("downloads", tmp_path)])
+    monkeypatch.setattr(Path, "iterdir", locked)
+    assert checkpoints.list_models() == []
+
+
 def test_a_path_goes_before_a_name(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny_folder.parent)
     assert resolve("tiny") == tiny_folder.resolve()

@@ -34,6 +34,12 @@ def test_info_quotes_the_hashes(tiny: checkpoints.Checkpoint) -> None:
     assert facts["findings"] == list(tiny.findings.ids)
 
 
+def test_a_folder_whose_name_is_no_utf8(tiny_copy: Path) -> None:
+    odd = tiny_copy.rename(tiny_copy.with_name("m\udcff x"))
+    facts = json.loads(runner.invoke(command.app, ["info", str(odd)]).stdout)
+    assert facts["path"] == str(odd.resolve())
+
+
 @pytest.mark.usefixtures("terminal")
 def test_tables_go_to_stderr(tiny_folder: Path) -> None:
     result = runner.invoke(command.app, ["info", str(tiny_folder)])

@@ -129,7 +129,8 @@ def _for_programs(as_json: bool) -> bool:
 
 
 def _print(content: dict[str, Any]) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False))
+    # In ASCII, as results are: a path need not be UTF-8.
+    typer.echo(json.dumps(content))
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

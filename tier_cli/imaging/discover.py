@@ -77,10 +77,18 @@ def _folder(path: str, above: tuple[tuple[int, int], ...]) -> Iterator[Source]:
         )
         return
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _folder(entry.path, (*above, here))
         else:
             yield from _sniffed(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself, or into a locked folder: `_sniffed` says what is wrong with it.
+        return False
 
 
 def _sniffed(entry: os.DirEntry[str]) -> Iterator[Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -92,9 +93,10 @@ def list_models() -> list[tuple[str, Place]]:
     """The names that `resolve` finds without a path, each with its place."""
     seen: dict[str, Place] = {}
     for place in places():
-        if place.folder.is_dir():
+        # A place that is not there or is locked has no models.
+        with contextlib.suppress(OSError):
             for folder in sorted(place.folder.iterdir()):
-                if (folder / CONFIG).is_file():
+                if _has_config(folder):
                     seen.setdefault(folder.name, place)
     return sorted(seen.items(), key=lambda item: item[0])
 
@@ -108,19 +110,24 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
         If there is none; the message lists the names there are.
     """
     given = os.fspath(name_or_path)
-    path = Path(given).expanduser()
-    if (path / CONFIG).is_file():
+    path = Path(os.path.expanduser(given))
+    if _has_config(path):
         return path.resolve()
     # A name must not lead out of the places it is looked up in.
     if given and given not in (".", "..") and Path(given).name == given:
         for place in places():
-            if (place.folder / given / CONFIG).is_file():
+            if _has_config(place.folder / given):
                 return place.folder / given
     known = ", ".join(name for name, _ in list_models())
     remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
-    if path.is_dir():
+    if os.path.isdir(path):
         raise CheckpointError(f"no {CONFIG} in this folder", where=given, remedy=remedy)
     raise CheckpointError(f"no model '{given}'", remedy=remedy)
+
+
+def _has_config(folder: Path) -> bool:
+    # Not Path.is_file, which raises on names that are too long and in folders that are locked.
+    return os.path.isfile(folder / CONFIG)
 
 
 def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
