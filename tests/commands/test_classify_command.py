@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -161,6 +162,28 @@ def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, endin
     assert [entry["score"] for line in lines for entry in line["findings"]] == wanted
 
 
+def test_failure_midway_keeps_what_was_done_beside_the_output(
+    tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tier_cli.pipeline.images import ImageScorer
+
+    score = ImageScorer.score
+
+    def fails_later(self: ImageScorer, images: list[Any]) -> list[Any]:
+        if "d.png" in images[0][0]:
+            raise ValueError("Doe^Jane")
+        return score(self, images)
+
+    monkeypatch.setattr(ImageScorer, "score", fails_later)
+    code, out, err = tier("classify", folder, "--model", model, "--batch-size", 1, "-o", tmp_path / "x.json")
+    assert (code, out) == (1, "")
+    assert str(tmp_path / "x.json.partial") in err
+    assert "ValueError" in err
+    assert "Doe" not in err
+    assert sorted(os.listdir(tmp_path)) == ["in", "x.json.partial"]
+    assert len(json.loads((tmp_path / "x.json.partial").read_text())) == 3
+
+
 def test_wide(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None:
     tier("classify", folder, "--model", model, "-o", tmp_path / "x.csv", "--wide")
     table = pd.read_csv(tmp_path / "x.csv")
@@ -236,6 +259,12 @@ def test_no_images_says_what_was_looked_for(tier: Tier, model: str, tmp_path: Pa
     assert str(tmp_path) in err
     assert "DICOM, PNG, JPEG and TIFF" in err
     assert err.count("\n") == 1
+
+
+def test_empty_list_on_stdin(tier: Tier, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    code, out, err = tier("classify", "-", "--model", model)
+    assert (code, out, err) == (2, "", "Error: -: the list on stdin is empty; give one path a line\n")
 
 
 def test_missing_file_is_a_row_and_exit_3(tier: Tier, model: str, tmp_path: Path) -> None:

@@ -39,7 +39,20 @@ def test_failure_leaves_what_was_there(tmp_path: Path, scored: Result, ending: s
     with pytest.raises(RuntimeError):
         _write_and_raise(path, scored, RuntimeError())
     assert path.read_text() == "before"
-    assert os.listdir(tmp_path) == [path.name]
+    assert sorted(os.listdir(tmp_path)) == [path.name, f"{path.name}.partial"]
+
+
+def test_failure_keeps_what_was_done_beside_it(tmp_path: Path, scored: Result) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(RuntimeError):
+        _write_and_raise(path, scored, RuntimeError())
+    assert json.loads((tmp_path / "x.json.partial").read_text()) == [scored.to_dict()]
+
+
+def test_failure_before_any_result_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), OutputFile(str(tmp_path / "x.parquet")).writer(LAYOUT):
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
 
 
 def test_interruption_keeps_what_was_done(tmp_path: Path, scored: Result) -> None:

@@ -85,6 +85,12 @@ def test_control_characters_never_reach_the_terminal(scored: Result, failed: Res
     assert text.count("x\\x1b[2Jy") == 2
 
 
+def test_patient_data_where_asked_for(scored: Result) -> None:
+    known = replace(scored, phi={"patient_name": "Doe^Jane", "patient_id": "7"})
+    assert _shown([known, known]).count("patient_name: Doe^Jane, patient_id: 7") == 1
+    assert "patient" not in _shown([scored])
+
+
 def test_long_names_fold(scored: Result) -> None:
     long = "/".join(["folder"] * 30)
     assert _shown([replace(scored, paths=(long,))]).replace("\n", "").startswith(long)

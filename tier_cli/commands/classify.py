@@ -86,6 +86,8 @@ def _sources(paths: list[str]) -> Iterator[Source]:
         sys.stdin.reconfigure(errors="surrogateescape")
     sources = discover(paths, sys.stdin)
     first = next(sources, None)
+    if first is None and paths == ["-"]:
+        raise UsageError("the list on stdin is empty", where="-", remedy="give one path a line")
     if first is None:
         raise UsageError(
             "no images were found",

@@ -88,6 +88,10 @@ class Sink:
             tell("Interrupted.")
             self._sum_up()
             raise
+        except Exception:
+            if self._file is not None and self._written:
+                tell(f"What was done until then is in {self._file.leftover}")
+            raise
         else:
             self._sum_up()
 

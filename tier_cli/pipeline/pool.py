@@ -91,15 +91,16 @@ class DecodePool:
             with self._lock:
                 if self._closed:
                     raise CancelledError
-                process = _spawn(self._command)
+                try:
+                    process = _spawn(self._command)
+                except OSError as error:
+                    raise _no_start(error.strerror) from error
                 self._processes.add(process)
             if receive(_out(process)) is not None:
                 self._own.process = process
                 return process
             self._bury(process)
-        raise TierError(
-            "the decoding processes cannot be started", remedy="use --workers 0 to do without them"
-        )
+        raise _no_start("they end at once")
 
     def _bury(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
@@ -108,6 +109,13 @@ class DecodePool:
             self._processes.discard(process)
         process.kill()
         _reap(process)
+
+
+def _no_start(reason: str | None) -> TierError:
+    return TierError(
+        f"the decoding processes cannot be started ({reason})",
+        remedy="use --workers 0 to do without them, or set TIER_DEBUG=1 to see what they say",
+    )
 
 
 def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -66,25 +66,31 @@ class OutputFile:
         """Give a writer; the file appears under its name, complete, when the block ends.
 
         After Ctrl-C it holds what was written until then, and is left as it was if that is nothing. Any other
-        exception leaves it as it was.
+        exception leaves it as it was; what was written until then is in `leftover`.
         """
         partial = self._target.with_name(f".{self._target.name}.{os.getpid()}.partial")
         try:
             with _create(partial, binary=self.ending == ".parquet") as file:
                 writer = _Counting(_writer_for(self.ending, file, layout))
-                keep = True
+                target: Path | None = self._target
                 try:
                     yield writer
                 except BaseException as error:
-                    keep = isinstance(error, KeyboardInterrupt) and writer.written > 0
+                    target = self._target if isinstance(error, KeyboardInterrupt) else self.leftover
+                    target = target if writer.written else None
                     raise
                 finally:
                     # Also when nothing is kept: Parquet's writer must not outlive its file.
                     writer.finish()
-                    if keep:
-                        _settle(file, partial, self._target)
+                    if target is not None:
+                        _settle(file, partial, target)
         finally:
             partial.unlink(missing_ok=True)
+
+    @property
+    def leftover(self) -> Path:
+        """Where results go of a run that failed midway."""
+        return self._target.with_name(f"{self._target.name}.partial")
 
     @property
     def _target(self) -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Side by side there is room for so many images of a study in 80 columns.
 _MAX_COLUMNS = 4
-# Half the range of a difference of cosines: scores beyond it are rare and just fill their bar.
+# Differences of cosines could reach 2; beyond this they are rare, and just fill their bar.
 _FULL_BAR = 1.0
 _HALF_WIDTH = 14
 _MAX_UID = 44
@@ -71,7 +71,7 @@ class TableWriter:
         )
         notes = dict.fromkeys(note for result in study for note in result.notes)
         remarks = [_indented(note, "dim") for note in notes if self._is_due(note)]
-        self._console.print(Group(*_heading(study), table, *remarks, Text()))
+        self._console.print(Group(*_heading(study), *_patients(study), table, *remarks, Text()))
 
     def _is_due(self, note: str) -> bool:
         due = note not in self._told
@@ -100,6 +100,12 @@ def _heading(study: Sequence[Result]) -> list[Text]:
         for number, path in enumerate(paths, 1)
     ]
     return [_place(f"study {_short(first.study)}", f"{len(paths)} images"), *rows]
+
+
+def _patients(study: Sequence[Result]) -> list[Padding]:
+    """Patient data, which results hold only where asked for; once for all images that share them."""
+    known = (", ".join(f"{name}: {value}" for name, value in result.phi.items()) for result in study)
+    return [_indented(text, "dim") for text in dict.fromkeys(known) if text]
 
 
 def _place(name: str, more: str) -> Text:
