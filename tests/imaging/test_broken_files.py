@@ -21,6 +21,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, RLELossless
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
 
@@ -162,3 +163,10 @@ def test_importing_the_reader_is_cheap() -> None:
     script = "import sys, tier_cli.imaging.read, tier_cli.imaging.discover; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert not {"pydicom", "PIL", "torch", "pandas", "scipy"} & set(done.stdout.split())
+
+
+def test_want_of_memory_is_not_blamed_on_the_file() -> None:
+    with pytest.raises(InputError) as caught, guarded("a.dcm", "the DICOM file"):
+        raise MemoryError
+    assert caught.value.kind == "too_large"
+    assert "--workers" in str(caught.value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
         run(manifest, output, towers, "--epochs", "12", "--learning-rate", "0.01", "--reg-weight", "0.1") == 0
     )
     assert verify(output) == []
-    assert not (output / "scratch").exists()
+    assert not any(path.is_dir() for path in output.iterdir())
     record = json.loads((output / "training.json").read_text())
     assert record["settings"]["lambda_patch"] == record["settings"]["lambda_token"] == 0.1
     assert record["validation"]["effusion"] > 0.9
@@ -75,9 +77,17 @@ def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, 
     more = ("--epochs", "1", "--freeze-image-blocks", "1", "--features", str(kept), "--cached-views", "2")
     assert run(manifest, tmp_path / "a", towers, *more) == 0
     (file,) = kept.iterdir()
+    assert file.suffix == ".npy"
     written = file.stat().st_mtime_ns
     assert run(manifest, tmp_path / "b", towers, *more, "--reg-weight", "0") == 0
     assert [f.stat().st_mtime_ns for f in kept.iterdir()] == [written]
+    data = Path(shutil.copytree(manifest.parent, tmp_path / "data"))
+    shutil.copyfile(data / "1.png", data / "0.png")
+    assert run(data / "manifest.csv", tmp_path / "c", towers, *more) == 0
+    assert len(list(kept.iterdir())) == 2
+    shutil.copyfile(manifest.parent / "0.png", data / "0.png")
+    assert run(data / "manifest.csv", tmp_path / "d", towers, *more) == 0
+    assert len(list(kept.iterdir())) == 2
     trained, start = load_file(tmp_path / "a" / "model.safetensors"), tiny_model().half().state_dict()
     stages = {"stages.0": [], "stages.1": []}
     for name, tensor in start.items():
@@ -109,6 +119,25 @@ def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_p
     assert "--max-bad" in " ".join(capsys.readouterr().err.split())
     assert run(broken, tmp_path / "b", towers, "--epochs", "1", "--max-bad", "1") == 0
     assert json.loads((tmp_path / "b" / "training.json").read_text())["data"]["images"] == 31
+
+
+def test_validation_is_held_to_the_same_and_found_whatever_its_case(manifest, towers, tmp_path, capsys):
+    broken = manifest.with_name("broken-valid.csv")
+    broken.write_text(manifest.read_text().replace("40.png,p40,valid", "nothing.png,p40,Valid"))
+    assert run(broken, tmp_path / "a", towers, "--epochs", "1") == 2
+    assert "1 of 16 images cannot be read" in " ".join(capsys.readouterr().err.split())
+    assert run(broken, tmp_path / "b", towers, "--epochs", "1", "--max-bad", "1") == 0
+    assert json.loads((tmp_path / "b" / "training.json").read_text())["validation"]["images"] == 15
+
+
+def test_an_output_that_cannot_be_made_is_named_and_what_lies_there_stays(manifest, towers, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(manifest, tmp_path / "file" / "model", towers) == 2
+    assert "--output" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "mine").touch()
+    assert run(manifest.with_name("absent.csv"), tmp_path, towers) == 2
+    assert (tmp_path / "scratch" / "mine").exists()
 
 
 def test_a_patient_on_both_sides_is_refused(manifest, towers, tmp_path, capsys):

@@ -27,6 +27,10 @@ def guarded(path: str, what: str) -> Iterator[None]:
             yield
     except InputError:
         raise
+    except MemoryError as error:
+        raise InputError(
+            "it does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
+        ) from error
     except Exception as error:
         raise InputError(
             f"{what} cannot be decoded ({type(error).__name__})",

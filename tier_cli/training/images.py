@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,21 +118,27 @@ def _write_features(
     source: AugmentedImages, rows: int, start: nn.Module, views: int, file: Path, progress: Progress
 ) -> None:
     start = start.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Renamed when complete, so that an interrupted run leaves nothing that looks like features.
-    partial = file.with_suffix(".partial")
+    # Renamed when complete, so that an interrupted run leaves nothing that looks like features; under a name
+    # of its own, since runs that share the folder may compute the same features at the same time.
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     features: Any = None
-    with torch.inference_mode():
-        for view in range(views):
-            for first in range(0, rows, _CHUNK):
-                chunk = np.arange(first, min(first + _CHUNK, rows))
-                made = start(source.batch(chunk).contiguous(memory_format=torch.channels_last))
-                if features is None:
-                    shape = (rows, views, *made.shape[1:])
-                    features = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-                features[chunk, view] = made.numpy().astype(np.float16)
-                progress("computing frozen features", view * rows + int(chunk[-1]) + 1, views * rows)
-    features.flush()
-    partial.rename(file)
+    try:
+        with torch.inference_mode():
+            for view in range(views):
+                for first in range(0, rows, _CHUNK):
+                    chunk = np.arange(first, min(first + _CHUNK, rows))
+                    made = start(source.batch(chunk).contiguous(memory_format=torch.channels_last))
+                    if features is None:
+                        shape = (rows, views, *made.shape[1:])
+                        features = np.lib.format.open_memmap(
+                            partial, mode="w+", dtype=np.float16, shape=shape
+                        )
+                    features[chunk, view] = made.numpy().astype(np.float16)
+                    progress("computing frozen features", view * rows + int(chunk[-1]) + 1, views * rows)
+        features.flush()
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def square_around_crop(spec: Preprocessing) -> Preprocessing:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class TrainInputs:
     findings
         The finding set that the checkpoint scores by default and that validation uses.
     max_bad
-        So many unreadable images are left out; one more ends the run before it begins.
+        So many unreadable images of each split are left out; one more ends the run before it begins.
     features
         Folder that keeps frozen features for further runs on the same images; None throws them away.
     """
@@ -96,12 +96,16 @@ def train(inputs: TrainInputs, settings: TrainSettings, output: Path, progress: 
     """
     require_export()
     keep_freed_memory()
-    scratch = output / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
     try:
-        return _train(inputs, settings, output, scratch, progress)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        output.mkdir(parents=True, exist_ok=True)
+        # A name that nobody else has: whatever lies in the folder already stays.
+        scratch = TemporaryDirectory(prefix=".scratch-", dir=output, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}", where=str(output), remedy="name another --output folder"
+        ) from error
+    with scratch as folder:
+        return _train(inputs, settings, output, Path(folder), progress)
 
 
 def _train(
@@ -109,16 +113,19 @@ def _train(
 ) -> dict[str, Any]:
     torch.manual_seed(settings.seed)
     training, validation = _manifests(inputs)
-    images, training = _readable(training, inputs, scratch, progress)
+    images, training = _readable(training, inputs, scratch / "train.npy", progress)
     pairs = Pairs(training, settings.seed, settings.shuffle_captions)
     model = TierModel.from_towers(inputs.image_tower, inputs.text_tower, entropy=settings.entropy)
     model.config.max_tokens = min(model.config.max_tokens, model.text_tower.config.max_position_embeddings)
     model.image_tower.to(memory_format=torch.channels_last)
     tokenizer = TextTokenizer(inputs.text_tower, model.config.max_tokens)
-    source, rest = _source(model, images, training, inputs, settings, scratch, progress)
+    source, rest = _source(model, images, inputs, settings, scratch, progress)
     log = output / "metrics.jsonl"
     log.unlink(missing_ok=True)
-    check = _validator(validation, inputs, tokenizer, scratch, progress) if validation is not None else None
+    check = None
+    if validation is not None:
+        unseen, validation = _readable(validation, inputs, scratch / "valid.npy", progress)
+        check = _validator(unseen, validation, inputs, tokenizer)
     trainer = Trainer(model, rest, source, pairs, tokenizer, settings, log)
     seconds = trainer.run(progress, check)
     record = _record(inputs, settings, len(training), pairs.without_text, seconds)
@@ -134,11 +141,11 @@ def _train(
 
 def _manifests(inputs: TrainInputs) -> tuple[Manifest, Manifest | None]:
     manifest = read_manifest(inputs.manifest, inputs.root)
-    splits = set(manifest.column("split")) - {""}
+    splits = {str(name).lower() for name in manifest.column("split")} - {""}
     if not splits:
         return manifest, None
     training = manifest.split(inputs.train_split)
-    if inputs.valid_split not in splits:
+    if inputs.valid_split.lower() not in splits:
         return training, None
     validation = manifest.split(inputs.valid_split)
     both = (set(training.column("patient")) & set(validation.column("patient"))) - {""}
@@ -152,11 +159,11 @@ def _manifests(inputs: TrainInputs) -> tuple[Manifest, Manifest | None]:
 
 
 def _readable(
-    manifest: Manifest, inputs: TrainInputs, folder: Path, progress: Progress
+    manifest: Manifest, inputs: TrainInputs, file: Path, progress: Progress
 ) -> tuple[NDArray[np.uint8], Manifest]:
     """The images that could be read, and their rows."""
-    images, bad = read_images(manifest.paths, inputs.preprocessing, folder / "train.npy", progress)
-    if len(bad) > inputs.max_bad:
+    images, bad = read_images(manifest.paths, inputs.preprocessing, file, progress)
+    if len(bad) > inputs.max_bad or len(bad) == len(manifest):
         row, error = bad[0]
         raise ManifestError(
             f"{len(bad)} of {len(manifest)} images cannot be read, the first: {error.reason}",
@@ -176,7 +183,6 @@ def _readable(
 def _source(
     model: TierModel,
     images: NDArray[np.uint8],
-    training: Manifest,
     inputs: TrainInputs,
     settings: TrainSettings,
     scratch: Path,
@@ -187,8 +193,10 @@ def _source(
     start, rest = split_tower(model.image_tower, settings.freeze_image_blocks)
     if not settings.freeze_image_blocks:
         return augmented, rest
+    # The pixels, not the paths: another image may lie at a path by the time of the next run.
+    pixels = hashlib.sha256(images.data).hexdigest()
     key = hashlib.sha256(
-        json.dumps([training.paths, inputs.preprocessing.to_dict(), settings.freeze_image_blocks,
+        json.dumps([pixels, inputs.preprocessing.to_dict(), settings.freeze_image_blocks,
                     settings.cached_views, _data_hash(inputs.image_tower / "model.safetensors")]).encode()
     ).hexdigest()  # fmt: skip
     file = feature_file(inputs.features or scratch, key)
@@ -201,11 +209,9 @@ def _source(
 
 
 def _validator(
-    validation: Manifest, inputs: TrainInputs, tokenizer: TextTokenizer, scratch: Path, progress: Progress
+    images: NDArray[np.uint8], validation: Manifest, inputs: TrainInputs, tokenizer: TextTokenizer
 ) -> Callable[[TierModel], dict[str, float]]:
-    images, bad = read_images(validation.paths, inputs.preprocessing, scratch / "valid.npy", progress)
-    keep = np.setdiff1d(np.arange(len(validation)), [row for row, _ in bad])
-    labels = validation.labels(inputs.findings)[keep]
+    labels = validation.labels(inputs.findings)
 
     @torch.no_grad()
     def check(model: TierModel) -> dict[str, float]:
@@ -218,7 +224,7 @@ def _validator(
         vectors = embed_findings(inputs.findings, lambda texts: embed_in_batches(texts, encode, tokenizer))
         pooled = [
             model.encode_images(centred(images[rows], inputs.preprocessing)).pooled
-            for rows in np.array_split(keep, -(-len(keep) // 16))
+            for rows in np.array_split(np.arange(len(images)), -(-len(images) // 16))
         ]
         scores = score(torch.cat(pooled).numpy(), vectors)
         aucs = {}
