@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from tier_cli.errors import TierError
+from tier_cli.errors import TierError, UsageError
 from tier_cli.model.losses import LossParts, TierObjective
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
 
@@ -203,7 +203,17 @@ def freeze(model: TierModel, rest: nn.Module, settings: TrainSettings) -> None:
 
 
 def _text_layers(model: TierModel) -> list[nn.Module]:
-    return list(model.text_tower.encoder.layer)
+    tower = model.text_tower
+    # BERT's name for its layers, and DistilBERT's.
+    body = getattr(tower, "encoder", None) or getattr(tower, "transformer", None)
+    layers = getattr(body, "layer", None)
+    if layers is None:
+        raise UsageError(
+            f"the layers of a '{tower.config.model_type}' text tower cannot be told apart",
+            where="--text-tower",
+            remedy="use a BERT-like encoder, such as bert, roberta or distilbert",
+        )
+    return list(layers)
 
 
 def _cosine(steps: int, warmup_share: float) -> Callable[[int], float]:
