@@ -48,8 +48,12 @@ def classify(
     """
     if hash_ids and include_phi:
         raise UsageError("--hash-ids and --include-phi contradict each other", remedy="leave one out")
+    from tier_cli.model.checkpoint import resolve
+
+    # What can be wrong with the call comes first: nothing heavy is loaded to refuse it.
     file = _output_file(output, wide)
     sources = _sources(paths)
+    resolve(model)
     from tier_cli.commands.sink import Sink
     from tier_cli.imaging.discover import discover
     from tier_cli.imaging.radiograph import ReadOptions

@@ -8,13 +8,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tier_cli.caches import cache_root
 from tier_cli.errors import CheckpointError, TierError
-from tier_cli.findings.load import parse_findings, read_text
-from tier_cli.findings.schema import FindingSet
-from tier_cli.imaging.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.preprocess import Preprocessing
 
 DEFAULT_MODEL = "tier-small"
 
@@ -140,6 +141,10 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
     FindingSetError
         If its finding set makes no sense.
     """
+    # Here, so that looking a model up in vain does not load numpy.
+    from tier_cli.findings.load import parse_findings, read_text
+    from tier_cli.imaging.preprocess import Preprocessing
+
     path = resolve(name_or_path)
     missing = [name for name in _REQUIRED if not (path / name).is_file()]
     if missing:

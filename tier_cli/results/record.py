@@ -13,7 +13,7 @@ _DIGITS = 6
 Unit = Literal["image", "study"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FindingScore:
     """The score of one finding, and its probability and call where a calibration gave them."""
 
@@ -33,7 +33,7 @@ class FindingScore:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelStamp:
     """What must be the same for two results to be comparable: SHA-256 in hex; and a name for people."""
 
@@ -52,7 +52,7 @@ class ModelStamp:
         return {"name": self.name, "hashes": hashes}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why there is no score: a stable word for programs, a sentence for people."""
 
@@ -60,7 +60,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """The result of one image, or of one study.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     from tier_cli.results.record import Result
 
 
-@dataclass
+@dataclass(slots=True)
 class _Open:
     """A study that may still get images: its first result, running sums, and what its images do not share."""
 
     first: Result
-    sums: list[float]
+    sums: array[float]
     paths: list[str] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
@@ -28,19 +29,23 @@ class StudyMeans:
     """Collects image results by Study Instance UID; an image without one is its own study.
 
     The files of a study may lie anywhere among the sources, so no study is complete before the last file was
-    seen. What is kept until then is one running sum a finding, a few hundred bytes a study, and the path,
-    view and notes of each image: no pixels.
+    seen. What is kept until then is a running sum a finding, the keys, and the path, view and notes of each
+    image: between one and two kilobytes a study of one image, and no pixels.
     """
 
     def __init__(self) -> None:
         self._studies: dict[tuple[str, str], _Open] = {}
+        self._ids: tuple[str, ...] = ()
 
     def add(self, result: Result) -> None:
         """Take the result of one scored image."""
         key = (result.study, "" if result.study else result.paths[0])
         study = self._studies.get(key)
         if study is None:
-            study = self._studies[key] = _Open(result, [0.0] * len(result.findings))
+            # The scores themselves are not kept, and the names of the findings once for all studies.
+            self._ids = self._ids or tuple(score.finding for score in result.findings)
+            sums = array("d", bytes(8 * len(self._ids)))
+            study = self._studies[key] = _Open(replace(result, findings=(), paths=(), notes=()), sums)
         for number, score in enumerate(result.findings):
             study.sums[number] += score.score
         study.paths += result.paths
@@ -57,15 +62,12 @@ class StudyMeans:
             Added to every study.
         """
         for study in self._studies.values():
-            yield _mean(study, (note,) if note else ())
+            yield _mean(study, self._ids, (note,) if note else ())
 
 
-def _mean(study: _Open, more: tuple[str, ...]) -> Result:
+def _mean(study: _Open, ids: tuple[str, ...], more: tuple[str, ...]) -> Result:
     first, count = study.first, len(study.paths)
-    scores = tuple(
-        FindingScore(score.finding, total / count)
-        for score, total in zip(first.findings, study.sums, strict=True)
-    )
+    scores = tuple(FindingScore(name, total / count) for name, total in zip(ids, study.sums, strict=True))
     views = dict.fromkeys(study.views)
     counted: tuple[str, ...] = ()
     if count > 1:
