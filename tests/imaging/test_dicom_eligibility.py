@@ -178,6 +178,15 @@ def test_keys_and_patient_data(tmp_path: Path) -> None:
     assert set(SECRETS.values()) <= set(read_radiograph(path, ReadOptions(include_phi=True)).phi.values())
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_name_in_the_place_of_a_uid_is_left_out(tmp_path: Path) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12)
+    dataset.StudyInstanceUID = "DOE^JANE"
+    found = read_radiograph(save(dataset, tmp_path / "chest"))
+    assert found.study == ""
+    assert found.notes == ("StudyInstanceUID is not a UID and was left out",)
+
+
 def test_no_patient_data_in_messages_and_logs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -164,3 +164,8 @@ def test_a_checkpoint_is_never_overwritten(manifest, towers, tmp_path, capsys):
     (tmp_path / "model.safetensors").write_bytes(b"mine")
     assert run(manifest, tmp_path, towers) == 2
     assert (tmp_path / "model.safetensors").read_bytes() == b"mine"
+
+
+def test_more_frozen_text_layers_than_there_are_is_refused(manifest, towers, tmp_path, capsys):
+    assert run(manifest, tmp_path / "a", towers, "--freeze-text-layers", "9") == 2
+    assert "has 1 layers, not 9" in " ".join(capsys.readouterr().err.split())

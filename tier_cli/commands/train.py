@@ -141,7 +141,7 @@ def train(
         raise UsageError(
             "no starting weights were given",
             where="--image-tower, --text-tower",
-            remedy="name two folders with config.json and safetensors; tokenizer.json beside the text encoder",
+            remedy="name two folders with config.json and safetensors, one with tokenizer.json too",
         )
     if output.exists() and (output / "model.safetensors").exists():
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")

@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 
 from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
+from tier_cli.findings.check import RESERVED
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tier_cli.findings.schema import FindingSet
 
-RESERVED = (
-    "path", "patient", "study", "series", "instance", "view", "sex", "age",
-    "text", "split", "source", "boxes", "mask",
-)  # fmt: skip
 PATH_ALIASES = ("file", "filename", "image", "image_path")
 _LABELS: Mapping[str, float] = {"": math.nan, "nan": math.nan, "1": 1.0, "0": 0.0, "-1": -1.0}
 

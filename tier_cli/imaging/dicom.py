@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from tier_cli.imaging.transforms import display_of
 
 # Rows shown at a time: numpy widens indices to 64 bits, which for a whole image would be its largest array.
 _ROWS = 64
+_UID = re.compile(r"[0-9.]{1,64}")
 _PHI = {
     "patient_name": "PatientName",
     "patient_id": "PatientID",
@@ -57,12 +59,21 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             path,
             view,
             header.code("Modality"),
-            header.text("StudyInstanceUID"),
-            header.text("SeriesInstanceUID"),
-            header.text("SOPInstanceUID"),
+            _uid(header, "StudyInstanceUID", notes),
+            _uid(header, "SeriesInstanceUID", notes),
+            _uid(header, "SOPInstanceUID", notes),
             tuple(notes),
             _phi(header) if options.include_phi else {},
         )
+
+
+def _uid(header: Header, keyword: str, notes: list[str]) -> str:
+    """Give a UID (PS3.5 9.1), blank when it is none: whatever else stands there may name the patient."""
+    text = header.text(keyword)
+    if not text or _UID.fullmatch(text):
+        return text
+    notes.append(f"{keyword} is not a UID and was left out")
+    return ""
 
 
 def _phi(header: Header) -> dict[str, str]:

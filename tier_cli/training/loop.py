@@ -196,6 +196,12 @@ def freeze(model: TierModel, rest: nn.Module, settings: TrainSettings) -> None:
     """Let only the rest of the image tower, the last text layers, the heads and the scale learn."""
     model.requires_grad_(False)
     layers = _text_layers(model)
+    if settings.freeze_text_layers > len(layers):
+        raise UsageError(
+            f"the text tower has {len(layers)} layers, not {settings.freeze_text_layers}",
+            where="--freeze-text-layers",
+            remedy=f"use 0 to {len(layers)}",
+        )
     trained = [rest, model.image_projection, model.text_projection, *layers[settings.freeze_text_layers :]]
     for module in trained if settings.freeze_text_layers else [*trained, model.text_tower]:
         module.requires_grad_(True)

@@ -127,8 +127,10 @@ def _train(
         unseen, validation = _readable(validation, inputs, scratch / "valid.npy", progress)
         check = _validator(unseen, validation, inputs, tokenizer)
     trainer = Trainer(model, rest, source, pairs, tokenizer, settings, log)
+    # Before the hours of training: files can be gone after them.
+    record = _record(inputs, settings, len(training), pairs.without_text)
     seconds = trainer.run(progress, check)
-    record = _record(inputs, settings, len(training), pairs.without_text, seconds)
+    record["seconds"] = round(seconds)
     if check is not None:
         record["validation"] = {"split": inputs.valid_split, "images": len(validation or ()), **check(model)}
     # The tower's memory layout is of no concern to a reader of the file.
@@ -237,9 +239,7 @@ def _validator(
     return check
 
 
-def _record(
-    inputs: TrainInputs, settings: TrainSettings, rows: int, without_text: int, seconds: float
-) -> dict[str, Any]:
+def _record(inputs: TrainInputs, settings: TrainSettings, rows: int, without_text: int) -> dict[str, Any]:
     return {
         "settings": asdict(settings),
         "data": {
@@ -257,7 +257,6 @@ def _record(
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "seconds": round(seconds),
     }
 
 
