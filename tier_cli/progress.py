@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rich.progress import (
@@ -19,7 +19,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Task
+    from rich.progress import Task, TaskID
 
 
 class _Rate(ProgressColumn):
@@ -55,5 +55,11 @@ def progress(console: Console, count: Callable[[], int] | None) -> Iterator[Call
         task = display.add_task("", total=None)
         if count is not None:
             # A daemon: the run does not wait for the count.
-            threading.Thread(target=lambda: display.update(task, total=count()), daemon=True).start()
+            threading.Thread(target=_set_total, args=(display, task, count), daemon=True).start()
         yield lambda: display.advance(task)
+
+
+def _set_total(display: Progress, task: TaskID, count: Callable[[], int]) -> None:
+    # Whatever is wrong with a folder, the run itself will say.
+    with suppress(OSError, RuntimeError):
+        display.update(task, total=count())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import TextIOWrapper
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -13,9 +13,14 @@ from typer import Exit
 from tier_cli.commands import options as o
 from tier_cli.errors import UsageError
 from tier_cli.results.output import OutputFile
+from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
+    from tier_cli.commands.sink import Sink
     from tier_cli.imaging.discover import Source
+    from tier_cli.imaging.radiograph import ReadOptions
+    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.stream import StreamOptions
 
 
 def classify(
@@ -46,39 +51,64 @@ def classify(
 
     For research use; this is no medical device.
     """
-    if hash_ids and include_phi:
-        raise UsageError("--hash-ids and --include-phi contradict each other", remedy="leave one out")
-    from tier_cli.model.checkpoint import resolve
-
-    # What can be wrong with the call comes first: nothing heavy is loaded to refuse it.
-    file = _output_file(output, wide)
+    file = _check(output, wide, hash_ids and include_phi)
     sources = _sources(paths)
-    resolve(model)
-    from tier_cli.commands.sink import Sink
-    from tier_cli.imaging.discover import discover
-    from tier_cli.imaging.radiograph import ReadOptions
-    from tier_cli.pipeline.job import open_job
-    from tier_cli.pipeline.stream import StreamOptions
-    from tier_cli.results.privacy import Hasher
-    from tier_cli.results.rows import Layout
-
-    job = open_job(model, findings, engine.value, device.value)
-    read = ReadOptions(window=window - 1, views=views.value, accept_any=accept_any, include_phi=include_phi)
-    options = StreamOptions(read, batch_size, workers, by.value, fail_fast)
-    layout = Layout(job.findings.ids, by.value, wide, include_phi)
-    sink = Sink(layout, job.findings, file, top, Hasher.from_environment() if hash_ids else None)
-    count = None if "-" in paths else lambda: sum(1 for _ in discover(paths))
-    sink.take(lambda tick: job.classify(sources, options, tick), count)
+    job = _job(model, findings, engine, device)
+    options = _options(by, fail_fast, batch_size, workers, _reading(views, window, accept_any, include_phi))
+    sink = _sink(job, Layout(job.findings.ids, by.value, wide, include_phi), file, top, hash_ids)
+    sink.take(lambda tick: job.classify(sources, options, tick), _counter(paths))
     if sink.failed:
         raise Exit(3)
 
 
-def _output_file(output: str | None, wide: bool) -> OutputFile | None:
+def _check(output: str | None, wide: bool, contradictory: bool) -> OutputFile | None:
+    """Refuse options that do not go together before anything heavy is loaded."""
+    if contradictory:
+        raise UsageError("--hash-ids and --include-phi contradict each other", remedy="leave one out")
     if output is not None:
         return OutputFile(output, wide)
     if wide:
         raise UsageError("a table needs a file to go to", where="--wide", remedy="add --output FILE.csv")
     return None
+
+
+def _job(model: str, findings: str | None, engine: o.EngineName, device: o.DeviceName) -> Job:
+    from tier_cli.model.checkpoint import resolve
+
+    # First alone: to refuse an unknown model nothing heavy has to be loaded.
+    resolve(model)
+    from tier_cli.pipeline.job import open_job
+
+    return open_job(model, findings, engine.value, device.value)
+
+
+def _reading(views: o.ViewsName, window: int, accept_any: bool, include_phi: bool) -> ReadOptions:
+    from tier_cli.imaging.radiograph import ReadOptions
+
+    # People count windows from 1, as DCMTK does.
+    return ReadOptions(window=window - 1, views=views.value, accept_any=accept_any, include_phi=include_phi)
+
+
+def _options(
+    by: o.Unit, fail_fast: bool, batch_size: int | None, workers: int | None, read: ReadOptions
+) -> StreamOptions:
+    from tier_cli.pipeline.stream import StreamOptions
+
+    return StreamOptions(read, batch_size, workers, by.value, fail_fast)
+
+
+def _sink(job: Job, layout: Layout, file: OutputFile | None, top: int | None, hash_ids: bool) -> Sink:
+    from tier_cli.commands.sink import Sink
+    from tier_cli.results.privacy import Hasher
+
+    return Sink(layout, job.findings, file, top, Hasher.from_environment() if hash_ids else None)
+
+
+def _counter(paths: list[str]) -> Callable[[], int] | None:
+    """Give a function that counts the files, unless they stand in a list that can be read only once."""
+    from tier_cli.imaging.discover import discover
+
+    return None if "-" in paths else lambda: sum(1 for _ in discover(paths))
 
 
 def _sources(paths: list[str]) -> Iterator[Source]:

@@ -28,8 +28,8 @@ class Sink:
 
     Parameters
     ----------
-    layout
-        The columns, where `file` is a table.
+    layout, findings
+        The columns, where `file` is a table; the finding set.
     file
         Where to write; stdout without one.
     top
@@ -51,13 +51,8 @@ class Sink:
         top: int | None = None,
         hasher: Hasher | None = None,
     ):
-        self._layout, self._findings, self._file, self._top, self._hasher = (
-            layout,
-            findings,
-            file,
-            top,
-            hasher,
-        )
+        self._layout, self._findings, self._file = layout, findings, file
+        self._top, self._hasher = top, hasher
         self.done = self.failed = self._written = 0
         # Tables and progress share one console, so that neither is drawn over the other.
         self._console = _stderr_console() if is_terminal("stderr") else None
@@ -89,7 +84,7 @@ class Sink:
             self._sum_up()
             raise
         except Exception:
-            if self._file is not None and self._written:
+            if self._file is not None and self._written and self._file.leftover.exists():
                 tell(f"What was done until then is in {self._file.leftover}")
             raise
         else:

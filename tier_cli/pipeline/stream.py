@@ -85,8 +85,7 @@ def classify(
     """
     scorer = ImageScorer(checkpoint, engine, vectors, findings, options.by)
     batch_size = options.batch_size or (8 if engine.device == "cpu" else 32)
-    workers = _workers() if options.workers is None else options.workers
-    with closing(decoded(sources, scorer.settings(options.read), workers, batch_size)) as outcomes:
+    with closing(decoded(sources, scorer.settings(options.read), _workers(options), batch_size)) as outcomes:
         results = _ticking(_scored(outcomes, scorer, batch_size), tick)
         if options.fail_fast:
             results = _until_failure(results)
@@ -96,10 +95,10 @@ def classify(
             yield from _by_study(results, scorer, options.fail_fast)
 
 
-def _workers() -> int:
+def _workers(options: StreamOptions) -> int:
     from tier_cli.model.engine import usable_cpus
 
-    return min(usable_cpus(), _MAX_WORKERS)
+    return min(usable_cpus(), _MAX_WORKERS) if options.workers is None else options.workers
 
 
 def _scored(outcomes: Iterable[Outcome], scorer: ImageScorer, batch_size: int) -> Iterator[Result]:
