@@ -84,13 +84,19 @@ def train(
     lambda_patch: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Weight of the patch entropy [paper: 0.2].", show_default=False, rich_help_panel=_LOSS
+            min=0,
+            help="Weight of the patch entropy; 0.2 in the paper.",
+            show_default=False,
+            rich_help_panel=_LOSS,
         ),
     ] = None,
     lambda_token: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Weight of the token entropy [paper: 0.1].", show_default=False, rich_help_panel=_LOSS
+            min=0,
+            help="Weight of the token entropy; 0.1 in the paper.",
+            show_default=False,
+            rich_help_panel=_LOSS,
         ),
     ] = None,
     entropy: Annotated[
@@ -128,8 +134,12 @@ def train(
 ) -> None:
     """Train a TIER model on image-text pairs and write a checkpoint folder.
 
-    The objective is the contrastive loss plus the entropies of token-patch similarities
-    (Palepu & Beam, MLHC 2023). A manifest with labels and no reports trains on captions written from them.
+    The objective: contrastive loss plus entropies of token-patch similarities
+    (Palepu & Beam, MLHC 2023).
+
+    A manifest with labels and no reports trains on captions written from them.
+
+    It computes on CPU.
     """
     if data is None:
         raise UsageError(
