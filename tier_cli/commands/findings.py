@@ -53,10 +53,8 @@ def show(spec: Spec, model: Model = None) -> None:
     """Show the prompts of a finding set: a table on a terminal, TOML in a pipe."""
     fs = _load(spec, model)
     if sys.stdout.isatty():
-        rows = [
-            (f.id, f.label, _points(f.aliases), _points(f.positive), _points(f.negative)) for f in fs.findings
-        ]
-        _table(("finding", "label", "aliases", "positive", "negative"), rows)
+        rows = [(f"{f.label} ({f.id})", _points(f.positive), _points(f.negative)) for f in fs.findings]
+        _table(("finding", "positive", "negative"), rows)
     else:
         typer.echo(fs.to_toml(), nl=False)
 

@@ -115,7 +115,7 @@ Top = Annotated[
     typer.Option(
         min=1,
         metavar="K",
-        help="The K highest scores only.",
+        help="The K highest scores only; scales differ between findings.",
         show_default=False,
         rich_help_panel=_RESULTS,
     ),
