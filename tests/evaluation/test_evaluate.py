@@ -169,8 +169,9 @@ def test_tables_say_what_is_missing_and_obey_no_markup(tmp_path: Path) -> None:
     assert "0.png: no such file" in shown
 
 
-@pytest.mark.parametrize("name", ["report.html", "absent/report.json"])
+@pytest.mark.parametrize("name", ["report.html", "absent/report.json", "folder.json"])
 def test_outputs_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.json").mkdir()
     with pytest.raises(UsageError):
         check_output(str(tmp_path / name))
 

@@ -115,6 +115,8 @@ def test_body_part_by_code(tmp_path: Path) -> None:
     region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = "T-D3000", "SRT", "Chest"
     path = write(tmp_path / "code", Modality="OT", BodyPartExamined=None, AnatomicRegionSequence=[region])
     read_radiograph(path)
+    path = write(tmp_path / "contradicted", BodyPartExamined="ABDOMEN", AnatomicRegionSequence=[region])
+    assert refusal(path).what == "the body part is ABDOMEN"
     region.CodeValue, region.CodeMeaning = "T-D2800", "Hip joint"
     path = write(tmp_path / "hip", BodyPartExamined=None, AnatomicRegionSequence=[region])
     error = refusal(path)

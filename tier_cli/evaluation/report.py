@@ -15,6 +15,7 @@ from typing import Any
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.measure import Measured, Metric, Resampling, Row
 from tier_cli.evaluation.scores import Unscored
+from tier_cli.results.output import check_writable
 
 SCHEMA_VERSION = 1
 _DIGITS = 6
@@ -158,14 +159,13 @@ def check_output(path: str) -> None:
     Raises
     ------
     UsageError
-        An unknown ending, or no folder.
+        An unknown ending, or a place that cannot be written to.
     """
     if Path(path).suffix.lower() not in _ENDINGS:
         raise UsageError(
             f"cannot tell the format of '{path}'", where="--output", remedy="end it in .json or .csv"
         )
-    if not Path(path).resolve().parent.is_dir():
-        raise UsageError("its folder is not there", where=f"--output {path}", remedy="make the folder first")
+    check_writable(path)
 
 
 def write_report(report: Report, path: str) -> None:

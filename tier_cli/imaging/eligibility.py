@@ -77,11 +77,14 @@ def _objections(header: Header) -> list[tuple[str, str]]:
 
 
 def _body_part(header: Header) -> tuple[str, bool]:
-    """Give the body part as the file has it, and whether it is an explicit chest."""
-    given, chest = "", False
+    """Give the body part as the file has it, and whether it is an explicit chest.
+
+    BodyPartExamined (0018,0015) decides where it is given, else AnatomicRegionSequence (0008,2218).
+    """
     if header.text("BodyPartExamined"):
         given = header.code("BodyPartExamined") or "unintelligible"
-        chest = _is_chest(given)
+        return given, _is_chest(given)
+    given, chest = "", False
     for item in header.items("AnatomicRegionSequence"):
         meaning = coded_of(item, "CodeMeaning")
         code = coded_of(item, "CodeValue")

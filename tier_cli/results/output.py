@@ -20,6 +20,24 @@ ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
 _TABLES = (".csv", ".parquet")
 
 
+def check_writable(path: str) -> None:
+    """Refuse a file that could not be written at the end, before the work.
+
+    Raises
+    ------
+    UsageError
+        Where its folder is missing or read-only, or it is a folder itself.
+    """
+    target = Path(os.path.realpath(path))
+    folder = target.parent
+    if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(
+            "cannot be written: its folder is missing or read-only, or it is a folder itself",
+            where=f"--output {path}",
+            remedy="make the folder first",
+        )
+
+
 @dataclass(frozen=True)
 class OutputFile:
     """A file to write results to, checked before any work is done.
@@ -44,13 +62,7 @@ class OutputFile:
             raise UsageError(
                 f"a {self.ending} file has no columns", where="--wide", remedy="write .csv or .parquet"
             )
-        folder = self._target.parent
-        if self._target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UsageError(
-                "cannot be written: its folder is missing or read-only, or it is a folder itself",
-                where=f"--output {self.path}",
-                remedy="make the folder first",
-            )
+        check_writable(self.path)
         if self.ending == ".parquet":
             from tier_cli.results.writers import require_pyarrow
 
