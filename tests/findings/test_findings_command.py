@@ -43,18 +43,11 @@ def test_a_checkpoints_own_set_is_looked_up_first(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("arguments", [("list",), ("show", "covid")])
 def test_a_terminal_gets_a_table(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tier_cli.commands.findings.sys", _Terminal())
+    monkeypatch.setattr("tier_cli.commands.findings.is_terminal", lambda name: name == "stdout")
     result = run(*arguments)
     assert result.exit_code == 0
     assert "┏" in result.stdout
     assert "COVID-19" in result.stdout
-
-
-class _Terminal:
-    class stdout:  # noqa: N801 -- stands for sys.stdout
-        @staticmethod
-        def isatty() -> bool:
-            return True
 
 
 def test_check_passes_a_sound_set_with_nothing_on_stdout() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tier_cli.console import is_terminal
 from tier_cli.errors import FindingSetError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def list_sets() -> None:
     from tier_cli.findings.load import builtin, builtin_names
 
     sets = [builtin(name) for name in builtin_names()]
-    if sys.stdout.isatty():
+    if is_terminal("stdout"):
         rows = [(fs.name, str(len(fs.findings)), ", ".join(f.label for f in fs.findings)) for fs in sets]
         _table(("set", "findings", "labels"), rows)
         return
@@ -52,7 +52,7 @@ def list_sets() -> None:
 def show(spec: Spec, model: Model = None) -> None:
     """Show the prompts of a finding set: a table on a terminal, TOML in a pipe."""
     fs = _load(spec, model)
-    if sys.stdout.isatty():
+    if is_terminal("stdout"):
         rows = [(f"{f.label} ({f.id})", _points(f.positive), _points(f.negative)) for f in fs.findings]
         _table(("finding", "positive", "negative"), rows)
     else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tier_cli.console import is_terminal
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
@@ -125,7 +126,7 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _for_programs(as_json: bool) -> bool:
-    return as_json or not sys.stdout.isatty()
+    return as_json or not is_terminal("stdout")
 
 
 def _print(content: dict[str, Any]) -> None:

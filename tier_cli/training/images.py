@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tier_cli.errors import InputError, UsageError
-from tier_cli.imaging.preprocess import Preprocessing, grey
+from tier_cli.imaging.preprocess import Preprocessing, grey, normalise
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.model.modeling import run_image_tower
@@ -66,7 +66,8 @@ class AugmentedImages:
     def batch(self, rows: NDArray[np.int64]) -> Tensor:
         """Augmented inputs of these rows."""
         batch = torch.from_numpy(self._images[rows]).unsqueeze(1).float() / 255
-        return normalised(augment(batch, self._spec.crop, self._generator), self._spec)
+        squares = augment(batch, self._spec.crop, self._generator)[:, 0]
+        return torch.from_numpy(normalise(squares.numpy(), self._spec))
 
 
 class FrozenFeatures:
@@ -152,13 +153,7 @@ def centred(images: NDArray[np.uint8], spec: Preprocessing) -> Tensor:
     """Normalised pixels (N, 3, S, S) of the crop that is used to score: nothing is augmented."""
     first = (images.shape[-1] - spec.crop) // 2
     crop = np.asarray(images)[:, first : first + spec.crop, first : first + spec.crop]
-    return normalised(torch.from_numpy(crop.copy()).unsqueeze(1).float() / 255, spec)
-
-
-def normalised(grey_images: Tensor, spec: Preprocessing) -> Tensor:
-    """(N, 1, S, S) grey levels in [0, 1] -> (N, 3, S, S) by the specification's mean and deviation."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    return (grey_images - mean) / std
+    return torch.from_numpy(normalise(np.divide(crop, 255, dtype=np.float32), spec))
 
 
 class _WholeTower(nn.Module):

@@ -71,8 +71,8 @@ class Trainer:
         self,
         progress: Callable[[str, int, int], None],
         after_epoch: Callable[[TierModel], dict[str, float]] | None = None,
-    ) -> float:
-        """Train and give the seconds it took; the model ends with the averaged weights and in eval mode.
+    ) -> tuple[float, dict[str, float]]:
+        """Train; the model ends with the averaged weights and in eval mode.
 
         Parameters
         ----------
@@ -80,6 +80,11 @@ class Trainer:
             Called with what is going on, the step and the number of steps.
         after_epoch
             Given a model with the averaged weights; what it measures is logged.
+
+        Returns
+        -------
+        tuple
+            The seconds it took, and what `after_epoch` measured of the final weights.
 
         Raises
         ------
@@ -95,6 +100,7 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(per_epoch * s.epochs, s.warmup_share))
         objective = TierObjective(s.lambda_patch, s.lambda_token, s.entropy)
         step, began = 0, time.monotonic()
+        measured: dict[str, float] = {}
         for epoch in range(s.epochs):
             self._train_mode()
             rows = self.pairs.draw(per_epoch * s.batch_size)
@@ -112,16 +118,16 @@ class Trainer:
                     self._write({"step": step, "epoch": epoch, **_measures(parts, output), **rate})
                 progress(f"epoch {epoch + 1}/{s.epochs}", step, per_epoch * s.epochs)
             if after_epoch is not None:
-                self._write({"epoch_end": epoch, "step": step, **after_epoch(self.averaged())})
-        self.model.load_state_dict(self.averaged().state_dict())
+                measured = after_epoch(self.averaged())
+                self._write({"epoch_end": epoch, "step": step, **measured})
+        self.model.load_state_dict(self._average)
         self.model.eval()
-        return time.monotonic() - began
+        return time.monotonic() - began, measured
 
     def averaged(self) -> TierModel:
         """A copy of the model with the averaged weights, in eval mode."""
         model = copy.deepcopy(self.model)
-        if self._average:
-            model.load_state_dict(self._average)
+        model.load_state_dict(self._average)
         model.eval()
         return model
 

@@ -129,10 +129,10 @@ def _train(
     trainer = Trainer(model, rest, source, pairs, tokenizer, settings, log)
     # Before the hours of training: files can be gone after them.
     record = _record(inputs, settings, len(training), pairs.without_text)
-    seconds = trainer.run(progress, check)
+    seconds, measured = trainer.run(progress, check)
     record["seconds"] = round(seconds)
-    if check is not None:
-        record["validation"] = {"split": inputs.valid_split, "images": len(validation or ()), **check(model)}
+    if validation is not None:
+        record["validation"] = {"split": inputs.valid_split, "images": len(validation), **measured}
     # The tower's memory layout is of no concern to a reader of the file.
     model.to(memory_format=torch.contiguous_format)
     record["export_difference"] = save_checkpoint(
