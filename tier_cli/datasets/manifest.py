@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tier_cli.findings.schema import FindingSet
 
+READER = "reader:"
 PATH_ALIASES = ("file", "filename", "image", "image_path")
 _LABELS: Mapping[str, float] = {"": math.nan, "nan": math.nan, "1": 1.0, "0": 0.0, "-1": -1.0}
 
@@ -104,9 +105,10 @@ class Manifest:
         return {name: found[name] for name in findings.ids if name in found}
 
     def ignored_columns(self, findings: FindingSet) -> list[str]:
-        """Columns that are neither reserved nor a finding of the set."""
+        """Columns that are neither reserved, nor a finding of the set, nor a human reader's."""
         used = {*RESERVED, *self.label_columns(findings).values()}
-        return [str(column) for column in self.frame.columns if column not in used]
+        columns = (str(column) for column in self.frame.columns)
+        return [column for column in columns if column not in used and not column.startswith(READER)]
 
     def labels(self, findings: FindingSet) -> NDArray[np.float64]:
         """Labels (N, F) in the order of the finding set: 1, 0, -1 = uncertain, NaN = not mentioned.

@@ -1,0 +1,246 @@
+"""The public data sets by name: what each is, where its parts lie, and how to open one as a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.errors import ManifestError, UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+
+ROOT_VARIABLE = "TIER_DATA_ROOT"
+CSV = "csv"
+TEXTS = ("impression", "findings", "both")
+# One module a name, `-` written `_`; each has INFO and read().
+_NAMES = (
+    "chexpert",
+    "chexpert-5x200",
+    "mimic-cxr",
+    "padchest",
+    "openi",
+    "nih14",
+    "vindr",
+    "rsna",
+    "siim",
+    "ms-cxr",
+    "chexlocalize",
+    "chestx-det10",
+    "covid-qu-ex",
+)
+_SPLIT_NAMES = {"val": "valid", "validate": "valid", "validation": "valid", "training": "train"}
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a public data set is, without reading it.
+
+    Parameters
+    ----------
+    name
+        What ``--dataset`` calls it.
+    title
+        Its name for people.
+    findings
+        The built-in finding set that its labels are.
+    splits
+        The splits it can have, in the order in which people name them.
+    default_split
+        The one to evaluate when none is named.
+    unit
+        What the labels are of: ``image`` or ``study``.
+    layout
+        The short tree that is expected under the root, for errors and documents.
+    module
+        The module that reads it.
+    reports
+        Whether it has report texts, so that ``read`` takes a ``text``.
+    exclusive
+        Every image has exactly one positive finding: accuracy can be reported beside AUC.
+    """
+
+    name: str
+    title: str
+    findings: str
+    splits: tuple[str, ...]
+    default_split: str
+    unit: str
+    layout: str
+    module: str
+    reports: bool = False
+    exclusive: bool = False
+
+
+class _Registry(Mapping[str, DatasetInfo]):
+    """Data sets by name; a module is imported when its entry is asked for."""
+
+    def __getitem__(self, name: str) -> DatasetInfo:
+        if name not in _NAMES or find_spec(_module(name)) is None:
+            raise KeyError(name)
+        info: DatasetInfo = import_module(_module(name)).INFO
+        return info
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in _NAMES if find_spec(_module(name)) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+DATASETS: Mapping[str, DatasetInfo] = _Registry()
+
+
+def dataset_names() -> tuple[str, ...]:
+    """What ``--dataset`` takes: ``csv`` and every public data set."""
+    return (CSV, *DATASETS)
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """Give a data set by name.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    try:
+        return DATASETS[name]
+    except KeyError:
+        raise UsageError(
+            f"{name!r} is no data set that is known here",
+            where="--dataset",
+            remedy=f"use one of {', '.join(dataset_names())}",
+        ) from None
+
+
+def read_dataset(name: str, root: Path, split: str | None, text: str | None = None) -> Manifest:
+    """Read a public data set as a manifest.
+
+    Parameters
+    ----------
+    name
+        One of `DATASETS`.
+    root
+        The folder of the download.
+    split
+        One split; None for every split that is on disk, as for training.
+    text
+        Fill the `text` column from the reports: ``impression``, ``findings`` or ``both``; None reads none.
+
+    Raises
+    ------
+    ManifestError
+        The folder or a table is absent, or a table is not what it should be.
+    UsageError
+        An unknown data set or split, or reports wanted of a data set that has none.
+    """
+    info = dataset_info(name)
+    if split is not None and split not in info.splits:
+        raise UsageError(
+            f"{info.title} has no split {split!r}", where="--split", remedy=f"use {', '.join(info.splits)}"
+        )
+    options: dict[str, Any] = {}
+    if text is not None:
+        if text not in TEXTS:
+            raise UsageError(
+                f"{text!r} is no part of a report", where="--text", remedy=f"use {', '.join(TEXTS)}"
+            )
+        if not info.reports:
+            raise UsageError(f"{info.title} has no reports", where="--text", remedy="leave it out")
+        options["text"] = text
+    manifest: Manifest = import_module(info.module).read(root, split, **options)
+    return manifest
+
+
+def data_root(name: str, root: Path | None) -> Path:
+    """The folder to read a data set from: `root`, else the variable TIER_DATA_ROOT; or its subfolder `name`.
+
+    Raises
+    ------
+    UsageError
+        Neither is given.
+    ManifestError
+        The folder is not there.
+    """
+    given, where = (str(root), "--root") if root is not None else (os.environ.get(ROOT_VARIABLE), "")
+    if not given:
+        raise UsageError(
+            f"where is {dataset_info(name).title}?",
+            where="--root",
+            remedy=f"name the folder of the download, or set {ROOT_VARIABLE}",
+        )
+    folder = Path(given).expanduser().absolute()
+    if not folder.is_dir():
+        raise ManifestError(
+            "there is no such folder", where=str(folder), remedy=f"check {where or ROOT_VARIABLE}"
+        )
+    inside = folder / name
+    return inside if inside.is_dir() else folder
+
+
+def wanted_split(dataset: str, split: str | None) -> str | None:
+    """The split by the name used here: the data set's default for None, None (all) for ``all``."""
+    if split is None:
+        return dataset_info(dataset).default_split
+    name = split.strip().lower()
+    return None if name == "all" else _SPLIT_NAMES.get(name, name)
+
+
+def open_data(
+    dataset: str,
+    data: Path | None,
+    root: Path | None,
+    split: str | None = None,
+    text: str | None = None,
+) -> Manifest:
+    """Open what a command's data options name: a manifest of one's own, or a public data set.
+
+    Parameters
+    ----------
+    dataset
+        ``csv`` or one of `DATASETS`.
+    data
+        The manifest, for ``csv`` alone.
+    root
+        The folder of a public data set (TIER_DATA_ROOT when None), or the folder of a manifest's images.
+    split
+        For a public data set: its name, None for the data set's default, ``all`` for every one. Rows of a
+        manifest are not chosen here: its splits have any names.
+    text
+        As in `read_dataset`; a manifest of one's own has its texts in the column `text`.
+
+    Raises
+    ------
+    UsageError
+        Options that do not go together, an unknown data set or split.
+    ManifestError
+        What is on disk cannot be used.
+    """
+    if dataset == CSV:
+        if data is None:
+            raise UsageError(
+                "no data are named",
+                where="--data",
+                remedy="give --data MANIFEST.csv, or --dataset NAME with --root FOLDER",
+            )
+        from tier_cli.datasets.manifest import read_manifest
+
+        return read_manifest(data, root)
+    info = dataset_info(dataset)
+    if data is not None:
+        raise UsageError(
+            f"a manifest and {info.title} are two different data",
+            where="--data",
+            remedy="leave out --data, or --dataset",
+        )
+    return read_dataset(dataset, data_root(dataset, root), wanted_split(dataset, split), text)
+
+
+def _module(name: str) -> str:
+    return f"tier_cli.datasets.{name.replace('-', '_')}"
