@@ -1,0 +1,227 @@
+"""Where findings lie: boxes and masks, as the columns `boxes` and `mask` of a manifest hold them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.datasets.manifest import Manifest
+from tier_cli.datasets.rle import check_counts, decode_mask, from_compressed
+from tier_cli.errors import InputError, ManifestError
+from tier_cli.imaging.guard import guarded
+from tier_cli.imaging.limits import MAX_PIXELS
+
+_REMEDY = {
+    "boxes": '[{"finding": "pneumothorax", "box": [x0, y0, x1, y1]}]',
+    "mask": '[{"finding": "pneumothorax", "size": [height, width], "counts": [...]}]',
+}
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region of one image that shows one finding.
+
+    Parameters
+    ----------
+    finding
+        Its id, or a name that a finding set knows.
+    text
+        The phrase that describes it, or an empty text.
+    box
+        ``(x0, y0, x1, y1)`` in pixels, the last column and row excluded.
+    size
+        ``(height, width)`` of the image that `box` or `counts` refer to; None = the image's own.
+    counts
+        COCO run lengths of a mask of `size`.
+    path
+        A picture of the mask, white where the finding is.
+    """
+
+    finding: str
+    text: str = ""
+    box: tuple[float, float, float, float] | None = None
+    size: tuple[int, int] | None = None
+    counts: tuple[int, ...] | None = None
+    path: str | None = None
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Give the region in an image of this height and width (H, W), scaled to it where sizes differ.
+
+        A region that is smaller than a pixel of the image keeps the pixels that it touches.
+
+        Raises
+        ------
+        InputError
+            The picture of the mask is absent or cannot be read.
+        """
+        if self.box is not None:
+            return _box_mask(self.box, self.size or (height, width), (height, width))
+        if self.counts is not None and self.size is not None:
+            return _resized(decode_mask(self.counts, self.size), (height, width))
+        return _resized(_picture(self.path or ""), (height, width))
+
+
+def regions(manifest: Manifest) -> list[tuple[Region, ...]]:
+    """Read the columns `boxes` and `mask`: one tuple a row, empty where a row has neither.
+
+    Raises
+    ------
+    ManifestError
+        A cell that is not a list of boxes or masks, with its row and column.
+    """
+    found: list[tuple[Region, ...]] = [()] * len(manifest)
+    for column in ("boxes", "mask"):
+        for row, cell in enumerate(manifest.column(column)):
+            if cell:
+                where = f"{manifest.origin}, column {column!r}, image {row + 1}"
+                found[row] += _cell(str(cell), column, where, manifest.root)
+    return found
+
+
+def boxes_cell(found: Iterable[Region]) -> str:
+    """Write regions with boxes as a cell of the column `boxes`; blank without any."""
+    return _written([region for region in found if region.box is not None])
+
+
+def mask_cell(found: Iterable[Region]) -> str:
+    """Write regions with run lengths or pictures as a cell of the column `mask`; blank without any."""
+    return _written([region for region in found if region.box is None])
+
+
+def _written(found: list[Region]) -> str:
+    entries = []
+    for region in found:
+        values = {
+            "finding": region.finding,
+            "text": region.text or None,
+            "box": region.box,
+            "size": region.size,
+            "counts": region.counts,
+            "path": region.path,
+        }
+        entries.append({key: value for key, value in values.items() if value is not None})
+    return json.dumps(entries, ensure_ascii=False, separators=(",", ":")) if entries else ""
+
+
+def _cell(cell: str, column: str, where: str, root: str) -> tuple[Region, ...]:
+    try:
+        entries = json.loads(cell)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError("not a list of objects")
+        read = _boxed if column == "boxes" else _masked
+        found = tuple(read(entry) for entry in entries)
+    except (ValueError, RecursionError) as error:
+        what = "not JSON" if isinstance(error, json.JSONDecodeError | RecursionError) else str(error)
+        raise ManifestError(what, where=where, remedy=f"write {_REMEDY[column]}") from error
+    return tuple(
+        replace(region, path=os.path.join(root, region.path)) if region.path else region for region in found
+    )
+
+
+def _boxed(entry: Mapping[str, Any]) -> Region:
+    box = entry.get("box")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        raise ValueError("a box is not four numbers")
+    x0, y0, x1, y1 = (float(number) for number in box)
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError(f"the box {box} is empty")
+    return Region(_finding(entry), _text(entry), (x0, y0, x1, y1), _size(entry))
+
+
+def _masked(entry: Mapping[str, Any]) -> Region:
+    path = entry.get("path")
+    if path is not None:
+        if not isinstance(path, str) or not path:
+            raise ValueError("the path of a mask is not a text")
+        return Region(_finding(entry), _text(entry), path=path)
+    size, counts = _size(entry), entry.get("counts")
+    if size is None:
+        raise ValueError("a mask has no size")
+    runs = from_compressed(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list | tuple) or not all(type(run) is int for run in runs):
+        raise ValueError("the counts of a mask are not whole numbers")
+    check_counts(runs, size)
+    return Region(_finding(entry), _text(entry), size=size, counts=tuple(runs))
+
+
+def _finding(entry: Mapping[str, Any]) -> str:
+    finding = entry.get("finding")
+    if not isinstance(finding, str) or not finding.strip():
+        raise ValueError("a region names no finding")
+    return finding
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    text = entry.get("text", "")
+    if not isinstance(text, str):
+        raise ValueError("the text of a region is not a text")
+    return text
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    size = entry.get("size")
+    if size is None:
+        return None
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
+        raise ValueError("the size of a region is not [height, width]")
+    height, width = size
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"the size {size} of a region is that of no image")
+    return height, width
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(float(str(value)))
+
+
+def _box_mask(
+    box: tuple[float, float, float, float], size: tuple[int, int], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, dtype=bool)
+    down, across = shape[0] / size[0], shape[1] / size[1]
+    x0, y0, x1, y1 = box
+    rows = _span(y0 * down, y1 * down, shape[0])
+    mask[rows, _span(x0 * across, x1 * across, shape[1])] = True
+    return mask
+
+
+def _span(start: float, end: float, length: int) -> slice:
+    """Give the pixels whose centres lie in [start, end), or the one around its middle when there is none."""
+    first, last = math.ceil(start - 0.5), math.ceil(end - 0.5)
+    if first >= last:
+        first = math.floor((start + end) / 2)
+        last = first + 1
+    return slice(min(max(first, 0), length), min(max(last, 0), length))
+
+
+def _resized(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Take for each pixel of `shape` what lies under its centre."""
+    if mask.shape == shape:
+        return mask
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for new, old in zip(shape, mask.shape, strict=True)
+    )
+    resized: NDArray[np.bool_] = mask[np.ix_(rows, columns)]
+    if mask.any() and not resized.any():
+        set_rows, set_columns = np.nonzero(mask)
+        resized[set_rows * shape[0] // mask.shape[0], set_columns * shape[1] // mask.shape[1]] = True
+    return resized
+
+
+def _picture(path: str) -> NDArray[np.bool_]:
+    from PIL import Image
+
+    if not os.path.isfile(path):
+        raise InputError("there is no such mask", where=path, remedy="check the path", kind="missing")
+    with guarded(path, "the mask"), Image.open(path, formats=("PNG", "JPEG", "TIFF", "BMP", "GIF")) as image:
+        pixels = np.asarray(image if image.mode in ("1", "L", "I;16", "I") else image.convert("L"))
+    # White is 1, 255 or 65535, and a JPEG's edges are grey: half of the brightest tells them apart.
+    return np.asarray(pixels > pixels.max() / 2, dtype=bool)
