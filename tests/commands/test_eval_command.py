@@ -81,13 +81,13 @@ def test_numbers_are_those_of_classify(model: str, data: Path, tmp_path: Path) -
     labels = [number % 3 == 0 for number in range(IMAGES)]
     expected = roc_auc_score(labels, [scores[name] for name in sorted(scores)])
     finding = next(f for f in document["scores"][0]["findings"] if f["finding"] == "pleural_effusion")
-    assert (finding["images"], finding["positives"]) == (12, 4)
+    assert (finding["n"], finding["positives"]) == (12, 4)
     assert finding["auc"]["value"] == pytest.approx(expected, abs=1e-6)
     assert document["scores"][0]["macro"]["findings"] == 1
     assert document["split"] == "test"
     assert document["model"]["name"] == "tiny"
     assert document["scoring"] == "cosine_difference"
-    assert [group["scores"][0]["images"] for group in document["groups"]] == [6, 6]
+    assert [group["scores"][0]["n"] for group in document["groups"]] == [6, 6]
 
 
 def test_same_command_same_numbers(model: str, data: Path) -> None:
@@ -150,7 +150,7 @@ def test_rows_without_scores_are_counted(data: Path, tmp_path: Path) -> None:
     rows = [f"{n:02}.{'dcm' if n % 2 else 'png'},{rng.random()}" for n in range(8)]
     (tmp_path / "some.csv").write_text("\n".join(["path,effusion", *rows]))
     document = _done(_run("--data", data, "--scores", tmp_path / "some.csv", "--findings", "chexpert5"), 3)
-    assert (document["images"], document["scores"][0]["images"], len(document["unscored"])) == (12, 8, 4)
+    assert (document["images"], document["scores"][0]["n"], len(document["unscored"])) == (12, 8, 4)
 
 
 def test_rows_can_be_excluded(model: str, data: Path) -> None:
@@ -163,7 +163,7 @@ def test_uncertain_labels_count_only_when_asked(model: str, data: Path) -> None:
     def cardiomegaly(uncertain: str) -> tuple[int, int]:
         document = _done(_run("--data", data, "--model", model, "--uncertain", uncertain))
         row = next(f for f in document["scores"][0]["findings"] if f["finding"] == "cardiomegaly")
-        return row["images"], row["positives"]
+        return row["n"], row["positives"]
 
     assert cardiomegaly("ignore") == (0, 0)
     assert cardiomegaly("positive") == (1, 1)

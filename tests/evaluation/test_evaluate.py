@@ -16,7 +16,7 @@ from tier_cli.evaluation.evaluate import build_report, labelled, select
 from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.report import Protocol, Report, check_output, write_report
 from tier_cli.evaluation.scores import Scores, Unscored
-from tier_cli.evaluation.table import show
+from tier_cli.evaluation.table import show, show_notes
 from tier_cli.findings.load import load_findings
 
 FINDINGS = load_findings("pneumothorax,pleural effusion,hernia")
@@ -115,7 +115,7 @@ def test_blanks_and_uncertain_labels_are_never_negatives(tmp_path: Path) -> None
     report = _report(tmp_path)
     effusion = report.measured[0].rows[1]
     # Ten rows each of blank, -1, 0 and 1; the first, which is blank, has no score.
-    assert (effusion.images, effusion.positives) == (20, 10)
+    assert (effusion.n, effusion.positives) == (20, 10)
 
 
 def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
 
 def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
     report = _report(tmp_path, sets=2)
-    assert [one.images for one in report.measured] == [39, 39]
+    assert [one.n for one in report.measured] == [39, 39]
 
 
 def test_one_class_is_null_not_zero(tmp_path: Path) -> None:
@@ -159,7 +159,9 @@ def test_tables_say_what_is_missing_and_obey_no_markup(tmp_path: Path) -> None:
 
     text = io.StringIO()
     console = Console(file=text, width=100)
-    show(_report(tmp_path, sets=2), {"pneumothorax": "[red]Pneumothorax"}, console)
+    report = _report(tmp_path, sets=2)
+    show(report, {"pneumothorax": "[red]Pneumothorax"}, console)
+    show_notes(report, console)
     shown = text.getvalue()
     assert "[red]Pneumothorax" in shown
     assert "set0 minus set1: 39 images of 20 patients" in shown

@@ -24,14 +24,14 @@ def test_counts_and_numbers_of_each_finding() -> None:
     truth, scores = _truth()
     scores[:5] = np.nan
     measured = measure("m", truth, scores, HOW)
-    assert (measured.images, measured.patients, measured.averaged) == (75, 75, 2)
+    assert (measured.n, measured.patients, measured.averaged) == (75, 75, 2)
     for number in (0, 1):
         row, known = (
             measured.rows[number],
             np.isfinite(truth.labels[:, number]) & np.isfinite(scores[:, number]),
         )
         labels, values = truth.labels[known, number], scores[known, number]
-        assert (row.images, row.positives) == (known.sum(), labels.sum())
+        assert (row.n, row.positives) == (known.sum(), labels.sum())
         assert row.metrics["auc"].value == pytest.approx(roc_auc_score(labels, values), abs=1e-9)
         assert row.metrics["auprc"].value == pytest.approx(average_precision_score(labels, values), abs=1e-9)
         assert row.metrics["auc"].low < row.metrics["auc"].value < row.metrics["auc"].high
@@ -44,7 +44,7 @@ def test_counts_and_numbers_of_each_finding() -> None:
 def test_one_class_has_its_count_and_no_number() -> None:
     truth, scores = _truth()
     row = measure("m", truth, scores, HOW).rows[2]
-    assert (row.images, row.positives, row.both_classes) == (80, 0, False)
+    assert (row.n, row.positives, row.both_classes) == (80, 0, False)
     assert np.isnan([row.metrics["auc"].value, row.metrics["auc"].low, row.metrics["auprc"].value]).all()
     assert row.metrics["auc"].replicates == 0
 
@@ -54,7 +54,7 @@ def test_difference_counts_what_both_have() -> None:
     other = scores + np.random.default_rng(1).normal(size=scores.shape)
     other[:10] = np.nan
     difference = compare("x minus y", truth, scores, other, HOW)
-    assert difference.images == 70
+    assert difference.n == 70
     kept = Labelled(truth.findings, truth.labels[10:], truth.patients[10:])
     ours, theirs = measure("x", kept, scores[10:], HOW), measure("y", kept, other[10:], HOW)
     assert difference.rows[1].metrics["auc"].value == pytest.approx(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from typer import Exit, echo
 
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import options as o
+from tier_cli.commands.eval_sections import Wishes, check_wishes, sections
 from tier_cli.console import is_terminal, tell
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.evaluation.context import Evaluation, Section
     from tier_cli.evaluation.report import Report
     from tier_cli.evaluation.scores import Scores
     from tier_cli.findings.schema import FindingSet
@@ -55,18 +58,18 @@ def evaluate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
     """
     pairs, columns = _check(dataset, exclude or [], by, output, scores, join)
-    from tier_cli.datasets.manifest import read_manifest
+    wishes = Wishes()
+    check_wishes(wishes)
+    from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.evaluate import build_report, labelled, select
     from tier_cli.evaluation.measure import Resampling
     from tier_cli.evaluation.report import Protocol
-    from tier_cli.evaluation.scores import read_scores
 
-    selection = select(read_manifest(data, root), split, pairs, views.value == "frontal", columns)
+    selection = select(_manifest(dataset, data, root), split, pairs, views.value == "frontal", columns)
     job, chosen = _model(model, scores, findings, engine.value, device.value)
     selection, truth = labelled(selection, chosen, uncertain.value)
-    sets = [read_scores(scores, selection.manifest, chosen, join)] if scores else []
-    if job is not None:
-        sets.insert(0, _score(job, selection, _stream(views.value, batch_size, workers)))
+    options = _stream(views.value, batch_size, workers)
+    sets = _score_sets(job, chosen, selection.manifest, options, scores, join)
     protocol = Protocol(
         data=str(data),
         dataset=dataset,
@@ -80,8 +83,9 @@ def evaluate(
         scoring=job.checkpoint.scoring if job else "",
         resampling=Resampling(replicates, seed),
     )
+    evaluation = Evaluation(chosen, selection, truth, sets, protocol, job, options, _score)
     report = build_report(selection, truth, sets, protocol, columns)
-    _give(report, chosen, output)
+    _give(report, evaluation, sections(wishes), output)
     if report.unscored:
         raise Exit(3)
 
@@ -143,14 +147,36 @@ def _stream(views: Any, batch_size: int | None, workers: int | None) -> StreamOp
     return StreamOptions(ReadOptions(views=views), batch_size, workers)
 
 
-def _score(job: Job, selection: Selection, options: StreamOptions) -> Scores:
+def _manifest(dataset: str, data: Path, root: Path | None) -> Manifest:
+    """Read the images and labels that `--dataset` and `--data` name."""
+    from tier_cli.datasets.manifest import read_manifest
+
+    return read_manifest(data, root)
+
+
+def _score_sets(
+    job: Job | None,
+    findings: FindingSet,
+    manifest: Manifest,
+    options: StreamOptions,
+    scores: Path | None,
+    join: str | None,
+) -> tuple[Scores, ...]:
+    """The scores of the model, then those of the file, as far as they were asked for."""
+    from tier_cli.evaluation.scores import read_scores
+
+    # The file first: what is wrong with it should not be told after an hour of scoring.
+    theirs = (read_scores(scores, manifest, findings, join),) if scores else ()
+    return (_score(job, manifest, options), *theirs) if job is not None else theirs
+
+
+def _score(job: Job, manifest: Manifest, options: StreamOptions) -> Scores:
     """Run the pipeline of `tier classify` over the manifest's images."""
     from tier_cli.evaluation.scores import collect
     from tier_cli.imaging.discover import Source
 
-    paths = selection.manifest.paths
-    with _progress(len(paths)) as tick:
-        results = job.classify((Source(path) for path in paths), options, tick)
+    with _progress(len(manifest)) as tick:
+        results = job.classify((Source(path) for path in manifest.paths), options, tick)
         return collect(job.checkpoint.name, results, job.findings)
 
 
@@ -178,13 +204,23 @@ def _stamp(job: Job | None) -> dict[str, Any] | None:
     return stamp.to_dict()
 
 
-def _give(report: Report, findings: FindingSet, output: str | None) -> None:
+def _give(report: Report, evaluation: Evaluation, asked: Sequence[Section], output: str | None) -> None:
+    """Show the tables before the sections are made, for these may take long; then write everything."""
     from rich.console import Console
 
     from tier_cli.evaluation.report import write_report
-    from tier_cli.evaluation.table import show
+    from tier_cli.evaluation.table import show, show_notes
 
-    show(report, {finding.id: finding.label for finding in findings.findings}, Console(stderr=True))
+    console = Console(stderr=True)
+    show(report, {finding.id: finding.label for finding in evaluation.findings.findings}, console)
+    made = {}
+    for section in asked:
+        content = section.make(evaluation)
+        if content is not None:
+            section.show(content, console)
+            made[section.name] = content
+    report = replace(report, sections=made)
+    show_notes(report, console)
     if output is not None:
         write_report(report, output)
         tell(f"All numbers are in {output}")

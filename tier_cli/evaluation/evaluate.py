@@ -149,7 +149,7 @@ def build_report(
     if len(named) == 2:
         (first, ours), (second, theirs) = named
         difference = compare(f"{first} minus {second}", truth, ours, theirs, how)
-        said.append(f"both were measured on the {measured[0].images} images that both have scores for")
+        said.append(f"both were measured on the {measured[0].n} images that both have scores for")
     groups = []
     for column in by:
         cells = selection.manifest.column(column)
@@ -209,9 +209,7 @@ def _group_values(cells: np.ndarray[tuple[int], np.dtype[np.str_]], column: str)
 
 
 def _few(measured: Measured) -> list[str]:
-    few = [
-        r.finding for r in measured.rows if r.both_classes and min(r.positives, r.images - r.positives) < _FEW
-    ]
+    few = [r.finding for r in measured.rows if r.both_classes and min(r.positives, r.n - r.positives) < _FEW]
     if not few:
         return []
     return [f"fewer than {_FEW} images of one class, so the interval says little: {', '.join(few)}"]

@@ -38,29 +38,29 @@ class Metric:
 
 @dataclass(frozen=True)
 class Row:
-    """One finding: on how many images it was measured, and the metrics by name (``auc``, ``auprc``)."""
+    """One finding: on how many units it was measured, and the metrics by name (``auc``, ``auprc``)."""
 
     finding: str
-    images: int
+    n: int
     positives: int
     metrics: dict[str, Metric]
 
     @property
     def both_classes(self) -> bool:
         """Whether there is anything to rank."""
-        return 0 < self.positives < self.images
+        return 0 < self.positives < self.n
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A score set, or the difference of two, on some images.
+    """A score set, or the difference of two, on some units: images, studies or patients.
 
     Parameters
     ----------
     name
         What was measured: a model, a file of scores, or one minus the other.
-    images, patients
-        How many have a score and a label; a finding may have fewer, where its label is blank.
+    n, patients
+        How many units, of how many patients, have a score and a label; a finding may have fewer, where its label is blank.
     rows
         One a finding.
     macro
@@ -68,7 +68,7 @@ class Measured:
     """
 
     name: str
-    images: int
+    n: int
     patients: int
     rows: tuple[Row, ...]
     macro: dict[str, Metric]
@@ -152,7 +152,7 @@ def _measured(
         rows.append(Row(finding, positives + int((known == 0).sum()), positives, metrics))
     return Measured(
         name=name,
-        images=len(truth.patients),
+        n=len(truth.patients),
         patients=len(np.unique(truth.patients)),
         rows=tuple(rows),
         macro={metric: _metrics(estimate.macro, how.level)[0] for metric, estimate in estimates.items()},

@@ -7,8 +7,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from tier_cli.evaluation.measure import Measured, Metric, Resampling, Row
 from tier_cli.evaluation.scores import Unscored
 from tier_cli.results.output import check_writable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _DIGITS = 6
 _ENDINGS = (".json", ".csv")
 _METRICS = ("auc", "auprc")
 _COLUMNS = (
-    "by", "group", "scores", "finding", "images", "positives",
+    "by", "group", "scores", "finding", "n", "positives",
     *(f"{name}{part}" for name in _METRICS for part in ("", "_low", "_high")),
 )  # fmt: skip
 
@@ -93,6 +93,8 @@ class Report:
         Images without scores.
     notes
         What a reader should know.
+    sections
+        The optional parts by name, each as JSON has it.
     """
 
     protocol: Protocol
@@ -101,6 +103,7 @@ class Report:
     groups: tuple[Group, ...]
     unscored: tuple[Unscored, ...]
     notes: tuple[str, ...]
+    sections: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON document; what is not a number is null."""
@@ -132,6 +135,7 @@ class Report:
                 for g in self.groups
             ],
             "unscored": [vars(image) for image in self.unscored],
+            "sections": dict(self.sections),
             "notes": list(self.notes),
         }
 
@@ -183,7 +187,7 @@ def write_report(report: Report, path: str) -> None:
 def _document(measured: Measured) -> dict[str, Any]:
     return {
         "name": measured.name,
-        "images": measured.images,
+        "n": measured.n,
         "patients": measured.patients,
         "findings": [_finding(row) for row in measured.rows],
         "macro": {"findings": measured.averaged, **_numbers(measured.macro)},
@@ -191,7 +195,7 @@ def _document(measured: Measured) -> dict[str, Any]:
 
 
 def _finding(row: Row) -> dict[str, Any]:
-    counts = {"images": row.images, "positives": row.positives}
+    counts = {"n": row.n, "positives": row.positives}
     return {"finding": row.finding, **counts, **_numbers(row.metrics)}
 
 
@@ -213,8 +217,8 @@ def _number(value: float) -> float | None:
 
 def _cells(by: str, group: str, measured: Measured) -> Iterator[list[Any]]:
     for row in measured.rows:
-        yield [by, group, measured.name, row.finding, row.images, row.positives, *_flat(row.metrics)]
-    yield [by, group, measured.name, "macro", measured.images, "", *_flat(measured.macro)]
+        yield [by, group, measured.name, row.finding, row.n, row.positives, *_flat(row.metrics)]
+    yield [by, group, measured.name, "macro", measured.n, "", *_flat(measured.macro)]
 
 
 def _flat(metrics: dict[str, Metric]) -> list[float | None]:

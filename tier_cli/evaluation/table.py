@@ -21,7 +21,7 @@ _MOST_LISTED = 10
 
 
 def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
-    """Print all tables, then what is missing and what should be known.
+    """Print all tables; `show_notes` says what is missing and what should be known.
 
     Parameters
     ----------
@@ -47,18 +47,22 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
     for by in dict.fromkeys(group.by for group in report.groups):
         for number in range(len(report.measured)):
             console.print(_groups([g for g in report.groups if g.by == by], number, labels))
+
+
+def show_notes(report: Report, console: Console) -> None:
+    """Print what should be known, then which images have no scores."""
     for note in report.notes:
         console.print(Text(printable(note), style="dim"))
     _tell_unscored(report, console)
 
 
 def _metrics(measured: Measured, labels: Mapping[str, str], signed: bool = False) -> Table:
-    title = f"{printable(measured.name)}: {measured.images} images of {measured.patients} patients"
+    title = f"{printable(measured.name)}: {measured.n} images of {measured.patients} patients"
     # A difference is of the same images as the tables before it; without their counts it fits 80 columns.
     counts = () if signed else ("n", "positives")
     table = _table(title, *counts, "AUC", "95% interval", "AUPRC", "95% interval")
     for row in measured.rows:
-        numbers = () if signed else (str(row.images), str(row.positives))
+        numbers = () if signed else (str(row.n), str(row.positives))
         table.add_row(_label(row.finding, labels), *numbers, *_values(row.metrics, signed))
     table.add_section()
     mean = Text(f"mean of {measured.averaged}", style="bold")
@@ -71,7 +75,7 @@ def _groups(groups: Sequence[Group], number: int, labels: Mapping[str, str]) -> 
     measured = [group.measured[number] for group in groups]
     title = f"{printable(measured[0].name)}: AUC within each {printable(groups[0].by)}"
     heads = [
-        f"{printable(g.value) or '(blank)'}\n{m.images} images" for g, m in zip(groups, measured, strict=True)
+        f"{printable(g.value) or '(blank)'}\n{m.n} images" for g, m in zip(groups, measured, strict=True)
     ]
     table = _table(title, *heads)
     for place, row in enumerate(measured[0].rows):

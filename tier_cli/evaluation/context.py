@@ -1,0 +1,72 @@
+"""What a section of the report works with, and what a section is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.evaluation.measure import Labelled
+    from tier_cli.evaluation.report import Protocol
+    from tier_cli.evaluation.scores import Scores
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.stream import StreamOptions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation whose images have been scored.
+
+    Parameters
+    ----------
+    findings
+        The finding set.
+    selection
+        The rows that are evaluated: `selection.manifest`.
+    truth
+        Their labels (N, F'), for the findings that have a column, and one patient key a row.
+    scores
+        One score set, or two that are compared, each with a row a row of the manifest.
+    protocol
+        What is being done; `protocol.resampling` says how intervals are made.
+    job
+        The model, open; None where only files of scores are measured.
+    options
+        How images are read and streamed, to score them again under other circumstances.
+    score
+        ``score(job, manifest, options)`` scores the images of a manifest, showing progress.
+    """
+
+    findings: FindingSet
+    selection: Selection
+    truth: Labelled
+    scores: tuple[Scores, ...]
+    protocol: Protocol
+    job: Job | None
+    options: StreamOptions
+    score: Callable[[Job, Manifest, StreamOptions], Scores]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report that is made after scoring.
+
+    Parameters
+    ----------
+    name
+        Its key under ``sections`` of the JSON document.
+    make
+        Gives what JSON can hold (no NaN: null), or None where the section does not apply.
+    show
+        Prints what `make` gave, for people.
+    """
+
+    name: str
+    make: Callable[[Evaluation], dict[str, Any] | None]
+    show: Callable[[Mapping[str, Any], Console], None]
