@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tier_cli.errors import InputError
-from tier_cli.imaging.preprocess import Preprocessing, prepare
+from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
+from tier_cli.imaging.preprocess import Prepared, Preprocessing, prepare
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+Affine = tuple[tuple[float, float, float], tuple[float, float, float]]
+_SAME: Affine = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How every file of a run is read and prepared."""
+    """How every file of a run is read and prepared.
+
+    Parameters
+    ----------
+    read, preprocessing
+        How a file becomes a radiograph, and a radiograph what the model takes.
+    corruptions
+        Each image is given also damaged in these ways.
+    seed
+        What the damage depends on, beside the image itself.
+    """
 
     read: ReadOptions
     preprocessing: Preprocessing
+    corruptions: tuple[Corruption, ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """One image as the model takes it, float32 (3, S, S), and what is known about it."""
+    """One image as the model takes it, and what is known about it.
+
+    Parameters
+    ----------
+    pixels
+        float32 (3, S, S); with V corruptions (1 + V, 3, S, S), the image as it is first.
+    size
+        Height and width of the radiograph in pixels.
+    affine
+        From a pixel of the model's input to the radiograph's, see `Prepared`; of the image as it is.
+    """
 
     pixels: NDArray[np.float32]
     view: str = ""
@@ -34,13 +62,18 @@ class Decoded:
     instance: str = ""
     notes: tuple[str, ...] = ()
     phi: dict[str, str] | None = None
+    size: tuple[int, int] = (0, 0)
+    affine: Affine = _SAME
 
 
 def decode(path: str, settings: Settings) -> Decoded | InputError:
     """Read and prepare one file; whatever is wrong with it is returned, so that the run goes on."""
     try:
         radiograph = read_radiograph(path, settings.read)
-        pixels = prepare(radiograph.pixels, settings.preprocessing).pixels
+        prepared = prepare(radiograph.pixels, settings.preprocessing)
+        pixels = prepared.pixels
+        if settings.corruptions:
+            pixels = np.stack([pixels, *_damaged(radiograph.pixels, settings)])
     except InputError as error:
         return error
     except MemoryError:
@@ -63,4 +96,17 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         instance=radiograph.instance,
         notes=radiograph.notes,
         phi=radiograph.phi,
+        size=(radiograph.pixels.shape[0], radiograph.pixels.shape[1]),
+        affine=_rows(prepared),
     )
+
+
+def _damaged(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:
+    seed = (settings.seed, content_seed(pixels))
+    for corruption in settings.corruptions:
+        yield prepare(corrupt(pixels, corruption, seed), settings.preprocessing).pixels
+
+
+def _rows(prepared: Prepared) -> Affine:
+    (a, b, c), (d, e, f) = prepared.affine.tolist()
+    return (a, b, c), (d, e, f)

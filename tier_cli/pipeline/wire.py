@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.corrupt import Corruption
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.pipeline.decode import Decoded, Settings
@@ -16,13 +17,25 @@ from tier_cli.pipeline.decode import Decoded, Settings
 
 def settings_to_text(settings: Settings) -> str:
     """Write settings as one JSON text, which a process takes as its argument."""
-    return json.dumps({"read": asdict(settings.read), "preprocessing": settings.preprocessing.to_dict()})
+    return json.dumps(
+        {
+            "read": asdict(settings.read),
+            "preprocessing": settings.preprocessing.to_dict(),
+            "corruptions": [[one.kind, one.level] for one in settings.corruptions],
+            "seed": settings.seed,
+        }
+    )
 
 
 def settings_from_text(text: str) -> Settings:
     """Read what `settings_to_text` wrote."""
     content = json.loads(text)
-    return Settings(ReadOptions(**content["read"]), Preprocessing.from_dict(content["preprocessing"]))
+    return Settings(
+        ReadOptions(**content["read"]),
+        Preprocessing.from_dict(content["preprocessing"]),
+        tuple(Corruption(kind, level) for kind, level in content["corruptions"]),
+        content["seed"],
+    )
 
 
 def send(stream: IO[bytes], header: dict[str, Any], payload: bytes | memoryview = b"") -> None:
@@ -60,4 +73,11 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
         return InputError(**header["error"])
     known = {name: header[name] for name in ("view", "study", "series", "instance", "phi")}
     pixels = np.frombuffer(payload, np.float32).reshape(header["shape"])
-    return Decoded(pixels=pixels, notes=tuple(header["notes"]), **known)
+    (height, width), (first, second) = header["size"], header["affine"]
+    return Decoded(
+        pixels=pixels,
+        notes=tuple(header["notes"]),
+        size=(height, width),
+        affine=(tuple(first), tuple(second)),
+        **known,
+    )
