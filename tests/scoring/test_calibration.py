@@ -14,8 +14,9 @@ from tier_cli.scoring.calibration import NO_CALIBRATION, CalibrationKey, match_c
 KEY = CalibrationKey("w" * 64, "voi", "p" * 64, "image")
 CONTENT: dict[str, Any] = {
     "key": {"weights": "w" * 64, "rendering": "voi", "prompts": "p" * 64, "unit": "image", "ensemble": None},
-    "findings": {"effusion": {"a": 6.5, "b": -1.25, "threshold": 0.3}},
+    "findings": {"effusion": {"method": "platt", "a": 6.5, "b": -1.25, "threshold": 0.05}},
 }
+STEPS = {"method": "isotonic", "scores": [0.1, 0.2, 0.4], "probabilities": [0.1, 0.1, 0.5], "threshold": 0.2}
 
 
 @pytest.mark.parametrize("score", [-300.0, -0.5, 0.0, 0.05, 0.9, 300.0])
@@ -23,9 +24,19 @@ def test_matching_calibration_gives_the_logistic_curve(score: float) -> None:
     calibration = match_calibration(CONTENT, KEY)
     (calibrated,) = calibration.apply([FindingScore("effusion", score)])
     assert calibrated.probability == pytest.approx(expit(6.5 * score - 1.25), abs=1e-12)
-    assert calibrated.call is bool(expit(6.5 * score - 1.25) >= 0.3)
+    assert calibrated.call is (score >= 0.05)
     assert calibrated.score == score
     assert calibration.note == ""
+
+
+@pytest.mark.parametrize(
+    ("score", "probability"), [(-9.0, 0.1), (0.1, 0.1), (0.15, 0.1), (0.3, 0.3), (0.4, 0.5), (9.0, 0.5)]
+)
+def test_steps_are_joined_by_lines_and_level_beyond(score: float, probability: float) -> None:
+    calibration = match_calibration({**CONTENT, "findings": {"effusion": STEPS}}, KEY)
+    (calibrated,) = calibration.apply([FindingScore("effusion", score)])
+    assert calibrated.probability == pytest.approx(probability, abs=1e-12)
+    assert calibrated.call is (score >= 0.2)
 
 
 def test_finding_without_a_curve_has_no_probability() -> None:
@@ -39,7 +50,7 @@ def test_without_a_calibration_there_is_a_note() -> None:
     assert calibration.apply([FindingScore("effusion", 0.2)]) == (FindingScore("effusion", 0.2),)
 
 
-@pytest.mark.parametrize("field", ["weights", "rendering", "prompts", "unit", "ensemble"])
+@pytest.mark.parametrize("field", ["weights", "rendering", "prompts", "unit", "ensemble", "adaptation"])
 def test_any_difference_in_the_key_counts(field: str) -> None:
     other = {**CONTENT, "key": {**CONTENT["key"], field: "another"}}
     calibration = match_calibration(other, KEY)
@@ -59,9 +70,18 @@ def test_incomplete_key_matches_nothing(missing: str) -> None:
         {"key": None},
         {"findings": None},
         {"findings": {}},
-        {"findings": {"effusion": {"a": 1, "b": 0}}},
-        {"findings": {"effusion": {"a": float("nan"), "b": 0, "threshold": 0.5}}},
-        {"findings": {"effusion": {"a": "x", "b": 0, "threshold": 0.5}}},
+        {"findings": {"effusion": {"method": "platt", "a": 1, "b": 0}}},
+        {"findings": {"effusion": {"method": "platt", "a": float("nan"), "b": 0, "threshold": 0.5}}},
+        {"findings": {"effusion": {"method": "platt", "a": -1, "b": 0, "threshold": 0.5}}},
+        {"findings": {"effusion": {"method": "platt", "a": "x", "b": 0, "threshold": 0.5}}},
+        {"findings": {"effusion": {"a": 1, "b": 0, "threshold": 0.5}}},
+        {"findings": {"effusion": {**STEPS, "method": "beta"}}},
+        {"findings": {"effusion": {**STEPS, "scores": []}}},
+        {"findings": {"effusion": {**STEPS, "scores": [], "probabilities": []}}},
+        {"findings": {"effusion": {**STEPS, "scores": [0.2, 0.1, 0.3]}}},
+        {"findings": {"effusion": {**STEPS, "probabilities": [0.2, 0.1, 0.3]}}},
+        {"findings": {"effusion": {**STEPS, "probabilities": [0.2, 0.3, 1.3]}}},
+        {"findings": {"effusion": {**STEPS, "threshold": float("inf")}}},
     ],
 )
 def test_senseless_content_is_refused(change: dict[str, Any]) -> None:

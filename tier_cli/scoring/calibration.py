@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tier_cli.errors import CheckpointError
 
@@ -30,6 +31,8 @@ class CalibrationKey:
         ``image`` or ``study``.
     ensemble
         Hash of an ensemble; empty for a single model.
+    adaptation
+        Hash of what the checkpoint was adapted with; empty where it was not.
     """
 
     weights: str
@@ -37,20 +40,80 @@ class CalibrationKey:
     prompts: str
     unit: str
     ensemble: str = ""
+    adaptation: str = ""
+
+
+class Curve(Protocol):
+    """From a score to a probability, never falling."""
+
+    def probability(self, score: float) -> float:
+        """Give the probability of one score."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields that calibration.json holds of it, ``method`` among them."""
+        ...
 
 
 @dataclass(frozen=True)
-class _Platt:
+class Platt:
+    """The logistic curve 1 / (1 + exp(-(a score + b))) of Platt (1999)."""
+
     a: float
     b: float
+
+    def probability(self, score: float) -> float:
+        """Give the probability of one score."""
+        x = self.a * score + self.b
+        # In the form whose exponential cannot overflow.
+        return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields that calibration.json holds of it."""
+        return {"method": "platt", "a": self.a, "b": self.b}
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """Straight lines between knots, level beyond the first and the last.
+
+    Parameters
+    ----------
+    scores
+        Ascending.
+    probabilities
+        As many, never falling.
+    """
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    def probability(self, score: float) -> float:
+        """Give the probability of one score."""
+        right = bisect_right(self.scores, score)
+        if right == 0 or right == len(self.scores):
+            return self.probabilities[right - (right > 0)]
+        (x0, x1), (y0, y1) = self.scores[right - 1 : right + 1], self.probabilities[right - 1 : right + 1]
+        return y0 + (y1 - y0) * (score - x0) / (x1 - x0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields that calibration.json holds of it."""
+        return {"method": "isotonic", "scores": list(self.scores), "probabilities": list(self.probabilities)}
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A finding's curve, and the score from which on it is called present."""
+
+    curve: Curve
     threshold: float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """One logistic curve (Platt, 1999) and one threshold a finding; `note` says where there is none."""
+    """One curve and one operating point a finding; `note` says where there is none."""
 
-    curves: Mapping[str, _Platt]
+    findings: Mapping[str, Calibrated]
     note: str = ""
 
     def apply(self, scores: Iterable[FindingScore]) -> tuple[FindingScore, ...]:
@@ -58,11 +121,11 @@ class Calibration:
         return tuple(self._one(score) for score in scores)
 
     def _one(self, score: FindingScore) -> FindingScore:
-        curve = self.curves.get(score.finding)
-        if curve is None:
+        known = self.findings.get(score.finding)
+        if known is None:
             return score
-        probability = _logistic(curve.a * score.score + curve.b)
-        return replace(score, probability=probability, call=probability >= curve.threshold)
+        probability = known.curve.probability(score.score)
+        return replace(score, probability=probability, call=score.score >= known.threshold)
 
 
 def match_calibration(content: Mapping[str, Any] | None, key: CalibrationKey) -> Calibration:
@@ -72,8 +135,7 @@ def match_calibration(content: Mapping[str, Any] | None, key: CalibrationKey) ->
     ----------
     content
         The content of calibration.json: ``key`` with the fields of `CalibrationKey`, and ``findings``, where
-        each id has ``a`` and ``b`` (probability = 1 / (1 + exp(-(a score + b)))) and ``threshold``, a
-        probability. None where there is none.
+        each id has the fields of its curve and ``threshold``, a score. None where there is none.
     key
         What the scores at hand are of.
 
@@ -90,29 +152,42 @@ def match_calibration(content: Mapping[str, Any] | None, key: CalibrationKey) ->
     others = [name for name, value in asdict(key).items() if (fitted.get(name) or "") != value]
     if others:
         return Calibration({}, f"no probability and no call: the calibration is for other {_listed(others)}")
-    return Calibration(_curves(content.get("findings")))
+    return Calibration(_findings(content.get("findings")))
 
 
-def _curves(table: Any) -> dict[str, _Platt]:
-    try:
-        curves = {
-            str(name): _Platt(float(entry["a"]), float(entry["b"]), float(entry["threshold"]))
-            for name, entry in table.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError):
-        curves = {}
-    if not curves or not all(math.isfinite(x) for curve in curves.values() for x in vars(curve).values()):
-        raise CheckpointError(
-            "'findings' must give finite numbers a, b and threshold for each finding",
-            where=_FILE,
-            remedy="calibrate again",
-        )
-    return curves
+def _findings(table: Any) -> dict[str, Calibrated]:
+    if not isinstance(table, Mapping) or not table:
+        raise _senseless("'findings' must have an entry for each finding")
+    findings = {}
+    for name, entry in table.items():
+        try:
+            known = Calibrated(_curve(entry), float(entry["threshold"]))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            known = None
+        if known is None or not math.isfinite(known.threshold):
+            raise _senseless(f"the entry of {name} makes no sense")
+        findings[str(name)] = known
+    return findings
 
 
-def _logistic(x: float) -> float:
-    # In the form whose exponential cannot overflow.
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+def _curve(entry: Mapping[str, Any]) -> Curve:
+    """Read a curve, or raise one of the errors of a senseless one."""
+    if entry["method"] == "platt":
+        a, b = float(entry["a"]), float(entry["b"])
+        if not (math.isfinite(a) and math.isfinite(b) and a > 0):
+            raise ValueError
+        return Platt(a, b)
+    scores, heights = (tuple(float(x) for x in entry[name]) for name in ("scores", "probabilities"))
+    rising = all(x < y for x, y in zip(scores, scores[1:], strict=False))
+    never_falling = all(x <= y for x, y in zip(heights, heights[1:], strict=False))
+    within = 0 <= heights[0] <= heights[-1] <= 1 and all(map(math.isfinite, scores))
+    if entry["method"] != "isotonic" or len(scores) != len(heights) or not (rising and never_falling and within):
+        raise ValueError
+    return Isotonic(scores, heights)
+
+
+def _senseless(what: str) -> CheckpointError:
+    return CheckpointError(what, where=_FILE, remedy="calibrate again with `tier calibrate`")
 
 
 def _listed(names: list[str]) -> str:
