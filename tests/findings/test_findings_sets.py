@@ -30,6 +30,17 @@ NIH = [
     ),
     *("Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia"),
 ]
+VINDR = [
+    *("Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture"),
+    *("Consolidation", "Edema", "Emphysema", "Enlarged PA", "ILD", "Infiltration", "Lung Opacity"),
+    *("Lung cavity", "Lung cyst", "Mediastinal shift", "Nodule/Mass", "Pleural effusion"),
+    *("Pleural thickening", "Pneumothorax", "Pulmonary fibrosis", "Rib fracture", "Other lesion", "COPD"),
+    *("Lung tumor", "Pneumonia", "Tuberculosis", "Other disease", "No finding"),
+]
+DET10 = [
+    *("Atelectasis", "Calcification", "Consolidation", "Effusion", "Emphysema", "Fibrosis", "Fracture"),
+    *("Mass", "Nodule", "Pneumothorax"),
+]
 COMPETITION = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion"]
 
 
@@ -41,6 +52,8 @@ def test_the_sets_follow_their_data_sets_columns() -> None:
     assert matched("chexpert14", CHEXPERT) == list(builtin("chexpert14").ids)
     assert matched("chexpert5", COMPETITION) == list(builtin("chexpert5").ids)
     assert matched("nih14", NIH) == list(builtin("nih14").ids)
+    assert matched("vindr28", VINDR) == list(builtin("vindr28").ids)
+    assert matched("chestxdet10", DET10) == list(builtin("chestxdet10").ids)
     assert [column.lower() for column in NIH] == list(builtin("nih14").ids)
 
 
@@ -52,6 +65,7 @@ def test_the_sets_follow_their_data_sets_columns() -> None:
         ("nih14", "Pleural Effusion", "effusion"),
         ("nih14", "Infiltrate", "infiltration"),
         ("nih14", "pleural thickening", "pleural_thickening"),
+        ("vindr28", "Other diseases", "other_disease"),
         ("covid", "COVID-19", "covid_19"),
     ],
 )
@@ -93,7 +107,18 @@ def test_sets_are_sound_and_have_several_phrasings(name: str) -> None:
             assert re.fullmatch(r"[A-Z0-9][^.]*\.|[A-Z].*\d cm\.", prompt), prompt
 
 
-@pytest.mark.parametrize(("small", "large"), [("chexpert5", "chexpert14"), ("nih14", "chexpert14")])
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        ("chexpert5", "chexpert14"),
+        ("nih14", "chexpert14"),
+        ("vindr28", "chexpert14"),
+        ("vindr28", "nih14"),
+        ("chestxdet10", "chexpert14"),
+        ("chestxdet10", "nih14"),
+        ("chestxdet10", "vindr28"),
+    ],
+)
 def test_one_finding_has_one_wording(small: str, large: str) -> None:
     for finding in builtin(small).findings:
         other = builtin(large).match(finding.id)
