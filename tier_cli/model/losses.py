@@ -1,5 +1,5 @@
 # ruff: noqa: TID253
-"""The TIER objective: a contrastive term and two entropies of token-patch similarities.
+"""The objectives: a contrastive term and two entropies of token-patch similarities.
 
 Source: Palepu & Beam, "TIER: Text-Image Entropy Regularization for Medical CLIP-style models", MLHC 2023.
 Entropies are in nats and use ``H = logsumexp(s) - sum softmax(s) * s``, which needs no epsilon.
@@ -7,10 +7,10 @@ Entropies are in nats and use ``H = logsumexp(s) - sum softmax(s) * s``, which n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from tier_cli.errors import UsageError
@@ -80,9 +80,7 @@ def contrastive_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -
     excluded
         (N, N) boolean: off-diagonal pairs that are not negatives (views of one study, equal texts).
     """
-    logits = logits_per_image.float()
-    if logits.shape[0] != logits.shape[1]:
-        raise UsageError(f"contrastive loss needs matched pairs, got logits of shape {tuple(logits.shape)}")
+    logits = _square(logits_per_image)
     targets = torch.arange(len(logits), device=logits.device)
     if excluded is not None:
         off_diagonal = ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
@@ -92,9 +90,20 @@ def contrastive_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -
     return (rows + columns) / 2
 
 
-@dataclass(frozen=True)
-class TierObjective:
-    """Contrastive loss plus weighted entropies.
+class EntropySums(NamedTuple):
+    """Both entropies before they are divided: sums and numbers of positions, scalars.
+
+    Processes and chunks of a batch add these up; a mean of their means would weigh short reports more.
+    """
+
+    patch: Tensor
+    patch_count: Tensor
+    token: Tensor
+    token_count: Tensor
+
+
+class Objective(nn.Module):
+    """What is minimised: a contrast of all pairs of a batch, and entropies of its matched pairs.
 
     Parameters
     ----------
@@ -104,24 +113,82 @@ class TierObjective:
         ``masked`` leaves padding out; ``paper`` lets padded positions take part, as published.
     """
 
-    lambda_patch: float = 0.2
-    lambda_token: float = 0.1
-    entropy: str = "masked"
+    # What the logits' factor starts at, before any learning.
+    starting_scale = 1 / 0.07
 
-    def __post_init__(self) -> None:
-        if self.entropy not in ("masked", "paper"):
-            raise UsageError(f"unknown entropy mode '{self.entropy}'", remedy="use 'masked' or 'paper'")
+    def __init__(self, lambda_patch: float = 0.2, lambda_token: float = 0.1, entropy: str = "masked"):
+        super().__init__()
+        if entropy not in ("masked", "paper"):
+            raise UsageError(f"unknown entropy mode '{entropy}'", remedy="use 'masked' or 'paper'")
+        self.lambda_patch, self.lambda_token, self.entropy = lambda_patch, lambda_token, entropy
+
+    def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+        """The contrastive term of (N, N) logits, see `contrastive_loss` for the arguments."""
+        raise NotImplementedError
+
+    def entropies(self, similarities: Tensor, mask: Tensor) -> EntropySums:
+        """Both entropies of (n, T, P) cosines of matched pairs, which may be a part of the batch."""
+        used = mask if self.entropy == "masked" else None
+        # A term of weight zero is only logged: without its graph the backward pass is cheaper.
+        patch = patch_entropy_sum(similarities if self.lambda_patch else similarities.detach(), used)
+        token = token_entropy_sum(similarities if self.lambda_token else similarities.detach(), used)
+        return EntropySums(*patch, *token)
+
+    def penalty(self, patch_entropy: Tensor, token_entropy: Tensor) -> Tensor:
+        """The weighted entropies."""
+        return self.lambda_patch * patch_entropy + self.lambda_token * token_entropy
 
     def loss(self, output: TierOutput, excluded: Tensor | None = None) -> LossParts:
         """The loss of a batch of N matched pairs, from what the model's forward returned."""
-        contrastive = contrastive_loss(output.logits_per_image, excluded)
-        mask = output.attention_mask if self.entropy == "masked" else None
-        # A term of weight zero is only logged: without its graph the backward pass is cheaper.
-        s = output.similarities
-        patch = patch_entropy(s if self.lambda_patch else s.detach(), mask)
-        token = token_entropy(s if self.lambda_token else s.detach(), mask)
-        total = contrastive + self.lambda_patch * patch + self.lambda_token * token
-        return LossParts(total, contrastive, patch, token)
+        contrastive = self.contrast(output.logits_per_image, excluded)
+        sums = self.entropies(output.similarities, output.attention_mask)
+        patch, token = sums.patch / sums.patch_count, sums.token / sums.token_count
+        return LossParts(contrastive + self.penalty(patch, token), contrastive, patch, token)
+
+
+class TierObjective(Objective):
+    """Contrastive loss plus weighted entropies, as published."""
+
+    def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+        """Mean of the cross-entropies over rows and columns."""
+        return contrastive_loss(logits_per_image, excluded)
+
+
+class SigmoidObjective(Objective):
+    """A decision about every pair by itself, with a learned bias, plus the same entropies.
+
+    Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023. The bias belongs to
+    training alone: scores are differences of cosines, in which it would cancel.
+    """
+
+    starting_scale = 10.0
+
+    def __init__(self, lambda_patch: float = 0.2, lambda_token: float = 0.1, entropy: str = "masked"):
+        super().__init__(lambda_patch, lambda_token, entropy)
+        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+
+    def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+        """Sum over all counted pairs of -log sigmoid(+-(logit + bias)), divided by N."""
+        return sigmoid_loss(logits_per_image, self.logit_bias, excluded)
+
+
+OBJECTIVES: dict[str, type[Objective]] = {"tier": TierObjective, "sigmoid": SigmoidObjective}
+
+
+def sigmoid_loss(logits_per_image: Tensor, bias: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """Pairwise sigmoid loss of (N, N) logits; arguments as for `contrastive_loss`, and a scalar bias."""
+    logits = _square(logits_per_image) + bias
+    matched = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    losses = -functional.logsigmoid(torch.where(matched, logits, -logits))
+    if excluded is not None:
+        losses = losses.masked_fill(excluded.bool() & ~matched, 0.0)
+    return losses.sum() / len(logits)
+
+
+def _square(logits: Tensor) -> Tensor:
+    if logits.shape[0] != logits.shape[1]:
+        raise UsageError(f"contrastive loss needs matched pairs, got logits of shape {tuple(logits.shape)}")
+    return logits.float()
 
 
 def _entropy(s: Tensor, dim: int, valid: Tensor | None = None) -> Tensor:
