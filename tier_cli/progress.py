@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tier_cli.console import is_terminal
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task, TaskID
@@ -31,7 +33,9 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(console: Console, count: Callable[[], int] | None) -> Iterator[Callable[[], None]]:
+def progress(
+    console: Console, count: Callable[[], int] | None, title: str = "Scoring"
+) -> Iterator[Callable[[], None]]:
     """Show progress while the block lasts; the function given is to be called once a file.
 
     Parameters
@@ -41,9 +45,11 @@ def progress(console: Console, count: Callable[[], int] | None) -> Iterator[Call
     count
         Counts the files there are in all, which may take long, so it runs beside the work. None where they
         cannot be counted; then no time left is shown.
+    title
+        What is being done.
     """
     columns = (
-        TextColumn("Scoring"),
+        TextColumn(title),
         # Not the whole line: the ^C that a terminal echoes would begin another, and this one would stay.
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
@@ -57,6 +63,18 @@ def progress(console: Console, count: Callable[[], int] | None) -> Iterator[Call
             # A daemon: the run does not wait for the count.
             threading.Thread(target=_set_total, args=(display, task, count), daemon=True).start()
         yield lambda: display.advance(task)
+
+
+@contextmanager
+def progress_on_stderr(count: int, title: str) -> Iterator[Callable[[], object]]:
+    """Show progress over `count` files on stderr where that is a terminal; give what to call once a file."""
+    if not is_terminal("stderr"):
+        yield lambda: None
+        return
+    from rich.console import Console
+
+    with progress(Console(stderr=True), lambda: count, title) as tick:
+        yield tick
 
 
 def _set_total(display: Progress, task: TaskID, count: Callable[[], int]) -> None:

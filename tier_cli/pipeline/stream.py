@@ -84,8 +84,10 @@ def classify(
     thrown in, is raised again only after the studies known so far.
     """
     scorer = ImageScorer(checkpoint, engine, vectors, findings, options.by)
-    batch_size = options.batch_size or (8 if engine.device == "cpu" else 32)
-    with closing(decoded(sources, scorer.settings(options.read), _workers(options), batch_size)) as outcomes:
+    batch_size = batch_size_of(options, engine)
+    with closing(
+        decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)
+    ) as outcomes:
         results = _ticking(_scored(outcomes, scorer, batch_size), tick)
         if options.fail_fast:
             results = _until_failure(results)
@@ -95,7 +97,13 @@ def classify(
             yield from _by_study(results, scorer, options.fail_fast)
 
 
-def _workers(options: StreamOptions) -> int:
+def batch_size_of(options: StreamOptions, engine: Engine) -> int:
+    """How many images the model takes at a time."""
+    return options.batch_size or (8 if engine.device == "cpu" else 32)
+
+
+def workers_of(options: StreamOptions) -> int:
+    """How many processes decode."""
     from tier_cli.model.engine import usable_cpus
 
     return min(usable_cpus(), _MAX_WORKERS) if options.workers is None else options.workers

@@ -1,0 +1,133 @@
+"""Images in, embeddings or patches out: for measurements that need more of a model than its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from tier_cli.errors import InputError
+from tier_cli.imaging.discover import Source
+from tier_cli.pipeline.ahead import decoded
+from tier_cli.pipeline.decode import Settings
+from tier_cli.pipeline.stream import batch_size_of, workers_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.imaging.corrupt import Corruption
+    from tier_cli.pipeline.decode import Affine, Decoded
+    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.stream import StreamOptions
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class PatchMap:
+    """The patches of one image and where they lie.
+
+    Parameters
+    ----------
+    patches
+        float32 (P, D), row by row, not L2-normalised.
+    grid
+        Rows and columns of patches, P in all; together they cover the model's input.
+    side
+        Side of the model's input in pixels.
+    affine
+        From a pixel of the input to the radiograph's, see `tier_cli.imaging.preprocess.Prepared`.
+    size
+        Height and width of the radiograph in pixels.
+    """
+
+    patches: NDArray[np.float32]
+    grid: tuple[int, int]
+    side: int
+    affine: Affine
+    size: tuple[int, int]
+
+
+def embeddings(
+    paths: Sequence[str],
+    job: Job,
+    options: StreamOptions,
+    corruptions: Sequence[Corruption] = (),
+    seed: int = 0,
+    tick: Callable[[], object] = lambda: None,
+) -> Generator[NDArray[np.float32] | InputError, None, None]:
+    """Embed images, and the same images damaged; each file is decoded once.
+
+    Parameters
+    ----------
+    paths, job, options
+        The files, the model, and how files are read.
+    corruptions, seed
+        The V ways of damage, and what they depend on beside the image.
+    tick
+        Called once a file.
+
+    Yields
+    ------
+    For each path, in order, the global embeddings (1 + V, D), the image as it is first, or what is wrong.
+    """
+    settings = replace(_settings(job, options), corruptions=tuple(corruptions), seed=seed)
+    limit = batch_size_of(options, job.engine)
+
+    def compute(images: Sequence[Decoded]) -> list[NDArray[np.float32]]:
+        pixels = np.concatenate([image.pixels.reshape(-1, *image.pixels.shape[-3:]) for image in images])
+        parts = [pixels[first : first + limit] for first in range(0, len(pixels), limit)]
+        encoded = np.concatenate([job.engine.encode_images(part) for part in parts])
+        return list(encoded.reshape(len(images), 1 + len(corruptions), -1))
+
+    # Several variants a file: fewer files at a time, so that memory stays what it is for one.
+    yield from _each(paths, settings, options, max(1, limit // (1 + len(corruptions))), compute, tick)
+
+
+def patch_maps(
+    paths: Sequence[str],
+    job: Job,
+    options: StreamOptions,
+    tick: Callable[[], object] = lambda: None,
+) -> Generator[PatchMap | InputError, None, None]:
+    """Give the patches of each image, in order, or what is wrong with it; parameters as in `embeddings`."""
+
+    def compute(images: Sequence[Decoded]) -> list[PatchMap]:
+        patches, grid = job.engine.patches(np.stack([image.pixels for image in images]))
+        side = images[0].pixels.shape[-1]
+        return [
+            PatchMap(own, grid, side, image.affine, image.size)
+            for own, image in zip(patches, images, strict=True)
+        ]
+
+    yield from _each(
+        paths, _settings(job, options), options, batch_size_of(options, job.engine), compute, tick
+    )
+
+
+def _settings(job: Job, options: StreamOptions) -> Settings:
+    preprocessing = job.checkpoint.preprocessing
+    return Settings(replace(options.read, rendering=preprocessing.rendering), preprocessing)
+
+
+def _each(
+    paths: Sequence[str],
+    settings: Settings,
+    options: StreamOptions,
+    files: int,
+    compute: Callable[[Sequence[Decoded]], list[_T]],
+    tick: Callable[[], object],
+) -> Generator[_T | InputError, None, None]:
+    """Decode ahead and compute a few files at a time."""
+    sources = (Source(path) for path in paths)
+    with closing(decoded(sources, settings, workers_of(options), files)) as outcomes:
+        while group := list(islice(outcomes, files)):
+            images = [image for _, image in group if not isinstance(image, InputError)]
+            results = iter(compute(images) if images else [])
+            for _, image in group:
+                tick()
+                yield image if isinstance(image, InputError) else next(results)
