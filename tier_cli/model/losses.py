@@ -7,10 +7,11 @@ Entropies are in nats and use ``H = logsumexp(s) - sum softmax(s) * s``, which n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from tier_cli.errors import UsageError
@@ -102,7 +103,8 @@ class EntropySums(NamedTuple):
     token_count: Tensor
 
 
-class Objective(nn.Module):
+@dataclass(frozen=True)
+class Objective:
     """What is minimised: a contrast of all pairs of a batch, and entropies of its matched pairs.
 
     Parameters
@@ -113,17 +115,20 @@ class Objective(nn.Module):
         ``masked`` leaves padding out; ``paper`` lets padded positions take part, as published.
     """
 
-    # What the logits' factor starts at, before any learning.
-    starting_scale = 1 / 0.07
+    lambda_patch: float = 0.2
+    lambda_token: float = 0.1
+    entropy: str = "masked"
 
-    def __init__(self, lambda_patch: float = 0.2, lambda_token: float = 0.1, entropy: str = "masked"):
-        super().__init__()
-        if entropy not in ("masked", "paper"):
-            raise UsageError(f"unknown entropy mode '{entropy}'", remedy="use 'masked' or 'paper'")
-        self.lambda_patch, self.lambda_token, self.entropy = lambda_patch, lambda_token, entropy
+    # What the model's scale (after the exponential) and bias start at; None for a model without a bias.
+    starting_scale: ClassVar[float] = 1 / 0.07
+    starting_bias: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        if self.entropy not in ("masked", "paper"):
+            raise UsageError(f"unknown entropy mode '{self.entropy}'", remedy="use 'masked' or 'paper'")
 
     def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
-        """The contrastive term of (N, N) logits, see `contrastive_loss` for the arguments."""
+        """The contrastive term of (N, N) logits; see `contrastive_loss` for the arguments."""
         raise NotImplementedError
 
     def entropies(self, similarities: Tensor, mask: Tensor) -> EntropySums:
@@ -147,37 +152,36 @@ class Objective(nn.Module):
 
 
 class TierObjective(Objective):
-    """Contrastive loss plus weighted entropies, as published."""
+    """Cross-entropies over rows and columns plus weighted entropies, as published."""
 
     def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
-        """Mean of the cross-entropies over rows and columns."""
+        """See `contrastive_loss`."""
         return contrastive_loss(logits_per_image, excluded)
 
 
 class SigmoidObjective(Objective):
-    """A decision about every pair by itself, with a learned bias, plus the same entropies.
+    """A decision about every pair by itself plus the same entropies; the model has a learned bias.
 
-    Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023. The bias belongs to
-    training alone: scores are differences of cosines, in which it would cancel.
+    Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023.
     """
 
     starting_scale = 10.0
-
-    def __init__(self, lambda_patch: float = 0.2, lambda_token: float = 0.1, entropy: str = "masked"):
-        super().__init__(lambda_patch, lambda_token, entropy)
-        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+    starting_bias = -10.0
 
     def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
-        """Sum over all counted pairs of -log sigmoid(+-(logit + bias)), divided by N."""
-        return sigmoid_loss(logits_per_image, self.logit_bias, excluded)
+        """See `sigmoid_loss`."""
+        return sigmoid_loss(logits_per_image, excluded)
 
 
-OBJECTIVES: dict[str, type[Objective]] = {"tier": TierObjective, "sigmoid": SigmoidObjective}
+OBJECTIVES: Mapping[str, type[Objective]] = {"tier": TierObjective, "sigmoid": SigmoidObjective}
 
 
-def sigmoid_loss(logits_per_image: Tensor, bias: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Pairwise sigmoid loss of (N, N) logits; arguments as for `contrastive_loss`, and a scalar bias."""
-    logits = _square(logits_per_image) + bias
+def sigmoid_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """Sum over pairs of -log sigmoid(logit), or of -logit for those that do not match, divided by N.
+
+    Arguments as for `contrastive_loss`; the logits hold the bias.
+    """
+    logits = _square(logits_per_image)
     matched = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     losses = -functional.logsigmoid(torch.where(matched, logits, -logits))
     if excluded is not None:
