@@ -186,9 +186,7 @@ def data_root(name: str, root: Path | None) -> Path:
 
 def wanted_split(dataset: str, split: str | None) -> str | None:
     """The split by the name used here: the data set's default for None, None (all) for ``all``."""
-    if split is None:
-        return dataset_info(dataset).default_split
-    name = split.strip().lower()
+    name = (split or dataset_info(dataset).default_split).strip().lower()
     return None if name == "all" else _SPLIT_NAMES.get(name, name)
 
 
@@ -239,7 +237,14 @@ def open_data(
             where="--data",
             remedy="leave out --data, or --dataset",
         )
-    return read_dataset(dataset, data_root(dataset, root), wanted_split(dataset, split), text)
+    folder, name = data_root(dataset, root), wanted_split(dataset, split)
+    try:
+        return read_dataset(dataset, folder, name, text)
+    except ManifestError as error:
+        # Many have CheXpert without its test labels: then its valid split is what there is to measure on.
+        if split is not None or error.kind != "no_split" or "valid" not in info.splits:
+            raise
+        return read_dataset(dataset, folder, "valid", text)
 
 
 def _module(name: str) -> str:

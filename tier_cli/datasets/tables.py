@@ -47,7 +47,9 @@ def need_table(info: DatasetInfo, folder: Path, *names: str) -> Path:
     return path
 
 
-def wrong_root(info: DatasetInfo, folder: Path, *looked_for: str) -> ManifestError:
+def wrong_root(
+    info: DatasetInfo, folder: Path, *looked_for: str, what: str | None = None, kind: str | None = None
+) -> ManifestError:
     """The error of a root that is not what it should be: what was looked for, and what was found there."""
     try:
         inside = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
@@ -56,9 +58,17 @@ def wrong_root(info: DatasetInfo, folder: Path, *looked_for: str) -> ManifestErr
     found = ", ".join(inside[:_SHOWN]) or "nothing"
     more = f" and {len(inside) - _SHOWN} more" if len(inside) > _SHOWN else ""
     return ManifestError(
-        f"this is not {info.title}: looked for {' or '.join(looked_for)}, found {found}{more}",
+        f"{what or f'this is not {info.title}'}: looked for {' or '.join(looked_for)}, found {found}{more}",
         where=str(folder),
         remedy=f"point --root at the folder that holds {info.layout.splitlines()[0].strip()}",
+        kind=kind,
+    )
+
+
+def absent_split(info: DatasetInfo, folder: Path, split: str, *looked_for: str) -> ManifestError:
+    """The error of a split that the download can have and this folder has not (kind ``no_split``)."""
+    return wrong_root(
+        info, folder, *looked_for, kind="no_split", what=f"the {split} split of {info.title} is not there"
     )
 
 
