@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tier_cli.evaluation.metrics import (
-    Floats,
-    Ranking,
-    macro_mean,
-    rank,
-    weighted_auc,
-    weighted_average_precision,
-)
+from tier_cli.evaluation.metrics import Floats, macro_mean
+from tier_cli.evaluation.statistics import RANKING, Statistic, ranking
 
-Metric = Callable[[Ranking, NDArray[np.generic]], Floats]
+Key = TypeVar("Key", bound=Hashable)
 
-METRICS: Mapping[str, Metric] = {"auc": weighted_auc, "auprc": weighted_average_precision}
 _CELLS = 1_000_000  # weights held at a time: bounds memory at a few tens of megabytes
 
 
@@ -56,9 +50,62 @@ class Estimate:
                 bounds[number] = np.quantile(drawn, tails)
         return bounds
 
+    def p_values(self) -> Floats:
+        """Two-sided p values (F,) of 0: twice the smaller share of replicates on one side of it.
+
+        Counted with one more replicate on either side (Davison & Hinkley, 1997, section 4.4), so never 0.
+        """
+        drawn = np.isfinite(self.replicates)
+        sides = [(drawn & (self.replicates <= 0)).sum(axis=0), (drawn & (self.replicates >= 0)).sum(axis=0)]
+        shares = (np.minimum(*sides) + 1) / (drawn.sum(axis=0) + 1)
+        return np.where(np.isfinite(self.point), np.minimum(1.0, 2 * shares), np.nan)
+
     def __sub__(self, other: Estimate) -> Estimate:
         """The paired difference: both sides must come from the same patients, seed and replicates."""
         return Estimate(self.point - other.point, self.replicates - other.replicates)
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of estimates from the same resampling; NaN where one of them is."""
+    points = np.mean([one.point for one in estimates], axis=0)
+    return Estimate(points, np.mean([one.replicates for one in estimates], axis=0))
+
+
+def resample(
+    statistics: Mapping[Key, Statistic],
+    patients: Sequence[str] | NDArray[np.generic],
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[Key, dict[str, Estimate]]:
+    """Measure statistics on all rows and on resamplings of the patients with replacement.
+
+    A patient drawn twice counts with all rows twice: rows of one patient are not independent. All statistics
+    see the same resamplings, so that any two of them can be subtracted.
+
+    Parameters
+    ----------
+    statistics
+        Functions of weights (R, N), from `tier_cli.evaluation.statistics`.
+    patients
+        (N,) one key a row.
+    replicates, seed
+        The same seed, patients and number of replicates draw the same patients, whatever is measured.
+    """
+    once = np.ones((1, len(patients)))
+    points = {key: statistic(once) for key, statistic in statistics.items()}
+    drawn = {
+        key: {name: np.full((replicates, values.shape[1]), np.nan) for name, values in point.items()}
+        for key, point in points.items()
+    }
+    for first, weights in _resamplings(patients, replicates, seed):
+        for key, statistic in statistics.items():
+            for name, values in statistic(weights).items():
+                drawn[key][name][first : first + len(weights)] = values
+    return {
+        key: {name: Estimate(values[0], drawn[key][name]) for name, values in point.items()}
+        for key, point in points.items()
+    }
 
 
 def patient_bootstrap(
@@ -68,11 +115,9 @@ def patient_bootstrap(
     *,
     replicates: int = 1000,
     seed: int = 0,
-    metrics: Sequence[str] = ("auc", "auprc"),
+    metrics: Sequence[str] = RANKING,
 ) -> dict[str, Estimate]:
-    """Measure every finding on all rows and on resamplings of the patients with replacement.
-
-    A patient drawn twice counts with all images twice: images of one patient are not independent.
+    """Measure how every finding's scores rank its rows, as in `resample`.
 
     Parameters
     ----------
@@ -80,12 +125,10 @@ def patient_bootstrap(
         (N, F) 1, 0, anything else = row left out for that finding.
     scores
         (N, F), NaN = row left out for that finding.
-    patients
-        (N,) one key a row.
-    replicates, seed
-        The same seed, patients and number of replicates draw the same patients, whatever the scores.
+    patients, replicates, seed
+        As in `resample`.
     metrics
-        Names from `METRICS`.
+        Of ``auc`` and ``auprc``.
 
     Returns
     -------
@@ -96,19 +139,8 @@ def patient_bootstrap(
         raise ValueError(
             f"labels {truth.shape}, scores {values.shape}, {len(patients)} patients do not match"
         )
-    rankings = [rank(truth[:, f], values[:, f]) for f in range(truth.shape[1])]
-    points = {name: np.full(len(rankings), np.nan) for name in metrics}
-    drawn = {name: np.full((replicates, len(rankings)), np.nan) for name in metrics}
-    once = np.ones((1, len(truth)))
-    for f, ranking in enumerate(rankings):
-        for name in metrics:
-            points[name][f] = METRICS[name](ranking, once)[0]
-    for first, weights in _resamplings(patients, replicates, seed):
-        for f, ranking in enumerate(rankings):
-            if ranking.both_classes:
-                for name in metrics:
-                    drawn[name][first : first + len(weights), f] = METRICS[name](ranking, weights)
-    return {name: Estimate(points[name], drawn[name]) for name in metrics}
+    found = resample({0: ranking(truth, values)}, patients, replicates=replicates, seed=seed)[0]
+    return {name: found[name] for name in metrics}
 
 
 def paired_difference(
@@ -119,7 +151,7 @@ def paired_difference(
     *,
     replicates: int = 1000,
     seed: int = 0,
-    metrics: Sequence[str] = ("auc", "auprc"),
+    metrics: Sequence[str] = RANKING,
 ) -> dict[str, Estimate]:
     """First minus second score set, on the rows that both have, under the same resampling of patients.
 

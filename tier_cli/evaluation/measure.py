@@ -60,7 +60,8 @@ class Measured:
     name
         What was measured: a model, a file of scores, or one minus the other.
     n, patients
-        How many units, of how many patients, have a score and a label; a finding may have fewer, where its label is blank.
+        How many units, of how many patients, have a score and a label; a finding may have fewer, where its
+        label is blank.
     rows
         One a finding.
     macro

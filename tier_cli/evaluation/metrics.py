@@ -80,10 +80,7 @@ def weighted_auc(ranking: Ranking, weights: NDArray[np.generic]) -> Floats:
     -------
     (R,); NaN where a weighting leaves one class empty.
     """
-    positive, negative = _cumulated(ranking, weights)
-    each = np.diff(positive, axis=1)
-    beaten = (negative[:, ranking.below] + negative[:, ranking.up_to]) / 2
-    return _ratio((each * beaten).sum(axis=1), positive[:, -1] * negative[:, -1])
+    return _auc(ranking, *_cumulated(ranking, weights))
 
 
 def weighted_average_precision(ranking: Ranking, weights: NDArray[np.generic]) -> Floats:
@@ -93,14 +90,29 @@ def weighted_average_precision(ranking: Ranking, weights: NDArray[np.generic]) -
     (the definition of scikit-learn's ``average_precision_score``). Shapes as in `weighted_auc`;
     NaN where a weighting leaves one class empty.
     """
-    positive, negative = _cumulated(ranking, weights)
+    return _average_precision(ranking, *_cumulated(ranking, weights))
+
+
+def weighted_areas(ranking: Ranking, weights: NDArray[np.generic]) -> tuple[Floats, Floats]:
+    """Both of `weighted_auc` and `weighted_average_precision` for little more than the price of one."""
+    cumulated = _cumulated(ranking, weights)
+    return _auc(ranking, *cumulated), _average_precision(ranking, *cumulated)
+
+
+def _auc(ranking: Ranking, positive: Floats, negative: Floats) -> Floats:
+    each = np.diff(positive, axis=1)
+    beaten = (negative[:, ranking.below] + negative[:, ranking.up_to]) / 2
+    return ratio((each * beaten).sum(axis=1), positive[:, -1] * negative[:, -1])
+
+
+def _average_precision(ranking: Ranking, positive: Floats, negative: Floats) -> Floats:
     each = np.diff(positive, axis=1)
     found = positive[:, -1:] - positive[:, ranking.first_equal]
     flagged = found + negative[:, -1:] - negative[:, ranking.below]
     precision = np.divide(found, flagged, out=np.zeros_like(found), where=flagged > 0)
     total = positive[:, -1].copy()
     total[negative[:, -1] == 0] = 0
-    return _ratio((each * precision).sum(axis=1), total)
+    return ratio((each * precision).sum(axis=1), total)
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -117,7 +129,7 @@ def macro_mean(values: ArrayLike) -> Floats:
     """Mean over the last axis of the values that are not NaN; NaN where there are none."""
     array = np.asarray(values, dtype=np.float64)
     there = np.isfinite(array)
-    return _ratio(np.where(there, array, 0).sum(axis=-1), there.sum(axis=-1).astype(np.float64))
+    return ratio(np.where(there, array, 0).sum(axis=-1), there.sum(axis=-1).astype(np.float64))
 
 
 def _once(labels: ArrayLike) -> Floats:
@@ -132,11 +144,12 @@ def _cumulated(ranking: Ranking, weights: NDArray[np.generic]) -> tuple[Floats, 
 def _running(weights: NDArray[np.generic], rows: Indices) -> Floats:
     totals = np.zeros((weights.shape[0], rows.size + 1))
     # Counts stay below 2**53, so that sums in float64 are exact.
-    np.cumsum(weights[:, rows], axis=1, dtype=np.float64, out=totals[:, 1:])
+    np.cumsum(np.take(weights, rows, axis=1), axis=1, dtype=np.float64, out=totals[:, 1:])
     return totals
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Divide where `below` is above 0; NaN elsewhere."""
     ratio: Floats = np.full(np.shape(above), np.nan)
     np.divide(above, below, out=ratio, where=below > 0)
     return ratio
