@@ -1,0 +1,120 @@
+"""Radiology reports: the sections that training reads, cleaned of what stands for removed names and dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+# A line that starts with words in capitals up to a colon, as in MIT-LCP/mimic-cxr, or with a section's name.
+_HEADER = re.compile(
+    r"^ ?([A-Z][A-Z ()/,&-]*|Impression|Findings|Conclusions?|Indication|Comparison|Technique):(?=\s|$)",
+    re.MULTILINE,
+)
+_IN_LINE = "IMPRESSION:"
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+# CheXzero ends the impression here: what follows is said to colleagues, not of the image.
+_ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
+_BLANK = re.compile(r"_{2,}|\[\*\*.*?\*\*\]|\bX{3,}\b")
+_SPACES = re.compile(r"\s+")
+_LOST_BEFORE_STOP = re.compile(r"\s+([.,;:])")
+_REPEATED_STOP = re.compile(r"([.,;:])(?:\s*[.,;:])+")
+_IMPRESSION, _FINDINGS = "impression", "findings"
+_NAMES: Mapping[str, str] = {
+    "impression": _IMPRESSION,
+    "conclusion": _IMPRESSION,
+    "conclusions": _IMPRESSION,
+    "findings and impression": _IMPRESSION,
+    "findings/impression": _IMPRESSION,
+    "findings": _FINDINGS,
+    "finding": _FINDINGS,
+}
+# Some reports head their findings with what was exposed: "CHEST, TWO VIEWS:", "PA AND LATERAL:".
+_VIEWS = re.compile(
+    r"chest|portable|(?:pa|ap|frontal) and|lateral and|(?:one|two|frontal|pa|ap|lateral) views?|ribs|upright"
+)
+_NEITHER = (
+    "comparison",
+    "comparisons",
+    "indication",
+    "examination",
+    "exam",
+    "technique",
+    "history",
+    "addendum",
+)
+
+
+def section(text: str, which: str) -> str:
+    """Take a part out of a report.
+
+    Parameters
+    ----------
+    text
+        The whole report.
+    which
+        ``impression``, ``findings``, or ``both`` (findings, then impression).
+
+    Returns
+    -------
+    str
+        The part, cleaned by `clean`. A report without either section gives its last paragraph, as MIMIC's
+        own parser does; a report that has the other section alone, or nothing, gives ``""``.
+    """
+    parts = sections(text)
+    if _IMPRESSION not in parts and _FINDINGS not in parts:
+        return clean(parts.get("last_paragraph", ""))
+    return joined(parts.get(_FINDINGS, ""), parts.get(_IMPRESSION, ""), which)
+
+
+def joined(findings: str, impression: str, which: str) -> str:
+    """Put together what `which` asks for of two sections that are already apart."""
+    wanted = {_IMPRESSION: (impression,), _FINDINGS: (findings,), "both": (findings, impression)}[which]
+    return " ".join(part for part in (clean(text) for text in wanted) if part)
+
+
+def sections(text: str) -> dict[str, str]:
+    """Split a report at its headers: name -> text, the last of several with one name that is not empty.
+
+    Without an impression and findings there is a ``last_paragraph``: what follows the first blank line of
+    the last section.
+    """
+    found = list(_HEADER.finditer(text))
+    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
+    parts: dict[str, str] = {}
+    last = text
+    for match, end in zip(found, ends, strict=True):
+        last = text[match.end() : end]
+        if last.strip():
+            parts[_name(match[1])] = last
+    if _IMPRESSION not in parts and _IN_LINE in text and (tail := text.rpartition(_IN_LINE)[2]).strip():
+        # CheXzero takes what follows the last of them, wherever in a line it stands.
+        parts[_IMPRESSION] = tail
+    if _IMPRESSION not in parts and _FINDINGS not in parts:
+        rest = _PARAGRAPH.split(last.strip("\n"), maxsplit=1)
+        if len(rest) == 2:
+            parts["last_paragraph"] = rest[1]
+    return parts
+
+
+def clean(text: str) -> str:
+    """Cut advice and notifications, take out de-identification blanks, and write one space for any."""
+    text = _ADVICE.split(text, maxsplit=1)[0]
+    text = _SPACES.sub(" ", _BLANK.sub(" ", text))
+    text = _REPEATED_STOP.sub(r"\1", _LOST_BEFORE_STOP.sub(r"\1", text))
+    text = text.lstrip(" .,;:-").rstrip(" ,;:")
+    return text if re.search(r"\w", text) else ""
+
+
+def _name(header: str) -> str:
+    name = " ".join(header.lower().split())
+    if name in _NAMES:
+        return _NAMES[name]
+    if name in _NEITHER:
+        return name
+    for whole in (_IMPRESSION, _FINDINGS, "history", "comparison", "addendum"):
+        if whole in name:
+            return whole
+    if misspelt := get_close_matches(name, (_IMPRESSION, _FINDINGS), n=1, cutoff=0.85):
+        return misspelt[0]
+    return _FINDINGS if _VIEWS.search(name) else name
