@@ -20,6 +20,7 @@ from tier_cli.datasets.phantom_shapes import (
     plane,
     soft_step,
 )
+from tier_cli.datasets.phantom_tubes import draw_tubes, draw_vessels
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def draw_anatomy(height: int, width: int, build: Build, rng: np.random.Generator
     for side in SIDES:
         lungs[side], outline[side] = _lung(x, y, side, build, centre, heart)
     inside = outline["right"] + outline["left"]
-    vessels = (_vessels(x, y, rng) + _hila(x, y)) * inside
+    vessels = (draw_vessels(x, y, rng) + _hila(x, y)) * inside
     body = _body(x, y, build)
     return Anatomy(x, y, build, body, lungs, outline, vessels, _airways(x, y), skeleton(x, y, build))
 
@@ -118,64 +119,10 @@ def _hila(x: Map, y: Map) -> Map:
     return total
 
 
-def _vessels(x: Map, y: Map, rng: np.random.Generator) -> Map:
-    """Branching tubes that leave each hilum and thin out towards the wall."""
-    total = np.zeros_like(x)
-    for sign, cy in ((-1.0, 190.0), (1.0, 182.0)):
-        for angle in np.linspace(-1.45, 1.35, 10):
-            start = (sign * 36.0, cy + 12 * angle)
-            _branch(total, x, y, start, float(angle + rng.normal(0, 0.08)), sign, 4.0, rng)
-    return total
-
-
-def _branch(
-    total: Map,
-    x: Map,
-    y: Map,
-    start: tuple[float, float],
-    angle: float,
-    sign: float,
-    radius: float,
-    rng: np.random.Generator,
-) -> None:
-    if radius < 0.6:
-        return
-    length = rng.uniform(11, 20) * (0.5 + radius / 4)
-    end = (start[0] + sign * length * np.cos(angle), start[1] + length * np.sin(angle))
-    _tube(total, x, y, start, end, radius)
-    for turn in (rng.uniform(-0.12, 0.12), rng.choice([-1, 1]) * rng.uniform(0.35, 0.8)):
-        _branch(total, x, y, end, angle + turn, sign, radius * (0.84 if abs(turn) < 0.2 else 0.58), rng)
-
-
-def _tube(
-    total: Map, x: Map, y: Map, start: tuple[float, float], end: tuple[float, float], radius: float
-) -> None:
-    step = abs(float(x[0, 1] - x[0, 0]))
-    row, column = _place(x, y, start)
-    reach = int((np.hypot(end[0] - start[0], end[1] - start[1]) + 3 * radius) / step) + 2
-    rows, columns = slice(max(row - reach, 0), row + reach), slice(max(column - reach, 0), column + reach)
-    u, v = x[rows, columns] - start[0], y[rows, columns] - start[1]
-    du, dv = end[0] - start[0], end[1] - start[1]
-    along = np.clip((u * du + v * dv) / (du**2 + dv**2), 0, 1)
-    distance = np.hypot(u - along * du, v - along * dv)
-    total[rows, columns] = np.maximum(
-        total[rows, columns], 3.4 * radius * np.exp(-((distance / radius) ** 2))
-    )
-
-
-def _place(x: Map, y: Map, point: tuple[float, float]) -> tuple[int, int]:
-    """Row and column nearest to a point, possibly outside the image."""
-    across, down = x[0, 1] - x[0, 0], y[0, 1] - y[0, 0]
-    square = across**2 + down**2
-    u, v = point[0] - x[0, 0], point[1] - y[0, 0]
-    return max(int((across * v - down * u) / square), 0), max(int((across * u + down * v) / square), 0)
-
-
 def _airways(x: Map, y: Map) -> Map:
     trachea = 26 * np.sqrt(np.clip(1 - ((x + 2) / 10) ** 2, 0, None)) * soft_step(172 - y, 6)
     bronchi = np.zeros_like(x)
-    _tube(bronchi, x, y, (-3.0, 170.0), (-34.0, 192.0), 7.0)
-    _tube(bronchi, x, y, (-1.0, 170.0), (38.0, 190.0), 6.0)
+    draw_tubes(bronchi, x, y, [(-3.0, 170.0, -34.0, 192.0, 7.0), (-1.0, 170.0, 38.0, 190.0, 6.0)])
     # The bubble of the stomach below the left dome has a level floor: people stand for this picture.
     bubble = 34 * np.clip(1 - ((x - 66) / 27) ** 2 - ((y - 337) / 16) ** 2, 0, None) ** 0.6
     return np.maximum(trachea, bronchi) + bubble * soft_step(343 - y, 4)

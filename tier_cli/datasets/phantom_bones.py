@@ -11,7 +11,9 @@ def skeleton(x: Map, y: Map, build: Build) -> Map:
     bone = _spine(x, y) + _clavicles(x, y, build) + _shoulders(x, y, build)
     for number in range(11):
         for sign in SIDES.values():
-            bone += _rib(sign * x, y, number, build)
+            # A rib fills a small part of the picture: only there is it computed.
+            part = _window(sign * x, y, number, build)
+            bone[part] += _rib(sign * x[part], y[part], number, build)
     return bone
 
 
@@ -29,13 +31,33 @@ def _spine(x: Map, y: Map) -> Map:
     return drawn
 
 
+def _level(number: int, build: Build) -> float:
+    """Height y of a rib beside the spine."""
+    return 74 + 22.5 * build.rib_gap * number
+
+
+def _drop(number: int) -> float:
+    """How much lower a rib ends than it begins."""
+    return 62.0 + 7 * number
+
+
+def _window(x: Map, y: Map, number: int, build: Build) -> tuple[slice, slice]:
+    """Rows and columns outside of which a rib on the side of positive x has no bone."""
+    top, bottom = _level(number, build) - 48, _level(number, build) + _drop(number) + 42
+    rows = np.flatnonzero((y.max(axis=1) > top) & (y.min(axis=1) < bottom))
+    columns = np.flatnonzero((x > 0).any(axis=0))
+    if not rows.size or not columns.size:
+        return slice(0), slice(0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def _rib(x: Map, y: Map, number: int, build: Build) -> Map:
     """One rib, seen twice: its back part runs outwards and down, its front part on inwards and down."""
-    level = 74 + 22.5 * build.rib_gap * number
+    level = _level(number, build)
     lateral = np.array([level + 26.0])
     reach = float(chest_width(lateral, build)[0]) + 3.5
     turn = np.arcsin(np.clip(x / reach, 0, 1))
-    drop = 62 + 7 * number
+    drop = _drop(number)
     there = soft_step(x - 12, 4) * soft_step(reach - 1 - x, 2)
     back, front = (level - 8 + drop * (1 - np.cos(t)) / 2 for t in (turn, np.pi - turn))
     bow = 10 * np.sin(2 * turn)

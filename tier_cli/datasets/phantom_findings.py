@@ -30,12 +30,16 @@ class Lesion:
         From 0, hardly there, to 1, as large as it gets; negative = chance.
     contrast
         1 = as dense as it is in people, less = fainter.
+    place
+        x (from the spine outwards, positive on both sides) and y (downwards) in millimetres, for a nodule
+        or a consolidation; None = chance.
     """
 
     finding: str
     side: str = ""
     size: float = -1.0
     contrast: float = 1.0
+    place: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.finding not in FINDINGS:
@@ -99,7 +103,7 @@ def _cardiomegaly(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) ->
 def _effusion(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
     """Fluid that fills the angle, climbs the wall and hides the diaphragm."""
     outwards = np.clip(SIDES[lesion.side] * anatomy.x / anatomy.chest_width(anatomy.y).clip(1), 0, 1)
-    level = anatomy.build.right_dome + 22 - 125 * lesion.size
+    level = min(anatomy.build.right_dome, anatomy.build.left_dome) + 22 - 125 * lesion.size
     surface = level - (14 + 26 * lesion.size) * outwards**5 + 6 * (1 - outwards)
     fluid = soft_step(anatomy.y - surface, 12) * (anatomy.lungs[lesion.side] > 1)
     nothing = np.zeros_like(fluid)
@@ -110,10 +114,11 @@ def _effusion(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Cha
 def _consolidation(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
     """A patch with a ragged edge and branching air inside."""
     lung = anatomy.outline[lesion.side]
-    cx, cy = (
-        SIDES[lesion.side] * rng.uniform(62, 88),
+    across, cy = lesion.place or (
+        rng.uniform(62, 88),
         rng.choice([rng.uniform(125, 155), rng.uniform(215, 250)]),
     )
+    cx = SIDES[lesion.side] * across
     wide, high = 20 + 32 * lesion.size, 18 + 30 * lesion.size
     u, v = anatomy.x - cx, anatomy.y - cy
     ragged, step = np.zeros_like(u), 400 / u.shape[1]
@@ -128,7 +133,8 @@ def _consolidation(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -
 def _nodule(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
     """A round mass of tissue in the free part of the lung."""
     radius = 4 + 10 * lesion.size
-    cx, cy = SIDES[lesion.side] * rng.uniform(65, 95), rng.uniform(125, 235)
+    across, cy = lesion.place or (rng.uniform(65, 95), rng.uniform(125, 235))
+    cx = SIDES[lesion.side] * across
     distance = np.hypot(anatomy.x - cx, anatomy.y - cy)
     ball = 2 * np.sqrt(np.clip(radius**2 - distance**2, 0, None)) * lesion.contrast
     nothing = np.zeros_like(ball)

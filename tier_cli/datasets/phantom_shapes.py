@@ -6,7 +6,7 @@ y from 0 (top) downwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,19 @@ SIDES = {"right": -1.0, "left": 1.0}
 
 @dataclass(frozen=True)
 class Build:
-    """How one person is built; drawn at random around the ordinary."""
+    """How one person is built and stands; drawn at random around the ordinary.
+
+    Parameters
+    ----------
+    width, depth, heart
+        Of the chest and the heart, relative to the ordinary.
+    right_dome, left_dome
+        Height y of the diaphragm, millimetres.
+    rib_gap
+        Distance of ribs, relative to the ordinary.
+    tilt, shift, zoom
+        How the person stands before the detector: radians, millimetres, magnification.
+    """
 
     width: float
     depth: float
@@ -27,6 +39,7 @@ class Build:
     rib_gap: float
     tilt: float
     shift: tuple[float, float]
+    zoom: float = 1.0
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Build:
@@ -43,14 +56,43 @@ class Build:
             shift=(rng.uniform(-6, 6), rng.uniform(-6, 6)),
         )
 
+    @staticmethod
+    def draw_varied(rng: np.random.Generator) -> Build:
+        """One of many kinds of people: slight and broad, with high domes and low, on either side."""
+        right = rng.uniform(264, 306)
+        return Build(
+            width=rng.uniform(0.84, 1.08),
+            depth=rng.uniform(0.75, 1.3),
+            heart=rng.uniform(0.80, 1.08),
+            right_dome=right,
+            left_dome=right + rng.uniform(-12, 24),
+            rib_gap=rng.uniform(0.92, 1.08),
+            tilt=0.0,
+            shift=(0.0, 0.0),
+        )
+
+    def posed(self, rng: np.random.Generator, view: str) -> Build:
+        """The same person before the detector on one occasion; lying (AP) is nearer and breathes less."""
+        lying = view == "AP"
+        higher = rng.uniform(0, 14) if lying else rng.uniform(-4, 4)
+        return replace(
+            self,
+            heart=self.heart * (1.05 if lying else 1.0),
+            right_dome=self.right_dome - higher,
+            left_dome=self.left_dome - higher,
+            tilt=rng.uniform(-0.12, 0.12),
+            shift=(rng.uniform(-24, 24), rng.uniform(-24, 24)),
+            zoom=rng.uniform(0.82, 1.02),
+        )
+
 
 def plane(height: int, width: int, build: Build) -> tuple[Map, Map]:
     """Coordinates x, y (H, W) of the pixel centres in the patient's frame."""
     step = 400 / width
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
-    x = (columns + 0.5) * step - 200 - build.shift[0]
-    y = (rows + 0.5) * step + (400 - height * step) / 2 - build.shift[1]
     middle = 200.0
+    x = ((columns + 0.5) * step - 200 - build.shift[0]) / build.zoom
+    y = ((rows + 0.5) * step - height * step / 2 - build.shift[1]) / build.zoom + middle
     return (
         np.cos(build.tilt) * x - np.sin(build.tilt) * (y - middle),
         np.sin(build.tilt) * x + np.cos(build.tilt) * (y - middle) + middle,
