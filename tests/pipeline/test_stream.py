@@ -19,6 +19,7 @@ from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source, discover
 from tier_cli.pipeline import ahead
 from tier_cli.pipeline.decode import Decoded, decode
+from tier_cli.pipeline.member import Member
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
 
@@ -34,7 +35,8 @@ def run(vectors: FindingVectors) -> Any:
     ):
         checkpoint = fake_checkpoint(calibration=calibration)
         wanted = StreamOptions(**{"workers": 0, **options})
-        return classify(sources, checkpoint, engine or FakeEngine(), vectors, FINDINGS, wanted, tick)
+        member = Member(checkpoint, engine or FakeEngine(), vectors)
+        return classify(sources, [member], FINDINGS, wanted, tick)
 
     return start
 
@@ -189,12 +191,12 @@ def test_too_large_a_batch_names_the_remedy(run: Any, tmp_path: Path) -> None:
 
 def test_unknown_scoring_is_refused(vectors: FindingVectors) -> None:
     with pytest.raises(CheckpointError, match="'dot'"):
-        next(classify([], fake_checkpoint(scoring="dot"), FakeEngine(), vectors, FINDINGS))
+        next(classify([], [Member(fake_checkpoint(scoring="dot"), FakeEngine(), vectors)], FINDINGS))
 
 
 def _calibration(unit: str) -> dict[str, Any]:
     key = {"weights": "a" * 64, "rendering": "voi", "prompts": FINDINGS.hash, "unit": unit}
-    return {"key": key, "findings": {"bright": {"a": 2.0, "b": 0.5, "threshold": 0.5}}}
+    return {"key": key, "findings": {"bright": {"method": "platt", "a": 2.0, "b": 0.5, "threshold": 0.5}}}
 
 
 @pytest.mark.parametrize("by", ["image", "study"])
@@ -203,7 +205,7 @@ def test_calibration_of_the_right_unit_only(run: Any, tmp_path: Path, by: str) -
     (matched,) = run(sources, calibration=_calibration(by), by=by)
     bright, dark = matched.findings
     assert bright.probability == pytest.approx(1 / (1 + np.exp(-(2 * bright.score + 0.5))))
-    assert (bright.call, dark.probability) == (bright.probability >= 0.5, None)
+    assert (bright.call, dark.probability) == (bright.score >= 0.5, None)
     assert not any("probability" in note for note in matched.notes)
     (other,) = run(sources, calibration=_calibration("study" if by == "image" else "image"), by=by)
     assert other.findings[0].probability is None
@@ -282,6 +284,6 @@ def test_rendering_is_the_checkpoints(run: Any, vectors: FindingVectors, tmp_pat
     scores = []
     for rendering in ("voi", "minmax"):
         checkpoint = fake_checkpoint(preprocessing=replace(plain, rendering=rendering))
-        (result,) = classify(sources, checkpoint, FakeEngine(), vectors, FINDINGS)
+        (result,) = classify(sources, [Member(checkpoint, FakeEngine(), vectors)], FINDINGS)
         scores.append(result.findings[0].score)
     assert scores[0] != scores[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from tier_cli.errors import InputError
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.preprocess import Prepared, Preprocessing, prepare
-from tier_cli.imaging.radiograph import ReadOptions
+from tier_cli.imaging.radiograph import Radiograph, ReadOptions
 from tier_cli.imaging.read import read_radiograph
 
 if TYPE_CHECKING:
@@ -33,12 +33,15 @@ class Settings:
         Each image is given also damaged in these ways.
     seed
         What the damage depends on, beside the image itself.
+    others
+        Each image is prepared in these ways too, for other models.
     """
 
     read: ReadOptions
     preprocessing: Preprocessing
     corruptions: tuple[Corruption, ...] = ()
     seed: int = 0
+    others: tuple[Preprocessing, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,8 @@ class Decoded:
         Height and width of the radiograph in pixels.
     affine
         From a pixel of the model's input to the radiograph's, see `Prepared`; of the image as it is.
+    others
+        float32 (3, S, S) each: the image prepared as `Settings.others` says.
     """
 
     pixels: NDArray[np.float32]
@@ -64,6 +69,12 @@ class Decoded:
     phi: dict[str, str] | None = None
     size: tuple[int, int] = (0, 0)
     affine: Affine = _SAME
+    others: tuple[NDArray[np.float32], ...] = ()
+
+    @property
+    def prepared(self) -> tuple[NDArray[np.float32], ...]:
+        """The image in all the ways it was prepared."""
+        return (self.pixels, *self.others)
 
 
 def decode(path: str, settings: Settings) -> Decoded | InputError:
@@ -74,6 +85,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         pixels = prepared.pixels
         if settings.corruptions:
             pixels = np.stack([pixels, *_damaged(radiograph.pixels, settings)])
+        others = _others(path, radiograph, settings)
     except InputError as error:
         return error
     except MemoryError:
@@ -98,7 +110,17 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         phi=radiograph.phi,
         size=(radiograph.pixels.shape[0], radiograph.pixels.shape[1]),
         affine=_rows(prepared),
+        others=others,
     )
+
+
+def _others(path: str, radiograph: Radiograph, settings: Settings) -> tuple[NDArray[np.float32], ...]:
+    """Prepare the image in the other ways; the file is read again only for another rendering."""
+    rendered = {settings.read.rendering: radiograph}
+    for rendering in dict.fromkeys(other.rendering for other in settings.others):
+        if rendering not in rendered:
+            rendered[rendering] = read_radiograph(path, replace(settings.read, rendering=rendering))
+    return tuple(prepare(rendered[other.rendering].pixels, other).pixels for other in settings.others)
 
 
 def _damaged(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Prepared images in, results out: the model, the scoring and the calibration of one run."""
+"""Prepared images in, results out: the models, the scoring and the calibration of one run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.errors import InputError, UsageError
+from tier_cli.errors import InputError
 from tier_cli.pipeline.decode import Decoded, Settings
-from tier_cli.results.record import Failure, FindingScore, ModelStamp, Result, Unit
-from tier_cli.scoring.calibration import CalibrationKey, match_calibration
-from tier_cli.scoring.score import check_scoring, score
+from tier_cli.pipeline.member import Member, run_stamp
+from tier_cli.results.record import Failure, FindingScore, Result, Unit
+from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_calibration
+from tier_cli.scoring.score import check_scoring
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.findings.vectors import FindingVectors
     from tier_cli.imaging.radiograph import ReadOptions
-    from tier_cli.model.checkpoint import Checkpoint
-    from tier_cli.model.engine import Engine
 
 _NOT_FINITE = InputError(
     "the model gave no finite score for it",
@@ -32,34 +28,29 @@ _NOT_FINITE = InputError(
 
 
 class ImageScorer:
-    """Scores prepared images with one checkpoint and one finding set.
+    """Scores prepared images with one model, or with several whose scores it averages, and one finding set.
 
     Raises
     ------
     CheckpointError
-        Where the checkpoint's scoring is unknown or its calibration makes no sense.
+        Where a checkpoint's scoring is unknown or its calibration makes no sense.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        engine: Engine,
-        vectors: FindingVectors,
-        findings: FindingSet,
-        unit: Unit,
-    ):
-        check_scoring(checkpoint.scoring)
-        self._checkpoint, self._engine, self._vectors = checkpoint, engine, vectors
-        self._ids, self._unit = findings.ids, unit
-        weights = checkpoint.hashes["weights"]
-        self._stamp = ModelStamp(checkpoint.name, weights, checkpoint.hashes["preprocessing"], findings.hash)
-        key = CalibrationKey(weights, checkpoint.preprocessing.rendering, findings.hash, unit)
-        self._calibration = match_calibration(checkpoint.calibration, key)
+    def __init__(self, members: Sequence[Member], findings: FindingSet, unit: Unit):
+        for member in members:
+            check_scoring(member.checkpoint.scoring)
+        self._members, self._ids, self._unit = members, findings.ids, unit
+        self._scoring = members[0].scoring
+        self._stamp = run_stamp(members, findings)
+        # Members with the same preprocessing share one prepared image.
+        self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
+        self._calibration = _calibration(members, calibration_keys(members, findings, unit))
+        self._notes = tuple(dict.fromkeys(member.note for member in members if member.note))
 
     def settings(self, read: ReadOptions) -> Settings:
-        """Give the settings of decoding: as asked for, with the checkpoint's rendering and preprocessing."""
-        preprocessing = self._checkpoint.preprocessing
-        return Settings(replace(read, rendering=preprocessing.rendering), preprocessing)
+        """Give the settings of decoding: as asked for, with the checkpoints' rendering and preprocessing."""
+        first, *others = self._preparations
+        return Settings(replace(read, rendering=first.rendering), first, others=tuple(others))
 
     def failed(self, path: str, error: InputError) -> Result:
         """Give the result of a file that could not be used."""
@@ -67,8 +58,13 @@ class ImageScorer:
 
     def score(self, images: Sequence[tuple[str, Decoded]]) -> list[Result]:
         """Score a batch of images, not yet calibrated: see `finished`."""
-        pixels = np.stack([image.pixels for _, image in images])
-        scores = score(self._encode(pixels), self._vectors, self._checkpoint.scoring)
+        prepared = [image.prepared for _, image in images]
+        pixels = {
+            preprocessing: np.stack([of[number] for of in prepared])
+            for number, preprocessing in enumerate(self._preparations)
+        }
+        each = [member.score(pixels[member.checkpoint.preprocessing]) for member in self._members]
+        scores = each[0] if len(each) == 1 else np.mean(each, axis=0)
         return [
             self._scored(path, image, row) for (path, image), row in zip(images, scores.tolist(), strict=True)
         ]
@@ -77,23 +73,12 @@ class ImageScorer:
         """Add probabilities and calls where a calibration matches, else a note that says why not."""
         if result.error is not None:
             return result
-        note = self._calibration.note
+        more = (*self._notes, *((self._calibration.note,) if self._calibration.note else ()))
         return replace(
             result,
             findings=self._calibration.apply(result.findings),
-            notes=(*result.notes, note) if note else result.notes,
+            notes=(*result.notes, *more) if more else result.notes,
         )
-
-    def _encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
-            return self._engine.encode_images(pixels)
-        except RuntimeError as error:
-            if "out of memory" not in str(error).lower():
-                raise
-            raise UsageError(
-                f"a batch of {len(pixels)} images does not fit into the memory of '{self._engine.device}'",
-                remedy="choose a smaller --batch-size",
-            ) from error
 
     def _scored(self, path: str, image: Decoded, row: list[float]) -> Result:
         known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
@@ -104,4 +89,31 @@ class ImageScorer:
         return self._result(path, findings=scores, **known)
 
     def _result(self, path: str, **known: Any) -> Result:
-        return Result((path,), self._stamp, self._checkpoint.scoring, unit=self._unit, **known)
+        return Result((path,), self._stamp, self._scoring, unit=self._unit, **known)
+
+
+def calibration_keys(members: Sequence[Member], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:
+    """Say for each member what a calibration in its folder must have been fitted for to hold for this run."""
+    ensemble = run_stamp(members, findings).weights if len(members) > 1 else ""
+    return [
+        CalibrationKey(
+            weights=member.checkpoint.hashes["weights"],
+            rendering=member.checkpoint.preprocessing.rendering,
+            prompts=findings.hash,
+            unit=unit,
+            ensemble=ensemble,
+            adaptation=member.adaptation.hash if member.adaptation else "",
+        )
+        for member in members
+    ]
+
+
+def _calibration(members: Sequence[Member], keys: Sequence[CalibrationKey]) -> Calibration:
+    """Take the first calibration that holds; where none does, the first that says why."""
+    found = [
+        match_calibration(member.checkpoint.calibration, key)
+        for member, key in zip(members, keys, strict=True)
+    ]
+    fitting = [one for one in found if not one.note]
+    there = [one for one, member in zip(found, members, strict=True) if member.checkpoint.calibration]
+    return (fitting or there or found)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,11 +15,10 @@ from tier_cli.scoring.studies import StudyMeans
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.findings.vectors import FindingVectors
     from tier_cli.imaging.discover import Source
-    from tier_cli.model.checkpoint import Checkpoint
     from tier_cli.model.engine import Engine
     from tier_cli.pipeline.decode import Decoded
+    from tier_cli.pipeline.member import Member
     from tier_cli.results.record import Result, Unit
 
 _MAX_WORKERS = 8
@@ -55,9 +54,7 @@ class StreamOptions:
 
 def classify(
     sources: Iterable[Source],
-    checkpoint: Checkpoint,
-    engine: Engine,
-    vectors: FindingVectors,
+    members: Sequence[Member],
     findings: FindingSet,
     options: StreamOptions = StreamOptions(),
     tick: Callable[[], object] = lambda: None,
@@ -68,10 +65,10 @@ def classify(
     ----------
     sources
         Taken a bounded number of files ahead of the model.
-    checkpoint, engine
-        The model, and what computes it.
-    vectors, findings
-        The finding set, and its vectors in the space of `checkpoint`, (F, D) each.
+    members
+        The model, or several whose scores are averaged.
+    findings
+        The finding set that the members' vectors are of.
     options
         How the run goes.
     tick
@@ -83,8 +80,8 @@ def classify(
     then one result a study in the order in which the studies were first seen; KeyboardInterrupt, also one
     thrown in, is raised again only after the studies known so far.
     """
-    scorer = ImageScorer(checkpoint, engine, vectors, findings, options.by)
-    batch_size = batch_size_of(options, engine)
+    scorer = ImageScorer(members, findings, options.by)
+    batch_size = batch_size_of(options, members[0].engine)
     with closing(
         decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)
     ) as outcomes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.corrupt import Corruption
@@ -23,6 +26,7 @@ def settings_to_text(settings: Settings) -> str:
             "preprocessing": settings.preprocessing.to_dict(),
             "corruptions": [[one.kind, one.level] for one in settings.corruptions],
             "seed": settings.seed,
+            "others": [other.to_dict() for other in settings.others],
         }
     )
 
@@ -35,6 +39,7 @@ def settings_from_text(text: str) -> Settings:
         Preprocessing.from_dict(content["preprocessing"]),
         tuple(Corruption(kind, level) for kind, level in content["corruptions"]),
         content["seed"],
+        tuple(Preprocessing.from_dict(other) for other in content["others"]),
     )
 
 
@@ -62,9 +67,15 @@ def send_outcome(stream: IO[bytes], outcome: Decoded | InputError) -> None:
         error = {"what": outcome.what, "where": outcome.where, "remedy": outcome.remedy, "kind": outcome.kind}
         send(stream, {"error": error})
         return
-    pixels = np.ascontiguousarray(outcome.pixels, np.float32)
-    known = {name: value for name, value in vars(outcome).items() if name != "pixels"}
-    send(stream, {**known, "shape": pixels.shape}, pixels.data.cast("B"))
+    known = {name: value for name, value in vars(outcome).items() if name not in ("pixels", "others")}
+    shapes = [pixels.shape for pixels in outcome.prepared]
+    send(stream, {**known, "shapes": shapes}, _joined(outcome.prepared))
+
+
+def _joined(images: tuple[NDArray[np.float32], ...]) -> memoryview:
+    # Several are copied into one piece; one, which is the rule, is sent from where it lies.
+    flat = images[0] if len(images) == 1 else np.concatenate([image.ravel() for image in images])
+    return np.ascontiguousarray(flat, np.float32).data.cast("B")
 
 
 def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError:
@@ -72,12 +83,21 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
     if "error" in header:
         return InputError(**header["error"])
     known = {name: header[name] for name in ("view", "study", "series", "instance", "phi")}
-    pixels = np.frombuffer(payload, np.float32).reshape(header["shape"])
+    pixels, *others = _split(np.frombuffer(payload, np.float32), header["shapes"])
     (height, width), (first, second) = header["size"], header["affine"]
     return Decoded(
         pixels=pixels,
         notes=tuple(header["notes"]),
         size=(height, width),
         affine=(tuple(first), tuple(second)),
+        others=tuple(others),
         **known,
     )
+
+
+def _split(flat: NDArray[np.float32], shapes: list[list[int]]) -> Iterator[NDArray[np.float32]]:
+    start = 0
+    for shape in shapes:
+        end = start + math.prod(shape)
+        yield flat[start:end].reshape(shape)
+        start = end

@@ -35,12 +35,18 @@ class FindingScore:
 
 @dataclass(frozen=True, slots=True)
 class ModelStamp:
-    """What must be the same for two results to be comparable: SHA-256 in hex; and a name for people."""
+    """What must be the same for two results to be comparable: SHA-256 in hex; and a name for people.
+
+    `adaptation` is empty where there is none. An ensemble names its `members`; its `weights` and
+    `preprocessing` are then hashes of theirs, sorted.
+    """
 
     name: str
     weights: str
     preprocessing: str
     findings: str
+    adaptation: str = ""
+    members: tuple[ModelStamp, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields under the names of the schema."""
@@ -49,7 +55,12 @@ class ModelStamp:
             "preprocessing": self.preprocessing,
             "findings": self.findings,
         }
-        return {"name": self.name, "hashes": hashes}
+        if self.adaptation:
+            hashes["adaptation"] = self.adaptation
+        document: dict[str, Any] = {"name": self.name, "hashes": hashes}
+        if self.members:
+            document["members"] = [member.to_dict() for member in self.members]
+        return document
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tier_cli.errors import CheckpointError
@@ -178,10 +179,11 @@ def _curve(entry: Mapping[str, Any]) -> Curve:
             raise ValueError
         return Platt(a, b)
     scores, heights = (tuple(float(x) for x in entry[name]) for name in ("scores", "probabilities"))
-    rising = all(x < y for x, y in zip(scores, scores[1:], strict=False))
-    never_falling = all(x <= y for x, y in zip(heights, heights[1:], strict=False))
+    rising = all(x < y for x, y in pairwise(scores))
+    never_falling = all(x <= y for x, y in pairwise(heights))
     within = 0 <= heights[0] <= heights[-1] <= 1 and all(map(math.isfinite, scores))
-    if entry["method"] != "isotonic" or len(scores) != len(heights) or not (rising and never_falling and within):
+    sound = len(scores) == len(heights) and rising and never_falling and within
+    if entry["method"] != "isotonic" or not sound:
         raise ValueError
     return Isotonic(scores, heights)
 

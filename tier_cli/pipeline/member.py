@@ -1,0 +1,111 @@
+"""One model of a run: what computes, what it looks for, and how its embeddings become scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tier_cli.errors import UsageError
+from tier_cli.results.record import ModelStamp
+from tier_cli.scoring.score import ScoringRule, rule_of, score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.findings.vectors import FindingVectors
+    from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.model.engine import Engine
+    from tier_cli.scoring.adaptation import Adaptation
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A model of a run.
+
+    Parameters
+    ----------
+    checkpoint, engine
+        The model, and what computes it.
+    vectors
+        The finding set in the space of `checkpoint`, (F, D) each.
+    adaptation
+        What is mixed into its scores; None where nothing is.
+    note
+        Why an adaptation that is there is not used; for every result.
+    """
+
+    checkpoint: Checkpoint
+    engine: Engine
+    vectors: FindingVectors
+    adaptation: Adaptation | None = None
+    note: str = ""
+
+    @property
+    def scoring(self) -> str:
+        """The name of the rule that its scores came from."""
+        own = self.checkpoint.scoring
+        return own if self.adaptation is None else f"{own}+{self.adaptation.method}"
+
+    @cached_property
+    def rule(self) -> ScoringRule:
+        """The checkpoint's own rule of scoring."""
+        return rule_of(self.checkpoint)
+
+    def score(self, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Score prepared images (N, 3, S, S): (N, F).
+
+        Raises
+        ------
+        UsageError
+            Where the batch does not fit into memory.
+        """
+        return self.rate(self.encode(pixels))
+
+    def rate(self, pooled: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Score global image embeddings (N, D) of any length, as `encode` gives them: (N, F)."""
+        scores = score(pooled, self.vectors, self.rule)
+        return scores if self.adaptation is None else self.adaptation.apply(pooled, scores)
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed prepared images (N, 3, S, S): (N, D), not L2-normalised; raises as `score` does."""
+        try:
+            return self.engine.encode_images(pixels)
+        except RuntimeError as error:
+            if "out of memory" not in str(error).lower():
+                raise
+            raise UsageError(
+                f"a batch of {len(pixels)} images does not fit into the memory of '{self.engine.device}'",
+                remedy="choose a smaller --batch-size",
+            ) from error
+
+    def stamp(self, findings: FindingSet) -> ModelStamp:
+        """Say which model this is."""
+        hashes = self.checkpoint.hashes
+        adapted = self.adaptation.hash if self.adaptation else ""
+        return ModelStamp(
+            self.checkpoint.name, hashes["weights"], hashes["preprocessing"], findings.hash, adapted
+        )
+
+
+def run_stamp(members: Sequence[Member], findings: FindingSet) -> ModelStamp:
+    """Say which model, or which ensemble, a run scores with."""
+    stamps = tuple(member.stamp(findings) for member in members)
+    if len(stamps) == 1:
+        return stamps[0]
+    return ModelStamp(
+        name=" + ".join(stamp.name for stamp in stamps),
+        weights=_joint(stamp.weights + stamp.adaptation for stamp in stamps),
+        preprocessing=_joint(stamp.preprocessing for stamp in stamps),
+        findings=findings.hash,
+        members=stamps,
+    )
+
+
+def _joint(hashes: Iterable[str]) -> str:
+    """SHA-256 of hashes, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(hashes)).encode("ascii")).hexdigest()
