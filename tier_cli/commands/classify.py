@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def classify(
     paths: o.Paths,
-    model: o.Model = "tier-small",
+    model: o.Models = None,
     findings: o.Findings = None,
     engine: o.Engine = o.EngineName.AUTO,
     device: o.Device = o.DeviceName.AUTO,
@@ -53,7 +53,7 @@ def classify(
     """
     file = _check(output, wide, hash_ids and include_phi)
     sources = _sources(paths)
-    job = _job(model, findings, engine, device)
+    job = _job(model or ["tier-small"], findings, engine, device)
     options = _options(by, fail_fast, batch_size, workers, _reading(views, window, accept_any, include_phi))
     sink = _sink(job, Layout(job.findings.ids, by.value, wide, include_phi), file, top, hash_ids)
     sink.take(lambda tick: job.classify(sources, options, tick), _counter(paths))
@@ -72,14 +72,15 @@ def _check(output: str | None, wide: bool, contradictory: bool) -> OutputFile | 
     return None
 
 
-def _job(model: str, findings: str | None, engine: o.EngineName, device: o.DeviceName) -> Job:
+def _job(models: list[str], findings: str | None, engine: o.EngineName, device: o.DeviceName) -> Job:
     from tier_cli.model.checkpoint import resolve
 
     # First alone: to refuse an unknown model nothing heavy has to be loaded.
-    resolve(model)
+    for model in models:
+        resolve(model)
     from tier_cli.pipeline.job import open_job
 
-    return open_job(model, findings, engine.value, device.value)
+    return open_job(models, findings, engine.value, device.value)
 
 
 def _reading(views: o.ViewsName, window: int, accept_any: bool, include_phi: bool) -> ReadOptions:

@@ -53,6 +53,17 @@ Model = Annotated[
     str,
     typer.Option(metavar="NAME|FOLDER", help="The checkpoint, by name or folder.", rich_help_panel=_MODEL),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FOLDER",
+        help="The checkpoint, by name or folder; given several times, the mean of their scores. "
+        "tier-small by default.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
 Findings = Annotated[
     str | None,
     typer.Option(
