@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tier_cli.errors import CheckpointError
-from tier_cli.imaging.preprocess import Preprocessing, grey, normalise, prepare, resize
+from tier_cli.imaging.preprocess import Preprocessing, grey, normalise, prepare
+from tier_cli.imaging.resample import resize
 
 
 def image(height: int, width: int) -> NDArray[np.float32]:

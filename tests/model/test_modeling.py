@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.configuration import TierConfig
-from tier_cli.model.modeling import TierModel, run_image_tower
+from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_weights
+from tier_cli.model.towers import run_image_tower
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 TOWERS = {

@@ -36,14 +36,15 @@ class FindingVectors:
 
 
 def embed_findings(fs: FindingSet, embed: Embed) -> FindingVectors:
-    """Average the unit embeddings of each finding's prompts and normalise again (the TIER paper's scoring).
+    """Average the embeddings of each finding's prompts and normalise (the TIER paper's scoring).
 
     Parameters
     ----------
     fs
         The finding set, F findings.
     embed
-        Gives one unit row (n, D) a text; called once, with every distinct prompt once.
+        Gives one row (n, D) a text; called once, with every distinct prompt once. Unit rows give the paper's
+        mean; plain projections count by their length, as in BioViL.
 
     Raises
     ------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.imaging.radiograph import Rendering
+from tier_cli.imaging.resample import Image, Interpolation, resize, resize_bytes
 
 Fit = Literal["crop", "pad", "stretch"]
-Interpolation = Literal["bilinear", "bicubic", "lanczos"]
-Image = NDArray[np.float32]
+Rounding = Literal["round", "floor"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ class Preprocessing:
         The filter; with `antialias` it widens when shrinking, as Pillow's and torchvision's do.
     mean, std
         Of the three (equal) input channels, for grey levels in [0, 1].
+    eight_bit
+        Reduce grey levels to 8 bits before resizing and again after, as programs do that work on 8-bit files.
+    rounding
+        ``round`` margins (and sizes, with ``fit="pad"``) as torchvision does, or ``floor`` them.
+    square
+        Side of the square that is made first; it is normalised and then resampled to `crop`, bicubic without
+        antialiasing (CheXzero). None where there is one step only.
     """
 
     rendering: Rendering = "voi"
@@ -46,6 +54,9 @@ class Preprocessing:
     antialias: bool = True
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    eight_bit: bool = False
+    rounding: Rounding = "round"
+    square: int | None = None
 
     def __post_init__(self) -> None:
         _choice("rendering", self.rendering, get_args(Rendering))
@@ -57,8 +68,12 @@ class Preprocessing:
             raise _invalid(
                 "resize_short", self.resize_short, "a positive whole number with fit crop, else null"
             )
-        if not isinstance(self.antialias, bool):
-            raise _invalid("antialias", self.antialias, "true or false")
+        for name in ("antialias", "eight_bit"):
+            if not isinstance(getattr(self, name), bool):
+                raise _invalid(name, getattr(self, name), "true or false")
+        _choice("rounding", self.rounding, get_args(Rounding))
+        if self.square is not None and not _is_length(self.square):
+            raise _invalid("square", self.square, "a positive whole number or null")
         for name, low in (("mean", -np.inf), ("std", 0.0)):
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name), low))
 
@@ -66,7 +81,8 @@ class Preprocessing:
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
         """Read the specification; an unknown or a missing key raises `CheckpointError`."""
         known = {field.name for field in fields(cls)}
-        for problem, names in (("unknown", set(data) - known), ("missing", known - set(data))):
+        missing = known - _LATER - set(data)
+        for problem, names in (("unknown", set(data) - known), ("missing", missing)):
             if names:
                 raise CheckpointError(
                     f"{problem} key {', '.join(sorted(map(str, names)))}",
@@ -76,10 +92,17 @@ class Preprocessing:
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the specification as plain JSON values."""
+        """Give the specification as plain JSON values; what came later is left out where it is not used."""
+        usual = {field.name: field.default for field in fields(self) if field.name in _LATER}
         return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if key not in usual or value != usual[key]
         }
+
+
+# Keys that files of earlier releases lack. Left out where they say what those did, they change no hash.
+_LATER = frozenset({"eight_bit", "rounding", "square"})
 
 
 @dataclass(frozen=True)
@@ -112,25 +135,37 @@ def prepare(pixels: Image, spec: Preprocessing) -> Prepared:
     """Turn a radiograph's pixels (H, W) in [0, 1] into the tower's input and its affine back."""
     place = _geometry(pixels.shape[0], pixels.shape[1], spec)
     step_y, step_x = pixels.shape[0] / place.height, pixels.shape[1] / place.width
+    # Pixels of the first square for each pixel of the input.
+    zoom = (spec.square or spec.crop) / spec.crop
     affine = np.array(
         [
-            [step_x, 0.0, (place.left + 0.5) * step_x - 0.5],
-            [0.0, step_y, (place.top + 0.5) * step_y - 0.5],
+            [step_x * zoom, 0.0, (place.left + 0.5 * zoom) * step_x - 0.5],
+            [0.0, step_y * zoom, (place.top + 0.5 * zoom) * step_y - 0.5],
         ]
     )
-    return Prepared(normalise(grey(pixels, spec), spec), affine)
+    return Prepared(normalise(_grey(pixels, spec, place), spec), affine)
 
 
 def grey(pixels: Image, spec: Preprocessing) -> Image:
     """Resize, crop or pad the pixels (H, W) to grey levels (S, S) in [0, 1], before mean and std."""
-    place = _geometry(pixels.shape[0], pixels.shape[1], spec)
-    resized = resize(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias)
-    square = np.zeros((spec.crop, spec.crop), np.float32)
-    rows, rows_from = _overlap(place.top, place.height, spec.crop)
-    columns, columns_from = _overlap(place.left, place.width, spec.crop)
+    levels = _grey(pixels, spec, _geometry(pixels.shape[0], pixels.shape[1], spec))
+    return np.clip(levels, 0.0, 1.0, out=levels)
+
+
+def _grey(pixels: Image, spec: Preprocessing, place: _Geometry) -> Image:
+    """The same, within [0, 1] unless the square is resampled once more: nothing clips a normalised tensor."""
+    side = spec.square or spec.crop
+    resampled = resize_bytes if spec.eight_bit else resize
+    resized = resampled(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias)
+    square = np.zeros((side, side), np.float32)
+    rows, rows_from = _overlap(place.top, place.height, side)
+    columns, columns_from = _overlap(place.left, place.width, side)
     # The wider filters overshoot at edges, which no 8-bit pipeline would let through.
     np.clip(resized[rows_from, columns_from], 0.0, 1.0, out=square[rows, columns])
-    return square
+    if side == spec.crop:
+        return square
+    # Before mean and std here and after them there, which is the same: the filter's weights add up to 1.
+    return resize(square, spec.crop, spec.crop, "bicubic", antialias=False)
 
 
 def normalise(square: Image, spec: Preprocessing) -> Image:
@@ -140,77 +175,31 @@ def normalise(square: Image, spec: Preprocessing) -> Image:
     return (square[..., None, :, :] - mean) / std
 
 
-def resize(
-    pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
-) -> Image:
-    """Resample the pixels (H, W) to (height, width)."""
-    if pixels.shape == (height, width):
-        return np.asarray(pixels, np.float32)
-    if not antialias:
-        return _sample(_sample(pixels, height, interpolation).T, width, interpolation).T
-    from PIL import Image as PillowImage
-
-    filters = PillowImage.Resampling
-    chosen = {"bilinear": filters.BILINEAR, "bicubic": filters.BICUBIC, "lanczos": filters.LANCZOS}
-    source = PillowImage.fromarray(np.ascontiguousarray(pixels, np.float32))
-    return np.asarray(source.resize((width, height), chosen[interpolation]), np.float32)
-
-
 def _geometry(height: int, width: int, spec: Preprocessing) -> _Geometry:
+    side = spec.square or spec.crop
     if spec.fit == "stretch":
-        return _Geometry(spec.crop, spec.crop, 0, 0)
+        return _Geometry(side, side, 0, 0)
+    half = round if spec.rounding == "round" else math.floor
     if spec.fit == "pad":
         longest = max(height, width)
-        new_height = max(1, round(height * spec.crop / longest))
-        new_width = max(1, round(width * spec.crop / longest))
-    else:
-        # Truncated here and rounded below as torchvision's Resize and CenterCrop do.
-        short, target = min(height, width), spec.resize_short or spec.crop
-        new_height, new_width = height * target // short, width * target // short
-    top, left = round((new_height - spec.crop) / 2), round((new_width - spec.crop) / 2)
-    return _Geometry(new_height, new_width, top, left)
+        if spec.rounding == "round":
+            new_height, new_width = round(height * side / longest), round(width * side / longest)
+        else:
+            # By way of the ratio, whose own rounding can cost the long side a pixel, as in CheXzero.
+            new_height, new_width = int(height * (side / longest)), int(width * (side / longest))
+        new_height, new_width = max(1, new_height), max(1, new_width)
+        # The margin is what gets rounded, and it lies outside of the image.
+        return _Geometry(new_height, new_width, -half((side - new_height) / 2), -half((side - new_width) / 2))
+    # Truncated here and rounded below as torchvision's Resize and CenterCrop do.
+    short, target = min(height, width), spec.resize_short or side
+    new_height, new_width = height * target // short, width * target // short
+    return _Geometry(new_height, new_width, half((new_height - side) / 2), half((new_width - side) / 2))
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
     """Where `size` pixels that begin at `start` meet an image of `length`: in the square, in the image."""
     first, last = max(start, 0), min(start + size, length)
     return slice(first - start, last - start), slice(first, last)
-
-
-def _sample(pixels: Image, size: int, interpolation: Interpolation) -> Image:
-    """Resample the first axis to `size` with a filter that never widens, as torch's ``interpolate`` does."""
-    kernel, support = _KERNELS[interpolation]
-    centres = (np.arange(size) + 0.5) * (pixels.shape[0] / size) - 0.5
-    taps = np.floor(centres).astype(int)[:, None] + np.arange(1 - support, support + 1)
-    weights = kernel(np.abs(taps - centres[:, None]))
-    weights /= weights.sum(axis=1, keepdims=True)
-    taps = taps.clip(0, pixels.shape[0] - 1)
-    result = np.zeros((size, pixels.shape[1]), np.float32)
-    for tap, weight in zip(taps.T, weights.T.astype(np.float32), strict=True):
-        result += pixels[tap] * weight[:, None]
-    return result
-
-
-def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(0.0, 1.0 - x)
-
-
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    a = -0.75  # torch's and OpenCV's; Pillow's is -0.5
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
-def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
-
-
-_KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]] = {
-    "bilinear": (_triangle, 1),
-    "bicubic": (_cubic, 2),
-    "lanczos": (_lanczos, 3),
-}
 
 
 def _invalid(name: str, value: object, wanted: str) -> CheckpointError:

@@ -11,6 +11,16 @@ from transformers import PretrainedConfig
 from tier_cli.errors import CheckpointError
 
 ENTROPY_MODES = ("masked", "paper")
+# What each field may say; `TierConfig` tells what it means.
+CHOICES = {
+    "entropy": ENTROPY_MODES,
+    "image_pooling": ("mean", "class", "pooler"),
+    "image_head": ("mlp", "linear", "none"),
+    "text_pooling": ("first", "end", "last"),
+    "text_head": ("mlp", "linear", "two_layer", "none"),
+    "text_padding": ("longest", "fixed"),
+    "prompt_average": ("unit", "projection"),
+}
 
 # Facts of one saved file or one program, not of the architecture. `auto_map` names code to run: never.
 _NOT_ARCHITECTURE = {
@@ -44,6 +54,24 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         Name of the rule that turns embeddings into scores.
     max_tokens
         Texts are cut at this many tokens, special tokens included.
+    image_pooling
+        The image's embedding: ``mean`` of the projected patches; the projected ``class`` token, the first of
+        the tower's; or what the tower's own ``pooler`` gives (CLIP, SigLIP), projected.
+    image_head, text_head
+        The projections: ``mlp`` is the paper's, ``linear`` and ``two_layer`` (linear, GELU, linear) have no
+        biases, ``none`` takes the tower's features as they are.
+    text_pooling
+        The text's embedding: the projected ``first`` ([CLS]) token; the token at the ``end`` of the text (the
+        first `end_token`, or the greatest id where that is None); or the ``last``, padding included.
+    text_padding, text_mask
+        Pad to the ``longest`` text of a call, or to a ``fixed`` `max_tokens`; whether the tower is kept from
+        looking at padding.
+    strip
+        Characters taken off the end of every text before it is cut into tokens.
+    prompt_average
+        Prompts of one finding are averaged as ``unit`` vectors, or as the plain ``projection`` (BioViL).
+    logit_bias_init
+        Starting value of the bias that SigLIP adds to its logits; None for a model without one.
     """
 
     model_type = "tier"
@@ -60,10 +88,18 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         max_logit_scale: float | None = 100.0,
         scoring: str = "cosine_difference",
         max_tokens: int = 128,
+        image_pooling: str = "mean",
+        image_head: str = "mlp",
+        text_pooling: str = "first",
+        text_head: str = "mlp",
+        end_token: int | None = None,
+        text_padding: str = "longest",
+        text_mask: bool = True,
+        strip: str = "",
+        prompt_average: str = "unit",
+        logit_bias_init: float | None = None,
         **kwargs: Any,
     ):
-        if entropy not in ENTROPY_MODES:
-            raise CheckpointError(f"unknown entropy mode '{entropy}'", remedy=f"use one of {ENTROPY_MODES}")
         # transformers builds configurations without arguments to learn their defaults.
         self.image_tower = _architecture(image_tower or {"model_type": "resnet"})
         self.text_tower = _architecture(text_tower or {"model_type": "bert"})
@@ -75,6 +111,23 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         self.max_logit_scale = max_logit_scale
         self.scoring = scoring
         self.max_tokens = max_tokens
+        self.image_pooling = image_pooling
+        self.image_head = image_head
+        self.text_pooling = text_pooling
+        self.text_head = text_head
+        self.end_token = end_token
+        self.text_padding = text_padding
+        self.text_mask = text_mask
+        self.strip = strip
+        self.prompt_average = prompt_average
+        self.logit_bias_init = logit_bias_init
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise CheckpointError(
+                    f"{name} is {getattr(self, name)!r}",
+                    where="config.json",
+                    remedy=f"it must be one of {', '.join(known)}",
+                )
         super().__init__(**kwargs)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
 
 if TYPE_CHECKING:
@@ -41,11 +41,18 @@ class Engine(Protocol):
         ...
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
-        """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w), P = h * w."""
+        """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w), P = h * w.
+
+        Raises `CheckpointError` where the image tower has no grid of patches.
+        """
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Unit text embeddings (n, D)."""
+        ...
+
+    def project_texts(self, texts: Sequence[str]) -> Array:
+        """Text embeddings (n, D), not L2-normalised."""
         ...
 
 
@@ -80,6 +87,15 @@ def open_engine(
     if engine == "auto" and chosen == "cpu" and _has_graphs(checkpoint.path):
         return _onnx(checkpoint, threads)
     return TorchEngine(checkpoint, chosen, threads)
+
+
+def no_patches(checkpoint: Checkpoint) -> CheckpointError:
+    """The error of asking for patches where there are none."""
+    return CheckpointError(
+        "its image tower has no grid of patches: it classifies, but shows no places and trains no TIER",
+        where=str(checkpoint.path),
+        remedy="choose a checkpoint with patches, such as the bundled one",
+    )
 
 
 def usable_cpus() -> int:

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 # How prompts become one vector; part of the key, so that another way never meets these vectors.
 POOLING = "mean of unit [CLS] projections, normalised"
+# The fields of the configuration that change what a prompt's vector is, with the values POOLING stands for.
+_USUAL = {
+    "text_pooling": "first",
+    "text_head": "mlp",
+    "end_token": None,
+    "text_padding": "longest",
+    "text_mask": True,
+    "strip": "",
+    "prompt_average": "unit",
+}
 
 
 def finding_vectors(
@@ -47,7 +57,7 @@ def finding_vectors(
         vectors = _read(cached, key, shape)
         if vectors is not None:
             return vectors
-    vectors = embed_findings(findings, engine_factory().embed_texts)
+    vectors = embed_prompts(checkpoint, findings, engine_factory())
     if cached is not None:
         # Without room to keep them the vectors are computed again next time.
         with contextlib.suppress(OSError):
@@ -57,8 +67,14 @@ def finding_vectors(
 
 def store_vectors(checkpoint: Checkpoint, sets: Iterable[FindingSet], engine: Engine) -> None:
     """Write the vectors of several finding sets into the checkpoint folder, replacing those there."""
-    entries = {vectors_key(checkpoint, fs): embed_findings(fs, engine.embed_texts) for fs in sets}
+    entries = {vectors_key(checkpoint, fs): embed_prompts(checkpoint, fs, engine) for fs in sets}
     _write(checkpoint.path / VECTORS, entries)
+
+
+def embed_prompts(checkpoint: Checkpoint, findings: FindingSet, engine: Engine) -> FindingVectors:
+    """Compute the vectors of a finding set, its prompts averaged as the checkpoint wants it."""
+    as_projected = checkpoint.config.get("prompt_average") == "projection"
+    return embed_findings(findings, engine.project_texts if as_projected else engine.embed_texts)
 
 
 def vectors_key(checkpoint: Checkpoint, findings: FindingSet) -> str:
@@ -69,9 +85,14 @@ def vectors_key(checkpoint: Checkpoint, findings: FindingSet) -> str:
             "tokenizer": checkpoint.hashes["tokenizer"],
             "max_tokens": checkpoint.max_tokens,
             "prompts": [[list(finding.positive), list(finding.negative)] for finding in findings.findings],
-            "pooling": POOLING,
+            "pooling": _pooling(checkpoint.config),
         }
     )
+
+
+def _pooling(config: dict[str, Any]) -> Any:
+    unusual = {name: config[name] for name, usual in _USUAL.items() if config.get(name, usual) != usual}
+    return unusual or POOLING
 
 
 def _read(path: Path, key: str, shape: tuple[int, int]) -> FindingVectors | None:

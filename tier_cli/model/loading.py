@@ -31,7 +31,7 @@ def load_strictly(loader: Callable[..., Any], path: str | Path, dtype: torch.dty
 
 def load_tower(folder: str | Path, tower: dict[str, Any]) -> Any:
     """A tower with the weights of a Hugging Face folder, fp32; a pooler or task head in it is passed over."""
-    from tier_cli.model.modeling import tower_class
+    from tier_cli.model.towers import tower_class
 
     model_class, config, arguments = tower_class(tower)
     model, info = _load(model_class.from_pretrained, Path(folder), torch.float32, config=config, **arguments)

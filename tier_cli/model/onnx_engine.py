@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
-from tier_cli.model.engine import usable_cpus
-from tier_cli.model.tokens import TextTokenizer, embed_in_batches
+from tier_cli.model.engine import no_patches, usable_cpus
+from tier_cli.model.tokens import TextTokenizer, embed_in_batches, project_in_batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,14 +54,21 @@ class OnnxEngine:
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
-        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
         h, w = self._image.get_modelmeta().custom_metadata_map["grid"].split("x")
+        if (h, w) == ("0", "0"):
+            raise no_patches(self._checkpoint)
+        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
         return patches, (int(h), int(w))
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Unit text embeddings (n, D)."""
         embedded: Array = embed_in_batches(texts, self._encode, self._tokenizer)
         return embedded
+
+    def project_texts(self, texts: Sequence[str]) -> Array:
+        """Text embeddings (n, D), not L2-normalised."""
+        projected: Array = project_in_batches(texts, self._encode, self._tokenizer)
+        return projected
 
     def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
         return self._text.run(["pooled"], {"input_ids": ids, "attention_mask": mask})[0]
@@ -102,7 +109,7 @@ class OnnxEngine:
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
-        return TextTokenizer(self._checkpoint.path, self._checkpoint.max_tokens)
+        return TextTokenizer.of(self._checkpoint.path, self._checkpoint.config)
 
 
 def open_session(path: Path, threads: int) -> Any:

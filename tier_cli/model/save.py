@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.modeling import TierModel
 
+Precision = Literal["float16", "float32"]
+
 _TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -40,8 +42,9 @@ def save_checkpoint(
     preprocessing: Preprocessing,
     findings: FindingSet,
     training: dict[str, Any],
+    precision: Precision = "float16",
 ) -> dict[str, float]:
-    """Write everything that scoring an image takes: weights in fp16, graphs, tokenizer, vectors, checksums.
+    """Write everything that scoring an image takes: weights, graphs, tokenizer, vectors, checksums.
 
     Parameters
     ----------
@@ -55,6 +58,8 @@ def save_checkpoint(
         How images become tensors, and the checkpoint's own finding set.
     training
         The content of training.json: data, seeds, versions, lambdas, entropy mode.
+    precision
+        Of the stored weights.
 
     Returns
     -------
@@ -64,13 +69,13 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        If a weight does not fit into fp16, or a graph does not agree with torch.
+        If a weight does not fit into the precision, or a graph does not agree with torch.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Taken away first and written last: a folder left half-written does not open.
     (folder / CHECKSUMS).unlink(missing_ok=True)
-    save_weights(folder, model)
+    save_weights(folder, model, precision)
     _save_tokenizer(folder, tokenizer)
     write_json(folder / PREPROCESSING, preprocessing.to_dict())
     (folder / FINDINGS).write_text(findings.to_toml(), encoding="utf-8")
@@ -78,16 +83,16 @@ def save_checkpoint(
     return complete(folder)
 
 
-def save_weights(folder: Path, model: TierModel) -> None:
-    """Write config.json and model.safetensors in fp16."""
-    half = copy.deepcopy(model).to("cpu", torch.float16)
-    lost = [name for name, tensor in half.state_dict().items() if not torch.isfinite(tensor).all()]
+def save_weights(folder: Path, model: TierModel, precision: Precision = "float16") -> None:
+    """Write config.json and model.safetensors."""
+    stored = copy.deepcopy(model).to("cpu", getattr(torch, precision))
+    lost = [name for name, tensor in stored.state_dict().items() if not torch.isfinite(tensor).all()]
     if lost:
         raise CheckpointError(
-            f"not finite in fp16: {', '.join(lost[:20])}", remedy="the training has diverged"
+            f"not finite in {precision}: {', '.join(lost[:20])}", remedy="the training has diverged"
         )
     with quiet_transformers():
-        half.save_pretrained(folder)
+        stored.save_pretrained(folder)
     # safetensors makes its files readable by their owner only, which is no use in a shared folder or a wheel.
     (folder / WEIGHTS).chmod(0o644)
 

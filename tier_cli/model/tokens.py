@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,13 @@ class TextTokenizer:
         Holds tokenizer.json and, where it names the padding token, tokenizer_config.json.
     max_tokens
         Special tokens included.
+    fixed
+        Pad every text to `max_tokens`, for text towers that look at padding.
+    strip
+        Characters taken off the end of every text first.
     """
 
-    def __init__(self, folder: str | Path, max_tokens: int = 128):
+    def __init__(self, folder: str | Path, max_tokens: int = 128, *, fixed: bool = False, strip: str = ""):
         from tokenizers import Tokenizer
 
         path = Path(folder) / "tokenizer.json"
@@ -40,29 +44,42 @@ class TextTokenizer:
         if pad_id is None:
             raise CheckpointError(f"the vocabulary has no padding token '{pad}'", where=str(path))
         self._tokenizer.enable_truncation(max_tokens)
-        self._tokenizer.enable_padding(pad_id=pad_id, pad_token=pad)
+        self._tokenizer.enable_padding(pad_id=pad_id, pad_token=pad, length=max_tokens if fixed else None)
+        self._strip = strip
+
+    @classmethod
+    def of(cls, folder: str | Path, config: Mapping[str, Any]) -> TextTokenizer:
+        """The tokenizer of a folder as a model's configuration (the content of config.json) wants it."""
+        return cls(
+            folder,
+            int(config.get("max_tokens", 128)),
+            fixed=config.get("text_padding") == "fixed",
+            strip=str(config.get("strip", "")),
+        )
 
     def __call__(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         """Ids and mask, both (N, T), T the longest text's number of tokens."""
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = self._tokenizer.encode_batch([text.rstrip(self._strip) for text in texts])
         ids = np.asarray([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.asarray([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         return ids.reshape(len(texts), -1), mask.reshape(len(texts), -1)
 
 
 def embed_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer, size: int = 32) -> Any:
-    """Unit text embeddings (n, D) float32; ``encode(ids, mask)`` gives the pooled features (N, D) of a batch.
+    """Unit text embeddings (n, D) float32; ``encode(ids, mask)`` gives a batch's pooled features (N, D)."""
+    rows = project_in_batches(texts, encode, tokenizer, size)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
-    Texts of like length go together, so that little is spent on padding.
-    """
+
+def project_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer, size: int = 32) -> Any:
+    """The same before normalisation. Texts of like length go together, so that little is spent on padding."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     rows: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), size):
         batch = order[start : start + size]
         ids, mask = tokenizer([texts[i] for i in batch])
         rows.update(zip(batch, np.asarray(encode(ids, mask), np.float32), strict=True))
-    stacked = np.stack([rows[i] for i in range(len(texts))])
-    return stacked / np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12)
+    return np.stack([rows[i] for i in range(len(texts))])
 
 
 def _pad_token(folder: Path) -> str:

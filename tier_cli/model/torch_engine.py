@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from tier_cli.errors import UsageError
+from tier_cli.model.engine import no_patches
 from tier_cli.model.modeling import TierModel
-from tier_cli.model.tokens import TextTokenizer, embed_in_batches
+from tier_cli.model.tokens import TextTokenizer, embed_in_batches, project_in_batches
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
@@ -48,12 +49,19 @@ class TorchEngine:
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
         patches, _, grid = self._images(pixels)
+        if grid == (0, 0):
+            raise no_patches(self._checkpoint)
         return patches, grid
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Unit text embeddings (n, D)."""
         embedded: Array = embed_in_batches(texts, self._encode, self._tokenizer)
         return embedded
+
+    def project_texts(self, texts: Sequence[str]) -> Array:
+        """Text embeddings (n, D), not L2-normalised."""
+        projected: Array = project_in_batches(texts, self._encode, self._tokenizer)
+        return projected
 
     def _images(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
         batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(self.device)
@@ -71,7 +79,7 @@ class TorchEngine:
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
-        return TextTokenizer(self._checkpoint.path, self._checkpoint.max_tokens)
+        return TextTokenizer.of(self._checkpoint.path, self._checkpoint.config)
 
 
 def pick_device(device: str) -> str:

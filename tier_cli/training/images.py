@@ -16,7 +16,7 @@ from tier_cli.errors import InputError, UsageError
 from tier_cli.imaging.preprocess import Preprocessing, grey, normalise
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
-from tier_cli.model.modeling import run_image_tower
+from tier_cli.model.towers import run_image_tower
 from tier_cli.training.augment import augment
 
 if TYPE_CHECKING:

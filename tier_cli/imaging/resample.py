@@ -1,0 +1,84 @@
+"""Resampling of grey levels, as Pillow and torch do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+Image = NDArray[np.float32]
+
+
+def resize(
+    pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
+) -> Image:
+    """Resample the pixels (H, W) to (height, width)."""
+    if pixels.shape == (height, width):
+        return np.asarray(pixels, np.float32)
+    if not antialias:
+        return _sample(_sample(pixels, height, interpolation).T, width, interpolation).T
+    return _pillow(np.ascontiguousarray(pixels, np.float32), height, width, interpolation)
+
+
+def _pillow(
+    pixels: NDArray[np.float32] | NDArray[np.uint8], height: int, width: int, interpolation: Interpolation
+) -> Image:
+    from PIL import Image as PillowImage
+
+    filters = PillowImage.Resampling
+    chosen = {"bilinear": filters.BILINEAR, "bicubic": filters.BICUBIC, "lanczos": filters.LANCZOS}
+    source = PillowImage.fromarray(pixels)
+    return np.asarray(source.resize((width, height), chosen[interpolation]), np.float32)
+
+
+def resize_bytes(
+    pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
+) -> Image:
+    """Resize through whole grey levels of 255: Pillow's with antialiasing, else sampled and truncated."""
+    # Truncated as the renderings' levels are; the small addend keeps what was 8 bits before.
+    levels = (pixels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
+    if antialias:
+        resized = _pillow(levels, height, width, interpolation)
+    else:
+        sampled = resize(levels.astype(np.float32), height, width, interpolation, antialias=False)
+        resized = np.floor(sampled.clip(0, 255) + np.float32(1e-3))
+    return resized * np.float32(1 / 255)
+
+
+def _sample(pixels: Image, size: int, interpolation: Interpolation) -> Image:
+    """Resample the first axis to `size` with a filter that never widens, as torch's ``interpolate`` does."""
+    kernel, support = _KERNELS[interpolation]
+    centres = (np.arange(size) + 0.5) * (pixels.shape[0] / size) - 0.5
+    taps = np.floor(centres).astype(int)[:, None] + np.arange(1 - support, support + 1)
+    weights = kernel(np.abs(taps - centres[:, None]))
+    weights /= weights.sum(axis=1, keepdims=True)
+    taps = taps.clip(0, pixels.shape[0] - 1)
+    result = np.zeros((size, pixels.shape[1]), np.float32)
+    for tap, weight in zip(taps.T, weights.T.astype(np.float32), strict=True):
+        result += pixels[tap] * weight[:, None]
+    return result
+
+
+def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0.0, 1.0 - x)
+
+
+def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    a = -0.75  # torch's and OpenCV's; Pillow's is -0.5
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+_KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]] = {
+    "bilinear": (_triangle, 1),
+    "bicubic": (_cubic, 2),
+    "lanczos": (_lanczos, 3),
+}

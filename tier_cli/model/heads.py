@@ -1,0 +1,117 @@
+# ruff: noqa: TID253
+"""The projections into the joint space, each the same map at every patch or token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.nn import functional
+
+from tier_cli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tier_cli.model.configuration import TierConfig
+
+
+class ImageProjection(nn.Module):
+    """(N, C, h, w) -> (N, D, h, w), the same map at every patch."""
+
+    def __init__(self, channels: int, hidden: int, dim: int):
+        super().__init__()
+        self.conv_in = nn.Conv2d(channels, hidden, kernel_size=1, bias=False)
+        self.norm = nn.BatchNorm2d(hidden)
+        self.conv_out = nn.Conv2d(hidden, dim, kernel_size=1)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Project every patch."""
+        projected: Tensor = self.conv_out(functional.relu(self.norm(self.conv_in(grid))))
+        return projected
+
+
+class LinearImageProjection(nn.Module):
+    """(N, C, h, w) -> (N, D, h, w), one matrix without bias, as CLIP's."""
+
+    def __init__(self, channels: int, dim: int):
+        super().__init__()
+        self.linear = nn.Linear(channels, dim, bias=False)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Project every patch."""
+        projected: Tensor = self.linear(grid.movedim(1, -1)).movedim(-1, 1)
+        return projected
+
+
+class TextProjection(nn.Module):
+    """(..., C) -> (..., D), the same map at every token."""
+
+    def __init__(self, channels: int, hidden: int, dim: int):
+        super().__init__()
+        self.linear_in = nn.Linear(channels, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=1e-12)
+        self.linear_out = nn.Linear(hidden, dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Project every token."""
+        projected: Tensor = self.linear_out(self.norm(functional.gelu(self.linear_in(states))))
+        return projected
+
+
+class LinearTextProjection(nn.Module):
+    """(..., C) -> (..., D), one matrix without bias, as CLIP's."""
+
+    def __init__(self, channels: int, dim: int):
+        super().__init__()
+        self.linear = nn.Linear(channels, dim, bias=False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Project every token."""
+        projected: Tensor = self.linear(states)
+        return projected
+
+
+class TwoLayerTextProjection(nn.Module):
+    """(..., C) -> (..., D), two matrices without biases and a GELU between them, as open_clip's `mlp`."""
+
+    def __init__(self, channels: int, hidden: int, dim: int):
+        super().__init__()
+        self.linear_in = nn.Linear(channels, hidden, bias=False)
+        self.linear_out = nn.Linear(hidden, dim, bias=False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Project every token."""
+        projected: Tensor = self.linear_out(functional.gelu(self.linear_in(states)))
+        return projected
+
+
+def image_head(config: TierConfig, channels: int) -> nn.Module:
+    """The projection of images that a configuration names, for a tower of so many channels."""
+    dim = config.projection_dim
+    if config.image_head == "linear":
+        return LinearImageProjection(channels, dim)
+    if config.image_head == "none":
+        return _nothing("image_head", channels, dim)
+    return ImageProjection(channels, config.image_hidden_dim or dim, dim)
+
+
+def text_head(config: TierConfig, channels: int) -> nn.Module:
+    """The projection of texts that a configuration names, for a tower of so many channels."""
+    dim = config.projection_dim
+    if config.text_head == "linear":
+        return LinearTextProjection(channels, dim)
+    if config.text_head == "two_layer":
+        return TwoLayerTextProjection(channels, config.text_hidden_dim or dim, dim)
+    if config.text_head == "none":
+        return _nothing("text_head", channels, dim)
+    return TextProjection(channels, config.text_hidden_dim or dim, dim)
+
+
+def _nothing(name: str, channels: int, dim: int) -> nn.Module:
+    if channels != dim:
+        raise CheckpointError(
+            f"{name} is none, but the tower gives {channels} features and projection_dim is {dim}",
+            where="config.json",
+        )
+    return nn.Identity()

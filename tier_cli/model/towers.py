@@ -1,0 +1,176 @@
+# ruff: noqa: TID253
+"""Image and text encoders of the transformers library, and what they see, in one form."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import MODEL_MAPPING, SiglipTextConfig, SiglipTextModel
+
+from tier_cli.errors import CheckpointError
+from tier_cli.model.configuration import tower_config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Base models that transformers does not list among those.
+_UNLISTED = {SiglipTextConfig: SiglipTextModel}
+
+
+class Seen(NamedTuple):
+    """What an image tower that pools by itself gives: patches as (N, C, h, w) or None, pooled (N, C)."""
+
+    grid: Tensor | None
+    pooled: Tensor
+
+
+def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """A tower's class, its configuration and the arguments that leave out an unused pooler with weights."""
+    config = tower_config(tower)
+    model_class = _UNLISTED.get(type(config)) or MODEL_MAPPING.get(type(config), None)
+    if model_class is None:
+        raise CheckpointError(f"transformers has no base model for '{config.model_type}'")
+    pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return model_class, config, {"add_pooling_layer": False} if pooler else {}
+
+
+def build_tower(tower: dict[str, Any], takes: str) -> Any:
+    """A tower with random weights from its configuration dict; nothing is downloaded."""
+    model_class, config, arguments = tower_class(tower)
+    if model_class.main_input_name != takes:
+        raise CheckpointError(
+            f"'{config.model_type}' takes {model_class.main_input_name}, where the tower takes {takes}",
+            remedy="name an image encoder as image_tower and a text encoder as text_tower",
+        )
+    return model_class._from_config(config, **arguments)
+
+
+def image_width(tower: dict[str, Any], pooling: str) -> int:
+    """How many channels an image tower gives: families name it differently, so it is asked on no device."""
+    with torch.device("meta"), torch.no_grad():
+        probe = build_tower(tower, takes="pixel_values").eval()
+        size = getattr(probe.config, "image_size", None) or 224
+        h, w = size if isinstance(size, (list, tuple)) else (size, size)
+        pixels = torch.zeros(1, 3, h, w, device="meta")
+        if pooling == "mean":
+            return run_image_tower(probe, pixels).shape[1]
+        return look(probe, pixels, pooling).pooled.shape[1]
+
+
+def text_width(tower: Any) -> int:
+    """How many channels `read_text` gives for each token."""
+    head = _token_head(tower)
+    return int(tower.config.hidden_size if head is None else head.out_features)
+
+
+def run_image_tower(tower: Any, pixel_values: Tensor) -> Tensor:
+    """Run an image encoder and arrange its last features as (N, C, h, w).
+
+    Encoders that give tokens put class, distillation and register tokens first; these are dropped.
+
+    Raises
+    ------
+    CheckpointError
+        If the encoder's features have no place in the image.
+    """
+    states = _run(tower, pixel_values).last_hidden_state
+    grid = _arranged(tower, states, pixel_values)
+    if grid is None:
+        raise CheckpointError(
+            f"the features of the image tower '{tower.config.model_type}' {tuple(states.shape)} are no grid",
+            remedy="use an encoder whose tokens are patches (ViT, DINOv2, Swin) or a convolutional one",
+        )
+    return grid
+
+
+def look(tower: Any, pixel_values: Tensor, pooling: str) -> Seen:
+    """Run an image encoder that pools by itself: by its first token (``class``) or its ``pooler``.
+
+    The grid holds, for every patch, what the tower's own pooling makes of that patch alone; it is None where
+    the tower has no grid.
+    """
+    output = _run(tower, pixel_values)
+    states: Tensor = output.last_hidden_state
+    grid = _arranged(tower, states, pixel_values)
+    if pooling == "class":
+        # Without a token before the patches the first token is a patch.
+        with_class = states.ndim == 3 and (grid is None or states.shape[1] > grid.shape[2] * grid.shape[3])
+        pooled = states[:, 0] if with_class else None
+    else:
+        pooled = getattr(output, "pooler_output", None)
+        pooled = None if pooled is None else pooled.flatten(1)
+    if pooled is None:
+        raise CheckpointError(
+            f"the image tower '{tower.config.model_type}' has no {pooling} output",
+            where="config.json",
+            remedy="choose another image_pooling",
+        )
+    if grid is not None and pooling == "pooler":
+        grid = _each_patch_alone(tower, grid.movedim(1, -1)).movedim(-1, 1)
+    return Seen(grid, pooled)
+
+
+def read_text(tower: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Run a text encoder: (N, T) ids -> (N, T, C), through the tower's own head where it has one."""
+    states: Tensor = tower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    head = _token_head(tower)
+    return states if head is None else head(states)
+
+
+def _token_head(tower: Any) -> nn.Linear | None:
+    # SigLIP's text model ends in a linear layer of its own, which its base output leaves out.
+    head = getattr(tower, "head", None)
+    return head if isinstance(head, nn.Linear) else None
+
+
+def _run(tower: Any, pixel_values: Tensor) -> Any:
+    arguments = {}
+    if "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters:
+        # Only when the size differs: exporters would otherwise put a bicubic resize into every graph.
+        size = getattr(tower.config, "image_size", None)
+        size = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+        arguments = {"interpolate_pos_encoding": tuple(pixel_values.shape[-2:]) != size}
+    return tower(pixel_values=pixel_values, **arguments)
+
+
+def _arranged(tower: Any, states: Tensor, pixel_values: Tensor) -> Tensor | None:
+    if states.ndim == 4:
+        return states
+    stride = _token_stride(tower.config)
+    if states.ndim != 3 or stride is None:
+        return None
+    h, w = pixel_values.shape[-2] // stride[0], pixel_values.shape[-1] // stride[1]
+    extra = states.shape[1] - h * w
+    if extra < 0:
+        return None
+    return states[:, extra:].transpose(1, 2).reshape(states.shape[0], states.shape[2], h, w)
+
+
+def _token_stride(config: Any) -> tuple[int, int] | None:
+    patch = getattr(config, "patch_size", None)
+    if patch is None:
+        return None
+    h, w = patch if isinstance(patch, (list, tuple)) else (patch, patch)
+    # Hierarchical encoders halve the grid between stages.
+    factor = 2 ** (len(config.depths) - 1) if hasattr(config, "depths") else 1
+    return h * factor, w * factor
+
+
+def _each_patch_alone(tower: Any, patches: Tensor) -> Tensor:
+    """What a tower's pooler would give if it were handed one patch: (..., C) -> (..., C)."""
+    kind = tower.config.model_type
+    if kind == "clip_vision_model":
+        normed: Tensor = tower.post_layernorm(patches)
+        return normed
+    if kind == "siglip_vision_model":
+        # Attention over a single patch has weight 1: the patch's value, then the rest of the head.
+        attention, width = tower.head.attention, patches.shape[-1]
+        weight, bias = attention.in_proj_weight[2 * width :], attention.in_proj_bias[2 * width :]
+        value = attention.out_proj(functional.linear(patches, weight, bias))
+        alone: Tensor = value + tower.head.mlp(tower.head.layernorm(value))
+        return alone
+    return patches
