@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tier_cli import __version__
-from tier_cli.commands import findings, model
+from tier_cli.commands import data, findings, model
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.eval import evaluate
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command("eval")(evaluate)
 app.command()(train)
+app.add_typer(data.app, name="data")
 app.add_typer(findings.app, name="findings")
 app.add_typer(model.app, name="model")
 app.command()(doctor)
