@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 # Each character of the compressed form carries five bits, a continuation bit above them, and starts at "0".
 _FIRST, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
+_LONGEST = 8
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> tuple[int, ...]:
@@ -56,24 +57,23 @@ def from_compressed(text: str) -> tuple[int, ...]:
     ValueError
         The text is not of this form.
     """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - _FIRST
-        if not 0 <= bits < 64:
-            raise ValueError(f"{character!r} does not belong into a compressed mask")
-        value |= (bits & 0x1F) << shift
-        shift += _BITS
-        if bits & _MORE:
-            continue
-        if bits & _SIGN:
-            value -= 1 << shift
-        # The first two runs and the third stand as they are; later ones relative to the run two before.
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value = shift = 0
-    if shift:
+    codes = np.array([ord(character) - _FIRST for character in text], dtype=np.int64)
+    odd = np.flatnonzero((codes < 0) | (codes > 63))
+    if odd.size:
+        raise ValueError(f"{text[odd[0]]!r} does not belong into a compressed mask")
+    if not codes.size or codes[-1] & _MORE:
         raise ValueError("the compressed mask ends in the middle of a number")
-    return tuple(counts)
+    ends = np.flatnonzero((codes & _MORE) == 0)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    length = ends - starts + 1
+    if length.max() > _LONGEST:
+        raise ValueError("a run of the compressed mask is too long")
+    place = np.arange(codes.size) - np.repeat(starts, length)
+    runs = np.add.reduceat((codes & 0x1F) << (_BITS * place), starts)
+    runs -= np.where(codes[ends] & _SIGN, 1 << (_BITS * length), 0)
+    # The first three runs stand as they are, later ones as differences from the run two before.
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return tuple(runs.tolist())
 
 
 def from_relative(text: str, size: tuple[int, int]) -> tuple[int, ...]:
