@@ -46,6 +46,8 @@ def evaluate(
     by: e.By = None,
     replicates: e.Replicates = 1000,
     seed: e.Seed = 0,
+    corrupt: e.Corrupt = None,
+    prompt_sensitivity: e.PromptSensitivity = False,
     output: e.Output = None,
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
@@ -58,7 +60,7 @@ def evaluate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
     """
     pairs, columns = _check(dataset, exclude or [], by, output, scores, join)
-    wishes = Wishes()
+    wishes = Wishes(corrupt, prompt_sensitivity)
     check_wishes(wishes)
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.evaluate import build_report, labelled, select

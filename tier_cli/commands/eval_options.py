@@ -105,6 +105,23 @@ Replicates = Annotated[
     typer.Option(min=1, metavar="N", help="Resamplings of patients for intervals.", rich_help_panel=_NUMBERS),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamplings.", rich_help_panel=_NUMBERS)]
+Corrupt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND,...",
+        help="Score damaged images too: all, or noise, blur, contrast, rotation, jpeg, crop, inversion.",
+        show_default=False,
+        rich_help_panel=_NUMBERS,
+    ),
+]
+PromptSensitivity = Annotated[
+    bool,
+    typer.Option(
+        "--prompt-sensitivity",
+        help="Measure every pair of prompts of a finding on its own.",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tier_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Section
 
@@ -12,6 +14,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Wishes:
     """What was asked for beyond the table: a field an option, as it was given."""
+
+    corrupt: str | None = None
+    prompt_sensitivity: bool = False
+    grounding: bool = False
+
+    @property
+    def corruptions(self) -> list[str]:
+        """The kinds of damage that were named."""
+        return [kind.strip() for kind in (self.corrupt or "").split(",") if kind.strip()]
 
 
 def check_wishes(wishes: Wishes) -> None:
@@ -22,6 +33,11 @@ def check_wishes(wishes: Wishes) -> None:
     UsageError
         An option that makes no sense.
     """
+    if wishes.corrupt is not None:
+        from tier_cli.imaging.corrupt import corruptions
+
+        if not corruptions(wishes.corruptions):
+            raise UsageError("no kind is named", where="--corrupt", remedy="write all for every kind")
 
 
 def sections(wishes: Wishes) -> list[Section]:
@@ -30,4 +46,12 @@ def sections(wishes: Wishes) -> list[Section]:
     Whatever a section needs is imported here, inside the condition that asks for it.
     """
     found: list[Section] = []
+    if wishes.corrupt is not None:
+        from tier_cli.evaluation.robustness import robustness_section
+
+        found.append(robustness_section(wishes.corruptions))
+    if wishes.prompt_sensitivity:
+        from tier_cli.evaluation.prompts import prompts_section
+
+        found.append(prompts_section())
     return found

@@ -36,10 +36,12 @@ def robustness_section(kinds: Sequence[str]) -> Section:
 
 
 def _make(evaluation: Evaluation, chosen: Sequence[Corruption]) -> dict[str, Any]:
-    how, truth = evaluation.protocol.resampling, evaluation.truth
+    how, truth, units = evaluation.protocol.resampling, evaluation.by_unit, evaluation.units
     damaged = damaged_scores(evaluation, chosen, how.seed)
     clean = evaluation.scores[0].of(truth.findings)
-    return measure_robustness(truth, clean, damaged, chosen, how)
+    of_units = np.stack([units.mean(scores) for scores in damaged])
+    measured = measure_robustness(truth, units.mean(clean), of_units, chosen, how)
+    return {"unit": units.kind, "plural": units.plural, **measured}
 
 
 def damaged_scores(evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> Floats:
@@ -70,9 +72,9 @@ def measure_robustness(
     Parameters
     ----------
     truth
-        N images with labels of F findings.
+        N images, or other units, with labels of F findings.
     clean
-        Scores (N, F) of the images as they are.
+        Their scores (N, F) as they are.
     damaged
         Scores (V, N, F) under each corruption.
     chosen
@@ -101,7 +103,7 @@ def measure_robustness(
         under = measured(scores)
         rows.append(_row(one, truth.findings, under, whole - under, how.level))
     return {
-        "images": len(truth.patients),
+        "n": len(truth.patients),
         "patients": len(np.unique(truth.patients)),
         "seed": how.seed,
         "meanings": {kind: MEANINGS[kind] for kind in dict.fromkeys(one.kind for one in chosen)},
@@ -145,7 +147,7 @@ def show_robustness(content: Mapping[str, Any], console: Console) -> None:
     clean = content["clean"]
     title = (
         f"Damaged images: mean AUC of {clean['averaged']}, clean {value_text(clean['auc'])}, "
-        f"{content['images']} images"
+        f"{content['n']} {content['plural']}"
     )
     table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
     table.add_column("damage")

@@ -1,0 +1,155 @@
+"""How much the AUC of a finding depends on the words: every positive prompt against every negative one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.errors import InputError, UsageError
+from tier_cli.evaluation.context import Section
+from tier_cli.evaluation.intervals import number
+from tier_cli.evaluation.metrics import auc, macro_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from tier_cli.evaluation.context import Evaluation
+    from tier_cli.findings.schema import Finding
+    from tier_cli.findings.vectors import FindingVectors
+    from tier_cli.pipeline.job import Job
+
+    Floats = NDArray[np.float64]
+
+_SPREAD = ("min", "median", "max", "sd")
+
+
+def prompts_section() -> Section:
+    """Give the section ``prompts``."""
+    return Section("prompts", _make, show_prompts)
+
+
+def _make(evaluation: Evaluation) -> dict[str, Any]:
+    from tier_cli.scoring.score import score
+
+    job = evaluation.job
+    if job is None:
+        raise UsageError(
+            "prompts need a model to score with", where="--prompt-sensitivity", remedy="add --model"
+        )
+    images = _embedded(evaluation, job)
+
+    def scores(vectors: FindingVectors) -> Floats:
+        return evaluation.units.mean(score(images, vectors, job.checkpoint.scoring))
+
+    truth = evaluation.by_unit
+    findings = [finding for finding in job.findings.findings if finding.id in truth.findings]
+    texts = list(dict.fromkeys(text for f in findings for text in (*f.positive, *f.negative)))
+    vectors = dict(zip(texts, job.engine.embed_texts(texts), strict=True))
+    combined = scores(job.vectors)
+    rows = []
+    for finding in findings:
+        labels = truth.labels[:, truth.findings.index(finding.id)]
+        own = combined[:, job.findings.ids.index(finding.id)]
+        rows.append(prompt_spread(finding, labels, own, vectors, scores))
+    scored = int(np.isfinite(combined).all(axis=1).sum())
+    return {"unit": evaluation.units.kind, "plural": evaluation.units.plural, "n": scored, **_document(rows)}
+
+
+def _embedded(evaluation: Evaluation, job: Job) -> NDArray[np.float32]:
+    """Embed every image once (N, D); NaN where it cannot be used."""
+    from tier_cli.pipeline.encode import embeddings
+    from tier_cli.progress import progress_on_stderr
+
+    paths = evaluation.selection.manifest.paths
+    images = np.full((len(paths), job.vectors.positive.shape[1]), np.nan, np.float32)
+    with progress_on_stderr(len(paths), "Embedding images") as tick:
+        for place, pooled in enumerate(embeddings(paths, job, evaluation.options, tick=tick)):
+            if not isinstance(pooled, InputError):
+                images[place] = pooled[0]
+    return images
+
+
+def prompt_spread(
+    finding: Finding,
+    labels: Floats,
+    combined: Floats,
+    vectors: Mapping[str, NDArray[np.float32]],
+    scores: Callable[[FindingVectors], Floats],
+) -> dict[str, Any]:
+    """Measure the AUC of each pair of prompts of a finding, and of all together.
+
+    Parameters
+    ----------
+    finding
+        Its prompts.
+    labels, combined
+        (N,) labels, and scores by the mean vectors of all its prompts.
+    vectors
+        A unit vector (D,) for each prompt.
+    scores
+        Gives scores (N, K) for K pairs of vectors.
+
+    Returns
+    -------
+    The row of the section: pairs in the order of the finding set, AUC null where there is one class only.
+    """
+    from tier_cli.findings.vectors import FindingVectors
+
+    pairs = list(product(finding.positive, finding.negative))
+    values = scores(
+        FindingVectors(
+            np.stack([vectors[positive] for positive, _ in pairs]),
+            np.stack([vectors[negative] for _, negative in pairs]),
+        )
+    )
+    each = np.array([auc(labels, column) for column in values.T])
+    known = labels[np.isfinite(labels) & np.isfinite(combined)]
+    return {
+        "finding": finding.id,
+        "n": len(known),
+        "positives": int((known == 1).sum()),
+        "combined": number(auc(labels, combined)),
+        **_spread(each),
+        "pairs": [
+            {"positive": positive, "negative": negative, "auc": number(value)}
+            for (positive, negative), value in zip(pairs, each, strict=True)
+        ],
+    }
+
+
+def _spread(values: Floats) -> dict[str, float | None]:
+    if not np.isfinite(values).all():
+        return dict.fromkeys(_SPREAD)
+    found = (values.min(), np.median(values), values.max(), values.std())
+    return {name: number(value) for name, value in zip(_SPREAD, found, strict=True)}
+
+
+def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    known = [row for row in rows if row["min"] is not None]
+    macro = {name: number(float(macro_mean([row[name] for row in known]))) for name in ("combined", *_SPREAD)}
+    return {"averaged": len(known), "macro": macro, "findings": list(rows)}
+
+
+def show_prompts(content: Mapping[str, Any], console: Console) -> None:
+    """Print one line a finding: all prompts together, and the spread of single pairs."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"Prompts: AUC of single pairs of prompts, {content['n']} {content['plural']}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
+    table.add_column("finding", max_width=30, overflow="fold")
+    for name in ("pairs", "together", *_SPREAD):
+        table.add_column(name, justify="right")
+    for row in content["findings"]:
+        table.add_row(Text(row["finding"]), str(len(row["pairs"])), *_cells(row))
+    table.add_section()
+    table.add_row(Text(f"mean of {content['averaged']}", style="bold"), "", *_cells(content["macro"]))
+    console.print(table)
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    return ["-" if row[name] is None else f"{row[name]:.3f}" for name in ("combined", *_SPREAD)]
