@@ -177,3 +177,87 @@ def mimic(root: Path, kind: str = ".csv.gz", labeled: bool = True, reports: str 
         if name and study != "50000004":
             Path(name).write_text(REPORT.format(study), encoding="utf-8")
     return root
+
+
+_PADCHEST = (
+    ",ImageID,ImageDir,StudyDate_DICOM,StudyID,PatientID,PatientBirth,PatientSex_DICOM,"
+    "ViewPosition_DICOM,Projection,Rows_DICOM,ReportID,Report,MethodLabel,Labels,labelCUIS"
+)
+PADCHEST_HEADER = _PADCHEST.split(",")
+PADCHEST_ROWS = (
+    # image, folder, study date, study, patient, birth, sex, view, projection, method, labels
+    ("1_a.png,0,20140915,st1,pt1,1930.0,F,POSTEROANTERIOR,PA,Physician", "['pseudonodule', ' normal ']"),
+    ("1_b.png,0,20140915,st1,pt1,1930.0,F,LATERAL,L,Physician", "['pseudonodule', ' normal ']"),
+    ("2_a.png,54,20100101,st2,pt2,,M,,AP_horizontal,Physician", "['COPD signs', 'nodule', '', 'mass']"),
+    ("3_a.png,54,20100101,st3,pt3,2010,M,,PA,Physician", "['pulmonary mass', 'copd  signs']"),
+    ("4_a.png,54,20100101,st4,pt4,2009,M,,PA,Physician", "nan"),
+    ("5_a.png,54,20100101,st5,pt5,2009,M,,PA,Physician", "['']"),
+    ("6_a.png,54,20100101,st6,pt6,1950,F,,PA,RNN_model", "['pneumonia']"),
+)
+
+
+def padchest(root: Path, flat: bool = False, kind: str = ".csv") -> Path:
+    """PadChest: an index without a name, labels as text of lists, labels inside labels."""
+    lines = []
+    for number, (cells, labels) in enumerate(PADCHEST_ROWS):
+        image, folder, date, study, patient, birth, sex, coded, view, method = cells.split(",")
+        line = [str(number), image, folder, date, study, patient, birth, sex, coded, view, "3000"]
+        lines.append([*line, f"r{number}", f"sin cambi . hallazg {number} .", method, labels, "['C1']"])
+        write_image(root / image if flat else root / folder / image, number)
+    write_table(root / f"PADCHEST_chest_x_ray_images_labels_160K_01.02.19{kind}", PADCHEST_HEADER, lines)
+    return root
+
+
+OPENI_XML = """<?xml version="1.0" encoding="utf-8"?>
+<eCitation><uId id="CXR{number}"/><MedlineCitation><Article><Abstract>
+<AbstractText Label="COMPARISON">None.</AbstractText><AbstractText Label="INDICATION">XXXX</AbstractText>
+<AbstractText Label="FINDINGS">{findings}</AbstractText>
+<AbstractText Label="IMPRESSION">{impression}</AbstractText>
+</Abstract></Article></MedlineCitation><MeSH>{headings}<automatic>edema</automatic></MeSH>
+{images}</eCitation>"""
+OPENI_REPORTS = (
+    # number, findings, impression, headings, images
+    (1, "Heart &lt; normal XXXX.", "No XXXX disease.", ["normal"], ["1_IM-0001-3001", "1_IM-0001-4001"]),
+    (2, "", "Effusion.", ["Pleural Effusion/left", "Thickening/pleura/apex"], ["2_IM-0652-1001"]),
+    (10, "XXXX.", "", ["No Indexing"], ["10_IM-0002-1001"]),
+    (11, "Clear.", "Clear.", ["normal"], []),
+)
+
+
+def _xml_id(image: str) -> str:
+    # The first report's images alone have a number more.
+    return f"CXR1_{image}" if image.startswith("1_") else f"CXR{image}"
+
+
+def openi_xml(root: Path) -> Path:
+    """Open-i as published: one XML a report, empty sections, a report without images."""
+    folder = root / "ecgen-radiology"
+    folder.mkdir(parents=True)
+    for number, findings, impression, headings, images in OPENI_REPORTS:
+        document = OPENI_XML.format(
+            number=number,
+            findings=findings,
+            impression=impression,
+            headings="".join(f"<major>{heading}</major>" for heading in headings),
+            images="".join(f'<parentImage id="{_xml_id(image)}"/>' for image in images),
+        )
+        (folder / f"{number}.xml").write_text(document, encoding="utf-8")
+        for image in images:
+            write_image(root / "NLMCXR_png" / f"{_xml_id(image)}.png", number)
+    return root
+
+
+def openi_tables(root: Path) -> Path:
+    """The re-pack of Open-i in two tables; only here is it said which image is lateral."""
+    reports, projections = [], []
+    for number, findings, impression, headings, images in OPENI_REPORTS:
+        findings = findings.replace("&lt;", "<")
+        reports.append([str(number), ";".join(headings), "x", "Xray", "", "None.", findings, impression])
+        for image in images:
+            view = "Lateral" if image.endswith("3001") else "Frontal"
+            projections.append([str(number), f"{image}.dcm.png", view])
+            write_image(root / "images" / "images_normalized" / f"{image}.dcm.png", number)
+    header = ["uid", "MeSH", "Problems", "image", "indication", "comparison", "findings", "impression"]
+    write_table(root / "indiana_reports.csv", header, reports)
+    write_table(root / "indiana_projections.csv", ["uid", "filename", "projection"], projections)
+    return root
