@@ -1,0 +1,144 @@
+"""`tier calibrate`: probabilities and calls from scores, fitted on labelled images."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tier_cli.commands import fit_options as f
+from tier_cli.commands import options as o
+from tier_cli.commands.eval_options import Uncertain, Unsure
+from tier_cli.console import is_terminal, tell
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.evaluate import Selection, Truth
+    from tier_cli.evaluation.scores import Scores
+    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.stream import StreamOptions
+
+
+class Method(StrEnum):
+    """The kind of curve."""
+
+    PLATT = "platt"
+    ISOTONIC = "isotonic"
+
+
+_FIT = "Fit"
+Curve = Annotated[
+    Method,
+    typer.Option(help="platt: a logistic curve; isotonic: steps, for many images.", rich_help_panel=_FIT),
+]
+OperatingPoint = Annotated[
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="What is called present: youden, f1, mcc, sensitivity=X or specificity=X.",
+        rich_help_panel=_FIT,
+    ),
+]
+FitUnit = Annotated[
+    o.Unit,
+    typer.Option("--unit", help="What gets a probability: an image, or a study.", rich_help_panel=_FIT),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Rows to fit on; valid by default, all where there are no splits.",
+        show_default=False,
+        rich_help_panel="Data",
+    ),
+]
+
+
+def calibrate(
+    output: f.Output,
+    data: f.Data = None,
+    dataset: f.Dataset = "csv",
+    root: f.Root = None,
+    split: Split = None,
+    exclude: f.Exclude = None,
+    uncertain: Unsure = Uncertain.IGNORE,
+    views: o.Views = o.ViewsName.FRONTAL,
+    model: o.Models = None,
+    findings: o.Findings = None,
+    engine: o.Engine = o.EngineName.AUTO,
+    device: o.Device = o.DeviceName.AUTO,
+    method: Curve = Method.PLATT,
+    operating_point: OperatingPoint = "youden",
+    unit: FitUnit = o.Unit.IMAGE,
+    batch_size: o.BatchSize = None,
+    workers: o.Workers = None,
+) -> None:
+    """Fit probabilities and calls on labelled images; write them into a copy of the checkpoint.
+
+    What classify gives with the copy holds where the findings are as frequent as in the images fitted on, and
+    only for the same finding set, unit and models. A table of cross-validated figures goes to stderr, JSON to
+    stdout in a pipe.
+
+    Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
+    """
+    from tier_cli.commands import fit_data as d
+    from tier_cli.scoring.operating_points import parse_rule
+
+    rule, excluded = parse_rule(operating_point), d.pairs(exclude)
+    d.check_output(output)
+    selection = d.choose_rows(dataset, data, root, split, "valid", excluded, views.value == "frontal")
+    job = d.open_models(model or ["tier-small"], findings, engine.value, device.value)
+    selection, truth = _labels(selection, job, uncertain.value, unit.value)
+    scores = _score(job, selection, d.stream_options(views.value, batch_size, workers))
+    from tier_cli.evaluation.calibrate import Plan, calibrate
+    from tier_cli.evaluation.calibrated_copy import describe, write_calibrated
+
+    values = truth.units.mean(scores.of(truth.by_image.findings))
+    plan = Plan(method.value, rule)
+    fitted = calibrate(truth.by_unit, values, plan)
+    facts = {
+        "data": dataset if data is None else data.name,
+        "split": selection.split,
+        "excluded": list(selection.excluded),
+        "views": views.value,
+        "uncertain": uncertain.value,
+        "rows_sha256": d.rows_hash(selection, truth.by_image.findings, truth.by_image.labels),
+        "images": len(selection.manifest),
+        "images_without_scores": len(scores.unscored),
+    }
+    content = describe(job, unit.value, truth, values, plan, fitted, facts)
+    write_calibrated(job.checkpoint.path, output, content)
+    _give(content, output, [*selection.notes, *scores.notes])
+    if scores.unscored:
+        raise typer.Exit(3)
+
+
+def _labels(selection: Selection, job: Job, uncertain: str, unit: str) -> tuple[Selection, Truth]:
+    from tier_cli.evaluation.evaluate import labelled
+
+    return labelled(selection, job.findings, uncertain, unit)
+
+
+def _score(job: Job, selection: Selection, options: StreamOptions) -> Scores:
+    from tier_cli.commands.fit_data import ticking
+    from tier_cli.evaluation.scores import collect
+    from tier_cli.imaging.discover import Source
+
+    paths = selection.manifest.paths
+    with ticking(len(paths)) as tick:
+        results = job.classify((Source(path) for path in paths), options, tick)
+        return collect(job.stamp.name, results, job.findings)
+
+
+def _give(content: dict[str, Any], output: Path, notes: list[str]) -> None:
+    """Show the cross-validated figures, and say what has no calibration and why."""
+    from rich.console import Console
+
+    from tier_cli.evaluation.calibrated_copy import show
+
+    show(content, notes, Console(stderr=True))
+    tell(f"The calibrated checkpoint is in {output}")
+    if not is_terminal("stdout"):
+        typer.echo(json.dumps({"output": str(output), **content}))

@@ -1,0 +1,108 @@
+"""What `tier calibrate` and `tier adapt` read: labelled images of one split, and the model's view of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.console import is_terminal, tell
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.stream import StreamOptions
+
+
+def pairs(exclude: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Read ``--exclude``."""
+    found = []
+    for text in exclude or []:
+        column, equals, value = text.partition("=")
+        if not (column and equals):
+            raise UsageError(f"{text!r} is not COLUMN=VALUE", where="--exclude", remedy="e.g. contradicted=1")
+        found.append((column.strip(), value))
+    return found
+
+
+def check_output(output: Path) -> None:
+    """Refuse a folder that is there before an hour is spent on filling it."""
+    from tier_cli.model.copying import check_new_folder
+
+    check_new_folder(output)
+
+
+def choose_rows(
+    dataset: str,
+    data: Path | None,
+    root: Path | None,
+    split: str | None,
+    usual: str,
+    exclude: list[tuple[str, str]],
+    frontal_only: bool,
+) -> Selection:
+    """Read the data and choose one split: the one named, else `usual`, else all where there are no splits."""
+    from tier_cli.datasets.registry import CSV, open_data
+    from tier_cli.evaluation.evaluate import select
+
+    manifest = open_data(dataset, data, root, split or (None if dataset == CSV else usual))
+    selection = select(manifest, split or _usual(manifest, usual), exclude, frontal_only)
+    if selection.split.lower() == "test":
+        tell("What is fitted on a test split must not be judged on it any more.", colour="yellow")
+    return selection
+
+
+def _usual(manifest: Manifest, usual: str) -> str:
+    there = sorted({str(name).lower() for name in manifest.column("split")} - {""})
+    if there and usual not in there:
+        raise UsageError(
+            f"there is no split '{usual}'",
+            where="--split",
+            remedy=f"name one of {', '.join(there)}, or all; not the one that you will judge the model on",
+        )
+    return usual if there else "all"
+
+
+def stream_options(views: Any, batch_size: int | None, workers: int | None) -> StreamOptions:
+    """How images are read."""
+    from tier_cli.imaging.radiograph import ReadOptions
+    from tier_cli.pipeline.stream import StreamOptions
+
+    return StreamOptions(ReadOptions(views=views), batch_size, workers)
+
+
+def open_models(models: Sequence[str], findings: str | None, engine: str, device: str) -> Job:
+    """Open one or several checkpoints."""
+    from tier_cli.pipeline.job import open_job
+
+    return open_job(models, findings, engine, device)
+
+
+@contextmanager
+def ticking(count: int) -> Iterator[Callable[[], object]]:
+    """Show progress over so many files, on a terminal."""
+    if not is_terminal("stderr"):
+        yield lambda: None
+        return
+    from rich.console import Console
+
+    from tier_cli.progress import progress
+
+    with progress(Console(stderr=True), lambda: count) as tick:
+        yield tick
+
+
+def rows_hash(selection: Selection, findings: Sequence[str], labels: Any) -> str:
+    """SHA-256 (hex) of the images' paths below their root and their labels, in order."""
+    import os
+
+    from tier_cli.model.checkpoint import canonical_hash
+
+    paths = [
+        Path(os.path.relpath(path, selection.manifest.root)).as_posix() for path in selection.manifest.paths
+    ]
+    known = [[None if cell != cell else int(cell) for cell in row] for row in labels.tolist()]
+    return canonical_hash({"findings": list(findings), "paths": paths, "labels": known})
