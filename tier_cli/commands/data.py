@@ -1,4 +1,4 @@
-"""`tier data`: draw synthetic chests."""
+"""`tier data`: draw synthetic chests, look through data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from tier_cli.commands.inspect import inspect
 from tier_cli.console import tell
 
-app = typer.Typer(help="Make data to train and try models on.", no_args_is_help=True)
+app = typer.Typer(help="Make data to train and try models on, and look through data.", no_args_is_help=True)
+app.command()(inspect)
 
 
 @app.callback()
@@ -36,9 +38,7 @@ def phantom(
         ),
     ],
     count: Annotated[int, typer.Option(min=1, help="How many pictures.", show_default=False)],
-    seed: Annotated[
-        int, typer.Option(min=0, help="Which cohort: the same seed gives the same files.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which cohort: the same seed gives the same files.")] = 0,
     format: Annotated[Format, typer.Option(help="PNG of 8 bits, or DICOM (DX, 12 bits).")] = Format.PNG,
     size: Annotated[int, typer.Option(min=64, max=4096, help="Width and height in pixels.")] = 512,
     workers: Annotated[

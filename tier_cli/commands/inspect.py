@@ -1,0 +1,141 @@
+"""`tier data inspect`: what a manifest or a data set holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tier_cli.console import is_terminal, printable, tell
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.datasets.survey import Survey
+    from tier_cli.findings.schema import FindingSet
+
+
+def inspect(
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(metavar="MANIFEST.csv", help="A manifest of your own.", show_default=False),
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="A public data set instead, such as nih14.")
+    ] = "csv",
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The data set's folder (or TIER_DATA_ROOT), or where a manifest's paths start.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Only this split.")] = "all",
+    findings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET", help="Whose columns are labels; the set that fits best.", show_default=False
+        ),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=0, metavar="N", help="How many images to read.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of those.")] = 0,
+) -> None:
+    """Show what data hold and what is wrong with them, before an hour is spent on them.
+
+    Counts rows, patients, splits, views, labels, texts and boxes; looks for every file and reads a few.
+    A table on a terminal, JSON in a pipe.
+
+    Exit codes: 0 when nothing is wrong, 3 when something is, 2 for wrong usage.
+    """
+    from tier_cli.datasets.survey import survey
+
+    data, chosen = _open(manifest, dataset, root, split, findings)
+    found = survey(data, chosen, sample, seed)
+    if is_terminal("stdout"):
+        from rich.console import Console
+
+        _show(found, Console())
+    else:
+        typer.echo(json.dumps(found.document(), ensure_ascii=False))
+        for problem in found.problems:
+            tell(problem.what)
+    if found.problems:
+        raise typer.Exit(3)
+
+
+def _open(
+    path: Path | None, dataset: str, root: Path | None, split: str, findings: str | None
+) -> tuple[Manifest, FindingSet]:
+    from tier_cli.datasets.registry import CSV, dataset_info, open_data
+    from tier_cli.datasets.survey import best_set
+    from tier_cli.findings.load import load_findings
+
+    if path is None and dataset == CSV:
+        raise UsageError(
+            "no data are named", where="MANIFEST.csv", remedy="name a manifest, or --dataset with --root"
+        )
+    chosen = None if findings is None else load_findings(findings)
+    data = open_data(dataset, path, root, split)
+    if dataset == CSV and split.lower() != "all":
+        data = data.split(split)
+    if chosen is None:
+        chosen = best_set(data) if dataset == CSV else load_findings(dataset_info(dataset).findings)
+    return data, chosen
+
+
+def _show(found: Survey, console: Console) -> None:
+    from rich.text import Text
+
+    for line in _lines(found):
+        console.print(Text(printable(line)), soft_wrap=False)
+    if found.labels:
+        console.print(_labels(found))
+    for remark in found.remarks:
+        console.print(Text(printable(remark), style="dim"))
+    for problem in found.problems:
+        console.print(Text(printable(f"Wrong: {problem.what}"), style="red"))
+        for example in problem.examples:
+            console.print(Text(printable(f"  {example}"), style="dim"))
+    if not found.problems:
+        console.print(Text("Nothing wrong was found.", style="green"))
+
+
+def _lines(found: Survey) -> Iterator[str]:
+    yield found.origin
+    unknown = f" (not named in {found.without_patient} images)" if found.without_patient else ""
+    yield f"images {found.images}, patients {found.patients}{unknown}, studies {found.studies}"
+    yield "splits: " + "; ".join(
+        f"{split.name or 'none named'}: images {split.images}, patients {split.patients}"
+        for split in found.splits
+    )
+    yield "views: " + ", ".join(f"{view or 'none named'} {count}" for view, count in found.views.items())
+    texts = found.texts
+    if texts.words:
+        low, middle, high = texts.words
+        yield f"texts: {texts.filled}, {texts.empty} empty; {low} to {high} words, median {middle}"
+    for text, times in texts.repeated:
+        yield f"  {times} times: {text if len(text) <= 60 else text[:57] + '...'}"
+    if found.images_with_regions:
+        yield f"boxes {found.boxes}, masks {found.masks}, images with any {found.images_with_regions}"
+    if found.ignored_columns:
+        yield f"columns that are no labels of {found.finding_set}: {', '.join(found.ignored_columns)}"
+    yield f"files: {found.files.files} looked for, {found.files.read} read"
+
+
+def _labels(found: Survey) -> object:
+    from rich.table import Table
+
+    table = Table(title=f"Labels ({found.finding_set})", title_justify="left")
+    table.add_column("finding", overflow="fold")
+    for name in ("1", "0", "-1", "blank"):
+        table.add_column(name, justify="right")
+    for label in found.labels:
+        counts = (label.positive, label.negative, label.uncertain, label.blank)
+        table.add_row(label.finding, *map(str, counts))
+    return table

@@ -1,0 +1,273 @@
+"""What a manifest holds and what is wrong with it, before an hour is spent on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from tier_cli.datasets.manifest import Manifest
+from tier_cli.datasets.regions import Region, regions
+from tier_cli.datasets.survey_files import FileCheck, check_files
+from tier_cli.errors import ManifestError
+from tier_cli.findings.load import builtin, builtin_names
+from tier_cli.findings.schema import FindingSet
+
+_EXAMPLES = 3
+_SHOWN_TEXTS = 3
+# Beyond this share of one text, pairs of image and text tell each other apart badly.
+_REPEATED = 0.2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong, in a stable word and in a sentence, with some of the files that it is about."""
+
+    kind: str
+    what: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    """How often each label of a finding stands in its column."""
+
+    finding: str
+    column: str
+    positive: int
+    negative: int
+    uncertain: int
+    blank: int
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """Images and patients of a split; ``""`` is the split of rows that name none."""
+
+    name: str
+    images: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class TextCount:
+    """Texts: how many, how long in words, and those that several patients share most."""
+
+    filled: int
+    empty: int
+    words: tuple[int, int, int] | None
+    repeated: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that was found; `problems` are wrong, `remarks` worth knowing."""
+
+    origin: str
+    finding_set: str
+    images: int
+    patients: int
+    studies: int
+    without_patient: int
+    views: Mapping[str, int]
+    splits: tuple[SplitCount, ...]
+    labels: tuple[LabelCount, ...]
+    texts: TextCount
+    boxes: int
+    masks: int
+    images_with_regions: int
+    ignored_columns: tuple[str, ...]
+    files: FileCheck
+    problems: tuple[Problem, ...]
+    remarks: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """All of it for JSON."""
+        return asdict(self)
+
+
+def survey(manifest: Manifest, findings: FindingSet, sample: int = 32, seed: int = 0) -> Survey:
+    """Look through a manifest: every cell, every file's presence, and the pixels of a few images.
+
+    Parameters
+    ----------
+    manifest, findings
+        What to look at, and whose columns are labels.
+    sample
+        How many images to read, drawn at random; as many again of those with boxes.
+    seed
+        Of the drawing.
+    """
+    problems: list[Problem] = []
+    remarks = list(manifest.notes)
+    labels = _labels(manifest, findings, problems)
+    found = _regions(manifest, findings, problems, remarks)
+    files = check_files(manifest.paths, found, sample, seed)
+    problems += [*_file_problems(files), *_repeated_paths(manifest), *_split_patients(manifest)]
+    texts = _texts(manifest)
+    ignored = _ignored(manifest, findings)
+    remarks += [*_one_class(findings, labels), *_near_misses(ignored, findings), *_shared(texts)]
+    patients = manifest.column("patient")
+    every = [region for row in found for region in row]
+    return Survey(
+        origin=manifest.origin,
+        finding_set=findings.name,
+        images=len(manifest),
+        patients=len(set(patients.tolist()) - {""}),
+        studies=len(set(manifest.column("study").tolist()) - {""}),
+        without_patient=int((patients == "").sum()),
+        views=dict(Counter(manifest.column("view").tolist()).most_common()),
+        splits=_splits(manifest),
+        labels=labels,
+        texts=texts,
+        boxes=sum(region.box is not None for region in every),
+        masks=sum(region.box is None for region in every),
+        images_with_regions=sum(bool(row) for row in found),
+        ignored_columns=tuple(ignored),
+        files=files,
+        problems=tuple(problems),
+        remarks=tuple(remarks),
+    )
+
+
+def best_set(manifest: Manifest) -> FindingSet:
+    """Give the built-in finding set that most columns are names of, the smallest among equals."""
+
+    def fit(fs: FindingSet) -> tuple[int, int]:
+        return sum(fs.match(str(column)) is not None for column in manifest.frame.columns), -len(fs.findings)
+
+    return max((builtin(name) for name in builtin_names()), key=fit)
+
+
+def _labels(manifest: Manifest, findings: FindingSet, problems: list[Problem]) -> tuple[LabelCount, ...]:
+    try:
+        columns = manifest.label_columns(findings)
+    except ManifestError as error:
+        problems.append(Problem("labels", error.reason))
+        return ()
+    counts = []
+    for finding in findings.findings:
+        if finding.id not in columns:
+            continue
+        try:
+            values = manifest.labels(FindingSet(finding.id, (finding,)))[:, 0]
+        except ManifestError as error:
+            problems.append(Problem("labels", str(error)))
+            continue
+        one, none, unsure = (int((values == label).sum()) for label in (1, 0, -1))
+        counts.append(
+            LabelCount(finding.id, columns[finding.id], one, none, unsure, int(np.isnan(values).sum()))
+        )
+    return tuple(counts)
+
+
+def _regions(
+    manifest: Manifest, findings: FindingSet, problems: list[Problem], remarks: list[str]
+) -> list[tuple[Region, ...]]:
+    try:
+        found = regions(manifest)
+    except ManifestError as error:
+        problems.append(Problem("regions", str(error)))
+        return [()] * len(manifest)
+    unknown = Counter(r.finding for row in found for r in row if findings.match(r.finding) is None)
+    if unknown:
+        names = ", ".join(name for name, _ in unknown.most_common(_EXAMPLES))
+        remarks.append(f"regions of findings that {findings.name} has not: {unknown.total()} ({names})")
+    return found
+
+
+def _file_problems(files: FileCheck) -> Iterable[Problem]:
+    for kind, what, paths in (
+        ("missing", "images that are not on disk", files.missing),
+        ("empty", "image files that are empty", files.empty),
+        ("missing_mask", "pictures of masks that are not on disk", files.missing_masks),
+        ("outside", "images with boxes that lie outside of them", files.outside),
+    ):
+        if paths:
+            yield Problem(kind, f"{what}: {len(paths)}", tuple(paths[:_EXAMPLES]))
+    if files.unreadable:
+        what = f"images that cannot be scored: {len(files.unreadable)} of {files.read} that were read"
+        yield Problem("unreadable", what, tuple(files.unreadable[:_EXAMPLES]))
+
+
+def _repeated_paths(manifest: Manifest) -> Iterable[Problem]:
+    repeated = manifest.repeated_paths()
+    if repeated:
+        yield Problem(
+            "repeated", f"paths that stand in several rows: {len(repeated)}", tuple(repeated[:_EXAMPLES])
+        )
+
+
+def _split_patients(manifest: Manifest) -> Iterable[Problem]:
+    """Find patients in two splits; they are told by an image of each, not by their keys."""
+    seen: dict[str, tuple[str, str]] = {}
+    both: dict[str, str] = {}
+    rows = zip(manifest.patients(), manifest.column("split"), manifest.paths, strict=True)
+    for patient, split, path in rows:
+        if not split:
+            continue
+        first, example = seen.setdefault(str(patient), (str(split).lower(), path))
+        if first != str(split).lower():
+            both.setdefault(str(patient), f"{example} ({first}) and {path} ({str(split).lower()})")
+    if both:
+        what = f"patients in more than one split: {len(both)}"
+        yield Problem("leak", what, tuple(both.values())[:_EXAMPLES])
+
+
+def _splits(manifest: Manifest) -> tuple[SplitCount, ...]:
+    patients, splits = manifest.patients(), manifest.column("split")
+    return tuple(
+        SplitCount(str(name), int((splits == name).sum()), len(set(patients[splits == name].tolist())))
+        for name in np.unique(splits)
+    )
+
+
+def _texts(manifest: Manifest) -> TextCount:
+    texts, patients = manifest.column("text").tolist(), manifest.patients().tolist()
+    filled = [text for text in texts if text]
+    words = np.array([len(text.split()) for text in filled])
+    span = (int(words.min()), int(np.median(words)), int(words.max())) if filled else None
+    repeated = []
+    # A text of one patient alone might tell who that is; shared ones are phrases of the trade.
+    for text, times in Counter(filled).most_common(_SHOWN_TEXTS):
+        if len({patient for patient, other in zip(patients, texts, strict=True) if other == text}) > 1:
+            repeated.append((text, times))
+    return TextCount(len(filled), len(texts) - len(filled), span, tuple(repeated))
+
+
+def _ignored(manifest: Manifest, findings: FindingSet) -> list[str]:
+    try:
+        return manifest.ignored_columns(findings)
+    except ManifestError:
+        return []
+
+
+def _one_class(findings: FindingSet, labels: tuple[LabelCount, ...]) -> Iterable[str]:
+    if not labels:
+        yield f"no column is a label of {findings.name}"
+    counts = {
+        "positive": {label.finding: label.positive for label in labels},
+        "negative": {label.finding: label.negative for label in labels},
+    }
+    for wanted, found in counts.items():
+        names = [name for name, count in found.items() if not count]
+        if names:
+            yield f"no {wanted} image, so no AUC: {', '.join(names)}"
+
+
+def _near_misses(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
+    names = {name.casefold(): name for finding in findings.findings for name in finding.names}
+    for column in ignored:
+        close = get_close_matches(column.casefold().replace(" ", "_"), names, n=1, cutoff=0.85)
+        if close:
+            yield f"the column {column!r} is ignored; is it {names[close[0]]!r}?"
+
+
+def _shared(texts: TextCount) -> Iterable[str]:
+    for _, times in texts.repeated[:1]:
+        if times > _REPEATED * texts.filled:
+            yield f"one text stands at {times} of {texts.filled} images"

@@ -1,0 +1,109 @@
+"""The files of a manifest: which are there, and whether a few of them can be scored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from tier_cli.datasets.regions import Region
+from tier_cli.errors import InputError
+
+# Looking for files is waiting for the disk, or for the network behind it.
+_THREADS = 32
+# Boxes drawn by hand end at the border, give or take a pixel.
+_SLACK = 1.0
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What files were looked for and read.
+
+    Parameters
+    ----------
+    files
+        Distinct paths looked for.
+    read
+        How many of them were decoded.
+    missing, empty, missing_masks, outside
+        Paths.
+    unreadable
+        ``path: reason`` of those decoded that cannot be scored.
+    """
+
+    files: int
+    read: int
+    missing: tuple[str, ...]
+    empty: tuple[str, ...]
+    missing_masks: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    outside: tuple[str, ...]
+
+
+def check_files(
+    paths: Sequence[str], found: Sequence[tuple[Region, ...]], sample: int, seed: int
+) -> FileCheck:
+    """Look for every file, and read `sample` images drawn at random and as many of those with boxes."""
+    distinct = list(dict.fromkeys(paths))
+    sizes = _sizes(distinct)
+    masks = list(dict.fromkeys(region.path for row in found for region in row if region.path))
+    boxes = {path: row for path, row in zip(paths, found, strict=True) if row}
+    there = [path for path in distinct if sizes[path]]
+    unsized = [path for path in there if any(r.box and not r.size for r in boxes.get(path, ()))]
+    rng = np.random.default_rng(seed)
+    drawn = dict.fromkeys([*_draw(there, sample, rng), *_draw(unsized, sample, rng)])
+    shapes = {path: _shape(path) for path in drawn}
+    return FileCheck(
+        files=len(distinct),
+        read=len(drawn),
+        missing=tuple(path for path in distinct if sizes[path] is None),
+        empty=tuple(path for path in distinct if sizes[path] == 0),
+        missing_masks=tuple(path for path, size in _sizes(masks).items() if size is None),
+        unreadable=tuple(f"{path}: {shape}" for path, shape in shapes.items() if isinstance(shape, str)),
+        outside=tuple(path for path, row in boxes.items() if _outside(row, shapes.get(path))),
+    )
+
+
+def _sizes(paths: Sequence[str]) -> dict[str, int | None]:
+    """Give the bytes of each file, None where there is no file."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(paths, pool.map(_size, paths, chunksize=256), strict=True))
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.path.getsize(path) if os.path.isfile(path) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _draw(paths: Sequence[str], sample: int, rng: np.random.Generator) -> list[str]:
+    if len(paths) <= sample:
+        return list(paths)
+    return [paths[place] for place in np.sort(rng.choice(len(paths), sample, replace=False))]
+
+
+def _shape(path: str) -> tuple[int, int] | str:
+    """Give height and width of an image, or why it cannot be scored."""
+    from tier_cli.imaging.read import read_radiograph
+
+    try:
+        height, width = read_radiograph(path).pixels.shape
+    except InputError as error:
+        return error.reason
+    return height, width
+
+
+def _outside(row: Sequence[Region], shape: tuple[int, int] | str | None) -> bool:
+    """Tell whether a box leaves its image; without the image's size, whether it begins before 0."""
+    for region in row:
+        if region.box is None:
+            continue
+        x0, y0, x1, y1 = region.box
+        size = region.size or (shape if isinstance(shape, tuple) else None)
+        if min(x0, y0) < -_SLACK or (size and (y1 > size[0] + _SLACK or x1 > size[1] + _SLACK)):
+            return True
+    return False
