@@ -142,6 +142,8 @@ def test_scores_from_elsewhere_and_the_paired_difference(model: str, data: Path,
         "low": 0.0,
         "high": 0.0,
         "replicates": difference["auc"]["replicates"],
+        "p": 1.0,
+        "p_holm": 1.0,
     }
 
 
@@ -173,7 +175,8 @@ def test_uncertain_labels_count_only_when_asked(model: str, data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--dataset", "chexpert"), "only one is csv"),
+        (("--dataset", "chexpert"), "two different data"),
+        (("--dataset", "chexbert"), "no data set that is known"),
         (("--exclude", "contradicted"), "is not COLUMN=VALUE"),
         (("--output", "numbers.html"), ".json or .csv"),
         (("--join", "path"), "nothing to join"),

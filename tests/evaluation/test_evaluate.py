@@ -12,12 +12,16 @@ import pytest
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.errors import ManifestError, UsageError
-from tier_cli.evaluation.evaluate import build_report, labelled, select
+from tier_cli.evaluation.build import build_report
+from tier_cli.evaluation.contenders import contend
+from tier_cli.evaluation.context import Evaluation
+from tier_cli.evaluation.evaluate import Selection, labelled, select
 from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.report import Protocol, Report, check_output, write_report
 from tier_cli.evaluation.scores import Scores, Unscored
 from tier_cli.evaluation.table import show, show_notes
 from tier_cli.findings.load import load_findings
+from tier_cli.pipeline.stream import StreamOptions
 
 FINDINGS = load_findings("pneumothorax,pleural effusion,hernia")
 
@@ -36,7 +40,6 @@ def _report(folder: Path, sets: int = 1) -> Report:
         for n in range(40)
     ]
     selection = select(_manifest(folder, "\n".join(lines)), None, [], True, ["source"])
-    selection, truth = labelled(selection, FINDINGS, "ignore")
     values = rng.normal(size=(sets, 40, 3))
     values[0, 0] = np.nan
     scores = [
@@ -45,8 +48,38 @@ def _report(folder: Path, sets: int = 1) -> Report:
         )
         for number, one in enumerate(values)
     ]
-    protocol = Protocol("m.csv", "csv", "all", 40, "frontal", (), "ignore", {}, None, "", Resampling(20))
-    return build_report(selection, truth, scores, protocol, ["source"])
+    return _built(selection, scores, 20, ["source"])
+
+
+def _built(selection: Selection, scores: list[Scores], replicates: int, by: list[str]) -> Report:
+    selection, truth = labelled(selection, FINDINGS, "ignore")
+    protocol = Protocol(
+        data="m.csv",
+        dataset="csv",
+        split="all",
+        images=len(selection.manifest),
+        views="frontal",
+        excluded=(),
+        uncertain="ignore",
+        finding_set={},
+        models=(None,) * len(scores),
+        scoring="",
+        resampling=Resampling(replicates),
+    )
+    evaluation = Evaluation(
+        findings=FINDINGS,
+        selection=selection,
+        truth=truth.by_image,
+        scores=tuple(scores),
+        units=truth.units,
+        by_unit=truth.by_unit,
+        contenders=tuple(contend(one, truth)[0] for one in scores),
+        protocol=protocol,
+        job=None,
+        options=StreamOptions(),
+        score=lambda job, manifest, options: scores[0],
+    )
+    return build_report(evaluation, by)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +112,12 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
     [
         ("path\na.png\na.png\n", "stand in more than one row"),
         ("path,view\na.png,LATERAL\n", "no image is left"),
-        ("path,age\n" + "".join(f"{n}.png,{n}\n" for n in range(40)), "40 different values"),
+        ("path,site\n" + "".join(f"{n}.png,{n}\n" for n in range(40)), "40 different values"),
     ],
 )
 def test_selections_that_make_no_sense(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
-        select(_manifest(tmp_path, text), None, [], True, ["age"] if "age" in text else [])
+        select(_manifest(tmp_path, text), None, [], True, ["site"] if "site" in text else [])
 
 
 def test_findings_without_a_column_are_named_and_left_out(tmp_path: Path) -> None:
@@ -104,10 +137,10 @@ def test_images_without_any_label_are_left_out(tmp_path: Path) -> None:
     text = "path,hernia,effusion\na.png,1,\nb.png,,\nc.png,-1,\nd.png,0,-1\n"
     selection, truth = labelled(select(_manifest(tmp_path, text), None, [], True), FINDINGS, "ignore")
     assert [Path(path).name for path in selection.manifest.paths] == ["a.png", "d.png"]
-    assert len(truth.patients) == 2
+    assert len(truth.by_unit.patients) == 2
     assert "images without any label left out: 2" in selection.notes
     blank = select(_manifest(tmp_path, "path,hernia\na.png,\nb.png,-1\n"), None, [], True)
-    with pytest.raises(ManifestError, match="every label is blank"):
+    with pytest.raises(ManifestError, match="every label of split all is blank"):
         labelled(blank, FINDINGS, "ignore")
 
 
@@ -146,9 +179,7 @@ def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
 
 def test_one_class_is_null_not_zero(tmp_path: Path) -> None:
     selection = select(_manifest(tmp_path, "path,hernia\na.png,0\nb.png,0\n"), None, [], True)
-    selection, truth = labelled(selection, FINDINGS, "ignore")
-    protocol = Protocol("m.csv", "csv", "all", 2, "frontal", (), "ignore", {}, None, "", Resampling(5))
-    report = build_report(selection, truth, [Scores("s", FINDINGS.ids, np.ones((2, 3)))], protocol)
+    report = _built(selection, [Scores("s", FINDINGS.ids, np.ones((2, 3)))], 5, [])
     document = json.loads(report.to_json())["scores"][0]
     assert document["findings"][0]["auc"] == {"value": None, "low": None, "high": None, "replicates": 0}
     assert document["macro"]["findings"] == 0
@@ -165,7 +196,8 @@ def test_tables_say_what_is_missing_and_obey_no_markup(tmp_path: Path) -> None:
     shown = text.getvalue()
     assert "[red]Pneumothorax" in shown
     assert "set0 minus set1: 39 images of 20 patients" in shown
-    assert "AUC within each source" in shown
+    assert "set0: by source" in shown
+    assert "too small a group to tell" in shown
     assert "mean of 2" in shown
     assert "1 of 40 images have no scores and count nowhere" in shown
     assert "0.png: no such file" in shown

@@ -19,8 +19,16 @@ class Uncertain(StrEnum):
     NEGATIVE = "negative"
 
 
+class UnitName(StrEnum):
+    """What is counted."""
+
+    IMAGE = "image"
+    STUDY = "study"
+    PATIENT = "patient"
+
+
 Data = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         metavar="MANIFEST.csv",
         help="One row an image: path, patient, and a column a finding (1, 0, blank, -1 = uncertain).",
@@ -31,14 +39,16 @@ Data = Annotated[
 Dataset = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="How the data are laid out; only csv in this version.", rich_help_panel=_DATA
+        metavar="NAME",
+        help="csv, one's own manifest in --data; or a public data set such as chexpert.",
+        rich_help_panel=_DATA,
     ),
 ]
 Root = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Where relative paths start; the manifest's folder by default.",
+        help="The folder of the data set (TIER_DATA_ROOT); with --data, where its paths start.",
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -65,10 +75,10 @@ Unsure = Annotated[
     Uncertain, typer.Option(help="What labels of -1 count as. Blanks never count.", rich_help_panel=_DATA)
 ]
 Model = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         metavar="NAME|FOLDER",
-        help="The checkpoint, by name or folder; tier-small unless --scores is given.",
+        help="The checkpoint; several times: the mean of their scores. tier-small unless --scores is given.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -79,6 +89,23 @@ ScoresFile = Annotated[
         metavar="FILE",
         help="Scores made elsewhere, CSV or Parquet; with --model too, the paired difference.",
         show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
+Compare = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        metavar="A B",
+        help="Two models or files of scores: measure both, and A minus B with p values.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
+Probabilities = Annotated[
+    bool,
+    typer.Option(
+        "--probabilities",
+        help="The file's scores are probabilities: Brier score and calibration error too.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -95,7 +122,33 @@ By = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN,...",
-        help="Measure also within each value of these columns.",
+        help="Measure also within each group, e.g. sex,age,view; ages in bands.",
+        show_default=False,
+        rich_help_panel=_NUMBERS,
+    ),
+]
+Unit = Annotated[
+    UnitName | None,
+    typer.Option(
+        help="What is counted: scores are averaged over its images. The data set's own unit, else image.",
+        show_default=False,
+        rich_help_panel=_NUMBERS,
+    ),
+]
+SelectOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPLIT",
+        help="Choose thresholds on this split, whose patients are others.",
+        show_default=False,
+        rich_help_panel=_NUMBERS,
+    ),
+]
+OperatingPoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="How: youden (the default), f1, mcc, sensitivity=0.9 or specificity=0.9.",
         show_default=False,
         rich_help_panel=_NUMBERS,
     ),

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.evaluate import Selection
-    from tier_cli.evaluation.measure import Labelled
+    from tier_cli.evaluation.measure import Contender, Labelled
     from tier_cli.evaluation.report import Protocol
     from tier_cli.evaluation.scores import Scores
+    from tier_cli.evaluation.units import Units
     from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.job import Job
     from tier_cli.pipeline.stream import StreamOptions
@@ -33,6 +34,12 @@ class Evaluation:
         Their labels (N, F'), for the findings that have a column, and one patient key a row.
     scores
         One score set, or two that are compared, each with a row a row of the manifest.
+    units
+        Which unit (image, study, patient) each row belongs to; `units.mean` takes scores of rows to units.
+    by_unit
+        The labels of the units (U, F').
+    contenders
+        One a score set: the scores of the units (U, F'), with calls and probabilities where there are any.
     protocol
         What is being done; `protocol.resampling` says how intervals are made.
     job
@@ -41,16 +48,22 @@ class Evaluation:
         How images are read and streamed, to score them again under other circumstances.
     score
         ``score(job, manifest, options)`` scores the images of a manifest, showing progress.
+    notes
+        What a reader should know about how calls and probabilities came about.
     """
 
     findings: FindingSet
     selection: Selection
     truth: Labelled
     scores: tuple[Scores, ...]
+    units: Units
+    by_unit: Labelled
+    contenders: tuple[Contender, ...]
     protocol: Protocol
     job: Job | None
     options: StreamOptions
     score: Callable[[Job, Manifest, StreamOptions], Scores]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

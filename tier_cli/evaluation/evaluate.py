@@ -1,4 +1,4 @@
-"""From a manifest and one or two score sets to a report."""
+"""Which rows of a manifest are evaluated, and what their labels are."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.measure import Labelled, Measured, compare, measure, settle_uncertain
-from tier_cli.evaluation.report import Group, Protocol, Report
+from tier_cli.evaluation.measure import Labelled, settle_uncertain
+from tier_cli.evaluation.subgroups import divide
+from tier_cli.evaluation.units import Units, units_of
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.scores import Scores
     from tier_cli.findings.schema import FindingSet
-
-_FEW = 10
-_MOST_GROUPS = 30
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,46 @@ def select(
         chosen = _frontal(chosen, notes)
     _check_rows(chosen)
     for column in by:
-        _group_values(chosen.column(column), column)
+        divide(column, chosen.column(column))
     return Selection(chosen, name, tuple(f"{column}={value}" for column, value in exclude), tuple(notes))
 
 
-def labelled(selection: Selection, findings: FindingSet, uncertain: str) -> tuple[Selection, Labelled]:
-    """The labels of the findings that have a column, and the images that have a label.
+@dataclass(frozen=True)
+class Truth:
+    """Labels by image, as the rows of a manifest are, and by unit.
 
-    Notes are added about findings without a column, uncertain labels and images without any label.
+    Parameters
+    ----------
+    by_image
+        (N, F) labels.
+    units
+        Which unit each image belongs to.
+    by_unit
+        (U, F) labels.
+    """
+
+    by_image: Labelled
+    units: Units
+    by_unit: Labelled
+
+
+def labelled(
+    selection: Selection, findings: FindingSet, uncertain: str, unit: str = "image"
+) -> tuple[Selection, Truth]:
+    """The labels of the findings that have a column, and the images whose unit has a label.
+
+    Notes are added about findings without a column, uncertain labels and units without any label.
+
+    Parameters
+    ----------
+    selection
+        The rows.
+    findings
+        Whose labels.
+    uncertain
+        What -1 counts as: ``ignore``, ``positive`` or ``negative``. A unit is -1 only where no image has 1.
+    unit
+        ``image``, ``study`` or ``patient``.
 
     Raises
     ------
@@ -92,19 +121,29 @@ def labelled(selection: Selection, findings: FindingSet, uncertain: str) -> tupl
             remedy=f"name the set whose findings the columns are: {', '.join(manifest.frame.columns)}",
         )
     raw = manifest.labels(findings)[:, [findings.ids.index(name) for name in columns]]
-    labels = settle_uncertain(raw, uncertain)
-    there = np.asarray(np.isfinite(labels).any(axis=1))
+    units = units_of(manifest, unit)
+    of_units = units.labels(raw)
+    settled = settle_uncertain(of_units, uncertain)
+    there = np.asarray(np.isfinite(settled).any(axis=1))
     if not there.any():
         raise ManifestError(
-            "every label is blank or left out", where=manifest.origin, remedy="check --uncertain"
+            f"every label of split {selection.split} is blank or left out",
+            where=manifest.origin,
+            remedy="check --uncertain",
         )
-    notes = _label_notes(findings, tuple(columns), int((raw == -1).sum()), uncertain, int((~there).sum()))
-    chosen = replace(selection, manifest=manifest.where(there), notes=(*selection.notes, *notes))
-    return chosen, Labelled(tuple(columns), labels[there], chosen.manifest.patients())
+    notes = _label_notes(
+        findings, tuple(columns), int((of_units == -1).sum()), uncertain, int((~there).sum()), units.plural
+    )
+    units, images = units.where(there)
+    chosen = replace(selection, manifest=manifest.where(images), notes=(*selection.notes, *notes))
+    patients, names = chosen.manifest.patients(), tuple(columns)
+    by_image = Labelled(names, settle_uncertain(raw[images], uncertain), patients)
+    by_unit = Labelled(names, settled[there], units.first(patients))
+    return chosen, Truth(by_image, units, by_unit)
 
 
 def _label_notes(
-    findings: FindingSet, known: tuple[str, ...], unsure: int, uncertain: str, bare: int
+    findings: FindingSet, known: tuple[str, ...], unsure: int, uncertain: str, bare: int, plural: str
 ) -> list[str]:
     notes = []
     absent = [name for name in findings.ids if name not in known]
@@ -114,53 +153,8 @@ def _label_notes(
         fate = "left out" if uncertain == "ignore" else f"counted as {uncertain}"
         notes.append(f"uncertain labels (-1) {fate}: {unsure}")
     if bare:
-        notes.append(f"images without any label left out: {bare}")
+        notes.append(f"{plural} without any label left out: {bare}")
     return notes
-
-
-def build_report(
-    selection: Selection,
-    truth: Labelled,
-    scores: Sequence[Scores],
-    protocol: Protocol,
-    by: Sequence[str] = (),
-) -> Report:
-    """Measure one score set, or two and their difference on the images that both have.
-
-    Parameters
-    ----------
-    selection, truth
-        The images and their labels.
-    scores
-        One or two, as wide as the labels.
-    protocol
-        What is being done.
-    by
-        Columns of the manifest to measure within.
-    """
-    values = [one.of(truth.findings) for one in scores]
-    there = np.isfinite(values).all(axis=0)
-    values = [np.where(there, one, np.nan) for one in values]
-    named = list(zip([one.name for one in scores], values, strict=True))
-    how = protocol.resampling
-    measured = tuple(measure(name, truth, one, how) for name, one in named)
-    said = [*selection.notes, *(note for one in scores for note in one.notes)]
-    difference = None
-    if len(named) == 2:
-        (first, ours), (second, theirs) = named
-        difference = compare(f"{first} minus {second}", truth, ours, theirs, how)
-        said.append(f"both were measured on the {measured[0].n} images that both have scores for")
-    groups = []
-    for column in by:
-        cells = selection.manifest.column(column)
-        for value in _group_values(cells, column):
-            keep = cells == value
-            inside = tuple(measure(name, truth.where(keep), one[keep], how) for name, one in named)
-            groups.append(Group(column, value, inside))
-    # An image that both score sets lack is listed once.
-    unscored = {image.path: image for one in reversed(scores) for image in one.unscored}
-    said += _few(measured[0])
-    return Report(protocol, measured, difference, tuple(groups), tuple(unscored.values()), tuple(said))
 
 
 def _default_split(manifest: Manifest) -> str:
@@ -195,21 +189,3 @@ def _check_rows(manifest: Manifest) -> None:
 def _is_lateral(view: str) -> bool:
     view = view.upper()
     return view in ("L", "LL", "RL") or "LAT" in view
-
-
-def _group_values(cells: np.ndarray[tuple[int], np.dtype[np.str_]], column: str) -> list[str]:
-    values = sorted({str(cell) for cell in cells})
-    if len(values) > _MOST_GROUPS:
-        raise ManifestError(
-            f"column {column!r} has {len(values)} different values",
-            where="--by",
-            remedy=f"choose columns of at most {_MOST_GROUPS} groups",
-        )
-    return values
-
-
-def _few(measured: Measured) -> list[str]:
-    few = [r.finding for r in measured.rows if r.both_classes and min(r.positives, r.n - r.positives) < _FEW]
-    if not few:
-        return []
-    return [f"fewer than {_FEW} images of one class, so the interval says little: {', '.join(few)}"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.evaluation.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.evaluation.statistics import Statistic, decisions, probabilities, ranking, together
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.decisions import Thresholds
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
@@ -27,23 +33,30 @@ class Resampling:
 class Metric:
     """A number and its interval; all NaN where there is only one class.
 
-    `replicates` counts the resamplings that held both classes: the interval rests on them.
+    `replicates` counts the resamplings that held both classes: the interval rests on them. A difference has
+    `p`, two-sided and of the bootstrap, and `p_holm`, corrected by Holm over the findings.
     """
 
     value: float
     low: float
     high: float
     replicates: int
+    p: float | None = None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One finding: on how many units it was measured, and the metrics by name (``auc``, ``auprc``)."""
+    """One finding: on how many units it was measured, and the metrics by name.
+
+    `threshold` is the score from which on it was called present; NaN where there is none.
+    """
 
     finding: str
     n: int
     positives: int
     metrics: dict[str, Metric]
+    threshold: float = math.nan
 
     @property
     def both_classes(self) -> bool:
@@ -66,6 +79,8 @@ class Measured:
         One a finding.
     macro
         The mean of each metric over the findings with both classes.
+    thresholds
+        What calls rest on, if there are any.
     """
 
     name: str
@@ -73,6 +88,7 @@ class Measured:
     patients: int
     rows: tuple[Row, ...]
     macro: dict[str, Metric]
+    thresholds: Thresholds | None = None
 
     @property
     def averaged(self) -> int:
@@ -117,8 +133,50 @@ def settle_uncertain(labels: Floats, uncertain: str) -> Floats:
     return np.where(labels == -1, value, labels)
 
 
+@dataclass(frozen=True)
+class Contender:
+    """A score set with what follows from it.
+
+    Parameters
+    ----------
+    name
+        The model or the file.
+    scores
+        (N, F), NaN = none.
+    thresholds
+        From which score on each finding is called present; None where nothing says.
+    probabilities
+        (N, F), NaN = none; None where the scores are no probabilities and nothing makes them so.
+    """
+
+    name: str
+    scores: Floats
+    thresholds: Thresholds | None = None
+    probabilities: Floats | None = None
+
+    @property
+    def calls(self) -> Floats | None:
+        """(N, F) 1, 0, NaN; None without thresholds."""
+        return None if self.thresholds is None else self.thresholds.calls(self.scores)
+
+    def statistic(self, labels: Floats) -> Statistic:
+        """All that can be measured of it: rankings, then calls, then probabilities."""
+        labels = np.where(np.isfinite(self.scores), labels, np.nan)
+        parts = [ranking(labels, self.scores)]
+        if self.calls is not None:
+            parts.append(decisions(labels, self.calls))
+        if self.probabilities is not None:
+            parts.append(probabilities(labels, self.probabilities))
+        return together(*parts)
+
+    def where(self, keep: NDArray[np.bool_]) -> Contender:
+        """The rows for which `keep` (N,) is true."""
+        chosen = None if self.probabilities is None else self.probabilities[keep]
+        return replace(self, scores=self.scores[keep], probabilities=chosen)
+
+
 def measure(name: str, truth: Labelled, scores: Floats, how: Resampling) -> Measured:
-    """Measure one score set (N, F); NaN = no score.
+    """Measure how one score set (N, F) ranks; NaN = no score.
 
     Only patients with a score and a label are resampled.
     """
@@ -127,7 +185,7 @@ def measure(name: str, truth: Labelled, scores: Floats, how: Resampling) -> Meas
     estimates = patient_bootstrap(
         truth.labels, scores, truth.patients, replicates=how.replicates, seed=how.seed
     )
-    return _measured(name, truth, np.isfinite(scores), estimates, how)
+    return measured(name, truth, np.isfinite(scores), estimates, how.level)
 
 
 def compare(name: str, truth: Labelled, first: Floats, second: Floats, how: Resampling) -> Measured:
@@ -138,32 +196,74 @@ def compare(name: str, truth: Labelled, first: Floats, second: Floats, how: Resa
     estimates = paired_difference(
         truth.labels, first, second, truth.patients, replicates=how.replicates, seed=how.seed
     )
-    return _measured(name, truth, both[used], estimates, how)
+    return measured(name, truth, both[used], estimates, how.level, tested=True)
 
 
-def _measured(
-    name: str, truth: Labelled, scored: NDArray[np.bool_], estimates: dict[str, Estimate], how: Resampling
+def measured(
+    name: str,
+    truth: Labelled,
+    scored: NDArray[np.bool_],
+    estimates: Mapping[str, Estimate],
+    level: float,
+    *,
+    thresholds: Thresholds | None = None,
+    tested: bool = False,
 ) -> Measured:
-    table = {metric: _metrics(estimate, how.level) for metric, estimate in estimates.items()}
+    """Put estimates beside their counts.
+
+    Parameters
+    ----------
+    name
+        What was measured.
+    truth, scored
+        The labels (N, F), and which of them have a score.
+    estimates
+        By metric, over F findings.
+    level
+        Of the intervals.
+    thresholds
+        What calls rest on.
+    tested
+        These are differences: add p values, Holm's over the findings.
+    """
+    table = {metric: as_metrics(estimate, level, tested) for metric, estimate in estimates.items()}
+    values = np.full(len(truth.findings), np.nan) if thresholds is None else thresholds.values
     rows = []
     for number, finding in enumerate(truth.findings):
         known = truth.labels[scored[:, number], number]
         metrics = {metric: column[number] for metric, column in table.items()}
         positives = int((known == 1).sum())
-        rows.append(Row(finding, positives + int((known == 0).sum()), positives, metrics))
+        n = positives + int((known == 0).sum())
+        rows.append(Row(finding, n, positives, metrics, float(values[number])))
+    counted = np.asarray((scored & np.isfinite(truth.labels)).any(axis=1))
+    macro = {
+        metric: replace(as_metrics(one.macro, level, tested)[0], p_holm=None)
+        for metric, one in estimates.items()
+    }
     return Measured(
-        name=name,
-        n=len(truth.patients),
-        patients=len(np.unique(truth.patients)),
-        rows=tuple(rows),
-        macro={metric: _metrics(estimate.macro, how.level)[0] for metric, estimate in estimates.items()},
+        name, int(counted.sum()), len(np.unique(truth.patients[counted])), tuple(rows), macro, thresholds
     )
 
 
-def _metrics(estimate: Estimate, level: float) -> Sequence[Metric]:
+def holm(p_values: Floats) -> Floats:
+    """Correct p values (F,) for their number (Holm, 1979); NaN stays and does not count."""
+    corrected = np.full(p_values.shape, np.nan)
+    order = np.argsort(p_values, kind="stable")[: int(np.isfinite(p_values).sum())]
+    steps = np.minimum(1.0, p_values[order] * np.arange(order.size, 0, -1))
+    corrected[order] = np.maximum.accumulate(steps)
+    return corrected
+
+
+def as_metrics(estimate: Estimate, level: float, tested: bool = False) -> list[Metric]:
+    """Give each column's value, interval and, where `tested`, p values."""
     used = np.isfinite(estimate.replicates).sum(axis=0)
     bounds = estimate.interval(level)
-    return [
+    found = [
         Metric(float(value), float(low), float(high), int(count))
         for value, (low, high), count in zip(estimate.point, bounds, used, strict=True)
     ]
+    if not tested:
+        return found
+    plain = estimate.p_values()
+    pairs = zip(found, plain.tolist(), holm(plain).tolist(), strict=True)
+    return [replace(metric, p=p, p_holm=corrected) for metric, p, corrected in pairs]

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.measure import Measured, Metric, Resampling, Row
+from tier_cli.evaluation.document import report_document, report_rows
+from tier_cli.evaluation.measure import Measured, Resampling
 from tier_cli.evaluation.scores import Unscored
+from tier_cli.evaluation.subgroups import Gap, Group
 from tier_cli.results.output import check_writable
 
-SCHEMA_VERSION = 2
-_DIGITS = 6
 _ENDINGS = (".json", ".csv")
-_METRICS = ("auc", "auprc")
-_COLUMNS = (
-    "by", "group", "scores", "finding", "n", "positives",
-    *(f"{name}{part}" for name in _METRICS for part in ("", "_low", "_high")),
-)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SelectedOn:
+    """The split that thresholds were chosen on, by which rule, and its images without scores."""
+
+    split: str
+    rule: str
+    images: int
+    unscored: tuple[Unscored, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,16 @@ class Protocol:
         What became of labels of -1.
     finding_set
         Its name and hash.
-    model
-        Name and hashes; None where there was no model.
+    models
+        Name and hashes, one a score set; None for scores from a file.
     scoring
         The checkpoint's own scoring; empty without a model.
     resampling
         How the intervals were made.
+    unit
+        What is counted: ``image``, ``study`` or ``patient``.
+    selected_on
+        Where thresholds were chosen, if they were.
     """
 
     data: str
@@ -61,18 +67,11 @@ class Protocol:
     excluded: tuple[str, ...]
     uncertain: str
     finding_set: dict[str, str]
-    model: dict[str, Any] | None
+    models: tuple[dict[str, Any] | None, ...]
     scoring: str
     resampling: Resampling
-
-
-@dataclass(frozen=True)
-class Group:
-    """The images with one value in one column of the manifest."""
-
-    by: str
-    value: str
-    measured: tuple[Measured, ...]
+    unit: str = "image"
+    selected_on: SelectedOn | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,8 @@ class Report:
         Images without scores.
     notes
         What a reader should know.
+    gaps
+        The differences between groups of a column.
     sections
         The optional parts by name, each as JSON has it.
     """
@@ -103,41 +104,18 @@ class Report:
     groups: tuple[Group, ...]
     unscored: tuple[Unscored, ...]
     notes: tuple[str, ...]
+    gaps: tuple[Gap, ...] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image had scores, those that thresholds were chosen on too."""
+        selected = self.protocol.selected_on
+        return not self.unscored and (selected is None or not selected.unscored)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON document; what is not a number is null."""
-        protocol = self.protocol
-        how = protocol.resampling
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "data": protocol.data,
-            "dataset": protocol.dataset,
-            "split": protocol.split,
-            "images": protocol.images,
-            "views": protocol.views,
-            "excluded": list(protocol.excluded),
-            "uncertain": protocol.uncertain,
-            "finding_set": protocol.finding_set,
-            "model": protocol.model,
-            "scoring": protocol.scoring or None,
-            "unit": "image",
-            "interval": {
-                "level": how.level,
-                "method": "percentile bootstrap over patients",
-                "replicates": how.replicates,
-                "seed": how.seed,
-            },
-            "scores": [_document(measured) for measured in self.measured],
-            "difference": _document(self.difference) if self.difference else None,
-            "groups": [
-                {"by": g.by, "value": g.value, "scores": [_document(m) for m in g.measured]}
-                for g in self.groups
-            ],
-            "unscored": [vars(image) for image in self.unscored],
-            "sections": dict(self.sections),
-            "notes": list(self.notes),
-        }
+        return report_document(self)
 
     def to_json(self) -> str:
         """Give the document as text."""
@@ -145,16 +123,7 @@ class Report:
 
     def to_csv(self) -> str:
         """Give one row a finding, score set and group; the macro mean is the row ``macro``."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        whole = (*self.measured, self.difference) if self.difference else self.measured
-        for measured in whole:
-            writer.writerows(_cells("", "", measured))
-        for group in self.groups:
-            for measured in group.measured:
-                writer.writerows(_cells(group.by, group.value, measured))
-        return text.getvalue()
+        return report_rows(self)
 
 
 def check_output(path: str) -> None:
@@ -182,45 +151,3 @@ def write_report(report: Report, path: str) -> None:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _document(measured: Measured) -> dict[str, Any]:
-    return {
-        "name": measured.name,
-        "n": measured.n,
-        "patients": measured.patients,
-        "findings": [_finding(row) for row in measured.rows],
-        "macro": {"findings": measured.averaged, **_numbers(measured.macro)},
-    }
-
-
-def _finding(row: Row) -> dict[str, Any]:
-    counts = {"n": row.n, "positives": row.positives}
-    return {"finding": row.finding, **counts, **_numbers(row.metrics)}
-
-
-def _numbers(metrics: dict[str, Metric]) -> dict[str, Any]:
-    return {
-        name: {
-            "value": _number(metric.value),
-            "low": _number(metric.low),
-            "high": _number(metric.high),
-            "replicates": metric.replicates,
-        }
-        for name, metric in metrics.items()
-    }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, _DIGITS)
-
-
-def _cells(by: str, group: str, measured: Measured) -> Iterator[list[Any]]:
-    for row in measured.rows:
-        yield [by, group, measured.name, row.finding, row.n, row.positives, *_flat(row.metrics)]
-    yield [by, group, measured.name, "macro", measured.n, "", *_flat(measured.macro)]
-
-
-def _flat(metrics: dict[str, Metric]) -> list[float | None]:
-    there = [metrics[name] for name in _METRICS]
-    return [_number(value) for metric in there for value in (metric.value, metric.low, metric.high)]

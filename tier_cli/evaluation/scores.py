@@ -59,8 +59,12 @@ class Scores:
     notes: tuple[str, ...] = ()
 
     def of(self, findings: Sequence[str]) -> NDArray[np.float64]:
-        """The scores of some of the findings, in the order given."""
-        return self.values[:, [self.findings.index(name) for name in findings]]
+        """The scores (N, F) of some findings, in the order given; NaN for a finding without scores."""
+        chosen = np.full((len(self.values), len(findings)), np.nan)
+        for number, name in enumerate(findings):
+            if name in self.findings:
+                chosen[:, number] = self.values[:, self.findings.index(name)]
+        return chosen
 
 
 def collect(name: str, results: Iterable[Result], findings: FindingSet) -> Scores:

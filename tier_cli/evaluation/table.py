@@ -1,4 +1,4 @@
-"""An evaluation as tables for people."""
+"""An evaluation as tables for people, at 80 columns."""
 
 from __future__ import annotations
 
@@ -10,14 +10,30 @@ from rich.table import Table
 from rich.text import Text
 
 from tier_cli.console import printable
+from tier_cli.evaluation.statistics import PROBABILITIES
+from tier_cli.evaluation.units import PLURALS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tier_cli.evaluation.measure import Measured, Metric
-    from tier_cli.evaluation.report import Group, Report
+    from tier_cli.evaluation.report import Protocol, Report
+    from tier_cli.evaluation.scores import Unscored
 
 _MOST_LISTED = 10
+_HEADS = {
+    "auc": "AUC",
+    "auprc": "AUPRC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "f1": "F1",
+    "mcc": "MCC",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+# Of what calls are measured by, as much as fits beside the names of findings.
+_CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
 
 
 def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
@@ -32,96 +48,155 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
     console
         Where to print.
     """
-    protocol, how = report.protocol, report.protocol.resampling
-    console.print(
-        Text(
-            f"{printable(protocol.data)}, split {printable(protocol.split)}, {protocol.images} images; "
-            f"intervals: {how.level:.0%}, {how.replicates} resamplings of patients, seed {how.seed}",
-            style="dim",
-        )
-    )
+    from tier_cli.evaluation.group_table import show_groups
+
+    protocol = report.protocol
+    console.print(Text(_protocol_line(protocol), style="dim"))
+    plural = PLURALS[protocol.unit]
     for measured in report.measured:
-        console.print(_metrics(measured, labels))
+        title = f"{printable(measured.name)}: {measured.n} {plural} of {measured.patients} patients"
+        console.print(_ranking(title, measured, labels))
+        for table in _further(measured, labels):
+            console.print(table)
     if report.difference is not None:
-        console.print(_metrics(report.difference, labels, signed=True))
-    for by in dict.fromkeys(group.by for group in report.groups):
-        for number in range(len(report.measured)):
-            console.print(_groups([g for g in report.groups if g.by == by], number, labels))
+        for table in _differences(report.difference, labels, plural):
+            console.print(table)
+    show_groups(report, labels, console)
 
 
 def show_notes(report: Report, console: Console) -> None:
     """Print what should be known, then which images have no scores."""
     for note in report.notes:
         console.print(Text(printable(note), style="dim"))
-    _tell_unscored(report, console)
+    _tell_unscored(report.unscored, report.protocol.images, "count nowhere", console)
+    selected = report.protocol.selected_on
+    if selected is not None:
+        fate = f"took no part in choosing thresholds on split {printable(selected.split)}"
+        _tell_unscored(selected.unscored, selected.images, fate, console)
 
 
-def _metrics(measured: Measured, labels: Mapping[str, str], signed: bool = False) -> Table:
-    title = f"{printable(measured.name)}: {measured.n} images of {measured.patients} patients"
-    # A difference is of the same images as the tables before it; without their counts it fits 80 columns.
-    counts = () if signed else ("n", "positives")
-    table = _table(title, *counts, "AUC", "95% interval", "AUPRC", "95% interval")
-    for row in measured.rows:
-        numbers = () if signed else (str(row.n), str(row.positives))
-        table.add_row(_label(row.finding, labels), *numbers, *_values(row.metrics, signed))
-    table.add_section()
-    mean = Text(f"mean of {measured.averaged}", style="bold")
-    table.add_row(mean, *("" for _ in counts), *_values(measured.macro, signed))
-    return table
-
-
-def _groups(groups: Sequence[Group], number: int, labels: Mapping[str, str]) -> Table:
-    """AUC of one score set within each group, side by side."""
-    measured = [group.measured[number] for group in groups]
-    title = f"{printable(measured[0].name)}: AUC within each {printable(groups[0].by)}"
-    heads = [
-        f"{printable(g.value) or '(blank)'}\n{m.n} images" for g, m in zip(groups, measured, strict=True)
-    ]
-    table = _table(title, *heads)
-    for place, row in enumerate(measured[0].rows):
-        cells = [Text(_short(group.rows[place].metrics["auc"])) for group in measured]
-        table.add_row(_label(row.finding, labels), *cells)
-    table.add_section()
-    table.add_row(
-        Text("mean", style="bold"), *(f"{_short(m.macro['auc'])} of {m.averaged}" for m in measured)
+def _protocol_line(protocol: Protocol) -> str:
+    how = protocol.resampling
+    return (
+        f"{printable(protocol.data)}, split {printable(protocol.split)}, {protocol.images} images, "
+        f"by {protocol.unit}; "
+        f"intervals: {how.level:.0%}, {how.replicates} resamplings of patients, seed {how.seed}"
     )
+
+
+def _ranking(title: str, measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = new_table(title, "n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
+    for row in measured.rows:
+        table.add_row(label(row.finding, labels), str(row.n), str(row.positives), *_wide(row.metrics))
+    table.add_section()
+    table.add_row(_mean(measured), "", "", *_wide(measured.macro))
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, header_style="dim")
-    table.add_column("finding", max_width=34, overflow="fold")
+def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[Table]:
+    """Give tables of calls, where there are thresholds, and of probabilities."""
+    thresholds = measured.thresholds
+    if thresholds is not None:
+        how = f" by {thresholds.rule}" if thresholds.rule else ""
+        title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
+        for number, names in enumerate(_CALLS):
+            heads = [*(_HEADS[name] for name in names), *(["threshold"] if number else [])]
+            table = new_table(title if not number else "", *heads)
+            for row in measured.rows:
+                last = [Text(_plain(row.threshold))] if number else []
+                table.add_row(label(row.finding, labels), *_short(row.metrics, names), *last)
+            table.add_section()
+            table.add_row(_mean(measured), *_short(measured.macro, names))
+            yield table
+    if set(PROBABILITIES) <= set(measured.macro):
+        table = new_table(
+            f"{printable(measured.name)}: probabilities", *(_HEADS[name] for name in PROBABILITIES)
+        )
+        for row in measured.rows:
+            table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
+        table.add_section()
+        table.add_row(_mean(measured), *_short(measured.macro, PROBABILITIES, ".3f"))
+        yield table
+
+
+def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[Table]:
+    title = f"{printable(difference.name)}: {difference.n} {plural} of {difference.patients} patients"
+    for names in (("auc", "auprc"), ("mcc", "f1"), ("sensitivity", "specificity"), PROBABILITIES):
+        if not set(names) <= set(difference.macro):
+            continue
+        heads = [head for name in names for head in (_HEADS[name], "p Holm")]
+        table = new_table(title, *heads)
+        title = ""
+        for row in difference.rows:
+            cells = [cell for name in names for cell in _tested(row.metrics[name], row.metrics[name].p_holm)]
+            table.add_row(label(row.finding, labels), *cells)
+        table.add_section()
+        # The mean is one test: there is nothing to correct.
+        cells = [
+            cell for name in names for cell in _tested(difference.macro[name], difference.macro[name].p, "p ")
+        ]
+        table.add_row(_mean(difference), *cells)
+        yield table
+
+
+def _tested(metric: Metric, p: float | None, before: str = "") -> tuple[Text, Text]:
+    text = "" if p is None or math.isnan(p) else f"{before}{'<0.001' if p < 0.001 else f'{p:.3f}'}"
+    return interval(metric, "+.3f"), Text(text)
+
+
+def new_table(title: str, *columns: str) -> Table:
+    """Begin a table of findings."""
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+    )
+    table.add_column("finding", max_width=26, overflow="fold")
     for name in columns:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(name), justify="right", no_wrap=True)
     return table
 
 
-def _label(finding: str, labels: Mapping[str, str]) -> Text:
+def label(finding: str, labels: Mapping[str, str]) -> Text:
+    """Give the name of a finding for people."""
     return Text(printable(labels.get(finding, finding)))
 
 
-def _values(metrics: Mapping[str, Metric], signed: bool) -> Iterator[Text]:
-    form = "+.3f" if signed else ".3f"
+def interval(metric: Metric, form: str = ".2f") -> Text:
+    """Write a number with its interval in one cell, a hyphen where there is none."""
+    if math.isnan(metric.value):
+        return Text("-")
+    bounds = f"[{metric.low:{form}}, {metric.high:{form}}]"
+    return Text(f"{metric.value:{form}} {bounds if math.isfinite(metric.low) else ''}".rstrip())
+
+
+def _mean(measured: Measured) -> Text:
+    return Text(f"mean of {measured.averaged}", style="bold")
+
+
+def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:
+    """AUC and AUPRC, the interval in a column of its own."""
     for metric in (metrics["auc"], metrics["auprc"]):
         there = not math.isnan(metric.value)
-        yield Text(f"{metric.value:{form}}" if there else "-")
-        yield Text(f"[{metric.low:{form}}, {metric.high:{form}}]" if there else "")
+        yield Text(f"{metric.value:.3f}" if there else "-")
+        yield Text(f"[{metric.low:.3f}, {metric.high:.3f}]" if there else "")
 
 
-def _short(metric: Metric) -> str:
-    if math.isnan(metric.value):
-        return "-"
-    return f"{metric.value:.3f} [{metric.low:.2f}, {metric.high:.2f}]"
+def _short(metrics: Mapping[str, Metric], names: Sequence[str], form: str = ".2f") -> Iterator[Text]:
+    return (interval(metrics[name], form) for name in names)
 
 
-def _tell_unscored(report: Report, console: Console) -> None:
-    if not report.unscored:
+def _plain(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _tell_unscored(unscored: Sequence[Unscored], images: int, fate: str, console: Console) -> None:
+    if not unscored:
         return
-    many = len(report.unscored)
-    console.print(
-        Text(f"{many} of {report.protocol.images} images have no scores and count nowhere:", style="yellow")
-    )
-    for image in report.unscored[:_MOST_LISTED]:
+    console.print(Text(f"{len(unscored)} of {images} images have no scores and {fate}:", style="yellow"))
+    for image in unscored[:_MOST_LISTED]:
         console.print(Text(f"  {printable(image.path)}: {printable(image.message)}"), soft_wrap=True)
-    if many > _MOST_LISTED:
-        console.print(Text(f"  and {many - _MOST_LISTED} more, all in the JSON document"))
+    if len(unscored) > _MOST_LISTED:
+        console.print(Text(f"  and {len(unscored) - _MOST_LISTED} more, all in the JSON document"))

@@ -70,7 +70,7 @@ class Units:
 
     def column(self, cells: NDArray[np.str_]) -> NDArray[np.str_]:
         """Cells of images (N,) to cells of units (U,): what all images share, else ``mixed``."""
-        first = cells[self._first()].astype(object)
+        first = self.first(cells).astype(object)
         differs = np.zeros(self.count, dtype=bool)
         np.logical_or.at(differs, self.index, cells != first[self.index])
         return np.where(differs, MIXED, first).astype(np.str_)
@@ -81,8 +81,9 @@ class Units:
         renumbered = np.cumsum(keep) - 1
         return Units(self.kind, renumbered[self.index[images]], int(keep.sum())), images
 
-    def _first(self) -> NDArray[np.intp]:
-        return np.unique(self.index, return_index=True)[1]
+    def first(self, cells: NDArray[np.str_]) -> NDArray[np.str_]:
+        """Cells of images (N,) to cells of units (U,): what each unit's first image has."""
+        return cells[np.unique(self.index, return_index=True)[1]]
 
 
 def units_of(manifest: Manifest, kind: str) -> Units:

@@ -1,0 +1,106 @@
+"""Score sets by unit, with the calls and the probabilities that they allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tier_cli.errors import ManifestError
+from tier_cli.evaluation.decisions import own_calibration, select_thresholds, threshold_notes
+from tier_cli.evaluation.measure import Contender
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.decisions import Floats, Thresholds
+    from tier_cli.evaluation.evaluate import Truth
+    from tier_cli.evaluation.scores import Scores
+    from tier_cli.pipeline.job import Job
+    from tier_cli.scoring.operating_points import Rule
+
+NO_CALLS = "no sensitivity, specificity, PPV, F1 and MCC: no thresholds; --select-on SPLIT chooses them"
+NO_PROBABILITIES = "no Brier score and no ECE: these scores are no probabilities"
+
+
+@dataclass(frozen=True)
+class Selecting:
+    """The split that thresholds are chosen on, with one score set's scores of its images."""
+
+    split: str
+    rule: Rule
+    truth: Truth
+    scores: Scores
+
+
+def contend(
+    scores: Scores,
+    truth: Truth,
+    job: Job | None = None,
+    selecting: Selecting | None = None,
+    are_probabilities: bool = False,
+) -> tuple[Contender, list[str]]:
+    """Take a score set to units; give calls and probabilities where something says how.
+
+    Parameters
+    ----------
+    scores
+        By image, as the rows of the manifest.
+    truth
+        The labels and units of these rows.
+    job
+        The model, whose own calibration gives probabilities, and thresholds where no split does.
+    selecting
+        Where thresholds are chosen.
+    are_probabilities
+        The scores are probabilities as they are.
+
+    Returns
+    -------
+    The contender, and notes for the reader.
+
+    Raises
+    ------
+    ManifestError
+        Scores that are called probabilities are not within 0 and 1.
+    """
+    findings, units = truth.by_unit.findings, truth.units
+    values = scores.of(findings)
+    notes = _partly_scored(scores.name, values, truth)
+    by_unit = units.mean(values)
+    probabilities: Floats | None = None
+    thresholds: Thresholds | None = None
+    if are_probabilities:
+        probabilities = _checked(by_unit, scores.name)
+    elif job is not None:
+        own = own_calibration(job, units.kind, findings, by_unit)
+        probabilities, thresholds = own.probabilities, own.thresholds
+    if selecting is not None:
+        theirs = selecting.truth
+        chosen_on = theirs.units.mean(selecting.scores.of(findings))
+        thresholds = select_thresholds(theirs.by_unit, chosen_on, selecting.rule, selecting.split)
+    if thresholds is not None:
+        notes += threshold_notes(truth.by_unit, thresholds)
+    else:
+        notes.append(NO_CALLS)
+    if probabilities is None:
+        notes.append(NO_PROBABILITIES)
+    return Contender(scores.name, by_unit, thresholds, probabilities), notes
+
+
+def _partly_scored(name: str, values: Floats, truth: Truth) -> list[str]:
+    there = np.isfinite(values).any(axis=1)
+    units = truth.units
+    partly = np.intersect1d(units.index[there], units.index[~there])
+    if not partly.size:
+        return []
+    return [f"{name}: {partly.size} {units.plural} have the mean of only some of their images"]
+
+
+def _checked(values: Floats, name: str) -> Floats:
+    known = values[np.isfinite(values)]
+    outside = known[(known < 0) | (known > 1)]
+    if outside.size:
+        raise ManifestError(
+            f"{outside[0]:g} is no probability", where=name, remedy="leave --probabilities out"
+        )
+    return values

@@ -1,0 +1,175 @@
+"""From scores to calls and probabilities: by thresholds of a validation split, or by a calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.errors import ManifestError, UsageError
+from tier_cli.scoring.operating_points import Rule, choose, parse_rule
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.evaluation.measure import Labelled
+    from tier_cli.pipeline.job import Job
+    from tier_cli.scoring.calibration import Calibration
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The score from which on each finding is called present.
+
+    Parameters
+    ----------
+    source
+        Where they come from, for people: ``split valid``, ``the model's calibration``.
+    rule
+        How they were chosen; empty where the calibration alone knows.
+    values
+        (F,) scores; NaN = none.
+    n
+        (F,) how many units with a label and a score each was chosen on; -1 where that is not known.
+    """
+
+    source: str
+    rule: str
+    values: Floats
+    n: tuple[int, ...]
+
+    def calls(self, scores: Floats) -> Floats:
+        """Turn scores (N, F) into 1 = called present, 0 = called absent, NaN = no score or no threshold."""
+        known = np.isfinite(scores) & np.isfinite(self.values)
+        return np.where(known, scores >= self.values, np.nan)
+
+
+def check_rule(text: str) -> Rule:
+    """Read ``--operating-point``.
+
+    Raises
+    ------
+    UsageError
+        It is no rule.
+    """
+    try:
+        return parse_rule(text)
+    except UsageError as error:
+        raise UsageError(error.what, where="--operating-point", remedy=error.remedy) from error
+
+
+def check_apart(chosen: Selection, selecting: Selection) -> None:
+    """Refuse to choose thresholds on what is evaluated: it would be called a test and be none.
+
+    Raises
+    ------
+    UsageError
+        Both are the same split.
+    ManifestError
+        They share patients.
+    """
+    if chosen.split.lower() == selecting.split.lower():
+        raise UsageError(
+            f"thresholds cannot be chosen on the split {chosen.split!r} that is evaluated",
+            where="--select-on",
+            remedy="name another split",
+        )
+    theirs = set(selecting.manifest.patients())
+    shared = np.array([key in theirs for key in chosen.manifest.patients()], dtype=bool)
+    if shared.any():
+        first = chosen.manifest.paths[int(np.flatnonzero(shared)[0])]
+        raise ManifestError(
+            f"{int(shared.sum())} of {shared.size} images of split {chosen.split} are of patients who are in "
+            f"{selecting.split} too, the first is {first!r}",
+            where="--select-on",
+            remedy="split by patient",
+        )
+
+
+def select_thresholds(truth: Labelled, scores: Floats, rule: Rule, split: str) -> Thresholds:
+    """Choose a threshold a finding; none where one class is absent.
+
+    Parameters
+    ----------
+    truth, scores
+        Labels and scores (N, F) of the split that thresholds are chosen on.
+    rule, split
+        How, and the split's name.
+    """
+    known = np.isfinite(scores) & np.isfinite(truth.labels)
+    values = np.full(len(truth.findings), np.nan)
+    for number in range(values.size):
+        labels = truth.labels[known[:, number], number]
+        if 0 < (labels == 1).sum() < labels.size:
+            values[number] = choose(labels, scores[known[:, number], number], rule)
+    return Thresholds(f"split {split}", str(rule), values, tuple(int(n) for n in known.sum(axis=0)))
+
+
+def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:
+    """Say which findings have no threshold."""
+    without = [f for f, value in zip(truth.findings, thresholds.values, strict=True) if np.isnan(value)]
+    if not without:
+        return []
+    return [f"no threshold from {thresholds.source}, which lacks one class: {', '.join(without)}"]
+
+
+@dataclass(frozen=True)
+class OwnCalibration:
+    """What a model's own calibration gives: probabilities (N, F), thresholds, or why it gives nothing."""
+
+    probabilities: Floats | None
+    thresholds: Thresholds | None
+    note: str = ""
+
+
+def own_calibration(job: Job, unit: str, findings: Sequence[str], scores: Floats) -> OwnCalibration:
+    """Apply a model's calibration, if it has one that was fitted for these weights, prompts and unit.
+
+    Parameters
+    ----------
+    job
+        The model.
+    unit
+        What the scores are of; there is no calibration for ``patient``.
+    findings
+        F ids.
+    scores
+        (N, F), NaN = none.
+    """
+    calibration = _calibration(job, unit)
+    if not calibration.findings:
+        return OwnCalibration(None, None, calibration.note)
+    values, probabilities = np.full(len(findings), np.nan), np.full(scores.shape, np.nan)
+    for number, name in enumerate(findings):
+        known = calibration.findings.get(name)
+        if known is not None:
+            values[number] = known.threshold
+            rows = np.flatnonzero(np.isfinite(scores[:, number]))
+            probabilities[rows, number] = [known.curve.probability(x) for x in scores[rows, number].tolist()]
+    fitted = _rule_of(job)
+    return OwnCalibration(
+        probabilities, Thresholds("the model's calibration", fitted, values, (-1,) * len(findings))
+    )
+
+
+def _calibration(job: Job, unit: str) -> Calibration:
+    from tier_cli.pipeline.images import calibration_keys
+    from tier_cli.scoring.calibration import Calibration, match_calibration
+
+    if unit not in ("image", "study"):
+        return Calibration({}, f"no probability and no call: no calibration is for the unit {unit}")
+    keys = calibration_keys(job.members, job.findings, "study" if unit == "study" else "image")
+    found = [
+        match_calibration(member.checkpoint.calibration, key)
+        for member, key in zip(job.members, keys, strict=True)
+    ]
+    return next((one for one in found if not one.note), found[0])
+
+
+def _rule_of(job: Job) -> str:
+    content: Any = job.checkpoint.calibration or {}
+    return str(content.get("operating_point", ""))

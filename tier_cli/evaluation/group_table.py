@@ -1,0 +1,99 @@
+"""Groups and the gaps between them as tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from tier_cli.console import printable
+from tier_cli.evaluation.subgroups import RULE
+from tier_cli.evaluation.table import interval, label, new_table
+from tier_cli.evaluation.units import PLURALS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tier_cli.evaluation.report import Report
+    from tier_cli.evaluation.subgroups import Gap, Group
+
+# As many columns as fit beside the names of findings and the gap.
+_MOST_BESIDE = 4
+
+
+def show_groups(report: Report, labels: Mapping[str, str], console: Console) -> None:
+    """Print, for each column and score set, the groups, then the findings within them and the gaps.
+
+    Parameters
+    ----------
+    report
+        The numbers.
+    labels
+        Names of the findings for people, by id.
+    console
+        Where to print.
+    """
+    for by in dict.fromkeys(group.by for group in report.groups):
+        groups = [group for group in report.groups if group.by == by]
+        for number, measured in enumerate(report.measured):
+            gaps = [gap for gap in report.gaps if gap.by == by and gap.scores == measured.name]
+            console.print(_overview(groups, number, PLURALS[report.protocol.unit]))
+            console.print(_findings(groups, number, gaps, labels))
+    if report.groups:
+        console.print(Text(f"? = too small a group to tell: {RULE}", style="dim"))
+
+
+def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
+    table = Table(
+        title=Text(f"{printable(groups[0].measured[number].name)}: by {printable(groups[0].by)}"),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+    )
+    table.add_column("group", max_width=24, overflow="fold")
+    for name in (plural, "patients", "mean AUC", "findings"):
+        table.add_column(name, justify="right")
+    for group in groups:
+        measured = group.measured[number]
+        counts = (str(measured.n), str(measured.patients))
+        table.add_row(
+            Text(printable(group.value)),
+            *counts,
+            interval(measured.macro["auc"], ".3f"),
+            str(measured.averaged),
+        )
+    return table
+
+
+def _findings(groups: Sequence[Group], number: int, gaps: Sequence[Gap], labels: Mapping[str, str]) -> Table:
+    """The AUC of each finding in each group, as far as there is room, and the largest gap."""
+    beside = groups if len(groups) <= _MOST_BESIDE else ()
+    table = new_table("", *(printable(group.value) for group in beside), "AUC gap", "between")
+    known = {gap.finding: gap for gap in gaps}
+    for place, row in enumerate(groups[0].measured[number].rows):
+        cells = [_area(group, number, place) for group in beside]
+        table.add_row(label(row.finding, labels), *cells, *_gap(known.get(row.finding)))
+    mean = known.get("macro")
+    if mean is not None:
+        table.add_section()
+        blanks = ("" for _ in beside)
+        table.add_row(Text(f"mean of {mean.averaged}", style="bold"), *blanks, *_gap(mean))
+    return table
+
+
+def _area(group: Group, number: int, place: int) -> Text:
+    row = group.measured[number].rows[place]
+    value = row.metrics["auc"].value
+    if math.isnan(value):
+        return Text("-")
+    return Text(f"{value:.2f}{'?' if group.too_small[number][row.finding] else ' '}")
+
+
+def _gap(gap: Gap | None) -> tuple[Text, Text]:
+    if gap is None:
+        return Text("-"), Text("")
+    return interval(gap.metric), Text(printable(f"{gap.highest}, {gap.lowest}"))
