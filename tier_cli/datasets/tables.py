@@ -197,11 +197,11 @@ def build_manifest(
     from tier_cli.datasets.manifest import Manifest
 
     frame = pd.DataFrame({name: list(cells) for name, cells in columns.items()}, dtype=object)
-    said = (*notes, *missing_notes([str(path) for path in frame["path"]]))
+    said = (*notes, *missing_notes([str(path) for path in frame["path"]], root))
     return Manifest(frame, str(origin), str(root), said)
 
 
-def missing_notes(paths: Sequence[str]) -> list[str]:
+def missing_notes(paths: Sequence[str], root: Path) -> list[str]:
     """Say how many images are not on disk and name the first few; nothing for very many images.
 
     They stay rows: whoever reads the images counts and lists them.
@@ -211,5 +211,7 @@ def missing_notes(paths: Sequence[str]) -> list[str]:
     missing = [path for path in paths if not Path(path).is_file()]
     if not missing:
         return []
-    names = ", ".join(missing[:_NAMED]) + (" ..." if len(missing) > _NAMED else "")
+    names = ", ".join(path.removeprefix(f"{root}/") for path in missing[:_NAMED]) + (
+        " ..." if len(missing) > _NAMED else ""
+    )
     return [f"{len(missing)} of {len(paths)} images are not on disk: {names}"]
