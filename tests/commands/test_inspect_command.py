@@ -57,13 +57,13 @@ def test_one_split_alone(tier: Tier, manifest: Path) -> None:
 
 
 def test_a_public_data_set(tier: Tier, tmp_path: Path) -> None:
-    (tmp_path / "stage_2_train_labels.csv").write_text("patientId,x,y,width,height,Target\np1,70,0,40,9,1\n")
+    (tmp_path / "stage_2_train_labels.csv").write_text("patientId,x,y,width,height,Target\np1,990,0,40,9,1\n")
     (tmp_path / "stage_2_train_images").mkdir()
     write_dicom(tmp_path / "stage_2_train_images" / "p1.dcm")
     code, out, err = tier("data", "inspect", "--dataset", "rsna", "--root", tmp_path)
     document = json.loads(out)
     assert (document["images"], document["boxes"], document["finding_set"]) == (1, 1, "chexpert14")
-    # The picture is 80 pixels wide, the box ends at 110.
+    # The box is one of 1024 pixels and ends at 1030.
     assert (code, err) == (3, "images with boxes that lie outside of them: 1\n")
 
 

@@ -165,7 +165,7 @@ def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
     assert files(manifest, root) == [f"stage_2_train_images/p{n}.dcm" for n in (1, 2, 3)]
     assert labels(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, 0], [0, 1], [0, 0]]
     assert [len(found) for found in regions(manifest)] == [2, 0, 0]
-    assert regions(manifest)[0][0].box == (264, 152, 477, 531)
+    assert regions(manifest)[0][0] == Region("Pneumonia", box=(264, 152, 477, 531), size=(1024, 1024))
     assert manifest.patients().tolist() == ["p1", "p2", "p3"]
 
 
@@ -235,6 +235,26 @@ def test_ms_cxr_splits(tmp_path: Path) -> None:
         read_dataset("ms-cxr", old, "train")
 
 
+@pytest.mark.parametrize(
+    "place", ["mimic-cxr-jpg/2.1.0/files", "ms-cxr/mimic-cxr/files", "ms-cxr/1.1.0/files"]
+)
+def test_ms_cxr_finds_the_images_as_physionet_lays_them_out(tmp_path: Path, place: str) -> None:
+    root = layouts.ms_cxr(tmp_path / "ms-cxr" / "1.1.0")
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (root / "files").rename(tmp_path / place)
+    for given in (root, root.parent):
+        manifest = read_dataset("ms-cxr", given, "test")
+        assert Path(manifest.paths[0]).is_file()
+
+
+def test_ms_cxr_takes_the_dicom_of_an_image(tmp_path: Path) -> None:
+    root = layouts.ms_cxr(tmp_path)
+    (jpeg,) = root.rglob("*.jpg")
+    jpeg.unlink()
+    layouts.picture(jpeg.with_suffix(".dcm"))
+    assert files(read_dataset("ms-cxr", root, "test"), root) == ["files/p10/p10000032/s50414267/aa-bb.dcm"]
+
+
 # CheXlocalize
 
 # Of 8 x 6 pixels: 9 zeros, 4 ones down the second column, the rest zeros, in COCO's compressed form.
@@ -298,7 +318,7 @@ def test_chestx_det10_labels_follow_from_boxes(tmp_path: Path) -> None:
     root = layouts.chestx_det10(
         tmp_path,
         [
-            {"file_name": "36200.png", "syms": ["Mass", "Mass"], "boxes": [[0, 0, 9, 8], [512, 0, 1024, 9]]},
+            {"file_name": "36200.png", "syms": ["Mass", "Mass"], "boxes": [[9, 0, 0, 8], [512, 0, 1024, 9]]},
             {"file_name": "00000042_006.png", "syms": ["Fracture"], "boxes": [[5, 5, 5, 9]]},
         ],
     )
@@ -392,6 +412,7 @@ def test_every_reader_fills_what_the_others_count_on(tmp_path: Path, name: str) 
     assert all(Path(path).is_absolute() for path in manifest.paths)
     assert manifest.label_columns(builtin(info.findings))
     assert len(regions(manifest)) == len(manifest)
+    assert set(cells(manifest, "source")) == {name}
     assert all(isinstance(cell, str) for cell in manifest.frame.to_numpy().ravel())
     known = {finding.id for finding in builtin(info.findings).findings}
     for found in regions(manifest):

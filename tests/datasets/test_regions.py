@@ -11,6 +11,7 @@ from PIL import Image
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.datasets.regions import Region, boxes_cell, mask_cell, regions
+from tier_cli.datasets.rle import encode_mask
 from tier_cli.errors import InputError, ManifestError
 
 
@@ -61,6 +62,15 @@ def test_masks_are_run_lengths_plain_or_compressed(tmp_path: Path) -> None:
         (region,) = _one(tmp_path, mask=cell)
         np.testing.assert_array_equal(region.mask(3, 4), truth)
         np.testing.assert_array_equal(region.mask(6, 8), truth.repeat(2, 0).repeat(2, 1))
+
+
+def test_a_mask_may_be_longer_than_csv_likes(tmp_path: Path) -> None:
+    mask = np.zeros((500, 500), dtype=bool)
+    mask[::2] = True
+    cell = mask_cell([Region("x", size=(500, 500), counts=encode_mask(mask))])
+    assert len(cell) > 131_072
+    (region,) = _one(tmp_path, mask=cell)
+    np.testing.assert_array_equal(region.mask(500, 500), mask)
 
 
 def test_a_mask_that_is_shrunk_does_not_vanish() -> None:

@@ -93,6 +93,7 @@ def _rows(root: Path, split: str, file: Path) -> tuple[dict[str, list[str]], int
         "patient": patients,
         "instance": stems,
         "split": [split] * len(names),
+        "source": [INFO.name] * len(names),
         **{label: ["1" if label in labels else "0" for labels in found] for label in LABELS},
         "boxes": cells,
     }, empty
@@ -106,7 +107,7 @@ def _entry(entry: Any, where: str) -> tuple[str, list[Region], list[Region]]:
         regions: list[Region] = []
         flat: list[Region] = []
         for label, box in zip(entry["syms"], entry["boxes"], strict=True):
-            x0, y0, x1, y1 = map(float, box)
+            (x0, x1), (y0, y1) = sorted(map(float, box[0::2])), sorted(map(float, box[1::2]))
             if label not in LABELS:
                 raise ValueError(f"{label!r} is none of the 10 findings")
             into = regions if x0 < x1 and y0 < y1 else flat

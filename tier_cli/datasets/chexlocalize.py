@@ -108,6 +108,7 @@ def _rows(images_at: Path, split: str, file: Path, notes: list[str]) -> dict[str
         "instance": keys,
         "view": ["LATERAL" if "lateral" in view else "FRONTAL" for _, _, view in parts],
         "split": [split] * len(keys),
+        "source": [INFO.name] * len(keys),
         **findings,
         "mask": [mask_cell(masks.get(key, ())) for key in keys],
     }

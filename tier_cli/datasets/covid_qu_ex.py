@@ -72,6 +72,7 @@ def read(root: Path, split: str | None) -> Manifest:
         if split is None or part is root:
             raise wrong_root(INFO, part, *_PARTS)
         raise absent_split(INFO, part, split, f"{_FOLDERS[split]}/COVID-19/images")
+    columns["source"] = [INFO.name] * len(columns["path"])
     blank = columns["patient"].count("")
     notes = [f"{blank} of {len(columns['path'])} images name no patient: each counts as one"] if blank else []
     return build_manifest(columns, part, root, notes)

@@ -38,7 +38,10 @@ _TABLES = ("MS_CXR_Local_Alignment_v1.1.0.csv", "MS_CXR_Local_Alignment_v1.0.0.c
 _SPLITS = {"train": "train", "val": "valid", "validate": "valid", "valid": "valid", "test": "test"}
 _COLUMNS = ("dicom_id", "category_name", "label_text", "path", "x", "y", "w", "h")
 _KEYS = re.compile(r"p(?P<patient>\d+)/s(?P<study>\d+)/")
+# Where MIMIC-CXR-JPG may lie, in the folder of MS-CXR or above it.
 _MIMIC = ("", "mimic-cxr", "mimic-cxr-jpg")
+_VERSIONS = ("", "2.1.0", "2.0.0")
+_KINDS = (".jpg", ".png", ".dcm")
 
 
 def read(root: Path, split: str | None) -> Manifest:
@@ -52,7 +55,8 @@ def read(root: Path, split: str | None) -> Manifest:
     ManifestError
         The table is absent or not what it should be, or the split is not in it.
     """
-    table = find_table(root, *_TABLES) or find_table(root / "ms-cxr", *_TABLES)
+    places = (root / place for place in ("", "ms-cxr", "1.1.0", "ms-cxr/1.1.0", "1.0.0", "ms-cxr/1.0.0"))
+    table = next((found for place in places if (found := find_table(place, *_TABLES))), None)
     if table is None:
         raise wrong_root(INFO, root, *_TABLES)
     frame = read_table(table, [*_COLUMNS, "image_width", "image_height"], ["split"])
@@ -72,7 +76,7 @@ def read(root: Path, split: str | None) -> Manifest:
         raise ManifestError(
             f"there is no split {split!r}", where=str(table), remedy="version 1.0.0 is all test"
         )
-    columns = _columns(_images(root), first, boxes)
+    columns = _columns(_images(table.parent), first, boxes)
     return build_manifest(columns, table, root, ["a blank label says nothing: only phrases were marked"])
 
 
@@ -82,11 +86,12 @@ def _columns(
     keys = [_KEYS.search(path) for path, _ in first.values()]
     present = [{region.finding for region in boxes[name]} for name in first]
     return {
-        "path": [str(images / path) for path, _ in first.values()],
+        "path": [_image(images, path) for path, _ in first.values()],
         "patient": [match["patient"] if match else "" for match in keys],
         "study": [match["study"] if match else "" for match in keys],
         "instance": list(first),
         "split": [split for _, split in first.values()],
+        "source": [INFO.name] * len(first),
         **{name: ["1" if name in found else "" for found in present] for name in CATEGORIES},
         "boxes": [boxes_cell(boxes[name]) for name in first],
     }
@@ -106,8 +111,16 @@ def _region(cells: Mapping[Any, str], where: str) -> Region:
     return Region(category, cells["label_text"], (x, y, x + width, y + height), size)
 
 
-def _images(root: Path) -> Path:
-    """Give the folder that holds MIMIC-CXR-JPG's files/: the root, or a folder in it or beside it."""
-    places = [folder / name for folder in (root, root.parent) for name in _MIMIC]
-    found = first_folder(place / "files" for place in places)
-    return found.parent if found else root
+def _images(folder: Path) -> Path:
+    """Give the folder that holds MIMIC-CXR-JPG's files/: that of the table, or one in it, above or beside it."""
+    above = (folder, folder.parent, folder.parent.parent)
+    places = [place / name / version for place in above for name in _MIMIC for version in _VERSIONS]
+    found = first_folder(place / "files" / f"p1{n}" for place in places for n in range(10))
+    return found.parent.parent if found else folder
+
+
+def _image(images: Path, path: str) -> str:
+    """Give an image of the table's path, or of another kind in its place: boxes hold for any of full size."""
+    named = images / path
+    kinds = (named.with_suffix(kind) for kind in _KINDS)
+    return str(next((other for other in (named, *kinds) if other.is_file()), named))

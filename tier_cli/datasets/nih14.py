@@ -81,6 +81,7 @@ def read(root: Path, split: str | None) -> Manifest:
         **_people(frame),
         "instance": [Path(name).stem for name in names],
         "split": [splits[name] for name in names],
+        "source": [INFO.name] * len(names),
         **_labels(frame, table),
         "boxes": [boxes_cell(boxes.get(name, ())) for name in names],
     }

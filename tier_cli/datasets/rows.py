@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tier_cli.errors import ManifestError
 
+_LONGEST_CELL = 1 << 28
+
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Read header and rows; cells are stripped, blank lines passed over.
@@ -26,6 +28,8 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     lines: list[list[str]] = []
+    # A mask is one cell; the module's own limit of 131,072 characters is less than many a mask has.
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for cells in reader:

@@ -32,6 +32,8 @@ _TABLE = "stage_2_train_labels.csv"
 _CLASSES = "stage_2_detailed_class_info.csv"
 _IMAGES = "stage_2_train_images"
 _NORMAL = "Normal"
+# Every image has this size; copies that were made smaller keep the boxes of the originals.
+_SIZE = (1024, 1024)
 
 
 def read(root: Path, split: str | None) -> Manifest:
@@ -65,6 +67,7 @@ def read(root: Path, split: str | None) -> Manifest:
         "patient": list(targets),
         "instance": list(targets),
         "split": ["train"] * len(targets),
+        "source": [INFO.name] * len(targets),
         "Pneumonia": list(targets.values()),
         "No Finding": [_normal(classes.get(name, "")) for name in targets],
         "boxes": [boxes_cell(boxes.get(name, ())) for name in targets],
@@ -79,7 +82,7 @@ def _box(cells: list[str], where: str) -> Region:
         x, y, width, height = map(float, cells)
     except ValueError:
         raise ManifestError("the box is not four numbers", where=where, remedy="download it again") from None
-    return Region("Pneumonia", box=(x, y, x + width, y + height))
+    return Region("Pneumonia", box=(x, y, x + width, y + height), size=_SIZE)
 
 
 def _classes(root: Path) -> dict[str, str]:

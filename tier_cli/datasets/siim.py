@@ -63,6 +63,7 @@ def read(root: Path, split: str | None) -> Manifest:
         "study": [_study(path) for path in paths],
         "instance": list(masks),
         "split": ["train"] * len(masks),
+        "source": [INFO.name] * len(masks),
         "Pneumothorax": ["1" if found else "0" for found in masks.values()],
         "mask": [mask_cell(found) for found in masks.values()],
     }

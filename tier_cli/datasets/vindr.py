@@ -167,6 +167,7 @@ def _columns(
         "path": [known.get(image, str(root / split / f"{image}.dicom")) for image in images],
         "instance": images,
         "split": [split] * len(images),
+        "source": [INFO.name] * len(images),
         **labels,
         "boxes": [
             boxes_cell(region for region in boxes.get(image, ()) if region.finding in present[row])
