@@ -112,7 +112,7 @@ def _region(cells: Mapping[Any, str], where: str) -> Region:
 
 
 def _images(folder: Path) -> Path:
-    """Give the folder that holds MIMIC-CXR-JPG's files/: that of the table, or one in it, above or beside it."""
+    """Give the folder of MIMIC-CXR-JPG's files/: the table's own, or one in it, above or beside it."""
     above = (folder, folder.parent, folder.parent.parent)
     places = [place / name / version for place in above for name in _MIMIC for version in _VERSIONS]
     found = first_folder(place / "files" / f"p1{n}" for place in places for n in range(10))
