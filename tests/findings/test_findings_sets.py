@@ -96,6 +96,17 @@ def test_padchest57_holds_the_papers_prompts() -> None:
     assert "Abnormal findings." in normal.negative
 
 
+def test_padchest192_has_the_57_and_tells_look_alikes_apart() -> None:
+    fs = builtin("padchest192")
+    assert len(fs.ids) == 192
+    assert set(builtin("padchest57").ids) < set(fs.ids)
+    # The reader of PadChest calls its label "mass" so, for a mass anywhere is no pulmonary mass.
+    columns = ["mass, site not said", "pulmonary mass", "NSG tube", "Chilaiditi sign", "nipple shadow"]
+    assert matched("padchest192", columns) == [
+        *("mass", "pulmonary_mass", "nsg_tube", "chilaiditi_sign", "nipple_shadow")
+    ]
+
+
 @pytest.mark.parametrize("name", builtin_names())
 def test_sets_are_sound_and_have_several_phrasings(name: str) -> None:
     fs = builtin(name)
@@ -117,6 +128,7 @@ def test_sets_are_sound_and_have_several_phrasings(name: str) -> None:
         ("chestxdet10", "chexpert14"),
         ("chestxdet10", "nih14"),
         ("chestxdet10", "vindr28"),
+        ("padchest57", "padchest192"),
     ],
 )
 def test_one_finding_has_one_wording(small: str, large: str) -> None:

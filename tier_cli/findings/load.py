@@ -16,7 +16,16 @@ from tier_cli.findings.parse import DEFAULT_TEMPLATES, fill, read_toml
 from tier_cli.findings.schema import Finding, FindingSet
 
 # Also the order in which free texts are looked up: general sets first.
-_BUILTIN = ("chexpert14", "nih14", "padchest57", "vindr28", "chestxdet10", "covid", "chexpert5")
+_BUILTIN = (
+    "chexpert14",
+    "nih14",
+    "padchest57",
+    "vindr28",
+    "chestxdet10",
+    "covid",
+    "padchest192",
+    "chexpert5",
+)
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -32,7 +41,8 @@ def load_findings(spec: str | None, default: FindingSet | None = None) -> Findin
     spec
         A built-in set's name, a file ending in ``.toml``, or texts separated by commas; None for `default`.
         A text that is exactly the id or an alias of a finding of `default`, or else of a built-in set
-        (chexpert14, nih14, padchest57, vindr28, chestxdet10, covid, in this order), takes that finding with its prompts; any
+        (chexpert14, nih14, padchest57, vindr28, chestxdet10, covid,
+        padchest192, in this order), takes that finding with its prompts; any
         other text becomes a finding with prompts from templates.
     default
         The checkpoint's own set.
