@@ -48,8 +48,10 @@ def evaluate(
     operating_point: e.OperatingPoint = None,
     replicates: e.Replicates = 1000,
     seed: e.Seed = 0,
+    exclusive: e.Exclusive = False,
     corrupt: e.Corrupt = None,
     prompt_sensitivity: e.PromptSensitivity = False,
+    grounding: e.Grounding = False,
     output: e.Output = None,
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
@@ -64,13 +66,14 @@ def evaluate(
     """
     _check(model, scores, compare, join, probabilities, output)
     rule = _rule(select_on, operating_point)
-    wishes = Wishes(corrupt, prompt_sensitivity)
-    check_wishes(wishes)
     source = Data(dataset, data, root, exclusions(exclude or []), views.value == "frontal")
+    info = source.info
+    exclusive = exclusive or (info is not None and info.exclusive)
+    wishes = Wishes(corrupt, prompt_sensitivity, grounding, exclusive)
+    check_wishes(wishes)
     columns = [name.strip() for name in (by or "").split(",") if name.strip()]
     rows = source.rows(split, columns)
     selecting = _selecting(source, rows, select_on)
-    info = source.info
     wanted = findings or (info.findings if info else None)
     sets, finding_set = candidates(model, scores, compare, wanted, engine.value, device.value)
     given = Given(

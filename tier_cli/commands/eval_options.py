@@ -158,6 +158,14 @@ Replicates = Annotated[
     typer.Option(min=1, metavar="N", help="Resamplings of patients for intervals.", rich_help_panel=_NUMBERS),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamplings.", rich_help_panel=_NUMBERS)]
+Exclusive = Annotated[
+    bool,
+    typer.Option(
+        "--exclusive",
+        help="Every image has exactly one finding: top-1 accuracy too, as always for chexpert-5x200.",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 Corrupt = Annotated[
     str | None,
     typer.Option(
@@ -172,6 +180,14 @@ PromptSensitivity = Annotated[
     typer.Option(
         "--prompt-sensitivity",
         help="Measure every pair of prompts of a finding on its own.",
+        rich_help_panel=_NUMBERS,
+    ),
+]
+Grounding = Annotated[
+    bool,
+    typer.Option(
+        "--grounding",
+        help="Measure whether patches stand out where boxes or masks of the manifest are.",
         rich_help_panel=_NUMBERS,
     ),
 ]

@@ -18,6 +18,7 @@ class Wishes:
     corrupt: str | None = None
     prompt_sensitivity: bool = False
     grounding: bool = False
+    exclusive: bool = False
 
     @property
     def corruptions(self) -> list[str]:
@@ -45,7 +46,13 @@ def sections(wishes: Wishes) -> list[Section]:
 
     Whatever a section needs is imported here, inside the condition that asks for it.
     """
-    found: list[Section] = []
+    from tier_cli.evaluation.radiologists import readers_section
+
+    found: list[Section] = [readers_section()]
+    if wishes.exclusive:
+        from tier_cli.evaluation.exclusive import exclusive_section
+
+        found.append(exclusive_section())
     if wishes.corrupt is not None:
         from tier_cli.evaluation.robustness import robustness_section
 
@@ -54,4 +61,8 @@ def sections(wishes: Wishes) -> list[Section]:
         from tier_cli.evaluation.prompts import prompts_section
 
         found.append(prompts_section())
+    if wishes.grounding:
+        from tier_cli.evaluation.grounding_section import grounding_section
+
+        found.append(grounding_section())
     return found

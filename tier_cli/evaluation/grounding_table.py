@@ -1,0 +1,93 @@
+"""The section ``grounding`` for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tier_cli.console import printable
+from tier_cli.evaluation.intervals import interval_text, value_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SIGNED = {"cnr"}
+
+
+def show_grounding(content: Mapping[str, Any], console: Console) -> None:
+    """Print where the model points, how well patches in a region stand out, and what must be known."""
+    if content["findings"]:
+        title = f"Grounding: {content['cases']} cases of {content['patients']} patients"
+        console.print(_pointing(content, title))
+        console.print(_standing_out(content))
+        if content["outside_view"]:
+            console.print(Text(f"regions cropped away, counted as misses: {content['outside_view']}"))
+        for kind, meaning in content["similarities"].items():
+            levels = ", ".join(f"{level:g}" for level in content["fixed_thresholds"][kind])
+            console.print(Text(f"similarity: {meaning}; fixed threshold {levels}", style="dim"))
+        console.print(Text(f"best threshold: {content['best_threshold']}", style="dim"))
+    for note in content["notes"]:
+        console.print(Text(printable(note), style="dim" if content["findings"] else "yellow"))
+
+
+def _pointing(content: Mapping[str, Any], title: str) -> Table:
+    table = _table(title, "n", "hit", "95% interval", "random", "centre", "AUC", "95% interval")
+    for row in content["findings"]:
+        table.add_row(_name(row), str(row["cases"]), *_pointing_cells(row))
+    table.add_section()
+    table.add_row(Text("mean", style="bold"), "", *_pointing_cells(content["macro"]))
+    return table
+
+
+def _pointing_cells(row: Mapping[str, Any]) -> list[Text]:
+    return [
+        *_with_interval(row, "pointing"),
+        Text(value_text(row["pointing_random"], ".2f")),
+        Text(value_text(row["pointing_centre"], ".2f")),
+        *_with_interval(row, "auc"),
+    ]
+
+
+def _standing_out(content: Mapping[str, Any]) -> Table:
+    table = _table("", "CNR", "95% interval", "IoU best", "95% interval", "fixed", "whole view")
+    for row in content["findings"]:
+        table.add_row(_name(row), *_standing_out_cells(row))
+    table.add_section()
+    table.add_row(Text("mean", style="bold"), *_standing_out_cells(content["macro"]))
+    return table
+
+
+def _standing_out_cells(row: Mapping[str, Any]) -> list[Text]:
+    return [
+        *_with_interval(row, "cnr"),
+        *_with_interval(row, "iou_best"),
+        Text(value_text(row["iou_fixed"], ".2f")),
+        Text(value_text(row["iou_view"], ".2f")),
+    ]
+
+
+def _with_interval(row: Mapping[str, Any], name: str) -> tuple[Text, Text]:
+    form = "+.2f" if name in _SIGNED else ".2f"
+    return Text(value_text(row[name], form)), Text(interval_text(row[name], form))
+
+
+def _name(row: Mapping[str, Any]) -> Text:
+    return Text(printable(row["finding"]) + (" (phrase)" if row["similarity"] == "phrase" else ""))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("finding", max_width=22, overflow="fold")
+    for name in columns:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    return table
