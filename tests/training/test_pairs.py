@@ -21,8 +21,9 @@ def manifest(tmp_path):
 
 def test_reports_of_one_study_are_not_each_others_negatives(manifest):
     pairs = Pairs(manifest("path,study,text\na,s1,Clear.\nb,s1,Other words.\nc,s2,Mass.\nd,,Mass.\n"), seed=0)
-    texts, excluded = pairs.texts(np.arange(4))
-    assert texts == ["Clear.", "Other words.", "Mass.", "Mass."]
+    everything = np.arange(4), np.arange(4)
+    excluded = pairs.excluded(*everything)
+    assert pairs.texts(*everything) == ["Clear.", "Other words.", "Mass.", "Mass."]
     assert excluded.tolist() == [
         [True, True, False, False],
         [True, True, False, False],
@@ -33,8 +34,8 @@ def test_reports_of_one_study_are_not_each_others_negatives(manifest):
 
 def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
     pairs = Pairs(manifest("path,Mass,Effusion\na,1,\nb,0,\nc,,1\n"), seed=0)
-    for _ in range(20):
-        _, excluded = pairs.texts(np.arange(3))
+    for start in range(0, 60, 3):
+        excluded = pairs.excluded(np.arange(3), np.arange(start, start + 3))
         # A text about a mass is false of b, and unknown of c, which no label speaks of.
         assert not excluded[1, 0]
         assert not excluded[0, 1]
@@ -45,18 +46,18 @@ def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
 def test_rows_without_text_are_counted_and_never_drawn(manifest):
     pairs = Pairs(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
     assert pairs.without_text == 1
-    assert set(pairs.draw(50)) == {0, 2}
+    assert set(pairs.draw(0, 50)) == {0, 2}
 
 
 def test_an_epoch_of_reports_draws_every_row_once(manifest):
     pairs = Pairs(manifest("path,text\na,One.\nb,Two.\nc,Three.\n"), seed=0)
-    assert sorted(pairs.draw(3)) == [0, 1, 2]
+    assert sorted(pairs.draw(0, 3)) == [0, 1, 2]
 
 
 def test_a_rare_finding_is_drawn_more_often(manifest):
     rows = "".join(f"n{i},0,0\n" for i in range(90)) + "".join(f"m{i},1,0\n" for i in range(9)) + "h,0,1\n"
     pairs = Pairs(manifest("path,Mass,Hernia\n" + rows), seed=0)
-    drawn = pairs.draw(4000)
+    drawn = pairs.draw(0, 4000)
     assert np.mean(drawn == 99) > 4 / 100
 
 
@@ -71,8 +72,9 @@ def test_the_control_permutes_labels_and_keeps_their_numbers(manifest):
 
 def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
     pairs = Pairs(manifest("path,Mass,Effusion\na,-1,1\nb,1,0\n"), seed=0)
-    for _ in range(20):
-        texts, excluded = pairs.texts(np.arange(2))
+    for start in range(0, 40, 2):
+        drawn = np.arange(2), np.arange(start, start + 2)
+        texts, excluded = pairs.texts(*drawn), pairs.excluded(*drawn)
         assert "mass" not in texts[0].lower()
         # The first caption is of an effusion, which the second image is known not to have.
         assert not excluded[1, 0]
@@ -81,3 +83,29 @@ def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
 def test_a_manifest_with_nothing_to_say_is_refused(manifest):
     with pytest.raises(ManifestError, match="text or a label"):
         Pairs(manifest("path,view\na,PA\n"), seed=0)
+
+
+def test_images_of_one_study_are_not_negatives_with_captions_either(manifest):
+    pairs = Pairs(manifest("path,study,Mass\na,s1,1\nb,s1,0\nc,s2,0\n"), seed=0)
+    for start in range(0, 60, 3):
+        excluded = pairs.excluded(np.arange(3), np.arange(start, start + 3))
+        assert excluded[0, 1]
+        assert excluded[1, 0]
+        assert not excluded[2, 0]
+
+
+def test_every_draw_depends_on_its_place_alone(manifest):
+    table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
+    first, second = Pairs(manifest(table), seed=5), Pairs(manifest(table), seed=5)
+    later = second.draw(3, 20)
+    rows, places = first.draw(3, 20), np.arange(100, 120)
+    assert rows.tolist() == later.tolist()
+    assert rows.tolist() != first.draw(4, 20).tolist()
+    assert first.texts(rows, places)[7:] == second.texts(rows[7:], places[7:])
+    assert first.texts(rows, places) != first.texts(rows, places + 1000)
+
+
+def test_a_row_that_stands_in_has_a_text(manifest):
+    pairs = Pairs(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
+    assert pairs.after(0) == 2
+    assert pairs.after(2) == 0

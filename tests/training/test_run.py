@@ -99,8 +99,10 @@ def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, 
     assert not all(stages["stages.1"])
 
 
-@pytest.mark.parametrize(("kind", "code"), [("distilbert", 0), ("albert", 2)])
-def test_text_towers_other_than_bert_train_or_are_refused(kind, code, manifest, towers, tmp_path, capsys):
+@pytest.mark.parametrize(("kind", "frozen", "code"), [("distilbert", 1, 0), ("albert", 1, 2)])
+def test_text_towers_other_than_bert_train_or_are_refused(
+    kind, frozen, code, manifest, towers, tmp_path, capsys
+):
     from transformers import AutoConfig, AutoModel
 
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 200}
@@ -108,7 +110,8 @@ def test_text_towers_other_than_bert_train_or_are_refused(kind, code, manifest, 
     tiny_tokenizer(tmp_path / "text")
     AutoModel.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(tmp_path / "text")
     options = [*towers[:2], "--text-tower", str(tmp_path / "text"), "--epochs", "1"]
-    assert run(manifest, tmp_path / "out", options) == code
+    more = ("--freeze-text-layers", str(frozen))
+    assert run(manifest, tmp_path / "out", options, *more) == code
     assert ("--text-tower" in capsys.readouterr().err) == (code == 2)
 
 

@@ -2,135 +2,63 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from tier_cli.console import tell
+from tier_cli.commands import train_options as given
 from tier_cli.errors import UsageError
 
-
-class Entropy(StrEnum):
-    """Whether padding takes part in the entropies."""
-
-    MASKED = "masked"
-    PAPER = "paper"
-
-
-class Precision(StrEnum):
-    """What the encoders compute in."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-
-
-_DATA, _START, _LOSS, _RUN = "Data", "Starting weights", "Objective", "Run"
+if TYPE_CHECKING:
+    from tier_cli.training.run import TrainInputs
 
 
 def train(
-    output: Annotated[
-        Path, typer.Option(metavar="DIR", help="The checkpoint folder to write.", show_default=False)
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MANIFEST.csv",
-            help="One row an image: path, patient, split, and text or labels.",
-            show_default=False,
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where relative paths start; the manifest's folder by default.", rich_help_panel=_DATA
-        ),
-    ] = None,
-    train_split: Annotated[str, typer.Option(help="Rows to train on.", rich_help_panel=_DATA)] = "train",
-    valid_split: Annotated[
-        str, typer.Option(help="Rows to watch after each epoch; never trained on.", rich_help_panel=_DATA)
-    ] = "valid",
-    max_bad: Annotated[
-        int, typer.Option(min=0, help="So many unreadable images are left out.", rich_help_panel=_DATA)
-    ] = 0,
-    image_tower: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Image encoder: config.json, safetensors.", rich_help_panel=_START),
-    ] = None,
-    text_tower: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Text encoder with its tokenizer.json.", rich_help_panel=_START),
-    ] = None,
-    freeze_image_blocks: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Keep the first blocks as they are; their output is computed once.",
-            rich_help_panel=_START,
-        ),
-    ] = 0,
-    freeze_text_layers: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Keep the first layers and the embeddings as they are.", rich_help_panel=_START
-        ),
-    ] = 4,
-    reg_weight: Annotated[
-        float | None,
-        typer.Option(min=0, help="Weight of both entropies.", show_default=False, rich_help_panel=_LOSS),
-    ] = None,
-    lambda_patch: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Weight of the patch entropy; 0.2 in the paper.",
-            show_default=False,
-            rich_help_panel=_LOSS,
-        ),
-    ] = None,
-    lambda_token: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Weight of the token entropy; 0.1 in the paper.",
-            show_default=False,
-            rich_help_panel=_LOSS,
-        ),
-    ] = None,
-    entropy: Annotated[
-        Entropy, typer.Option(help="Leave padding out, or count it as published.", rich_help_panel=_LOSS)
-    ] = Entropy.MASKED,
-    shuffle_captions: Annotated[
-        bool, typer.Option("--shuffle-captions", help="Control: permute the texts.", rich_help_panel=_LOSS)
-    ] = False,
-    epochs: Annotated[int, typer.Option(min=1, rich_help_panel=_RUN)] = 10,
-    images_per_epoch: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Pairs drawn an epoch; as many as there are by default.", rich_help_panel=_RUN
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=2, rich_help_panel=_RUN)] = 64,
-    learning_rate: Annotated[float, typer.Option(min=0, rich_help_panel=_RUN)] = 3e-4,
-    image_size: Annotated[
-        int, typer.Option(min=32, help="Side of the input, pixels.", rich_help_panel=_RUN)
-    ] = 224,
-    cached_views: Annotated[
-        int, typer.Option(min=1, help="Augmented copies kept of frozen features.", rich_help_panel=_RUN)
-    ] = 6,
-    features: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep frozen features there.", rich_help_panel=_RUN)
-    ] = None,
-    findings: Annotated[
-        str, typer.Option(help="The checkpoint's own finding set.", rich_help_panel=_RUN)
-    ] = "nih14",
-    precision: Annotated[Precision, typer.Option(rich_help_panel=_RUN)] = Precision.FP32,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; torch's default.", rich_help_panel=_RUN)
-    ] = None,
-    seed: Annotated[int, typer.Option(rich_help_panel=_RUN)] = 0,
+    output: given.Output,
+    data: given.Data = None,
+    root: given.Root = None,
+    train_split: given.TrainSplit = "train",
+    valid_split: given.ValidSplit = "valid",
+    max_bad: given.MaxBad = 0,
+    init: given.Init = None,
+    image_tower: given.ImageTower = None,
+    text_tower: given.TextTower = None,
+    freeze_image_blocks: given.FreezeImageBlocks = 0,
+    freeze_text_layers: given.FreezeTextLayers = 4,
+    objective: given.Objective = given.ObjectiveName.TIER,
+    reg_weight: given.RegWeight = None,
+    lambda_patch: given.LambdaPatch = None,
+    lambda_token: given.LambdaToken = None,
+    entropy: given.EntropyMode = given.Entropy.MASKED,
+    shuffle_captions: given.ShuffleCaptions = False,
+    optimizer: given.OptimizerName = given.Optimizer.ADAMW,
+    learning_rate: given.LearningRate = 3e-4,
+    head_rate_factor: given.HeadRateFactor = 3.0,
+    weight_decay: given.WeightDecay = 1e-2,
+    schedule: given.ScheduleName = given.Schedule.COSINE,
+    warmup_share: given.WarmupShare = 0.05,
+    clip_norm: given.ClipNorm = 1.0,
+    average_decay: given.AverageDecay = 0.995,
+    epochs: given.Epochs = 10,
+    images_per_epoch: given.ImagesPerEpoch = None,
+    batch_size: given.BatchSize = 64,
+    image_size: given.ImageSize = None,
+    cached_views: given.CachedViews = 6,
+    features: given.Features = None,
+    findings: given.Findings = None,
+    seed: given.Seed = 0,
+    resume: given.Resume = False,
+    save_steps: given.SaveSteps = None,
+    save_minutes: given.SaveMinutes = 10.0,
+    tensorboard: given.Tensorboard = None,
+    device: given.DeviceName = given.Device.AUTO,
+    precision: given.PrecisionName = given.Precision.FP32,
+    accumulate: given.Accumulate = None,
+    micro_batch_size: given.MicroBatchSize = None,
+    checkpoint_activations: given.CheckpointActivations = False,
+    images: given.ImagesMode = given.Images.AUTO,
+    workers: given.Workers = None,
+    threads: given.Threads = None,
 ) -> None:
     """Train a TIER model on image-text pairs and write a checkpoint folder.
 
@@ -139,7 +67,7 @@ def train(
 
     A manifest with labels and no reports trains on captions written from them.
 
-    It computes on CPU.
+    Many GPUs: torchrun --no-python --nproc-per-node 8 tier train ...
     """
     if data is None:
         raise UsageError(
@@ -147,46 +75,55 @@ def train(
             where="--data",
             remedy="give a CSV manifest with columns path, patient, split and text, or labels in its place",
         )
-    if image_tower is None or text_tower is None:
-        raise UsageError(
-            "no starting weights were given",
-            where="--image-tower, --text-tower",
-            remedy="name two folders with config.json and safetensors, one with tokenizer.json too",
-        )
-    if output.exists() and (output / "model.safetensors").exists():
-        raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")
-    from tier_cli.findings.load import load_findings
-    from tier_cli.imaging.preprocess import Preprocessing
-    from tier_cli.training.run import TrainInputs
+    _check_start(init, image_tower, text_tower, image_size)
+    parts = _parts(batch_size, accumulate, micro_batch_size)
+    _check_output(output, resume)
+    from tier_cli.datasets.manifest import read_manifest
     from tier_cli.training.run import train as run
-    from tier_cli.training.settings import TrainSettings
+    from tier_cli.training.settings import Running, TrainSettings
 
     both = (0.2, 0.1) if reg_weight is None else (reg_weight, reg_weight)
     settings = TrainSettings(
+        objective=objective.value,
         lambda_patch=both[0] if lambda_patch is None else lambda_patch,
         lambda_token=both[1] if lambda_token is None else lambda_token,
         entropy=entropy.value,
         epochs=epochs,
         images_per_epoch=images_per_epoch,
         batch_size=batch_size,
+        accumulate=parts,
+        optimizer=optimizer.value,
         learning_rate=learning_rate,
+        head_rate_factor=head_rate_factor,
+        weight_decay=weight_decay,
+        schedule=schedule.value,
+        warmup_share=warmup_share,
+        clip_norm=clip_norm,
+        average_decay=average_decay,
         freeze_image_blocks=freeze_image_blocks,
         cached_views=cached_views,
         freeze_text_layers=freeze_text_layers,
+        checkpoint_activations=checkpoint_activations,
         precision=precision.value,
         seed=seed,
         shuffle_captions=shuffle_captions,
     )
-    inputs = TrainInputs(
-        manifest=data,
-        root=root,
+    running = Running(
+        device=device.value,
+        workers=workers,
+        images=images.value,
+        resume=resume,
+        save_steps=save_steps,
+        save_minutes=save_minutes,
+        tensorboard=tensorboard,
+    )
+    inputs = _inputs(
+        start=(init, image_tower, text_tower),
+        image_size=image_size,
+        findings=findings,
+        manifest=read_manifest(data, root),
         train_split=train_split,
         valid_split=valid_split,
-        image_tower=image_tower,
-        text_tower=text_tower,
-        # The paper's proportion: short side 256, crop 224.
-        preprocessing=Preprocessing(resize_short=round(image_size * 8 / 7), crop=image_size),
-        findings=load_findings(findings),
         max_bad=max_bad,
         features=features,
     )
@@ -194,36 +131,86 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    with _display() as progress:
-        record = run(inputs, settings, output, progress)
-    _summarise(record, output)
+    from tier_cli.commands.train_display import display, stopping, summarise
+
+    with stopping() as stop, display() as progress:
+        record = run(inputs, settings, running, output, progress, stop)
+    summarise(record, output)
 
 
-def _display() -> Any:
-    from contextlib import contextmanager
+def _check_start(
+    init: str | None, image_tower: Path | None, text_tower: Path | None, image_size: int | None
+) -> None:
+    if init is None and (image_tower is None or text_tower is None):
+        raise UsageError(
+            "no starting weights were given",
+            where="--init, --image-tower, --text-tower",
+            remedy="name a checkpoint with --init, or two folders with config.json and safetensors, one with "
+            "tokenizer.json too",
+        )
+    if init is None:
+        return
+    for option, value in (
+        ("--image-tower", image_tower),
+        ("--text-tower", text_tower),
+        ("--image-size", image_size),
+    ):
+        if value is not None:
+            raise UsageError(
+                "the checkpoint of --init has its own", where=option, remedy="leave one of the two out"
+            )
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None) -> int:
+    """How many parts each process cuts its batch into."""
+    if micro_batch_size is None:
+        return accumulate or 1
+    if accumulate is not None:
+        raise UsageError(
+            "say the same thing", where="--accumulate, --micro-batch-size", remedy="give one of them"
+        )
+    # Set by torchrun.
+    own = batch_size // int(os.environ.get("WORLD_SIZE", "1"))
+    if own % micro_batch_size:
+        raise UsageError(
+            f"parts of {micro_batch_size} do not fill a batch of {own}",
+            where="--micro-batch-size",
+            remedy="use a divisor of the batch of one process",
+        )
+    return own // micro_batch_size
 
-    @contextmanager
-    def shown() -> Any:
-        with Progress(*columns, console=Console(stderr=True)) as bars:
-            tasks: dict[str, Any] = {}
 
-            def progress(what: str, done: int, total: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bars.add_task(what, total=total)
-                bars.update(tasks[what], completed=done, total=total)
-
-            yield progress
-
-    return shown()
+def _check_output(output: Path, resume: bool) -> None:
+    if (output / "model.safetensors").exists() and not (resume and (output / ".training").exists()):
+        raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")
 
 
-def _summarise(record: dict[str, Any], output: Path) -> None:
-    validation = record.get("validation", {})
-    if "mean_auc" in validation:
-        tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
-    tell(f"Wrote {output} after {record['seconds']} s of training.")
+def _inputs(
+    start: tuple[str | None, Path | None, Path | None],
+    image_size: int | None,
+    findings: str | None,
+    **others: Any,
+) -> TrainInputs:
+    from tier_cli.findings.load import load_findings
+    from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.training.run import TrainInputs
+
+    init, image_tower, text_tower = start
+    if init is not None:
+        checkpoint = open_checkpoint(init)
+        return TrainInputs(
+            init=checkpoint.path,
+            preprocessing=checkpoint.preprocessing,
+            findings=checkpoint.findings if findings is None else load_findings(findings),
+            **others,
+        )
+    side = image_size or 224
+    return TrainInputs(
+        image_tower=image_tower,
+        text_tower=text_tower,
+        # The paper's proportion: short side 256, crop 224.
+        preprocessing=Preprocessing(resize_short=round(side * 8 / 7), crop=side),
+        findings=load_findings(findings or "nih14"),
+        **others,
+    )

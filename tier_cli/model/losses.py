@@ -139,6 +139,11 @@ class Objective:
         token = token_entropy_sum(similarities if self.lambda_token else similarities.detach(), used)
         return EntropySums(*patch, *token)
 
+    def counts(self, mask: Tensor, patches: int) -> Tensor:
+        """Numbers of tokens and of patches (2,) that the sums of `entropies` are divided by."""
+        tokens = mask.sum() if self.entropy == "masked" else torch.tensor(mask.numel(), device=mask.device)
+        return torch.stack([tokens.float(), torch.tensor(float(len(mask) * patches), device=mask.device)])
+
     def penalty(self, patch_entropy: Tensor, token_entropy: Tensor) -> Tensor:
         """The weighted entropies."""
         return self.lambda_patch * patch_entropy + self.lambda_token * token_entropy

@@ -1,23 +1,26 @@
 # ruff: noqa: TID253
-"""Images for training: read once, kept on disk as bytes, given out augmented or as frozen features."""
+"""Images for training: squares of bytes, read once into a file or at every draw, given out augmented."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
 from tier_cli.errors import InputError, UsageError
-from tier_cli.imaging.preprocess import Preprocessing, grey, normalise
+from tier_cli.imaging.discover import Source
+from tier_cli.imaging.preprocess import Preprocessing, normalise
 from tier_cli.imaging.radiograph import ReadOptions
-from tier_cli.imaging.read import read_radiograph
-from tier_cli.model.towers import run_image_tower
+from tier_cli.model.checkpoint import canonical_hash
+from tier_cli.pipeline.ahead import decoded
+from tier_cli.pipeline.decode import Decoded, Settings, decode
 from tier_cli.training.augment import augment
+from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,121 +28,151 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Progress = Callable[[str, int, int], None]
+    from tier_cli.training.watch import Watcher
 
-# Small enough for the activations to stay near the cache: 1.7 times as fast as 64 on CPU.
-_CHUNK = 16
+    Bytes = NDArray[np.uint8]
+    Rows = NDArray[np.int64]
+
+_READ, _BAD = 1, 2
+# The rest of the disk is for checkpoints and other people.
+_DISK_SHARE = 0.5
+_STAND_INS = 32
+
+
+class Pixels(Protocol):
+    """Gives the square of a row."""
+
+    def read(self, row: int) -> Bytes:
+        """Grey levels (side, side) of the square that the crop is cut from; raises `InputError`."""
+        ...
+
+
+@dataclass
+class StoredPixels:
+    """Squares from a file that `read_images` wrote; opened where it is used, so that it travels well.
+
+    Parameters
+    ----------
+    file
+        A numpy file (N, side, side) of bytes.
+    rows
+        Which of its rows are the manifest's.
+    """
+
+    file: Path
+    rows: Rows
+    _open: Bytes | None = None
+
+    def read(self, row: int) -> Bytes:
+        """See `Pixels`."""
+        if self._open is None:
+            self._open = np.load(self.file, mmap_mode="r")
+        square: Bytes = self._open[self.rows[row]]
+        return square
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"file": self.file, "rows": self.rows, "_open": None}
+
+
+@dataclass(frozen=True)
+class StreamedPixels:
+    """Squares read from the images themselves at every draw: the same bytes as `StoredPixels` gives."""
+
+    paths: Sequence[str]
+    preprocessing: Preprocessing
+
+    def read(self, row: int) -> Bytes:
+        """See `Pixels`."""
+        return _bytes(decode(self.paths[row], _settings(self.preprocessing)))
 
 
 def read_images(
-    paths: Sequence[str], preprocessing: Preprocessing, file: Path, progress: Progress
-) -> tuple[NDArray[np.uint8], list[tuple[int, InputError]]]:
-    """Read every image once into a file of bytes, (N, side, side): the square that the crop is cut from.
+    paths: Sequence[str], preprocessing: Preprocessing, folder: Path, workers: int, progress: Watcher
+) -> tuple[Path, list[tuple[int, InputError]]]:
+    """Read every image once into a file of bytes, (N, side, side); go on where an earlier call stopped.
 
     Returns
     -------
     tuple
-        The memory-mapped images, and the rows that could not be read with their errors (left black).
+        The file, and the rows that could not be read with their errors (left black).
+
+    Raises
+    ------
+    OSError
+        The disk is too small.
     """
-    square = square_around_crop(preprocessing)
-    side = square.crop
-    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(paths), side, side))
-    options = ReadOptions(rendering=preprocessing.rendering, views="all")
-    bad = []
-    for row, path in enumerate(paths):
+    side = square_around_crop(preprocessing).crop
+    key = canonical_hash([list(paths), preprocessing.to_dict()])[:16]
+    file = folder / f"images-{key}.npy"
+    images = _array(file, (len(paths), side, side), np.uint8)
+    status = _array(folder / f"images-{key}.read.npy", (len(paths),), np.uint8)
+    waiting = np.flatnonzero(status != _READ)
+    bad: list[tuple[int, InputError]] = []
+    sources = (Source(paths[int(row)]) for row in waiting)
+    done = len(paths) - len(waiting)
+    for row, (_, outcome) in zip(
+        waiting, decoded(sources, _settings(preprocessing), workers, 16), strict=True
+    ):
         try:
-            images[row] = np.rint(grey(read_radiograph(path, options).pixels, square) * 255)
+            images[row] = _bytes(outcome)
+            status[row] = _READ
         except InputError as error:
-            bad.append((row, error))
-        progress("reading images", row + 1, len(paths))
-    return images, bad
+            status[row] = _BAD
+            bad.append((int(row), error))
+        done += 1
+        progress("reading images", done, len(paths))
+    return file, bad
+
+
+def store_fits(rows: int, preprocessing: Preprocessing, folder: Path) -> bool:
+    """Whether the squares of so many images take less than half of the disk's free space."""
+    side = square_around_crop(preprocessing).crop
+    return rows * side * side < _DISK_SHARE * shutil.disk_usage(folder).free
 
 
 class AugmentedImages:
-    """Normalised pixels (N, 3, S, S), augmented anew at every draw."""
-
-    def __init__(self, images: NDArray[np.uint8], preprocessing: Preprocessing, seed: int):
-        self._images = images
-        self._spec = preprocessing
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """Augmented inputs of these rows."""
-        batch = torch.from_numpy(self._images[rows]).unsqueeze(1).float() / 255
-        squares = augment(batch, self._spec.crop, self._generator)[:, 0]
-        return torch.from_numpy(normalise(squares.numpy(), self._spec))
-
-
-class FrozenFeatures:
-    """What the frozen start of the tower makes of `views` augmented copies of each image, kept in a file.
+    """Normalised pixels (N, 3, S, S), augmented anew at every draw.
 
     Parameters
     ----------
-    source
-        Gives the augmented images.
-    rows
-        How many images there are.
-    start
-        The frozen part of the tower.
-    file
-        Where the features (rows, views, C, h, w) lie, in fp16; used again when it is there already.
-    seed
-        Of the choice among the views.
+    pixels
+        Where squares come from.
+    preprocessing, seed
+        What is made of them; what the changes depend on, beside the place of each draw.
+    stand_in
+        The row to take for one that cannot be read.
     """
 
     def __init__(
-        self,
-        source: AugmentedImages,
-        rows: int,
-        start: nn.Module,
-        views: int,
-        file: Path,
-        progress: Progress,
-        seed: int,
+        self, pixels: Pixels, preprocessing: Preprocessing, seed: int, stand_in: Callable[[int], int]
     ):
-        self._choice = np.random.default_rng(seed)
-        if not file.is_file():
-            _write_features(source, rows, start, views, file, progress)
-        self._features = np.load(file, mmap_mode="r")
+        self._pixels, self._spec, self._seed, self._stand_in = pixels, preprocessing, seed, stand_in
 
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """Features of one of the views of each of these rows."""
-        view = self._choice.integers(self._features.shape[1], size=len(rows))
-        features = torch.from_numpy(self._features[rows, view]).float()
-        return features.contiguous(memory_format=torch.channels_last)
+    def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
+        """Inputs of rows drawn at places of the run; the rows taken; those that are unreadable."""
+        taken, bad, squares = rows.copy(), [], []
+        for number, (row, place) in enumerate(zip(rows, places, strict=True)):
+            pixels, taken[number], missed = self._read(int(row))
+            bad += missed
+            draws = torch.Generator().manual_seed(derive(self._seed, AUGMENTATION, int(place)))
+            grey = torch.from_numpy(np.divide(pixels, 255, dtype=np.float32))[None, None]
+            squares.append(augment(grey, self._spec.crop, draws)[0, 0])
+        return torch.from_numpy(normalise(torch.stack(squares).numpy(), self._spec)), taken, bad
 
-
-def feature_file(folder: Path, key: str) -> Path:
-    """Where features under this key lie; the folder is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"features-{key[:16]}.npy"
-
-
-def _write_features(
-    source: AugmentedImages, rows: int, start: nn.Module, views: int, file: Path, progress: Progress
-) -> None:
-    start = start.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Renamed when complete, so that an interrupted run leaves nothing that looks like features; under a name
-    # of its own, since runs that share the folder may compute the same features at the same time.
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    features: Any = None
-    try:
-        with torch.inference_mode():
-            for view in range(views):
-                for first in range(0, rows, _CHUNK):
-                    chunk = np.arange(first, min(first + _CHUNK, rows))
-                    made = start(source.batch(chunk).contiguous(memory_format=torch.channels_last))
-                    if features is None:
-                        shape = (rows, views, *made.shape[1:])
-                        features = np.lib.format.open_memmap(
-                            partial, mode="w+", dtype=np.float16, shape=shape
-                        )
-                    features[chunk, view] = made.numpy().astype(np.float16)
-                    progress("computing frozen features", view * rows + int(chunk[-1]) + 1, views * rows)
-        features.flush()
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    def _read(self, row: int) -> tuple[Bytes, int, list[tuple[int, str]]]:
+        bad: list[tuple[int, str]] = []
+        while True:
+            try:
+                return self._pixels.read(row), row, bad
+            except InputError as error:
+                bad.append((row, str(error)))
+                if len(bad) == _STAND_INS:
+                    raise UsageError(
+                        f"{len(bad)} images after each other cannot be read, the last: {error.reason}",
+                        where=error.where,
+                        remedy="mend the manifest",
+                    ) from error
+                row = self._stand_in(row)
 
 
 def square_around_crop(spec: Preprocessing) -> Preprocessing:
@@ -149,47 +182,42 @@ def square_around_crop(spec: Preprocessing) -> Preprocessing:
     return replace(spec, crop=max(spec.resize_short, spec.crop))
 
 
-def centred(images: NDArray[np.uint8], spec: Preprocessing) -> Tensor:
+def centred(squares: Bytes, spec: Preprocessing) -> Tensor:
     """Normalised pixels (N, 3, S, S) of the crop that is used to score: nothing is augmented."""
-    first = (images.shape[-1] - spec.crop) // 2
-    crop = np.asarray(images)[:, first : first + spec.crop, first : first + spec.crop]
+    first = (squares.shape[-1] - spec.crop) // 2
+    crop = squares[:, first : first + spec.crop, first : first + spec.crop]
     return torch.from_numpy(normalise(np.divide(crop, 255, dtype=np.float32), spec))
 
 
-class _WholeTower(nn.Module):
-    def __init__(self, tower: Any):
-        super().__init__()
-        self.tower = tower
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return run_image_tower(self.tower, pixels)
+def _settings(preprocessing: Preprocessing) -> Settings:
+    """Of a decoder whose pixels are plain grey levels of the square."""
+    plain = replace(square_around_crop(preprocessing), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return Settings(ReadOptions(rendering=preprocessing.rendering, views="all"), plain)
 
 
-def split_tower(tower: Any, blocks: int) -> tuple[nn.Module, nn.Module]:
-    """Cut a convolutional tower after `blocks` blocks: pixels -> features, features -> (N, C, h, w).
+def _bytes(outcome: Decoded | InputError) -> Bytes:
+    if isinstance(outcome, InputError):
+        raise outcome
+    square: Bytes = np.rint(outcome.pixels[0] * 255).astype(np.uint8)
+    return square
 
-    Raises
-    ------
-    UsageError
-        For a family whose blocks cannot be run one after the other, or too many blocks.
-    """
-    if not blocks:
-        return nn.Identity(), _WholeTower(tower)
-    kind = tower.config.model_type
-    if kind == "mobilenet_v2":
-        stages, stem, last = list(tower.layer), [tower.conv_stem], [tower.conv_1x1]
-    elif kind == "resnet":
-        stages, stem, last = list(tower.encoder.stages), [tower.embedder], []
-    else:
-        raise UsageError(
-            f"blocks of a '{kind}' image tower cannot be frozen",
-            where="--freeze-image-blocks",
-            remedy="use 0, or a mobilenet_v2 or resnet tower",
-        )
-    if not 0 < blocks <= len(stages):
-        raise UsageError(
-            f"the image tower has {len(stages)} blocks, not {blocks}",
-            where="--freeze-image-blocks",
-            remedy=f"use 0 to {len(stages)}",
-        )
-    return nn.Sequential(*stem, *stages[:blocks]), nn.Sequential(*stages[blocks:], *last)
+
+def _array(file: Path, shape: tuple[int, ...], dtype: type) -> Bytes:
+    """An array in a file, kept when it is there already."""
+    if file.is_file():
+        return np.lib.format.open_memmap(file, mode="r+")
+    partial = file.with_name(file.name + ".partial")
+    try:
+        allocate(partial, shape, np.dtype(dtype))
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return np.lib.format.open_memmap(file, mode="r+")
+
+
+def allocate(file: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    """Make a numpy file of zeros with all its blocks; a disk that fills up later would kill the process."""
+    np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)

@@ -1,251 +1,284 @@
 # ruff: noqa: TID253
-"""The training loop: draw pairs, encode both sides, apply the objective, average the weights."""
+"""The training loop: batches in, steps, the average of the weights, and a state to go on from."""
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tier_cli.errors import TierError, UsageError
-from tier_cli.model.losses import LossParts, TierObjective
-from tier_cli.model.modeling import ImageFeatures, TextFeatures
+from tier_cli.errors import ManifestError, TierError
+from tier_cli.training.loader import Batches, load
+from tier_cli.training.optimise import WeightAverage, build_optimizer, changing, set_changing, set_rate
+from tier_cli.training.state import save_state
+from tier_cli.training.step import Gradients, alone
+from tier_cli.training.watch import Log, measures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from tier_cli.model.modeling import TierModel, TierOutput
-    from tier_cli.model.tokens import TextTokenizer
-    from tier_cli.training.pairs import Pairs
-    from tier_cli.training.settings import TrainSettings
-
+    from tier_cli.model.losses import Objective
+    from tier_cli.model.modeling import TierModel
+    from tier_cli.training.distributed import World
+    from tier_cli.training.loader import Batch
+    from tier_cli.training.settings import Running, TrainSettings
+    from tier_cli.training.step import Outcome
+    from tier_cli.training.towers import Encoders
+    from tier_cli.training.watch import Watcher
 
 _LOG_EVERY = 20
 
 
-class ImageSource(Protocol):
-    """Gives the trained part of the image tower its inputs."""
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what.
 
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """Inputs of these rows."""
+    Parameters
+    ----------
+    encoders
+        Around the model, on the device, its parameters frozen as wanted.
+    objective, batches
+        What is minimised, and where batches come from.
+    settings, running
+        The run.
+    identity
+        What a state must have been saved with to be gone on from: names and plain values.
+    folder
+        Where metrics.jsonl lies.
+    state_file
+        Where the state is kept until the run is over.
+    fresh_heads
+        The projections start from nothing.
+    max_bad
+        So many unreadable images are passed over.
+    """
+
+    encoders: Encoders
+    objective: Objective
+    batches: Batches
+    settings: TrainSettings
+    running: Running
+    identity: dict[str, Any]
+    folder: Path
+    state_file: Path
+    fresh_heads: bool
+    max_bad: int
 
 
 @dataclass
 class Trainer:
-    """One run over a model that is changed in place.
+    """One run over a model that is changed in place; every process of a run has one.
 
     Parameters
     ----------
-    model
-        Starting weights.
-    rest
-        The trained part of the image tower: inputs of `images` -> (N, C, h, w).
-    images, pairs, tokenizer
-        Where inputs and texts come from; the tokenizer truncates and pads to the longest of a batch.
-    settings
-        The run.
-    log
-        File that gets one JSON line a logged step and epoch.
+    task
+        What is trained.
+    world, device
+        The processes of the run, and where this one computes.
+    stop
+        Asked before every step; the run ends in good order where it says so.
     """
 
-    model: TierModel
-    rest: nn.Module
-    images: ImageSource
-    pairs: Pairs
-    tokenizer: TextTokenizer
-    settings: TrainSettings
-    log: Path
-    _average: dict[str, Tensor] = field(default_factory=dict)
+    task: Task
+    world: World
+    device: torch.device
+    stop: Callable[[], bool] = lambda: False
+    measured: dict[str, float] = field(default_factory=dict)
+    bad: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        task, s = self.task, self.task.settings
+        self.model: TierModel = task.encoders.model
+        self._part_size = s.parts(self.world.size)
+        self._per_epoch = task.batches.plan.steps_per_epoch
+        self.steps = self._per_epoch * s.epochs
+        self._step = 0
+        self._seconds = 0.0
+        self._optimizer = build_optimizer(self.model, s, task.fresh_heads)
+        self._average = WeightAverage(self.model, s.average_decay)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=s.precision == "fp16")
+        self._log: Log | None = None
+        self._log_length = 0
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state of the same run."""
+        set_changing(self.model, state["weights"])
+        self._average.load(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._step, self._seconds, self._log_length = state["step"], state["seconds"], state["log_bytes"]
+        self.measured, self.bad = dict(state["measured"]), dict(state["bad"])
 
     def run(
         self,
-        progress: Callable[[str, int, int], None],
+        progress: Watcher,
         after_epoch: Callable[[TierModel], dict[str, float]] | None = None,
-    ) -> tuple[float, dict[str, float]]:
-        """Train; the model ends with the averaged weights and in eval mode.
+    ) -> float:
+        """Train; the first process's model ends with the averaged weights and in eval mode.
 
         Parameters
         ----------
         progress
-            Called with what is going on, the step and the number of steps.
+            Told about every step, and now and then what it measured.
         after_epoch
-            Given a model with the averaged weights; what it measures is logged.
+            Given a model with the averaged weights; what it measures is logged and kept in `measured`.
 
         Returns
         -------
-        tuple
-            The seconds it took, and what `after_epoch` measured of the final weights.
+        float
+            The seconds it took, those before it was resumed included.
 
         Raises
         ------
         TierError
-            When the loss is not a number, naming the rows.
+            When the loss is not a number, naming the rows; when the state cannot be saved.
+        KeyboardInterrupt
+            It was stopped, and the state saved.
         """
-        s = self.settings
-        torch.manual_seed(s.seed)
-        freeze(self.model, self.rest, s)
-        epoch_images = s.images_per_epoch or len(self.pairs)
-        per_epoch = max(epoch_images // s.batch_size, 1)
-        optimiser = self._optimiser()
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(per_epoch * s.epochs, s.warmup_share))
-        objective = TierObjective(s.lambda_patch, s.lambda_token, s.entropy)
-        step, began = 0, time.monotonic()
-        measured: dict[str, float] = {}
-        for epoch in range(s.epochs):
-            self._train_mode()
-            rows = self.pairs.draw(per_epoch * s.batch_size)
-            for first in range(0, len(rows), s.batch_size):
-                batch = rows[first : first + s.batch_size]
-                parts, output = self._step(batch, objective, optimiser)
-                schedule.step()
-                step += 1
-                self._update_average(step)
-                if step % _LOG_EVERY == 0 or step == 1:
-                    rate = {
-                        "learning_rate": schedule.get_last_lr()[0],
-                        "images_per_second": step * s.batch_size / (time.monotonic() - began),
-                    }
-                    self._write({"step": step, "epoch": epoch, **_measures(parts, output), **rate})
-                progress(f"epoch {epoch + 1}/{s.epochs}", step, per_epoch * s.epochs)
-            if after_epoch is not None:
-                measured = after_epoch(self.averaged())
-                self._write({"epoch_end": epoch, "step": step, **measured})
-        self.model.load_state_dict(self._average)
-        self.model.eval()
-        return time.monotonic() - began, measured
+        task, s = self.task, self.task.settings
+        shared = self.world.shared(task.encoders, self.device, alone(self.model))
+        pad_id = self.model.text_tower.config.pad_token_id or 0
+        gradients = Gradients(shared, self.model, task.objective, self.world, s.precision, s.seed, pad_id)
+        if self.world.first:
+            self._log = Log(task.folder / "metrics.jsonl", self._log_length, task.running.tensorboard)
+        try:
+            self._train(gradients, progress, after_epoch)
+        finally:
+            if self._log is not None:
+                self._log.close()
+        if self.world.first:
+            self._average.settle()
+        return self._seconds
 
-    def averaged(self) -> TierModel:
-        """A copy of the model with the averaged weights, in eval mode."""
-        model = copy.deepcopy(self.model)
-        model.load_state_dict(self._average)
-        model.eval()
-        return model
+    def _train(
+        self,
+        gradients: Gradients,
+        progress: Watcher,
+        after_epoch: Callable[[TierModel], dict[str, float]] | None,
+    ) -> None:
+        task, s = self.task, self.task.settings
+        task.encoders.train_mode(s.freeze_text_layers, statistics=s.accumulate == 1)
+        workers = task.running.workers or 0
+        batches = load(task.batches, self._step, self.steps, workers, self.device)
+        saved = began = time.monotonic()
+        start, before = self._step, self._seconds
+        while self._step < self.steps:
+            batch = next(batches)
+            rows, stopping = self._agree(batch)
+            if stopping:
+                self._save()
+                raise KeyboardInterrupt
+            rate = set_rate(self._optimizer, self._step, self.steps, s)
+            outcome = self._move(gradients, batch, rows)
+            self._step += 1
+            self._seconds = before + time.monotonic() - began
+            speed = (self._step - start) * s.batch_size / (time.monotonic() - began)
+            figures = self._note(outcome, rate, speed)
+            progress(f"epoch {self._epoch()}/{s.epochs}", self._step, self.steps, figures)
+            if self._step % self._per_epoch == 0:
+                self._measure(after_epoch)
+            if self._due(saved):
+                self._save()
+                saved = time.monotonic()
 
-    def _step(
-        self, rows: NDArray[np.int64], objective: TierObjective, optimiser: torch.optim.Optimizer
-    ) -> tuple[LossParts, TierOutput]:
-        texts, excluded = self.pairs.texts(rows)
-        ids, mask = (torch.from_numpy(array) for array in self.tokenizer(texts))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            projected = self.model.image_projection(self.rest(self.images.batch(rows)))
-            texts_encoded = self.model.encode_texts(ids, mask)
-        patches = projected.float().flatten(2).transpose(1, 2)
-        features = ImageFeatures(patches, patches.mean(1), (projected.shape[2], projected.shape[3]))
-        output = self.model.compare(features, TextFeatures(*(t.float() for t in texts_encoded)), mask)
-        parts = objective.loss(output, torch.from_numpy(excluded))
-        if not math.isfinite(parts.total.item()):
-            raise TierError(
-                f"the loss is {parts.total.item()} for manifest rows {rows[:8].tolist()} ...",
-                remedy="lower --learning-rate, or look at these rows",
+    def _agree(self, batch: Batch) -> tuple[Tensor, bool]:
+        """The rows that all processes took, and whether one of them is to stop."""
+        for row, reason in batch.bad:
+            self.bad.setdefault(row, reason)
+        if len(self.bad) > self.task.max_bad:
+            row, reason = next(iter(self.bad.items()))
+            raise ManifestError(
+                f"{len(self.bad)} images could not be read, one of them: {reason}",
+                remedy="mend the manifest, or allow so many with --max-bad",
             )
-        optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
-        optimiser.step()
+        if self.world.size == 1:
+            return batch.rows, self.stop()
+        told = torch.tensor([[int(self.stop()), *batch.rows.tolist()]], device=self.device)
+        everyone = self.world.gather(told).cpu()
+        return everyone[:, 1:].flatten(), bool(everyone[:, 0].any())
+
+    def _move(self, gradients: Gradients, batch: Batch, rows: Tensor) -> Outcome:
+        """One step of the optimiser."""
+        s, plan = self.task.settings, self.task.batches.plan
+        excluded = plan.pairs.excluded(rows.numpy(), plan.all_places(self._step))
+        negatives = torch.from_numpy(excluded).to(self.device)
+        batch = batch.to(self.device)
+        scaling = self._scaler.get_scale() if self._scaler.is_enabled() else 1.0
+        self._optimizer.zero_grad(set_to_none=True)
+        if s.accumulate == 1:
+            outcome = gradients.whole(batch, negatives, self._step, scaling)
+        else:
+            outcome = gradients.in_parts(batch, negatives, self._step, self._part_size, scaling)
+        self._scaler.unscale_(self._optimizer)
+        learning = [p for group in self._optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(learning, s.clip_norm or math.inf)
+        loss = outcome.parts.total.item()
+        # Infinite gradients are what the scaler of fp16 looks for and passes over.
+        if not math.isfinite(loss) or not (self._scaler.is_enabled() or math.isfinite(norm.item())):
+            raise _not_a_number(loss, self._step, rows)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self.model.clamp_logit_scale()
-        return parts, output
+        if self.world.first:
+            self._average.update(self._step + 1)
+        return outcome
 
-    def _optimiser(self) -> torch.optim.Optimizer:
-        s = self.settings
-        heads = [*self.model.image_projection.parameters(), *self.model.text_projection.parameters()]
-        fresh = {id(p) for p in heads}
-        towers = [p for p in self.model.parameters() if p.requires_grad and id(p) not in fresh]
-        groups = [
+    def _note(self, outcome: Outcome, rate: float, speed: float) -> dict[str, float] | None:
+        if self._log is None or not (self._step % _LOG_EVERY == 0 or self._step == 1):
+            return None
+        figures = {**measures(outcome), "learning_rate": rate, "images_per_second": speed}
+        self._log.write({"step": self._step, "epoch": self._epoch() - 1, **figures})
+        return figures
+
+    def _measure(self, after_epoch: Callable[[TierModel], dict[str, float]] | None) -> None:
+        if self._log is None or after_epoch is None:
+            return
+        self.measured = after_epoch(self._average.averaged())
+        self._log.write({"epoch_end": self._epoch() - 1, "step": self._step, **self.measured})
+
+    def _epoch(self) -> int:
+        """Of the step before, counted from 1."""
+        return -(-self._step // self._per_epoch)
+
+    def _due(self, saved: float) -> bool:
+        running = self.task.running
+        return (
+            self._step % self._per_epoch == 0
+            or bool(running.save_steps and self._step % running.save_steps == 0)
+            or time.monotonic() - saved > running.save_minutes * 60
+        )
+
+    def _save(self) -> None:
+        if self._log is None:
+            return
+        save_state(
+            self.task.state_file,
             {
-                "params": [p for p in towers if p.ndim > 1],
-                "lr": s.learning_rate,
-                "weight_decay": s.weight_decay,
+                "identity": json.dumps(self.task.identity),
+                "step": self._step,
+                "seconds": self._seconds,
+                "weights": changing(self.model),
+                "average": self._average.state(),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": self._scaler.state_dict(),
+                "measured": self.measured,
+                "bad": self.bad,
+                "log_bytes": self._log.length(),
             },
-            {"params": [p for p in towers if p.ndim <= 1], "lr": s.learning_rate, "weight_decay": 0.0},
-            {"params": heads, "lr": s.learning_rate * s.head_rate_factor, "weight_decay": s.weight_decay},
-        ]
-        return torch.optim.AdamW(groups)
-
-    def _train_mode(self) -> None:
-        self.model.eval()
-        # Frozen parts stay in eval mode: their BatchNorm statistics belong to the starting weights.
-        for module in (self.rest, self.model.image_projection, self.model.text_projection):
-            module.train()
-        for layer in _text_layers(self.model)[self.settings.freeze_text_layers :]:
-            layer.train()
-
-    def _update_average(self, step: int) -> None:
-        # The average starts short, so that the random heads of the first steps do not linger in it.
-        decay = (
-            min(self.settings.average_decay, (1 + step) / (10 + step)) if self.settings.average_decay else 0.0
         )
-        with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                if name not in self._average:
-                    self._average[name] = value.clone()
-                elif value.is_floating_point():
-                    self._average[name].lerp_(value, 1 - decay)
-                else:
-                    self._average[name].copy_(value)
-
-    def _write(self, record: dict[str, Any]) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
 
 
-def freeze(model: TierModel, rest: nn.Module, settings: TrainSettings) -> None:
-    """Let only the rest of the image tower, the last text layers, the heads and the scale learn."""
-    model.requires_grad_(False)
-    layers = _text_layers(model)
-    if settings.freeze_text_layers > len(layers):
-        raise UsageError(
-            f"the text tower has {len(layers)} layers, not {settings.freeze_text_layers}",
-            where="--freeze-text-layers",
-            remedy=f"use 0 to {len(layers)}",
-        )
-    trained = [rest, model.image_projection, model.text_projection, *layers[settings.freeze_text_layers :]]
-    for module in trained if settings.freeze_text_layers else [*trained, model.text_tower]:
-        module.requires_grad_(True)
-    model.logit_scale.requires_grad_(True)
-
-
-def _text_layers(model: TierModel) -> list[nn.Module]:
-    tower = model.text_tower
-    # BERT's name for its layers, and DistilBERT's.
-    body = getattr(tower, "encoder", None) or getattr(tower, "transformer", None)
-    layers = getattr(body, "layer", None)
-    if layers is None:
-        raise UsageError(
-            f"the layers of a '{tower.config.model_type}' text tower cannot be told apart",
-            where="--text-tower",
-            remedy="use a BERT-like encoder, such as bert, roberta or distilbert",
-        )
-    return list(layers)
-
-
-def _cosine(steps: int, warmup_share: float) -> Callable[[int], float]:
-    warmup = max(int(steps * warmup_share), 1)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / max(steps - warmup, 1), 1.0)))
-
-    return factor
-
-
-def _measures(parts: LossParts, output: TierOutput) -> dict[str, float]:
-    """The loss, its terms, and how sparse the similarities of valid tokens are."""
-    s = output.similarities.detach()[output.attention_mask.bool()].abs()
-    root = math.sqrt(s.shape[1])
-    hoyer = (root - s.sum(1) / s.norm(dim=1).clamp_min(1e-12)) / (root - 1)
-    return {
-        **{name: value.item() for name, value in parts._asdict().items()},
-        "similarity_share_above_0.1": (s > 0.1).float().mean().item(),
-        "similarity_hoyer": hoyer.mean().item(),
-    }
+def _not_a_number(loss: float, step: int, rows: Tensor) -> TierError:
+    what = "the loss" if not math.isfinite(loss) else "the gradient"
+    shown = ", ".join(str(row) for row in rows[:64].tolist()) + (" ..." if len(rows) > 64 else "")
+    return TierError(
+        f"{what} is not a finite number at step {step + 1}, for training rows {shown} (counted from 0)",
+        remedy="lower --learning-rate, or look at these rows",
+    )

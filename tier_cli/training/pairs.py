@@ -10,11 +10,14 @@ import numpy as np
 from tier_cli.datasets.captions import Caption, known_findings, write_caption
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import load_findings
+from tier_cli.training.seeds import CAPTION, ORDER, derive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.datasets.manifest import Manifest
+
+    Rows = NDArray[np.int64]
 
 
 class Pairs:
@@ -40,8 +43,7 @@ class Pairs:
     """
 
     def __init__(self, manifest: Manifest, seed: int, shuffle: bool = False):
-        self._random = random.Random(seed)
-        self._draws = np.random.default_rng(seed)
+        self._seed = seed
         order = (
             np.random.default_rng(seed + 1).permutation(len(manifest))
             if shuffle
@@ -66,31 +68,60 @@ class Pairs:
     def __len__(self) -> int:
         return int((self._weights > 0).sum())
 
-    def draw(self, count: int) -> NDArray[np.int64]:
+    def draw(self, epoch: int, count: int) -> Rows:
         """Row numbers (count,) for one epoch: shuffled rows with texts, a weighted draw with captions."""
+        draws = np.random.default_rng(derive(self._seed, ORDER, epoch))
         if self._written:
-            return self._draws.choice(len(self._weights), size=count, p=self._weights)
+            return draws.choice(len(self._weights), size=count, p=self._weights)
         usable = np.flatnonzero(self._weights)
         rounds = -(-count // len(usable))
-        return np.concatenate([self._draws.permutation(usable) for _ in range(rounds)])[:count]
+        return np.concatenate([draws.permutation(usable) for _ in range(rounds)])[:count]
 
-    def texts(self, rows: NDArray[np.int64]) -> tuple[list[str], NDArray[np.bool_]]:
-        """One text a row, and (N, N) which off-diagonal pairs (image, text) are not negatives."""
+    def after(self, row: int) -> int:
+        """The next row that can be drawn, the first after the last: stands in for one that is not read."""
+        usable = np.flatnonzero(self._weights)
+        return int(usable[np.searchsorted(usable, row, side="right") % len(usable)])
+
+    def texts(self, rows: Rows, places: Rows) -> list[str]:
+        """One text a row.
+
+        Parameters
+        ----------
+        rows
+            (N,) rows of the manifest.
+        places
+            (N,) where in the whole run each is drawn: decides what caption is written.
+        """
+        if self._written:
+            return [caption.text for caption in self._captions(rows, places)]
+        return [self._texts[row] for row in rows]
+
+    def excluded(self, rows: Rows, places: Rows) -> NDArray[np.bool_]:
+        """Which off-diagonal pairs (image, text), (N, N), are not negatives; arguments as for `texts`."""
+        studies = self._studies[rows]
+        same_study = (studies[:, None] == studies[None, :]) & (studies[:, None] != "")
         if not self._written:
-            texts = [self._texts[row] for row in rows]
-            studies = self._studies[rows]
-            same_study = (studies[:, None] == studies[None, :]) & (studies[:, None] != "")
-            return texts, same_study | (np.array(texts)[:, None] == np.array(texts)[None, :])
-        captions = [self._caption(row) for row in rows]
-        claims = np.array([[_sign(caption.claims.get(name)) for name in self._ids] for caption in captions])
-        known = np.nan_to_num(np.where(self._labels[rows] < 0, 0, self._labels[rows] * 2 - 1)).astype(int)
-        contradicted = ((claims[None, :, :] * known[:, None, :]) < 0).any(axis=2)
-        return [caption.text for caption in captions], ~contradicted
+            texts = np.array(self.texts(rows, places))
+            return np.asarray(same_study | (texts[:, None] == texts[None, :]))
+        claims = np.array(
+            [[_sign(c.claims.get(name)) for name in self._ids] for c in self._captions(rows, places)],
+            dtype=np.float32,
+        )
+        known = np.nan_to_num(np.where(self._labels[rows] < 0, 0, self._labels[rows] * 2 - 1))
+        # How many claims of text j image i contradicts, without an (N, N, findings) array.
+        against = (
+            np.maximum(known, 0) @ np.maximum(-claims, 0).T + np.maximum(-known, 0) @ np.maximum(claims, 0).T
+        )
+        return np.asarray(same_study | (against < 0.5))
 
-    def _caption(self, row: np.int64) -> Caption:
+    def _captions(self, rows: Rows, places: Rows) -> list[Caption]:
+        return [self._caption(row, int(place)) for row, place in zip(rows, places, strict=True)]
+
+    def _caption(self, row: np.int64, place: int) -> Caption:
         labels = {n: bool(v) for n, v in zip(self._ids, self._labels[row], strict=True) if v in (0, 1)}
         view, sex, age = (str(column[row]) for column in self._about)
-        return write_caption(labels, self._random, view=view, sex=sex, age=age)
+        draws = random.Random(derive(self._seed, CAPTION, place))
+        return write_caption(labels, draws, view=view, sex=sex, age=age)
 
     def _draw_weights(self, usable: NDArray[np.bool_]) -> NDArray[np.float64]:
         if not self._written:

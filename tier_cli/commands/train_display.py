@@ -1,0 +1,127 @@
+"""What `tier train` shows while it runs and at its end, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.console import is_terminal, tell
+
+if TYPE_CHECKING:
+    from tier_cli.training.watch import Watcher
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM end a run after its step, with its state saved; the second at once."""
+    asked = False
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        if _first():
+            tell("Stopping after this step. Once more to stop at once.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: asked
+        return
+    before = {number: signal.signal(number, ask) for number in signals}
+    try:
+        yield lambda: asked
+    except KeyboardInterrupt:
+        if _first():
+            tell("Stopped. The same command with --resume goes on from the last state that was saved.")
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def display() -> Iterator[Watcher]:
+    """Show each stage as one line on a terminal, and now and then a line where there is none."""
+    if not _first():
+        yield _silent
+    elif is_terminal("stderr"):
+        with _live() as progress:
+            yield progress
+    else:
+        yield _plain
+
+
+def summarise(record: Mapping[str, Any], output: Path) -> None:
+    """Say what came of it."""
+    if not _first():
+        return
+    validation = record.get("validation", {})
+    if "mean_auc" in validation:
+        tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
+    if record["unreadable_images"]:
+        tell(f"{record['unreadable_images']} unreadable images were passed over.")
+    tell(f"Wrote {output} after {record['seconds']} s of training.")
+
+
+def figures_line(figures: Mapping[str, float]) -> str:
+    """What a step measured in some 50 characters: the loss, its terms, sparsity, rate and speed."""
+    return (
+        f"loss {figures['total']:.3f} c {figures['contrastive']:.3f} "
+        f"H {figures['patch_entropy']:.3f}/{figures['token_entropy']:.2f} "
+        f"sp {figures['similarity_hoyer']:.2f} lr {_short(figures['learning_rate'])} "
+        f"{figures['images_per_second']:.3g}/s"
+    )
+
+
+def _short(rate: float) -> str:
+    return f"{rate:.0e}".replace("e-0", "e-")
+
+
+def _first() -> bool:
+    # Set by torchrun; there one process speaks for all.
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _silent(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+    pass
+
+
+def _plain(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+    """For logs: the lines with figures, and the end of each stage before the training."""
+    if figures is not None:
+        tell(f"{what} {done}/{total} {figures_line(figures)}")
+    elif done == total and not what.startswith("epoch"):
+        tell(f"{what}: {total}")
+
+
+@contextmanager
+def _live() -> Iterator[Watcher]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+        shown = ""
+
+        def progress(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+            nonlocal shown
+            stage = "training" if what.startswith("epoch") else what
+            shown = shown if figures is None else figures_line(figures)
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            label = f"{what.removeprefix('epoch ')} {shown}" if stage == "training" else what
+            bars.update(tasks[stage], completed=done, total=total, description=label)
+
+        yield progress

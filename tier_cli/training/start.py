@@ -1,0 +1,83 @@
+# ruff: noqa: TID253
+"""What a run starts from: the model with its tokenizer, and the rows of each split."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn, tensor
+
+from tier_cli.errors import ManifestError
+from tier_cli.model.losses import OBJECTIVES
+from tier_cli.model.modeling import TierModel
+from tier_cli.model.tokens import TextTokenizer
+from tier_cli.training.towers import check_freezing
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.model.losses import Objective
+    from tier_cli.training.run import TrainInputs
+    from tier_cli.training.settings import TrainSettings
+
+
+def build_objective(settings: TrainSettings) -> Objective:
+    """The objective that the settings name."""
+    return OBJECTIVES[settings.objective](settings.lambda_patch, settings.lambda_token, settings.entropy)
+
+
+def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objective) -> TierModel:
+    """A checkpoint's model, or two towers with fresh projections; what cannot be frozen is refused."""
+    scale, bias = math.log(objective.starting_scale), objective.starting_bias
+    if inputs.init is not None:
+        model = TierModel.from_pretrained(inputs.init)
+        model.config.entropy = settings.entropy
+        if bias is not None and model.logit_bias is None:
+            model.config.logit_bias_init = bias
+            model.logit_bias = nn.Parameter(tensor(bias))
+    else:
+        model = TierModel.from_towers(
+            inputs.image_tower or "", inputs.text_tower or "", entropy=settings.entropy,
+            logit_scale_init=scale, logit_bias_init=bias,
+        )  # fmt: skip
+        longest = getattr(model.text_tower.config, "max_position_embeddings", model.config.max_tokens)
+        model.config.max_tokens = min(model.config.max_tokens, longest)
+    check_freezing(model, settings.freeze_image_blocks, settings.freeze_text_layers)
+    return model
+
+
+def tokenizer_folder(inputs: TrainInputs) -> Path:
+    """Where the tokenizer lies."""
+    return inputs.init or inputs.text_tower or Path()
+
+
+def build_tokenizer(inputs: TrainInputs, model: TierModel) -> TextTokenizer:
+    """The tokenizer of the starting weights, as the model's configuration wants it."""
+    return TextTokenizer.of(tokenizer_folder(inputs), model.config.to_dict())
+
+
+def split_manifest(inputs: TrainInputs) -> tuple[Manifest, Manifest | None]:
+    """The rows to train on, and those to watch; without splits everything trains.
+
+    Raises
+    ------
+    ManifestError
+        A patient is in both.
+    """
+    manifest = inputs.manifest
+    splits = {str(name).lower() for name in manifest.column("split")} - {""}
+    if not splits:
+        return manifest, None
+    training = manifest.split(inputs.train_split)
+    if inputs.valid_split.lower() not in splits:
+        return training, None
+    validation = manifest.split(inputs.valid_split)
+    both = (set(training.column("patient")) & set(validation.column("patient"))) - {""}
+    if both:
+        raise ManifestError(
+            f"{len(both)} patients are in both {inputs.train_split!r} and {inputs.valid_split!r}",
+            where=manifest.origin,
+            remedy="split by patient",
+        )
+    return training, validation

@@ -1,0 +1,97 @@
+# ruff: noqa: TID253
+"""The state of a run that is not finished: all that the next step depends on, in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tier_cli.errors import TierError, UsageError
+
+_FORMAT = 1
+
+
+def save_state(file: Path, state: dict[str, Any]) -> None:
+    """Write the state beside the file and put it in its place when it is whole.
+
+    Raises
+    ------
+    TierError
+        It cannot be written; the last one stays.
+    """
+    partial = file.with_name(file.name + ".partial")
+    try:
+        with partial.open("wb") as opened:
+            torch.save({"format": _FORMAT, **state}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        partial.replace(file)
+    except (OSError, RuntimeError) as error:
+        # torch reports a disk that is full in a form of its own.
+        partial.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        kept = "; the state saved before it is kept" if file.exists() else ""
+        raise TierError(
+            f"the state of the run cannot be saved ({reason}){kept}",
+            where=str(file),
+            remedy="make room and go on with --resume",
+        ) from error
+
+
+def load_state(file: Path) -> dict[str, Any]:
+    """Read a state; tensors and plain values alone, no code.
+
+    Raises
+    ------
+    UsageError
+        It is damaged, or of another version.
+    """
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UsageError(
+            "the state of the run cannot be read", where=str(file), remedy="start again in another folder"
+        ) from error
+    if state.get("format") != _FORMAT:
+        raise UsageError(
+            f"the state is of format {state.get('format')}, not {_FORMAT}",
+            where=str(file),
+            remedy="go on with the version that wrote it, or start again in another folder",
+        )
+    return state
+
+
+def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
+    """Refuse to go on with a run under other settings or with other data, naming what differs.
+
+    Raises
+    ------
+    UsageError
+        Naming every difference.
+    """
+    before = json.loads(saved)
+    differing = [
+        f"{_option(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            f"the run to resume is another one: {'; '.join(differing)}",
+            where=str(where),
+            remedy="give what it was started with, or another --output",
+        )
+
+
+def _option(name: str) -> str:
+    return name if " " in name else f"--{name.replace('_', '-')}"
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    # A hash: the first figures tell it from another.
+    return text[:12] if len(text) == 64 else text

@@ -1,0 +1,205 @@
+# ruff: noqa: TID253
+"""The towers as training sees them: what is frozen, what is cached, what is computed twice to save memory."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from tier_cli.model.modeling import ImageFeatures, TextFeatures, TierModel
+
+
+class Encoders(nn.Module):
+    """Both encoders behind one forward pass, which is what several processes need to share.
+
+    Parameters
+    ----------
+    model
+        The whole model.
+    frozen_blocks
+        So many blocks of the image tower have been applied to the inputs already.
+    checkpointed
+        Compute activations again in the backward pass.
+    """
+
+    def __init__(self, model: TierModel, frozen_blocks: int = 0, checkpointed: bool = False):
+        super().__init__()
+        self.model = model
+        self.checkpointed = checkpointed
+        stem, stages, end = _blocks(model.image_tower)
+        self._blocks = [*stem, *stages, *end]
+        self._first = len(stem) + frozen_blocks if frozen_blocks else 0
+        if checkpointed:
+            for tower in (model.text_tower, *(() if self._blocks else (model.image_tower,))):
+                if not tower.supports_gradient_checkpointing:
+                    raise UsageError(
+                        f"a '{tower.config.model_type}' tower cannot compute activations again",
+                        where="--checkpoint-activations",
+                        remedy="leave the option out",
+                    )
+                tower.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def forward(self, inputs: Tensor, ids: Tensor, mask: Tensor) -> tuple[ImageFeatures, TextFeatures]:
+        """Inputs (n, ...) and token ids and mask (n, T) -> the features of both."""
+        images = self._images(inputs)
+        return images, self.model.encode_texts(ids, mask)
+
+    def _images(self, inputs: Tensor) -> ImageFeatures:
+        if not self._first and not (self.checkpointed and self._blocks):
+            return self.model.encode_images(inputs)
+        for block in self._blocks[self._first :]:
+            inputs = _again_later(block, inputs) if self.checkpointed else block(inputs)
+        return self.model.project_grid(inputs)
+
+    def start(self) -> nn.Module:
+        """The frozen start of the image tower, whose output the inputs are."""
+        return nn.Sequential(*self._blocks[: self._first])
+
+    def freeze(self, text_layers: int) -> None:
+        """Let only the rest of the image tower, the last text layers, the heads and the scale learn."""
+        self.model.requires_grad_(True)
+        for block in self._blocks[: self._first]:
+            block.requires_grad_(False)
+        for module in self._frozen_texts(text_layers):
+            module.requires_grad_(False)
+        for name, parameter in self.model.named_parameters():
+            # Of masked pre-training: nothing flows through it here, and processes would wait for it.
+            if name.endswith("mask_token"):
+                parameter.requires_grad_(False)
+
+    def train_mode(self, text_layers: int, statistics: bool) -> None:
+        """Set dropout and normalisation to training, save where parameters are frozen.
+
+        Parameters
+        ----------
+        text_layers
+            How many are frozen.
+        statistics
+            Let BatchNorm use and update the statistics of the batch; not where it is seen in parts.
+        """
+        self.train()
+        # Frozen parts stay in eval mode: their BatchNorm statistics belong to the starting weights.
+        for module in (*self._blocks[: self._first], *self._frozen_texts(text_layers)):
+            module.eval()
+        if not statistics:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
+    def _frozen_texts(self, count: int) -> list[nn.Module]:
+        return (
+            [*_before_layers(self.model.text_tower), *text_layers(self.model.text_tower)[:count]]
+            if count
+            else []
+        )
+
+
+def check_freezing(model: TierModel, image_blocks: int, layers: int) -> None:
+    """Say what is wrong with the freezing before anything is computed.
+
+    Raises
+    ------
+    UsageError
+        A family whose blocks or layers cannot be told apart, or fewer of them than are to be frozen.
+    """
+    _, stages, _ = _blocks(model.image_tower)
+    if image_blocks and (not stages or model.config.image_pooling != "mean"):
+        raise UsageError(
+            f"blocks of a '{model.image_tower.config.model_type}' image tower cannot be frozen",
+            where="--freeze-image-blocks",
+            remedy="use 0, or a mobilenet_v2 or resnet tower",
+        )
+    if image_blocks > len(stages):
+        raise UsageError(
+            f"the image tower has {len(stages)} blocks, not {image_blocks}",
+            where="--freeze-image-blocks",
+            remedy=f"use 0 to {len(stages)}",
+        )
+    there = len(text_layers(model.text_tower)) if layers else layers
+    if layers > there:
+        raise UsageError(
+            f"the text tower has {there} layers, not {layers}",
+            where="--freeze-text-layers",
+            remedy=f"use 0 to {there}",
+        )
+
+
+def text_layers(tower: Any) -> nn.ModuleList:
+    """The layers of a text tower, whatever the family calls them.
+
+    Raises
+    ------
+    UsageError
+        There is no list of as many layers as the configuration says.
+    """
+    wanted = getattr(tower.config, "num_hidden_layers", None)
+    for module in tower.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == wanted:
+            return module
+    raise UsageError(
+        f"the layers of a '{tower.config.model_type}' text tower cannot be told apart",
+        where="--text-tower",
+        remedy="use a BERT-like encoder, such as bert, roberta or distilbert, or --freeze-text-layers 0",
+    )
+
+
+def _before_layers(tower: Any) -> list[nn.Module]:
+    """What a tower has before its layers: the embeddings, under whatever name."""
+    layers, found, inside = text_layers(tower), [], tower
+    while inside is not layers:
+        for child in inside.children():
+            if any(module is layers for module in child.modules()):
+                inside = child
+                break
+            found.append(child)
+    return found
+
+
+def _blocks(tower: Any) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
+    """Stem, blocks and end of a convolutional tower, to be run one after the other; empty for others."""
+    kind = tower.config.model_type
+    if kind == "mobilenet_v2":
+        return [tower.conv_stem], list(tower.layer), [tower.conv_1x1]
+    if kind == "resnet":
+        return [tower.embedder], list(tower.encoder.stages), []
+    return [], [], []
+
+
+def _again_later(block: nn.Module, inputs: Tensor) -> Tensor:
+    """Run a block, keep its inputs alone, and run it again in the backward pass."""
+
+    def contexts() -> tuple[Any, Any]:
+        return contextlib.nullcontext(), _statistics_kept(block)
+
+    result: Tensor = checkpoint(block, inputs, use_reentrant=False, context_fn=contexts)
+    return result
+
+
+@contextlib.contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Let BatchNorm use a batch's statistics without counting the batch a second time."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
+    kept = [
+        (norm.momentum, None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone())
+        for norm in norms
+    ]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+            if count is not None and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.copy_(count)

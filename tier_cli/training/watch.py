@@ -1,0 +1,85 @@
+"""What a run tells of itself while it goes on: lines of JSON, TensorBoard, figures for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.training.step import Outcome
+
+
+class Watcher(Protocol):
+    """Told how far a stage is."""
+
+    def __call__(self, what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+        """Take the stage's name, how much of it is done, and what a step measured."""
+        ...
+
+
+class Log:
+    """One JSON line a logged step and epoch, and the same for TensorBoard where wanted.
+
+    Parameters
+    ----------
+    file
+        Lines after the first `length` bytes are of steps that will be made again, and are taken off.
+    tensorboard
+        Folder for TensorBoard's events.
+    """
+
+    def __init__(self, file: Path, length: int = 0, tensorboard: Path | None = None):
+        self._file = file.open("ab")
+        self._file.truncate(length)
+        self._board = None if tensorboard is None else _writer(tensorboard)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Add a line; `step` places it."""
+        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in record.items():
+                if isinstance(value, (int, float)) and name != "step":
+                    self._board.add_scalar(name, value, record["step"])
+
+    def length(self) -> int:
+        """Bytes so far."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def measures(outcome: Outcome) -> dict[str, float]:
+    """The loss, its terms, and how sparse the similarities of valid tokens are.
+
+    Hoyer's sparsity is 0 where all patches are equally similar, and 1 where one alone is.
+    """
+    s = outcome.similarities[outcome.mask.bool()].abs()
+    root = math.sqrt(s.shape[1])
+    hoyer = (root - s.sum(1) / s.norm(dim=1).clamp_min(1e-12)) / max(root - 1, 1e-12)
+    return {
+        **{name: value.item() for name, value in outcome.parts._asdict().items()},
+        "similarity_share_above_0.1": (s > 0.1).float().mean().item(),
+        "similarity_hoyer": hoyer.mean().item(),
+    }
+
+
+def _writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError(
+            "TensorBoard is not installed",
+            where="--tensorboard",
+            remedy="pip install 'tier-cli[tensorboard]', or leave the option out",
+        ) from error
+    return SummaryWriter(str(folder))
