@@ -50,6 +50,16 @@ class Estimate:
                 bounds[number] = np.quantile(drawn, tails)
         return bounds
 
+    @property
+    def centred(self) -> Estimate:
+        """The replicates moved so that their mean is the point, and never below 0.
+
+        For metrics such as calibration error, which the noise of resampling itself drives up.
+        """
+        drawn = np.isfinite(self.replicates)
+        means = np.where(drawn, self.replicates, 0).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1)
+        return Estimate(self.point, np.maximum(self.replicates - means + self.point, 0))
+
     def p_values(self) -> Floats:
         """Two-sided p values (F,) of 0: twice the smaller share of replicates on one side of it.
 

@@ -91,6 +91,9 @@ def _estimates(
                 if value in division.sides and len(division.sides) > 2:
                     statistics["rest", *key] = ranking(_within(truth, rest), contender.scores)
     found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
+    for estimates in found.values():
+        if "ece" in estimates:
+            estimates["ece"] = estimates["ece"].centred
     for number in range(len(contenders)):
         for division in divisions:
             if len(division.sides) == 2:

@@ -55,16 +55,15 @@ def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
         header_style="dim",
     )
     table.add_column("group", max_width=24, overflow="fold")
-    for name in (plural, "patients", "mean AUC", "findings"):
+    for name in (plural, "patients", "mean AUC", "of", "large enough"):
         table.add_column(name, justify="right")
     for group in groups:
         measured = group.measured[number]
+        enough = sum(not reason for reason in group.too_small[number].values())
         counts = (str(measured.n), str(measured.patients))
+        area = interval(measured.macro["auc"], ".3f")
         table.add_row(
-            Text(printable(group.value)),
-            *counts,
-            interval(measured.macro["auc"], ".3f"),
-            str(measured.averaged),
+            Text(printable(group.value)), *counts, area, f"{measured.averaged} findings", str(enough)
         )
     return table
 

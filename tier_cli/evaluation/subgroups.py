@@ -71,7 +71,8 @@ class Group:
 class Gap:
     """The highest AUC of a column's groups minus the lowest, among groups that are not too small.
 
-    `finding` is ``macro`` for the mean over `averaged` findings, those that no group is too small for.
+    `finding` is ``macro`` for the mean over `averaged` findings, those with at least `FEW` positives and
+    negatives in each group that has such findings at all.
     """
 
     by: str
@@ -166,19 +167,26 @@ def gaps(
     """
     sides = [group for group in groups if group.value not in APART]
     found = []
-    common = []
     for place, finding in enumerate(findings):
         usable = [group.value for group in sides if not group.too_small[number][finding]]
-        if len(usable) == len(sides):
-            common.append(place)
         if len(usable) > 1:
             found.append(
                 _gap(groups[0], number, finding, {v: _only(estimates[v], [place]) for v in usable}, level)
             )
-    if common and len(sides) > 1:
-        means = {group.value: _only(estimates[group.value], common).macro for group in sides}
+    counted = {group.value: _counted(group.measured[number]) for group in sides}
+    counted = {value: places for value, places in counted.items() if places}
+    common = sorted(set.intersection(*counted.values())) if len(counted) > 1 else []
+    if common:
+        means = {value: _only(estimates[value], common).macro for value in counted}
         found.append(_gap(groups[0], number, "macro", means, level, len(common)))
     return found
+
+
+def _counted(measured: Measured) -> set[int]:
+    """The findings with enough of each class."""
+    return {
+        place for place, row in enumerate(measured.rows) if min(row.positives, row.n - row.positives) >= FEW
+    }
 
 
 def _gap(

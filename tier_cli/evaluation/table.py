@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.report import Protocol, Report
     from tier_cli.evaluation.scores import Unscored
 
-_MOST_LISTED = 10
+_MOST_LISTED = 5
 _HEADS = {
     "auc": "AUC",
     "auprc": "AUPRC",
@@ -34,6 +34,7 @@ _HEADS = {
 }
 # Of what calls are measured by, as much as fits beside the names of findings.
 _CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
+_DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), PROBABILITIES)
 
 
 def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
@@ -121,27 +122,33 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[Table]:
 
 def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[Table]:
     title = f"{printable(difference.name)}: {difference.n} {plural} of {difference.patients} patients"
-    for names in (("auc", "auprc"), ("mcc", "f1"), ("sensitivity", "specificity"), PROBABILITIES):
+    for names in _DIFFERENCES:
         if not set(names) <= set(difference.macro):
             continue
-        heads = [head for name in names for head in (_HEADS[name], "p Holm")]
-        table = new_table(title, *heads)
+        # Areas differ by little: three digits, and so one to a table.
+        form = "+.3f" if len(names) == 1 else "+.2f"
+        parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
+        table = new_table(title, *(part or _HEADS[name] for name in names for part in parts))
         title = ""
         for row in difference.rows:
-            cells = [cell for name in names for cell in _tested(row.metrics[name], row.metrics[name].p_holm)]
+            cells = [cell for name in names for cell in _tested(row.metrics[name], form, len(parts) > 2)]
             table.add_row(label(row.finding, labels), *cells)
         table.add_section()
-        # The mean is one test: there is nothing to correct.
-        cells = [
-            cell for name in names for cell in _tested(difference.macro[name], difference.macro[name].p, "p ")
-        ]
+        cells = [cell for name in names for cell in _tested(difference.macro[name], form, len(parts) > 2)]
         table.add_row(_mean(difference), *cells)
         yield table
 
 
-def _tested(metric: Metric, p: float | None, before: str = "") -> tuple[Text, Text]:
-    text = "" if p is None or math.isnan(p) else f"{before}{'<0.001' if p < 0.001 else f'{p:.3f}'}"
-    return interval(metric, "+.3f"), Text(text)
+def _tested(metric: Metric, form: str, both: bool) -> list[Text]:
+    """A difference, its p value where there is room, and Holm's, which the mean, a single test, has not."""
+    corrected = Text("" if metric.p_holm is None else _p(metric.p_holm))
+    return [interval(metric, form), *([Text(_p(metric.p))] if both else []), corrected]
+
+
+def _p(p: float | None) -> str:
+    if p is None or math.isnan(p):
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def new_table(title: str, *columns: str) -> Table:

@@ -1,0 +1,66 @@
+"""Radiologists beside models as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tier_cli.console import printable
+from tier_cli.evaluation.intervals import value_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HEADS = {"sensitivity": "sensitivity", "specificity": "specificity", "mcc": "MCC", "f1": "F1"}
+
+
+def show_readers(content: Mapping[str, Any], console: Console) -> None:
+    """Print everybody's means over findings, then each model against the mean of the radiologists."""
+    people = [*content["readers"], {"name": "mean of the readers", **content["mean_of_readers"]}]
+    table = _table(f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, means")
+    table.add_column("reader", max_width=24, overflow="fold")
+    for head in _HEADS.values():
+        table.add_column(head, justify="right")
+    for one in [*people, *(model for model in content["scores"] if model["macro"] is not None)]:
+        table.add_row(Text(printable(one["name"])), *(_cell(one["macro"][name]) for name in _HEADS))
+    console.print(table)
+    for model in content["scores"]:
+        console.print(_against(content, model))
+
+
+def _against(content: Mapping[str, Any], model: Mapping[str, Any]) -> Table:
+    table = _table(f"{printable(model['name'])} minus the mean of the radiologists")
+    table.add_column("finding", max_width=26, overflow="fold")
+    for name in ("MCC", "F1", "under its ROC"):
+        table.add_column(name, justify="right", no_wrap=True)
+    differences = model["minus_readers"]
+    for row in content["findings"]:
+        name = row["finding"]
+        under = model["readers_under_curve"][name]
+        share = "-" if under is None else f"{under} of {row['readers']}"
+        table.add_row(Text(printable(name)), *_pair(differences, name), share)
+    if differences is not None:
+        table.add_section()
+        table.add_row(
+            Text("mean", style="bold"), *(_cell(differences["macro"][n], "+.2f") for n in ("mcc", "f1"))
+        )
+    return table
+
+
+def _pair(differences: Mapping[str, Any] | None, finding: str) -> tuple[Text, Text]:
+    if differences is None:
+        return Text("-"), Text("-")
+    row = differences["findings"][finding]
+    return _cell(row["mcc"], "+.2f"), _cell(row["f1"], "+.2f")
+
+
+def _cell(metric: Mapping[str, Any], form: str = ".2f") -> Text:
+    bounds = "" if metric["low"] is None else f" [{metric['low']:{form}}, {metric['high']:{form}}]"
+    return Text(f"{value_text(metric, form)}{bounds}")
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left", title_style="bold", box=None, header_style="dim")
