@@ -1,4 +1,4 @@
-"""`tier model`: which models there are, what is in one, whether it is intact; write its graphs."""
+"""`tier model`: which models there are, what is in one, whether it is intact; write its graphs; convert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from tier_cli.console import is_terminal
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
 
-app = typer.Typer(help="List models, look into one, verify it, write its graphs.", no_args_is_help=True)
+app = typer.Typer(
+    help="List models, look into one, verify it, write its graphs, convert foreign ones.",
+    no_args_is_help=True,
+)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")]
@@ -83,6 +86,37 @@ def export(model: Model, as_json: Json = False) -> None:
         _print({"path": str(path), "difference_from_torch": differences})
     else:
         _table(("graph", "difference from torch"), [(k, f"{v:.1e}") for k, v in differences.items()])
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder of the foreign model.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Checkpoint folder to write; a new one.")],
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="Its kind, where the files do not tell (chexzero, clip, ...)."),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="Folder with its tokenizer, where SOURCE has none.")
+    ] = None,
+    findings: Annotated[
+        str | None, typer.Option("--findings", help="Finding set that the folder scores by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Convert a public checkpoint (CLIP, SigLIP, CheXzero, BiomedCLIP, ...) into a folder of this project.
+
+    It keeps its own preprocessing, pooling and scoring. Nothing in the files is run.
+    """
+    from tier_cli.findings.load import load_findings
+    from tier_cli.model.convert import convert as converted
+
+    chosen = load_findings(findings) if findings else None
+    facts = converted(source, dest, family, tokenizer, chosen)
+    if _for_programs(as_json):
+        _print({"path": str(dest), **facts})
+    else:
+        _table(("", dest.name), list(_flat(facts)))
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -1,0 +1,251 @@
+"""Small foreign checkpoints with random weights, written as their authors' programs write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+WORDS = ("pleural", "effusion", "no", "the", "lungs", "are", "clear", "pneumothorax", "cardiomegaly")
+
+
+def randomise(module: nn.Module, seed: int = 0) -> Any:
+    """Give every weight of a module a value that shows, exactly held by fp16, and put it in eval mode."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in module.named_parameters():
+            std = 0.1 if tensor.ndim < 2 else tensor[0].numel() ** -0.5
+            noise = torch.randn(tensor.shape, generator=generator) * std
+            is_norm = tensor.ndim == 1 and name.endswith("weight")
+            tensor.copy_((noise + 1.0 if is_norm else noise).half().float())
+    return module.eval()
+
+
+def clip_tokenizer(folder: Path) -> Path:
+    """CLIP's own two files, vocab.json and merges.txt, for letters and a few words."""
+    from tokenizers import pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
+    merges: list[str] = []
+    for word in WORDS:
+        parts = [*word[:-1], f"{word[-1]}</w>"]
+        while len(parts) > 1:
+            if f"{parts[0]} {parts[1]}" not in merges:
+                merges.append(f"{parts[0]} {parts[1]}")
+            parts = [parts[0] + parts[1], *parts[2:]]
+            if parts[0] not in pieces:
+                pieces.append(parts[0])
+    pieces += ["<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    return folder
+
+
+def vocabulary_size(folder: Path) -> int:
+    """How many ids the tokenizer of `clip_tokenizer` has."""
+    return len(json.loads((folder / "vocab.json").read_text(encoding="utf-8")))
+
+
+def bert_tokenizer(folder: Path) -> int:
+    """BERT's own file, vocab.txt; gives its size."""
+    from tiny import _vocabulary
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = list(_vocabulary())
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    return len(pieces)
+
+
+def siglip_tokenizer(folder: Path) -> int:
+    """A unigram tokenizer that ends texts with ``</s>`` and pads with it, as SigLIP's; gives its size."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    pieces = [("</s>", 0.0), ("<unk>", 0.0), ("▁", -4.0)]
+    pieces += [(letter, -6.0) for letter in letters]
+    pieces += [(f"▁{word}", -2.0) for word in WORDS]
+    tokenizer: Any = Tokenizer(models.Unigram(pieces, unk_id=1))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex(r"[.,!?]"), "")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    said = {"pad_token": "</s>", "tokenizer_class": "SiglipTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
+    return len(pieces)
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As OpenAI's."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Block(nn.Module):
+    """A residual attention block as OpenAI's CLIP describes it."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, heads)
+        self.ln_1 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential()
+        self.mlp.add_module("c_fc", nn.Linear(width, width * 4))
+        self.mlp.add_module("gelu", QuickGELU())
+        self.mlp.add_module("c_proj", nn.Linear(width * 4, width))
+        self.ln_2 = nn.LayerNorm(width)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """(L, N, C) -> (L, N, C)."""
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class Transformer(nn.Module):
+    """Blocks one after the other."""
+
+    def __init__(self, width: int, layers: int, heads: int):
+        super().__init__()
+        self.resblocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, L, C) -> (N, L, C)."""
+        x = x.transpose(0, 1)
+        for block in self.resblocks:
+            x = block(x, mask)
+        return x.transpose(0, 1)
+
+
+class Visual(nn.Module):
+    """The vision transformer of OpenAI's CLIP."""
+
+    def __init__(self, size: int, patch: int, width: int, dim: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
+        self.class_embedding = nn.Parameter(torch.zeros(width))
+        self.positional_embedding = nn.Parameter(torch.zeros((size // patch) ** 2 + 1, width))
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = Transformer(width, 2, width // 64)
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(torch.zeros(width, dim))
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The image's embedding (N, D), and that of each patch (N, P, D) by the same two steps."""
+        x = self.conv1(pixels).flatten(2).transpose(1, 2)
+        first = self.class_embedding.expand(len(x), 1, -1)
+        x = self.ln_pre(torch.cat([first, x], dim=1) + self.positional_embedding)
+        x = self.ln_post(self.transformer(x)) @ self.proj
+        return x[:, 0], x[:, 1:]
+
+
+class OpenAIClip(nn.Module):
+    """CLIP with a vision transformer, from the published description."""
+
+    def __init__(self, vocabulary: int, size: int = 64, patch: int = 16, dim: int = 24, length: int = 77):
+        super().__init__()
+        width = 64
+        self.visual = Visual(size, patch, 128, dim)
+        self.transformer = Transformer(width, 2, 1)
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.positional_embedding = nn.Parameter(torch.zeros(length, width))
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.zeros(width, dim))
+        self.logit_scale = nn.Parameter(torch.tensor(2.5))
+
+    def encode_text(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, 77) ids, padded with 0 -> the text's embedding (N, D) and that of each token (N, 77, D)."""
+        length = ids.shape[1]
+        mask = torch.full((length, length), float("-inf")).triu(1)
+        x = self.token_embedding(ids) + self.positional_embedding
+        x = self.ln_final(self.transformer(x, mask)) @ self.text_projection
+        return x[torch.arange(len(x)), ids.argmax(dim=-1)], x
+
+
+class TimmBlock(nn.Module):
+    """A block of timm's vision transformer."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.attn, self.mlp = nn.Module(), nn.Module()
+        self.attn.qkv, self.attn.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp.fc1, self.mlp.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, L, C) -> (N, L, C)."""
+        n, length, width = x.shape
+        qkv = self.attn.qkv(self.norm1(x)).reshape(n, length, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        y = (q @ k.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(dim=-1) @ v
+        x = x + self.attn.proj(y.transpose(1, 2).reshape(n, length, width))
+        return x + self.mlp.fc2(nn.functional.gelu(self.mlp.fc1(self.norm2(x))))
+
+
+class Trunk(nn.Module):
+    """timm's vision transformer without its head."""
+
+    def __init__(self, size: int, patch: int, width: int):
+        super().__init__()
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, width, patch, patch)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, (size // patch) ** 2 + 1, width))
+        self.blocks = nn.ModuleList(TimmBlock(width, width // 64) for _ in range(2))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) -> (N, 1 + P, C)."""
+        x = self.patch_embed.proj(pixels).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+class BiomedClip(nn.Module):
+    """open_clip's CustomTextCLIP with a timm ViT and a BERT, from the published description."""
+
+    def __init__(self, vocabulary: int, size: int = 64, patch: int = 16, dim: int = 24):
+        from transformers import BertConfig, BertModel
+
+        super().__init__()
+        self.visual, self.text = nn.Module(), nn.Module()
+        self.visual.trunk = Trunk(size, patch, 128)
+        self.visual.head = nn.Module()
+        self.visual.head.proj = nn.Linear(128, dim, bias=False)
+        bert = BertConfig(
+            vocab_size=vocabulary,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=1,
+            intermediate_size=96,
+            max_position_embeddings=64,
+        )
+        self.text.transformer = BertModel(bert, add_pooling_layer=False)
+        hidden = (64 + dim) // 2
+        self.text.proj = nn.Sequential(
+            nn.Linear(64, hidden, bias=False), nn.GELU(), nn.Linear(hidden, dim, bias=False)
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(4.0))
+
+    def encode_image(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The image's embedding (N, D) and that of each patch (N, P, D)."""
+        x = self.visual.head.proj(self.visual.trunk(pixels))
+        return x[:, 0], x[:, 1:]
+
+    def encode_text(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, T) ids, padded with 0 -> the text's embedding (N, D) and that of each token (N, T, D)."""
+        states = self.text.transformer(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+        x = self.text.proj(states)
+        return x[:, 0], x

@@ -1,0 +1,84 @@
+"""Comparing a converted checkpoint with the model that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from tier_cli.imaging.preprocess import prepare
+from tier_cli.imaging.radiograph import Radiograph
+from tier_cli.model.checkpoint import Checkpoint
+from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model.finding_vectors import finding_vectors
+from tier_cli.model.tokens import TextTokenizer
+from tier_cli.scoring.score import rule_of, score
+
+TOLERANCE = 1e-4
+TEXTS = ("Pleural effusion.", "no pleural effusion", "The lungs are clear; no pneumothorax!", "cardiomegaly")
+Array = NDArray[np.float32]
+Read = Callable[[str], list[Radiograph]]
+
+
+def engines(checkpoint: Checkpoint) -> list[Engine]:
+    """Both engines."""
+    return [open_engine(checkpoint, name, "cpu", threads=1) for name in ("onnx", "torch")]
+
+
+def prepared(checkpoint: Checkpoint, radiographs: Sequence[Radiograph]) -> Array:
+    """(N, 3, S, S): the radiographs as the checkpoint wants them."""
+    return np.stack([prepare(r.pixels, checkpoint.preprocessing).pixels for r in radiographs])
+
+
+def as_8_bit(radiograph: Radiograph) -> Image.Image:
+    """The radiograph as a program gets it from an 8-bit file."""
+    return Image.fromarray((radiograph.pixels * 255 + 1e-3).astype(np.uint8))
+
+
+def same_images(checkpoint: Checkpoint, pixels: Array, pooled: torch.Tensor, patches: torch.Tensor) -> None:
+    """Both engines must give the original's embeddings of images and patches."""
+    for engine in engines(checkpoint):
+        np.testing.assert_allclose(engine.encode_images(pixels), pooled.numpy(), atol=TOLERANCE)
+        ours, (h, w) = engine.patches(pixels)
+        assert h * w == ours.shape[1] > 1
+        np.testing.assert_allclose(ours, patches.numpy(), atol=TOLERANCE)
+
+
+def same_texts(
+    checkpoint: Checkpoint,
+    encode: Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]],
+    texts: Sequence[str] = TEXTS,
+) -> None:
+    """Both engines must give the original's embeddings of texts, and torch those of tokens."""
+    from tier_cli.model.modeling import TierModel
+
+    pooled, tokens = encode(texts)
+    unit = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+    for engine in engines(checkpoint):
+        np.testing.assert_allclose(engine.project_texts(texts), pooled.numpy(), atol=TOLERANCE)
+        np.testing.assert_allclose(engine.embed_texts(texts), unit, atol=TOLERANCE)
+    ids, mask = (torch.from_numpy(a) for a in TextTokenizer.of(checkpoint.path, checkpoint.config)(texts))
+    with torch.no_grad():
+        ours = TierModel.from_pretrained(checkpoint.path).encode_texts(ids, mask).tokens
+    valid = mask.bool()
+    theirs = tokens[:, : ids.shape[1]]
+    np.testing.assert_allclose(ours[valid].numpy(), theirs[valid].numpy(), atol=TOLERANCE)
+
+
+def our_scores(checkpoint: Checkpoint, pixels: Array) -> list[NDArray[np.float64]]:
+    """The checkpoint's own findings scored in images (N, F), by each engine."""
+    found = []
+    for engine in engines(checkpoint):
+        vectors = finding_vectors(checkpoint, checkpoint.findings, lambda e=engine: e)
+        found.append(score(engine.encode_images(pixels), vectors, rule_of(checkpoint)))
+    return found
+
+
+def save(state: dict[str, torch.Tensor], path: Path) -> Path:
+    """A state dict as `torch.save` writes it."""
+    torch.save(state, path)
+    return path

@@ -1,0 +1,162 @@
+"""Foreign checkpoints made into folders of this project's own kind, with their authors' ways of use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.model.convert.detect import FAMILIES, detect
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.model.modeling import TierModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """A foreign checkpoint.
+
+    Parameters
+    ----------
+    path
+        Its file or folder.
+    tokenizer
+        A folder with the tokenizer, where that is not in the checkpoint.
+    scratch
+        An empty folder that lives until the conversion is done.
+    """
+
+    path: Path
+    tokenizer: Path | None
+    scratch: Path
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors of a source that is one file."""
+        from tier_cli.model.convert.files import load_weights
+
+        return load_weights(self.path)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a family's ``convert`` makes of a source; `convert` writes it.
+
+    Parameters
+    ----------
+    model
+        Holds all of the source's weights, fp32.
+    tokenizer
+        A folder with tokenizer.json and tokenizer_config.json, see `tokenizer_folder`.
+    preprocessing, findings
+        As the authors meant them.
+    left_out
+        Names of tensors that are known to be of no use.
+    notes
+        More for training.json.
+    """
+
+    model: TierModel
+    tokenizer: Path
+    preprocessing: Preprocessing
+    findings: FindingSet
+    left_out: tuple[str, ...] = ()
+    notes: Mapping[str, Any] | None = None
+
+
+def convert(
+    source: Path,
+    dest: Path,
+    family: str | None = None,
+    tokenizer: Path | None = None,
+    findings: FindingSet | None = None,
+) -> dict[str, Any]:
+    """Convert a foreign checkpoint into a folder that `open_checkpoint` opens.
+
+    Parameters
+    ----------
+    source, tokenizer
+        See `Source`.
+    dest
+        The folder to write; it must not be there yet, or be empty.
+    family
+        A name of `FAMILIES`; None to tell by the files.
+    findings
+        The folder's own finding set; the family's by default.
+
+    Returns
+    -------
+    dict
+        What training.json holds under ``converted``, with ``difference_from_torch`` of the graphs.
+
+    Raises
+    ------
+    CheckpointError
+        If the source is of no known kind, does not fit its family, or would have to run code to be read.
+    UsageError
+        If `dest` is taken.
+    """
+    from tier_cli.model.convert.assemble import lossless_precision
+    from tier_cli.model.export import require_export
+    from tier_cli.model.save import save_checkpoint
+
+    require_export()
+    _check(source, dest, family)
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        opened = Source(source, tokenizer, scratch / "parts")
+        opened.scratch.mkdir()
+        chosen = family or detect(source, () if source.is_dir() else opened.weights)
+        module = import_module(f"{__name__}.{FAMILIES[chosen].module}")
+        converted: Converted = module.convert(opened, chosen)
+        precision = lossless_precision(converted.model)
+        record = {
+            "family": chosen,
+            "source": _hashes(source),
+            "left_out": list(converted.left_out),
+            "stored_as": precision,
+            **(converted.notes or {}),
+        }
+        made = scratch / "made"
+        differences = save_checkpoint(
+            made,
+            converted.model,
+            converted.tokenizer,
+            converted.preprocessing,
+            findings or converted.findings,
+            {"converted": record},
+            precision,
+        )
+        made.replace(dest)
+    return {**record, "difference_from_torch": differences}
+
+
+def _check(source: Path, dest: Path, family: str | None) -> None:
+    if family is not None and family not in FAMILIES:
+        raise UsageError(f"unknown family '{family}'", remedy=f"use one of {', '.join(FAMILIES)}")
+    if not source.exists():
+        raise CheckpointError("no such file or folder", where=str(source))
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise UsageError("is there already", where=str(dest), remedy="name a folder that is not there yet")
+
+
+def _hashes(source: Path) -> dict[str, str]:
+    """SHA-256 of the source's weight files, by name."""
+    endings = (".pt", ".pth", ".bin", ".safetensors")
+    files = sorted(p for p in source.iterdir() if p.suffix in endings) if source.is_dir() else [source]
+    hashes = {}
+    for path in files:
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes

@@ -1,0 +1,61 @@
+# ruff: noqa: TID253
+"""CLIP as transformers saves it: config.json with model_type clip, safetensors or .bin, tokenizer files.
+
+Radford et al. 2021. Image: the class token after a layer norm, projected. Text: the end token, projected.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import CLIPConfig
+
+from tier_cli.findings.load import builtin
+from tier_cli.model.configuration import TierConfig
+from tier_cli.model.convert import Converted, Source
+from tier_cli.model.convert.assemble import assemble
+from tier_cli.model.convert.files import ForeignTensors, load_folder, read_json
+from tier_cli.model.convert.processor import transformers_processor
+from tier_cli.model.convert.tokenizer import tokenizer_folder
+
+# The end token that the configurations of early releases name by mistake: the greatest id is meant.
+_WRONG_END = 2
+
+
+def convert(source: Source, family: str) -> Converted:
+    """Read a folder of transformers' CLIP."""
+    folder = source.path
+    foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
+    parts = CLIPConfig(**_plain(read_json(folder / "config.json")))
+    text, vision = parts.text_config, parts.vision_config
+    config = TierConfig(
+        {**vision.to_dict(), "model_type": "clip_vision_model"},
+        {**text.to_dict(), "model_type": "clip_text_model"},
+        projection_dim=parts.projection_dim,
+        image_pooling="pooler",
+        image_head="linear",
+        text_pooling="end",
+        text_head="linear",
+        end_token=None if text.eos_token_id == _WRONG_END else text.eos_token_id,
+        # The tower looks back only, and the end token stands before all padding.
+        text_mask=False,
+        max_logit_scale=None,
+        max_tokens=text.max_position_embeddings,
+    )
+    left_out = foreign.drop("position_ids")
+    model = assemble(
+        config,
+        foreign,
+        logit_scale=foreign.take("logit_scale"),
+        image_tower=foreign.section("vision_model."),
+        text_tower=foreign.section("text_model."),
+        image_projection={"linear.weight": foreign.take("visual_projection.weight")},
+        text_projection={"linear.weight": foreign.take("text_projection.weight")},
+    )
+    tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "clip", text.vocab_size)
+    preprocessing = transformers_processor(folder, vision.image_size)
+    return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "auto_map"}

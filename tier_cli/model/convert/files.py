@@ -1,0 +1,167 @@
+# ruff: noqa: TID253
+"""Opening foreign weight files without running anything that lies in them."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tier_cli.errors import CheckpointError
+
+# What a training program calls the weights among the other things it saves.
+_WRAPPERS = ("state_dict", "model_state_dict")
+
+
+class ForeignTensors:
+    """The tensors of foreign files by name; taking one out accounts for it.
+
+    Parameters
+    ----------
+    tensors
+        By the names of the file.
+    where
+        The file or folder, for messages.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], where: str):
+        self._tensors, self.where = dict(tensors), where
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What was not taken yet."""
+        return tuple(self._tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor that must be there."""
+        return tuple(self._get(name).shape)
+
+    def take(self, name: str) -> Tensor:
+        """A tensor that must be there."""
+        tensor = self._get(name)
+        del self._tensors[name]
+        return tensor
+
+    def section(self, prefix: str) -> dict[str, Tensor]:
+        """All tensors whose names begin with `prefix`, without it."""
+        names = [name for name in self._tensors if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self._tensors.pop(name) for name in names}
+
+    def drop(self, *endings: str) -> tuple[str, ...]:
+        """Leave out tensors that are known to be of no use, by the ends of their names; gives the names."""
+        names = tuple(name for name in self._tensors if name.endswith(endings))
+        for name in names:
+            del self._tensors[name]
+        return names
+
+    def layers(self, pattern: str) -> int:
+        """How many layers there are, by a name with ``{}`` for the layer's number."""
+        count = 0
+        while pattern.format(count) in self._tensors:
+            count += 1
+        return count
+
+    def _get(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            raise CheckpointError(
+                f"no tensor '{name}'", where=self.where, remedy="the file is incomplete or of another family"
+            )
+        return self._tensors[name]
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a pickle that holds nothing but tensors and plain values.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, would run code, or holds no state dict.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"cannot be read: {error}", where=str(path)) from error
+    return state_dict(load_pickle(path), path)
+
+
+def load_pickle(path: Path) -> Any:
+    """A file of `torch.save`: tensors, plain values and `argparse.Namespace`, which training programs add."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError("no such file", where=str(path)) from error
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
+        raise CheckpointError(
+            f"not read, since it is no plain file of weights: {_reason(error)}",
+            where=str(path),
+            remedy="save the state dict alone with torch.save, where you trust the file",
+        ) from error
+
+
+def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """The state dict in what a file held: the thing itself, or an entry of it."""
+    for name in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    # Some programs save the model as it was wrapped for several GPUs.
+    if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
+        content = {str(name).removeprefix("module."): value for name, value in content.items()}
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError("holds no state dict", where=str(path))
+    others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if others:
+        raise CheckpointError(f"holds more than tensors: {', '.join(others[:20])}", where=str(path))
+    return {str(name): value for name, value in content.items()}
+
+
+def load_folder(folder: Path, *stems: str) -> dict[str, Tensor]:
+    """The weights of a folder by the stems of their file: safetensors first, then ``.bin``; shards too."""
+    for ending in (".safetensors", ".bin"):
+        for stem in stems:
+            path = folder / f"{stem}{ending}"
+            if path.is_file():
+                return load_weights(path)
+            if (index := folder / f"{stem}{ending}.index.json").is_file():
+                return _shards(index)
+    raise CheckpointError(
+        f"no weights: looked for {', '.join(stems)} (.safetensors, .bin)", where=str(folder)
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, or `CheckpointError`."""
+    from tier_cli.model import checkpoint
+
+    if not path.is_file():
+        raise CheckpointError(f"no {path.name}", where=str(path.parent), remedy="get the folder again")
+    return checkpoint.read_json(path)
+
+
+def _shards(index: Path) -> dict[str, Tensor]:
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict):
+        raise CheckpointError("has no weight_map", where=str(index))
+    tensors: dict[str, Tensor] = {}
+    for name in sorted({str(place) for place in places.values()}):
+        if Path(name).name != name:
+            raise CheckpointError(f"names a file outside of the folder: {name}", where=str(index))
+        tensors |= load_weights(index.parent / name)
+    return tensors
+
+
+def _reason(error: Exception) -> str:
+    """What torch says, without its advice on how to run the file all the same."""
+    text = " ".join(str(error).split())
+    for mark in ("WeightsUnpickler error:", "Please file an issue"):
+        if mark in text:
+            text = text.split(mark)[1] if mark.endswith(":") else text.split(mark)[0]
+    return text.strip().removesuffix(".")[:300]

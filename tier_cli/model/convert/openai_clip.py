@@ -1,0 +1,175 @@
+"""CLIP in the form of OpenAI's own code (Radford et al. 2021), as CheXzero (Tiu et al. 2022) publishes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.errors import CheckpointError
+from tier_cli.findings.load import builtin
+from tier_cli.findings.schema import Finding, FindingSet
+from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.model.configuration import TierConfig
+from tier_cli.model.convert import Converted, Source
+from tier_cli.model.convert.assemble import assemble, split_rows
+from tier_cli.model.convert.files import ForeignTensors
+from tier_cli.model.convert.processor import CLIP_MEAN, CLIP_STD
+from tier_cli.model.convert.tokenizer import tokenizer_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# OpenAI's code gives every head of its attention this width.
+_HEAD = 64
+# CheXzero's grey levels, of 0-255, and the square it pads to.
+_MEAN, _STD, _SQUARE = 101.48761, 83.43944, 320
+_BLOCK = {
+    "attn.out_proj": "self_attn.out_proj",
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+
+
+def convert(source: Source, family: str) -> Converted:
+    """Read a state dict of OpenAI's CLIP."""
+    foreign = ForeignTensors(source.weights, str(source.path))
+    # The numbers with which OpenAI's archive describes itself: the shapes say the same.
+    left_out = foreign.drop("input_resolution", "context_length", "vocab_size")
+    chexzero = family == "chexzero"
+    config = clip_config(foreign, "quick_gelu", "softmax_pair" if chexzero else "cosine_difference")
+    model = clip_model(foreign, config)
+    if source.tokenizer is None:
+        raise CheckpointError(
+            "the file holds no tokenizer",
+            where=str(source.path),
+            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, by --tokenizer",
+        )
+    vocabulary = config.text_tower["vocab_size"]
+    tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "clip", vocabulary)
+    size = config.image_tower["image_size"]
+    if not chexzero:
+        preprocessing = Preprocessing(
+            resize_short=None,
+            crop=size,
+            interpolation="bicubic",
+            mean=CLIP_MEAN,
+            std=CLIP_STD,
+            eight_bit=True,
+        )
+        return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
+    return Converted(model, tokenizer, _chexzero_pixels(size), _chexzero_findings(), left_out)
+
+
+def clip_config(foreign: ForeignTensors, activation: str, scoring: str) -> TierConfig:
+    """The configuration that the shapes of OpenAI's tensors describe."""
+    width, _, patch, _ = foreign.shape("visual.conv1.weight")
+    positions = foreign.shape("visual.positional_embedding")[0]
+    side = round((positions - 1) ** 0.5)
+    vocabulary, text_width = foreign.shape("token_embedding.weight")
+    length = foreign.shape("positional_embedding")[0]
+    image = _tower("clip_vision_model", foreign, "visual.", width, activation)
+    text = _tower("clip_text_model", foreign, "", text_width, activation)
+    special = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": 0}
+    return TierConfig(
+        {**image, "image_size": side * patch, "patch_size": patch},
+        {**text, "vocab_size": vocabulary, "max_position_embeddings": length, **special},
+        projection_dim=foreign.shape("text_projection")[1],
+        image_pooling="pooler",
+        image_head="linear",
+        text_pooling="end",
+        text_head="linear",
+        # The tower looks back only, and the end token stands before all padding.
+        text_mask=False,
+        max_logit_scale=None,
+        scoring=scoring,
+        max_tokens=length,
+    )
+
+
+def clip_model(foreign: ForeignTensors, config: TierConfig) -> Any:
+    """The model of OpenAI's tensors."""
+    # Matrices that are multiplied from the other side.
+    image_projection = {"linear.weight": foreign.take("visual.proj").T.contiguous()}
+    text_projection = {"linear.weight": foreign.take("text_projection").T.contiguous()}
+    image = {
+        "embeddings.class_embedding": foreign.take("visual.class_embedding"),
+        "embeddings.patch_embedding.weight": foreign.take("visual.conv1.weight"),
+        "embeddings.position_embedding.weight": foreign.take("visual.positional_embedding"),
+        **_renamed(foreign.section("visual.ln_pre."), "pre_layrnorm."),
+        **_renamed(foreign.section("visual.ln_post."), "post_layernorm."),
+        **_blocks(foreign.section("visual.transformer.resblocks.")),
+    }
+    text = {
+        "embeddings.token_embedding.weight": foreign.take("token_embedding.weight"),
+        "embeddings.position_embedding.weight": foreign.take("positional_embedding"),
+        **_renamed(foreign.section("ln_final."), "final_layer_norm."),
+        **_blocks(foreign.section("transformer.resblocks.")),
+    }
+    return assemble(
+        config,
+        foreign,
+        logit_scale=foreign.take("logit_scale"),
+        image_tower=image,
+        text_tower=text,
+        image_projection=image_projection,
+        text_projection=text_projection,
+    )
+
+
+def _tower(kind: str, foreign: ForeignTensors, prefix: str, width: int, activation: str) -> dict[str, Any]:
+    block = prefix + "transformer.resblocks.{}"
+    return {
+        "model_type": kind,
+        "hidden_size": width,
+        "intermediate_size": foreign.shape(block.format(0) + ".mlp.c_fc.weight")[0],
+        "num_hidden_layers": foreign.layers(block + ".ln_1.weight"),
+        "num_attention_heads": max(1, width // _HEAD),
+        "hidden_act": activation,
+    }
+
+
+def _renamed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _blocks(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``N.attn.in_proj_weight`` and its like under transformers' names."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        number, _, rest = name.partition(".")
+        part = next((old for old in _BLOCK if rest.startswith(f"{old}.")), None)
+        new = _BLOCK[part] + rest.removeprefix(part) if part else rest
+        renamed[f"encoder.layers.{number}.{new}"] = tensor
+    for name in [name for name in renamed if name.endswith(("attn.in_proj_weight", "attn.in_proj_bias"))]:
+        kind = name.rpartition("_")[2]
+        parts = {f"self_attn.{part}_proj.{kind}": f"attn.in_proj_{kind}" for part in "qkv"}
+        split_rows(renamed, name, parts)
+    return renamed
+
+
+def _chexzero_pixels(size: int) -> Preprocessing:
+    """Padded to 320 and normalised by its own grey levels, then, for a model of less, resampled."""
+    return Preprocessing(
+        # MIMIC-CXR-JPG, which it learned from, is equalised.
+        rendering="minmax-equalized",
+        resize_short=None,
+        crop=size,
+        fit="pad",
+        interpolation="lanczos",
+        mean=(_MEAN / 255,) * 3,
+        std=(_STD / 255,) * 3,
+        eight_bit=True,
+        rounding="floor",
+        square=_SQUARE if size != _SQUARE else None,
+    )
+
+
+def _chexzero_findings() -> FindingSet:
+    """Its labels by its templates. Not "no finding", whose two prompts by these say the opposite."""
+    findings = tuple(
+        Finding(finding.id, finding.label, finding.aliases, (finding.label,), (f"no {finding.label}",))
+        for finding in builtin("chexpert14").findings
+        if finding.id != "no_finding"
+    )
+    return FindingSet("chexzero", findings)

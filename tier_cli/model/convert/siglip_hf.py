@@ -1,0 +1,64 @@
+# ruff: noqa: TID253
+"""SigLIP as transformers saves it, MedSigLIP among them.
+
+Zhai et al. 2023. Image: attention pooling. Text: the last of 64 positions, padding included and looked at.
+Score: the sigmoid of the scaled and shifted cosine with the positive prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from transformers import SiglipConfig
+
+from tier_cli.errors import CheckpointError
+from tier_cli.findings.load import builtin
+from tier_cli.model.configuration import TierConfig
+from tier_cli.model.convert import Converted, Source
+from tier_cli.model.convert.assemble import assemble
+from tier_cli.model.convert.files import ForeignTensors, load_folder, read_json
+from tier_cli.model.convert.processor import transformers_processor
+from tier_cli.model.convert.tokenizer import tokenizer_folder
+
+
+def convert(source: Source, family: str) -> Converted:
+    """Read a folder of transformers' SigLIP."""
+    folder = source.path
+    foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
+    said = {key: value for key, value in read_json(folder / "config.json").items() if key != "auto_map"}
+    parts = SiglipConfig(**said)
+    text, vision = parts.text_config, parts.vision_config
+    if not vision.vision_use_head:
+        raise CheckpointError("an image tower without its pooling head gives no embedding", where=str(folder))
+    config = TierConfig(
+        {**vision.to_dict(), "model_type": "siglip_vision_model"},
+        {**text.to_dict(), "model_type": "siglip_text_model"},
+        projection_dim=vision.hidden_size,
+        image_pooling="pooler",
+        image_head="none",
+        text_pooling="last",
+        text_head="none",
+        text_padding="fixed",
+        text_mask=False,
+        max_logit_scale=None,
+        logit_bias_init=0.0,
+        scoring="sigmoid",
+        max_tokens=text.max_position_embeddings,
+    )
+    left_out = foreign.drop("position_ids")
+    model = assemble(
+        config,
+        foreign,
+        logit_scale=foreign.take("logit_scale"),
+        logit_bias=foreign.take("logit_bias"),
+        image_tower=foreign.section("vision_model."),
+        text_tower=foreign.section("text_model."),
+    )
+    tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "siglip", text.vocab_size)
+    preprocessing = transformers_processor(folder, vision.image_size)
+    if family == "medsiglip":
+        # Its authors' notebooks resize before the processor, which then finds nothing to do.
+        preprocessing = replace(
+            preprocessing, fit="stretch", resize_short=None, interpolation="bilinear", antialias=False
+        )
+    return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)

@@ -1,0 +1,126 @@
+"""A tokenizer folder of the project's kind from what a foreign checkpoint brings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tier_cli.errors import CheckpointError
+from tier_cli.model.convert.files import read_json
+
+_FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
+_CLIP_PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Path:
+    """Write tokenizer.json and tokenizer_config.json, which names the padding token.
+
+    Parameters
+    ----------
+    source
+        A folder with tokenizer.json or, for ``clip``, vocab.json and merges.txt, for ``bert``, vocab.txt.
+    made
+        The folder to write to.
+    kind
+        ``clip``, ``bert`` or ``siglip``.
+    vocabulary
+        Rows of the text tower's embedding: no id may lie beyond.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder has no tokenizer of this kind, or its ids do not fit the text tower.
+    """
+    from tokenizers import Tokenizer
+
+    if (source / _FILE).is_file():
+        try:
+            tokenizer = Tokenizer.from_file(str(source / _FILE))
+        except Exception as error:
+            raise CheckpointError(f"cannot be read: {error}", where=str(source / _FILE)) from error
+    elif kind == "clip" and (source / "vocab.json").is_file() and (source / "merges.txt").is_file():
+        tokenizer = _clip(source)
+    elif kind == "bert" and (source / "vocab.txt").is_file():
+        tokenizer = _bert(source)
+    else:
+        raise _none(source, kind)
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= vocabulary:
+        raise CheckpointError(
+            f"its ids reach {largest}, the text tower's only {vocabulary - 1}",
+            where=str(source),
+            remedy="give the tokenizer of this very model with --tokenizer",
+        )
+    made.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(made / _FILE))
+    config = {"pad_token": _pad_token(source, tokenizer, kind)}
+    (made / _CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    return made
+
+
+def _none(source: Path, kind: str) -> CheckpointError:
+    files = {"clip": f"{_FILE}, or vocab.json and merges.txt", "bert": f"{_FILE} or vocab.txt"}
+    return CheckpointError(
+        f"no tokenizer: looked for {files.get(kind, _FILE)}",
+        where=str(source),
+        remedy="name a folder that has it with --tokenizer",
+    )
+
+
+def _clip(source: Path) -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    model = models.BPE.from_file(
+        str(source / "vocab.json"),
+        str(source / "merges.txt"),
+        continuing_subword_prefix="",
+        end_of_word_suffix="</w>",
+        unk_token=end,
+    )
+    tokenizer: Any = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_CLIP_PIECES), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([start, end])
+    ids = {token: tokenizer.token_to_id(token) for token in (start, end)}
+    tokenizer.post_processor = processors.RobertaProcessing(
+        (end, ids[end]), (start, ids[start]), trim_offsets=False, add_prefix_space=False
+    )
+    return tokenizer
+
+
+def _bert(source: Path) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    said = read_json(source / _CONFIG) if (source / _CONFIG).is_file() else {}
+    tokenizer: Any = Tokenizer(models.WordPiece.from_file(str(source / "vocab.txt"), unk_token="[UNK]"))  # noqa: S106
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=bool(said.get("do_lower_case", True)))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    return tokenizer
+
+
+def _pad_token(source: Path, tokenizer: Any, kind: str) -> str:
+    usual = {"clip": "<|endoftext|>", "bert": "[PAD]", "siglip": "</s>"}[kind]
+    said = None
+    for name in (_CONFIG, "special_tokens_map.json"):
+        if said is None and (source / name).is_file():
+            said = read_json(source / name).get("pad_token")
+    token = said["content"] if isinstance(said, dict) else said or usual
+    if tokenizer.token_to_id(token) is None:
+        raise CheckpointError(f"the vocabulary has no padding token '{token}'", where=str(source))
+    return str(token)
