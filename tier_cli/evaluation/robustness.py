@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tier_cli.errors import InputError, UsageError
-from tier_cli.evaluation.bootstrap import Estimate, patient_bootstrap
+from tier_cli.evaluation.bootstrap import Estimate, resample
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.intervals import documents, interval_text, number, value_text
+from tier_cli.evaluation.statistics import ranking
 from tier_cli.imaging.corrupt import MEANINGS, Corruption, corruptions
 
 if TYPE_CHECKING:
@@ -91,17 +92,17 @@ def measure_robustness(
     truth, known = truth.where(used), known[used]
     labels = np.where(known, truth.labels, np.nan)
 
-    def measured(scores: Floats) -> Estimate:
-        return patient_bootstrap(
-            labels, scores[used], truth.patients, replicates=how.replicates, seed=how.seed, metrics=("auc",)
-        )["auc"]
-
-    whole = measured(clean)
+    every = {place: ranking(labels, scores[used]) for place, scores in enumerate((clean, *damaged))}
+    estimates = [
+        found["auc"]
+        for found in resample(every, truth.patients, replicates=how.replicates, seed=how.seed).values()
+    ]
+    whole = estimates[0]
     there = np.isfinite(whole.point)
-    rows = []
-    for one, scores in zip(chosen, damaged, strict=True):
-        under = measured(scores)
-        rows.append(_row(one, truth.findings, under, whole - under, how.level))
+    rows = [
+        _row(one, truth.findings, under, whole - under, how.level)
+        for one, under in zip(chosen, estimates[1:], strict=True)
+    ]
     return {
         "n": len(truth.patients),
         "patients": len(np.unique(truth.patients)),
