@@ -91,7 +91,8 @@ def read(root: Path, split: str | None) -> Manifest:
     wanted = INFO.splits if split is None else (split,)
     parts = [part for name in wanted if (part := _split(root, bases, name)) is not None]
     if not parts:
-        if split is None:
+        tables = [name for names in _TABLES.values() for name in names]
+        if split is None or all(_table(root, bases, (name,)) is None for name in tables):
             raise wrong_root(INFO, root, "train.csv", "valid.csv", "test_labels.csv")
         raise absent_split(INFO, root, split, *_TABLES[split], *([_STUDY_TABLE] if split == "test" else []))
     frame = pd.concat([part.frame for part in parts], ignore_index=True).fillna("")

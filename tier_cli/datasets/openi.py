@@ -23,7 +23,7 @@ INFO = DatasetInfo(
     findings="nih14",
     splits=("all",),
     default_split="all",
-    unit="study",
+    unit="image",
     layout="""ecgen-radiology/1.xml ... (or indiana_reports.csv and indiana_projections.csv)
 NLMCXR_png/CXR1_1_IM-0001-3001.png (or images/images_normalized/1_IM-0001-3001.dcm.png)""",
     module="tier_cli.datasets.openi",

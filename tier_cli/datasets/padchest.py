@@ -25,7 +25,7 @@ INFO = DatasetInfo(
     findings="padchest57",
     splits=("train", "test"),
     default_split="test",
-    unit="study",
+    unit="image",
     layout="""PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv (or .csv.gz)
 <ImageDir>/<ImageID>.png (or all images in one folder, here or in images/)""",
     module="tier_cli.datasets.padchest",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class DatasetInfo:
     default_split
         The one to evaluate when none is named.
     unit
-        What the labels are of: ``image`` or ``study``.
+        What is evaluated by default, as others who use it do: ``image`` or ``study``.
     layout
         The short tree that is expected under the root, for errors and documents.
     module
@@ -81,16 +81,16 @@ class _Registry(Mapping[str, DatasetInfo]):
     """Data sets by name; a module is imported when its entry is asked for."""
 
     def __getitem__(self, name: str) -> DatasetInfo:
-        if name not in _NAMES or find_spec(_module(name)) is None:
+        if name not in _NAMES:
             raise KeyError(name)
         info: DatasetInfo = import_module(_module(name)).INFO
         return info
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in _NAMES if find_spec(_module(name)) is not None)
+        return iter(_NAMES)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(_NAMES)
 
 
 DATASETS: Mapping[str, DatasetInfo] = _Registry()
@@ -112,10 +112,10 @@ def dataset_info(name: str) -> DatasetInfo:
     try:
         return DATASETS[name]
     except KeyError:
+        close = get_close_matches(name.lower(), dataset_names(), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(dataset_names())}"
         raise UsageError(
-            f"{name!r} is no data set that is known here",
-            where="--dataset",
-            remedy=f"use one of {', '.join(dataset_names())}",
+            f"{name!r} is no data set that is known here", where="--dataset", remedy=hint
         ) from None
 
 

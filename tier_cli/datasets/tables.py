@@ -52,7 +52,8 @@ def wrong_root(
 ) -> ManifestError:
     """The error of a root that is not what it should be: what was looked for, and what was found there."""
     try:
-        inside = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+        entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        inside = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in entries)
     except OSError as error:
         inside = [f"nothing readable ({error.strerror})"]
     found = ", ".join(inside[:_SHOWN]) or "nothing"

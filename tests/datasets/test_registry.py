@@ -1,0 +1,93 @@
+"""Data sets by name: what `--dataset`, `--root` and `--split` do, whatever the data set."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from layouts import chexpert, openi_xml
+
+from tier_cli.datasets.registry import DATASETS, data_root, dataset_names, open_data, read_dataset
+from tier_cli.errors import ManifestError, UsageError
+from tier_cli.findings.load import builtin
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_says_what_it_is(name: str) -> None:
+    info = DATASETS[name]
+    assert info.name == name
+    assert builtin(info.findings).ids
+    assert info.default_split in info.splits
+    assert info.unit in ("image", "study")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_empty_folder_is_told_by_what_was_looked_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(ManifestError, match=r"looked for .+found holiday/; point --root at") as caught:
+        open_data(name, None, tmp_path)
+    assert caught.value.where == str(tmp_path)
+
+
+def test_naming_the_data_sets_loads_no_heavy_library() -> None:
+    code = (
+        "import sys; from tier_cli.datasets.registry import DATASETS; "
+        "[DATASETS[name].layout for name in DATASETS]; "
+        "sys.exit(','.join(sorted({'torch', 'pandas', 'pydicom', 'PIL'} & set(sys.modules))) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_root_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TIER_DATA_ROOT", raising=False)
+    with pytest.raises(UsageError, match=r"where is CheXpert.*TIER_DATA_ROOT"):
+        data_root("chexpert", None)
+    monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path))
+    assert data_root("chexpert", None) == tmp_path
+    chexpert(tmp_path / "chexpert")
+    assert data_root("chexpert", None) == tmp_path / "chexpert"
+    # An option outweighs the environment.
+    assert data_root("chexpert", tmp_path / "chexpert" / "CheXpert-v1.0-small").name == "CheXpert-v1.0-small"
+    monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path / "nowhere"))
+    with pytest.raises(ManifestError, match=r"nowhere: there is no such folder; check TIER_DATA_ROOT"):
+        open_data("chexpert", None, None)
+
+
+def test_relative_roots_give_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chexpert(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert all(Path(path).is_absolute() for path in open_data("chexpert", None, Path()).paths)
+
+
+@pytest.mark.parametrize("split", ["valid", "VAL", "validation", "validate"])
+def test_splits_under_their_usual_names(tmp_path: Path, split: str) -> None:
+    assert set(open_data("chexpert", None, chexpert(tmp_path), split).column("split")) == {"valid"}
+
+
+def test_all_means_every_split(tmp_path: Path) -> None:
+    manifest = open_data("chexpert", None, chexpert(tmp_path), "all")
+    assert set(manifest.column("split")) == {"train", "valid"}
+    assert len(open_data("openi", None, openi_xml(tmp_path / "openi"), "all")) == 4
+
+
+def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--dataset NAME with --root FOLDER"):
+        open_data("csv", None, None)
+    with pytest.raises(UsageError, match="two different data"):
+        open_data("chexpert", tmp_path / "manifest.csv", tmp_path)
+    with pytest.raises(UsageError, match="did you mean chexpert"):
+        open_data("chexprt", None, tmp_path)
+    with pytest.raises(UsageError, match=r"use one of csv, chexpert, .*covid-qu-ex"):
+        open_data("inhouse", None, tmp_path)
+    with pytest.raises(UsageError, match="CheXpert has no reports"):
+        read_dataset("chexpert", tmp_path, None, "impression")
+
+
+def test_a_manifest_of_one_s_own_is_the_data_set_csv(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path,nodule\na.png,1\n", encoding="utf-8")
+    assert dataset_names()[0] == "csv"
+    assert open_data("csv", tmp_path / "m.csv", None).paths == [str(tmp_path / "a.png")]
