@@ -34,6 +34,7 @@ def test_a_sound_manifest_gives_json_and_0(tier: Tier, manifest: Path) -> None:
         "negative": 1,
         "uncertain": 0,
         "blank": 1,
+        "one_class": ["test", "train"],
     }
     assert document["problems"] == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import layouts_b as layouts
@@ -200,6 +201,15 @@ def test_siim_reads_masks_of_several_rows(tmp_path: Path, space: str, table: str
     np.testing.assert_array_equal(first.mask(1024, 1024), truth)
     assert second.mask(1024, 1024).sum() == 2
     assert none == ()
+
+
+def test_siim_does_not_take_pictures_of_masks_for_images(tmp_path: Path) -> None:
+    root = layouts.siim(tmp_path)
+    (dicom,) = root.rglob("1.2.3.1.1.dcm")
+    dicom.unlink()
+    for folder in ("a_masks", "png_images"):
+        layouts.picture(root / folder / "1.2.3.1.1.png")
+    assert files(read_dataset("siim", root, None), root)[0] == "png_images/1.2.3.1.1.png"
 
 
 def test_siim_names_the_row_of_a_broken_mask(tmp_path: Path) -> None:
@@ -430,3 +440,21 @@ def test_tables_may_be_gzipped(tmp_path: Path, name: str) -> None:
         layouts.put(path.with_name(path.name + ".gz"), path.read_text())
         path.unlink()
     assert read_dataset(name, root, None).frame.equals(plain.frame)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_broken_tables_are_errors_of_the_manifest(tmp_path: Path, name: str) -> None:
+    root = MAKERS[name](tmp_path)
+    tables = [path for path in root.rglob("*") if path.suffix in (".csv", ".json", ".txt")]
+    rng = np.random.default_rng(0)
+    for path in tables:
+        whole = path.read_bytes()
+        for _ in range(20):
+            broken = bytearray(whole[: rng.integers(len(whole) + 1)])
+            for place in rng.integers(0, max(len(broken), 1), 2)[: len(broken)]:
+                broken[place] = rng.integers(256)
+            path.write_bytes(bytes(broken))
+            with suppress(ManifestError):
+                regions(read_dataset(name, root, None))
+        path.write_bytes(whole)
+    assert tables or name == "covid-qu-ex"

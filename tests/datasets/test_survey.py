@@ -49,7 +49,11 @@ def test_counts_are_those_of_the_cells(images: Path) -> None:
     edema, fracture = found.labels
     assert (edema.positive, edema.negative, edema.uncertain, edema.blank) == (1, 1, 1, 1)
     assert (fracture.positive, fracture.negative, fracture.blank) == (0, 3, 1)
-    assert "no positive image, so no AUC: fracture" in found.remarks
+    assert "no AUC in split train without both 1 and 0: edema, fracture" in found.remarks
+    assert [dict(split.positive) for split in found.splits] == [
+        {"edema": 0, "fracture": 0},
+        {"edema": 1, "fracture": 0},
+    ]
     assert (found.texts.filled, found.texts.empty, found.texts.words) == (3, 1, (2, 2, 5))
     assert found.ignored_columns == ("scanner",)
     assert (found.files.files, found.files.read) == (4, 4)

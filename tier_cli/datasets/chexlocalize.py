@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.datasets.files import first_folder, read_json
-from tier_cli.datasets.regions import Region, mask_cell
+from tier_cli.datasets.regions import Region, image_size, mask_cell
 from tier_cli.datasets.registry import DatasetInfo
 from tier_cli.datasets.rle import check_counts, from_compressed, from_polygons
 from tier_cli.datasets.tables import (
@@ -140,7 +140,7 @@ def _masks(file: Path) -> dict[str, list[Region]]:
         where = f"{file}, image {name}"
         try:
             found[_key(name, str(file))] = list(_regions(tasks))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ManifestError(
                 f"a mask makes no sense ({error})", where=where, remedy="download it again"
             ) from error
@@ -153,17 +153,12 @@ def _regions(tasks: Mapping[str, Any]) -> list[Region]:
         if task == "img_size":
             continue
         if isinstance(mask, list):
-            size = _size(tasks["img_size"])
+            size = image_size(tasks["img_size"])
             counts = from_polygons(mask, size)
         else:
-            size = _size(mask["size"])
+            size = image_size(mask["size"])
             counts = from_compressed(mask["counts"])
             check_counts(counts, size)
         if any(counts[1::2]):
             found.append(Region(_TASKS.get(task, task), size=size, counts=counts))
     return found
-
-
-def _size(value: Any) -> tuple[int, int]:
-    height, width = value
-    return int(height), int(width)

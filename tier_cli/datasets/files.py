@@ -30,10 +30,11 @@ def images_in(folders: Iterable[Path]) -> dict[str, str]:
 
 
 def images_below(folder: Path) -> dict[str, str]:
-    """Give the images at any depth below a folder: stem -> path."""
+    """Give the images at any depth below a folder: stem -> path; folders of masks are passed over."""
     found: dict[str, str] = {}
     for parent, folders, names in os.walk(folder):
-        folders.sort()
+        # Masks are often pictures of the same names as their images.
+        folders[:] = sorted(name for name in folders if "mask" not in name.lower())
         for name in sorted(names):
             _add(found, name, os.path.join(parent, name))
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.datasets.files import first_folder
-from tier_cli.datasets.regions import Region, boxes_cell
+from tier_cli.datasets.regions import Region, boxes_cell, image_size
 from tier_cli.datasets.registry import DatasetInfo
 from tier_cli.datasets.tables import build_manifest, find_table, read_table, wrong_root
 from tier_cli.errors import ManifestError
@@ -103,10 +103,10 @@ def _region(cells: Mapping[Any, str], where: str) -> Region:
         raise ManifestError(f"there is no category {category!r}", where=where, remedy="download it again")
     try:
         x, y, width, height = (float(cells[name]) for name in ("x", "y", "w", "h"))
-        size = (int(float(cells["image_height"])), int(float(cells["image_width"])))
-    except ValueError:
+        size = image_size([int(float(cells[name])) for name in ("image_height", "image_width")])
+    except (ValueError, OverflowError):
         raise ManifestError(
-            "the box or the image's size is not a number", where=where, remedy="download it again"
+            "the box or the image's size makes no sense", where=where, remedy="download it again"
         ) from None
     return Region(category, cells["label_text"], (x, y, x + width, y + height), size)
 

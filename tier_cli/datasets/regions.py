@@ -167,8 +167,17 @@ def _text(entry: Mapping[str, Any]) -> str:
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     size = entry.get("size")
-    if size is None:
-        return None
+    return None if size is None else image_size(size)
+
+
+def image_size(size: object) -> tuple[int, int]:
+    """Check a list of height and width.
+
+    Raises
+    ------
+    ValueError
+        It is none, or that of no image.
+    """
     if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
         raise ValueError("the size of a region is not [height, width]")
     height, width = size

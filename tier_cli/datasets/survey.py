@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tier_cli.datasets.manifest import Manifest
 from tier_cli.datasets.regions import Region, regions
@@ -34,7 +35,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class LabelCount:
-    """How often each label of a finding stands in its column."""
+    """How often each label of a finding stands in its column; `one_class` are splits without both 1 and 0."""
 
     finding: str
     column: str
@@ -42,15 +43,17 @@ class LabelCount:
     negative: int
     uncertain: int
     blank: int
+    one_class: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class SplitCount:
-    """Images and patients of a split; ``""`` is the split of rows that name none."""
+    """Images, patients and positives of a split; ``""`` is the split of rows that name none."""
 
     name: str
     images: int
     patients: int
+    positive: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def survey(manifest: Manifest, findings: FindingSet, sample: int = 32, seed: int
     """
     problems: list[Problem] = []
     remarks = list(manifest.notes)
-    labels = _labels(manifest, findings, problems)
+    values = _labels(manifest, findings, problems)
+    labels = tuple(_counts(manifest, values))
     found = _regions(manifest, findings, problems, remarks)
     files = check_files(manifest.paths, found, sample, seed)
     problems += [*_file_problems(files), *_repeated_paths(manifest), *_split_patients(manifest)]
@@ -121,7 +125,7 @@ def survey(manifest: Manifest, findings: FindingSet, sample: int = 32, seed: int
         studies=len(set(manifest.column("study").tolist()) - {""}),
         without_patient=int((patients == "").sum()),
         views=dict(Counter(manifest.column("view").tolist()).most_common()),
-        splits=_splits(manifest),
+        splits=tuple(_splits(manifest, values)),
         labels=labels,
         texts=texts,
         boxes=sum(region.box is not None for region in every),
@@ -143,26 +147,40 @@ def best_set(manifest: Manifest) -> FindingSet:
     return max((builtin(name) for name in builtin_names()), key=fit)
 
 
-def _labels(manifest: Manifest, findings: FindingSet, problems: list[Problem]) -> tuple[LabelCount, ...]:
+def _labels(
+    manifest: Manifest, findings: FindingSet, problems: list[Problem]
+) -> dict[str, tuple[str, NDArray[np.float64]]]:
+    """Give finding -> column and labels (N,), leaving out and telling of columns that hold something else."""
     try:
         columns = manifest.label_columns(findings)
     except ManifestError as error:
         problems.append(Problem("labels", error.reason))
-        return ()
-    counts = []
+        return {}
+    found = {}
     for finding in findings.findings:
-        if finding.id not in columns:
-            continue
-        try:
-            values = manifest.labels(FindingSet(finding.id, (finding,)))[:, 0]
-        except ManifestError as error:
-            problems.append(Problem("labels", str(error)))
-            continue
+        if finding.id in columns:
+            try:
+                values = manifest.labels(FindingSet(finding.id, (finding,)))[:, 0]
+            except ManifestError as error:
+                problems.append(Problem("labels", str(error)))
+            else:
+                found[finding.id] = (columns[finding.id], values)
+    return found
+
+
+def _counts(
+    manifest: Manifest, labels: Mapping[str, tuple[str, NDArray[np.float64]]]
+) -> Iterable[LabelCount]:
+    splits = manifest.column("split")
+    for finding, (column, values) in labels.items():
+        lacking = [
+            str(split)
+            for split in np.unique(splits)
+            if not {0.0, 1.0} <= set(np.unique(values[splits == split]).tolist())
+        ]
         one, none, unsure = (int((values == label).sum()) for label in (1, 0, -1))
-        counts.append(
-            LabelCount(finding.id, columns[finding.id], one, none, unsure, int(np.isnan(values).sum()))
-        )
-    return tuple(counts)
+        blank = int(np.isnan(values).sum())
+        yield LabelCount(finding, column, one, none, unsure, blank, tuple(lacking))
 
 
 def _regions(
@@ -218,12 +236,14 @@ def _split_patients(manifest: Manifest) -> Iterable[Problem]:
         yield Problem("leak", what, tuple(both.values())[:_EXAMPLES])
 
 
-def _splits(manifest: Manifest) -> tuple[SplitCount, ...]:
+def _splits(
+    manifest: Manifest, labels: Mapping[str, tuple[str, NDArray[np.float64]]]
+) -> Iterable[SplitCount]:
     patients, splits = manifest.patients(), manifest.column("split")
-    return tuple(
-        SplitCount(str(name), int((splits == name).sum()), len(set(patients[splits == name].tolist())))
-        for name in np.unique(splits)
-    )
+    for name in np.unique(splits):
+        here = splits == name
+        positive = {finding: int((values[here] == 1).sum()) for finding, (_, values) in labels.items()}
+        yield SplitCount(str(name), int(here.sum()), len(set(patients[here].tolist())), positive)
 
 
 def _texts(manifest: Manifest) -> TextCount:
@@ -246,17 +266,13 @@ def _ignored(manifest: Manifest, findings: FindingSet) -> list[str]:
         return []
 
 
-def _one_class(findings: FindingSet, labels: tuple[LabelCount, ...]) -> Iterable[str]:
+def _one_class(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[str]:
     if not labels:
         yield f"no column is a label of {findings.name}"
-    counts = {
-        "positive": {label.finding: label.positive for label in labels},
-        "negative": {label.finding: label.negative for label in labels},
-    }
-    for wanted, found in counts.items():
-        names = [name for name, count in found.items() if not count]
-        if names:
-            yield f"no {wanted} image, so no AUC: {', '.join(names)}"
+    for split in dict.fromkeys(split for label in labels for split in label.one_class):
+        names = [label.finding for label in labels if split in label.one_class]
+        where = f" in split {split}" if split else ""
+        yield f"no AUC{where} without both 1 and 0: {', '.join(names)}"
 
 
 def _near_misses(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
