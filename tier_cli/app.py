@@ -13,6 +13,7 @@ import typer
 
 from tier_cli import __version__
 from tier_cli.commands import data, findings, model
+from tier_cli.commands.adapt import adapt
 from tier_cli.commands.calibrate import calibrate
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command("eval")(evaluate)
 app.command()(calibrate)
+app.command()(adapt)
 app.command()(train)
 app.add_typer(data.app, name="data")
 app.add_typer(findings.app, name="findings")

@@ -98,16 +98,8 @@ def calibrate(
     values = truth.units.mean(scores.of(truth.by_image.findings))
     plan = Plan(method.value, rule)
     fitted = calibrate(truth.by_unit, values, plan)
-    facts = {
-        "data": dataset if data is None else data.name,
-        "split": selection.split,
-        "excluded": list(selection.excluded),
-        "views": views.value,
-        "uncertain": uncertain.value,
-        "rows_sha256": d.rows_hash(selection, truth.by_image.findings, truth.by_image.labels),
-        "images": len(selection.manifest),
-        "images_without_scores": len(scores.unscored),
-    }
+    facts = d.describe(selection, data, dataset, views.value, uncertain.value, truth.by_image)
+    facts["images_without_scores"] = len(scores.unscored)
     content = describe(job, unit.value, truth, values, plan, fitted, facts)
     write_calibrated(job.checkpoint.path, output, content)
     _give(content, output, [*selection.notes, *scores.notes])

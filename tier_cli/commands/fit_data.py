@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from tier_cli.errors import UsageError
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.evaluation.measure import Labelled
     from tier_cli.pipeline.job import Job
     from tier_cli.pipeline.stream import StreamOptions
 
@@ -95,14 +98,25 @@ def ticking(count: int) -> Iterator[Callable[[], object]]:
         yield tick
 
 
-def rows_hash(selection: Selection, findings: Sequence[str], labels: Any) -> str:
-    """SHA-256 (hex) of the images' paths below their root and their labels, in order."""
-    import os
+def describe(
+    selection: Selection, data: Path | None, dataset: str, views: str, uncertain: str, truth: Labelled
+) -> dict[str, Any]:
+    """Say which images and labels something was fitted on; no folder names, which are this machine's."""
+    return {
+        "data": dataset if data is None else data.name,
+        "split": selection.split,
+        "excluded": list(selection.excluded),
+        "views": views,
+        "uncertain": uncertain,
+        "rows_sha256": _rows_hash(selection.manifest, truth),
+        "images": len(selection.manifest),
+    }
 
+
+def _rows_hash(manifest: Manifest, truth: Labelled) -> str:
+    """SHA-256 (hex) of the images' paths below their root and their labels, in order."""
     from tier_cli.model.checkpoint import canonical_hash
 
-    paths = [
-        Path(os.path.relpath(path, selection.manifest.root)).as_posix() for path in selection.manifest.paths
-    ]
-    known = [[None if cell != cell else int(cell) for cell in row] for row in labels.tolist()]
-    return canonical_hash({"findings": list(findings), "paths": paths, "labels": known})
+    paths = [Path(os.path.relpath(path, manifest.root)).as_posix() for path in manifest.paths]
+    labels = [[None if math.isnan(cell) else int(cell) for cell in row] for row in truth.labels.tolist()]
+    return canonical_hash({"findings": list(truth.findings), "paths": paths, "labels": labels})

@@ -68,8 +68,12 @@ class Member:
 
     def rate(self, pooled: NDArray[np.floating]) -> NDArray[np.float64]:
         """Score global image embeddings (N, D) of any length, as `encode` gives them: (N, F)."""
-        scores = score(pooled, self.vectors, self.rule)
+        scores = self.own_scores(pooled)
         return scores if self.adaptation is None else self.adaptation.apply(pooled, scores)
+
+    def own_scores(self, pooled: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Score as `rate` does, without the adaptation."""
+        return score(pooled, self.vectors, self.rule)
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed prepared images (N, 3, S, S): (N, D), not L2-normalised; raises as `score` does."""
