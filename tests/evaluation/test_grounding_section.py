@@ -21,6 +21,8 @@ from tier_cli.evaluation.measure import Resampling
 from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.pipeline.job import Job
+from tier_cli.pipeline.member import Member
 from tier_cli.pipeline.stream import StreamOptions
 
 FINDINGS = FindingSet(
@@ -50,7 +52,7 @@ def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
         scoring="cosine_difference",
     )
     vectors = FindingVectors(np.stack([BRIGHT, DARK]), np.stack([DARK, BRIGHT]))
-    job = SimpleNamespace(checkpoint=checkpoint, engine=engine or Eye(), vectors=vectors, findings=FINDINGS)
+    job = Job((Member(checkpoint, engine or Eye(), vectors),), FINDINGS)  # type: ignore[arg-type]
     return SimpleNamespace(
         job=job,
         selection=SimpleNamespace(manifest=manifest),
@@ -126,12 +128,12 @@ def test_boxes_of_one_finding_are_one_case_and_phrases_are_their_own(tmp_path: P
     ]
     content = _made(_evaluation(_manifest(tmp_path, [("48-16", boxes)])))
     rows = {(row["finding"], row["similarity"]): row for row in content["findings"]}
-    assert set(rows) == {("bright", "finding"), ("bright", "phrase"), ("dark", "phrase")}
-    assert rows["bright", "finding"]["pointing_random"]["value"] == pytest.approx(2 / 16)
+    assert set(rows) == {("bright", "difference"), ("bright", "phrase"), ("dark", "phrase")}
+    assert rows["bright", "difference"]["pointing_random"]["value"] == pytest.approx(2 / 16)
     assert rows["bright", "phrase"]["pointing"]["value"] == 1
     assert rows["dark", "phrase"]["auc"]["value"] < 0.01, "the phrase is looked for, not the finding"
-    assert content["fixed_thresholds"] == {"finding": [0.0], "phrase": [0.1, 0.2, 0.3, 0.4, 0.5]}
-    assert rows["bright", "finding"]["iou_best"]["value"] is None, "one patient cannot be halved"
+    assert content["fixed_thresholds"] == {"difference": [0.0], "phrase": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    assert rows["bright", "difference"]["iou_best"]["value"] is None, "one patient cannot be halved"
 
 
 def test_boxes_may_refer_to_another_size(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tier_cli.evaluation.prompts import prompt_spread
+from tier_cli.evaluation.prompts import Pair, prompt_spread
 from tier_cli.findings.schema import Finding
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.scoring.score import score
@@ -19,11 +21,11 @@ IMAGES = RNG.normal(size=(50, 8)).astype(np.float32)
 
 
 def _spread(labels: np.ndarray, images: np.ndarray = IMAGES) -> dict:  # type: ignore[type-arg]
-    def scores(vectors: FindingVectors) -> np.ndarray:  # type: ignore[type-arg]
-        return score(images, vectors)
+    def of_pairs(pairs: Sequence[Pair]) -> np.ndarray:  # type: ignore[type-arg]
+        sides = [np.stack([VECTORS[pair[side] or ""] for pair in pairs]) for side in (0, 1)]
+        return score(images, FindingVectors(*sides))
 
-    combined = images[:, 0].astype(float)
-    return prompt_spread(FINDING, labels, combined, VECTORS, scores)
+    return prompt_spread(FINDING, labels, images[:, 0].astype(float), of_pairs)
 
 
 def test_each_pair_is_what_scoring_with_these_two_prompts_alone_gives() -> None:
@@ -61,3 +63,18 @@ def test_one_class_has_no_spread() -> None:
     row = _spread(np.zeros(50))
     assert row["combined"] is None
     assert [row[name] for name in ("min", "median", "max", "sd")] == [None] * 4
+
+
+def test_a_scoring_without_negatives_has_one_value_a_positive_prompt() -> None:
+    labels = RNG.integers(0, 2, 50).astype(float)
+    unit = IMAGES / np.linalg.norm(IMAGES, axis=1, keepdims=True)
+
+    def of_pairs(pairs: Sequence[Pair]) -> np.ndarray:  # type: ignore[type-arg]
+        return np.asarray(unit @ np.stack([VECTORS[positive] for positive, _ in pairs]).T, np.float64)
+
+    row = prompt_spread(FINDING, labels, unit[:, 0].astype(float), of_pairs, with_negatives=False)
+    assert [(pair["positive"], pair["negative"]) for pair in row["pairs"]] == [
+        ("a nodule", None),
+        ("a mass", None),
+    ]
+    assert row["pairs"][1]["auc"] == pytest.approx(roc_auc_score(labels, unit @ VECTORS["a mass"]), abs=1e-6)

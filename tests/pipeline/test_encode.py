@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +11,12 @@ from numpy.typing import NDArray
 from xrays import write_png
 
 from tier_cli.errors import InputError
+from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.pipeline.encode import embeddings, patch_maps
+from tier_cli.pipeline.member import Member
 from tier_cli.pipeline.stream import StreamOptions
 
 DAMAGE = (Corruption("noise", 0.2), Corruption("inversion", 1), Corruption("crop", 0.7))
@@ -33,8 +33,8 @@ class PatchEngine(FakeEngine):
 
 
 @pytest.fixture
-def job() -> Any:
-    return SimpleNamespace(checkpoint=fake_checkpoint(), engine=PatchEngine())
+def member(vectors: FindingVectors) -> Member:
+    return Member(fake_checkpoint(), PatchEngine(), vectors)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def paths(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_every_variant_is_that_of_its_image(
-    job: Any, paths: list[str], workers: int, batch_size: int
+    member: Member, paths: list[str], workers: int, batch_size: int
 ) -> None:
     ticks: list[int] = []
     options = StreamOptions(workers=workers, batch_size=batch_size)
-    results = list(embeddings(paths, job, options, DAMAGE, 3, lambda: ticks.append(1)))
+    results = list(embeddings(paths, member, options, DAMAGE, 3, lambda: ticks.append(1)))
     assert len(ticks) == 7
-    assert max(job.engine.batches) <= batch_size
+    assert max(member.engine.batches) <= batch_size
     assert isinstance(results[2], InputError)
-    spec = job.checkpoint.preprocessing
+    spec = member.checkpoint.preprocessing
     for path, result in zip(paths, results, strict=True):
         if isinstance(result, InputError):
             continue
@@ -68,21 +68,21 @@ def test_every_variant_is_that_of_its_image(
 
 
 def test_a_copy_under_another_name_is_damaged_in_the_same_way(
-    job: Any, paths: list[str], tmp_path: Path
+    member: Member, paths: list[str], tmp_path: Path
 ) -> None:
     copy = tmp_path / "elsewhere.png"
     copy.write_bytes(Path(paths[0]).read_bytes())
-    one, two = embeddings([paths[0], str(copy)], job, StreamOptions(workers=0), DAMAGE)
+    one, two = embeddings([paths[0], str(copy)], member, StreamOptions(workers=0), DAMAGE)
     np.testing.assert_array_equal(one, two)
 
 
-def test_patches_come_with_the_way_back_to_the_file(job: Any, paths: list[str]) -> None:
-    maps = list(patch_maps(paths, job, StreamOptions(workers=0, batch_size=3)))
+def test_patches_come_with_the_way_back_to_the_file(member: Member, paths: list[str]) -> None:
+    maps = list(patch_maps(paths, member, StreamOptions(workers=0, batch_size=3)))
     assert isinstance(maps[2], InputError)
     first = maps[0]
     assert not isinstance(first, InputError)
     pixels = read_radiograph(paths[0]).pixels
-    prepared = prepare(pixels, job.checkpoint.preprocessing)
+    prepared = prepare(pixels, member.checkpoint.preprocessing)
     assert first.size == pixels.shape
     assert (first.grid, first.side) == ((2, 2), prepared.pixels.shape[-1])
     np.testing.assert_allclose(first.affine, prepared.affine)

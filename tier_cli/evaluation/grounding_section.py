@@ -34,17 +34,18 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Resampling
     from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.encode import PatchMap
-    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.member import Member
 
     Floats = NDArray[np.float64]
-    Directions = Mapping[tuple[str, str], NDArray[np.float32]]
 
 # What a patch is compared with, and the fixed thresholds at which intersection over union is averaged.
 SIMILARITIES = {
-    "finding": "cosine with the finding's positive vector minus cosine with its negative vector",
+    "difference": "cosine with the finding's positive vector minus cosine with its negative vector",
+    "positive": "cosine with the finding's positive vector",
     "phrase": "cosine with the region's own phrase",
 }
-FIXED = {"finding": (0.0,), "phrase": (0.1, 0.2, 0.3, 0.4, 0.5)}
+_COSINES = (0.1, 0.2, 0.3, 0.4, 0.5)
+FIXED = {"difference": (0.0,), "positive": _COSINES, "phrase": _COSINES}
 _WHOLE = 1 - 1e-6
 _MEASURES: Mapping[str, Callable[[Case], float]] = {
     "pointing": pointing,
@@ -66,15 +67,10 @@ class Target:
     text: str
     regions: tuple[Region, ...]
 
-    @property
-    def kind(self) -> str:
-        """A key of `SIMILARITIES`."""
-        return "phrase" if self.text else "finding"
-
 
 @dataclass(frozen=True)
 class Found:
-    """Cases with what each is of, and what could not be used."""
+    """Cases with what each is of (finding and key of `SIMILARITIES`), and what could not be used."""
 
     cases: list[Case] = field(default_factory=list)
     groups: list[tuple[str, str]] = field(default_factory=list)
@@ -101,10 +97,12 @@ def _make(evaluation: Evaluation) -> dict[str, Any]:
         notes.append("nothing to ground: no image has boxes or a mask of a finding of the set")
         return {"notes": notes, "findings": []}
     try:
-        found = _look(evaluation, job, rows, [targets[row] for row in rows])
+        found = _look(evaluation, job.members[0], job.findings.ids, rows, [targets[row] for row in rows])
     except CheckpointError as error:
         # The scores were measured before this: they must not be lost for want of patches.
         return {"notes": [*notes, str(error)], "findings": []}
+    if len(job.members) > 1:
+        notes.append(f"of several models, the places are those of {job.checkpoint.name}")
     notes += [f"{many} left out: {why}" for why, many in found.unusable.items()]
     if not found.cases:
         return {"notes": notes, "findings": []}
@@ -126,53 +124,71 @@ def _targets(row: Sequence[Region], findings: FindingSet, unknown: Counter[str])
 
 
 def _look(
-    evaluation: Evaluation, job: Job, rows: Sequence[int], targets: Sequence[Sequence[Target]]
+    evaluation: Evaluation,
+    member: Member,
+    findings: Sequence[str],
+    rows: Sequence[int],
+    targets: Sequence[Sequence[Target]],
 ) -> Found:
     """Compare the patches of each image with what is to be found in it."""
     from tier_cli.pipeline.encode import patch_maps
     from tier_cli.progress import progress_on_stderr
+    from tier_cli.scoring.score import uses_negatives
 
     paths, patients = evaluation.selection.manifest.paths, evaluation.selection.manifest.patients()
-    directions = _directions(job, targets)
+    directions = _directions(member, findings, targets)
+    own = "difference" if uses_negatives(member.checkpoint.scoring) else "positive"
     found = Found()
     with progress_on_stderr(len(rows), "Looking for regions") as tick:
-        maps = patch_maps([paths[row] for row in rows], job, evaluation.options, tick)
+        maps = patch_maps([paths[row] for row in rows], member, evaluation.options, tick)
         for row, wanted, seen in zip(rows, targets, maps, strict=True):
             if isinstance(seen, InputError):
                 found.unusable[seen.kind] += 1
                 continue
             for target in wanted:
-                _add(found, target, seen, directions[target.finding, target.text], str(patients[row]))
+                case = _case(target, seen, directions[target.finding, target.text])
+                if isinstance(case, str):
+                    found.unusable[case] += 1
+                    continue
+                found.cases.append(case)
+                found.groups.append((target.finding, "phrase" if target.text else own))
+                found.patients.append(str(patients[row]))
     return found
 
 
-def _directions(job: Job, targets: Sequence[Sequence[Target]]) -> Directions:
-    """The direction (D,) that a patch's cosine is taken with: a difference of two for a finding."""
+def _directions(
+    member: Member, findings: Sequence[str], targets: Sequence[Sequence[Target]]
+) -> Mapping[tuple[str, str], Floats]:
+    """The direction (D,) that a patch's cosine is taken with: a difference of two for most scorings."""
+    from tier_cli.scoring.score import uses_negatives
+
     wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
     texts = list(dict.fromkeys(text for _, text in wanted if text))
-    phrases = dict(zip(texts, job.engine.embed_texts(texts), strict=True)) if texts else {}
-    differences = dict(zip(job.findings.ids, job.vectors.positive - job.vectors.negative, strict=True))
-    return {(name, text): phrases[text] if text else differences[name] for name, text in wanted}
+    phrases = dict(zip(texts, member.engine.embed_texts(texts), strict=True)) if texts else {}
+    directions = member.vectors.positive.astype(np.float64)
+    if uses_negatives(member.checkpoint.scoring):
+        directions = directions - member.vectors.negative
+    own = dict(zip(findings, directions, strict=True))
+    return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}
 
 
-def _add(found: Found, target: Target, seen: PatchMap, direction: NDArray[np.float32], patient: str) -> None:
+def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
+    """Lay the patches over what is to be found; or say in a word why that cannot be."""
     height, width = seen.size
     region = np.zeros(seen.size, dtype=bool)
     try:
         for part in target.regions:
             region |= part.mask(height, width)
     except InputError as error:
-        found.unusable[f"mask {error.kind}"] += 1
-        return
+        return f"mask {error.kind}"
     patches = seen.patches.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        similarities = (patches @ direction.astype(np.float64)) / np.linalg.norm(patches, axis=1)
-    if not (region.any() and np.isfinite(similarities).all()):
-        found.unusable["empty region" if not region.any() else "not_finite"] += 1
-        return
-    found.cases.append(make_case(similarities, region, seen.grid, seen.side, seen.affine))
-    found.groups.append((target.finding, target.kind))
-    found.patients.append(patient)
+        similarities = (patches @ direction) / np.linalg.norm(patches, axis=1)
+    if not region.any():
+        return "region outside the file"
+    if not np.isfinite(similarities).all():
+        return "not_finite"
+    return make_case(similarities, region, seen.grid, seen.side, seen.affine)
 
 
 def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:

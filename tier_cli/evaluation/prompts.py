@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.findings.schema import Finding
     from tier_cli.findings.vectors import FindingVectors
-    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.member import Member
 
     Floats = NDArray[np.float64]
 
+# A positive and a negative prompt; None where the scoring has no use for one.
+Pair = tuple[str, str | None]
 _SPREAD = ("min", "median", "max", "sd")
 
 
@@ -33,41 +35,76 @@ def prompts_section() -> Section:
 
 
 def _make(evaluation: Evaluation) -> dict[str, Any]:
-    from tier_cli.scoring.score import score
+    from tier_cli.scoring.score import uses_negatives
 
     job = evaluation.job
     if job is None:
         raise UsageError(
             "prompts need a model to score with", where="--prompt-sensitivity", remedy="add --model"
         )
-    images = _embedded(evaluation, job)
-
-    def scores(vectors: FindingVectors) -> Floats:
-        return evaluation.units.mean(score(images, vectors, job.checkpoint.scoring))
-
     truth = evaluation.by_unit
     findings = [finding for finding in job.findings.findings if finding.id in truth.findings]
-    texts = list(dict.fromkeys(text for f in findings for text in (*f.positive, *f.negative)))
-    vectors = dict(zip(texts, job.engine.embed_texts(texts), strict=True))
-    combined = scores(job.vectors)
-    rows = []
+    worded = [_Worded(member, findings, evaluation) for member in job.members]
+
+    def combined(finding: Finding) -> Floats:
+        place = job.findings.ids.index(finding.id)
+        each = [one.scores(_only(one.member.vectors, place)) for one in worded]
+        return np.asarray(evaluation.units.mean(np.mean(each, axis=0))[:, 0])
+
+    def of_pairs(pairs: Sequence[Pair]) -> Floats:
+        each = [one.scores(one.vectors(pairs)) for one in worded]
+        return evaluation.units.mean(np.asarray(np.mean(each, axis=0)))
+
+    with_negatives = uses_negatives(job.checkpoint.scoring)
+    rows, scored = [], 0
     for finding in findings:
-        labels = truth.labels[:, truth.findings.index(finding.id)]
-        own = combined[:, job.findings.ids.index(finding.id)]
-        rows.append(prompt_spread(finding, labels, own, vectors, scores))
-    scored = int(np.isfinite(combined).all(axis=1).sum())
+        labels, own = truth.labels[:, truth.findings.index(finding.id)], combined(finding)
+        rows.append(prompt_spread(finding, labels, own, of_pairs, with_negatives))
+        scored = int(np.isfinite(own).sum())
     return {"unit": evaluation.units.kind, "plural": evaluation.units.plural, "n": scored, **_document(rows)}
 
 
-def _embedded(evaluation: Evaluation, job: Job) -> NDArray[np.float32]:
+def _only(vectors: FindingVectors, place: int) -> FindingVectors:
+    from tier_cli.findings.vectors import FindingVectors
+
+    return FindingVectors(vectors.positive[place : place + 1], vectors.negative[place : place + 1])
+
+
+class _Worded:
+    """A model with the embeddings of all images and of all prompts; adaptations are left out."""
+
+    def __init__(self, member: Member, findings: Sequence[Finding], evaluation: Evaluation):
+        texts = list(dict.fromkeys(text for f in findings for text in (*f.positive, *f.negative)))
+        self.member = member
+        self._texts = dict(zip(texts, member.engine.embed_texts(texts), strict=True))
+        self._images = _embedded(member, evaluation)
+
+    def vectors(self, pairs: Sequence[Pair]) -> FindingVectors:
+        """One direction a pair."""
+        from tier_cli.findings.vectors import FindingVectors
+
+        positive = np.stack([self._texts[pair[0]] for pair in pairs])
+        negative = np.stack(
+            [self._texts[pair[1]] if pair[1] else np.zeros_like(positive[0]) for pair in pairs]
+        )
+        return FindingVectors(positive, negative)
+
+    def scores(self, vectors: FindingVectors) -> Floats:
+        """Score every image (N, K), NaN where it cannot be used."""
+        from tier_cli.scoring.score import score
+
+        return score(self._images, vectors, self.member.rule)
+
+
+def _embedded(member: Member, evaluation: Evaluation) -> NDArray[np.float32]:
     """Embed every image once (N, D); NaN where it cannot be used."""
     from tier_cli.pipeline.encode import embeddings
     from tier_cli.progress import progress_on_stderr
 
     paths = evaluation.selection.manifest.paths
-    images = np.full((len(paths), job.vectors.positive.shape[1]), np.nan, np.float32)
+    images = np.full((len(paths), member.vectors.positive.shape[1]), np.nan, np.float32)
     with progress_on_stderr(len(paths), "Embedding images") as tick:
-        for place, pooled in enumerate(embeddings(paths, job, evaluation.options, tick=tick)):
+        for place, pooled in enumerate(embeddings(paths, member, evaluation.options, tick=tick)):
             if not isinstance(pooled, InputError):
                 images[place] = pooled[0]
     return images
@@ -77,8 +114,8 @@ def prompt_spread(
     finding: Finding,
     labels: Floats,
     combined: Floats,
-    vectors: Mapping[str, NDArray[np.float32]],
-    scores: Callable[[FindingVectors], Floats],
+    of_pairs: Callable[[Sequence[Pair]], Floats],
+    with_negatives: bool = True,
 ) -> dict[str, Any]:
     """Measure the AUC of each pair of prompts of a finding, and of all together.
 
@@ -88,24 +125,18 @@ def prompt_spread(
         Its prompts.
     labels, combined
         (N,) labels, and scores by the mean vectors of all its prompts.
-    vectors
-        A unit vector (D,) for each prompt.
-    scores
-        Gives scores (N, K) for K pairs of vectors.
+    of_pairs
+        Gives scores (N, K) for K pairs of prompts.
+    with_negatives
+        Whether the scoring has any use for negative prompts; without, each positive one stands alone.
 
     Returns
     -------
     The row of the section: pairs in the order of the finding set, AUC null where there is one class only.
     """
-    from tier_cli.findings.vectors import FindingVectors
-
-    pairs = list(product(finding.positive, finding.negative))
-    values = scores(
-        FindingVectors(
-            np.stack([vectors[positive] for positive, _ in pairs]),
-            np.stack([vectors[negative] for _, negative in pairs]),
-        )
-    )
+    negatives: tuple[str | None, ...] = finding.negative if with_negatives else (None,)
+    pairs = list(product(finding.positive, negatives))
+    values = of_pairs(pairs)
     each = np.array([auc(labels, column) for column in values.T])
     known = labels[np.isfinite(labels) & np.isfinite(combined)]
     return {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.measure import Labelled, Resampling
+    from tier_cli.pipeline.member import Member
 
     Floats = NDArray[np.float64]
 
@@ -38,30 +39,32 @@ def robustness_section(kinds: Sequence[str]) -> Section:
 
 def _make(evaluation: Evaluation, chosen: Sequence[Corruption]) -> dict[str, Any]:
     how, truth, units = evaluation.protocol.resampling, evaluation.by_unit, evaluation.units
-    damaged = damaged_scores(evaluation, chosen, how.seed)
-    clean = evaluation.scores[0].of(truth.findings)
-    of_units = np.stack([units.mean(scores) for scores in damaged])
-    measured = measure_robustness(truth, units.mean(clean), of_units, chosen, how)
+    clean, *damaged = (units.mean(scores) for scores in _scores(evaluation, chosen, how.seed))
+    measured = measure_robustness(truth, clean, np.stack(damaged), chosen, how)
     return {"unit": units.kind, "plural": units.plural, **measured}
 
 
-def damaged_scores(evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> Floats:
-    """Score every image under every corruption: (V, N, F), NaN where an image cannot be used."""
-    from tier_cli.pipeline.encode import embeddings
-    from tier_cli.progress import progress_on_stderr
-    from tier_cli.scoring.score import score
-
+def _scores(evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> Floats:
+    """Score every image as it is and under every corruption: (1 + V, N, F), NaN where it cannot be used."""
     job = evaluation.job
     if job is None:
         raise UsageError("images cannot be damaged without a model", where="--corrupt", remedy="add --model")
+    columns = [job.findings.ids.index(name) for name in evaluation.by_unit.findings]
+    each = [_scored_by(member, evaluation, chosen, seed)[..., columns] for member in job.members]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _scored_by(member: Member, evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> Floats:
+    from tier_cli.pipeline.encode import embeddings
+    from tier_cli.progress import progress_on_stderr
+
     paths = evaluation.selection.manifest.paths
-    columns = [job.findings.ids.index(name) for name in evaluation.truth.findings]
-    scores = np.full((len(chosen), len(paths), len(columns)), np.nan)
+    scores = np.full((1 + len(chosen), len(paths), len(member.vectors.positive)), np.nan)
     with progress_on_stderr(len(paths), "Scoring damaged images") as tick:
-        encoded = embeddings(paths, job, evaluation.options, chosen, seed, tick)
+        encoded = embeddings(paths, member, evaluation.options, chosen, seed, tick)
         for place, pooled in enumerate(encoded):
             if not isinstance(pooled, InputError):
-                scores[:, place] = score(pooled[1:], job.vectors, job.checkpoint.scoring)[:, columns]
+                scores[:, place] = member.rate(pooled)
     return scores
 
 

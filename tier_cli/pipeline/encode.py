@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tier_cli.imaging.corrupt import Corruption
     from tier_cli.pipeline.decode import Affine, Decoded
-    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.member import Member
     from tier_cli.pipeline.stream import StreamOptions
 
 _T = TypeVar("_T")
@@ -54,7 +54,7 @@ class PatchMap:
 
 def embeddings(
     paths: Sequence[str],
-    job: Job,
+    member: Member,
     options: StreamOptions,
     corruptions: Sequence[Corruption] = (),
     seed: int = 0,
@@ -64,7 +64,7 @@ def embeddings(
 
     Parameters
     ----------
-    paths, job, options
+    paths, member, options
         The files, the model, and how files are read.
     corruptions, seed
         The V ways of damage, and what they depend on beside the image.
@@ -75,13 +75,13 @@ def embeddings(
     ------
     For each path, in order, the global embeddings (1 + V, D), the image as it is first, or what is wrong.
     """
-    settings = replace(_settings(job, options), corruptions=tuple(corruptions), seed=seed)
-    limit = batch_size_of(options, job.engine)
+    settings = replace(_settings(member, options), corruptions=tuple(corruptions), seed=seed)
+    limit = batch_size_of(options, member.engine)
 
     def compute(images: Sequence[Decoded]) -> list[NDArray[np.float32]]:
         pixels = np.concatenate([image.pixels.reshape(-1, *image.pixels.shape[-3:]) for image in images])
         parts = [pixels[first : first + limit] for first in range(0, len(pixels), limit)]
-        encoded = np.concatenate([job.engine.encode_images(part) for part in parts])
+        encoded = np.concatenate([member.encode(part) for part in parts])
         return list(encoded.reshape(len(images), 1 + len(corruptions), -1))
 
     # Several variants a file: fewer files at a time, so that memory stays what it is for one.
@@ -90,14 +90,14 @@ def embeddings(
 
 def patch_maps(
     paths: Sequence[str],
-    job: Job,
+    member: Member,
     options: StreamOptions,
     tick: Callable[[], object] = lambda: None,
 ) -> Generator[PatchMap | InputError, None, None]:
     """Give the patches of each image, in order, or what is wrong with it; parameters as in `embeddings`."""
 
     def compute(images: Sequence[Decoded]) -> list[PatchMap]:
-        patches, grid = job.engine.patches(np.stack([image.pixels for image in images]))
+        patches, grid = member.engine.patches(np.stack([image.pixels for image in images]))
         side = images[0].pixels.shape[-1]
         return [
             PatchMap(own, grid, side, image.affine, image.size)
@@ -105,12 +105,12 @@ def patch_maps(
         ]
 
     yield from _each(
-        paths, _settings(job, options), options, batch_size_of(options, job.engine), compute, tick
+        paths, _settings(member, options), options, batch_size_of(options, member.engine), compute, tick
     )
 
 
-def _settings(job: Job, options: StreamOptions) -> Settings:
-    preprocessing = job.checkpoint.preprocessing
+def _settings(member: Member, options: StreamOptions) -> Settings:
+    preprocessing = member.checkpoint.preprocessing
     return Settings(replace(options.read, rendering=preprocessing.rendering), preprocessing)
 
 

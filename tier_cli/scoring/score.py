@@ -63,7 +63,7 @@ def score(
     rule = ScoringRule(scoring) if isinstance(scoring, str) else scoring
     check_scoring(rule.name)
     directions = vectors.positive.astype(np.float64)
-    if rule.name in ("cosine_difference", "softmax_pair"):
+    if uses_negatives(rule.name):
         directions = directions - vectors.negative
     cosines = _cosines(np.asarray(pooled, dtype=np.float64), directions)
     if rule.name == "softmax_pair":
@@ -71,6 +71,11 @@ def score(
     if rule.name == "sigmoid":
         return _logistic(rule.scale * cosines + rule.bias)
     return cosines
+
+
+def uses_negatives(scoring: str) -> bool:
+    """Whether what a scoring gives depends on the negative prompts."""
+    return scoring in ("cosine_difference", "softmax_pair")
 
 
 def rule_of(checkpoint: Checkpoint) -> ScoringRule:
