@@ -14,7 +14,7 @@ from tier_cli.commands import options as o
 from tier_cli.commands.eval_data import CSV, Data, exclusions
 from tier_cli.commands.eval_run import Given, run
 from tier_cli.commands.eval_scores import candidates, is_table
-from tier_cli.commands.eval_sections import Wishes, check_wishes, sections
+from tier_cli.commands.eval_sections import Wishes, check_rows, check_wishes, sections
 from tier_cli.console import is_terminal, tell
 from tier_cli.errors import UsageError
 
@@ -73,6 +73,7 @@ def evaluate(
     check_wishes(wishes)
     columns = [name.strip() for name in (by or "").split(",") if name.strip()]
     rows = source.rows(split, columns)
+    check_rows(wishes, rows.manifest)
     selecting = _selecting(source, rows, select_on)
     wanted = findings or (info.findings if info else None)
     sets, finding_set = candidates(model, scores, compare, wanted, engine.value, device.value)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import ManifestError, UsageError
 
 if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.context import Section
 
 
@@ -39,6 +40,25 @@ def check_wishes(wishes: Wishes) -> None:
 
         if not corruptions(wishes.corruptions):
             raise UsageError("no kind is named", where="--corrupt", remedy="write all for every kind")
+
+
+def check_rows(wishes: Wishes, manifest: Manifest) -> None:
+    """Refuse what cannot work with these images before any is scored.
+
+    Raises
+    ------
+    ManifestError
+        Places were asked for, and no row has any or a cell is no list of them.
+    """
+    if wishes.grounding:
+        from tier_cli.datasets.regions import regions
+
+        if not any(regions(manifest)):
+            raise ManifestError(
+                "no image has a place to look for",
+                where=manifest.origin,
+                remedy="--grounding needs a column boxes or mask",
+            )
 
 
 def sections(wishes: Wishes) -> list[Section]:
