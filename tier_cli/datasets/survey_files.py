@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tier_cli.datasets.regions import Region
 from tier_cli.errors import InputError
 
 # Looking for files is waiting for the disk, or for the network behind it.
-_THREADS = 32
+_THREADS, _BLOCK = 32, 256
 # Boxes drawn by hand end at the border, give or take a pixel.
 _SLACK = 1.0
 
@@ -69,15 +70,22 @@ def check_files(
 
 def _sizes(paths: Sequence[str]) -> dict[str, int | None]:
     """Give the bytes of each file, None where there is no file."""
+    blocks = [paths[start : start + _BLOCK] for start in range(0, len(paths), _BLOCK)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(paths, pool.map(_size, paths, chunksize=256), strict=True))
+        sizes = [size for block in pool.map(_block, blocks) for size in block]
+    return dict(zip(paths, sizes, strict=True))
+
+
+def _block(paths: Sequence[str]) -> list[int | None]:
+    return [_size(path) for path in paths]
 
 
 def _size(path: str) -> int | None:
     try:
-        return os.path.getsize(path) if os.path.isfile(path) else None
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _draw(paths: Sequence[str], sample: int, rng: np.random.Generator) -> list[str]:
