@@ -158,8 +158,8 @@ def mimic(root: Path, kind: str = ".csv.gz", labeled: bool = True, reports: str 
     )
     write_table(
         root / f"mimic-cxr-2.0.0-metadata{kind}",
-        ["dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "ViewCodeSequence_CodeMeaning"],
-        [[i[0], i[2], i[1], i[4], "3056", i[5]] for i in reversed(MIMIC_IMAGES)],
+        ["dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "ViewCodeSequence_CodeMeaning"],
+        [[i[0], i[2], i[1], i[4], "21820506", i[5]] for i in reversed(MIMIC_IMAGES)],
     )
     labels = {"50000001": {"Edema": "1.0", "Pneumonia": "-1.0"}, "50000003": {"Lung Opacity": "0.0"}}
     rows = [["10000032", study, *(labels[study].get(n, "") for n in MIMIC_LABELS)] for study in labels]

@@ -132,3 +132,27 @@ def test_a_download_that_broke_off_is_told(tmp_path: Path) -> None:
     plain.write_text(plain.read_text()[:-12])
     with pytest.raises(ManifestError, match="line 6 has 3 cells, the header has 4"):
         read_dataset("mimic-cxr", tmp_path / "plain", None)
+
+
+def test_sex_and_age_from_the_patients_of_mimic_iv(tmp_path: Path) -> None:
+    mimic(tmp_path)
+    assert set(read_dataset("mimic-cxr", tmp_path, None).column("age")) == {""}
+    write_table(
+        tmp_path / "hosp" / "patients.csv.gz",
+        ["subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod"],
+        [["10000032", "F", "52", "2180", "2014 - 2016", ""], ["12000034", "M", "", "2150", "", ""]],
+    )
+    manifest = read_dataset("mimic-cxr", tmp_path, None)
+    assert list(manifest.column("sex")) == ["F", "F", "", "M", "M"]
+    # The images were taken in the year 2182 of the shifted calendar.
+    assert list(manifest.column("age")) == ["54", "54", "", "", ""]
+
+
+def test_patients_of_ms_cxr_are_not_trained_on(tmp_path: Path) -> None:
+    mimic(tmp_path)
+    places = ["files/p10/p10000032/s50000001/aa-1.jpg", "files/p12/p12000034/s50000003/cc-1.jpg"]
+    write_table(tmp_path / "MS_CXR_Local_Alignment_v1.1.0.csv", ["path"], [[place] for place in places])
+    manifest = read_dataset("mimic-cxr", tmp_path, None)
+    # The patient of a test image stays: it is training that must not see them.
+    assert list(manifest.column("split")) == ["valid", "test", "test"]
+    assert any("left out of training: 2" in note for note in manifest.notes)

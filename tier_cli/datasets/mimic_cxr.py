@@ -35,6 +35,7 @@ INFO = DatasetInfo(
 mimic-cxr-2.0.0-metadata.csv.gz
 mimic-cxr-2.0.0-chexpert.csv.gz (or -negbio)
 mimic-cxr-2.1.0-test-set-labeled.csv (optional)
+patients.csv.gz of MIMIC-IV (optional: sex and age)
 files/p10/p10000032/s50414267/<dicom_id>.jpg
 files/p10/p10000032/s50414267.txt (reports; or mimic-cxr-reports.zip)""",
     module="tier_cli.datasets.mimic_cxr",
@@ -59,6 +60,7 @@ _VIEWS = {
     "left anterior oblique": "LAO",
     "right anterior oblique": "RAO",
 }
+_PEOPLE, _PHRASES = "patients.csv", ("MS_CXR_Local_Alignment_v1.1.0.csv", "MS_CXR_Local_Alignment_v1.0.0.csv")
 _PROBES = 20
 
 
@@ -92,6 +94,8 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
         if images.empty:
             raise absent_split(INFO, base, split, f"rows of {split} in {table.name}")
     notes: list[str] = []
+    images = _outside_ms_cxr((base, root), images, notes)
+    views, years = _metadata(base, images, notes)
     columns: dict[str, Sequence[str] | pd.Series[str]] = {
         "path": _paths(base, images),
         "patient": images["subject_id"],
@@ -99,7 +103,8 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
         "instance": images["dicom_id"],
         "split": images["split"],
         "source": [INFO.name] * len(images),
-        "view": _views(base, images, notes),
+        "view": views,
+        **_people((base, root), images, years),
     }
     if text is not None:
         columns["text"] = report_texts(INFO, base, root, images, text, notes)
@@ -134,23 +139,55 @@ def _paths(base: Path, images: pd.DataFrame) -> list[str]:
     return [f"{base}/{folder}{path}{kind}" for path in relative]
 
 
-def _views(base: Path, images: pd.DataFrame, notes: list[str]) -> list[str]:
-    """ViewPosition; where it is blank, what the view code says."""
+def _outside_ms_cxr(folders: Sequence[Path], images: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Take MS-CXR's patients out of training where its table is at hand, or grounding is measured on them."""
+    places = [folder / inside for folder in folders for inside in ("", "ms-cxr")]
+    table = next((path for place in places if (path := find_table(place, *_PHRASES))), None)
+    train = images["split"] == "train"
+    if table is None or not train.any():
+        return images
+    subjects = read_table(table, ["path"])["path"].str.extract(r"/p(\d+)/s\d+/")[0]
+    held = train & images["subject_id"].isin(set(subjects.dropna()))
+    notes.append(f"images of the patients of {table.name} left out of training: {int(held.sum())}")
+    return images[~held].reset_index(drop=True)
+
+
+def _metadata(base: Path, images: pd.DataFrame, notes: list[str]) -> tuple[list[str], list[str]]:
+    """View and year of each image (N,): ViewPosition, or where that is blank what the view code says."""
     table = find_table(base, _METADATA)
+    blank = [""] * len(images)
     if table is None:
         notes.append(f"no {_METADATA}: the views are not known, so lateral images stay in")
-        return [""] * len(images)
-    code = "ViewCodeSequence_CodeMeaning"
-    frame = read_table(table, ["dicom_id", "ViewPosition"], [code])
-    codes = frame[code] if code in frame else [""] * len(frame)
+        return blank, blank
+    code, date = "ViewCodeSequence_CodeMeaning", "StudyDate"
+    frame = read_table(table, ["dicom_id", "ViewPosition"], [code, date])
+    nothing = [""] * len(frame)
+    cells = (frame["ViewPosition"], frame.get(code, nothing), frame.get(date, nothing))
     known = {
-        dicom: view or _VIEWS.get(meaning.lower(), "")
-        for dicom, view, meaning in zip(frame["dicom_id"], frame["ViewPosition"], codes, strict=True)
+        dicom: (view or _VIEWS.get(meaning.lower(), ""), day[:4])
+        for dicom, view, meaning, day in zip(frame["dicom_id"], *cells, strict=True)
     }
-    views = [known.get(dicom, "") for dicom in images["dicom_id"]]
-    if blank := views.count(""):
-        notes.append(f"images whose view nothing tells: {blank} of {len(views)}; they count as frontal")
-    return views
+    found = [known.get(dicom, ("", "")) for dicom in images["dicom_id"]]
+    views = [view for view, _ in found]
+    if unknown := views.count(""):
+        notes.append(f"images whose view nothing tells: {unknown} of {len(views)}; they count as frontal")
+    return views, [year for _, year in found]
+
+
+def _people(folders: Sequence[Path], images: pd.DataFrame, years: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Sex and age from MIMIC-IV's table of patients, where it is there: its years are shifted alike."""
+    places = [folder / inside for folder in folders for inside in ("", "hosp", "core", "mimiciv/hosp")]
+    table = next((path for place in places if (path := find_table(place, _PEOPLE))), None)
+    if table is None:
+        return {}
+    frame = read_table(table, ["subject_id", "gender", "anchor_age", "anchor_year"])
+    people = {row[0]: row[1:] for row in frame.itertuples(index=False, name=None)}
+    found = [people.get(subject, ("", "", "")) for subject in images["subject_id"]]
+    ages = []
+    for (_, age, then), now in zip(found, years, strict=True):
+        known = age.isdigit() and then.isdigit() and now.isdigit()
+        ages.append(str(int(age) + int(now) - int(then)) if known else "")
+    return {"sex": [sex for sex, *_ in found], "age": ages}
 
 
 def _labels(base: Path, images: pd.DataFrame, notes: list[str]) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 
 # A line that starts with words in capitals up to a colon, as in MIT-LCP/mimic-cxr, or with a section's name.
 _HEADER = re.compile(
@@ -106,6 +107,7 @@ def clean(text: str) -> str:
     return text if re.search(r"\w", text) else ""
 
 
+@lru_cache(maxsize=1000)
 def _name(header: str) -> str:
     name = " ".join(header.lower().split())
     if name in _NAMES:
