@@ -1,0 +1,98 @@
+"""Opening foreign files: what is refused, and how that is said."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.model.convert import convert
+from tier_cli.model.convert.detect import FAMILIES, detect
+from tier_cli.model.convert.files import load_pickle, load_weights
+
+
+class Evil:
+    """Would run a command when unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (print, ("code was run",))
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"weight": torch.zeros(1), "more": Evil()}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"a\.pt: not read.*print") as refusal:
+        load_weights(tmp_path / "a.pt")
+    assert "code was run" not in capsys.readouterr().out
+    # The way around the refusal is for who knows it, not for a message.
+    assert "weights_only=False" not in str(refusal.value)
+
+
+def test_a_namespace_of_arguments_is_read_and_nothing_else_of_the_kind(tmp_path: Path) -> None:
+    content = {"model_state_dict": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1e-4), "epoch": 3}
+    torch.save(content, tmp_path / "a.pt")
+    assert load_pickle(tmp_path / "a.pt")["args"].lr == 1e-4
+    assert list(load_weights(tmp_path / "a.pt")) == ["a"]
+    # Allowed while the file is read, not for the rest of the program.
+    with pytest.raises(Exception, match="Namespace"):
+        torch.load(tmp_path / "a.pt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(1)], "holds no state dict"),
+        ({}, "holds no state dict"),
+        ({"a": torch.zeros(1), "epoch": 3}, "holds more than tensors: epoch"),
+    ],
+)
+def test_files_without_a_state_dict(tmp_path: Path, content: Any, message: str) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(tmp_path / "a.pt")
+
+
+def test_the_prefix_of_several_gpus_is_taken_off(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"module.a": torch.zeros(1), "module.b": torch.zeros(1)}}, tmp_path / "a.pt")
+    assert list(load_weights(tmp_path / "a.pt")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04"])
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+def test_broken_files(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=name):
+        load_weights(tmp_path / name)
+
+
+def test_what_is_of_no_known_kind(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of a known kind.*--family.*chexzero"):
+        detect(tmp_path, ())
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of a known kind"):
+        convert(tmp_path / "a.pt", tmp_path / "made")
+    with pytest.raises(UsageError, match="unknown family 'bert'"):
+        convert(tmp_path / "a.pt", tmp_path / "made", family="bert")
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        convert(tmp_path / "b.pt", tmp_path / "made")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_that_is_not_that_of_the_file(tmp_path: Path, family: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    torch.save({"a": torch.zeros(1)}, source / "a.pt")
+    for given in (source, source / "a.pt"):
+        with pytest.raises(CheckpointError):
+            convert(given, tmp_path / "made", family=family)
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is there already"):
+        convert(tmp_path / "a.pt", tmp_path / "made")
