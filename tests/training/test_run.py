@@ -8,37 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from tiny import tiny_model, tiny_tokenizer
 
 from tier_cli.app import main
 from tier_cli.model.checkpoint import open_checkpoint, verify
 from tier_cli.model.engine import open_engine
-
-
-@pytest.fixture(scope="module")
-def towers(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("towers")
-    model = tiny_model()
-    model.image_tower.save_pretrained(folder / "image")
-    model.text_tower.save_pretrained(folder / "text")
-    tiny_tokenizer(folder / "text")
-    return ["--image-tower", str(folder / "image"), "--text-tower", str(folder / "text")]
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    """Images whose lower half is white where the label says effusion."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    lines = ["path,patient,split,Effusion"]
-    for number in range(48):
-        pixels = rng.integers(0, 120, (80, 80), dtype=np.uint8)
-        pixels[40:] += np.uint8(120 * (number % 2))
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-        lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},{number % 2}")
-    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
-    return folder / "manifest.csv"
 
 
 def run(manifest, output, towers, *more):

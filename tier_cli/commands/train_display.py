@@ -28,7 +28,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
         if _first():
-            tell("Stopping after this step. Once more to stop at once.")
+            tell("Stopping. Once more to stop at once, without saving.")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +117,8 @@ def train(
     work = output / WORK
     try:
         world.first_does(lambda: _make(work, running.resume))
-        return _Run(inputs, settings, running, output, work, world, device, progress).go(stop)
+        watched = _stoppable(progress, stop)
+        return _Run(inputs, settings, running, output, work, world, device, watched).go(stop)
     except OSError as error:
         raise UsageError(
             f"cannot be written: {error.strerror}",
@@ -146,6 +147,17 @@ def _make(work: Path, resume: bool) -> None:
             where=str(work.parent),
             remedy="go on with --resume, or name another --output folder",
         )
+
+
+def _stoppable(progress: Watcher, stop: Callable[[], bool]) -> Watcher:
+    """Let what comes before the training be stopped anywhere: there is no state to save yet."""
+
+    def watch(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+        progress(what, done, total, figures)
+        if not what.startswith("epoch") and stop():
+            raise KeyboardInterrupt
+
+    return watch
 
 
 @dataclass

@@ -94,5 +94,5 @@ def _embedder(
 
 
 def _rule(model: TierModel) -> ScoringRule:
-    bias = 0.0 if model.logit_bias is None else float(model.logit_bias)
-    return ScoringRule(model.config.scoring, float(model.scale()), bias)
+    bias = 0.0 if model.logit_bias is None else model.logit_bias.item()
+    return ScoringRule(model.config.scoring, model.scale().item(), bias)

@@ -1,0 +1,33 @@
+"""A small world to train in: towers of a few thousand parameters, and images that a label shows in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import tiny_model, tiny_tokenizer
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("towers")
+    model = tiny_model()
+    model.image_tower.save_pretrained(folder / "image")
+    model.text_tower.save_pretrained(folder / "text")
+    tiny_tokenizer(folder / "text")
+    return ["--image-tower", str(folder / "image"), "--text-tower", str(folder / "text")]
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory):
+    """Images whose lower half is white where the label says effusion."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    lines = ["path,patient,split,Effusion"]
+    for number in range(48):
+        pixels = rng.integers(0, 120, (80, 80), dtype=np.uint8)
+        pixels[40:] += np.uint8(120 * (number % 2))
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},{number % 2}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
