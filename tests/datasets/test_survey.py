@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from xrays import write_dicom, write_png
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.datasets.survey import Survey, best_set, survey
+from tier_cli.errors import InputError
 from tier_cli.findings.load import builtin
+from tier_cli.imaging.read import read_radiograph
 
 
 @pytest.fixture
@@ -20,10 +23,21 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def read(paths: Sequence[str]) -> dict[str, tuple[int, int] | InputError]:
+    found: dict[str, tuple[int, int] | InputError] = {}
+    for path in paths:
+        try:
+            height, width = read_radiograph(path).pixels.shape
+            found[path] = (height, width)
+        except InputError as error:
+            found[path] = error
+    return found
+
+
 def look(folder: Path, *lines: str, findings: str = "chexpert14", sample: int = 32) -> Survey:
     path = folder / "manifest.csv"
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    return survey(read_manifest(path), builtin(findings), sample)
+    return survey(read_manifest(path), builtin(findings), read, sample)
 
 
 def kinds(found: Survey) -> list[str]:

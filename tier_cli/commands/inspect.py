@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,9 +55,11 @@ def inspect(
     Exit codes: 0 when nothing is wrong, 3 when something is, 2 for wrong usage.
     """
     from tier_cli.datasets.survey import survey
+    from tier_cli.model.engine import usable_cpus
+    from tier_cli.pipeline.sizes import image_sizes
 
     data, chosen = _open(manifest, dataset, root, split, findings)
-    found = survey(data, chosen, sample, seed)
+    found = survey(data, chosen, partial(image_sizes, workers=usable_cpus()), sample, seed)
     if is_terminal("stdout"):
         from rich.console import Console
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tier_cli.datasets.manifest import Manifest
 from tier_cli.datasets.regions import Region, regions
-from tier_cli.datasets.survey_files import FileCheck, check_files
+from tier_cli.datasets.survey_files import FileCheck, Read, check_files
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin, builtin_names
 from tier_cli.findings.schema import FindingSet
@@ -93,13 +93,15 @@ class Survey:
         return asdict(self)
 
 
-def survey(manifest: Manifest, findings: FindingSet, sample: int = 32, seed: int = 0) -> Survey:
+def survey(manifest: Manifest, findings: FindingSet, read: Read, sample: int, seed: int = 0) -> Survey:
     """Look through a manifest: every cell, every file's presence, and the pixels of a few images.
 
     Parameters
     ----------
     manifest, findings
         What to look at, and whose columns are labels.
+    read
+        Reads images, for their sizes and for what is wrong with them.
     sample
         How many images to read, drawn at random; as many again of those with boxes.
     seed
@@ -110,7 +112,7 @@ def survey(manifest: Manifest, findings: FindingSet, sample: int = 32, seed: int
     values = _labels(manifest, findings, problems)
     labels = tuple(_counts(manifest, values))
     found = _regions(manifest, findings, problems, remarks)
-    files = check_files(manifest.paths, found, sample, seed)
+    files = check_files(manifest.paths, found, read, sample, seed)
     problems += [*_file_problems(files), *_repeated_paths(manifest), *_split_patients(manifest)]
     texts = _texts(manifest)
     ignored = _ignored(manifest, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,6 +12,9 @@ import numpy as np
 
 from tier_cli.datasets.regions import Region
 from tier_cli.errors import InputError
+
+# Gives height and width of each image, or why it cannot be scored (tier_cli.pipeline.sizes).
+Read = Callable[[Sequence[str]], Mapping[str, tuple[int, int] | InputError]]
 
 # Looking for files is waiting for the disk, or for the network behind it.
 _THREADS, _BLOCK = 32, 256
@@ -45,7 +48,7 @@ class FileCheck:
 
 
 def check_files(
-    paths: Sequence[str], found: Sequence[tuple[Region, ...]], sample: int, seed: int
+    paths: Sequence[str], found: Sequence[tuple[Region, ...]], read: Read, sample: int, seed: int
 ) -> FileCheck:
     """Look for every file, and read `sample` images drawn at random and as many of those with boxes."""
     distinct = list(dict.fromkeys(paths))
@@ -55,15 +58,17 @@ def check_files(
     there = [path for path in distinct if sizes[path]]
     unsized = [path for path in there if any(r.box and not r.size for r in boxes.get(path, ()))]
     rng = np.random.default_rng(seed)
-    drawn = dict.fromkeys([*_draw(there, sample, rng), *_draw(unsized, sample, rng)])
-    shapes = {path: _shape(path) for path in drawn}
+    drawn = list(dict.fromkeys([*_draw(there, sample, rng), *_draw(unsized, sample, rng)]))
+    shapes = read(drawn)
     return FileCheck(
         files=len(distinct),
         read=len(drawn),
         missing=tuple(path for path in distinct if sizes[path] is None),
         empty=tuple(path for path in distinct if sizes[path] == 0),
         missing_masks=tuple(path for path, size in _sizes(masks).items() if size is None),
-        unreadable=tuple(f"{path}: {shape}" for path, shape in shapes.items() if isinstance(shape, str)),
+        unreadable=tuple(
+            f"{path}: {error.reason}" for path, error in shapes.items() if isinstance(error, InputError)
+        ),
         outside=tuple(path for path, row in boxes.items() if _outside(row, shapes.get(path))),
     )
 
@@ -94,18 +99,7 @@ def _draw(paths: Sequence[str], sample: int, rng: np.random.Generator) -> list[s
     return [paths[place] for place in np.sort(rng.choice(len(paths), sample, replace=False))]
 
 
-def _shape(path: str) -> tuple[int, int] | str:
-    """Give height and width of an image, or why it cannot be scored."""
-    from tier_cli.imaging.read import read_radiograph
-
-    try:
-        height, width = read_radiograph(path).pixels.shape
-    except InputError as error:
-        return error.reason
-    return height, width
-
-
-def _outside(row: Sequence[Region], shape: tuple[int, int] | str | None) -> bool:
+def _outside(row: Sequence[Region], shape: tuple[int, int] | InputError | None) -> bool:
     """Tell whether a box leaves its image; without the image's size, whether it begins before 0."""
     for region in row:
         if region.box is None:
