@@ -74,6 +74,15 @@ def test_without_either_section_the_last_paragraph_is_read() -> None:
     assert section(text, "impression") == section(text, "findings") == "Lungs clear. No effusion."
 
 
+def test_headers_with_nothing_under_them_are_no_text() -> None:
+    text = "  FINAL REPORT\n HISTORY: Fever.\n \n Clear lungs.\n \n IMPRESSION:\n \n EXAMINATION: ___\n"
+    assert section(text, "impression") == ""
+    # An empty impression at the end does not hide the paragraph before it.
+    text = "  FINAL REPORT\n HISTORY: Fever.\n \n Clear lungs.\n \n IMPRESSION:\n"
+    assert section(text, "impression") == "Clear lungs."
+    assert section("  FINAL REPORT\n FINDINGS:\n \n CONCLUSION:\n", "both") == ""
+
+
 def test_a_report_with_findings_alone_has_no_impression() -> None:
     # The last paragraph of the findings would pass for an impression otherwise.
     text = " FINDINGS: Lungs clear.\n\n No effusion.\n"

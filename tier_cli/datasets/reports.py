@@ -12,7 +12,7 @@ _HEADER = re.compile(
     r"^ ?([A-Z][A-Z ()/,&-]*|Impression|Findings|Conclusions?|Indication|Comparison|Technique):(?=\s|$)",
     re.MULTILINE,
 )
-_IN_LINE = "IMPRESSION:"
+_IN_LINE = re.compile(r"(?<=\S)[ \t]+IMPRESSION:(?=[ \t]*\S)")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 # CheXzero ends the impression here: what follows is said to colleagues, not of the image.
 _ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
@@ -81,16 +81,20 @@ def sections(text: str) -> dict[str, str]:
     the last section.
     """
     found = list(_HEADER.finditer(text))
-    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
+    starts = [match.start() for match in found]
+    ends = [*starts[1:], len(text)][: len(found)]
     parts: dict[str, str] = {}
-    last = text
+    last = text[: starts[0]] if starts else text
     for match, end in zip(found, ends, strict=True):
-        last = text[match.end() : end]
-        if last.strip():
-            parts[_name(match[1])] = last
-    if _IMPRESSION not in parts and _IN_LINE in text and (tail := text.rpartition(_IN_LINE)[2]).strip():
+        name, part = _name(match[1]), text[match.end() : end]
+        if part.strip():
+            parts[name] = part
+        if part.strip() or name not in (_IMPRESSION, _FINDINGS):
+            last = part
+    if _IMPRESSION not in parts and (within := list(_IN_LINE.finditer(text))):
         # CheXzero takes what follows the last of them, wherever in a line it stands.
-        parts[_IMPRESSION] = tail
+        begin = within[-1].end()
+        parts[_IMPRESSION] = text[begin : min((s for s in starts if s > begin), default=len(text))]
     if _IMPRESSION not in parts and _FINDINGS not in parts:
         rest = _PARAGRAPH.split(last.strip("\n"), maxsplit=1)
         if len(rest) == 2:
