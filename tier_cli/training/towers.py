@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tier_cli.errors import UsageError
 
@@ -42,13 +44,7 @@ class Encoders(nn.Module):
         self._first = len(stem) + frozen_blocks if frozen_blocks else 0
         if checkpointed:
             for tower in (model.text_tower, *(() if self._blocks else (model.image_tower,))):
-                if not tower.supports_gradient_checkpointing:
-                    raise UsageError(
-                        f"a '{tower.config.model_type}' tower cannot compute activations again",
-                        where="--checkpoint-activations",
-                        remedy="leave the option out",
-                    )
-                tower.gradient_checkpointing_enable({"use_reentrant": False})
+                _run_layers_twice(tower)
 
     def forward(self, inputs: Tensor, ids: Tensor, mask: Tensor) -> tuple[ImageFeatures, TextFeatures]:
         """Inputs (n, ...) and token ids and mask (n, T) -> the features of both."""
@@ -174,6 +170,20 @@ def _blocks(tower: Any) -> tuple[list[nn.Module], list[nn.Module], list[nn.Modul
     if kind == "resnet":
         return [tower.embedder], list(tower.encoder.stages), []
     return [], [], []
+
+
+def _run_layers_twice(tower: Any) -> None:
+    """Have every layer of a tower keep its inputs alone while it is trained."""
+    layers = [module for module in tower.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
+        raise UsageError(
+            f"a '{tower.config.model_type}' tower cannot compute activations again",
+            where="--checkpoint-activations",
+            remedy="leave the option out",
+        )
+    for layer in layers:
+        layer.gradient_checkpointing = True
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
 
 def _again_later(block: nn.Module, inputs: Tensor) -> Tensor:
