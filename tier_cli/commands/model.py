@@ -119,8 +119,33 @@ def convert(
         _table(("", dest.name), list(_flat(facts)))
 
 
+@app.command()
+def average(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Checkpoints of one training, two or more.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Checkpoint folder to write; a new one.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Write a checkpoint whose weights are the mean of several's.
+
+    They must have equal configuration, tokenizer and preprocessing. The mean is another model: measure it.
+    """
+    from tier_cli.model.average import average as averaged
+
+    facts = averaged(models, output)
+    if _for_programs(as_json):
+        _print({"path": str(output), **facts})
+    else:
+        rows = [(member["name"], member["weights"]) for member in facts["average_of"]]
+        _table((f"{output.name} is the mean of", "weights"), rows)
+
+
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     from tier_cli.model.checkpoint import TRAINING, read_json
+    from tier_cli.scoring.adaptation import ADAPTATION
 
     config = checkpoint.config
     training = checkpoint.path / TRAINING
@@ -135,11 +160,32 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "max_tokens": checkpoint.max_tokens,
         "preprocessing": checkpoint.preprocessing.to_dict(),
         "findings": list(checkpoint.findings.ids),
-        "calibrated": checkpoint.calibration is not None,
+        "calibrated": _calibrated(checkpoint),
+        "adapted": _adapted(checkpoint.path / ADAPTATION),
         "hashes": {**checkpoint.hashes, "findings": checkpoint.findings.hash},
         "bytes": {file.name: file.stat().st_size for file in _files(checkpoint.path)},
         "training": read_json(training) if training.is_file() else None,
     }
+
+
+def _calibrated(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """What the calibration holds for; its curves are in the file."""
+    content = checkpoint.calibration
+    if content is None:
+        return None
+    names = ("method", "operating_point", "key", "fitted_on")
+    return {name: content.get(name) for name in names} | {"findings": list(content.get("findings", {}))}
+
+
+def _adapted(file: Path) -> dict[str, Any] | None:
+    """What is mixed into the scores."""
+    from tier_cli.model.checkpoint import read_json
+
+    if not file.is_file():
+        return None
+    content = read_json(file)
+    names = ("method", "mix", "key", "fitted_on")
+    return {name: content.get(name) for name in names} | {"findings": list(content.get("findings", {}))}
 
 
 def _files(folder: Path) -> list[Path]:

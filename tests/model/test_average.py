@@ -1,0 +1,73 @@
+"""The mean of several checkpoints' weights is a checkpoint; what cannot be averaged is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny import SIZE, tiny_checkpoint
+
+from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.model.average import average
+from tier_cli.model.checkpoint import open_checkpoint, verify, write_checksums
+from tier_cli.model.engine import open_engine
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    here = tmp_path_factory.mktemp("average")
+    return [tiny_checkpoint(here / f"seed-{seed}", seed) for seed in (0, 1)]
+
+
+def test_mean_of_the_weights_and_whole(folders: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "mean"
+    average([str(folder) for folder in folders], output)
+    first, second, mean = (load_file(folder / "model.safetensors") for folder in (*folders, output))
+    assert set(mean) == set(first)
+    for name, tensor in mean.items():
+        assert tensor.dtype == first[name].dtype
+        if tensor.dtype.kind == "f":
+            expected = (first[name].astype(np.float64) + second[name]) / 2
+            np.testing.assert_array_equal(tensor, expected.astype(tensor.dtype))
+        else:
+            np.testing.assert_array_equal(tensor, first[name])
+    assert verify(output) == []
+    pixels = np.random.default_rng(0).normal(size=(2, 3, SIZE, SIZE)).astype(np.float32)
+    torch, onnx = (open_engine(open_checkpoint(output), name, "cpu") for name in ("torch", "onnx"))
+    np.testing.assert_allclose(torch.encode_images(pixels), onnx.encode_images(pixels), atol=1e-4)
+    members = json.loads((output / "training.json").read_text())["average_of"]
+    assert [member["name"] for member in members] == ["seed-0", "seed-1"]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "what"),
+    [
+        ("config.json", '"entropy": "masked"', '"entropy": "paper"', "configuration"),
+        ("preprocessor_config.json", '"antialias": true', '"antialias": false', "preprocessing"),
+        ("tokenizer.json", '"[UNK]"', '"[unk]"', "tokenizer"),
+    ],
+)
+def test_other_models_are_refused(
+    folders: list[Path], tmp_path: Path, file: str, old: str, new: str, what: str
+) -> None:
+    other = tiny_checkpoint(tmp_path / "other", 1)
+    text = (other / file).read_text()
+    assert old in text
+    (other / file).write_text(text.replace(old, new))
+    write_checksums(other)
+    with pytest.raises(CheckpointError, match=f"not the {what}"):
+        average([str(folders[0]), str(other)], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_one_or_the_same_twice_is_no_average(folders: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one checkpoint"):
+        average([str(folders[0])], tmp_path / "mean")
+    with pytest.raises(UsageError, match="twice"):
+        average([str(folders[0]), str(folders[0])], tmp_path / "mean")
+    with pytest.raises(UsageError, match="already there"):
+        average([str(folder) for folder in folders], folders[0])

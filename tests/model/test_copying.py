@@ -1,0 +1,55 @@
+"""A copy of a checkpoint appears whole or not at all, and its card keeps what it said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import tiny_checkpoint
+
+from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import verify
+from tier_cli.model.copying import checkpoint_copy, write_card_section
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tiny_checkpoint(tmp_path / "source")
+
+
+def test_copy_is_intact_and_the_original_untouched(source: Path, tmp_path: Path) -> None:
+    before = {file.name: file.read_bytes() for file in source.iterdir()}
+    with checkpoint_copy(source, tmp_path / "copy", leave_out=["training.json"]) as folder:
+        (folder / "more.json").write_text("{}")
+    assert verify(tmp_path / "copy") == []
+    names = {file.name for file in (tmp_path / "copy").iterdir()}
+    assert names == {*before, "more.json"} - {"training.json"}
+    assert {file.name: file.read_bytes() for file in source.iterdir()} == before
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o755
+
+
+def test_failure_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyError), checkpoint_copy(source, tmp_path / "copy"):
+        raise KeyError
+    assert [file.name for file in tmp_path.iterdir()] == ["source"]
+
+
+def test_an_empty_folder_is_taken_and_others_are_not(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with checkpoint_copy(source, tmp_path / "empty"):
+        pass
+    assert verify(tmp_path / "empty") == []
+    for taken in (source, source / "config.json"):
+        with pytest.raises(UsageError, match="already there"), checkpoint_copy(source, taken):
+            pass
+    with pytest.raises(UsageError, match="no such folder"), checkpoint_copy(source, tmp_path / "a" / "b"):
+        pass
+
+
+def test_section_of_the_card_is_replaced_not_repeated(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("# mine\n\ntext\n\n## Calibration\n\nold\n\n## Else\n\nkept\n")
+    write_card_section(tmp_path, "Calibration", "new \\1")
+    assert card.read_text() == "# mine\n\ntext\n\n## Calibration\n\nnew \\1\n\n## Else\n\nkept\n"
+    write_card_section(tmp_path, "Adaptation", "more")
+    assert card.read_text().endswith("kept\n\n## Adaptation\n\nmore\n")

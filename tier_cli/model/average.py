@@ -1,0 +1,163 @@
+# ruff: noqa: TID253
+"""One checkpoint whose weights are the mean of several's, such as the best epochs of one training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.model.checkpoint import (
+    CONFIG,
+    FINDINGS,
+    PREPROCESSING,
+    TOKENIZER,
+    TRAINING,
+    WEIGHTS,
+    Checkpoint,
+    open_checkpoint,
+    write_json,
+)
+from tier_cli.model.copying import CARD, check_new_folder, checkpoint_copy
+from tier_cli.model.save import complete
+
+_KEPT = (
+    CONFIG,
+    PREPROCESSING,
+    FINDINGS,
+    TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
+# Facts of the program that saved a folder, not of the model.
+_NOT_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+
+
+def average(models: Sequence[str], output: Path) -> dict[str, Any]:
+    """Write a checkpoint with the uniform mean of the weights of several (Izmailov et al. 2018, SWA).
+
+    Floating point tensors are averaged in float64 and stored as the first checkpoint stores them; statistics
+    of BatchNorm are averaged like weights, counters are the first one's.
+
+    Parameters
+    ----------
+    models
+        Two or more names or folders, of equal configuration, tokenizer and preprocessing.
+    output
+        A new folder; it gets the first one's finding set, and graphs and vectors of its own.
+
+    Returns
+    -------
+    dict
+        The content of its training.json.
+
+    Raises
+    ------
+    CheckpointError
+        A folder is no checkpoint, or it differs from the first in more than its weights.
+    UsageError
+        Fewer than two, the same weights twice, or an output that is there.
+    """
+    check_new_folder(output)
+    checkpoints = [open_checkpoint(model) for model in models]
+    _check(checkpoints)
+    tensors, metadata = _mean([checkpoint.path / WEIGHTS for checkpoint in checkpoints])
+    members = [{"name": one.name, "weights": one.hashes["weights"]} for one in checkpoints]
+    facts: dict[str, Any] = {"average_of": members}
+    first = checkpoints[0].path
+    left_out = [file.name for file in first.iterdir() if file.name not in _KEPT]
+    with checkpoint_copy(first, output, left_out) as folder:
+        save_file(tensors, folder / WEIGHTS, metadata)
+        (folder / WEIGHTS).chmod(0o644)
+        write_json(folder / TRAINING, facts)
+        (folder / CARD).write_text(_card(output.name, members), encoding="utf-8")
+        complete(folder)
+    return facts
+
+
+def _check(checkpoints: Sequence[Checkpoint]) -> None:
+    if len(checkpoints) < 2:
+        raise UsageError("one checkpoint has no average", remedy="name two or more")
+    first, seen = checkpoints[0], set()
+    for other in checkpoints:
+        same = {
+            "configuration": _model(other) == _model(first),
+            "tokenizer": other.hashes["tokenizer"] == first.hashes["tokenizer"],
+            "preprocessing": other.hashes["preprocessing"] == first.hashes["preprocessing"],
+        }
+        different = [name for name, equal in same.items() if not equal]
+        if different:
+            raise CheckpointError(
+                f"not the {' and not the '.join(different)} of {first.name}",
+                where=str(other.path),
+                remedy="average checkpoints of one training; score others together by naming several --model",
+            )
+        if other.hashes["weights"] in seen:
+            raise UsageError(
+                "the same weights are there twice", where=str(other.path), remedy="leave one out"
+            )
+        seen.add(other.hashes["weights"])
+
+
+def _model(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {key: value for key, value in checkpoint.config.items() if key not in _NOT_MODEL}
+
+
+def _mean(paths: Sequence[Path]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The mean of each tensor, one file open at a time."""
+    sums: dict[str, torch.Tensor] = {}
+    kinds: dict[str, torch.dtype] = {}
+    metadata: dict[str, str] = {"format": "pt"}
+    for number, path in enumerate(paths):
+        with safe_open(str(path), framework="pt") as file:
+            names = set(file.keys())
+            if number == 0:
+                metadata = file.metadata() or metadata
+            elif names != set(sums):
+                raise _other_tensors(path, sorted(names ^ set(sums)))
+            for name in names:
+                _add(sums, kinds, name, file.get_tensor(name), path)
+    means = {
+        name: (total / len(paths)).to(kinds[name]) if kinds[name].is_floating_point else total
+        for name, total in sums.items()
+    }
+    lost = sorted(name for name, tensor in means.items() if not torch.isfinite(tensor).all())
+    if lost:
+        raise CheckpointError(
+            f"the mean is not finite: {', '.join(lost[:20])}", remedy="check the checkpoints"
+        )
+    return means, metadata
+
+
+def _add(
+    sums: dict[str, torch.Tensor], kinds: dict[str, torch.dtype], name: str, tensor: torch.Tensor, path: Path
+) -> None:
+    if name not in sums:
+        kinds[name] = tensor.dtype
+        sums[name] = tensor.double() if tensor.dtype.is_floating_point else tensor
+    elif tensor.shape != sums[name].shape:
+        raise _other_tensors(path, [name])
+    elif tensor.dtype.is_floating_point:
+        sums[name] += tensor.double()
+
+
+def _other_tensors(path: Path, names: Sequence[str]) -> CheckpointError:
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return CheckpointError(f"other tensors than the first checkpoint: {shown}", where=str(path))
+
+
+def _card(name: str, members: Sequence[dict[str, str]]) -> str:
+    lines = [f"- {member['name']}, weights {member['weights']}" for member in members]
+    return (
+        f"# {name}\n\nFor research use only; no medical device. The uniform mean of the weights of these "
+        "checkpoints, made by `tier model average`:\n\n"
+        + "\n".join(lines)
+        + "\n\nNo numbers of theirs are numbers "
+        "of this one: measure it with `tier eval`.\n"
+    )
