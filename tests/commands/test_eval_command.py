@@ -200,3 +200,179 @@ def test_eval_module_loads_nothing_heavy() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "torch" not in shown
     assert "pandas" not in shown
+
+
+def _finding(document: dict, name: str = "pleural_effusion", place: int = 0) -> dict:  # type: ignore[type-arg]
+    return next(f for f in document["scores"][place]["findings"] if f["finding"] == name)
+
+
+@pytest.fixture(scope="module")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest without images, of two splits, with two score files, studies, ages and a radiologist."""
+    folder = tmp_path_factory.mktemp("peers")
+    rng = np.random.default_rng(0)
+    rows = ["path,patient,study,split,age,sex,view,Pleural Effusion,Cardiomegaly,reader:anna:effusion"]
+    scores = ["path,pleural_effusion,cardiomegaly"]
+    others = list(scores)
+    for n in range(240):
+        effusion, heart = int(rng.random() < 0.4), int(rng.random() < 0.4)
+        read = effusion if rng.random() < 0.8 else 1 - effusion
+        split, view = ("valid", "test", "test")[n // 2 % 3], ("PA", "AP")[n % 2]
+        age, sex = 20 + n % 60, "FM"[n // 2 % 2]
+        rows.append(f"{n}.png,p{n // 2},s{n // 2},{split},{age},{sex},{view},{effusion},{heart},{read}")
+        for table, strength in ((scores, 0.5), (others, 0.1)):
+            a, b = (np.clip(rng.random() * 0.6 + strength * y, 0, 1) for y in (effusion, heart))
+            table.append(f"{n}.png,{a:.4f},{b:.4f}")
+    for name, table in (("manifest", rows), ("good", scores), ("poor", others)):
+        (folder / f"{name}.csv").write_text("\n".join(table))
+    return folder
+
+
+def _peer_run(peers: Path, *arguments: str | Path, code: int = 0) -> dict:  # type: ignore[type-arg]
+    table = ("--data", peers / "manifest.csv", "--findings", "pleural effusion,cardiomegaly")
+    return _done(_run(*table, *arguments), code)
+
+
+def test_thresholds_come_from_the_named_split(peers: Path) -> None:
+    from sklearn.metrics import matthews_corrcoef, recall_score
+
+    from tier_cli.scoring.operating_points import choose
+
+    document = _peer_run(peers, "--scores", peers / "good.csv", "--select-on", "valid", "--probabilities")
+    with (peers / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (peers / "good.csv").open() as file:
+        scores = np.array([float(row["pleural_effusion"]) for row in csv.DictReader(file)])
+    labels = np.array([int(row["Pleural Effusion"]) for row in rows])
+    valid = np.array([row["split"] == "valid" for row in rows])
+    threshold = choose(labels[valid], scores[valid], "youden")
+    calls = scores[~valid] >= threshold
+    row = _finding(document)
+    assert row["threshold"] == pytest.approx(threshold, abs=1e-6)
+    assert row["sensitivity"]["value"] == pytest.approx(recall_score(labels[~valid], calls), abs=1e-6)
+    assert row["mcc"]["value"] == pytest.approx(matthews_corrcoef(labels[~valid], calls), abs=1e-6)
+    assert row["brier"]["value"] == pytest.approx(np.mean((scores - labels)[~valid] ** 2), abs=1e-6)
+    assert document["selected_on"] == {
+        "split": "valid",
+        "operating_point": "youden",
+        "images": 80,
+        "unscored": [],
+    }
+    assert document["scores"][0]["thresholds"] == {"source": "split valid", "rule": "youden"}
+    readers = document["sections"]["readers"]
+    assert readers["readers"][0]["name"] == "anna"
+    assert set(readers["scores"][0]["minus_readers"]["macro"]) == {"mcc", "f1"}
+
+
+def test_studies_are_scored_by_the_mean_and_labelled_by_any(peers: Path) -> None:
+    document = _peer_run(peers, "--scores", peers / "good.csv", "--unit", "study", "--by", "view,age")
+    with (peers / "manifest.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    with (peers / "good.csv").open() as file:
+        known = {row["path"]: float(row["pleural_effusion"]) for row in csv.DictReader(file)}
+    labels = [max(int(row["Pleural Effusion"]) for row in rows[n : n + 2]) for n in range(0, len(rows), 2)]
+    scores = [np.mean([known[row["path"]] for row in rows[n : n + 2]]) for n in range(0, len(rows), 2)]
+    assert (document["unit"], document["images"], document["scores"][0]["n"]) == ("study", 160, 80)
+    assert _finding(document)["auc"]["value"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+    # Every study has a PA and an AP image.
+    assert [group["value"] for group in document["groups"] if group["by"] == "view"] == ["mixed"]
+    assert [group["value"] for group in document["groups"] if group["by"] == "age"][:2] == ["18-39", "40-59"]
+
+
+def test_two_files_are_compared_with_p_values(peers: Path, tmp_path: Path) -> None:
+    pair = ("--compare", peers / "good.csv", peers / "poor.csv")
+    document = _peer_run(peers, *pair, "--select-on", "valid")
+    difference = document["difference"]
+    assert difference["name"] == "good.csv minus poor.csv"
+    assert {"auc", "auprc", "mcc", "sensitivity"} <= set(difference["findings"][0])
+    auc = difference["findings"][0]["auc"]
+    assert auc["low"] > 0
+    assert 0 < auc["p"] <= auc["p_holm"] <= 0.2
+    assert "p_holm" not in difference["macro"]["auc"]
+    result = _run(
+        "--data",
+        peers / "manifest.csv",
+        "--findings",
+        "chexpert5",
+        *pair,
+        "--output",
+        tmp_path / "numbers.csv",
+    )
+    assert result.exit_code == 0
+    with (tmp_path / "numbers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]["scores"] == "good.csv minus poor.csv"
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows[-1]["auc_p"]
+
+
+def test_a_model_is_compared_with_a_file(model: str, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "peer.csv"
+    _scores_from_classify(model, data, file)
+    document = _done(_run("--data", data, "--compare", file, model))
+    assert [one["name"] for one in document["scores"]] == ["peer.csv", "tiny"]
+    assert document["scores"][0]["model"] is None
+    assert document["scores"][1]["model"]["name"] == "tiny"
+
+
+def test_tables_fit_80_columns(peers: Path) -> None:
+    pair = ("--compare", peers / "good.csv", peers / "poor.csv")
+    more = ("--select-on", "valid", "--probabilities", "--by", "sex,age,view", "--exclusive")
+    table = ("--data", peers / "manifest.csv", "--findings", "pleural effusion,cardiomegaly")
+    result = _run(*table, *pair, *more)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stderr.splitlines()
+    assert max(map(len, lines)) <= 80
+    for words in ("p Holm", "calls, thresholds of split valid", "Brier", "AUC gap", "Top-1", "under its ROC"):
+        assert any(words in line for line in lines), words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--operating-point", "youden"), "never chosen on what is evaluated"),
+        (("--select-on", "valid", "--operating-point", "best"), "no rule for an operating point"),
+        (("--select-on", "test"), "that is evaluated"),
+        (("--select-on", "all"), "patients who are in all too"),
+        (("--compare", "a", "b", "--model", "c"), "--compare"),
+        (("--probabilities", "--model", "tier-small"), "add --scores"),
+        (("--unit", "study", "--by", "hospital"), "no column 'hospital'"),
+        (("--compare", "a.csv", "b.csv"), "need a finding set"),
+    ],
+)
+def test_options_that_do_not_go_together(peers: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises((UsageError, ManifestError), match=message):
+        _done(_run("--data", peers / "manifest.csv", *arguments))
+
+
+def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitted_on(
+    model: str, tmp_path: Path
+) -> None:
+    from tier_cli.commands.calibrate import calibrate
+
+    for number in range(60):
+        write_png(tmp_path / f"{number}.png", make_phantom(number, [], (72, 72)))
+    scores = _scores_from_classify(model, tmp_path / "manifest.csv", tmp_path / "scores.csv")
+    # Labels that follow the scores, but for some noise, so that there is something to fit.
+    noisy = {name: score + 0.002 * (len(name) % 2) for name, score in scores.items()}
+    middle = float(np.median(list(noisy.values())))
+    rows = ["path,patient,split,effusion"]
+    for number in range(60):
+        name = f"{number}.png"
+        split = "valid" if number < 44 else "test"
+        rows.append(f"{name},p{number},{split},{int(noisy[name] > middle)}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(calibrate)
+    table, copy = ["--data", str(tmp_path / "manifest.csv")], str(tmp_path / "calibrated")
+    same = ["--model", model, "--output", copy, "--workers", "0", "--device", "cpu"]
+    result = CliRunner().invoke(app, [*table, *same])
+    assert result.exit_code == 0, result.exception
+    document = _done(_run(*table, "--model", copy))
+    row = _finding(document)
+    assert row["threshold"] is not None
+    assert {"sensitivity", "mcc", "brier", "ece"} <= set(row)
+    assert document["scores"][0]["thresholds"]["source"].endswith("on manifest.csv, split valid")
+    fitted = _done(_run(*table, "--model", copy, "--split", "valid"))
+    assert "brier" not in _finding(fitted)
+    assert any("fitted on these very images" in note for note in fitted["notes"])

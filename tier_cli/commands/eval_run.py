@@ -86,7 +86,7 @@ def run(
         selecting, theirs = labelled(selecting, findings, given.uncertain, given.unit)
         chosen_on = _selecting(given, selecting, theirs, sets, findings)
     scores = _scores(given, rows, sets, findings)
-    contenders, notes = _contend(given, truth, sets, scores, chosen_on)
+    contenders, notes = _contend(given, rows, truth, sets, scores, chosen_on)
     return Evaluation(
         findings=findings,
         selection=rows,
@@ -123,18 +123,21 @@ def _selecting(
 
 def _contend(
     given: Given,
+    rows: Selection,
     truth: Truth,
     sets: Sequence[Candidate],
     scores: Sequence[Scores],
     chosen_on: Sequence[Selecting],
 ) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
+    from tier_cli.commands.fit_data import rows_hash
     from tier_cli.evaluation.contenders import contend
 
+    rows_sha256 = rows_hash(rows.manifest, truth.by_image)
     contenders, notes = [], []
     for number, (one, values) in enumerate(zip(sets, scores, strict=True)):
         selecting = chosen_on[number] if chosen_on else None
         certain = given.probabilities and one.job is None
-        contender, said = contend(values, truth, one.job, selecting, certain)
+        contender, said = contend(values, truth, one.job, selecting, certain, rows_sha256)
         contenders.append(contender)
         notes += [*values.notes, *said]
     return tuple(contenders), tuple(dict.fromkeys(notes))

@@ -108,12 +108,12 @@ def describe(
         "excluded": list(selection.excluded),
         "views": views,
         "uncertain": uncertain,
-        "rows_sha256": _rows_hash(selection.manifest, truth),
+        "rows_sha256": rows_hash(selection.manifest, truth),
         "images": len(selection.manifest),
     }
 
 
-def _rows_hash(manifest: Manifest, truth: Labelled) -> str:
+def rows_hash(manifest: Manifest, truth: Labelled) -> str:
     """SHA-256 (hex) of the images' paths below their root and their labels, in order."""
     from tier_cli.model.checkpoint import canonical_hash
 

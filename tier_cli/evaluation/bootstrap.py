@@ -75,12 +75,6 @@ class Estimate:
         return Estimate(self.point - other.point, self.replicates - other.replicates)
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of estimates from the same resampling; NaN where one of them is."""
-    points = np.mean([one.point for one in estimates], axis=0)
-    return Estimate(points, np.mean([one.replicates for one in estimates], axis=0))
-
-
 def resample(
     statistics: Mapping[Key, Statistic],
     patients: Sequence[str] | NDArray[np.generic],

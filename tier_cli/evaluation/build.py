@@ -33,8 +33,10 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
     """
     how = evaluation.protocol.resampling
     contenders = common_ground(evaluation.contenders)
-    cells = {column: evaluation.units.column(evaluation.selection.manifest.column(column)) for column in by}
-    divisions = [divide(column, texts) for column, texts in cells.items()]
+    divisions = [
+        divide(column, evaluation.selection.manifest.column(column)).of_units(evaluation.units)
+        for column in by
+    ]
     truth, contenders, divisions = _used(evaluation.by_unit, contenders, divisions)
     estimates = _estimates(truth, contenders, divisions, how)
     whole = tuple(_one(truth, c, estimates["all", str(i)], how) for i, c in enumerate(contenders))
@@ -51,6 +53,13 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
     return Report(
         evaluation.protocol, whole, difference, groups, tuple(unscored.values()), tuple(notes), gaps=found
     )
+
+
+def build_groups(
+    truth: Labelled, contenders: Sequence[Contender], divisions: Sequence[Division], how: Resampling
+) -> tuple[tuple[Group, ...], tuple[Gap, ...]]:
+    """Measure within the groups of each column, and the gaps between them."""
+    return _groups(truth, contenders, divisions, _estimates(truth, contenders, divisions, how), how)
 
 
 def common_ground(contenders: Sequence[Contender]) -> tuple[Contender, ...]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.scoring.operating_points import Rule
 
 NO_CALLS = "no sensitivity, specificity, PPV, F1 and MCC: no thresholds; --select-on SPLIT chooses them"
-NO_PROBABILITIES = "no Brier score and no ECE: these scores are no probabilities"
+NO_PROBABILITIES = "no Brier score and no ECE: nothing says these scores are probabilities (--probabilities)"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def contend(
     job: Job | None = None,
     selecting: Selecting | None = None,
     are_probabilities: bool = False,
+    rows_sha256: str = "",
 ) -> tuple[Contender, list[str]]:
     """Take a score set to units; give calls and probabilities where something says how.
 
@@ -53,6 +54,8 @@ def contend(
         Where thresholds are chosen.
     are_probabilities
         The scores are probabilities as they are.
+    rows_sha256
+        Hash of the rows, by which a calibration that was fitted on them is known and left aside.
 
     Returns
     -------
@@ -72,8 +75,9 @@ def contend(
     if are_probabilities:
         probabilities = _checked(by_unit, scores.name)
     elif job is not None:
-        own = own_calibration(job, units.kind, findings, by_unit)
+        own = own_calibration(job, units.kind, findings, by_unit, rows_sha256)
         probabilities, thresholds = own.probabilities, own.thresholds
+        notes += [own.note] if own.note else []
     if selecting is not None:
         theirs = selecting.truth
         chosen_on = theirs.units.mean(selecting.scores.of(findings))
@@ -82,7 +86,7 @@ def contend(
         notes += threshold_notes(truth.by_unit, thresholds)
     else:
         notes.append(NO_CALLS)
-    if probabilities is None:
+    if probabilities is None and job is None:
         notes.append(NO_PROBABILITIES)
     return Contender(scores.name, by_unit, thresholds, probabilities), notes
 

@@ -126,7 +126,9 @@ class OwnCalibration:
     note: str = ""
 
 
-def own_calibration(job: Job, unit: str, findings: Sequence[str], scores: Floats) -> OwnCalibration:
+def own_calibration(
+    job: Job, unit: str, findings: Sequence[str], scores: Floats, rows_sha256: str = ""
+) -> OwnCalibration:
     """Apply a model's calibration, if it has one that was fitted for these weights, prompts and unit.
 
     Parameters
@@ -139,10 +141,16 @@ def own_calibration(job: Job, unit: str, findings: Sequence[str], scores: Floats
         F ids.
     scores
         (N, F), NaN = none.
+    rows_sha256
+        Hash of the rows that are evaluated: a calibration that was fitted on them is not used.
     """
     calibration = _calibration(job, unit)
     if not calibration.findings:
         return OwnCalibration(None, None, calibration.note)
+    content: Any = next((m.checkpoint.calibration for m in job.members if m.checkpoint.calibration), {})
+    fitted_on = content.get("fitted_on", {})
+    if rows_sha256 and fitted_on.get("rows_sha256") == rows_sha256:
+        return OwnCalibration(None, None, "the model's calibration was fitted on these very images: not used")
     values, probabilities = np.full(len(findings), np.nan), np.full(scores.shape, np.nan)
     for number, name in enumerate(findings):
         known = calibration.findings.get(name)
@@ -150,10 +158,11 @@ def own_calibration(job: Job, unit: str, findings: Sequence[str], scores: Floats
             values[number] = known.threshold
             rows = np.flatnonzero(np.isfinite(scores[:, number]))
             probabilities[rows, number] = [known.curve.probability(x) for x in scores[rows, number].tolist()]
-    fitted = _rule_of(job)
-    return OwnCalibration(
-        probabilities, Thresholds("the model's calibration", fitted, values, (-1,) * len(findings))
-    )
+    source = "the model's calibration"
+    if fitted_on:
+        source += f" on {fitted_on.get('data')}, split {fitted_on.get('split')}"
+    rule = str(content.get("operating_point", ""))
+    return OwnCalibration(probabilities, Thresholds(source, rule, values, (-1,) * len(findings)))
 
 
 def _calibration(job: Job, unit: str) -> Calibration:
@@ -168,8 +177,3 @@ def _calibration(job: Job, unit: str) -> Calibration:
         for member, key in zip(job.members, keys, strict=True)
     ]
     return next((one for one in found if not one.note), found[0])
-
-
-def _rule_of(job: Job) -> str:
-    content: Any = job.checkpoint.calibration or {}
-    return str(content.get("operating_point", ""))

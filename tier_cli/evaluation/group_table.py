@@ -41,7 +41,8 @@ def show_groups(report: Report, labels: Mapping[str, str], console: Console) -> 
         for number, measured in enumerate(report.measured):
             gaps = [gap for gap in report.gaps if gap.by == by and gap.scores == measured.name]
             console.print(_overview(groups, number, PLURALS[report.protocol.unit]))
-            console.print(_findings(groups, number, gaps, labels))
+            if gaps or len(groups) <= _MOST_BESIDE:
+                console.print(_findings(groups, number, gaps, labels))
     if report.groups:
         console.print(Text(f"? = too small a group to tell: {RULE}", style="dim"))
 
@@ -62,6 +63,7 @@ def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
         enough = sum(not reason for reason in group.too_small[number].values())
         counts = (str(measured.n), str(measured.patients))
         area = interval(measured.macro["auc"], ".3f")
+        area.append("" if enough else "?")
         table.add_row(
             Text(printable(group.value)), *counts, area, f"{measured.averaged} findings", str(enough)
         )
@@ -71,9 +73,11 @@ def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
 def _findings(groups: Sequence[Group], number: int, gaps: Sequence[Gap], labels: Mapping[str, str]) -> Table:
     """The AUC of each finding in each group, as far as there is room, and the largest gap."""
     beside = groups if len(groups) <= _MOST_BESIDE else ()
-    table = new_table("", *(printable(group.value) for group in beside), "AUC gap", "between")
+    table = new_table("", *(printable(group.value) for group in beside), "AUC gap", "highest, lowest")
     known = {gap.finding: gap for gap in gaps}
     for place, row in enumerate(groups[0].measured[number].rows):
+        if not beside and row.finding not in known:
+            continue
         cells = [_area(group, number, place) for group in beside]
         table.add_row(label(row.finding, labels), *cells, *_gap(known.get(row.finding)))
     mean = known.get("macro")

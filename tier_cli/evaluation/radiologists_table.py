@@ -20,13 +20,19 @@ _HEADS = {"sensitivity": "sensitivity", "specificity": "specificity", "mcc": "MC
 def show_readers(content: Mapping[str, Any], console: Console) -> None:
     """Print everybody's means over findings, then each model against the mean of the radiologists."""
     people = [*content["readers"], {"name": "mean of the readers", **content["mean_of_readers"]}]
-    table = _table(f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, means")
-    table.add_column("reader", max_width=24, overflow="fold")
-    for head in _HEADS.values():
-        table.add_column(head, justify="right")
-    for one in [*people, *(model for model in content["scores"] if model["macro"] is not None)]:
-        table.add_row(Text(printable(one["name"])), *(_cell(one["macro"][name]) for name in _HEADS))
-    console.print(table)
+    models = [model for model in content["scores"] if model["macro"] is not None]
+    title = (
+        f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, means of findings"
+    )
+    for names in (("sensitivity", "specificity"), ("mcc", "f1")):
+        table = _table(title)
+        title = ""
+        table.add_column("reader", max_width=38, overflow="fold")
+        for name in names:
+            table.add_column(_HEADS[name], justify="right", no_wrap=True)
+        for one in [*people, *models]:
+            table.add_row(Text(printable(one["name"])), *(_cell(one["macro"][name]) for name in names))
+        console.print(table)
     for model in content["scores"]:
         console.print(_against(content, model))
 
@@ -39,9 +45,11 @@ def _against(content: Mapping[str, Any], model: Mapping[str, Any]) -> Table:
     differences = model["minus_readers"]
     for row in content["findings"]:
         name = row["finding"]
+        if not row["readers"]:
+            continue
         under = model["readers_under_curve"][name]
         share = "-" if under is None else f"{under} of {row['readers']}"
-        table.add_row(Text(printable(name)), *_pair(differences, name), share)
+        table.add_row(Text(printable(name.replace("_", " "))), *_pair(differences, name), share)
     if differences is not None:
         table.add_section()
         table.add_row(
@@ -63,4 +71,10 @@ def _cell(metric: Mapping[str, Any], form: str = ".2f") -> Text:
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title), title_justify="left", title_style="bold", box=None, header_style="dim")
+    return Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="dim",
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.bootstrap import Estimate
 from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics
-from tier_cli.evaluation.units import MIXED
+from tier_cli.evaluation.units import MIXED, Units
 
 MOST_GROUPS = 30
 UNKNOWN = "unknown"
@@ -37,6 +37,12 @@ class Division:
     by: str
     cells: Texts
     groups: tuple[str, ...]
+
+    def of_units(self, units: Units) -> Division:
+        """From images to units; one whose images lie in several groups is ``mixed``."""
+        cells = units.column(self.cells)
+        there = set(cells.tolist())
+        return Division(self.by, cells, tuple(g for g in dict.fromkeys((*self.groups, MIXED)) if g in there))
 
     @property
     def sides(self) -> tuple[str, ...]:

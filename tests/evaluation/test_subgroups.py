@@ -1,0 +1,138 @@
+"""Groups of a column, and the gaps between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tier_cli.errors import ManifestError
+from tier_cli.evaluation.build import build_groups
+from tier_cli.evaluation.measure import Contender, Labelled, Metric, Resampling, Row
+from tier_cli.evaluation.subgroups import divide, too_small
+
+
+@pytest.mark.parametrize(
+    ("cell", "group"),
+    [
+        ("0", "0-17"),
+        ("17.9", "0-17"),
+        ("018M", "0-17"),
+        ("003W", "0-17"),
+        ("18", "18-39"),
+        ("040Y", "40-59"),
+        ("79", "60-79"),
+        ("80", "80+"),
+        ("120", "80+"),
+        ("414", "unknown"),
+        ("", "unknown"),
+        ("mixed", "mixed"),
+    ],
+)
+def test_ages_are_banded(cell: str, group: str) -> None:
+    assert divide("age", np.array([cell, "30"])).cells[0] == group
+
+
+def test_bands_that_are_there_already_stay() -> None:
+    division = divide("age", np.array(["60-79", "old", ""]))
+    assert division.cells.tolist() == ["60-79", "old", "unknown"]
+    assert division.groups == ("60-79", "old", "unknown")
+    assert division.sides == ("60-79", "old")
+
+
+def test_bands_stand_in_the_order_of_age() -> None:
+    assert divide("age", np.array(["85", "3", "45", "", "20"])).groups == (
+        "0-17",
+        "18-39",
+        "40-59",
+        "80+",
+        "unknown",
+    )
+
+
+def test_too_many_groups_are_refused() -> None:
+    with pytest.raises(ManifestError, match="31 different values"):
+        divide("hospital", np.arange(31).astype(str))
+
+
+@pytest.mark.parametrize(
+    ("n", "positives", "width", "reason"),
+    [
+        (100, 9, 0.1, "9 positives"),
+        (100, 91, 0.1, "9 negatives"),
+        (100, 50, 0.25, "interval of 0.25"),
+        (100, 50, 0.2, ""),
+    ],
+)
+def test_what_is_too_small(n: int, positives: int, width: float, reason: str) -> None:
+    row = Row("x", n, positives, {"auc": Metric(0.5, 0.5, 0.5 + width, 100)})
+    assert too_small(row) == reason
+
+
+def _truth(rows: int) -> tuple[Labelled, Contender, np.ndarray]:
+    """Two findings; the first is told apart well among women only."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, (rows, 2)).astype(float)
+    women = rng.integers(0, 2, rows).astype(bool)
+    scores = rng.normal(size=(rows, 2)) + labels * np.where(women, 2.0, 0.5)[:, None]
+    sex = np.where(women, "F", "M")
+    sex[:5] = ""
+    return (
+        Labelled(("a", "b"), labels, np.arange(rows).astype(str)),
+        Contender("m", scores),
+        sex,
+    )
+
+
+def test_gaps_are_differences_of_what_stands_in_the_groups() -> None:
+    truth, contender, sex = _truth(400)
+    how = Resampling(100)
+    groups, gaps = build_groups(truth, [contender], [divide("sex", sex)], how)
+    assert [group.value for group in groups] == ["F", "M", "unknown"]
+    expected = {
+        value: roc_auc_score(truth.labels[sex == value, 0], contender.scores[sex == value, 0])
+        for value in "FM"
+    }
+    women, men = groups[0], groups[1]
+    assert women.measured[0].rows[0].metrics["auc"].value == pytest.approx(expected["F"], abs=1e-9)
+    against = women.against_rest[0]["a"]
+    assert against.value == pytest.approx(expected["F"] - expected["M"], abs=1e-9)
+    assert against.low > 0
+    assert men.against_rest[0]["a"].value == pytest.approx(-against.value, abs=1e-12)
+    assert (gaps[0].finding, gaps[0].highest, gaps[0].lowest) == ("a", "F", "M")
+    assert gaps[0].metric.value == pytest.approx(against.value, abs=1e-12)
+    mean = gaps[-1]
+    assert (mean.finding, mean.averaged) == ("macro", 2)
+    assert mean.metric.value == pytest.approx(np.mean([gap.metric.value for gap in gaps[:2]]), abs=1e-12)
+
+
+def test_the_rest_is_all_other_known_groups() -> None:
+    truth, contender, _ = _truth(400)
+    hospital = np.array([["x", "y", "z", ""][n % 4] for n in range(400)])
+    groups, _ = build_groups(truth, [contender], [divide("hospital", hospital)], Resampling(20))
+    rest = np.isin(hospital, ["y", "z"])
+    own = roc_auc_score(truth.labels[hospital == "x", 1], contender.scores[hospital == "x", 1])
+    others = roc_auc_score(truth.labels[rest, 1], contender.scores[rest, 1])
+    assert groups[0].against_rest[0]["b"].value == pytest.approx(own - others, abs=1e-9)
+
+
+def test_small_groups_are_no_side_of_a_gap() -> None:
+    truth, contender, _ = _truth(400)
+    hospital = np.array(["tiny" if n < 12 else "big" for n in range(400)])
+    groups, gaps = build_groups(truth, [contender], [divide("hospital", hospital)], Resampling(50))
+    assert not gaps
+    assert groups[1].value == "tiny"
+    assert groups[1].too_small[0]["a"].endswith(("positives", "negatives"))
+
+
+def test_images_of_one_patient_in_both_groups_are_resampled_together() -> None:
+    # The same images twice, once a group: the gap is 0 in every resampling, and so is its interval.
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, (150, 1)).astype(float), rng.normal(size=(150, 1))
+    patients = np.arange(150).astype(str)
+    truth = Labelled(("a",), np.tile(labels, (2, 1)), np.tile(patients, 2))
+    contender = Contender("m", np.tile(scores, (2, 1)) + np.tile(labels, (2, 1)) * 2)
+    view = np.repeat(["PA", "AP"], 150)
+    groups, _ = build_groups(truth, [contender], [divide("view", view)], Resampling(50))
+    against = groups[0].against_rest[0]["a"]
+    assert (against.value, against.low, against.high) == (0, 0, 0)
