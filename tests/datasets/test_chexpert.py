@@ -161,6 +161,17 @@ def test_5x200_is_the_published_list(tmp_path: Path) -> None:
     assert any("1000" in note for note in manifest.notes)
 
 
+def test_5x200_as_medclip_wrote_it(tmp_path: Path) -> None:
+    chexpert(tmp_path)
+    five = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion"]
+    place = "./data/CheXpert-v1.0-small/train/patient00003/study1/view1_frontal.jpg"
+    table = tmp_path / "chexpert-5x200-meta.csv"
+    write_table(table, ["", "imgpath", *five], [["7", place, "0.0", "1.0", "0.0", "0.0", "0.0"]])
+    manifest = open_data("chexpert-5x200", None, tmp_path)
+    assert [Path(path).is_file() for path in manifest.paths] == [True]
+    assert list(manifest.column("Cardiomegaly")) == ["1"]
+
+
 def test_patients_of_5x200_are_not_trained_on(tmp_path: Path) -> None:
     root = chexpert(tmp_path)
     chexpert_5x200(root)

@@ -50,6 +50,9 @@ def test_the_root_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
     assert data_root("chexpert", None) == tmp_path
     chexpert(tmp_path / "chexpert")
     assert data_root("chexpert", None) == tmp_path / "chexpert"
+    (tmp_path / "chexpert").rename(tmp_path / "CheXpert")
+    assert data_root("chexpert", None) == tmp_path / "CheXpert"
+    (tmp_path / "CheXpert").rename(tmp_path / "chexpert")
     # An option outweighs the environment.
     assert data_root("chexpert", tmp_path / "chexpert" / "CheXpert-v1.0-small").name == "CheXpert-v1.0-small"
     monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path / "nowhere"))

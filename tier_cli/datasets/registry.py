@@ -26,6 +26,7 @@ _NAMES = (
     "padchest",
     "openi",
     "nih14",
+    "nih14-expert",
     "vindr",
     "rsna",
     "siim",
@@ -180,8 +181,10 @@ def data_root(name: str, root: Path | None) -> Path:
         raise ManifestError(
             "there is no such folder", where=str(folder), remedy=f"check {where or ROOT_VARIABLE}"
         )
-    inside = folder / name
-    return inside if inside.is_dir() else folder
+    if (folder / name).is_dir():
+        return folder / name
+    inside = sorted(path for path in folder.iterdir() if _plain(path.name) == _plain(name) and path.is_dir())
+    return inside[0] if inside else folder
 
 
 def wanted_split(dataset: str, split: str | None) -> str | None:
@@ -245,6 +248,11 @@ def open_data(
         if split is not None or error.kind != "no_split" or "valid" not in info.splits:
             raise
         return read_dataset(dataset, folder, "valid", text)
+
+
+def _plain(name: str) -> str:
+    """``MIMIC_CXR`` and ``mimic-cxr`` are one name of a folder."""
+    return name.lower().replace("_", "-").replace(" ", "-")
 
 
 def _module(name: str) -> str:
