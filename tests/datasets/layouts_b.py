@@ -69,6 +69,37 @@ def nih14(root: Path, *, year: int = 2020, flat: bool = False) -> Path:
     return root
 
 
+def nih14_expert(root: Path, *, labels: bool = True, beside: bool = False) -> Path:
+    """Three images of ChestX-ray14 read by five radiologists, three of whom make the labels."""
+    nih14(root.parent / "nih14" if beside else root)
+    names = "Atelectasis,Cardiomegaly,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax,"
+    names += "Consolidation,Edema,Emphysema,Fibrosis,Pleural Thickening,Hernia,Other"
+    truth, others = ("4343882785", "4343883593", "4343883996"), ("4343880271", "4343882583")
+
+    def row(*found: str) -> str:
+        cells = ["YES" if name in found else "NO" for name in names.split(",")]
+        return ",".join([str(int(bool(found))), *cells])
+
+    # Who saw what in the first image; all saw nothing in the second, all a hernia in the third.
+    first = dict.fromkeys((*truth, *others), ("Effusion",)) | {
+        truth[0]: ("Effusion", "Pleural Thickening"),
+        truth[1]: ("Pleural Thickening",),
+        others[1]: ("Mass", "Nodule"),
+    }
+    rows = [f"Image ID,Patient ID,Reader ID,Abnormal,{names}"]
+    for reader in (*others, *truth):
+        rows += [f"00000002_000.png,2,{reader},{row(*first[reader])}"]
+        rows += [f"00000001_000.png,1,{reader},{row()}", f"00000009_000.png,9,{reader},{row('Hernia')}"]
+    folder = root / "google-labels" / "all_findings_expert_labels"
+    put(folder / "test_individual_readers.csv", "\n".join(rows) + "\n")
+    if labels:
+        rows = [f"Image ID,Patient ID,Abnormal,{names}"]
+        rows += [f"00000002_000.png,2,{row('Effusion', 'Pleural Thickening')}"]
+        rows += [f"00000001_000.png,1,{row()}", f"00000009_000.png,9,{row('Hernia')}"]
+        put(folder / "test_labels.csv", "\n".join(rows) + "\n")
+    return root
+
+
 def vindr(root: Path) -> Path:
     """PhysioNet: one image of three readers in train, two of consensus in test."""
     label = {name: place for place, name in enumerate(VINDR.split(","))}

@@ -19,7 +19,18 @@ ROWS = {
 
 
 @pytest.mark.parametrize(
-    "name", ["nih14", "vindr", "rsna", "siim", "ms-cxr", "chexlocalize", "chestx-det10", "covid-qu-ex"]
+    "name",
+    [
+        "nih14",
+        "nih14-expert",
+        "vindr",
+        "rsna",
+        "siim",
+        "ms-cxr",
+        "chexlocalize",
+        "chestx-det10",
+        "covid-qu-ex",
+    ],
 )
 def test_splits_sets_and_layouts_are_told_as_they_are(name: str) -> None:
     info = DATASETS[name]

@@ -15,12 +15,23 @@ from tier_cli.datasets.manifest import Manifest
 from tier_cli.datasets.regions import Region, regions
 from tier_cli.datasets.registry import DATASETS, read_dataset
 from tier_cli.errors import ManifestError
+from tier_cli.evaluation.radiologists import reads_of
 from tier_cli.findings.load import builtin
 
-NAMES = ("nih14", "vindr", "rsna", "siim", "ms-cxr", "chexlocalize", "chestx-det10", "covid-qu-ex")
+NAMES = (
+    "nih14",
+    "nih14-expert",
+    "vindr",
+    "rsna",
+    "siim",
+    "ms-cxr",
+    "chexlocalize",
+    "chestx-det10",
+    "covid-qu-ex",
+)
 
 
-def labels(manifest: Manifest, findings: str, *names: str) -> list[list[float | None]]:
+def labels_of(manifest: Manifest, findings: str, *names: str) -> list[list[float | None]]:
     """Labels of findings, a list a row, None = blank."""
     fs = builtin(findings)
     table = manifest.labels(fs)[:, [fs.ids.index(name) for name in names]]
@@ -71,7 +82,7 @@ def test_nih14_labels_are_whole_and_never_blank(tmp_path: Path) -> None:
     ids = builtin("nih14").ids
     present = [{ids[i] for i in np.flatnonzero(row)} for row in found]
     assert present == [{"cardiomegaly", "pleural_thickening"}, set(), {"effusion", "infiltration"}]
-    assert labels(manifest, "chexpert14", "no_finding") == [[0], [1], [0]]
+    assert labels_of(manifest, "chexpert14", "no_finding") == [[0], [1], [0]]
 
 
 def test_nih14_boxes_are_pixels_of_1024_and_call_infiltration_so(tmp_path: Path) -> None:
@@ -107,6 +118,54 @@ def test_nih14_without_a_list_has_no_such_split(tmp_path: Path) -> None:
     assert cells(manifest, "split") == ["train", "train"]
 
 
+# ChestX-ray14 read by radiologists
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("beside", [True, False])
+def test_nih14_expert_labels_are_the_majority_of_three(tmp_path: Path, labels: bool, beside: bool) -> None:
+    root = layouts.nih14_expert(tmp_path / "nih14-expert", labels=labels, beside=beside)
+    manifest = read_dataset("nih14-expert", root, "test")
+    assert [Path(path).name for path in manifest.paths] == [
+        "00000002_000.png",
+        "00000001_000.png",
+        "00000009_000.png",
+    ]
+    assert Path(manifest.paths[1]).is_file()
+    found = manifest.labels(builtin("nih14"))
+    ids = builtin("nih14").ids
+    present = [{ids[i] for i in np.flatnonzero(row)} for row in found]
+    assert present == [{"effusion", "pleural_thickening"}, set(), {"hernia"}]
+    assert labels_of(manifest, "chexpert14", "no_finding") == [[0], [1], [0]]
+    assert cells(manifest, "patient") == ["2", "1", "9"]
+    assert cells(manifest, "sex") == ["F", "M", ""]
+    assert any("majority of its three" in note for note in manifest.notes) != labels
+
+
+def test_nih14_expert_keeps_the_reads_that_made_no_labels(tmp_path: Path) -> None:
+    manifest = read_dataset("nih14-expert", layouts.nih14_expert(tmp_path), None)
+    found = reads_of(manifest, builtin("nih14"), ("effusion", "mass", "hernia"))
+    assert [one.name for one in found] == ["4343880271", "4343882583"]
+    np.testing.assert_array_equal(found[0].values, [[1, 0, 0], [0, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(found[1].values, [[0, 1, 0], [0, 0, 0], [0, 0, 1]])
+    assert not [name for name in manifest.ignored_columns(builtin("nih14")) if "reader" in name]
+
+
+def test_nih14_expert_does_not_take_the_four_findings_for_them(tmp_path: Path) -> None:
+    layouts.put(tmp_path / "four_findings_expert_labels" / "test_labels.csv", "Image Index,Fracture\na,YES\n")
+    layouts.put(tmp_path / "test_labels.csv", "Image Index,Fracture\na,YES\n")
+    with pytest.raises(ManifestError, match="looked for all_findings_expert_labels"):
+        read_dataset("nih14-expert", tmp_path, "test")
+
+
+def test_nih14_expert_refuses_a_table_without_its_radiologists(tmp_path: Path) -> None:
+    root = layouts.nih14_expert(tmp_path, labels=False)
+    (table,) = root.rglob("test_individual_readers.csv")
+    table.write_text(table.read_text().replace("4343883996", "1"))
+    with pytest.raises(ManifestError, match="4343883996 are not in the table"):
+        read_dataset("nih14-expert", root, "test")
+
+
 # VinDr-CXR
 
 
@@ -116,10 +175,10 @@ def test_vindr_takes_the_majority_of_three_and_the_consensus(tmp_path: Path) -> 
     assert files(manifest, root) == ["train/a1.dicom", "test/b1.dicom", "test/b2.dicom"]
     assert not np.isnan(manifest.labels(builtin("vindr28"))).any()
     wanted = ("nodule_mass", "ild", "other_disease", "calcification", "lung_opacity", "no_finding")
-    assert labels(manifest, "vindr28", *wanted) == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 0, 1, 0], [0] * 5 + [1]]
+    assert labels_of(manifest, "vindr28", *wanted) == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 0, 1, 0], [0] * 5 + [1]]
     assert cells(manifest, "split") == ["train", "test", "test"]
     assert len(set(manifest.patients())) == 3
-    assert labels(manifest, "chexpert14", "lung_opacity") == [[0], [1], [0]]
+    assert labels_of(manifest, "chexpert14", "lung_opacity") == [[0], [1], [0]]
 
 
 def test_vindr_boxes_are_those_of_findings_that_the_majority_saw(tmp_path: Path) -> None:
@@ -132,7 +191,7 @@ def test_vindr_boxes_are_those_of_findings_that_the_majority_saw(tmp_path: Path)
 def test_vindr_reads_kaggles_rows_of_boxes(tmp_path: Path) -> None:
     root = layouts.vindr_kaggle(tmp_path)
     manifest = read_dataset("vindr", root, "train")
-    assert labels(manifest, "vindr28", "cardiomegaly", "ild", "no_finding", "copd") == [
+    assert labels_of(manifest, "vindr28", "cardiomegaly", "ild", "no_finding", "copd") == [
         [1, 0, 0, None],
         [0, 0, 1, None],
     ]
@@ -146,7 +205,7 @@ def test_vindr_a_tie_of_readers_is_uncertain(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:3]))
     manifest = read_dataset("vindr", tmp_path, "train")
-    assert labels(manifest, "vindr28", "nodule_mass", "ild", "copd") == [[1, -1, 0]]
+    assert labels_of(manifest, "vindr28", "nodule_mass", "ild", "copd") == [[1, -1, 0]]
 
 
 def test_vindr_finds_converted_images(tmp_path: Path) -> None:
@@ -164,7 +223,7 @@ def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
     root = layouts.rsna(tmp_path)
     manifest = read_dataset("rsna", root, "train")
     assert files(manifest, root) == [f"stage_2_train_images/p{n}.dcm" for n in (1, 2, 3)]
-    assert labels(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, 0], [0, 1], [0, 0]]
+    assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, 0], [0, 1], [0, 0]]
     assert [len(found) for found in regions(manifest)] == [2, 0, 0]
     assert regions(manifest)[0][0] == Region("Pneumonia", box=(264, 152, 477, 531), size=(1024, 1024))
     assert manifest.patients().tolist() == ["p1", "p2", "p3"]
@@ -172,7 +231,7 @@ def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
 
 def test_rsna_without_classes_knows_nothing_of_normal_images(tmp_path: Path) -> None:
     manifest = read_dataset("rsna", layouts.rsna(tmp_path, classes=False), None)
-    assert labels(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, None], [0, None], [0, None]]
+    assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, None], [0, None], [0, None]]
     assert any("no finding is blank" in note for note in manifest.notes)
 
 
@@ -193,7 +252,7 @@ def test_siim_reads_masks_of_several_rows(tmp_path: Path, space: str, table: str
     place = "siim/dicom-images-train"
     assert files(manifest, root) == [f"{place}/{s}/{s}.1/{s}.1.1.dcm" for s in ("1.2.3", "1.2.4")]
     assert cells(manifest, "study") == ["1.2.3", "1.2.4"]
-    assert labels(manifest, "chexpert14", "pneumothorax") == [[1], [0]]
+    assert labels_of(manifest, "chexpert14", "pneumothorax") == [[1], [0]]
     (first, second), none = regions(manifest)
     # Offset 1024 = the top of the second column; then 1019 further on, the third column's top.
     truth = np.zeros((1024, 1024), dtype=bool)
@@ -233,7 +292,7 @@ def test_ms_cxr_keeps_the_phrase_of_each_box(tmp_path: Path, beside: bool) -> No
     assert found[0].box == (196, 1136, 728, 1451)
     assert found[0].size == (2021, 1767)
     assert (cells(manifest, "patient"), cells(manifest, "study")) == (["10000032"], ["50414267"])
-    assert labels(manifest, "chexpert14", "pneumonia", "pleural_effusion", "edema") == [[1, 1, None]]
+    assert labels_of(manifest, "chexpert14", "pneumonia", "pleural_effusion", "edema") == [[1, 1, None]]
 
 
 def test_ms_cxr_splits(tmp_path: Path) -> None:
@@ -284,7 +343,7 @@ def test_chexlocalize_reads_compressed_masks_and_labels(tmp_path: Path) -> None:
     assert cells(manifest, "view") == ["FRONTAL", "LATERAL", "FRONTAL"]
     assert cells(manifest, "patient") == ["patient64741", "patient64741", "patient64742"]
     wanted = ("lung_opacity", "edema", "support_devices")
-    assert labels(manifest, "chexpert14", *wanted) == [[1, 0, 1], [1, 0, 1], [0, 0, 0]]
+    assert labels_of(manifest, "chexpert14", *wanted) == [[1, 0, 1], [1, 0, 1], [0, 0, 0]]
     (region,), *rest = regions(manifest)
     assert rest == [(), ()]
     assert region.finding == "Lung Opacity"
@@ -335,7 +394,7 @@ def test_chestx_det10_labels_follow_from_boxes(tmp_path: Path) -> None:
     manifest = read_dataset("chestx-det10", root, "test")
     assert files(manifest, root) == ["test_data/test_data/36200.png", "test_data/00000042_006.png"]
     assert cells(manifest, "patient") == ["", "00000042"]
-    assert labels(manifest, "chestxdet10", "mass", "fracture", "nodule") == [[1, 0, 0], [0, 1, 0]]
+    assert labels_of(manifest, "chestxdet10", "mass", "fracture", "nodule") == [[1, 0, 0], [0, 1, 0]]
     first, second = regions(manifest)
     assert [region.box for region in first] == [(0, 0, 9, 8), (512, 0, 1024, 9)]
     assert first[1].mask(512, 512)[:4, 256:].all()
@@ -371,8 +430,8 @@ def test_covid_qu_ex_is_covid_against_other_pneumonia(tmp_path: Path) -> None:
         "non_COVID (1).png",
         "Normal (1).png",
     ]
-    assert labels(manifest, "covid", "covid_19") == [[1], [1], [0], [None]]
-    assert labels(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, 0], [1, 0], [1, 0], [0, 1]]
+    assert labels_of(manifest, "covid", "covid_19") == [[1], [1], [0], [None]]
+    assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, 0], [1, 0], [1, 0], [0, 1]]
     assert cells(manifest, "patient") == ["", "sub-S10880", "", ""]
     assert cells(read_dataset("covid-qu-ex", root, None), "split") == ["valid"] + ["test"] * 4
 
@@ -404,6 +463,7 @@ def test_covid_qu_ex_infection_part_alone(tmp_path: Path, nested: bool) -> None:
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "nih14": layouts.nih14,
+    "nih14-expert": layouts.nih14_expert,
     "vindr": layouts.vindr,
     "rsna": layouts.rsna,
     "siim": layouts.siim,
@@ -432,7 +492,7 @@ def test_every_reader_fills_what_the_others_count_on(tmp_path: Path, name: str) 
             assert finding.id in known
 
 
-@pytest.mark.parametrize("name", ["nih14", "vindr", "rsna", "siim", "ms-cxr"])
+@pytest.mark.parametrize("name", ["nih14", "nih14-expert", "vindr", "rsna", "siim", "ms-cxr"])
 def test_tables_may_be_gzipped(tmp_path: Path, name: str) -> None:
     root = MAKERS[name](tmp_path)
     plain = read_dataset(name, root, None)

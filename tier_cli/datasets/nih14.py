@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from tier_cli.datasets.tables import (
     absent_split,
     build_manifest,
     find_table,
-    need_table,
     read_table,
     table_lines,
     wrong_root,
@@ -60,13 +60,11 @@ def read(root: Path, split: str | None) -> Manifest:
     ManifestError
         The table or the list of a split is absent, or a label is not one of the 14.
     """
-    table = need_table(INFO, root, *_TABLES)
+    entries = read_entries(root)
+    if entries is None:
+        raise wrong_root(INFO, root, *_TABLES)
     splits = _splits(root, split)
-    frame = read_table(
-        table,
-        ["Image Index", "Finding Labels"],
-        ["Follow-up #", "Patient ID", "Patient Age", "Patient Gender", "View Position"],
-    )
+    table, frame = entries
     frame = frame[frame["Image Index"].isin(list(splits))].reset_index(drop=True)
     if frame.empty:
         raise ManifestError(
@@ -75,10 +73,10 @@ def read(root: Path, split: str | None) -> Manifest:
             remedy="download the lists again",
         )
     names = list(frame["Image Index"])
-    paths, boxes = _paths(root, names), _boxes(root)
+    paths, boxes = image_paths(root, names), _boxes(root)
     columns: dict[str, list[str]] = {
         "path": paths,
-        **_people(frame),
+        **people(frame),
         "instance": [Path(name).stem for name in names],
         "split": [splits[name] for name in names],
         "source": [INFO.name] * len(names),
@@ -102,13 +100,33 @@ def _splits(root: Path, split: str | None) -> dict[str, str]:
     return found
 
 
-def _paths(root: Path, names: list[str]) -> list[str]:
+def read_entries(root: Path) -> tuple[Path, pd.DataFrame] | None:
+    """Read the table of all images, of 2020 or 2017, where it is there.
+
+    Raises
+    ------
+    ManifestError
+        It is not what it should be.
+    """
+    table = find_table(root, *_TABLES)
+    if table is None:
+        return None
+    return table, read_table(
+        table,
+        ["Image Index", "Finding Labels"],
+        ["Follow-up #", "Patient ID", "Patient Age", "Patient Gender", "View Position"],
+    )
+
+
+def image_paths(root: Path, names: Sequence[str]) -> list[str]:
+    """Find images by their names in the folders of the download."""
     folders = sorted(path for path in root.glob("images*") if path.is_dir())
     known = images_in([*(folder / "images" for folder in folders), *folders, root])
     return [known.get(Path(name).stem, str(root / "images" / name)) for name in names]
 
 
-def _people(frame: pd.DataFrame) -> dict[str, list[str]]:
+def people(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Give patient, study, age in years, sex and view of each row of the table."""
     blank = [""] * len(frame)
     given = {name: list(frame[name]) for name in frame.columns}
     patients = given.get("Patient ID", blank)
