@@ -240,6 +240,8 @@ def _compare(path: Path, encoder: Any, size: int) -> float:
         for name, ours, theirs in zip(
             encoder.outputs, session.run(list(encoder.outputs), feed), expected, strict=True
         ):
+            if theirs.size == 0 and ours.shape == theirs.shape:
+                continue  # no patches
             difference = float(np.abs(ours - theirs).max() / min(1.0, np.abs(theirs).max()))
             if not difference <= TOLERANCE:  # NaN is no agreement either
                 raise CheckpointError(

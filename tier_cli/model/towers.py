@@ -144,8 +144,9 @@ def _arranged(tower: Any, states: Tensor, pixel_values: Tensor) -> Tensor | None
     if states.ndim != 3 or stride is None:
         return None
     h, w = pixel_values.shape[-2] // stride[0], pixel_values.shape[-1] // stride[1]
+    # Class, distillation and register tokens; what is more than these is not understood.
     extra = states.shape[1] - h * w
-    if extra < 0:
+    if h * w == 0 or not 0 <= extra <= 2 + getattr(tower.config, "num_register_tokens", 0):
         return None
     return states[:, extra:].transpose(1, 2).reshape(states.shape[0], states.shape[2], h, w)
 
