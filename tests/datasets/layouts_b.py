@@ -100,6 +100,21 @@ def nih14_expert(root: Path, *, labels: bool = True, beside: bool = False) -> Pa
     return root
 
 
+def nih4_expert(root: Path) -> Path:
+    """Two validation images and one test image; the second was not adjudicated for nodules."""
+    nih14(root)
+    header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    header += "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
+    header += "Fracture,Pneumothorax,Airspace opacity,Nodule or mass,Set Id"
+    scan = "2682,2749,0.143,0.143"
+    rows = [f"00000001_000.png,Cardiomegaly,0,1,58,M,PA,{scan},NO,YES,NO,YES,validation"]
+    rows += [f"00000001_001.png,No Finding,1,1,59,M,PA,{scan},NO,NO,YES,,validation"]
+    put(root / "four_findings_expert_labels" / "validation_labels.csv", "\r\n".join([header, *rows]))
+    row = f"00000002_000.png,Effusion,0,2,414,F,AP,{scan},YES,NO,NO,NO,test"
+    put(root / "four_findings_expert_labels_test_labels.csv", f"{header}\n{row}\n")
+    return root
+
+
 def vindr(root: Path) -> Path:
     """PhysioNet: one image of three readers in train, two of consensus in test."""
     label = {name: place for place, name in enumerate(VINDR.split(","))}

@@ -23,6 +23,7 @@ ROWS = {
     [
         "nih14",
         "nih14-expert",
+        "nih4-expert",
         "vindr",
         "rsna",
         "siim",

@@ -21,6 +21,7 @@ from tier_cli.findings.load import builtin
 NAMES = (
     "nih14",
     "nih14-expert",
+    "nih4-expert",
     "vindr",
     "rsna",
     "siim",
@@ -164,6 +165,28 @@ def test_nih14_expert_refuses_a_table_without_its_radiologists(tmp_path: Path) -
     table.write_text(table.read_text().replace("4343883996", "1"))
     with pytest.raises(ManifestError, match="4343883996 are not in the table"):
         read_dataset("nih14-expert", root, "test")
+
+
+def test_nih4_expert_reads_what_was_adjudicated(tmp_path: Path) -> None:
+    root = layouts.nih4_expert(tmp_path)
+    manifest = read_dataset("nih4-expert", root, None)
+    assert cells(manifest, "split") == ["valid", "valid", "test"]
+    wanted = ("fracture", "pneumothorax", "lung_opacity", "nodule_mass")
+    assert labels_of(manifest, "nih4", *wanted) == [[0, 1, 0, 1], [0, 0, 1, None], [1, 0, 0, 0]]
+    assert Path(manifest.paths[1]).is_file()
+    assert cells(manifest, "age") == ["58", "59", ""]
+    assert cells(read_dataset("nih4-expert", root, "test"), "patient") == ["2"]
+    (root / "four_findings_expert_labels" / "validation_labels.csv").unlink()
+    with pytest.raises(ManifestError, match="the valid split of the adjudicated labels"):
+        read_dataset("nih4-expert", root, "valid")
+
+
+def test_nih4_expert_refuses_what_is_neither_yes_nor_no(tmp_path: Path) -> None:
+    root = layouts.nih4_expert(tmp_path)
+    table = root / "four_findings_expert_labels_test_labels.csv"
+    table.write_text(table.read_text().replace("YES", "MAYBE"))
+    with pytest.raises(ManifestError, match=r"image 00000002_000\.png: 'MAYBE' is neither YES nor NO"):
+        read_dataset("nih4-expert", root, "test")
 
 
 # VinDr-CXR
@@ -464,6 +487,7 @@ def test_covid_qu_ex_infection_part_alone(tmp_path: Path, nested: bool) -> None:
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "nih14": layouts.nih14,
     "nih14-expert": layouts.nih14_expert,
+    "nih4-expert": layouts.nih4_expert,
     "vindr": layouts.vindr,
     "rsna": layouts.rsna,
     "siim": layouts.siim,
@@ -492,7 +516,7 @@ def test_every_reader_fills_what_the_others_count_on(tmp_path: Path, name: str) 
             assert finding.id in known
 
 
-@pytest.mark.parametrize("name", ["nih14", "nih14-expert", "vindr", "rsna", "siim", "ms-cxr"])
+@pytest.mark.parametrize("name", ["nih14", "nih14-expert", "nih4-expert", "vindr", "rsna", "siim", "ms-cxr"])
 def test_tables_may_be_gzipped(tmp_path: Path, name: str) -> None:
     root = MAKERS[name](tmp_path)
     plain = read_dataset(name, root, None)

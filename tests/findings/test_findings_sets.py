@@ -66,6 +66,8 @@ def test_the_sets_follow_their_data_sets_columns() -> None:
         ("nih14", "Infiltrate", "infiltration"),
         ("nih14", "pleural thickening", "pleural_thickening"),
         ("vindr28", "Other diseases", "other_disease"),
+        ("nih4", "Airspace opacity", "lung_opacity"),
+        ("nih4", "Nodule or mass", "nodule_mass"),
         ("covid", "COVID-19", "covid_19"),
     ],
 )
@@ -128,6 +130,8 @@ def test_sets_are_sound_and_have_several_phrasings(name: str) -> None:
         ("chestxdet10", "chexpert14"),
         ("chestxdet10", "nih14"),
         ("chestxdet10", "vindr28"),
+        ("nih4", "chexpert14"),
+        ("nih4", "vindr28"),
         ("padchest57", "padchest192"),
     ],
 )

@@ -52,7 +52,7 @@ def read(root: Path, split: str | None) -> Manifest:
     ManifestError
         Neither table is there, or one is not what it should be.
     """
-    labels_at, reads_at = _find(root, _LABELS), _find(root, _READS)
+    labels_at, reads_at = find_expert(root, _FOLDER, _LABELS), find_expert(root, _FOLDER, _READS)
     origin = labels_at or reads_at
     if origin is None:
         raise wrong_root(INFO, root, f"{_FOLDER}/{_LABELS}", f"{_FOLDER}/{_READS}")
@@ -65,7 +65,7 @@ def read(root: Path, split: str | None) -> Manifest:
         labels = _majority(reads, origin)
         notes.append(f"{_LABELS} is not there: labels are the majority of its three radiologists")
     images = list(labels)
-    place = _images_of(root)
+    place = images_of(root)
     columns: dict[str, list[str]] = {
         "path": image_paths(place, images),
         **_known(place, images),
@@ -84,15 +84,18 @@ def read(root: Path, split: str | None) -> Manifest:
     return build_manifest(columns, origin, place, notes)
 
 
-def _find(root: Path, name: str) -> Path | None:
-    """Find a table in its folder, or under a name that says the folder."""
-    folders = [root / _FOLDER, *sorted(root.glob(f"*/{_FOLDER}")), *([root] if root.name == _FOLDER else [])]
+def find_expert(root: Path, inside: str, name: str) -> Path | None:
+    """Find one of Google's tables in its folder, or under a name that says the folder.
+
+    Two folders have tables of the same name, so the name alone will not do.
+    """
+    folders = [root / inside, *sorted(root.glob(f"*/{inside}")), *([root] if root.name == inside else [])]
     plain = (found for folder in folders if (found := find_table(folder, name)))
-    longer = (found for folder in [*folders, root] if (found := find_table(folder, f"{_FOLDER}_{name}")))
+    longer = (found for folder in [*folders, root] if (found := find_table(folder, f"{inside}_{name}")))
     return next(plain, None) or next(longer, None)
 
 
-def _images_of(root: Path) -> Path:
+def images_of(root: Path) -> Path:
     """Give the folder of ChestX-ray14 itself: the root, or one in or beside it."""
     places = (root, root / "nih14", root.parent, root.parent / "nih14")
     return next((place for place in places if any(place.glob("images*/"))), root)
@@ -117,8 +120,8 @@ def _rows(table: Path, patients: dict[str, str], reader: str | None = None) -> d
     for cells in frame.to_dict("records"):
         image = cells["Image ID"]
         where = f"{table}, image {image}"
-        row = {of: _label(cells[name], where) for name, of in named.items()}
-        abnormal = _label(cells[_ABNORMAL], where)
+        row = {of: label_of(cells[name], where) for name, of in named.items()}
+        abnormal = label_of(cells[_ABNORMAL], where)
         row[_NO_FINDING] = _FLIPPED.get(abnormal, abnormal)
         patients[image] = cells["Patient ID"]
         if found.setdefault(cells[reader] if reader else "", {}).setdefault(image, row) is not row:
@@ -126,7 +129,14 @@ def _rows(table: Path, patients: dict[str, str], reader: str | None = None) -> d
     return found
 
 
-def _label(cell: str, where: str) -> str:
+def label_of(cell: str, where: str) -> str:
+    """Give 1 for YES, 0 for NO, -1 for HEDGE and blank for blank.
+
+    Raises
+    ------
+    ManifestError
+        The cell is none of these.
+    """
     if cell.upper() not in _CELLS:
         raise ManifestError(f"{cell!r} is neither YES nor NO", where=where, remedy="download it again")
     return _CELLS[cell.upper()]

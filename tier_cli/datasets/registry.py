@@ -27,6 +27,7 @@ _NAMES = (
     "openi",
     "nih14",
     "nih14-expert",
+    "nih4-expert",
     "vindr",
     "rsna",
     "siim",

@@ -22,6 +22,7 @@ _BUILTIN = (
     "padchest57",
     "vindr28",
     "chestxdet10",
+    "nih4",
     "covid",
     "padchest192",
     "chexpert5",
@@ -41,7 +42,7 @@ def load_findings(spec: str | None, default: FindingSet | None = None) -> Findin
     spec
         A built-in set's name, a file ending in ``.toml``, or texts separated by commas; None for `default`.
         A text that is exactly the id or an alias of a finding of `default`, or else of a built-in set
-        (chexpert14, nih14, padchest57, vindr28, chestxdet10, covid,
+        (chexpert14, nih14, padchest57, vindr28, chestxdet10, nih4, covid,
         padchest192, in this order), takes that finding with its prompts; any
         other text becomes a finding with prompts from templates.
     default
