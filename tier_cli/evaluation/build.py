@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tier_cli.evaluation.bootstrap import Estimate, resample
 from tier_cli.evaluation.measure import Contender, Labelled, Measured, Resampling, measured
 from tier_cli.evaluation.report import Report
-from tier_cli.evaluation.statistics import Statistic, ranking
+from tier_cli.evaluation.statistics import Statistic, ranking, within
 from tier_cli.evaluation.subgroups import FEW, Division, Gap, Group, against, divide, gaps, too_small
 
 if TYPE_CHECKING:
@@ -95,10 +95,12 @@ def _estimates(
         for division in divisions:
             for value in division.groups:
                 key = (set_number, division.by, value)
-                statistics["group", *key] = contender.statistic(_within(truth, division.cells == value))
+                rows = division.cells == value
+                statistics["group", *key] = within(rows, contender.where(rows).statistic(truth.labels[rows]))
                 rest = np.isin(division.cells, [other for other in division.sides if other != value])
                 if value in division.sides and len(division.sides) > 2:
-                    statistics["rest", *key] = ranking(_within(truth, rest), contender.scores)
+                    areas = ranking(truth.labels[rest], contender.scores[rest], auprc=False)
+                    statistics["rest", *key] = within(rest, areas)
     found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
     for estimates in found.values():
         if "ece" in estimates:

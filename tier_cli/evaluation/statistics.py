@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.evaluation.metrics import Floats, rank, ratio, weighted_areas
+from tier_cli.evaluation.metrics import Floats, rank, ratio, weighted_areas, weighted_auc
 
 Weights = NDArray[np.generic]
 # From weights (R, N) to each metric's values (R, F); NaN where a weighting cannot be measured.
@@ -20,7 +20,7 @@ METRICS = (*RANKING, *DECISIONS, *PROBABILITIES)
 ECE_BINS = 15
 
 
-def ranking(labels: Floats, scores: Floats) -> Statistic:
+def ranking(labels: Floats, scores: Floats, *, auprc: bool = True) -> Statistic:
     """Give ``auc`` and ``auprc``.
 
     Parameters
@@ -29,15 +29,17 @@ def ranking(labels: Floats, scores: Floats) -> Statistic:
         (N, F) 1, 0, anything else = row left out for that finding.
     scores
         (N, F), NaN = row left out for that finding.
+    auprc
+        False for ``auc`` alone, in little more than half the time.
     """
     rankings = [rank(labels[:, f], scores[:, f]) for f in range(labels.shape[1])]
 
     def statistic(weights: Weights) -> Mapping[str, Floats]:
-        areas = np.full((2, len(weights), len(rankings)), np.nan)
+        areas = np.full((2 if auprc else 1, len(weights), len(rankings)), np.nan)
         for f, one in enumerate(rankings):
             if one.both_classes:
-                areas[:, :, f] = weighted_areas(one, weights)
-        return dict(zip(RANKING, areas, strict=True))
+                areas[:, :, f] = weighted_areas(one, weights) if auprc else weighted_auc(one, weights)
+        return dict(zip(RANKING, areas, strict=False))
 
     return statistic
 
@@ -104,6 +106,16 @@ def together(*statistics: Statistic) -> Statistic:
         return {name: values for one in statistics for name, values in one(weights).items()}
 
     return statistic
+
+
+def within(rows: NDArray[np.bool_], statistic: Statistic) -> Statistic:
+    """A statistic of some rows (N,) as one of all."""
+    places = np.flatnonzero(rows)
+
+    def inside(weights: Weights) -> Mapping[str, Floats]:
+        return statistic(np.take(weights, places, axis=1))
+
+    return inside
 
 
 def _bins(values: Floats, known: NDArray[np.bool_], bins: int) -> NDArray[np.intp]:
