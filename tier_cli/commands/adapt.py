@@ -113,7 +113,7 @@ def _embed(
     with ticking(len(paths)) as tick:
         found = [
             None if isinstance(one, InputError) or not np.isfinite(one).all() else one[0]
-            for one in embeddings(paths, job, options, tick=tick)
+            for one in embeddings(paths, job.members[0], options, tick=tick)
         ]
     vectors = [one for one in found if one is not None]
     if not vectors:
