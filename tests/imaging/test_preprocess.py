@@ -103,6 +103,66 @@ def test_the_affine_leads_back_to_the_source(height: int, width: int, fit: Any, 
         assert shown_y[row, column] == pytest.approx((np.clip(y, 0, height - 1) + 1) / (height + 1), abs=1e-4)
 
 
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(64, 300), width=st.integers(64, 300))
+def test_the_affine_leads_back_through_both_steps(height: int, width: int) -> None:
+    spec = Preprocessing(resize_short=None, crop=48, fit="pad", antialias=False, rounding="floor", square=70)
+    ramp = np.broadcast_to((np.arange(width, dtype=np.float32) + 1) / (width + 1), (height, width))
+    prepared = prepare(ramp, spec)
+    levels = prepared.pixels[0] * spec.std[0] + spec.mean[0]
+    x, y = prepared.affine @ (25, 22, 1)
+    assert levels[22, 25] == pytest.approx((x + 1) / (width + 1), abs=4e-3)
+    turned = prepare(ramp.T.copy(), spec)
+    assert (turned.affine @ (22, 25, 1)).tolist() == pytest.approx([y, x])
+
+
+def test_eight_bits_are_pillows() -> None:
+    source = image(300, 401)
+    source[:40] = 200 / 255
+    spec = Preprocessing(resize_short=60, crop=48, interpolation="bicubic", eight_bit=True)
+    levels = Image.fromarray((source * 255 + 1e-3).astype(np.uint8))
+    resized = np.asarray(levels.resize((401 * 60 // 300, 60), Image.Resampling.BICUBIC))
+    left = round((resized.shape[1] - 48) / 2)
+    np.testing.assert_allclose(grey(source, spec) * 255, resized[6:54, left : left + 48], atol=1e-4)
+    plain = Preprocessing(resize_short=None, crop=48, fit="stretch", eight_bit=True, antialias=False)
+    found = grey(source, plain) * 255
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-4)
+    assert found[0, 0] == pytest.approx(200)
+
+
+@pytest.mark.parametrize("rounding", ["round", "floor"])
+def test_margins_are_rounded_or_floored(rounding: Any) -> None:
+    # 51 - 48 leaves a margin of 1.5: torchvision's CenterCrop begins at 2, transformers' at 1.
+    source = image(51, 51)
+    found = grey(source, Preprocessing(resize_short=51, crop=48, rounding=rounding))
+    first = 2 if rounding == "round" else 1
+    np.testing.assert_allclose(found, source[first : first + 48, first : first + 48], atol=1e-6)
+    padded = grey(source[:43], Preprocessing(resize_short=None, crop=51, fit="pad", rounding=rounding))
+    assert padded[:4].max() == padded[-4:].max() == 0
+    assert padded[4:-4].max(axis=1).min() > 0
+
+
+def test_what_is_resampled_after_normalising_may_leave_the_range() -> None:
+    edge = np.repeat(np.array([[0.0, 1.0]], np.float32), 60, axis=1).repeat(120, axis=0)
+    spec = Preprocessing(resize_short=None, crop=44, fit="pad", square=120, mean=(0.4,) * 3, std=(0.3,) * 3)
+    normalised = torch.from_numpy((edge - 0.4) / 0.3)[None, None]
+    expected = torch.nn.functional.interpolate(normalised, (44, 44), mode="bicubic", align_corners=False)
+    found = prepare(edge, spec).pixels
+    np.testing.assert_allclose(found[1], expected[0, 0].numpy(), atol=1e-5)
+    # Training stores bytes, which have no room beyond.
+    assert (grey(edge, spec).min(), grey(edge, spec).max()) == (0, 1)
+    assert found.max() * 0.3 + 0.4 > 1.01
+
+
+def test_files_of_earlier_releases_keep_their_meaning_and_hash() -> None:
+    spec = Preprocessing()
+    assert not {"eight_bit", "rounding", "square"} & set(spec.to_dict())
+    assert Preprocessing.from_dict(spec.to_dict()) == spec
+    later = Preprocessing(resize_short=None, fit="pad", eight_bit=True, rounding="floor", square=320)
+    assert {"eight_bit", "rounding", "square"} <= set(later.to_dict())
+    assert Preprocessing.from_dict(later.to_dict()) == later
+
+
 def test_prepared_input_is_normalised() -> None:
     spec = Preprocessing()
     source = image(300, 300)
@@ -132,6 +192,9 @@ def test_the_specification_survives_json() -> None:
         ({"rendering": "jpeg"}, "rendering is 'jpeg'"),
         ({"interpolation": "nearest"}, "interpolation is 'nearest'"),
         ({"antialias": 1}, "antialias is 1"),
+        ({"eight_bit": 1}, "eight_bit is 1"),
+        ({"rounding": "ceil"}, "rounding is 'ceil'"),
+        ({"square": 0}, "square is 0"),
         ({"fit": "pad"}, "resize_short is 256"),
         ({"mean": [0.5]}, "mean is"),
         ({"std": [1, 1, 0]}, "std is"),

@@ -9,7 +9,14 @@ import torch
 from torch.nn import functional
 
 from tier_cli.errors import UsageError
-from tier_cli.model.losses import TierObjective, contrastive_loss, patch_entropy, token_entropy
+from tier_cli.model.losses import (
+    SigmoidObjective,
+    TierObjective,
+    contrastive_loss,
+    patch_entropy,
+    sigmoid_loss,
+    token_entropy,
+)
 from tier_cli.model.modeling import TierOutput
 
 P = 49
@@ -106,3 +113,43 @@ def test_objective_adds_its_weighted_parts(entropy: str) -> None:
 def test_unknown_entropy_mode_is_refused() -> None:
     with pytest.raises(UsageError, match="entropy mode"):
         TierObjective(entropy="other")
+
+
+def test_sigmoid_loss_is_that_of_transformers() -> None:
+    from transformers import SiglipConfig, SiglipModel
+
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": 20, "max_position_embeddings": 4, "projection_size": 8}
+    vision = {**sizes, "image_size": 8, "patch_size": 4}
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).eval()
+    with torch.no_grad():
+        model.logit_bias.fill_(-1.5)
+        output = model(
+            input_ids=torch.randint(3, 20, (5, 4)), pixel_values=torch.rand(5, 3, 8, 8), return_loss=True
+        )
+    assert sigmoid_loss(output.logits_per_image).item() == pytest.approx(output.loss.item(), rel=1e-6)
+
+
+def test_sigmoid_judges_every_pair_by_itself_and_leaves_excluded_ones_out() -> None:
+    logits = torch.tensor([[2.0, -1.0], [0.5, 1.0]])
+    excluded = torch.tensor([[True, False], [True, True]])
+    pairs = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-1))
+    assert sigmoid_loss(logits, excluded).item() == pytest.approx(pairs / 2, abs=1e-6)
+    both = pairs + math.log(1 + math.exp(0.5))
+    assert SigmoidObjective().contrast(logits).item() == pytest.approx(both / 2, abs=1e-6)
+
+
+def test_parts_of_a_batch_add_up_to_its_entropies() -> None:
+    s, mask = torch.randn(4, 7, P).clamp(-1, 1), torch.ones(4, 7)
+    mask[0, 3:] = 0
+    for mode in ("masked", "paper"):
+        objective = TierObjective(0.2, 0.1, mode)
+        parts = [objective.entropies(s[rows], mask[rows]) for rows in (slice(0, 1), slice(1, 4))]
+        counts = objective.counts(mask, P)
+        whole = objective.loss(TierOutput(logits_per_image=torch.eye(4), similarities=s, attention_mask=mask))
+        assert (sum(part.patch for part in parts) / counts[0]).item() == pytest.approx(
+            whole.patch_entropy.item()
+        )
+        assert (sum(part.token for part in parts) / counts[1]).item() == pytest.approx(
+            whole.token_entropy.item()
+        )

@@ -1,14 +1,21 @@
-"""Scores against scipy's cosine."""
+"""Scores against scipy's cosine, softmax and logistic function."""
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from scipy.spatial.distance import cdist
+from scipy.special import expit, softmax
+from tiny import tiny_checkpoint
 
 from tier_cli.errors import CheckpointError
 from tier_cli.findings.vectors import FindingVectors
-from tier_cli.scoring.score import score
+from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.scoring.score import ScoringRule, rule_of, score
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -43,3 +50,42 @@ def test_broken_embeddings_give_no_finite_score(vectors: FindingVectors, value: 
 def test_unknown_scoring_is_refused(vectors: FindingVectors) -> None:
     with pytest.raises(CheckpointError, match="'dot'"):
         score(np.ones((1, 16)), vectors, "dot")
+
+
+def test_the_rules_of_other_families(vectors: FindingVectors) -> None:
+    images = np.random.default_rng(1).normal(size=(5, 16)) * 30
+    positive = 1 - cdist(images, vectors.positive, "cosine")
+    negative = 1 - cdist(images, vectors.negative, "cosine")
+    np.testing.assert_allclose(score(images, vectors, "cosine"), positive, atol=1e-6)
+    pair = softmax(np.stack([positive, negative]), axis=0)[0]
+    np.testing.assert_allclose(score(images, vectors, "softmax_pair"), pair, atol=1e-6)
+    sigmoid = score(images, vectors, ScoringRule("sigmoid", 117.3, -12.9))
+    np.testing.assert_allclose(sigmoid, expit(117.3 * positive - 12.9), atol=1e-6)
+
+
+def test_sigmoid_does_not_overflow(vectors: FindingVectors) -> None:
+    scores = score(vectors.positive, vectors, ScoringRule("sigmoid", 1e6, 0.0))
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(np.diag(scores), 1)
+
+
+def test_sigmoid_without_its_numbers_is_refused(vectors: FindingVectors) -> None:
+    with pytest.raises(ValueError, match="scale and bias"):
+        score(np.ones((1, 16)), vectors, "sigmoid")
+
+
+@pytest.mark.parametrize(("bound", "scale"), [(None, np.exp(5)), (100.0, 100.0)])
+def test_sigmoid_takes_its_numbers_from_the_weights(
+    tmp_path: Path, bound: float | None, scale: float
+) -> None:
+    folder = tiny_checkpoint(tmp_path)
+    checkpoint = open_checkpoint(folder)
+    changed = dataclasses.replace(
+        checkpoint, scoring="sigmoid", config={**checkpoint.config, "max_logit_scale": bound}
+    )
+    with pytest.raises(CheckpointError, match="no number 'logit_bias'"):
+        rule_of(changed)
+    numbers = {"logit_scale": np.array(5.0, np.float32), "logit_bias": np.array([-10.0], np.float32)}
+    save_file(numbers, folder / "model.safetensors")
+    assert rule_of(changed) == ("sigmoid", pytest.approx(scale, rel=1e-6), -10.0)
+    assert rule_of(checkpoint) == ScoringRule("cosine_difference")

@@ -25,7 +25,6 @@ from transformers import (
 )
 
 from tier_cli.errors import CheckpointError
-from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.convert import convert
 
@@ -221,9 +220,3 @@ def test_medsiglip_is_told_by_its_size_and_stretched_plainly(tmp_path: Path, rad
         # Where a sum of weights hits a whole level, rounding in the last bit may take it to the next.
         assert (np.abs(ours - expected) > 1e-5).mean() < 1e-3
         np.testing.assert_allclose(ours, expected, atol=1.01 / 127.5)
-
-
-def test_preprocessing_without_the_later_steps_keeps_its_hash() -> None:
-    assert set(Preprocessing().to_dict()) == {
-        *("rendering", "resize_short", "crop", "fit", "interpolation", "antialias", "mean", "std")
-    }
