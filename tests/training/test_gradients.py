@@ -66,6 +66,7 @@ def test_parts_add_up_to_the_whole_batch(objective, entropy, tmp_path):
     settings = replace(SETTINGS, objective=objective, entropy=entropy)
     whole = gradients_of(tmp_path, settings)
     assert max(value.abs().max() for name, value in whole.items() if "image_tower" in name) > 1e-3
+    assert ("logit_bias" in whole) == (objective == "sigmoid")
     the_same(whole, gradients_of(tmp_path, settings, parts=4))
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_model, tiny_tokenizer
+from safetensors.numpy import load_file
+from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer
 
 from tier_cli.app import main
 from tier_cli.model.checkpoint import open_checkpoint, verify
@@ -46,8 +50,6 @@ def test_the_seed_decides_everything(manifest, towers, tmp_path):
 
 
 def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, tmp_path):
-    from safetensors.numpy import load_file
-
     kept = tmp_path / "features"
     more = ("--epochs", "1", "--freeze-image-blocks", "1", "--features", str(kept), "--cached-views", "2")
     assert run(manifest, tmp_path / "a", towers, *more) == 0
@@ -147,3 +149,93 @@ def test_a_checkpoint_is_never_overwritten(manifest, towers, tmp_path, capsys):
 def test_more_frozen_text_layers_than_there_are_is_refused(manifest, towers, tmp_path, capsys):
     assert run(manifest, tmp_path / "a", towers, "--freeze-text-layers", "9") == 2
     assert "has 1 layers, not 9" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_is_trained_further_with_all_that_it_has(manifest, towers, tmp_path):
+    start = tiny_checkpoint(tmp_path / "start")
+    output = tmp_path / "model"
+    options = ["--init", str(start), "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "1",
+               "--learning-rate", "0", "--average-decay", "0", "--images", "stream"]  # fmt: skip
+    assert main(["train", "--data", str(manifest), "--output", str(output), *options]) == 0
+    before, after = open_checkpoint(start), open_checkpoint(output)
+    assert after.preprocessing == before.preprocessing
+    assert after.findings.ids == before.findings.ids
+    assert after.hashes["tokenizer"] == before.hashes["tokenizer"]
+    first, second = (load_file(folder / "model.safetensors") for folder in (start, output))
+    for name, tensor in first.items():
+        # With a rate of 0 only the statistics of the images move.
+        assert ("running" in name or "num_batches" in name) or np.array_equal(second[name], tensor)
+
+
+def test_sigmoid_in_parts_learns_and_keeps_its_bias(manifest, towers, tmp_path):
+    output = tmp_path / "model"
+    options = ("--objective", "sigmoid", "--micro-batch-size", "4", "--epochs", "12")
+    assert (
+        run(manifest, output, towers, *options, "--checkpoint-activations", "--learning-rate", "0.003") == 0
+    )
+    bias = load_file(output / "model.safetensors")["logit_bias"]
+    assert -10.5 < bias < -9.5
+    log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["total"] for line in log if "total" in line]
+    assert losses[-1] < losses[0]
+    assert json.loads((output / "training.json").read_text())["settings"]["accumulate"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--init", "tier-small", "--image-size", "64"],
+            "--image-size: the checkpoint of --init has its own",
+        ),
+        (["--accumulate", "2", "--micro-batch-size", "2"], "--accumulate, --micro-batch-size"),
+        (["--micro-batch-size", "5"], "parts of 5 do not fill a batch of 16"),
+        (["--accumulate", "3"], "a batch of 16 cannot be shared by 1 processes in 3 parts"),
+        (["--device", "mps"], "no mps device that torch can use"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options, message, manifest, towers, tmp_path, capsys):
+    start = [] if "--init" in options else towers
+    assert run(manifest, tmp_path / "out", start, *options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out" / ".training").exists()
+
+
+def test_a_failed_run_leaves_nothing_that_is_in_the_way(manifest, towers, tmp_path, capsys):
+    broken = manifest.with_name("gone.csv")
+    broken.write_text(manifest.read_text().replace("0.png,p0,", "nothing.png,p0,", 1))
+    assert run(broken, tmp_path / "a", towers) == 2
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"),
+        *(sys.executable, "-c", "import sys; from tier_cli.app import main; sys.exit(main())"),
+        *(
+            "train",
+            "--data",
+            str(manifest),
+            "--output",
+            str(tmp_path / "model"),
+            *towers,
+            "--image-size",
+            "64",
+        ),
+        *("--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2", "--device", "cpu"),
+    ]
+    here = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Wrote") == 1
+    assert verify(tmp_path / "model") == []
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["processes"] == 2
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == [1, 2, 4]

@@ -69,7 +69,7 @@ def measures(outcome: Outcome) -> dict[str, float]:
     return {
         **{name: value.item() for name, value in outcome.parts._asdict().items()},
         "similarity_share_above_0.1": (s > 0.1).float().mean().item(),
-        "similarity_hoyer": hoyer.mean().item(),
+        "similarity_hoyer": max(hoyer.mean().item(), 0.0),
     }
 
 
