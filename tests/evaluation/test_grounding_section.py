@@ -155,6 +155,18 @@ def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
     ]
 
 
+def test_places_in_a_file_that_is_shown_turned_are_left_out(tmp_path: Path) -> None:
+    """Boxes are in the file's pixels; measured on the turned picture they would be anywhere."""
+    manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES[:2]])
+    with Image.open(tmp_path / "0.png") as picture:
+        exif = picture.getexif()
+        exif[0x0112] = 3  # upside down
+        picture.save(tmp_path / "0.png", exif=exif)
+    content = _made(_evaluation(manifest))
+    assert content["cases"] == 1
+    assert content["notes"] == ["1 left out: the file is shown turned, its places are not"]
+
+
 def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:
     class Blind(Eye):
         def patches(self, pixels: NDArray[np.float32]) -> Any:

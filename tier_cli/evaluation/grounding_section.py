@@ -174,6 +174,9 @@ def _directions(
 
 def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
     """Lay the patches over what is to be found; or say in a word why that cannot be."""
+    if seen.turned:
+        # Boxes are in the pixels of the file, and the file says that these lie otherwise than shown.
+        return "the file is shown turned, its places are not"
     height, width = seen.size
     region = np.zeros(seen.size, dtype=bool)
     try:

@@ -52,10 +52,10 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         else:
             display = display_of(header, stored.bits, stored.signed, options, notes)
             pixels = _shown(stored, display, options.rendering, notes)
-        pixels = hang(pixels, header.texts("PatientOrientation"), notes)
-        check_blank(pixels, path)
+        hung = hang(pixels, header.texts("PatientOrientation"), notes)
+        check_blank(hung, path)
         return Radiograph(
-            pixels,
+            hung,
             path,
             view,
             header.code("Modality"),
@@ -64,6 +64,7 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             _uid(header, "SOPInstanceUID", notes),
             tuple(notes),
             _phi(header) if options.include_phi else {},
+            turned=hung is not pixels,
         )
 
 

@@ -60,6 +60,8 @@ class Radiograph:
         How the pixels were obtained, where that is worth saying. Never holds patient data.
     phi
         Patient data, only where asked for (`ReadOptions.include_phi`).
+    turned
+        Whether the file holds it turned or mirrored: places in the file's pixels are then others here.
     """
 
     pixels: NDArray[np.float32]
@@ -71,3 +73,4 @@ class Radiograph:
     instance: str = ""
     notes: tuple[str, ...] = ()
     phi: dict[str, str] = field(default_factory=dict)
+    turned: bool = False

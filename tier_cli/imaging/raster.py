@@ -35,17 +35,18 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """
     notes: list[str] = []
     with guarded(path, "the picture"):
-        pixels = _decode(path, notes)
+        pixels, turned = _decode(path, notes)
     if options.rendering != "voi":
         pixels = minmax(pixels)
     if options.rendering == "minmax-equalized":
         pixels = equalised(pixels)
     check_blank(pixels, path)
     notes.append(UNKNOWN_VIEW)
-    return Radiograph(pixels, path, notes=tuple(notes))
+    return Radiograph(pixels, path, notes=tuple(notes), turned=turned)
 
 
-def _decode(path: str, notes: list[str]) -> NDArray[np.float32]:
+def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
+    """Give the grey levels, upright, and whether they had to be turned for that."""
     from PIL import ImageOps
 
     with _opened(path) as image:
@@ -63,7 +64,7 @@ def _decode(path: str, notes: list[str]) -> NDArray[np.float32]:
         if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             upright = ImageOps.exif_transpose(image)
             notes.append("turned as the picture's EXIF orientation says")
-        return _grey(upright, _is_white_zero(image), path, notes)
+        return _grey(upright, _is_white_zero(image), path, notes), upright is not image
 
 
 def _opened(path: str) -> ImageFile:

@@ -56,6 +56,8 @@ class Decoded:
         Height and width of the radiograph in pixels.
     affine
         From a pixel of the model's input to the radiograph's, see `Prepared`; of the image as it is.
+    turned
+        Whether the radiograph lies otherwise than in the file.
     others
         float32 (3, S, S) each: the image prepared as `Settings.others` says.
     """
@@ -69,6 +71,7 @@ class Decoded:
     phi: dict[str, str] | None = None
     size: tuple[int, int] = (0, 0)
     affine: Affine = _SAME
+    turned: bool = False
     others: tuple[NDArray[np.float32], ...] = ()
 
     @property
@@ -110,6 +113,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         phi=radiograph.phi,
         size=(radiograph.pixels.shape[0], radiograph.pixels.shape[1]),
         affine=_rows(prepared),
+        turned=radiograph.turned,
         others=others,
     )
 

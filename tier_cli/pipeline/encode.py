@@ -43,6 +43,8 @@ class PatchMap:
         From a pixel of the input to the radiograph's, see `tier_cli.imaging.preprocess.Prepared`.
     size
         Height and width of the radiograph in pixels.
+    turned
+        Whether the file holds the radiograph turned or mirrored.
     """
 
     patches: NDArray[np.float32]
@@ -50,6 +52,7 @@ class PatchMap:
     side: int
     affine: Affine
     size: tuple[int, int]
+    turned: bool = False
 
 
 def embeddings(
@@ -100,7 +103,7 @@ def patch_maps(
         patches, grid = member.engine.patches(np.stack([image.pixels for image in images]))
         side = images[0].pixels.shape[-1]
         return [
-            PatchMap(own, grid, side, image.affine, image.size)
+            PatchMap(own, grid, side, image.affine, image.size, image.turned)
             for own, image in zip(patches, images, strict=True)
         ]
 

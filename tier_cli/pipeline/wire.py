@@ -82,7 +82,7 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
     """Read what `send_outcome` wrote."""
     if "error" in header:
         return InputError(**header["error"])
-    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi")}
+    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi", "turned")}
     pixels, *others = _split(np.frombuffer(payload, np.float32), header["shapes"])
     (height, width), (first, second) = header["size"], header["affine"]
     return Decoded(
