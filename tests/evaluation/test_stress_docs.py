@@ -1,0 +1,24 @@
+"""What docs/stress.md says about damage and places is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tier_cli.evaluation.grounding_section import FIXED
+from tier_cli.imaging.corrupt import LEVELS, MEANINGS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "stress.md").read_text("utf-8")
+
+
+def test_kinds_and_levels() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d., ]+) \| (.+) \|$", PAGE, re.M)
+    assert {kind: tuple(map(float, levels.split(","))) for kind, levels, _ in rows} == dict(LEVELS)
+    for kind, _, meaning in rows:
+        assert meaning.split(";")[0].split(",")[0] in MEANINGS[kind]
+
+
+def test_fixed_thresholds() -> None:
+    assert FIXED["difference"] == (0.0,)
+    assert FIXED["phrase"] == FIXED["positive"] == (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert "above 0 for differences; for single cosines the mean over 0.1, 0.2, 0.3, 0.4 and 0.5" in PAGE
