@@ -237,6 +237,25 @@ def test_vindr_finds_converted_images(tmp_path: Path) -> None:
     layouts.picture(root / "test" / "b1.png")
     manifest = read_dataset("vindr", root, "test")
     assert files(manifest, root) == ["test/b1.png", "test/b2.dicom"]
+    assert any("images with boxes that are no DICOM: 1" in note for note in manifest.notes)
+
+
+def test_vindr_scales_boxes_where_the_first_size_is_known(tmp_path: Path) -> None:
+    root = layouts.vindr_kaggle(tmp_path)
+    (root / "train" / "a1.dicom").unlink()
+    layouts.picture(root / "train" / "a1.png")
+    layouts.put(root / "train_meta.csv", "image_id,dim0,dim1\na1,2400,1600\n")
+    manifest = read_dataset("vindr", root, "train")
+    assert not any("no DICOM" in note for note in manifest.notes)
+    region = regions(manifest)[0][1]
+    assert (region.box, region.size) == ((50, 60, 70, 80), (2400, 1600))
+
+
+def test_vindr_without_the_tables_of_a_split(tmp_path: Path) -> None:
+    root = layouts.vindr(tmp_path)
+    (root / "annotations" / "image_labels_test.csv").unlink()
+    with pytest.raises(ManifestError, match="the test split of VinDr-CXR is not there"):
+        read_dataset("vindr", root, "test")
 
 
 # RSNA

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tier_cli.datasets.files import images_in
-from tier_cli.datasets.regions import Region, boxes_cell
+from tier_cli.datasets.regions import Region, boxes_cell, image_size
 from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, table_columns, wrong_root
+from tier_cli.datasets.tables import (
+    absent_split,
+    build_manifest,
+    find_table,
+    read_table,
+    table_columns,
+    wrong_root,
+)
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -65,11 +73,13 @@ def read(root: Path, split: str | None) -> Manifest:
             )
         parts.append(_kaggle(root, kaggle))
     if not parts:
-        wanted = [f"image_labels_{name}.csv" for name in INFO.splits if split in (None, name)]
-        raise wrong_root(INFO, folder, *wanted, "train.csv")
+        tables = {name: f"image_labels_{name}.csv" for name in INFO.splits}
+        if split is not None and any(find_table(folder, table) for table in tables.values()):
+            raise absent_split(INFO, folder, split, tables[split])
+        raise wrong_root(INFO, folder, *tables.values(), "train.csv")
     columns, notes = _joined([columns for columns, _ in parts]), [note for _, said in parts for note in said]
     notes.append("VinDr-CXR names no patients: each image counts as one")
-    return build_manifest(columns, folder, root, notes)
+    return build_manifest(columns, folder, root, [*notes, *_converted(columns)])
 
 
 _Columns = dict[str, list[str]]
@@ -161,7 +171,7 @@ def _boxes(frame: pd.DataFrame, table: Path) -> dict[str, list[Region]]:
 def _columns(
     root: Path, split: str, images: list[str], labels: _Columns, boxes: dict[str, list[Region]]
 ) -> _Columns:
-    known = images_in([root / split])
+    known, sizes = images_in([root / split]), _sizes(root, split)
     present = [{name for name, cells in labels.items() if cells[row] == "1"} for row in range(len(images))]
     return {
         "path": [known.get(image, str(root / split / f"{image}.dicom")) for image in images],
@@ -170,10 +180,39 @@ def _columns(
         "source": [INFO.name] * len(images),
         **labels,
         "boxes": [
-            boxes_cell(region for region in boxes.get(image, ()) if region.finding in present[row])
+            boxes_cell(
+                replace(region, size=sizes.get(image))
+                for region in boxes.get(image, ())
+                if region.finding in present[row]
+            )
             for row, image in enumerate(images)
         ],
     }
+
+
+def _sizes(root: Path, split: str) -> dict[str, tuple[int, int]]:
+    """Read the sizes before conversion, which copies with smaller pictures give in ``train_meta.csv``."""
+    table = find_table(root, f"{split}_meta.csv")
+    if table is None:
+        return {}
+    frame = read_table(table, ["image_id", "dim0", "dim1"])
+    try:
+        return {
+            image: image_size([int(height), int(width)])
+            for image, height, width in frame.itertuples(index=False, name=None)
+        }
+    except ValueError:
+        raise ManifestError("a size makes no sense", where=str(table), remedy="download it again") from None
+
+
+def _converted(columns: _Columns) -> Iterable[str]:
+    """Warn of boxes on pictures: they are pixels of the DICOM files, and who knows what became of those."""
+    doubtful = sum(
+        bool(boxes) and '"size"' not in boxes and Path(path).suffix not in (".dicom", ".dcm")
+        for path, boxes in zip(columns["path"], columns["boxes"], strict=True)
+    )
+    if doubtful:
+        yield f"images with boxes that are no DICOM: {doubtful}; their boxes hold only at full size"
 
 
 def _joined(parts: Iterable[_Columns]) -> _Columns:
