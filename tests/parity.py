@@ -12,7 +12,7 @@ from PIL import Image
 
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.radiograph import Radiograph
-from tier_cli.model.checkpoint import Checkpoint
+from tier_cli.model.checkpoint import IMAGE_GRAPH, Checkpoint
 from tier_cli.model.engine import Engine, open_engine
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.tokens import TextTokenizer
@@ -25,8 +25,9 @@ Read = Callable[[str], list[Radiograph]]
 
 
 def engines(checkpoint: Checkpoint) -> list[Engine]:
-    """Both engines."""
-    return [open_engine(checkpoint, name, "cpu", threads=1) for name in ("onnx", "torch")]
+    """Both engines, or torch alone where the graphs were left out (fixture `without_graphs`)."""
+    names = ("onnx", "torch") if (checkpoint.path / IMAGE_GRAPH).is_file() else ("torch",)
+    return [open_engine(checkpoint, name, "cpu", threads=1) for name in names]
 
 
 def prepared(checkpoint: Checkpoint, radiographs: Sequence[Radiograph]) -> Array:

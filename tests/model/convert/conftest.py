@@ -31,6 +31,12 @@ def radiographs(request: pytest.FixtureRequest, tmp_path: Path) -> Read:
     return read
 
 
+@pytest.fixture
+def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert without tracing graphs, which takes most of the time, where a test is about something else."""
+    monkeypatch.setattr("tier_cli.model.export.export_graphs", lambda folder: {})
+
+
 def _oblong(path: Path) -> Path:
     from PIL import Image
 

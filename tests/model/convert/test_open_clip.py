@@ -121,6 +121,7 @@ def _copy(folder: Path, to: Path, **text_cfg: Any) -> Path:
     return to
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_safetensors_do_as_well(
     folder: Path, original: BiomedClip, biomedclip: Checkpoint, tmp_path: Path
 ) -> None:

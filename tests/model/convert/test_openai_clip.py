@@ -97,6 +97,7 @@ def test_chexzero_reads_texts_as_at_home(chexzero: Checkpoint, original: OpenAIC
         same_texts(chexzero, lambda texts: original.encode_text(_ids(bpe, texts)))
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_a_model_of_320_pixels_is_not_resampled(bpe: Path, tmp_path: Path, radiographs: Read) -> None:
     original = randomise(OpenAIClip(vocabulary_size(bpe), size=320, patch=64))
     convert(save(original.state_dict(), tmp_path / "a.pt"), tmp_path / "made", tokenizer=bpe)
@@ -107,6 +108,7 @@ def test_a_model_of_320_pixels_is_not_resampled(bpe: Path, tmp_path: Path, radio
         same_images(checkpoint, prepared(checkpoint, images), *original.visual(expected))
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_openai_clip_has_its_own_pixels_and_scoring(original: OpenAIClip, bpe: Path, tmp_path: Path) -> None:
     source = save(original.state_dict(), tmp_path / "a.pt")
     convert(source, tmp_path / "made", family="openai-clip", tokenizer=bpe)
