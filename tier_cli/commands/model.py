@@ -116,7 +116,7 @@ def convert(
     if _for_programs(as_json):
         _print({"path": str(dest), **facts})
     else:
-        _table(("", dest.name), list(_flat(facts)))
+        _table(("", dest.name), _summary(facts))
 
 
 @app.command()
@@ -141,6 +141,20 @@ def average(
     else:
         rows = [(member["name"], member["weights"]) for member in facts["average_of"]]
         _table((f"{output.name} is the mean of", "weights"), rows)
+
+
+def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    left_out = facts["left_out"]
+    differences = facts["difference_from_torch"].values()
+    return [
+        ("kind", facts["family"]),
+        ("score", facts["scoring"]),
+        ("rendering of DICOM", facts["rendering"]),
+        ("findings", str(facts["findings"])),
+        ("weights stored in", facts["stored_as"]),
+        ("tensors of no use", f"{len(left_out)}: {', '.join(left_out[:5])}" if left_out else "none"),
+        ("graphs' difference from torch", f"{max(differences, default=0.0):.1e}"),
+    ]
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:

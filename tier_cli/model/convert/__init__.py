@@ -106,40 +106,64 @@ def convert(
     UsageError
         If `dest` is taken.
     """
-    from tier_cli.model.convert.assemble import lossless_precision
     from tier_cli.model.export import require_export
-    from tier_cli.model.save import save_checkpoint
 
     require_export()
     _check(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder that it becomes, whole or not at all.
     with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
         opened = Source(source, tokenizer, scratch / "parts")
         opened.scratch.mkdir()
         chosen = family or detect(source, () if source.is_dir() else opened.weights)
         module = import_module(f"{__name__}.{FAMILIES[chosen].module}")
-        converted: Converted = module.convert(opened, chosen)
-        precision = lossless_precision(converted.model)
-        record = {
-            "family": chosen,
-            "source": _hashes(source),
-            "left_out": list(converted.left_out),
-            "stored_as": precision,
-            **(converted.notes or {}),
-        }
-        made = scratch / "made"
-        differences = save_checkpoint(
-            made,
-            converted.model,
-            converted.tokenizer,
-            converted.preprocessing,
-            findings or converted.findings,
-            {"converted": record},
-            precision,
-        )
-        made.replace(dest)
+        record = _write(scratch / "made", module.convert(opened, chosen), opened, chosen, findings)
+        (scratch / "made").replace(dest)
+    return record
+
+
+def _write(
+    folder: Path, converted: Converted, source: Source, family: str, findings: FindingSet | None
+) -> dict[str, Any]:
+    from tier_cli.model.convert.assemble import lossless_precision
+    from tier_cli.model.save import save_checkpoint
+
+    precision = lossless_precision(converted.model)
+    findings = findings or converted.findings
+    record = {
+        "family": family,
+        "source": _hashes(source.path),
+        "left_out": list(converted.left_out),
+        "stored_as": precision,
+        "scoring": converted.model.config.scoring,
+        "rendering": converted.preprocessing.rendering,
+        "findings": findings.name,
+        **(converted.notes or {}),
+    }
+    differences = save_checkpoint(
+        folder,
+        converted.model,
+        converted.tokenizer,
+        converted.preprocessing,
+        findings,
+        {"converted": record},
+        precision,
+    )
+    (folder / "README.md").write_text(_card(family, record), encoding="utf-8")
     return {**record, "difference_from_torch": differences}
+
+
+def _card(family: str, record: Mapping[str, Any]) -> str:
+    files = "\n".join(f"- {name}: SHA-256 {digest}" for name, digest in record["source"].items())
+    return (
+        f"# {FAMILIES[family].title.partition(',')[0]}, converted\n\n"
+        f"Made by `tier model convert` from:\n\n{files}\n\n"
+        f"Score: `{record['scoring']}`. Rendering of DICOM: `{record['rendering']}`. Weights stored in"
+        f" {record['stored_as']}.\n\n"
+        "Licence and terms are those of the weights it was made from, and of the data that these learned from."
+        " For research; not a medical device.\n"
+    )
 
 
 def _check(source: Path, dest: Path, family: str | None) -> None:
