@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.console import is_terminal, tell
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tier_cli.training.watch import Watcher
 
 
@@ -51,7 +53,9 @@ def display() -> Iterator[Watcher]:
     if not _first():
         yield _silent
     elif is_terminal("stderr"):
-        with _live() as progress:
+        from rich.console import Console
+
+        with live(Console(stderr=True)) as progress:
             yield progress
     else:
         yield _plain
@@ -70,13 +74,17 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
 
 
 def figures_line(figures: Mapping[str, float]) -> str:
-    """What a step measured in some 50 characters: the loss, its terms, sparsity, rate and speed."""
+    """What a step measured in at most 48 characters: loss, its terms, sparsity, rate, images a second."""
     return (
-        f"loss {figures['total']:.3f} c {figures['contrastive']:.3f} "
-        f"H {figures['patch_entropy']:.3f}/{figures['token_entropy']:.2f} "
+        f"loss {figures['total']:.3g} c {figures['contrastive']:.3g} "
+        f"H {figures['patch_entropy']:.4g}/{figures['token_entropy']:.3g} "
         f"sp {figures['similarity_hoyer']:.2f} lr {_short(figures['learning_rate'])} "
-        f"{figures['images_per_second']:.3g}/s"
+        f"{_brief(figures['images_per_second'])}/s"
     )
+
+
+def _brief(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _short(rate: float) -> str:
@@ -101,17 +109,17 @@ def _plain(what: str, done: int, total: int, figures: Mapping[str, float] | None
 
 
 @contextmanager
-def _live() -> Iterator[Watcher]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def live(console: Console) -> Iterator[Watcher]:
+    """One line a stage, the training's with what a step measured; no bar, which would crowd it out."""
+    from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(compact=True),
+        TextColumn("left"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
         shown = ""
 
@@ -120,8 +128,8 @@ def _live() -> Iterator[Watcher]:
             stage = "training" if what.startswith("epoch") else what
             shown = shown if figures is None else figures_line(figures)
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
+                tasks[stage] = bars.add_task(what, total=total)
             label = f"{what.removeprefix('epoch ')} {shown}" if stage == "training" else what
-            bars.update(tasks[stage], completed=done, total=total, description=label)
+            bars.update(tasks[stage], completed=done, description=label, visible=done < total)
 
         yield progress

@@ -1,0 +1,83 @@
+"""What people see of a training run: one line that fits 80 columns, and lines for a log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+import pytest
+from rich.console import Console
+
+from tier_cli.commands.train_display import display, figures_line, live, stopping, summarise
+
+FIGURES = {
+    "total": 13.15142, "contrastive": 12.0001, "patch_entropy": 3.88412, "token_entropy": 2.76534,
+    "similarity_hoyer": 0.1046, "similarity_share_above_0.1": 0.79, "learning_rate": 3e-4,
+    "images_per_second": 1234.4,
+}  # fmt: skip
+
+
+def test_figures_are_short_and_all_there():
+    line = figures_line(FIGURES)
+    assert line == "loss 13.2 c 12 H 3.884/2.77 sp 0.10 lr 3e-4 1234/s"
+    assert len(line) < 56
+
+
+def test_a_terminal_of_80_columns_shows_one_line(capsys):
+    console = Console(width=80, force_terminal=True, legacy_windows=False, stderr=True)
+    with live(console) as progress:
+        progress("reading images", 10, 10)
+        progress("epoch 30/30", 99_000, 100_000, FIGURES)
+        progress("epoch 30/30", 99_001, 100_000)
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    line = written.replace("\r", "\n").splitlines()[-1].rstrip()
+    assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
+    assert line.endswith("left")
+    assert len(line) <= 80
+
+
+def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
+    with display() as progress:
+        for done in range(1, 11):
+            progress("reading images", done, 10)
+        progress("epoch 1/2", 1, 100, FIGURES)
+        progress("epoch 1/2", 2, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "reading images: 10",
+        f"epoch 1/2 1/100 {figures_line(FIGURES)}",
+    ]
+
+
+def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    with display() as progress:
+        progress("epoch 1/2", 1, 100, FIGURES)
+    summarise({"seconds": 3, "unreadable_images": 0}, "out")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_signal_asks_and_the_second_ends(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    told = []
+
+    def twice():
+        with stopping() as stop:
+            told.append(stop())
+            os.kill(os.getpid(), signal.SIGTERM)
+            told.append(stop())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
+    assert told == [False, True]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_passed_over_images_are_told(capsys, tmp_path):
+    record = {"seconds": 3, "unreadable_images": 2, "validation": {"mean_auc": 0.75, "images": 9}}
+    summarise(record, tmp_path)
+    told = capsys.readouterr().err
+    assert "mean zero-shot AUC 0.750 on 9 images" in told
+    assert "2 unreadable images were passed over" in told
