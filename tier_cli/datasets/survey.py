@@ -117,15 +117,14 @@ def survey(manifest: Manifest, findings: FindingSet, read: Read, sample: int, se
     texts = _texts(manifest)
     ignored = _ignored(manifest, findings)
     remarks += [*_one_class(findings, labels), *_near_misses(ignored, findings), *_shared(texts)]
-    patients = manifest.column("patient")
     every = [region for row in found for region in row]
     return Survey(
         origin=manifest.origin,
         finding_set=findings.name,
         images=len(manifest),
-        patients=len(set(patients.tolist()) - {""}),
-        studies=len(set(manifest.column("study").tolist()) - {""}),
-        without_patient=int((patients == "").sum()),
+        patients=_distinct(manifest, "patient"),
+        studies=_distinct(manifest, "study"),
+        without_patient=int((manifest.column("patient") == "").sum()),
         views=dict(Counter(manifest.column("view").tolist()).most_common()),
         splits=tuple(_splits(manifest, values)),
         labels=labels,
@@ -147,6 +146,10 @@ def best_set(manifest: Manifest) -> FindingSet:
         return sum(fs.match(str(column)) is not None for column in manifest.frame.columns), -len(fs.findings)
 
     return max((builtin(name) for name in builtin_names()), key=fit)
+
+
+def _distinct(manifest: Manifest, column: str) -> int:
+    return len(set(manifest.column(column).tolist()) - {""})
 
 
 def _labels(

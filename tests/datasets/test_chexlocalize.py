@@ -1,0 +1,68 @@
+"""CheXlocalize: compressed masks, polygons, labels where the tables are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import layouts_b as layouts
+import numpy as np
+import pytest
+from looking import cells, files, labels_of
+
+from tier_cli.datasets.regions import regions
+from tier_cli.datasets.registry import read_dataset
+from tier_cli.errors import ManifestError
+from tier_cli.findings.load import builtin
+
+# Of 8 x 6 pixels: 9 zeros, 4 ones down the second column, the rest zeros, in COCO's compressed form.
+MASK = {"size": [8, 6], "counts": "94S1"}
+EMPTY = {"size": [8, 6], "counts": "`1"}
+
+
+def test_chexlocalize_reads_compressed_masks_and_labels(tmp_path: Path) -> None:
+    root = layouts.chexlocalize(tmp_path, {"Airspace Opacity": MASK, "Edema": EMPTY})
+    manifest = read_dataset("chexlocalize", root, "test")
+    assert cells(manifest, "instance") == [
+        "patient64741_study1_view1_frontal",
+        "patient64741_study1_view2_lateral",
+        "patient64742_study1_view1_frontal",
+    ]
+    assert files(manifest, root)[0] == "CheXpert/test/patient64741/study1/view1_frontal.jpg"
+    assert cells(manifest, "view") == ["FRONTAL", "LATERAL", "FRONTAL"]
+    assert cells(manifest, "patient") == ["patient64741", "patient64741", "patient64742"]
+    wanted = ("lung_opacity", "edema", "support_devices")
+    assert labels_of(manifest, "chexpert14", *wanted) == [[1, 0, 1], [1, 0, 1], [0, 0, 0]]
+    (region,), *rest = regions(manifest)
+    assert rest == [(), ()]
+    assert region.finding == "Lung Opacity"
+    truth = np.zeros((8, 6), dtype=bool)
+    truth[1:5, 1] = True
+    np.testing.assert_array_equal(region.mask(8, 6), truth)
+
+
+def test_chexlocalize_fills_polygons_where_there_are_no_masks(tmp_path: Path) -> None:
+    root = layouts.chexlocalize(tmp_path)
+    manifest = read_dataset("chexlocalize", root / "CheXlocalize", "valid")
+    assert Path(manifest.paths[0]).is_file()
+    ((region,),) = regions(manifest)
+    # x runs to the right: the sizes are height, width, the corners x, y.
+    truth = np.zeros((8, 6), dtype=bool)
+    truth[1:5, 1:4] = True
+    np.testing.assert_array_equal(region.mask(8, 6), truth)
+
+
+def test_chexlocalize_without_tables_has_no_labels(tmp_path: Path) -> None:
+    root = layouts.chexlocalize(tmp_path, {"Edema": MASK}, labels=False)
+    manifest = read_dataset("chexlocalize", root, None)
+    assert cells(manifest, "split") == ["valid", "test"]
+    assert np.isnan(manifest.labels(builtin("chexpert14"))).all()
+    assert any("val_labels.csv is not there" in note for note in manifest.notes)
+
+
+def test_chexlocalize_names_the_image_of_a_broken_mask(tmp_path: Path) -> None:
+    root = layouts.chexlocalize(tmp_path, {"Edema": {"size": [8, 6], "counts": "94"}})
+    with pytest.raises(ManifestError, match=r"patient64741_study1_view1_frontal: a mask makes no sense"):
+        read_dataset("chexlocalize", root, "test")
+    (root / "CheXlocalize" / "gt_segmentations_test.json").unlink()
+    with pytest.raises(ManifestError, match="the test split of CheXlocalize is not there"):
+        read_dataset("chexlocalize", root, "test")
