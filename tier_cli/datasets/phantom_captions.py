@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import random
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from tier_cli.datasets.phantom_findings import FINDINGS, Lesion
 
-_MOST_DENIALS = 3
+_MOST_DENIALS = 4
+_SHORT_SHARE = 0.1
+_POSITIVE_SHARE = 0.6
 _JOINT_DENIAL_SHARE = 0.3
 _NORMAL_SENTENCE_SHARE = 0.3
 
 
 def write_report(lesions: Sequence[Lesion], rng: random.Random) -> str:
-    """Write a report that names every finding there is and denies up to three that are not there.
+    """Write a report on one study.
+
+    Most reports name every finding there is and deny up to four that are not there. Some say one thing
+    only, as short reports do.
 
     Parameters
     ----------
@@ -26,13 +31,18 @@ def write_report(lesions: Sequence[Lesion], rng: random.Random) -> str:
     rng
         Source of every choice: the same state gives the same report.
     """
-    said = [_present(name, [one for one in lesions if one.finding == name], rng) for name in _named(lesions)]
-    absent = [name for name in FINDINGS if name not in _named(lesions)]
-    if not said and rng.random() < _NORMAL_SENTENCE_SHARE:
+    present = [name for name in FINDINGS if any(one.finding == name for one in lesions)]
+    absent = [name for name in FINDINGS if name not in present]
+    if not present and rng.random() < _NORMAL_SENTENCE_SHARE:
         normal: list[str] = _bank()["normal"]
         return rng.choice(normal) + "."
-    count = min(rng.randint(0 if said else 1, _MOST_DENIALS), len(absent))
-    sentences = [*said, *_denials(rng.sample(absent, count), rng)]
+    if rng.random() < _SHORT_SHARE:
+        present = rng.sample(present, min(len(present), int(not absent or rng.random() < _POSITIVE_SHARE)))
+        absent = rng.sample(absent, 1 - len(present))
+    else:
+        absent = rng.sample(absent, min(len(absent), rng.randint(1, _MOST_DENIALS)))
+    said = [_present(name, [one for one in lesions if one.finding == name], rng) for name in present]
+    sentences = [*said, *_denials(absent, rng)]
     rng.shuffle(sentences)
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
@@ -51,11 +61,6 @@ def zone_word(y: float) -> str:
 def _bank() -> dict[str, Any]:
     text = files("tier_cli.datasets").joinpath("phantom_captions.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
-
-
-def _named(lesions: Iterable[Lesion]) -> list[str]:
-    there = {one.finding for one in lesions}
-    return [name for name in FINDINGS if name in there]
 
 
 def _present(name: str, lesions: list[Lesion], rng: random.Random) -> str:

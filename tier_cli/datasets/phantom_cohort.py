@@ -23,15 +23,17 @@ _SHARES = {
     "nodule": 0.3,
     "pneumothorax": 0.25,
 }
-_SECOND_SHARES = {"effusion": 0.25, "nodule": 0.2}
+_SECOND_SHARES = {"effusion": 0.25, "nodule": 0.3}
 _SMALLEST = {
     "cardiomegaly": 0.15,
     "consolidation": 0.25,
     "effusion": 0.2,
-    "nodule": 0.4,
+    "nodule": 0.6,
     "pneumothorax": 0.25,
 }
-_FAINTEST = 0.65
+# In small pictures a nodule is a few pixels wide: it is never both small and faint.
+_CONTRASTS = {"nodule": (1.2, 2.2)}
+_CONTRAST = (0.65, 1.0)
 _SPLITS = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
 _LYING_SHARE = 0.35
 _PLACES_TRIED = 40
@@ -130,7 +132,7 @@ def draw_lesions(rng: np.random.Generator, build: Build) -> list[Lesion]:
 
 def _draw(name: str, side: str, rng: np.random.Generator, build: Build, others: list[Lesion]) -> Lesion:
     size = float(rng.uniform(_SMALLEST[name], 1))
-    contrast = float(rng.uniform(_FAINTEST, 1))
+    contrast = float(rng.uniform(*_CONTRASTS.get(name, _CONTRAST)))
     if name == "cardiomegaly":
         return Lesion(name, "", size, 1.0)
     if name not in ("nodule", "consolidation"):

@@ -29,7 +29,7 @@ class Lesion:
     size
         From 0, hardly there, to 1, as large as it gets; negative = chance.
     contrast
-        1 = as dense as it is in people, less = fainter.
+        1 = as dense as soft tissue or fluid is, less = fainter; up to 3 for a nodule with lime in it.
     place
         x (from the spine outwards, positive on both sides) and y (downwards) in millimetres, for a nodule
         or a consolidation; None = chance.
@@ -48,8 +48,12 @@ class Lesion:
             )
         if self.side not in ("", *SIDES):
             raise UsageError(f"{self.side!r} is no side", remedy="write right or left, or nothing")
-        if self.size > 1 or not 0 <= self.contrast <= 1:
-            raise UsageError("size and contrast lie between 0 and 1", where=f"finding {self.finding!r}")
+        densest = 3 if self.finding == "nodule" else 1
+        if self.size > 1 or not 0 <= self.contrast <= densest:
+            raise UsageError(
+                f"size lies between 0 and 1, contrast between 0 and {densest}",
+                where=f"finding {self.finding!r}",
+            )
 
     def settled(self, rng: np.random.Generator) -> Lesion:
         """The same lesion with what was left to chance drawn."""

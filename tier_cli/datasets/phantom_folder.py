@@ -6,11 +6,13 @@ import csv
 import json
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +96,8 @@ def write_folder(
             f"cannot be written: {error.strerror}", where=str(folder), remedy="name another folder"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.is_file():
+            partial.unlink()
     return Written(manifest, images, {split: len(names) for split, names in patients.items()})
 
 
@@ -106,7 +109,7 @@ def _rows(folder: Path, drawn: Iterator[Case], kind: Format, workers: int) -> It
         return
     waiting: deque[Future[list[dict[str, str]]]] = deque()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
         try:
             # A few batches ahead: the cohort is as long as wanted and never in memory.
             while batch := tuple(islice(drawn, _TOGETHER)):
@@ -120,9 +123,17 @@ def _rows(folder: Path, drawn: Iterator[Case], kind: Format, workers: int) -> It
                 future.cancel()
 
 
-def _one_thread() -> None:
-    # The processes share the CPUs already.
+def _begin() -> None:
+    """In a fresh process: use one thread, and end when the process that started this one is no more."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _write_batch(folder: Path, batch: tuple[Case, ...], kind: Format) -> list[dict[str, str]]:

@@ -116,8 +116,8 @@ ORDINARY = Scene()
 def _scars(rng: np.random.Generator) -> tuple[Thing, ...]:
     """Lime in old granulomas, much smaller and brighter than nodules, and bands of collapsed lung."""
     grains = tuple(
-        _dot(rng.choice([-1, 1]) * rng.uniform(45, 110), rng.uniform(110, 260), rng.uniform(1.0, 2.2))
-        for _ in range(int(rng.integers(0, 4)))
+        _dot(rng.choice([-1, 1]) * rng.uniform(45, 110), rng.uniform(110, 260), rng.uniform(0.8, 1.4))
+        for _ in range(int(rng.integers(0, 3)))
     )
     bands = []
     for _ in range(int(rng.integers(0, 3))):
