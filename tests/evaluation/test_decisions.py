@@ -67,8 +67,7 @@ def test_thresholds_come_from_the_split_alone() -> None:
     found = select_thresholds(truth, scores, check_rule("mcc"), "valid")
     assert found.values[0] == choose(labels[20:, 0], scores[20:, 0], "mcc")
     assert np.isnan(found.values[1])
-    assert found.n == (40, 60, 60)
-    assert threshold_notes(truth, found) == ["no threshold from split valid, which lacks one class: b"]
+    assert threshold_notes(truth, found) == ["no threshold from split valid: b"]
     calls = found.calls(np.array([[found.values[0], 1.0, -9.0], [NAN, 1.0, 9.0]]))
     np.testing.assert_array_equal(calls, [[1, NAN, 0], [NAN, NAN, 1]])
 
@@ -93,7 +92,8 @@ def test_selected_thresholds_and_stated_probabilities(tmp_path: Path) -> None:
     assert contender.thresholds is not None
     assert contender.thresholds.values[0] == choose(valid.by_unit.labels[:, 0], theirs.values[:, 0], "youden")
     np.testing.assert_array_equal(contender.probabilities, ours.values)
-    assert notes == []
+    few = "thresholds chosen on fewer than 10 positives or negatives of split valid: pneumothorax, hernia"
+    assert notes == [few]
 
 
 def test_what_is_called_a_probability_must_be_one(tmp_path: Path) -> None:
@@ -111,3 +111,20 @@ def test_partly_scored_units_are_counted(tmp_path: Path) -> None:
     contender, notes = contend(Scores("s", FINDINGS.ids, values), truth)
     np.testing.assert_array_equal(contender.scores, [[0.25, 0.5], [0.1, 0.2]])
     assert notes[0] == "s: 1 patients have the mean of only some of their images"
+
+
+def test_adapted_scores_are_told_and_a_fit_is_called_a_fit(tmp_path: Path) -> None:
+    import json
+    from types import SimpleNamespace
+
+    from tier_cli.evaluation.decisions import adaptation_notes
+
+    facts = {"fitted_on": {"data": "few.csv", "split": "train", "rows_sha256": "abc"}}
+    (tmp_path / "adaptation.json").write_text(json.dumps(facts))
+    member = SimpleNamespace(checkpoint=SimpleNamespace(name="m", path=tmp_path), adaptation=object())
+    plain = SimpleNamespace(checkpoint=None, adaptation=None)
+    job = SimpleNamespace(members=(member, plain))
+    assert adaptation_notes(job, "other") == [
+        "m was adapted on labelled images (few.csv, split train): not zero-shot"
+    ]  # type: ignore[arg-type]
+    assert "very images" in adaptation_notes(job, "abc")[1]  # type: ignore[arg-type]

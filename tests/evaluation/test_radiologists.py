@@ -61,7 +61,7 @@ def _case(rows: int = 120) -> tuple[Labelled, list[Reads], Contender]:
     reads = [Reads(f"r{n}", np.where(flip, 1 - labels, labels)) for n, flip in enumerate(wrong)]
     reads[1].values[:, 1] = NAN
     reads[0].values[:7, 0] = NAN
-    thresholds = Thresholds("split valid", "youden", np.array([0.5, 0.4]), (50, 50))
+    thresholds = Thresholds("split valid", "youden", np.array([0.5, 0.4]))
     scores = rng.normal(size=(rows, 2)) + labels
     scores[-1] = NAN
     truth = Labelled(("pneumothorax", "pleural_effusion"), labels, np.arange(rows).astype(str))

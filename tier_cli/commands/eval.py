@@ -58,9 +58,12 @@ def evaluate(
 ) -> None:
     """Measure scores against labels, with 95% intervals over patients.
 
-    AUC and AUPRC always; sensitivity, specificity, PPV, F1 and MCC with --select-on or a calibrated model;
-    Brier score and calibration error where there are probabilities. Images without scores are counted and
-    listed, and stand in no number. Tables go to stderr; JSON goes to stdout in a pipe, or to --output.
+    AUC and AUPRC always; sensitivity, specificity, PPV, F1 and MCC where there
+    are thresholds, from --select-on or a calibrated model; Brier score and
+    calibration error where there are probabilities.
+
+    Images without scores are counted and listed, and stand in no number. Tables
+    go to stderr; JSON goes to stdout in a pipe, or to --output.
 
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
     """

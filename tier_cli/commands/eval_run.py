@@ -96,7 +96,7 @@ def run(
         by_unit=truth.by_unit,
         contenders=contenders,
         protocol=_protocol(given, rows, sets, findings, _selected_on(given, selecting, chosen_on)),
-        job=next((one.job for one in sets if one.job is not None), None),
+        job=sets[0].job,
         options=given.stream,
         score=score,
         notes=notes,

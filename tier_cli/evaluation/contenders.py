@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.decisions import own_calibration, select_thresholds, threshold_notes
+from tier_cli.evaluation.decisions import (
+    adaptation_notes,
+    own_calibration,
+    select_thresholds,
+    threshold_notes,
+)
 from tier_cli.evaluation.measure import Contender
 
 if TYPE_CHECKING:
@@ -77,7 +82,7 @@ def contend(
     elif job is not None:
         own = own_calibration(job, units.kind, findings, by_unit, rows_sha256)
         probabilities, thresholds = own.probabilities, own.thresholds
-        notes += [own.note] if own.note else []
+        notes += [*([own.note] if own.note else []), *adaptation_notes(job, rows_sha256)]
     if selecting is not None:
         theirs = selecting.truth
         chosen_on = theirs.units.mean(selecting.scores.of(findings))

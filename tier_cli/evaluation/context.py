@@ -43,7 +43,7 @@ class Evaluation:
     protocol
         What is being done; `protocol.resampling` says how intervals are made.
     job
-        The model, open; None where only files of scores are measured.
+        The model of the first score set, open; None where that is a file of scores.
     options
         How images are read and streamed, to score them again under other circumstances.
     score

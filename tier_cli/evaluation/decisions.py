@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.job import Job
     from tier_cli.scoring.calibration import Calibration
 
+FEW = 10
+
 Floats = NDArray[np.float64]
 
 
@@ -33,14 +35,14 @@ class Thresholds:
         How they were chosen; empty where the calibration alone knows.
     values
         (F,) scores; NaN = none.
-    n
-        (F,) how many units with a label and a score each was chosen on; -1 where that is not known.
+    few
+        Findings whose threshold rests on fewer than `FEW` positives or negatives.
     """
 
     source: str
     rule: str
     values: Floats
-    n: tuple[int, ...]
+    few: tuple[str, ...] = ()
 
     def calls(self, scores: Floats) -> Floats:
         """Turn scores (N, F) into 1 = called present, 0 = called absent, NaN = no score or no threshold."""
@@ -102,19 +104,50 @@ def select_thresholds(truth: Labelled, scores: Floats, rule: Rule, split: str) -
     """
     known = np.isfinite(scores) & np.isfinite(truth.labels)
     values = np.full(len(truth.findings), np.nan)
-    for number in range(values.size):
+    few = []
+    for number, finding in enumerate(truth.findings):
         labels = truth.labels[known[:, number], number]
-        if 0 < (labels == 1).sum() < labels.size:
+        positives = int((labels == 1).sum())
+        if 0 < positives < labels.size:
             values[number] = choose(labels, scores[known[:, number], number], rule)
-    return Thresholds(f"split {split}", str(rule), values, tuple(int(n) for n in known.sum(axis=0)))
+            few += [finding] if min(positives, labels.size - positives) < FEW else []
+    return Thresholds(f"split {split}", str(rule), values, tuple(few))
 
 
 def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:
-    """Say which findings have no threshold."""
+    """Say which findings have no threshold, and whose rests on little."""
+    notes = []
     without = [f for f, value in zip(truth.findings, thresholds.values, strict=True) if np.isnan(value)]
-    if not without:
-        return []
-    return [f"no threshold from {thresholds.source}, which lacks one class: {', '.join(without)}"]
+    if without:
+        notes.append(f"no threshold from {thresholds.source}: {', '.join(without)}")
+    if thresholds.few:
+        few = ", ".join(thresholds.few)
+        notes.append(
+            f"thresholds chosen on fewer than {FEW} positives or negatives of {thresholds.source}: {few}"
+        )
+    return notes
+
+
+def adaptation_notes(job: Job, rows_sha256: str) -> list[str]:
+    """Say which images a model's scores were adapted on; loudly where they are those that are evaluated."""
+    import json
+
+    from tier_cli.scoring.adaptation import ADAPTATION
+
+    notes = []
+    for member in job.members:
+        if member.adaptation is None:
+            continue
+        content = json.loads((member.checkpoint.path / ADAPTATION).read_text(encoding="utf-8"))
+        fitted_on = content.get("fitted_on", {})
+        place = f"{fitted_on.get('data')}, split {fitted_on.get('split')}"
+        notes.append(f"{member.checkpoint.name} was adapted on labelled images ({place}): not zero-shot")
+        if fitted_on.get("rows_sha256") == rows_sha256:
+            notes.append(
+                f"{member.checkpoint.name} was adapted on the very images that are evaluated: its numbers "
+                "are those of a fit, and say nothing about other images"
+            )
+    return notes
 
 
 @dataclass(frozen=True)
@@ -162,7 +195,7 @@ def own_calibration(
     if fitted_on:
         source += f" on {fitted_on.get('data')}, split {fitted_on.get('split')}"
     rule = str(content.get("operating_point", ""))
-    return OwnCalibration(probabilities, Thresholds(source, rule, values, (-1,) * len(findings)))
+    return OwnCalibration(probabilities, Thresholds(source, rule, values))
 
 
 def _calibration(job: Job, unit: str) -> Calibration:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.bootstrap import Estimate
+from tier_cli.evaluation.decisions import FEW
 from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics
 from tier_cli.evaluation.units import MIXED, Units
 
@@ -19,7 +20,7 @@ MOST_GROUPS = 30
 UNKNOWN = "unknown"
 # Groups that are shown, but are no side of a gap.
 APART = (UNKNOWN, MIXED)
-FEW, WIDE = 10, 0.2
+WIDE = 0.2
 RULE = f"fewer than {FEW} positives or negatives, or an AUC interval wider than {WIDE}"
 _BANDS = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (math.inf, "80+"))
 _OLDEST = 120

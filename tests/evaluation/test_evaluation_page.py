@@ -1,0 +1,51 @@
+"""The page on evaluation names what there is, and all of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tier_cli.app import main
+from tier_cli.evaluation.document import report_document
+from tier_cli.evaluation.measure import Measured, Resampling
+from tier_cli.evaluation.report import Protocol, Report
+from tier_cli.evaluation.statistics import ECE_BINS, METRICS
+from tier_cli.evaluation.subgroups import FEW, WIDE
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
+
+
+def _rows(heading: str) -> str:
+    part = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return "\n".join(line for line in part.splitlines() if line.startswith("|"))
+
+
+def test_every_option_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "--help"]) == 0
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    commands = re.findall(r"^\$ tier eval (.*)$", PAGE, re.MULTILINE)
+    assert len(commands) > 5
+    named = re.findall(r"--[a-z][a-z-]+", " ".join(commands) + " ".join(re.findall(r"`(--[^`]*)`", PAGE)))
+    assert set(named) <= known
+
+
+def test_every_number_is_explained_in_its_order() -> None:
+    named = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in _rows("The numbers").splitlines()))
+    assert [name for name in named if name in METRICS] == list(METRICS)
+    assert f"over {ECE_BINS} bins" in PAGE
+    assert f"fewer than {FEW} positives or negatives" in " ".join(PAGE.split())
+    assert f"wider than {WIDE}" in " ".join(PAGE.split())
+
+
+def test_every_key_of_the_document_is_explained() -> None:
+    protocol = Protocol("m", "csv", "all", 0, "all", (), "ignore", {}, (None,), "", Resampling())
+    empty = Measured("s", 0, 0, (), {})
+    document = report_document(Report(protocol, (empty,), None, (), (), ()))
+    explained = set(re.findall(r"`(\w+)`", _rows("The JSON document")))
+    assert set(document) - {"schema_version"} <= explained
+    assert set(document["scores"][0]) <= explained
+    assert np.isfinite(document["schema_version"])
+    assert f"`schema_version` is {document['schema_version']}" in PAGE
