@@ -1,0 +1,95 @@
+"""What `tier adapt` gains on other patients: python benchmarks/adaptation.py MANIFEST.csv MODEL [MODEL ...]
+
+Fits on N images of patients drawn from one split, judges on another: mean AUC of the findings minus that of
+the checkpoint's own scores, averaged over the draws, with a 95 % interval over the patients judged on. The
+models must not have seen the patients of either split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+
+from tier_cli.datasets.manifest import Manifest, read_manifest
+from tier_cli.evaluation.adapt import adapt
+from tier_cli.evaluation.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.evaluation.measure import Labelled
+from tier_cli.pipeline.encode import embeddings
+from tier_cli.pipeline.job import Job, open_job
+from tier_cli.pipeline.stream import StreamOptions
+
+
+def main() -> None:
+    """Measure and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("manifest")
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--fit", default="valid", help="split to draw labelled images from")
+    parser.add_argument("--judge", default="test", help="split to judge on")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--replicates", type=int, default=1000)
+    given = parser.parse_args()
+    manifest = read_manifest(given.manifest)
+    lines = [
+        "| model | own | images | gain | mixed in | draws that gain |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for model in given.models:
+        job = open_job(model, device="cpu")
+        fit, judge = (Part(job, manifest.split(name)) for name in (given.fit, given.judge))
+        own = patient_bootstrap(judge.labels, judge.own, judge.patients, replicates=given.replicates)["auc"]
+        for size in given.sizes:
+            gains, mixes = [], []
+            for draw in range(given.draws):
+                mix, gain = one(job, fit, judge, size, draw, given.replicates)
+                gains.append(gain)
+                mixes.append(mix)
+            lines.append(row(job.checkpoint.name, own, size, gains, mixes))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+class Part:
+    """One split: labels, own scores and embeddings of its images."""
+
+    def __init__(self, job: Job, manifest: Manifest):
+        found = list(embeddings(manifest.paths, job.members[0], StreamOptions()))
+        there = np.array([isinstance(one, np.ndarray) for one in found])
+        self.pooled = np.concatenate([one for one in found if isinstance(one, np.ndarray)]).astype(np.float64)
+        self.own = job.members[0].own_scores(self.pooled)
+        self.labels = manifest.labels(job.findings)[there]
+        self.patients = manifest.patients()[there]
+
+    def draw(self, size: int, seed: int) -> np.ndarray:
+        """Row numbers of about `size` images: all images of one random patient after the other."""
+        order = np.random.default_rng(seed).permutation(np.unique(self.patients))
+        rows = np.concatenate([np.flatnonzero(self.patients == patient) for patient in order])
+        return rows[:size]
+
+
+def one(job: Job, fit: Part, judge: Part, size: int, draw: int, replicates: int) -> tuple[float, Estimate]:
+    """Fit on one draw; the weight mixed in, and the gain in mean AUC."""
+    rows = fit.draw(size, draw)
+    truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])
+    adapted = adapt(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
+    scores = judge.own
+    if adapted.adaptation is not None:
+        scores = adapted.adaptation.apply(judge.pooled, judge.own)
+    gain = paired_difference(judge.labels, scores, judge.own, judge.patients, replicates=replicates)["auc"]
+    return adapted.facts["mix"], gain.macro
+
+
+def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:
+    """One line of the table."""
+    points = np.array([gain.point[0] for gain in gains])
+    mean = Estimate(np.array([points.mean()]), np.mean([gain.replicates for gain in gains], axis=0))
+    low, high = mean.interval()[0]
+    cells = [name, f"{own.macro.point[0]:.3f}", str(size), f"{points.mean():+.3f} [{low:+.3f}, {high:+.3f}]"]
+    cells += [f"{np.mean(mixes):.2f}", f"{int((points > 0).sum())} of {len(points)}"]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
