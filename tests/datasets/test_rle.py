@@ -53,6 +53,9 @@ def compressed(counts: Sequence[int]) -> str:
 def test_the_compressed_form_is_known() -> None:
     # 6 = "6"; 1 = "1"; 40 = 8 + 32 more = "X1"; 5 - 1 = "4"; 30 - 40 = -10 = "F" with its sign bit.
     assert from_compressed("61X14F") == (6, 1, 40, 5, 30)
+    # So CheXlocalize writes the empty masks of images of 2320 x 2828 and 2022 x 2021 pixels.
+    assert from_compressed("PVWX6") == (2320 * 2828,)
+    assert from_compressed("nefl3") == (2022 * 2021,)
 
 
 @given(st.lists(st.integers(0, 2_000_000), min_size=1, max_size=9))

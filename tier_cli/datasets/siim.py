@@ -67,7 +67,7 @@ def read(root: Path, split: str | None) -> Manifest:
         "Pneumothorax": ["1" if found else "0" for found in masks.values()],
         "mask": [mask_cell(found) for found in masks.values()],
     }
-    notes = ["the tables of SIIM-ACR name no patients: each study counts as one"]
+    notes = ["SIIM-ACR names no patients: each study, or each image without one, counts as one"]
     return build_manifest(columns, table, root, notes)
 
 
