@@ -116,6 +116,16 @@ def test_a_clip_folder_of_an_early_release(clip: Checkpoint, clip_folder: Path, 
     np.testing.assert_array_equal(our_scores(old, pixels)[-1], our_scores(clip, pixels)[-1])
 
 
+def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_path: Path) -> None:
+    for file in clip_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    said = json.loads((clip_folder / "config.json").read_text())
+    said["text_config"]["eos_token_id"] -= 1
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match=r"texts end with the id \d+, the text tower looks for \d+"):
+        convert(tmp_path, tmp_path / "made")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

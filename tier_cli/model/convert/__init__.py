@@ -127,8 +127,10 @@ def _write(
     folder: Path, converted: Converted, source: Source, family: str, findings: FindingSet | None
 ) -> dict[str, Any]:
     from tier_cli.model.convert.assemble import lossless_precision
+    from tier_cli.model.convert.tokenizer import check_end
     from tier_cli.model.save import save_checkpoint
 
+    check_end(converted.tokenizer, converted.model.config)
     precision = lossless_precision(converted.model)
     findings = findings or converted.findings
     record = {
@@ -161,8 +163,8 @@ def _card(family: str, record: Mapping[str, Any]) -> str:
         f"Made by `tier model convert` from:\n\n{files}\n\n"
         f"Score: `{record['scoring']}`. Rendering of DICOM: `{record['rendering']}`. Weights stored in"
         f" {record['stored_as']}.\n\n"
-        "Licence and terms are those of the weights it was made from, and of the data that these learned from."
-        " For research; not a medical device.\n"
+        "Licence and terms are those of the weights it was made from, and of the data that these learned"
+        " from. For research; not a medical device.\n"
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.convert.files import read_json
+
+if TYPE_CHECKING:
+    from tier_cli.model.configuration import TierConfig
 
 _FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 _CLIP_PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -57,6 +60,24 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     config = {"pad_token": _pad_token(source, tokenizer, kind)}
     (made / _CONFIG).write_text(json.dumps(config), encoding="utf-8")
     return made
+
+
+def check_end(folder: Path, config: TierConfig) -> None:
+    """Refuse a tokenizer whose texts do not end with the token at which the text tower pools."""
+    if config.text_pooling != "end":
+        return
+    from tier_cli.model.tokens import TextTokenizer
+
+    (ids,), _ = TextTokenizer(folder, config.max_tokens)(["no effusion"])
+    wanted = config.end_token
+    place = ids.argmax() if wanted is None else (ids == wanted).argmax()
+    if place != len(ids) - 1:
+        raise CheckpointError(
+            f"its texts end with the id {ids[-1]}, the text tower looks for"
+            f" {'the greatest' if wanted is None else wanted}",
+            where=str(folder / _FILE),
+            remedy="give the tokenizer of this very model with --tokenizer",
+        )
 
 
 def _none(source: Path, kind: str) -> CheckpointError:
