@@ -59,6 +59,13 @@ def test_chexlocalize_without_tables_has_no_labels(tmp_path: Path) -> None:
     assert any("val_labels.csv is not there" in note for note in manifest.notes)
 
 
+def test_chexlocalize_takes_chexperts_own_table_of_valid(tmp_path: Path) -> None:
+    root = layouts.chexlocalize(tmp_path)
+    (root / "CheXpert" / "val_labels.csv").rename(root / "CheXpert" / "valid.csv")
+    manifest = read_dataset("chexlocalize", root, "valid")
+    assert labels_of(manifest, "chexpert14", "lung_opacity", "edema") == [[1, 0]]
+
+
 def test_chexlocalize_names_the_image_of_a_broken_mask(tmp_path: Path) -> None:
     root = layouts.chexlocalize(tmp_path, {"Edema": {"size": [8, 6], "counts": "94"}})
     with pytest.raises(ManifestError, match=r"patient64741_study1_view1_frontal: a mask makes no sense"):

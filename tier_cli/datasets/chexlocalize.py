@@ -42,6 +42,7 @@ INFO = DatasetInfo(
 
 # The data set's own name of each split, and the folders that its images are found in.
 _NAMES = {"valid": "val", "test": "test"}
+_TABLES = {"valid": ("val_labels.csv", "valid.csv"), "test": ("test_labels.csv", "test.csv")}
 _FOLDERS = {"valid": ("val", "valid"), "test": ("test",)}
 _KEY = re.compile(r"(patient\d+)[_/](study\d+)[_/](view\w+?)(?:\.jpg)?$")
 # CheXpert's name for what is called otherwise here.
@@ -88,11 +89,11 @@ def _masks_file(folder: Path, split: str) -> Path | None:
 
 def _rows(images_at: Path, split: str, file: Path, notes: list[str]) -> dict[str, list[str]]:
     masks = _masks(file)
-    table = find_table(images_at, f"{_NAMES[split]}_labels.csv")
+    table = find_table(images_at, *_TABLES[split])
     findings = {finding.id: [""] * len(masks) for finding in builtin(INFO.findings).findings}
     keys = list(masks)
     if table is None:
-        notes.append(f"{split}: no labels, for {_NAMES[split]}_labels.csv is not there")
+        notes.append(f"{split}: no labels, for {_TABLES[split][0]} is not there")
     else:
         keys, labels = _labels(table)
         findings = {name: labels.get(name, [""] * len(keys)) for name in findings}
