@@ -11,6 +11,7 @@ from tier_cli.evaluation.bootstrap import resample
 from tier_cli.evaluation.grounding import (
     Case,
     cnr,
+    halves,
     inside_auc,
     iou_of_view,
     ious,
@@ -18,6 +19,7 @@ from tier_cli.evaluation.grounding import (
     means,
     pointing,
     split_ious,
+    usual_place,
 )
 from tier_cli.imaging.preprocess import Preprocessing, prepare
 
@@ -141,15 +143,35 @@ def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> Non
     small, large = _region(16, 48, 80, 64), _region(16, 32, 80, 64)
     cases = [_case(region, levels) for region in (small, small, large, large)]
     patients = np.array(["a", "a", "b", "b"])
-    values, thresholds = split_ious(cases, patients)
+    values, thresholds = split_ious(cases, halves(patients))
     first = np.array([ious(case, thresholds[:1])[0] for case in cases])
     second = np.array([ious(case, thresholds[1:])[0] for case in cases])
     assert sorted(thresholds) == [0.5, 1.0]
     np.testing.assert_allclose(values, [0.5] * 4)
     assert {tuple(first), tuple(second)} == {(1, 1, 0.5, 0.5), (0.5, 0.5, 1, 1)}
-    alone, none = split_ious(cases[:2], patients[:2])
+    alone, none = split_ious(cases[:2], halves(patients[:2]))
     assert np.isnan(alone).all()
     assert np.isnan(none).all()
+
+
+def test_the_usual_place_is_that_of_other_patients() -> None:
+    """A finding that is always in one corner is found there without looking; one that wanders is not."""
+    corner, elsewhere = _region(16, 0, 32, 16), _region(64, 48, 80, 64)
+    patients = np.array(list("abcdef"))
+    always = usual_place([_case(corner) for _ in patients], halves(patients))
+    np.testing.assert_array_equal(always, 1)
+    parts = halves(patients)
+    moved = [_case(corner if first else elsewhere) for first in parts[0]]
+    np.testing.assert_array_equal(usual_place(moved, parts), 0)
+    assert np.isnan(usual_place(moved[:1], halves(patients[:1]))).all()
+
+
+def test_halves_share_no_patient() -> None:
+    patients = np.array([f"p{n % 7}" for n in range(40)])
+    first, second = halves(patients, seed=3)
+    assert not set(patients[first]) & set(patients[second])
+    assert (first ^ second).all()
+    assert len(set(patients[first])) == 3
 
 
 def test_means_within_groups_leave_out_what_is_not_there() -> None:

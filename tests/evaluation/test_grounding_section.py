@@ -100,6 +100,7 @@ def test_a_model_that_looks_at_the_right_place_hits_it_every_time(tmp_path: Path
     assert row["pointing_random"]["value"] == pytest.approx(1 / 16)
     assert row["iou_view"]["value"] == pytest.approx(1 / 16)
     assert row["pointing_over_random"]["low"] > 0
+    assert row["pointing_usual"]["value"] == 0, "each patient has it elsewhere"
 
 
 @pytest.mark.parametrize("shift", [(-32, 0), (16, 0), (0, 16)])
@@ -151,7 +152,7 @@ def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
     assert content["cases"] == 1
     assert content["notes"] == [
         "1 regions of fracture, no finding of the set, left out",
-        "1 left out: missing",
+        "1 left out of grounding: missing",
     ]
 
 
@@ -164,7 +165,7 @@ def test_places_in_a_file_that_is_shown_turned_are_left_out(tmp_path: Path) -> N
         picture.save(tmp_path / "0.png", exif=exif)
     content = _made(_evaluation(manifest))
     assert content["cases"] == 1
-    assert content["notes"] == ["1 left out: the file is shown turned, its places are not"]
+    assert content["notes"] == ["1 left out of grounding: the file is shown turned, its places are not"]
 
 
 def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:

@@ -180,34 +180,37 @@ def iou_of_view(case: Case) -> float:
     return float(ious(case, [-np.inf])[0])
 
 
+def halves(patients: NDArray[np.str_], seed: int = 0) -> tuple[NDArray[np.bool_], ...]:
+    """Put the patients of N cases into two halves by chance: masks (N,) of each; none for one patient."""
+    keys, of_case = np.unique(patients, return_inverse=True)
+    if len(keys) < 2:
+        return ()
+    order = np.random.default_rng(seed).permutation(len(keys))
+    second = np.isin(of_case, order[len(keys) // 2 :])
+    return ~second, second
+
+
 def split_ious(
-    cases: Sequence[Case], patients: NDArray[np.str_], seed: int = 0, candidates: int = 99
+    cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]], candidates: int = 99
 ) -> tuple[Floats, Floats]:
     """Intersection over union at the best threshold, chosen on other patients.
 
-    Patients are put into two halves by chance; each half is measured at the threshold that is best for the
-    other, among quantiles of that half's similarities.
+    Each half is measured at the threshold that is best for the other half, among quantiles of the
+    similarities there.
 
     Parameters
     ----------
-    cases, patients
-        N cases, and one key for each.
-    seed
-        Of the halves.
+    cases, parts
+        N cases, and their `halves`.
     candidates
         Thresholds tried.
 
     Returns
     -------
-    (N,) values and (2,) thresholds, that of the first half first; NaN where there is one patient only.
+    (N,) values and (2,) thresholds, that of the first half first; NaN without halves.
     """
-    keys, of_case = np.unique(patients, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(keys))
-    second = np.isin(of_case, order[len(keys) // 2 :])
     values, thresholds = np.full(len(cases), np.nan), np.full(2, np.nan)
-    if len(keys) < 2:
-        return values, thresholds
-    for number, mine in enumerate((~second, second)):
+    for number, mine in enumerate(parts):
         others = [case for case, here in zip(cases, mine, strict=True) if not here]
         pooled = np.concatenate([case.similarities for case in others])
         tried = np.quantile(pooled, (np.arange(candidates) + 0.5) / candidates, method="nearest")
@@ -216,6 +219,23 @@ def split_ious(
             ious(case, thresholds[number])[0] for case, here in zip(cases, mine, strict=True) if here
         ]
     return values, thresholds
+
+
+def usual_place(cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]]) -> Floats:
+    """The pointing game of always pointing where the finding mostly is in other patients.
+
+    Parameters and result (N,) as of `split_ious`: for each half the patch whose centre most often lies in the
+    regions of the other half. No image is looked at.
+    """
+    values = np.full(len(cases), np.nan)
+    for mine in parts:
+        others = [case for case, here in zip(cases, mine, strict=True) if not here]
+        often = np.mean([case.hits for case in others], axis=0)
+        # Regions smaller than a patch may hold no centre: then the patch that covers most of them.
+        share = np.mean([case.inside / case.region for case in others], axis=0)
+        best = np.lexsort((share, often))[-1]
+        values[mine] = [case.hits[best] for case, here in zip(cases, mine, strict=True) if here]
+    return values
 
 
 def means(values: dict[str, Floats], groups: NDArray[np.intp], count: int) -> Statistic:

@@ -15,6 +15,7 @@ from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.grounding import (
     Case,
     cnr,
+    halves,
     inside_auc,
     iou_of_view,
     ious,
@@ -22,6 +23,7 @@ from tier_cli.evaluation.grounding import (
     means,
     pointing,
     split_ious,
+    usual_place,
 )
 from tier_cli.evaluation.grounding_table import show_grounding
 from tier_cli.evaluation.intervals import documents, number
@@ -103,7 +105,7 @@ def _make(evaluation: Evaluation) -> dict[str, Any]:
         return {"notes": [*notes, str(error)], "findings": []}
     if len(job.members) > 1:
         notes.append(f"of several models, the places are those of {job.checkpoint.name}")
-    notes += [f"{many} left out: {why}" for why, many in found.unusable.items()]
+    notes += [f"{many} left out of grounding: {why}" for why, many in found.unusable.items()]
     if not found.cases:
         return {"notes": notes, "findings": []}
     return {"notes": notes, **measure_grounding(found, evaluation.protocol.resampling)}
@@ -206,15 +208,16 @@ def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:
     groups = np.array([names.index(group) for group in found.groups], dtype=np.intp)
     patients = np.array(found.patients, dtype=np.str_)
     values = {name: np.array([of(case) for case in found.cases]) for name, of in _MEASURES.items()}
-    values["iou_best"] = np.full(len(groups), np.nan)
+    values["iou_best"], values["pointing_usual"] = np.full((2, len(groups)), np.nan)
     values["iou_fixed"] = np.array(
         [ious(case, FIXED[kind]).mean() for case, (_, kind) in zip(found.cases, found.groups, strict=True)]
     )
     thresholds = []
     for place in range(len(names)):
         mine = np.flatnonzero(groups == place)
-        own, chosen = split_ious([found.cases[case] for case in mine], patients[mine], how.seed)
-        values["iou_best"][mine] = own
+        cases, parts = [found.cases[case] for case in mine], halves(patients[mine], how.seed)
+        values["iou_best"][mine], chosen = split_ious(cases, parts)
+        values["pointing_usual"][mine] = usual_place(cases, parts)
         thresholds.append([number(value) for value in chosen])
     statistic = means(values, groups, len(names))
     estimates = resample({0: statistic}, patients, replicates=how.replicates, seed=how.seed)[0]

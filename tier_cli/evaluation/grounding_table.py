@@ -34,7 +34,7 @@ def show_grounding(content: Mapping[str, Any], console: Console) -> None:
 
 
 def _pointing(content: Mapping[str, Any], title: str) -> Table:
-    table = _table(title, "n", "hit", "95% interval", "random", "centre", "AUC", "95% interval")
+    table = _table(title, "n", "hit", "95% interval", "random", "centre", "usual", "AUC", "95% interval")
     for row in content["findings"]:
         table.add_row(_name(row), str(row["cases"]), *_pointing_cells(row))
     table.add_section()
@@ -47,6 +47,7 @@ def _pointing_cells(row: Mapping[str, Any]) -> list[Text]:
         *_with_interval(row, "pointing"),
         Text(value_text(row["pointing_random"], ".2f")),
         Text(value_text(row["pointing_centre"], ".2f")),
+        Text(value_text(row["pointing_usual"], ".2f")),
         *_with_interval(row, "auc"),
     ]
 
@@ -87,7 +88,7 @@ def _table(title: str, *columns: str) -> Table:
         header_style="dim",
         padding=(0, 1, 0, 0),
     )
-    table.add_column("finding", max_width=22, overflow="fold")
+    table.add_column("finding", max_width=20, overflow="fold")
     for name in columns:
         table.add_column(Text(name), justify="right", no_wrap=True)
     return table
