@@ -76,6 +76,15 @@ def test_scores_say_that_they_are_adapted(tier: Tier, data: Path, model: str, ad
     assert "the adaptation is for other prompts: scores are without it" in other["notes"]
 
 
+def test_tables_tell_adaptations_apart(
+    tier: Tier, data: Path, model: str, adapted: Path, tmp_path: Path
+) -> None:
+    image = data.parent / "00.png"
+    for name, there in ((adapted, True), (model, False)):
+        assert tier("classify", image, "--model", name, "--output", tmp_path / "out.csv")[0] == 0
+        assert ("model_adaptation" in (tmp_path / "out.csv").read_text()) == there
+
+
 def test_it_helps_on_patients_it_has_not_seen(tier: Tier, data: Path, model: str, adapted: Path) -> None:
     def auc(name: str | Path) -> float:
         code, out, _ = tier("eval", "--data", data, "--model", name, "--replicates", "5", "--split", "test")

@@ -154,3 +154,24 @@ def test_images_without_scores_are_counted(tier: Tier, data: Path, model: str, t
     table.unlink()
     assert code == 3
     assert json.loads(out)["fitted_on"]["images_without_scores"] == 1
+
+
+def test_scores_that_are_there_need_not_be_made_again(
+    tier: Tier, data: Path, model: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "scores.csv"
+    assert tier("classify", data.parent, "--model", model, "--output", table)[0] == 0
+    one = _calibrate(tier, data, model, tmp_path / "one")
+    two = _calibrate(tier, data, model, tmp_path / "two", "--scores", table)
+    # Tables hold six digits.
+    for name, entry in one["findings"].items():
+        assert two["findings"][name]["threshold"] == pytest.approx(entry["threshold"], abs=2e-6)
+        assert two["findings"][name]["a"] == pytest.approx(entry["a"], rel=1e-3)
+    other = tiny_checkpoint(tmp_path / "other", seed=1)
+    output = tmp_path / "three"
+    code, _, err = tier("calibrate", "--data", data, "--model", other, "--scores", table, "--output", output)
+    assert (code, "another weights" in err) == (2, True)
+    table.write_text("path,edema\n00.png,0.5\n")
+    code, _, err = tier("calibrate", "--data", data, "--model", model, "--scores", table, "--output", output)
+    assert (code, "no column model_weights" in err) == (2, True)
+    assert not output.exists()

@@ -41,6 +41,16 @@ OperatingPoint = Annotated[
         rich_help_panel=_FIT,
     ),
 ]
+ScoresFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--scores",
+        metavar="FILE",
+        help="What classify --output wrote for these images with this model, instead of scoring them again.",
+        show_default=False,
+        rich_help_panel="Model and findings",
+    ),
+]
 FitUnit = Annotated[
     o.Unit,
     typer.Option("--unit", help="What gets a probability: an image, or a study.", rich_help_panel=_FIT),
@@ -67,6 +77,7 @@ def calibrate(
     views: o.Views = o.ViewsName.FRONTAL,
     model: o.Models = None,
     findings: o.Findings = None,
+    scores: ScoresFile = None,
     engine: o.Engine = o.EngineName.AUTO,
     device: o.Device = o.DeviceName.AUTO,
     method: Curve = Method.PLATT,
@@ -91,19 +102,20 @@ def calibrate(
     selection = d.choose_rows(dataset, data, root, split, "valid", excluded, views.value == "frontal")
     job = d.open_models(model or ["tier-small"], findings, engine.value, device.value)
     selection, truth = _labels(selection, job, uncertain.value, unit.value)
-    scores = _score(job, selection, d.stream_options(views.value, batch_size, workers))
+    options = d.stream_options(views.value, batch_size, workers)
+    known = _score(job, selection, options) if scores is None else _read(scores, job, selection)
     from tier_cli.evaluation.calibrate import Plan, calibrate
     from tier_cli.evaluation.calibrated_copy import describe, write_calibrated
 
-    values = truth.units.mean(scores.of(truth.by_image.findings))
+    values = truth.units.mean(known.of(truth.by_image.findings))
     plan = Plan(method.value, rule)
     fitted = calibrate(truth.by_unit, values, plan)
     facts = d.describe(selection, data, dataset, views.value, uncertain.value, truth.by_image)
-    facts["images_without_scores"] = len(scores.unscored)
+    facts["images_without_scores"] = len(known.unscored)
     content = describe(job, unit.value, truth, values, plan, fitted, facts)
     write_calibrated(job.checkpoint.path, output, content)
-    _give(content, output, [*selection.notes, *scores.notes])
-    if scores.unscored:
+    _give(content, output, [*selection.notes, *known.notes])
+    if known.unscored:
         raise typer.Exit(3)
 
 
@@ -122,6 +134,12 @@ def _score(job: Job, selection: Selection, options: StreamOptions) -> Scores:
     with ticking(len(paths)) as tick:
         results = job.classify((Source(path) for path in paths), options, tick)
         return collect(job.stamp.name, results, job.findings)
+
+
+def _read(path: Path, job: Job, selection: Selection) -> Scores:
+    from tier_cli.evaluation.own_scores import read_own_scores
+
+    return read_own_scores(path, selection.manifest, job)
 
 
 def _give(content: dict[str, Any], output: Path, notes: list[str]) -> None:

@@ -55,7 +55,7 @@ def classify(
     sources = _sources(paths)
     job = _job(model or ["tier-small"], findings, engine, device)
     options = _options(by, fail_fast, batch_size, workers, _reading(views, window, accept_any, include_phi))
-    sink = _sink(job, Layout(job.findings.ids, by.value, wide, include_phi), file, top, hash_ids)
+    sink = _sink(job, _layout(job, by, wide, include_phi), file, top, hash_ids)
     sink.take(lambda tick: job.classify(sources, options, tick), _counter(paths))
     if sink.failed:
         raise Exit(3)
@@ -103,6 +103,10 @@ def _sink(job: Job, layout: Layout, file: OutputFile | None, top: int | None, ha
     from tier_cli.results.privacy import Hasher
 
     return Sink(layout, job.findings, file, top, Hasher.from_environment() if hash_ids else None)
+
+
+def _layout(job: Job, by: o.Unit, wide: bool, include_phi: bool) -> Layout:
+    return Layout(job.findings.ids, by.value, wide, include_phi, bool(job.stamp.adaptation))
 
 
 def _counter(paths: list[str]) -> Callable[[], int] | None:

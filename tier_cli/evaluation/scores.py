@@ -101,7 +101,7 @@ def read_scores(
         Nothing to join on, no finding, a score that is no number, two rows for one image, no match.
     """
     where = str(path)
-    header, rows = _read(Path(path))
+    header, rows = read_table(Path(path))
     column, keys, notes = _keys(header, rows, manifest, join, where)
     table = _tidy if {"finding", "score"} <= set(header) else _wide
     known = table(header, rows, header.index(column), findings, where)
@@ -125,7 +125,14 @@ def read_scores(
     return Scores(Path(path).name, findings.ids, values, unscored, (*notes, *how))
 
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read CSV or Parquet as header and rows of text.
+
+    Raises
+    ------
+    ManifestError
+        It cannot be read, or Parquet without pyarrow.
+    """
     if path.suffix.lower() != ".parquet":
         return read_rows(path)
     import pandas as pd

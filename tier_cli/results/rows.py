@@ -19,6 +19,7 @@ Kind = Literal["text", "integer", "number", "truth", "list"]
 
 _KEYS: dict[str, Kind] = {"study": "text", "series": "text", "instance": "text", "view": "text"}
 _FINDING: dict[str, Kind] = {"finding": "text", "score": "number", "probability": "number", "call": "truth"}
+_ADAPTED: dict[str, Kind] = {"model_adaptation": "text"}
 _TAIL: dict[str, Kind] = {
     "scoring": "text",
     "model": "text",
@@ -45,6 +46,8 @@ class Layout:
         One row a result with the scores alone, instead of one row a finding.
     phi
         Add the column ``phi``: a JSON object.
+    adapted
+        Add the column ``model_adaptation``, without which scores of two adaptations would look alike.
 
     Raises
     ------
@@ -56,9 +59,10 @@ class Layout:
     unit: Unit = "image"
     wide: bool = False
     phi: bool = False
+    adapted: bool = False
 
     def __post_init__(self) -> None:
-        taken = {"schema_version", "path", "paths", "phi", *_KEYS, *_TAIL}
+        taken = {"schema_version", "path", "paths", "phi", *_KEYS, *_TAIL, *_ADAPTED}
         if self.wide and (both := taken.intersection(self.findings)):
             raise UsageError(
                 f"a finding is called '{min(both)}', like another column of the table",
@@ -71,7 +75,10 @@ class Layout:
         """The names of the columns, in order, each with what it holds."""
         where: dict[str, Kind] = {"paths": "list"} if self.unit == "study" else {"path": "text"}
         scores = dict.fromkeys(self.findings, _NUMBER) if self.wide else _FINDING
-        last: dict[str, Kind] = {"phi": "text"} if self.phi else {}
+        last: dict[str, Kind] = {
+            **(_ADAPTED if self.adapted else {}),
+            **({"phi": "text"} if self.phi else {}),
+        }
         return {"schema_version": "integer", **where, **_KEYS, **scores, **_TAIL, **last}
 
     def rows(self, result: Result) -> Iterator[list[Cell]]:
@@ -98,6 +105,8 @@ class Layout:
             hashes["findings"],
         ]
         row += [result.notes, error["kind"], error["message"]]
+        if self.adapted:
+            row.append(hashes.get("adaptation"))
         if self.phi:
             row.append(json.dumps(dict(result.phi)) if result.phi else None)
         return row
