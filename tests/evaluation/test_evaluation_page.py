@@ -28,7 +28,7 @@ def test_every_option_of_the_page_exists(capsys: pytest.CaptureFixture[str]) -> 
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     commands = re.findall(r"^\$ tier eval (.*)$", PAGE, re.MULTILINE)
     assert len(commands) > 5
-    named = re.findall(r"--[a-z][a-z-]+", " ".join(commands) + " ".join(re.findall(r"`(--[^`]*)`", PAGE)))
+    named = re.findall(r"--[a-z][a-z-]+", " ".join([*commands, *re.findall(r"`(--[^`]*)`", PAGE)]))
     assert set(named) <= known
 
 

@@ -79,6 +79,8 @@ def metric_document(metric: Metric) -> dict[str, Any]:
         "high": number(metric.high),
         "replicates": metric.replicates,
     }
+    if metric.findings is not None:
+        document["findings"] = metric.findings
     for name, p in (("p", metric.p), ("p_holm", metric.p_holm)):
         if p is not None:
             document[name] = number(p)

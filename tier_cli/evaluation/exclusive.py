@@ -17,6 +17,7 @@ from tier_cli.evaluation.intervals import interval_text, value_text
 from tier_cli.evaluation.measure import Contender, Labelled, Resampling, as_metrics
 from tier_cli.evaluation.metrics import Floats, ratio
 from tier_cli.evaluation.statistics import Statistic, Weights, tally
+from tier_cli.evaluation.table import put
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,20 +97,15 @@ def _accuracy(positive: np.ndarray[tuple[int, int], np.dtype[np.bool_]], scores:
 
 def show_exclusive(content: Mapping[str, Any], console: Console) -> None:
     """Print the accuracy of each score set."""
-    table = Table(
-        title=Text(
-            f"Top-1 accuracy: {content['n']} {content['unit']} of {content['patients']} patients, "
-            f"chance {content['chance']:.3f}"
-        ),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
+    title = (
+        f"Top-1 accuracy: {content['n']} {content['unit']} of {content['patients']} patients, "
+        f"chance {content['chance']:.3f}"
     )
+    table = Table(box=None, header_style="dim")
     table.add_column("scores", max_width=40, overflow="fold")
     for name in ("accuracy", "95% interval"):
         table.add_column(name, justify="right")
     for one in content["scores"]:
         accuracy = one["accuracy"]
         table.add_row(Text(printable(one["name"])), value_text(accuracy), Text(interval_text(accuracy)))
-    console.print(table)
+    put(console, title, table)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tier_cli.console import printable
 from tier_cli.evaluation.subgroups import RULE
-from tier_cli.evaluation.table import interval, label, new_table
+from tier_cli.evaluation.table import interval, label, new_table, put
 from tier_cli.evaluation.units import PLURALS
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def show_groups(report: Report, labels: Mapping[str, str], console: Console) -> 
         groups = [group for group in report.groups if group.by == by]
         for number, measured in enumerate(report.measured):
             gaps = [gap for gap in report.gaps if gap.by == by and gap.scores == measured.name]
-            console.print(_overview(groups, number, PLURALS[report.protocol.unit]))
+            title = f"{printable(measured.name)}: by {printable(by)}"
+            put(console, title, _overview(groups, number, PLURALS[report.protocol.unit]))
             if gaps or len(groups) <= _MOST_BESIDE:
                 console.print(_findings(groups, number, gaps, labels))
     if report.groups:
@@ -48,13 +49,7 @@ def show_groups(report: Report, labels: Mapping[str, str], console: Console) -> 
 
 
 def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
-    table = Table(
-        title=Text(f"{printable(groups[0].measured[number].name)}: by {printable(groups[0].by)}"),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = Table(box=None, header_style="dim")
     table.add_column("group", max_width=24, overflow="fold")
     for name in (plural, "patients", "mean AUC", "of", "large enough"):
         table.add_column(name, justify="right")
@@ -73,7 +68,7 @@ def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
 def _findings(groups: Sequence[Group], number: int, gaps: Sequence[Gap], labels: Mapping[str, str]) -> Table:
     """The AUC of each finding in each group, as far as there is room, and the largest gap."""
     beside = groups if len(groups) <= _MOST_BESIDE else ()
-    table = new_table("", *(printable(group.value) for group in beside), "AUC gap", "highest, lowest")
+    table = new_table(*(printable(group.value) for group in beside), "AUC gap", "highest, lowest")
     known = {gap.finding: gap for gap in gaps}
     for place, row in enumerate(groups[0].measured[number].rows):
         if not beside and row.finding not in known:

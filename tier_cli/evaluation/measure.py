@@ -34,7 +34,8 @@ class Metric:
     """A number and its interval; all NaN where there is only one class.
 
     `replicates` counts the resamplings that held both classes: the interval rests on them. A difference has
-    `p`, two-sided and of the bootstrap, and `p_holm`, corrected by Holm over the findings.
+    `p`, two-sided and of the bootstrap, and `p_holm`, corrected by Holm over the findings. A mean says over
+    how many `findings`.
     """
 
     value: float
@@ -43,6 +44,7 @@ class Metric:
     replicates: int
     p: float | None = None
     p_holm: float | None = None
+    findings: int | None = None
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,9 @@ def measured(
         rows.append(Row(finding, n, positives, metrics, float(values[number])))
     counted = np.asarray((scored & np.isfinite(truth.labels)).any(axis=1))
     macro = {
-        metric: replace(as_metrics(one.macro, level, tested)[0], p_holm=None)
+        metric: replace(
+            as_metrics(one.macro, level, tested)[0], p_holm=None, findings=int(np.isfinite(one.point).sum())
+        )
         for metric, one in estimates.items()
     }
     return Measured(

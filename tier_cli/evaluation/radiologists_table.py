@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tier_cli.console import printable
 from tier_cli.evaluation.intervals import value_text
+from tier_cli.evaluation.table import put
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,20 +26,21 @@ def show_readers(content: Mapping[str, Any], console: Console) -> None:
         f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, means of findings"
     )
     for names in (("sensitivity", "specificity"), ("mcc", "f1")):
-        table = _table(title)
-        title = ""
+        table = Table(box=None, header_style="dim")
         table.add_column("reader", max_width=38, overflow="fold")
         for name in names:
             table.add_column(_HEADS[name], justify="right", no_wrap=True)
         for one in [*people, *models]:
             table.add_row(Text(printable(one["name"])), *(_cell(one["macro"][name]) for name in names))
-        console.print(table)
+        put(console, title, table)
+        title = ""
     for model in content["scores"]:
-        console.print(_against(content, model))
+        title = f"{printable(model['name'])} minus the mean of the radiologists"
+        put(console, title, _against(content, model))
 
 
 def _against(content: Mapping[str, Any], model: Mapping[str, Any]) -> Table:
-    table = _table(f"{printable(model['name'])} minus the mean of the radiologists")
+    table = Table(box=None, header_style="dim")
     table.add_column("finding", max_width=26, overflow="fold")
     for name in ("MCC", "F1", "under its ROC"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -68,13 +70,3 @@ def _pair(differences: Mapping[str, Any] | None, finding: str) -> tuple[Text, Te
 def _cell(metric: Mapping[str, Any], form: str = ".2f") -> Text:
     bounds = "" if metric["low"] is None else f" [{metric['low']:{form}}, {metric['high']:{form}}]"
     return Text(f"{value_text(metric, form)}{bounds}")
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )

@@ -56,12 +56,12 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
     plural = PLURALS[protocol.unit]
     for measured in report.measured:
         title = f"{printable(measured.name)}: {measured.n} {plural} of {measured.patients} patients"
-        console.print(_ranking(title, measured, labels))
-        for table in _further(measured, labels):
-            console.print(table)
+        put(console, title, _ranking(measured, labels))
+        for title, table in _further(measured, labels):
+            put(console, title, table)
     if report.difference is not None:
-        for table in _differences(report.difference, labels, plural):
-            console.print(table)
+        for title, table in _differences(report.difference, labels, plural):
+            put(console, title, table)
     show_groups(report, labels, console)
 
 
@@ -85,42 +85,40 @@ def _protocol_line(protocol: Protocol) -> str:
     )
 
 
-def _ranking(title: str, measured: Measured, labels: Mapping[str, str]) -> Table:
-    table = new_table(title, "n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
+def _ranking(measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = new_table("n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
     for row in measured.rows:
         table.add_row(label(row.finding, labels), str(row.n), str(row.positives), *_wide(row.metrics))
     table.add_section()
-    table.add_row(_mean(measured), "", "", *_wide(measured.macro))
+    table.add_row(_mean(measured, "auc"), "", "", *_wide(measured.macro))
     return table
 
 
-def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[Table]:
-    """Give tables of calls, where there are thresholds, and of probabilities."""
+def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[str, Table]]:
+    """Give tables of calls, where there are thresholds, and of probabilities, each with its title."""
     thresholds = measured.thresholds
-    if thresholds is not None:
+    if thresholds is not None and any(math.isfinite(row.threshold) for row in measured.rows):
         how = f" by {thresholds.rule}" if thresholds.rule else ""
         title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
         for number, names in enumerate(_CALLS):
             heads = [*(_HEADS[name] for name in names), *(["threshold"] if number else [])]
-            table = new_table(title if not number else "", *heads)
+            table = new_table(*heads)
             for row in measured.rows:
                 last = [Text(_plain(row.threshold))] if number else []
                 table.add_row(label(row.finding, labels), *_short(row.metrics, names), *last)
             table.add_section()
-            table.add_row(_mean(measured), *_short(measured.macro, names))
-            yield table
+            table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
+            yield ("" if number else title), table
     if set(PROBABILITIES) <= set(measured.macro):
-        table = new_table(
-            f"{printable(measured.name)}: probabilities", *(_HEADS[name] for name in PROBABILITIES)
-        )
+        table = new_table(*(_HEADS[name] for name in PROBABILITIES))
         for row in measured.rows:
             table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
         table.add_section()
-        table.add_row(_mean(measured), *_short(measured.macro, PROBABILITIES, ".3f"))
-        yield table
+        table.add_row(_mean(measured, "brier"), *_short(measured.macro, PROBABILITIES, ".3f"))
+        yield f"{printable(measured.name)}: probabilities", table
 
 
-def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[Table]:
+def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[tuple[str, Table]]:
     title = f"{printable(difference.name)}: {difference.n} {plural} of {difference.patients} patients"
     for names in _DIFFERENCES:
         if not set(names) <= set(difference.macro):
@@ -128,15 +126,15 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
         # Areas differ by little: three digits, and so one to a table.
         form = "+.3f" if len(names) == 1 else "+.2f"
         parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
-        table = new_table(title, *(part or _HEADS[name] for name in names for part in parts))
-        title = ""
+        table = new_table(*(part or _HEADS[name] for name in names for part in parts))
         for row in difference.rows:
             cells = [cell for name in names for cell in _tested(row.metrics[name], form, len(parts) > 2)]
             table.add_row(label(row.finding, labels), *cells)
         table.add_section()
         cells = [cell for name in names for cell in _tested(difference.macro[name], form, len(parts) > 2)]
-        table.add_row(_mean(difference), *cells)
-        yield table
+        table.add_row(_mean(difference, names[0]), *cells)
+        yield title, table
+        title = ""
 
 
 def _tested(metric: Metric, form: str, both: bool) -> list[Text]:
@@ -151,15 +149,16 @@ def _p(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def new_table(title: str, *columns: str) -> Table:
+def put(console: Console, title: str, table: Table) -> None:
+    """Print a table below its title, if it has one; Rich would break a title at the table's width."""
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def new_table(*columns: str) -> Table:
     """Begin a table of findings."""
-    table = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        header_style="dim",
-    )
+    table = Table(box=None, header_style="dim")
     table.add_column("finding", max_width=26, overflow="fold")
     for name in columns:
         table.add_column(Text(name), justify="right", no_wrap=True)
@@ -179,8 +178,8 @@ def interval(metric: Metric, form: str = ".2f") -> Text:
     return Text(f"{metric.value:{form}} {bounds if math.isfinite(metric.low) else ''}".rstrip())
 
 
-def _mean(measured: Measured) -> Text:
-    return Text(f"mean of {measured.averaged}", style="bold")
+def _mean(measured: Measured, metric: str) -> Text:
+    return Text(f"mean of {measured.macro[metric].findings}", style="bold")
 
 
 def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:
