@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def contend(
     """
     findings, units = truth.by_unit.findings, truth.units
     values = scores.of(findings)
-    notes = _partly_scored(scores.name, values, truth)
+    notes = [*_partly_scored(scores.name, values, truth), *_without(scores.name, values, findings)]
     by_unit = units.mean(values)
     probabilities: Floats | None = None
     thresholds: Thresholds | None = None
@@ -103,6 +104,12 @@ def _partly_scored(name: str, values: Floats, truth: Truth) -> list[str]:
     if not partly.size:
         return []
     return [f"{name}: {partly.size} {units.plural} have the mean of only some of their images"]
+
+
+def _without(name: str, values: Floats, findings: Sequence[str]) -> list[str]:
+    there = np.isfinite(values).any(axis=0)
+    absent = [finding for finding, any_score in zip(findings, there, strict=True) if not any_score]
+    return [f"{name} has no scores for {', '.join(absent)}"] if absent else []
 
 
 def _checked(values: Floats, name: str) -> Floats:
