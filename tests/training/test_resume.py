@@ -40,7 +40,9 @@ def weights(trained):
     return trained.model.state_dict()
 
 
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 2}, {"average_decay": 0.0, "optimizer": "adam"}])
+@pytest.mark.parametrize(
+    "changes", [{"precision": "fp16"}, {"accumulate": 2}, {"average_decay": 0.0, "optimizer": "adam"}]
+)
 def test_a_run_stopped_anywhere_ends_with_the_same_bits(changes, tmp_path, monkeypatch):
     monkeypatch.setattr("tier_cli.training.loop._LOG_EVERY", 2)
     measure = {"after_epoch": lambda model: {"mean_auc": model.logit_scale.item()}}

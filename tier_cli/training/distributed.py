@@ -76,7 +76,13 @@ class World:
         result: _Result = outcome[0]
         return result
 
-    def shared(self, encoders: nn.Module, device: torch.device, alone: tuple[nn.Parameter, ...]) -> nn.Module:
+    def shared(
+        self,
+        encoders: nn.Module,
+        device: torch.device,
+        alone: tuple[nn.Parameter, ...],
+        every_one_used: bool = True,
+    ) -> nn.Module:
         """The encoders with gradients averaged over the processes.
 
         Parameters
@@ -85,6 +91,8 @@ class World:
             What to share, on the device of this process.
         alone
             Parameters of the encoders whose gradients are whole in every process already.
+        every_one_used
+            False looks at every step for parameters that the features do not depend on, which takes time.
         """
         if self.size == 1:
             return encoders
@@ -93,7 +101,10 @@ class World:
             parameter.requires_grad_(False)
         # What does not learn when it is wrapped is left alone from then on.
         wrapped = nn.parallel.DistributedDataParallel(
-            encoders, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True
+            encoders,
+            device_ids=[device] if device.type == "cuda" else None,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=not every_one_used,
         )
         for parameter in learning:
             parameter.requires_grad_(True)

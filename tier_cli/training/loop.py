@@ -143,7 +143,9 @@ class Trainer:
             It was stopped, and the state saved.
         """
         task, s = self.task, self.task.settings
-        shared = self.world.shared(task.encoders, self.device, alone(self.model))
+        # Towers of other families have layers after the one that is pooled.
+        plain = self.model.config.image_pooling == "mean"
+        shared = self.world.shared(task.encoders, self.device, alone(self.model), every_one_used=plain)
         pad_id = self.model.text_tower.config.pad_token_id or 0
         gradients = Gradients(shared, self.model, task.objective, self.world, s.precision, s.seed, pad_id)
         if self.world.first:
@@ -210,7 +212,10 @@ class Trainer:
         excluded = plan.pairs.excluded(rows.numpy(), plan.all_places(self._step))
         negatives = torch.from_numpy(excluded).to(self.device)
         batch = batch.to(self.device)
-        scaling = self._scaler.get_scale() if self._scaler.is_enabled() else 1.0
+        scaling = 1.0
+        if self._scaler.is_enabled():
+            # Asked so, it also wakes the scaler up.
+            scaling = self._scaler.scale(torch.ones((), device=self.device)).item()
         self._optimizer.zero_grad(set_to_none=True)
         if s.accumulate == 1:
             outcome = gradients.whole(batch, negatives, self._step, scaling)

@@ -1,0 +1,43 @@
+"""What docs/training.md shows is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from little import silent, trainer
+from typer.main import get_command
+
+from tier_cli.app import app
+
+PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+# Of torchrun.
+OTHERS = {"--no-python", "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--model"}
+
+
+def test_every_option_shown_is_one() -> None:
+    options = {name for p in get_command(app).commands["train"].params for name in p.opts}
+    shown = set(re.findall(r"--[a-z][a-z-]+", PAGE))
+    assert shown - options - OTHERS == set()
+    # And the other way: an option that nobody is told of is not there.
+    assert (
+        options
+        - shown
+        - {"--root", "--seed", "--device", "--findings", "--image-size", "--shuffle-captions", "--help"}
+        == set()
+    )
+
+
+def test_tensorboard_gets_what_the_file_gets(tmp_path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from tier_cli.training.settings import Running
+
+    running = Running(device="cpu", workers=0, tensorboard=tmp_path / "board")
+    trainer(tmp_path, running=running, epochs=1).run(silent)
+    events = EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    first = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert events.Scalars("contrastive")[0].value == pytest.approx(first["contrastive"])
