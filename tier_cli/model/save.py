@@ -43,6 +43,7 @@ def save_checkpoint(
     findings: FindingSet,
     training: dict[str, Any],
     precision: Precision = "float16",
+    builtin_vectors: bool = True,
 ) -> dict[str, float]:
     """Write everything that scoring an image takes: weights, graphs, tokenizer, vectors, checksums.
 
@@ -60,6 +61,8 @@ def save_checkpoint(
         The content of training.json: data, seeds, versions, lambdas, entropy mode.
     precision
         Of the stored weights.
+    builtin_vectors
+        Store the vectors of the built-in finding sets too; otherwise they are computed when first asked for.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def save_checkpoint(
     write_json(folder / PREPROCESSING, preprocessing.to_dict())
     (folder / FINDINGS).write_text(findings.to_toml(), encoding="utf-8")
     write_json(folder / TRAINING, training)
-    return complete(folder)
+    return complete(folder, builtin_vectors)
 
 
 def save_weights(folder: Path, model: TierModel, precision: Precision = "float16") -> None:
@@ -97,7 +100,7 @@ def save_weights(folder: Path, model: TierModel, precision: Precision = "float16
     (folder / WEIGHTS).chmod(0o644)
 
 
-def complete(folder: Path) -> dict[str, float]:
+def complete(folder: Path, builtin_vectors: bool = True) -> dict[str, float]:
     """Write graphs, vectors of the own and the built-in finding sets, and checksums, from the other files."""
     from tier_cli.model.export import export_graphs
     from tier_cli.model.finding_vectors import store_vectors
@@ -107,7 +110,7 @@ def complete(folder: Path) -> dict[str, float]:
     # The first list gives the hashes that the vectors are keyed by, the second has the vectors in it.
     write_checksums(folder)
     checkpoint = open_checkpoint(folder)
-    sets = [checkpoint.findings, *(builtin(name) for name in builtin_names())]
+    sets = [checkpoint.findings, *(builtin(name) for name in builtin_names() if builtin_vectors)]
     store_vectors(checkpoint, sets, TorchEngine(checkpoint))
     write_checksums(folder)
     return differences

@@ -151,6 +151,8 @@ def _write(
         findings,
         {"converted": record},
         precision,
+        # Minutes of a large text tower, for sets that may never be asked for.
+        builtin_vectors=False,
     )
     (folder / "README.md").write_text(_card(family, record), encoding="utf-8")
     return {**record, "difference_from_torch": differences}
