@@ -1,0 +1,62 @@
+"""Seconds and memory of the intervals of a large evaluation. Run: python benchmarks/bootstrap.py
+
+By default 14 findings, 25,000 images of 10,000 patients and 1,000 resamplings: AUC and AUPRC alone, then with
+calls and probabilities, then within two groups too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from tier_cli.evaluation.bootstrap import resample
+from tier_cli.evaluation.build import build_groups
+from tier_cli.evaluation.decisions import Thresholds
+from tier_cli.evaluation.measure import Contender, Labelled, Resampling
+from tier_cli.evaluation.statistics import ranking
+from tier_cli.evaluation.subgroups import divide
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--findings", type=int, default=14)
+    parser.add_argument("--images", type=int, default=25_000)
+    parser.add_argument("--patients", type=int, default=10_000)
+    parser.add_argument("--replicates", type=int, default=1000)
+    given = parser.parse_args()
+    rng = np.random.default_rng(0)
+    shape = (given.images, given.findings)
+    labels = (rng.random(shape) < 0.08).astype(float)
+    scores = rng.normal(size=shape) + labels
+    patients = rng.integers(0, given.patients, given.images).astype(str)
+    thresholds = Thresholds("", "", np.full(given.findings, 0.5))
+    whole = Contender("scores", scores, thresholds, 1 / (1 + np.exp(-scores)))
+    truth = Labelled(tuple(f"f{number}" for number in range(given.findings)), labels, patients)
+    sex = divide("sex", rng.choice(["F", "M"], given.images))
+    how = Resampling(given.replicates)
+
+    def measure(name: str, work: Callable[[], object]) -> None:
+        start = time.perf_counter()
+        work()
+        seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        sys.stdout.write(f"{name:40} {seconds:6.1f} s, at most {peak:5.0f} MiB so far\n")
+
+    measure(
+        "AUC and AUPRC",
+        lambda: resample({0: ranking(labels, scores)}, patients, replicates=given.replicates),
+    )
+    measure(
+        "with calls and probabilities",
+        lambda: resample({0: whole.statistic(labels)}, patients, replicates=given.replicates),
+    )
+    measure("within two groups", lambda: build_groups(truth, [whole], [sex], how))
+
+
+if __name__ == "__main__":
+    main()
