@@ -141,13 +141,26 @@ def test_adapted_and_plain_models_are_not_averaged(tier: Tier, data: Path, model
 
 
 def test_nothing_is_written_where_nothing_helps(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
-    table = data.parent / "few.csv"
-    table.write_text("\n".join(data.read_text().splitlines()[:5]))
+    documents = _lines(tier, *sorted(data.parent.glob("*.png")), "--model", model)
+    scores = [document["findings"][0]["score"] for document in documents]
+    known = [f"{n:02}.png,p{n},{int(score > np.median(scores))}" for n, score in enumerate(scores)]
+    table = data.parent / "known.csv"
+    table.write_text("\n".join(["path,patient,atelectasis", *known]))
     code, out, err = tier("adapt", "--data", table, "--model", model, "--output", tmp_path / "x")
     table.unlink()
     assert code == 0
     assert json.loads(out)["output"] is None
     assert "nothing was written" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_few_labelled_images_are_refused(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
+    table = data.parent / "few.csv"
+    table.write_text("\n".join(data.read_text().splitlines()[:5]))
+    code, out, err = tier("adapt", "--data", table, "--model", model, "--output", tmp_path / "x")
+    table.unlink()
+    assert (code, out) == (2, "")
+    assert "it takes 5" in err
     assert not list(tmp_path.iterdir())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +177,18 @@ def test_scores_that_are_there_need_not_be_made_again(
     code, _, err = tier("calibrate", "--data", data, "--model", model, "--scores", table, "--output", output)
     assert (code, "no column model_weights" in err) == (2, True)
     assert not output.exists()
+
+
+def test_classify_needs_no_scikit_learn_for_a_calibration(
+    tier: Tier, data: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tier_cli.evaluation.calibrate.LEAST_PATIENTS", {"isotonic": 10})
+    _calibrate(tier, data, model, tmp_path / "steps", "--method", "isotonic")
+    code = (
+        "import sys; from tier_cli.app import main; main(sys.argv[1:]); "
+        "print({'sklearn', 'scipy', 'pandas', 'torch'} & set(sys.modules), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "classify", data.parent / "00.png", "--model", tmp_path / "steps"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert any(entry["probability"] for entry in json.loads(done.stdout)["findings"])
+    assert done.stderr.strip() == "set()"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.errors import ManifestError
 from tier_cli.evaluation.measure import Labelled
 from tier_cli.evaluation.metrics import auc
 from tier_cli.scoring.adaptation import Adaptation, unit
@@ -58,43 +59,52 @@ def adapt(pooled: Floats, scores: Floats, truth: Labelled, findings: Sequence[st
         F ids of the finding set, in order: the result is as wide.
     seed
         Seed of the folds.
+
+    Raises
+    ------
+    ManifestError
+        No finding has enough patients on either side.
     """
     images = unit(pooled)
     usable, left_out = _usable(truth)
+    if not usable:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
+        raise ManifestError(f"no finding can be adapted ({reasons})", remedy="give more labelled images")
     curves = {
         name: _left_out_aucs(images, scores[:, number], truth, number, seed)
         for number, name in usable.items()
     }
-    mix = 0.0
-    if curves:
-        # The first of equals: the least that is mixed in.
-        mix = MIXES[int(np.argmax(np.mean(list(curves.values()), axis=0)))]
+    means = np.mean(list(curves.values()), axis=0)
+    # The first of equals: the least that is mixed in.
+    mix = MIXES[int(np.argmax(means))]
+    judged = {str(m): round(float(mean), _DIGITS) for m, mean in zip(MIXES, means, strict=True)}
     facts: dict[str, Any] = {
         "mix": mix,
-        "cross_validated": {
-            "folds": FOLDS,
-            "repeats": REPEATS,
-            "seed": seed,
-            "mean_auc": {
-                str(m): round(float(np.mean([curve[place] for curve in curves.values()])), _DIGITS)
-                for place, m in enumerate(MIXES)
-                if curves
-            },
-        },
+        "cross_validated": {"folds": FOLDS, "repeats": REPEATS, "seed": seed, "mean_auc": judged},
         "findings": {name: _facts(truth, number, curves[name], mix) for number, name in usable.items()},
         "not_adapted": left_out,
     }
     if mix == 0:
         return Adapted(None, facts)
+    return Adapted(_fitted(images, scores, truth, usable, findings, mix), facts)
+
+
+def _fitted(
+    images: Floats,
+    scores: Floats,
+    truth: Labelled,
+    usable: Mapping[int, str],
+    findings: Sequence[str],
+    mix: float,
+) -> Adaptation:
+    """Fit the usable findings on all their images; the others of the finding set keep their own scores."""
     weights, bias, mixes = np.zeros((len(findings), images.shape[1])), *np.zeros((2, len(findings)))
     for number, name in usable.items():
-        known = np.isfinite(truth.labels[:, number])
-        place = findings.index(name)
-        weights[place], bias[place] = fit_like(
-            images[known], truth.labels[known, number], scores[known, number]
-        )
+        known, place = np.isfinite(truth.labels[:, number]), findings.index(name)
+        fit = fit_like(images[known], truth.labels[known, number], scores[known, number])
+        weights[place], bias[place] = fit
         mixes[place] = mix
-    return Adapted(Adaptation(weights, bias, mixes, "gda"), facts)
+    return Adaptation(weights, bias, mixes, "gda")
 
 
 def _usable(truth: Labelled) -> tuple[dict[int, str], dict[str, str]]:
@@ -108,7 +118,8 @@ def _usable(truth: Labelled) -> tuple[dict[int, str], dict[str, str]]:
         }
         kind = min(counts, key=lambda side: counts[side])
         if counts[kind] < LEAST_PATIENTS:
-            left_out[name] = f"{counts[kind]} patients {kind} the finding, it takes {LEAST_PATIENTS}"
+            patients = "patient" if counts[kind] == 1 else "patients"
+            left_out[name] = f"{counts[kind]} {patients} {kind} the finding, it takes {LEAST_PATIENTS}"
         else:
             usable[number] = name
     return usable, left_out

@@ -93,7 +93,8 @@ def _too_few(data: _Data, plan: Plan) -> str:
     for label, kind in ((1, "with"), (0, "without")):
         count = count_patients(data.patients, data.labels == label)
         if count < least:
-            return f"{count} patients {kind} the finding, {plan.method} needs {least}"
+            patients = "patient" if count == 1 else "patients"
+            return f"{count} {patients} {kind} the finding, {plan.method} needs {least}"
     return ""
 
 

@@ -58,13 +58,7 @@ def describe(
     """
     from tier_cli.pipeline.images import calibration_keys
 
-    if not fitted.findings:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in fitted.left_out.items())
-        raise ManifestError(
-            f"no finding can be calibrated ({reasons})",
-            where=str(facts["data"]),
-            remedy="give more labelled images",
-        )
+    _check_any(fitted, str(facts["data"]))
     used = (np.isfinite(values) & np.isfinite(truth.by_unit.labels)).any(axis=1)
     return {
         "version": 1,
@@ -80,6 +74,14 @@ def describe(
             "patients_used": len(np.unique(truth.by_unit.patients[used])),
         },
     }
+
+
+def _check_any(fitted: Fitted, data: str) -> None:
+    if not fitted.findings:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(fitted.left_out.items())[:3])
+        raise ManifestError(
+            f"no finding can be calibrated ({reasons})", where=data, remedy="give more labelled images"
+        )
 
 
 def write_calibrated(source: Path, output: Path, content: dict[str, Any]) -> None:
