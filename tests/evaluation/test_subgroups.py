@@ -50,6 +50,12 @@ def test_bands_stand_in_the_order_of_age() -> None:
     )
 
 
+def test_what_means_nothing_is_unknown() -> None:
+    division = divide("sex", np.array(["F", "Unknown", "", "nan", " F ", "M"]))
+    assert division.cells.tolist() == ["F", "unknown", "unknown", "unknown", "F", "M"]
+    assert division.sides == ("F", "M")
+
+
 def test_too_many_groups_are_refused() -> None:
     with pytest.raises(ManifestError, match="31 different values"):
         divide("hospital", np.arange(31).astype(str))

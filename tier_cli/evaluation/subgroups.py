@@ -22,6 +22,7 @@ UNKNOWN = "unknown"
 APART = (UNKNOWN, MIXED)
 WIDE = 0.2
 RULE = f"fewer than {FEW} positives or negatives, or an AUC interval wider than {WIDE}"
+_BLANKS = ("", "nan", "none", UNKNOWN)
 _BANDS = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (math.inf, "80+"))
 _OLDEST = 120
 # Years as a number or as DICOM writes ages: 61, 61.0, 061Y, 018M, 003W, 010D.
@@ -92,7 +93,7 @@ class Gap:
 
 
 def divide(by: str, cells: Texts) -> Division:
-    """Name each unit's group: ages in bands, other values as they are, blank = ``unknown``.
+    """Name each unit's group: ages in bands, other values as they are, blanks ``unknown``.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def divide(by: str, cells: Texts) -> Division:
     names = np.char.strip(cells)
     if by.lower() == "age":
         names = _banded(names)
-    names = np.where(names == "", UNKNOWN, names)
+    names = np.where(np.isin(np.char.lower(names), _BLANKS), UNKNOWN, names)
     found = sorted({str(name) for name in names} - set(APART), key=_order)
     if len(found) > MOST_GROUPS:
         raise ManifestError(
