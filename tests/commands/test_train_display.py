@@ -57,7 +57,8 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_first_signal_asks_and_the_second_ends(capsys):
+def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch):
+    monkeypatch.setattr("tier_cli.commands.train_display._ONE_SIGNAL_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM)
     told = []
 
@@ -73,6 +74,14 @@ def test_the_first_signal_asks_and_the_second_ends(capsys):
     assert told == [False, True]
     assert signal.getsignal(signal.SIGTERM) is before
     assert "--resume" in capsys.readouterr().err
+
+
+def test_a_signal_that_arrives_twice_is_one(capsys):
+    with stopping() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+    assert capsys.readouterr().err.count("Stopping") == 1
 
 
 def test_passed_over_images_are_told(capsys, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,26 +19,31 @@ if TYPE_CHECKING:
     from tier_cli.training.watch import Watcher
 
 
+_ONE_SIGNAL_SECONDS = 2.0
+
+
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
     """Let the first Ctrl-C or SIGTERM end a run after its step, with its state saved; the second at once."""
-    asked = False
+    asked_at: float | None = None
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal asked_at
+        # torchrun passes on what the terminal has sent already.
+        if asked_at is not None and time.monotonic() - asked_at >= _ONE_SIGNAL_SECONDS:
             raise KeyboardInterrupt
-        asked = True
-        if _first():
-            tell("Stopping. Once more to stop at once, without saving.")
+        if asked_at is None:
+            asked_at = time.monotonic()
+            if _first():
+                tell("Stopping. Once more to stop at once, without saving.")
 
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: asked
+        yield lambda: asked_at is not None
         return
     before = {number: signal.signal(number, ask) for number in signals}
     try:
-        yield lambda: asked
+        yield lambda: asked_at is not None
     except KeyboardInterrupt:
         if _first():
             tell("Stopped. The same command with --resume goes on from the last state that was saved.")

@@ -36,6 +36,8 @@ class FrozenFeatures:
         Of the choice among the views, beside the place of each draw.
     """
 
+    slow = False
+
     def __init__(self, file: Path, seed: int):
         self._file, self._seed = file, seed
         self._features: NDArray[np.float16] | None = None

@@ -147,6 +147,7 @@ class AugmentedImages:
         self, pixels: Pixels, preprocessing: Preprocessing, seed: int, stand_in: Callable[[int], int]
     ):
         self._pixels, self._spec, self._seed, self._stand_in = pixels, preprocessing, seed, stand_in
+        self.slow = isinstance(pixels, StreamedPixels)
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
         """Inputs of rows drawn at places of the run; the rows taken; those that are unreadable."""

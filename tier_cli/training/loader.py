@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+from tier_cli.model.engine import usable_cpus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,10 +25,19 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 _AHEAD = 4
+_MOST_PROCESSES = 8
 
 
 class ImageSource(Protocol):
-    """Gives the encoders their inputs."""
+    """Gives the encoders their inputs.
+
+    Attributes
+    ----------
+    slow
+        Whether files are decoded for every batch.
+    """
+
+    slow: bool
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
         """Inputs of rows drawn at places of the run, the rows really taken, and those that are unreadable."""
@@ -125,7 +138,7 @@ def load(batches: Batches, first: int, last: int, workers: int, device: torch.de
         options = {
             "multiprocessing_context": "spawn",
             "prefetch_factor": _AHEAD,
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": _prepare,
         }
     return iter(
         DataLoader(
@@ -142,8 +155,19 @@ def load(batches: Batches, first: int, last: int, workers: int, device: torch.de
     )
 
 
-def _one_thread(worker: int) -> None:
+def loading_processes(images: ImageSource, device: torch.device) -> int:
+    """How many processes to load with: none where batches are cheap and the model wants the CPU itself."""
+    cpus = usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.type == "cpu":
+        return max(1, cpus // 4) if images.slow else 0
+    return max(1, min(cpus, _MOST_PROCESSES))
+
+
+def _prepare(worker: int) -> None:
     torch.set_num_threads(1)
+    # These reach all processes of a job; the first of them decides when the others end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tier_cli.errors import ManifestError, TierError
-from tier_cli.training.loader import Batches, load
+from tier_cli.training.loader import Batches, load, loading_processes
 from tier_cli.training.optimise import WeightAverage, build_optimizer, changing, set_changing, set_rate
 from tier_cli.training.state import save_state
 from tier_cli.training.step import Gradients, alone
@@ -106,6 +106,8 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=s.precision == "fp16")
         self._log: Log | None = None
         self._log_length = 0
+        # When speed was measured last, and at which step.
+        self._mark = (0.0, 0)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same run."""
@@ -167,10 +169,13 @@ class Trainer:
     ) -> None:
         task, s = self.task, self.task.settings
         task.encoders.train_mode(s.freeze_text_layers, statistics=s.accumulate == 1)
-        workers = task.running.workers or 0
+        workers = task.running.workers
+        if workers is None:
+            workers = loading_processes(task.batches.images, self.device)
         batches = load(task.batches, self._step, self.steps, workers, self.device)
         saved = began = time.monotonic()
-        start, before = self._step, self._seconds
+        before = self._seconds
+        self._mark = began, self._step
         while self._step < self.steps:
             batch = next(batches)
             rows, stopping = self._agree(batch)
@@ -181,8 +186,7 @@ class Trainer:
             outcome = self._move(gradients, batch, rows)
             self._step += 1
             self._seconds = before + time.monotonic() - began
-            speed = (self._step - start) * s.batch_size / (time.monotonic() - began)
-            figures = self._note(outcome, rate, speed)
+            figures = self._note(outcome, rate)
             progress(f"epoch {self._epoch()}/{s.epochs}", self._step, self.steps, figures)
             if self._step % self._per_epoch == 0:
                 self._measure(after_epoch)
@@ -235,9 +239,12 @@ class Trainer:
             self._average.update(self._step + 1)
         return outcome
 
-    def _note(self, outcome: Outcome, rate: float, speed: float) -> dict[str, float] | None:
+    def _note(self, outcome: Outcome, rate: float) -> dict[str, float] | None:
         if self._log is None or not (self._step % _LOG_EVERY == 0 or self._step == 1):
             return None
+        now, (then, step) = time.monotonic(), self._mark
+        speed = (self._step - step) * self.task.settings.batch_size / max(now - then, 1e-9)
+        self._mark = now, self._step
         figures = {**measures(outcome), "learning_rate": rate, "images_per_second": speed}
         self._log.write({"step": self._step, "epoch": self._epoch() - 1, **figures})
         return figures
@@ -245,7 +252,10 @@ class Trainer:
     def _measure(self, after_epoch: Callable[[TierModel], dict[str, float]] | None) -> None:
         if self._log is None or after_epoch is None:
             return
+        then = time.monotonic()
         self.measured = after_epoch(self._average.averaged())
+        # Not counted as training time.
+        self._mark = self._mark[0] + time.monotonic() - then, self._mark[1]
         self._log.write({"epoch_end": self._epoch() - 1, "step": self._step, **self.measured})
 
     def _epoch(self) -> int:
