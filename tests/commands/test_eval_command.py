@@ -136,7 +136,7 @@ def test_scores_from_elsewhere_and_the_paired_difference(model: str, data: Path,
     both = _done(_run("--data", data, "--scores", file, "--model", model))
     assert alone["model"] is None
     assert [one["name"] for one in both["scores"]] == ["tiny", "peer.csv"]
-    difference = next(f for f in both["difference"]["findings"] if f["finding"] == "pleural_effusion")
+    difference = next(f for f in both["differences"][0]["findings"] if f["finding"] == "pleural_effusion")
     assert difference["auc"] == {
         "value": 0.0,
         "low": 0.0,
@@ -264,6 +264,25 @@ def test_thresholds_come_from_the_named_split(peers: Path) -> None:
     assert set(readers["scores"][0]["minus_readers"]["macro"]) == {"mcc", "f1"}
 
 
+def test_images_that_thresholds_could_not_be_chosen_on_are_told(peers: Path, tmp_path: Path) -> None:
+    lines = (peers / "good.csv").read_text().splitlines()
+    (tmp_path / "gap.csv").write_text("\n".join(lines[:1] + lines[2:]))
+    document = _peer_run(peers, "--scores", tmp_path / "gap.csv", "--select-on", "valid", code=3)
+    assert document["unscored"] == []
+    assert [Path(one["path"]).name for one in document["selected_on"]["unscored"]] == ["0.png"]
+
+
+def test_findings_that_only_one_side_scores_are_named(peers: Path, tmp_path: Path) -> None:
+    with (peers / "good.csv").open() as file:
+        rows = [f"{row['path']},{row['cardiomegaly']}" for row in csv.DictReader(file)]
+    (tmp_path / "heart.csv").write_text("\n".join(["path,cardiomegaly", *rows]))
+    document = _peer_run(peers, "--compare", peers / "good.csv", tmp_path / "heart.csv")
+    assert "heart.csv has no scores for pleural_effusion" in document["notes"]
+    assert _finding(document)["n"] == 0
+    assert _finding(document)["auc"]["value"] is None
+    assert document["differences"][0]["macro"]["auc"]["findings"] == 1
+
+
 def test_studies_are_scored_by_the_mean_and_labelled_by_any(peers: Path) -> None:
     document = _peer_run(peers, "--scores", peers / "good.csv", "--unit", "study", "--by", "view,age")
     with (peers / "manifest.csv").open() as file:
@@ -282,7 +301,7 @@ def test_studies_are_scored_by_the_mean_and_labelled_by_any(peers: Path) -> None
 def test_two_files_are_compared_with_p_values(peers: Path, tmp_path: Path) -> None:
     pair = ("--compare", peers / "good.csv", peers / "poor.csv")
     document = _peer_run(peers, *pair, "--select-on", "valid")
-    difference = document["difference"]
+    difference = document["differences"][0]
     assert difference["name"] == "good.csv minus poor.csv"
     assert {"auc", "auprc", "mcc", "sensitivity"} <= set(difference["findings"][0])
     auc = difference["findings"][0]["auc"]
@@ -376,3 +395,24 @@ def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitte
     fitted = _done(_run(*table, "--model", copy, "--split", "valid"))
     assert "brier" not in _finding(fitted)
     assert any("fitted on these very images" in note for note in fitted["notes"])
+
+
+def test_several_files_are_compared_with_the_first_on_common_ground(data: Path, tmp_path: Path) -> None:
+    """A third set that lacks an image must not be measured on other images than the first two."""
+    sick = [number % 3 == 0 for number in range(IMAGES)]
+    names = [f"{number:02}.{'dcm' if number % 2 else 'png'}" for number in range(IMAGES)]
+    files = []
+    for kind, images in (("good", IMAGES), ("poor", IMAGES), ("part", IMAGES - 1)):
+        rows = [f"{names[n]},{sick[n] if kind != 'poor' else n:d}" for n in range(images)]
+        files.append(tmp_path / f"{kind}.csv")
+        files[-1].write_text("\n".join(["path,pleural_effusion", *rows]))
+    options = [text for file in files for text in ("--scores", file)]
+    document = _done(_run("--data", data, "--findings", "chexpert5", *options), 3)
+    assert [one["n"] for one in document["scores"]] == [IMAGES - 1] * 3
+    assert [one["name"] for one in document["differences"]] == [
+        "good.csv minus poor.csv",
+        "good.csv minus part.csv",
+    ]
+    values = [one["macro"]["auc"]["value"] for one in document["differences"]]
+    assert values[0] > 0
+    assert values[1] == 0

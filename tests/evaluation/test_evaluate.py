@@ -155,7 +155,7 @@ def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
     report = _report(tmp_path, sets=2)
     document = json.loads(report.to_json())
     assert [one["name"] for one in document["scores"]] == ["set0", "set1"]
-    assert document["difference"]["name"] == "set0 minus set1"
+    assert document["differences"][0]["name"] == "set0 minus set1"
     assert document["unscored"] == [{"path": "0.png", "kind": "missing", "message": "no such file"}]
     assert document["interval"]["replicates"] == 20
     assert {(group["by"], group["value"]) for group in document["groups"]} == {
@@ -167,7 +167,7 @@ def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
     assert rows[0]["finding"] == first["finding"]
     assert float(rows[0]["auc_low"]) == first["auc"]["low"]
     assert len(rows) == 3 * 3 + 2 * 2 * 3
-    difference = document["difference"]["findings"][0]["auc"]["value"]
+    difference = document["differences"][0]["findings"][0]["auc"]["value"]
     values = [one["findings"][0]["auc"]["value"] for one in document["scores"]]
     assert difference == pytest.approx(values[0] - values[1], abs=2e-6)
 

@@ -43,7 +43,7 @@ def test_every_number_is_explained_in_its_order() -> None:
 def test_every_key_of_the_document_is_explained() -> None:
     protocol = Protocol("m", "csv", "all", 0, "all", (), "ignore", {}, (None,), "", Resampling())
     empty = Measured("s", 0, 0, (), {})
-    document = report_document(Report(protocol, (empty,), None, (), (), ()))
+    document = report_document(Report(protocol, (empty,), (), (), (), ()))
     explained = set(re.findall(r"`(\w+)`", _rows("The JSON document")))
     assert set(document) - {"schema_version"} <= explained
     assert set(document["scores"][0]) <= explained

@@ -101,7 +101,7 @@ def evaluate(
 
 def _check(
     model: Sequence[str] | None,
-    scores: Path | None,
+    scores: Sequence[Path] | None,
     compare: tuple[str, str] | None,
     join: str | None,
     probabilities: bool,
@@ -114,7 +114,7 @@ def _check(
             where="--compare",
             remedy="leave these out",
         )
-    tables = scores is not None or any(is_table(text) for text in compare or ())
+    tables = bool(scores) or any(is_table(text) for text in compare or ())
     if join is not None and not tables:
         raise UsageError("there is nothing to join", where="--join", remedy="add --scores FILE")
     if probabilities and not tables:

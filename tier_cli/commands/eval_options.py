@@ -84,10 +84,10 @@ Model = Annotated[
     ),
 ]
 ScoresFile = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Scores made elsewhere, CSV or Parquet; with --model too, the paired difference.",
+        help="Scores made elsewhere, CSV or Parquet; may be repeated: the first set minus each other.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),

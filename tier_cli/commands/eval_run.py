@@ -73,7 +73,7 @@ def run(
     rows, selecting
         What is evaluated, and what thresholds are chosen on.
     sets
-        What is measured, one or two.
+        What is measured, one or several.
     findings
         The finding set.
     """
@@ -140,6 +140,8 @@ def _contend(
         contender, said = contend(values, truth, one.job, selecting, certain, rows_sha256)
         contenders.append(contender)
         notes += [*values.notes, *said]
+    if len({one.job.findings.hash for one in sets if one.job is not None}) > 1:
+        notes.append("the two models score with different prompts, each with those of its own finding set")
     return tuple(contenders), tuple(dict.fromkeys(notes))
 
 

@@ -46,13 +46,13 @@ class Candidate:
 
 def candidates(
     model: Sequence[str] | None,
-    scores: Path | None,
+    scores: Sequence[Path] | None,
     compare: tuple[str, str] | None,
     findings: str | None,
     engine: str,
     device: str,
 ) -> tuple[tuple[Candidate, ...], FindingSet]:
-    """Open what is to be measured, one thing or two; and give the finding set.
+    """Open what is to be measured, one thing or several; and give the finding set.
 
     Raises
     ------
@@ -62,8 +62,8 @@ def candidates(
     if compare is not None:
         named: list[Path | list[str]] = [Path(text) if is_table(text) else [text] for text in compare]
     else:
-        named = [list(model or [_DEFAULT_MODEL])] if model or scores is None else []
-        named += [scores] if scores is not None else []
+        named = [list(model or [_DEFAULT_MODEL])] if model or not scores else []
+        named += scores or []
     if findings is None and all(isinstance(one, Path) for one in named):
         raise UsageError(
             "scores from a file need a finding set",
@@ -73,7 +73,8 @@ def candidates(
     found = [_opened(one, findings, engine, device) for one in named]
     jobs = [one.job for one in found if one.job is not None]
     if len({one.name for one in found}) < len(found):
-        texts = compare or ("model", str(scores))
+        own = ["model"] if isinstance(named[0], list) else []
+        texts = compare or [*own, *map(str, scores or [])]
         found = [replace(one, name=text) for one, text in zip(found, texts, strict=True)]
     if jobs:
         return tuple(found), jobs[0].findings

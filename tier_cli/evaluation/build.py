@@ -23,7 +23,7 @@ Estimates = dict[tuple[str, ...], dict[str, Estimate]]
 
 
 def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
-    """Measure one score set, or two and their difference on what both have scores for.
+    """Measure one score set, or several and the first less each other, on what all have scores for.
 
     Parameters
     ----------
@@ -42,17 +42,18 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
     estimates = _estimates(truth, contenders, divisions, how)
     whole = tuple(_one(truth, c, estimates["all", str(i)], how) for i, c in enumerate(contenders))
     notes = [*evaluation.selection.notes, *evaluation.notes]
-    difference = None
-    if len(contenders) == 2:
-        difference = _difference(truth, contenders, estimates, how)
-        plural = evaluation.units.plural
-        notes.append(f"both were measured on the {whole[0].n} {plural} that both have scores for")
+    differences = tuple(
+        _difference(truth, contenders, other, estimates, how) for other in range(1, len(contenders))
+    )
+    if differences:
+        plural, all_ = evaluation.units.plural, "both" if len(contenders) == 2 else "all"
+        notes.append(f"{all_} were measured on the {whole[0].n} {plural} that {all_} have scores for")
     groups, found = _groups(truth, contenders, divisions, estimates, how)
-    # An image that both score sets lack is listed once.
+    # An image that several score sets lack is listed once.
     unscored = {image.path: image for one in reversed(evaluation.scores) for image in one.unscored}
     notes += _few(whole[0], evaluation.units.plural)
     return Report(
-        evaluation.protocol, whole, difference, groups, tuple(unscored.values()), tuple(notes), gaps=found
+        evaluation.protocol, whole, differences, groups, tuple(unscored.values()), tuple(notes), gaps=found
     )
 
 
@@ -126,11 +127,12 @@ def _one(truth: Labelled, contender: Contender, estimates: dict[str, Estimate], 
 
 
 def _difference(
-    truth: Labelled, contenders: Sequence[Contender], estimates: Estimates, how: Resampling
+    truth: Labelled, contenders: Sequence[Contender], other: int, estimates: Estimates, how: Resampling
 ) -> Measured:
-    first, second = estimates["all", "0"], estimates["all", "1"]
+    """The first score set minus another."""
+    first, second = estimates["all", "0"], estimates["all", str(other)]
     shared = {name: first[name] - second[name] for name in first if name in second}
-    name = f"{contenders[0].name} minus {contenders[1].name}"
+    name = f"{contenders[0].name} minus {contenders[other].name}"
     return measured(name, truth, np.isfinite(contenders[0].scores), shared, how.level, tested=True)
 
 

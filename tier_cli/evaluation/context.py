@@ -33,7 +33,7 @@ class Evaluation:
     truth
         Their labels (N, F'), for the findings that have a column, and one patient key a row.
     scores
-        One score set, or two that are compared, each with a row a row of the manifest.
+        One score set, or several that are compared, each with a row a row of the manifest.
     units
         Which unit (image, study, patient) each row belongs to; `units.mean` takes scores of rows to units.
     by_unit

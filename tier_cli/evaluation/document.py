@@ -35,7 +35,7 @@ def report_document(report: Report) -> dict[str, Any]:
             {**measured_document(measured), "model": model}
             for measured, model in zip(report.measured, report.protocol.models, strict=True)
         ],
-        "difference": measured_document(report.difference) if report.difference else None,
+        "differences": [measured_document(difference) for difference in report.differences],
         "groups": [_group(group) for group in report.groups],
         "gaps": [_gap(gap) for gap in report.gaps],
         "sections": dict(report.sections),
@@ -49,8 +49,7 @@ def report_rows(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    whole = (*report.measured, report.difference) if report.difference else report.measured
-    for measured in whole:
+    for measured in (*report.measured, *report.differences):
         writer.writerows(_cells("", "", measured))
     for group in report.groups:
         for measured in group.measured:

@@ -84,8 +84,8 @@ class Report:
         What was evaluated and how.
     measured
         One a score set.
-    difference
-        First minus second score set, where there are two.
+    differences
+        The first score set minus each other one.
     groups
         The same within each group.
     unscored
@@ -100,7 +100,7 @@ class Report:
 
     protocol: Protocol
     measured: tuple[Measured, ...]
-    difference: Measured | None
+    differences: tuple[Measured, ...]
     groups: tuple[Group, ...]
     unscored: tuple[Unscored, ...]
     notes: tuple[str, ...]

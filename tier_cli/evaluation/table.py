@@ -59,8 +59,8 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
         put(console, title, _ranking(measured, labels))
         for title, table in _further(measured, labels):
             put(console, title, table)
-    if report.difference is not None:
-        for title, table in _differences(report.difference, labels, plural):
+    for difference in report.differences:
+        for title, table in _differences(difference, labels, plural):
             put(console, title, table)
     show_groups(report, labels, console)
 
