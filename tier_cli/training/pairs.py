@@ -49,7 +49,12 @@ class Pairs:
             if shuffle
             else np.arange(len(manifest))
         )
-        self._texts = [str(text).strip() for text in manifest.column("text")[order]]
+        # No numpy array of texts: every one would take the room of the longest.
+        column = manifest.frame["text"] if "text" in manifest.frame.columns else [""] * len(manifest)
+        texts = [str(text).strip() for text in column]
+        self._texts = [texts[row] for row in order]
+        numbers: dict[str, int] = {}
+        self._same_text = np.array([numbers.setdefault(text, len(numbers)) for text in self._texts])
         self._studies = manifest.column("study")
         self._about = [manifest.column(name) for name in ("view", "sex", "age")]
         self._ids = known_findings()
@@ -101,7 +106,7 @@ class Pairs:
         studies = self._studies[rows]
         same_study = (studies[:, None] == studies[None, :]) & (studies[:, None] != "")
         if not self._written:
-            texts = np.array(self.texts(rows, places))
+            texts = self._same_text[rows]
             return np.asarray(same_study | (texts[:, None] == texts[None, :]))
         claims = np.array(
             [[_sign(c.claims.get(name)) for name in self._ids] for c in self._captions(rows, places)],
