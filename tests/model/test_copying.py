@@ -25,7 +25,13 @@ def test_copy_is_intact_and_the_original_untouched(source: Path, tmp_path: Path)
     names = {file.name for file in (tmp_path / "copy").iterdir()}
     assert names == {*before, "more.json"} - {"training.json"}
     assert {file.name: file.read_bytes() for file in source.iterdir()} == before
-    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o755
+    assert {file.name for file in tmp_path.iterdir()} == {"source", "copy"}
+
+
+def test_card_is_called_as_the_copy_where_there_was_none(source: Path, tmp_path: Path) -> None:
+    with checkpoint_copy(source, tmp_path / "copy") as folder:
+        write_card_section(folder, "Calibration", "text")
+    assert (tmp_path / "copy" / "README.md").read_text() == "# copy\n\n## Calibration\n\ntext\n"
 
 
 def test_failure_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:

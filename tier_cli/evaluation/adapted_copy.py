@@ -50,6 +50,7 @@ def card(facts: Mapping[str, Any]) -> str:
 
 def show(facts: Mapping[str, Any], notes: Sequence[str], console: Console) -> None:
     """Print the cross-validated figures."""
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -63,7 +64,7 @@ def show(facts: Mapping[str, Any], notes: Sequence[str], console: Console) -> No
     said = [f"mixed: {1 - facts['mix']:.1f} own + {facts['mix']:.1f} fitted", CHOSEN, *notes]
     said += [f"{name}: as it was, {why}" for name, why in facts["not_adapted"].items()]
     for note in said:
-        console.print(Text(f"  {note}", style="dim"))
+        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
 
 
 def _rows(facts: Mapping[str, Any]) -> list[list[str]]:

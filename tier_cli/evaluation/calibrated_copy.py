@@ -117,6 +117,7 @@ def card(content: Mapping[str, Any]) -> str:
 
 def show(content: Mapping[str, Any], notes: Sequence[str], console: Console) -> None:
     """Print the cross-validated figures, and what is worth knowing about them."""
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -133,7 +134,7 @@ def show(content: Mapping[str, Any], notes: Sequence[str], console: Console) -> 
     if idle:
         said.append(f"no better than the prevalence, so the probability says little: {', '.join(idle)}")
     for note in [*said, PREVALENCE_WARNING]:
-        console.print(Text(f"  {note}", style="dim"))
+        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
 
 
 def _rows(content: Mapping[str, Any]) -> list[list[str]]:

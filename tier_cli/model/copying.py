@@ -55,27 +55,30 @@ def checkpoint_copy(source: Path, output: Path, leave_out: Collection[str] = ())
         The copy cannot be written.
     """
     check_new_folder(output)
+    output = output.absolute()
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.absolute().parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
     except OSError as error:
         raise _no_copy(output, error) from error
+    # Under its own name, which what is written into it may quote.
+    partial = scratch / output.name
     try:
         try:
-            partial.chmod(0o755)
-            for file in sorted(source.iterdir()):
-                if (
-                    file.is_file()
-                    and file.name not in {CHECKSUMS, *leave_out}
-                    and not file.name.startswith(".")
-                ):
-                    shutil.copyfile(file, partial / file.name)
+            _copy(source, partial, {CHECKSUMS, *leave_out})
         except OSError as error:
             raise _no_copy(output, error) from error
         yield partial
         write_checksums(partial)
         os.replace(partial, output)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy(source: Path, output: Path, leave_out: Collection[str]) -> None:
+    output.mkdir()
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.name not in leave_out and not file.name.startswith("."):
+            shutil.copyfile(file, output / file.name)
 
 
 def write_card_section(folder: Path, title: str, text: str) -> None:
