@@ -30,10 +30,12 @@ def test_a_terminal_of_80_columns_shows_one_line(capsys):
         progress("reading images", 10, 10)
         progress("epoch 30/30", 99_000, 100_000, FIGURES)
         progress("epoch 30/30", 99_001, 100_000)
+        progress("epoch 30/30", 99_001, 100_000, {"mean_auc": 0.71249})
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     line = written.replace("\r", "\n").splitlines()[-1].rstrip()
     assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
     assert line.endswith("left")
+    assert "epoch 30/30: mean zero-shot AUC 0.712" in written
     assert len(line) <= 80
 
 
@@ -43,9 +45,11 @@ def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
             progress("reading images", done, 10)
         progress("epoch 1/2", 1, 100, FIGURES)
         progress("epoch 1/2", 2, 100)
+        progress("epoch 1/2", 50, 100, {"mean_auc": 0.71249, "effusion": 0.7})
     assert capsys.readouterr().err.splitlines() == [
         "reading images: 10",
         f"epoch 1/2 1/100 {figures_line(FIGURES)}",
+        "epoch 1/2: mean zero-shot AUC 0.712",
     ]
 
 

@@ -89,6 +89,10 @@ def figures_line(figures: Mapping[str, float]) -> str:
     )
 
 
+def _validated(what: str, figures: Mapping[str, float]) -> str:
+    return f"{what}: mean zero-shot AUC {figures['mean_auc']:.3f}" if figures else f"{what}: no AUC"
+
+
 def _brief(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
@@ -108,8 +112,10 @@ def _silent(what: str, done: int, total: int, figures: Mapping[str, float] | Non
 
 def _plain(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
     """For logs: the lines with figures, and the end of each stage before the training."""
-    if figures is not None:
+    if figures is not None and "total" in figures:
         tell(f"{what} {done}/{total} {figures_line(figures)}")
+    elif figures is not None:
+        tell(_validated(what, figures))
     elif done == total and not what.startswith("epoch"):
         tell(f"{what}: {total}")
 
@@ -132,7 +138,10 @@ def live(console: Console) -> Iterator[Watcher]:
         def progress(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
             nonlocal shown
             stage = "training" if what.startswith("epoch") else what
-            shown = shown if figures is None else figures_line(figures)
+            if figures is not None and "total" in figures:
+                shown = figures_line(figures)
+            elif figures is not None:
+                bars.console.print(_validated(what, figures))
             if stage not in tasks:
                 tasks[stage] = bars.add_task(what, total=total)
             label = f"{what.removeprefix('epoch ')} {shown}" if stage == "training" else what

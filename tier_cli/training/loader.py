@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-_AHEAD = 4
+# Batches a process; they lie in shared memory.
+_AHEAD = 2
 _MOST_PROCESSES = 8
 
 

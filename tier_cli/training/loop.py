@@ -189,7 +189,7 @@ class Trainer:
             figures = self._note(outcome, rate)
             progress(f"epoch {self._epoch()}/{s.epochs}", self._step, self.steps, figures)
             if self._step % self._per_epoch == 0:
-                self._measure(after_epoch)
+                self._measure(after_epoch, progress)
             if self._due(saved):
                 self._save()
                 saved = time.monotonic()
@@ -249,7 +249,9 @@ class Trainer:
         self._log.write({"step": self._step, "epoch": self._epoch() - 1, **figures})
         return figures
 
-    def _measure(self, after_epoch: Callable[[TierModel], dict[str, float]] | None) -> None:
+    def _measure(
+        self, after_epoch: Callable[[TierModel], dict[str, float]] | None, progress: Watcher
+    ) -> None:
         if self._log is None or after_epoch is None:
             return
         then = time.monotonic()
@@ -257,6 +259,8 @@ class Trainer:
         # Not counted as training time.
         self._mark = self._mark[0] + time.monotonic() - then, self._mark[1]
         self._log.write({"epoch_end": self._epoch() - 1, "step": self._step, **self.measured})
+        stage = f"epoch {self._epoch()}/{self.task.settings.epochs}"
+        progress(stage, self._step, self.steps, self.measured)
 
     def _epoch(self) -> int:
         """Of the step before, counted from 1."""

@@ -18,7 +18,7 @@ class Watcher(Protocol):
     """Told how far a stage is."""
 
     def __call__(self, what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-        """Take the stage's name, how much of it is done, and what a step measured."""
+        """Take the stage's name, how much of it is done, and what a step or, after an epoch, it measured."""
         ...
 
 
