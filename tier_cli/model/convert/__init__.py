@@ -34,11 +34,14 @@ class Source:
         A folder with the tokenizer, where that is not in the checkpoint.
     scratch
         An empty folder that lives until the conversion is done.
+    text_tower
+        A folder with the text model, where that is not in the checkpoint.
     """
 
     path: Path
     tokenizer: Path | None
     scratch: Path
+    text_tower: Path | None = None
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
@@ -80,12 +83,13 @@ def convert(
     family: str | None = None,
     tokenizer: Path | None = None,
     findings: FindingSet | None = None,
+    text_tower: Path | None = None,
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint into a folder that `open_checkpoint` opens.
 
     Parameters
     ----------
-    source, tokenizer
+    source, tokenizer, text_tower
         See `Source`.
     dest
         The folder to write; it must not be there yet, or be empty.
@@ -114,9 +118,15 @@ def convert(
     # Beside the folder that it becomes, whole or not at all.
     with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        opened = Source(source, tokenizer, scratch / "parts")
+        opened = Source(source, tokenizer, scratch / "parts", text_tower)
         opened.scratch.mkdir()
         chosen = family or detect(source, () if source.is_dir() else opened.weights)
+        if text_tower is not None and not FAMILIES[chosen].two_parts:
+            raise UsageError(
+                f"a checkpoint of the family {chosen} has its own text tower",
+                where="--text-tower",
+                remedy="leave it out",
+            )
         module = import_module(f"{__name__}.{FAMILIES[chosen].module}")
         record = _write(scratch / "made", module.convert(opened, chosen), opened, chosen, findings)
         (scratch / "made").replace(dest)
@@ -135,7 +145,7 @@ def _write(
     findings = findings or converted.findings
     record = {
         "family": family,
-        "source": _hashes(source.path),
+        "source": {**_hashes(source.path), **(_hashes(source.text_tower) if source.text_tower else {})},
         "left_out": list(converted.left_out),
         "stored_as": precision,
         "scoring": converted.model.config.scoring,

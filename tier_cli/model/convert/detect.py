@@ -23,16 +23,22 @@ class Family:
         For people, with the form of the source.
     module
         The module of this package whose ``convert(source, family)`` reads it.
+    two_parts
+        Its text tower may lie in a folder of its own.
     """
 
     name: str
     title: str
     module: str
+    two_parts: bool = False
 
 
 FAMILIES = {
     family.name: family
     for family in (
+        Family("biovil", "BioViL, image model .pt and a folder of CXR-BERT", "biovil", two_parts=True),
+        Family("biovil-t", "BioViL-T, image model .pt and a folder of CXR-BERT", "biovil", two_parts=True),
+        Family("tier-authors", "The TIER authors' training program, .pt file", "biovil"),
         Family("clip", "CLIP, folder of transformers", "clip_hf"),
         Family("siglip", "SigLIP, folder of transformers", "siglip_hf"),
         Family("medsiglip", "MedSigLIP, folder of transformers", "siglip_hf"),
@@ -40,6 +46,12 @@ FAMILIES = {
         Family("openai-clip", "CLIP of OpenAI's code, .pt file (state dict)", "openai_clip"),
         Family("open_clip", "BiomedCLIP, folder of open_clip", "open_clip"),
     )
+}
+
+# The public names of image models that lie in the folder of their text model.
+IMAGE_FILES = {
+    "biovil_image_resnet50_proj_size_128.pt": "biovil",
+    "biovil_t_image_model_proj_size_128.pt": "biovil-t",
 }
 
 
@@ -72,6 +84,9 @@ def detect(source: Path, names: Collection[str]) -> str:
 def _of_folder(folder: Path) -> str | None:
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
+    for name, family in IMAGE_FILES.items():
+        if (folder / name).is_file():
+            return family
     config = _config(folder / "config.json")
     kind = config.get("model_type")
     if kind == "siglip":
@@ -83,6 +98,12 @@ def _of_folder(folder: Path) -> str | None:
 def _of_tensors(names: Collection[str]) -> str | None:
     if {"visual.conv1.weight", "token_embedding.weight", "text_projection"} <= set(names):
         return "chexzero"
+    if {"cnn.encoder.encoder.conv1.weight", "transformer.bert.embeddings.word_embeddings.weight"} <= set(
+        names
+    ):
+        return "tier-authors"
+    if {"encoder.encoder.conv1.weight", "projector.model.0.weight"} <= set(names):
+        return "biovil-t" if "encoder.missing_previous_emb" in names else "biovil"
     return None
 
 

@@ -41,11 +41,19 @@ class ForeignTensors:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor that must be there."""
-        return tuple(self._get(name).shape)
+        return tuple(self.peek(name).shape)
+
+    def peek(self, name: str) -> Tensor:
+        """A tensor that must be there, and stays to be accounted for."""
+        if name not in self._tensors:
+            raise CheckpointError(
+                f"no tensor '{name}'", where=self.where, remedy="the file is incomplete or of another family"
+            )
+        return self._tensors[name]
 
     def take(self, name: str) -> Tensor:
         """A tensor that must be there."""
-        tensor = self._get(name)
+        tensor = self.peek(name)
         del self._tensors[name]
         return tensor
 
@@ -61,19 +69,16 @@ class ForeignTensors:
             del self._tensors[name]
         return names
 
+    def leave(self, *prefixes: str) -> tuple[str, ...]:
+        """The same by how their names begin."""
+        return tuple(prefix + name for prefix in prefixes for name in self.section(prefix))
+
     def layers(self, pattern: str) -> int:
         """How many layers there are, by a name with ``{}`` for the layer's number."""
         count = 0
         while pattern.format(count) in self._tensors:
             count += 1
         return count
-
-    def _get(self, name: str) -> Tensor:
-        if name not in self._tensors:
-            raise CheckpointError(
-                f"no tensor '{name}'", where=self.where, remedy="the file is incomplete or of another family"
-            )
-        return self._tensors[name]
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

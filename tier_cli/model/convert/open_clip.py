@@ -9,6 +9,7 @@ from tier_cli.findings.load import builtin
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.convert import Converted, Source
 from tier_cli.model.convert.assemble import assemble, split_rows
+from tier_cli.model.convert.bert import bert_config
 from tier_cli.model.convert.files import ForeignTensors, load_folder, read_json
 from tier_cli.model.convert.processor import open_clip_processor
 from tier_cli.model.convert.tokenizer import tokenizer_folder
@@ -16,7 +17,7 @@ from tier_cli.model.convert.tokenizer import tokenizer_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Both timm's ViT and BERT, in all their published sizes, give every head of their attention this width.
+# timm's ViT, in all its published sizes, gives every head of its attention this width.
 _HEAD = 64
 _CONFIG = "open_clip_config.json"
 _BLOCK = {
@@ -86,7 +87,7 @@ def _either(text: dict[str, Any], new: str, old: str, wanted: str) -> tuple[Any,
 
 
 def _config(foreign: ForeignTensors, length: int) -> TierConfig:
-    trunk, bert = "visual.trunk.", "text.transformer."
+    trunk = "visual.trunk."
     width, _, patch, _ = foreign.shape(trunk + "patch_embed.proj.weight")
     side = round((foreign.shape(trunk + "pos_embed")[1] - 1) ** 0.5)
     image = {
@@ -100,21 +101,9 @@ def _config(foreign: ForeignTensors, length: int) -> TierConfig:
         "image_size": side * patch,
         "patch_size": patch,
     }
-    vocabulary, text_width = foreign.shape(bert + "embeddings.word_embeddings.weight")
-    text = {
-        "model_type": "bert",
-        "vocab_size": vocabulary,
-        "hidden_size": text_width,
-        "num_hidden_layers": foreign.layers(bert + "encoder.layer.{}.attention.self.query.weight"),
-        "num_attention_heads": max(1, text_width // _HEAD),
-        "intermediate_size": foreign.shape(bert + "encoder.layer.0.intermediate.dense.weight")[0],
-        "max_position_embeddings": foreign.shape(bert + "embeddings.position_embeddings.weight")[0],
-        "type_vocab_size": foreign.shape(bert + "embeddings.token_type_embeddings.weight")[0],
-        "layer_norm_eps": 1e-12,
-    }
     return TierConfig(
         image,
-        text,
+        bert_config(foreign, "text.transformer."),
         projection_dim=foreign.shape("visual.head.proj.weight")[0],
         image_pooling="class",
         image_head="linear",

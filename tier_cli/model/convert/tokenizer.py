@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.convert.files import read_json
+from tier_cli.model.convert.sentencepiece import siglip_tokenizer
 
 if TYPE_CHECKING:
     from tier_cli.model.configuration import TierConfig
@@ -22,7 +23,8 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     Parameters
     ----------
     source
-        A folder with tokenizer.json or, for ``clip``, vocab.json and merges.txt, for ``bert``, vocab.txt.
+        A folder with tokenizer.json or, for ``clip``, vocab.json and merges.txt, for ``bert``, vocab.txt; for
+        ``siglip``, spiece.model goes first.
     made
         The folder to write to.
     kind
@@ -37,7 +39,10 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     """
     from tokenizers import Tokenizer
 
-    if (source / _FILE).is_file():
+    if kind == "siglip" and (source / "spiece.model").is_file():
+        # First, since it is what transformers reads for this family.
+        tokenizer = siglip_tokenizer(source / "spiece.model")
+    elif (source / _FILE).is_file():
         try:
             tokenizer = Tokenizer.from_file(str(source / _FILE))
         except Exception as error:
@@ -82,6 +87,7 @@ def check_end(folder: Path, config: TierConfig) -> None:
 
 def _none(source: Path, kind: str) -> CheckpointError:
     files = {"clip": f"{_FILE}, or vocab.json and merges.txt", "bert": f"{_FILE} or vocab.txt"}
+    files |= {"siglip": f"spiece.model or {_FILE}"}
     return CheckpointError(
         f"no tokenizer: looked for {files.get(kind, _FILE)}",
         where=str(source),

@@ -1,0 +1,69 @@
+"""ResNet as torchvision names its tensors, and the projection that BioViL puts on it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tier_cli.model.convert.files import ForeignTensors
+
+# The stride of a block in the 3x3 convolution (v1.5), as torchvision's; transformers' default too.
+_STYLE = {"downsample_in_bottleneck": False, "downsample_in_first_stage": False, "hidden_act": "relu"}
+_STAGES = 4
+_PROJECTOR = {
+    "model.0.weight": "conv_in.weight",
+    **{f"model.1.{kind}": f"norm.{kind}" for kind in ("weight", "bias", "running_mean", "running_var")},
+    **{f"model.3.{kind}": f"conv_out.{kind}" for kind in ("weight", "bias")},
+}
+_STEM = re.compile(r"(conv|bn)1\.(\w+)")
+_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(conv|bn)([1-3])\.(\w+)")
+_SHORTCUT = re.compile(r"layer([1-4])\.(\d+)\.downsample\.([01])\.(\w+)")
+_KIND = {"conv": "convolution", "0": "convolution", "bn": "normalization", "1": "normalization"}
+
+
+def resnet_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
+    """The configuration that the shapes of a bottleneck ResNet's tensors describe."""
+    stages = [f"{prefix}layer{number}." for number in range(1, _STAGES + 1)]
+    return {
+        "model_type": "resnet",
+        "embedding_size": foreign.shape(prefix + "conv1.weight")[0],
+        "hidden_sizes": [foreign.shape(stage + "0.conv3.weight")[0] for stage in stages],
+        "depths": [foreign.layers(stage + "{}.conv3.weight") for stage in stages],
+        "layer_type": "bottleneck",
+        **_STYLE,
+    }
+
+
+def resnet_tower(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names of torchvision's ResNet -> those of transformers' public ResNet checkpoints."""
+    return {_renamed(name): tensor for name, tensor in tensors.items()}
+
+
+def projector(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:
+    """Take BioViL's projection, by the names of `tier_cli.model.heads`."""
+    head = {new: foreign.take(prefix + old) for old, new in _PROJECTOR.items()}
+    counted = prefix + "model.1.num_batches_tracked"
+    if counted in foreign.names:
+        head["norm.num_batches_tracked"] = foreign.take(counted)
+    return head
+
+
+def _renamed(name: str) -> str:
+    """A name that is none of torchvision's stays as it is, to be found unused."""
+    if found := _STEM.fullmatch(name):
+        kind, rest = found.groups()
+        return f"embedder.embedder.{_KIND[kind]}.{rest}"
+    if found := _BLOCK.fullmatch(name):
+        stage, block, kind, number, rest = found.groups()
+        return f"{_place(stage, block)}.layer.{int(number) - 1}.{_KIND[kind]}.{rest}"
+    if found := _SHORTCUT.fullmatch(name):
+        stage, block, kind, rest = found.groups()
+        return f"{_place(stage, block)}.shortcut.{_KIND[kind]}.{rest}"
+    return name
+
+
+def _place(stage: str, block: str) -> str:
+    return f"encoder.stages.{int(stage) - 1}.layers.{block}"
