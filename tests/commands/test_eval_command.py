@@ -346,6 +346,34 @@ def test_tables_fit_80_columns(peers: Path) -> None:
         assert any(words in line for line in lines), words
 
 
+def test_reads_are_checked_before_anything_is_scored(
+    peers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[object] = []
+    monkeypatch.setattr("tier_cli.commands.eval_scores.Candidate.scores", lambda *given: scored.append(given))
+    lines = (peers / "manifest.csv").read_text().splitlines()
+    lines[-1] = f"{lines[-1].rsplit(',', 1)[0]},perhaps"
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    arguments = (
+        "--data",
+        tmp_path / "manifest.csv",
+        "--scores",
+        peers / "good.csv",
+        "--findings",
+        "chexpert5",
+    )
+    with pytest.raises(ManifestError, match="'perhaps' is not a label"):
+        _done(_run(*arguments, "--split", "all"))
+    assert not scored
+
+
+def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_path: Path) -> None:
+    (tmp_path / "logits.csv").write_text("path,effusion\n0.png,0.5\n2.png,-3\n")
+    arguments = ("--scores", tmp_path / "logits.csv", "--probabilities", "--split", "all")
+    with pytest.raises(ManifestError, match="-3 is no probability"):
+        _peer_run(peers, *arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

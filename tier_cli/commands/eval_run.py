@@ -79,8 +79,11 @@ def run(
     """
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.evaluate import labelled
+    from tier_cli.evaluation.radiologists import reads_of
 
     rows, truth = labelled(rows, findings, given.uncertain, given.unit)
+    # What is wrong with the reads should not be told after an hour of scoring.
+    reads_of(rows.manifest, findings, truth.by_image.findings)
     chosen_on: list[Selecting] = []
     if selecting is not None:
         selecting, theirs = labelled(selecting, findings, given.uncertain, given.unit)
@@ -106,9 +109,15 @@ def run(
 def _scores(
     given: Given, rows: Selection, sets: Sequence[Candidate], findings: FindingSet
 ) -> tuple[Scores, ...]:
-    # Files first: what is wrong with one should not be told after an hour of scoring.
+    from tier_cli.evaluation.contenders import check_probabilities
+
+    # Files first, for the same reason.
     order = sorted(range(len(sets)), key=lambda number: sets[number].job is not None)
-    found = {n: sets[n].scores(rows.manifest, findings, given.stream, given.join) for n in order}
+    found: dict[int, Scores] = {}
+    for number in order:
+        found[number] = sets[number].scores(rows.manifest, findings, given.stream, given.join)
+        if given.probabilities and sets[number].job is None:
+            check_probabilities(found[number])
     return tuple(found[number] for number in range(len(sets)))
 
 

@@ -79,7 +79,8 @@ def contend(
     probabilities: Floats | None = None
     thresholds: Thresholds | None = None
     if are_probabilities:
-        probabilities = _checked(by_unit, scores.name)
+        check_probabilities(scores)
+        probabilities = by_unit
     elif job is not None:
         own = own_calibration(job, units.kind, findings, by_unit, rows_sha256)
         probabilities, thresholds = own.probabilities, own.thresholds
@@ -107,16 +108,22 @@ def _partly_scored(name: str, values: Floats, truth: Truth) -> list[str]:
 
 
 def _without(name: str, values: Floats, findings: Sequence[str]) -> list[str]:
-    there = np.isfinite(values).any(axis=0)
-    absent = [finding for finding, any_score in zip(findings, there, strict=True) if not any_score]
+    there = np.isfinite(values)
+    absent = [finding for place, finding in enumerate(findings) if not there[:, place].any()]
     return [f"{name} has no scores for {', '.join(absent)}"] if absent else []
 
 
-def _checked(values: Floats, name: str) -> Floats:
-    known = values[np.isfinite(values)]
+def check_probabilities(scores: Scores) -> None:
+    """Refuse what is called probabilities and lies outside 0 and 1.
+
+    Raises
+    ------
+    ManifestError
+        There is such a score.
+    """
+    known = scores.values[np.isfinite(scores.values)]
     outside = known[(known < 0) | (known > 1)]
     if outside.size:
         raise ManifestError(
-            f"{outside[0]:g} is no probability", where=name, remedy="leave --probabilities out"
+            f"{outside[0]:g} is no probability", where=scores.name, remedy="leave --probabilities out"
         )
-    return values
