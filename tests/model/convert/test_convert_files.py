@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model.convert import convert
 from tier_cli.model.convert.detect import FAMILIES, detect
-from tier_cli.model.convert.files import load_pickle, load_weights
+from tier_cli.model.convert.files import load_folder, load_pickle, load_weights
 
 
 class Evil:
@@ -96,3 +98,24 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "made" / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="is there already"):
         convert(tmp_path / "a.pt", tmp_path / "made")
+
+
+def test_shards_are_put_together(tmp_path: Path) -> None:
+    for number in (1, 2):
+        save_file({f"w{number}": torch.full((2,), float(number))}, tmp_path / f"model-{number}.safetensors")
+    places = {f"w{number}": f"model-{number}.safetensors" for number in (1, 2)}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    assert {name: tensor[0].item() for name, tensor in load_folder(tmp_path, "model").items()} == {
+        "w1": 1.0,
+        "w2": 2.0,
+    }
+    index.write_text(json.dumps({"weight_map": {"w1": "../model-1.safetensors"}}))
+    with pytest.raises(CheckpointError, match="outside of the folder"):
+        load_folder(tmp_path, "model")
+
+
+def test_safetensors_go_before_pickles(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
+    torch.save({"w": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    assert load_folder(tmp_path, "model", "pytorch_model")["w"].item() == 0

@@ -146,6 +146,19 @@ def test_a_processor_that_cannot_be_followed(
         transformers_processor(tmp_path, 48)
 
 
+def test_processors_of_other_releases_say_the_same(clip_folder: Path, tmp_path: Path) -> None:
+    from tier_cli.model.convert.processor import transformers_processor
+
+    said = json.loads((clip_folder / "preprocessor_config.json").read_text())
+    expected = transformers_processor(clip_folder, 48)
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": said}))
+    assert transformers_processor(tmp_path, 48) == expected
+    earlier = {**said, "size": 51, "crop_size": 48}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(earlier))
+    assert transformers_processor(tmp_path, 48) == expected
+    assert (expected.resize_short, expected.crop, expected.interpolation) == (51, 48, "bicubic")
+
+
 @pytest.fixture(scope="module")
 def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("siglip")
