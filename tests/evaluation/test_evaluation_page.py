@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tier_cli.app import main
-from tier_cli.evaluation.document import report_document
+from tier_cli.evaluation.document import COLUMNS, report_document
 from tier_cli.evaluation.measure import Measured, Resampling
 from tier_cli.evaluation.report import Protocol, Report
 from tier_cli.evaluation.statistics import ECE_BINS, METRICS
@@ -38,6 +38,13 @@ def test_every_number_is_explained_in_its_order() -> None:
     assert f"over {ECE_BINS} bins" in PAGE
     assert f"fewer than {FEW} positives or negatives" in " ".join(PAGE.split())
     assert f"wider than {WIDE}" in " ".join(PAGE.split())
+
+
+def test_the_columns_of_csv_are_those_of_the_page() -> None:
+    parts = [("", "_low", "_high"), ("_p", "_p_holm")]
+    values, tests = ([f"{name}{part}" for name in METRICS for part in of] for of in parts)
+    counts = ["by", "group", "scores", "finding", "n", "positives"]
+    assert list(COLUMNS) == [*counts, *values, "threshold", *tests]
 
 
 def test_every_key_of_the_document_is_explained() -> None:
