@@ -17,9 +17,10 @@ from tier_cli.model.tokens import TextTokenizer
 from tier_cli.training.distributed import World
 from tier_cli.training.images import AugmentedImages, StoredPixels
 from tier_cli.training.loader import Batches, Plan
-from tier_cli.training.loop import Task, Trainer
+from tier_cli.training.loop import Trainer
 from tier_cli.training.pairs import Pairs
 from tier_cli.training.settings import Running, TrainSettings
+from tier_cli.training.task import Task
 from tier_cli.training.towers import Encoders
 
 ROWS = 24

@@ -10,7 +10,7 @@ from tier_cli.commands import train_options as given
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.training.run import TrainInputs
+    from tier_cli.training.start import TrainInputs
 
 
 def train(
@@ -194,7 +194,7 @@ def _inputs(
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
-    from tier_cli.training.run import TrainInputs
+    from tier_cli.training.start import TrainInputs
 
     init, image_tower, text_tower = start
     if init is not None:

@@ -7,13 +7,12 @@ import json
 import math
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tier_cli.errors import ManifestError, TierError
-from tier_cli.training.loader import Batches, load, loading_processes
+from tier_cli.training.loader import load, loading_processes
 from tier_cli.training.optimise import WeightAverage, build_optimizer, changing, set_changing, set_rate
 from tier_cli.training.state import save_state
 from tier_cli.training.step import Gradients, alone
@@ -24,52 +23,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tier_cli.model.losses import Objective
     from tier_cli.model.modeling import TierModel
     from tier_cli.training.distributed import World
     from tier_cli.training.loader import Batch
-    from tier_cli.training.settings import Running, TrainSettings
     from tier_cli.training.step import Outcome
-    from tier_cli.training.towers import Encoders
+    from tier_cli.training.task import Task
     from tier_cli.training.watch import Watcher
 
 _LOG_EVERY = 20
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained on what.
-
-    Parameters
-    ----------
-    encoders
-        Around the model, on the device, its parameters frozen as wanted.
-    objective, batches
-        What is minimised, and where batches come from.
-    settings, running
-        The run.
-    identity
-        What a state must have been saved with to be gone on from: names and plain values.
-    folder
-        Where metrics.jsonl lies.
-    state_file
-        Where the state is kept until the run is over.
-    fresh_heads
-        The projections start from nothing.
-    max_bad
-        So many unreadable images are passed over.
-    """
-
-    encoders: Encoders
-    objective: Objective
-    batches: Batches
-    settings: TrainSettings
-    running: Running
-    identity: dict[str, Any]
-    folder: Path
-    state_file: Path
-    fresh_heads: bool
-    max_bad: int
 
 
 @dataclass

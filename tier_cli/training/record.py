@@ -18,8 +18,8 @@ from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.training.run import TrainInputs
     from tier_cli.training.settings import TrainSettings
+    from tier_cli.training.start import TrainInputs
 
 
 def identity(inputs: TrainInputs, settings: TrainSettings) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,46 @@ from tier_cli.training.towers import check_freezing
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.losses import Objective
-    from tier_cli.training.run import TrainInputs
     from tier_cli.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class TrainInputs:
+    """What a run starts from.
+
+    Parameters
+    ----------
+    manifest
+        The images with texts or labels, every split together.
+    train_split, valid_split
+        Values of its `split` column. Without that column everything trains and nothing validates.
+    preprocessing
+        How images become inputs, in training and in use.
+    findings
+        The finding set that the checkpoint scores by default and that validation uses.
+    init
+        Folder of a checkpoint to start from, or None; then `image_tower` and `text_tower` are
+    image_tower, text_tower
+        folders with starting weights; the text tower's also holds the tokenizer.
+    max_bad
+        So many unreadable images of each split are left out; one more ends the run.
+    features
+        Folder that keeps frozen features for further runs on the same images; None throws them away.
+    """
+
+    manifest: Manifest
+    train_split: str
+    valid_split: str
+    preprocessing: Preprocessing
+    findings: FindingSet
+    init: Path | None = None
+    image_tower: Path | None = None
+    text_tower: Path | None = None
+    max_bad: int = 0
+    features: Path | None = None
 
 
 def build_objective(settings: TrainSettings) -> Objective:
