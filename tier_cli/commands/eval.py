@@ -12,6 +12,7 @@ from typer import Exit, echo
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import options as o
 from tier_cli.commands.eval_data import CSV, Data, exclusions
+from tier_cli.commands.eval_page import Page
 from tier_cli.commands.eval_run import Given, run
 from tier_cli.commands.eval_scores import candidates, is_table
 from tier_cli.commands.eval_sections import Wishes, check_rows, check_wishes, sections
@@ -53,6 +54,10 @@ def evaluate(
     prompt_sensitivity: e.PromptSensitivity = False,
     grounding: e.Grounding = False,
     output: e.Output = None,
+    report: e.Report = None,
+    report_images: e.ReportImages = True,
+    report_paths: e.ReportPaths = False,
+    report_note: e.ReportNote = None,
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
 ) -> None:
@@ -68,13 +73,15 @@ def evaluate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
     """
     _check(model, scores, compare, join, probabilities, output)
+    page = Page(report, report_images, report_paths, report_note)
+    page.check()
     rule = _rule(select_on, operating_point)
     source = Data(dataset, data, root, exclusions(exclude or []), views.value == "frontal")
     info = source.info
     exclusive = exclusive or (info is not None and info.exclusive)
     wishes = Wishes(corrupt, prompt_sensitivity, grounding, exclusive)
     check_wishes(wishes)
-    columns = [name.strip() for name in (by or "").split(",") if name.strip()]
+    columns = list(dict.fromkeys(name.strip() for name in (by or "").split(",") if name.strip()))
     rows = source.rows(split, columns)
     check_rows(wishes, rows.manifest)
     selecting = _selecting(source, rows, select_on)
@@ -94,8 +101,9 @@ def evaluate(
     evaluation = run(given, rows, selecting, sets, finding_set)
     from tier_cli.evaluation.build import build_report
 
-    report = _give(build_report(evaluation, columns), evaluation, sections(wishes), output)
-    if not report.complete:
+    done = _give(build_report(evaluation, columns), evaluation, sections(wishes), output)
+    page.give(done, evaluation, source, [*map(str, scores or []), *(compare or ())])
+    if not done.complete:
         raise Exit(3)
 
 

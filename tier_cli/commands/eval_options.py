@@ -191,6 +191,40 @@ Grounding = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Report = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.html",
+        help="Write a page too, complete in itself: tables, curves, worst errors, protocol.",
+        show_default=False,
+        rich_help_panel=_RESULTS,
+    ),
+]
+ReportImages = Annotated[
+    bool,
+    typer.Option(
+        "--report-images/--no-report-images",
+        help="Small pictures of the worst errors; text in their pixels can be read.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+ReportPaths = Annotated[
+    bool,
+    typer.Option(
+        "--report-paths",
+        help="Write paths of images into the page; they may hold keys of patients.",
+        rich_help_panel=_RESULTS,
+    ),
+]
+ReportNote = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Write a paragraph into the page, such as what the data's licence asks for.",
+        show_default=False,
+        rich_help_panel=_RESULTS,
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric, Row
     from tier_cli.evaluation.report import Protocol, Report
     from tier_cli.evaluation.subgroups import Gap, Group
+    from tier_cli.evaluation.yardsticks import Yardstick
 
 SCHEMA_VERSION = 2
 COLUMNS = (
@@ -38,6 +39,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "differences": [measured_document(difference) for difference in report.differences],
         "groups": [_group(group) for group in report.groups],
         "gaps": [_gap(gap) for gap in report.gaps],
+        "yardsticks": [_yardstick(one) for one in report.yardsticks],
         "sections": dict(report.sections),
         "unscored": [vars(image) for image in report.unscored],
         "notes": list(report.notes),
@@ -117,6 +119,16 @@ def _protocol(protocol: Protocol) -> dict[str, Any]:
         },
         "ece": {"bins": ECE_BINS, "kind": "equal mass"},
         "group_too_small": SMALL_RULE,
+    }
+
+
+def _yardstick(one: Yardstick) -> dict[str, Any]:
+    return {
+        "model": one.model,
+        "auc": one.auc,
+        "prompts": one.prompts,
+        "selection": one.selection,
+        "source": one.source,
     }
 
 

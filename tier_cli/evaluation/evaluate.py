@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows that are evaluated, and how they were chosen."""
+    """The rows that are evaluated, and how they were chosen.
+
+    `numbers` counts each image's row in the whole table, from 1 below its header.
+    """
 
     manifest: Manifest
     split: str
     excluded: tuple[str, ...]
     notes: tuple[str, ...]
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
 
 def select(
@@ -67,7 +71,9 @@ def select(
     _check_rows(chosen)
     for column in by:
         divide(column, chosen.column(column))
-    return Selection(chosen, name, tuple(f"{column}={value}" for column, value in exclude), tuple(notes))
+    numbers = {path: row for row, path in enumerate(manifest.paths, 1)}
+    excluded = tuple(f"{column}={value}" for column, value in exclude)
+    return Selection(chosen, name, excluded, tuple(notes), numbers)
 
 
 @dataclass(frozen=True)

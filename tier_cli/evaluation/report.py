@@ -14,6 +14,7 @@ from tier_cli.evaluation.document import report_document, report_rows
 from tier_cli.evaluation.measure import Measured, Resampling
 from tier_cli.evaluation.scores import Unscored
 from tier_cli.evaluation.subgroups import Gap, Group
+from tier_cli.evaluation.yardsticks import Yardstick, comparable
 from tier_cli.results.output import check_writable
 
 _ENDINGS = (".json", ".csv")
@@ -112,6 +113,16 @@ class Report:
         """Whether every image had scores, those that thresholds were chosen on too."""
         selected = self.protocol.selected_on
         return not self.unscored and (selected is None or not selected.unscored)
+
+    @property
+    def yardsticks(self) -> tuple[Yardstick, ...]:
+        """Published results of exactly this protocol, best first."""
+        first = self.measured[0]
+        if self.unscored or self.protocol.excluded:
+            return ()
+        protocol = self.protocol
+        averaged = [row.finding for row in first.rows if row.both_classes]
+        return comparable(protocol.dataset, protocol.split, protocol.unit, protocol.images, averaged)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON document; what is not a number is null."""

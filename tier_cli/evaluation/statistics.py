@@ -79,7 +79,7 @@ def probabilities(labels: Floats, predicted: Floats, bins: int = ECE_BINS) -> St
     known = ((labels == 0) | (labels == 1)) & np.isfinite(predicted)
     positive = known & (labels == 1)
     truth, values = np.where(positive, 1.0, 0.0), np.where(known, predicted, 0.0)
-    places = _bins(values, known, bins)
+    places = equal_mass(values, known, bins)
     base = [positive, known, np.where(known, (values - truth) ** 2, 0)]
     # In each bin: probability minus label, summed.
     parts = [np.where(places == number, values - truth, 0) for number in range(bins)]
@@ -118,7 +118,8 @@ def within(rows: NDArray[np.bool_], statistic: Statistic) -> Statistic:
     return inside
 
 
-def _bins(values: Floats, known: NDArray[np.bool_], bins: int) -> NDArray[np.intp]:
+def equal_mass(values: Floats, known: NDArray[np.bool_], bins: int) -> NDArray[np.intp]:
+    """Number the bin of each value (N, F) by the quantiles of its column's known ones; -1 for the others."""
     places = np.full(values.shape, -1, dtype=np.intp)
     shares = np.linspace(0, 1, bins + 1)[1:-1]
     for f in range(values.shape[1]):

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric
     from tier_cli.evaluation.report import Protocol, Report
     from tier_cli.evaluation.scores import Unscored
+    from tier_cli.evaluation.yardsticks import Yardstick
 
 _MOST_LISTED = 5
-_HEADS = {
+HEADS = {
     "auc": "AUC",
     "auprc": "AUPRC",
     "sensitivity": "sensitivity",
@@ -59,6 +60,8 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
         put(console, title, _ranking(measured, labels))
         for title, table in _further(measured, labels):
             put(console, title, table)
+    if report.yardsticks:
+        put(console, "Published results of the same protocol", _published(report.yardsticks))
     for difference in report.differences:
         for title, table in _differences(difference, labels, plural):
             put(console, title, table)
@@ -94,6 +97,16 @@ def _ranking(measured: Measured, labels: Mapping[str, str]) -> Table:
     return table
 
 
+def _published(yardsticks: Sequence[Yardstick]) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("model", max_width=34, overflow="fold")
+    table.add_column("mean AUC", justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    for one in yardsticks:
+        table.add_row(Text(one.model), f"{one.auc:.3f}", Text(one.source))
+    return table
+
+
 def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[str, Table]]:
     """Give tables of calls, where there are thresholds, and of probabilities, each with its title."""
     thresholds = measured.thresholds
@@ -101,7 +114,7 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
         how = f" by {thresholds.rule}" if thresholds.rule else ""
         title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
         for number, names in enumerate(_CALLS):
-            heads = [*(_HEADS[name] for name in names), *(["threshold"] if number else [])]
+            heads = [*(HEADS[name] for name in names), *(["threshold"] if number else [])]
             table = new_table(*heads)
             for row in measured.rows:
                 last = [Text(_plain(row.threshold))] if number else []
@@ -110,7 +123,7 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
             table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
     if set(PROBABILITIES) <= set(measured.macro):
-        table = new_table(*(_HEADS[name] for name in PROBABILITIES))
+        table = new_table(*(HEADS[name] for name in PROBABILITIES))
         for row in measured.rows:
             table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
         table.add_section()
@@ -126,7 +139,7 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
         # Areas differ by little: three digits, and so one to a table.
         form = "+.3f" if len(names) == 1 else "+.2f"
         parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
-        table = new_table(*(part or _HEADS[name] for name in names for part in parts))
+        table = new_table(*(part or HEADS[name] for name in names for part in parts))
         for row in difference.rows:
             cells = [cell for name in names for cell in _tested(row.metrics[name], form, len(parts) > 2)]
             table.add_row(label(row.finding, labels), *cells)

@@ -1,0 +1,203 @@
+"""The drawings of a page: curves of a finding, and numbers with intervals below one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tier_cli.console import printable
+from tier_cli.evaluation.page.curves import Curve, curve, point, reliability, thin
+from tier_cli.evaluation.page.parts import Figure
+from tier_cli.evaluation.page.svg import FAINT, INK, MARKERS, STYLES, colour, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from tier_cli.evaluation.measure import Contender
+    from tier_cli.evaluation.metrics import Floats
+
+_SQUARE = (3.1, 2.8)
+_LONGEST = 22
+# Sensitivity and specificity of one radiologist.
+Read = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A number with its interval in a list of such.
+
+    Parameters
+    ----------
+    name
+        Left of it; blank for a second one of the same name.
+    value, low, high
+        NaN = none.
+    number
+        Which score set: its colour and its mark.
+    hollow
+        It says too little.
+    ticks
+        Other numbers that are marked on its line.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    number: int = 0
+    hollow: bool = False
+    ticks: Sequence[float] = ()
+
+
+def roc(
+    title: str, place: int, labels: Floats, contenders: Sequence[Contender], reads: Sequence[Read] = ()
+) -> Figure | None:
+    """Draw the ROC curves of a finding (a column), operating points and radiologists; None for one class."""
+    found = _curves(place, labels, contenders)
+    if not found:
+        return None
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8)
+        for number, one, operating in found:
+            kept = thin(len(one.wrong))
+            axes.plot(one.wrong[kept], one.found[kept], color=colour(number), linestyle=_style(number))
+            if operating is not None:
+                axes.plot(*operating[:2], _mark(number), color=colour(number), markersize=7)
+        for sensitivity, specificity in reads:
+            axes.plot(1 - specificity, sensitivity, "x", color=INK, markersize=6)
+        _square(axes, "1 - specificity", "sensitivity")
+
+    return Figure(title, draw(f"roc {title}", f"ROC curves of {title}", paint, _SQUARE))
+
+
+def precision_recall(
+    title: str, place: int, labels: Floats, contenders: Sequence[Contender]
+) -> Figure | None:
+    """Draw precision over recall of a finding (a column) as average precision sums it up."""
+    found = _curves(place, labels, contenders)
+    if not found:
+        return None
+    column = labels[:, place]
+    share = float((column == 1).sum() / np.isin(column, (0, 1)).sum())
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(share, color=FAINT, linewidth=0.8)
+        for number, one, operating in found:
+            kept = thin(len(one.found))
+            axes.step(
+                one.found[kept],
+                one.precision[kept],
+                where="pre",
+                color=colour(number),
+                linestyle=_style(number),
+            )
+            if operating is not None:
+                axes.plot(operating[1], operating[2], _mark(number), color=colour(number), markersize=7)
+        _square(axes, "recall (sensitivity)", "precision (PPV)")
+
+    alt = f"Precision-recall curves of {title}; {share:.1%} are positive"
+    return Figure(title, draw(f"pr {title}", alt, paint, _SQUARE))
+
+
+def reliabilities(title: str, place: int, labels: Floats, contenders: Sequence[Contender]) -> Figure | None:
+    """Draw observed shares over predicted probabilities of a finding; None where there are none."""
+    found = [
+        (number, reliability(labels[:, place], one.probabilities[:, place]))
+        for number, one in enumerate(contenders)
+        if one.probabilities is not None
+    ]
+    found = [(number, bins) for number, bins in found if bins]
+    if not found:
+        return None
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8)
+        for number, bins in found:
+            means, shares = [one.mean for one in bins], [one.share for one in bins]
+            axes.vlines(
+                means, [one.low for one in bins], [one.high for one in bins], color=colour(number), alpha=0.5
+            )
+            axes.plot(means, shares, color=colour(number), linestyle=_style(number), marker=_mark(number))
+        _square(axes, "mean probability", "share of positives")
+
+    return Figure(title, draw(f"reliability {title}", f"Reliability of {title}", paint, _SQUARE))
+
+
+def intervals(title: str, lines: Sequence[Line], axis: str, zero: float | None = None) -> Figure | None:
+    """Draw numbers with their intervals below one another; None without any."""
+    lines = [one for one in lines if np.isfinite(one.value)]
+    if not lines:
+        return None
+
+    def paint(axes: Axes) -> None:
+        if zero is not None:
+            axes.axvline(zero, color=FAINT, linewidth=0.8)
+        for height, one in enumerate(lines):
+            shade = colour(one.number)
+            if np.isfinite(one.low):
+                axes.plot([one.low, one.high], [height, height], color=shade, alpha=0.4 if one.hollow else 1)
+            face = "none" if one.hollow else shade
+            axes.plot(one.value, height, _mark(one.number), color=shade, markerfacecolor=face)
+            axes.plot(one.ticks, [height] * len(one.ticks), "|", color=INK, markersize=7)
+        axes.set_yticks(range(len(lines)), [_short(one.name) for one in lines])
+        axes.set_ylim(len(lines) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(axis)
+
+    told = "; ".join(f"{printable(one.name)} {_told(one)}" for one in lines[:12])
+    height = 0.55 + 0.19 * len(lines)
+    return Figure(title, draw(f"{axis} {title}", f"{title}, {axis}: {told}", paint, (3.4, height)))
+
+
+def levels(title: str, names: Sequence[str], values: Floats, low: Floats, high: Floats, axis: str) -> Figure:
+    """Draw a number (K,) with its band over named levels."""
+
+    def paint(axes: Axes) -> None:
+        places = np.arange(len(names))
+        axes.axhline(values[0], color=FAINT, linewidth=0.8)
+        axes.fill_between(places, low, high, color=colour(0), alpha=0.25, linewidth=0)
+        axes.plot(places, values, color=colour(0), marker="o")
+        axes.set_xticks(places, names)
+        axes.set_ylabel(axis)
+
+    told = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
+    return Figure(title, draw(f"levels {title}", f"{axis} under {title}: {told}", paint, (3.1, 2.2)))
+
+
+def _curves(
+    place: int, labels: Floats, contenders: Sequence[Contender]
+) -> list[tuple[int, Curve, tuple[float, float, float] | None]]:
+    found = []
+    for number, one in enumerate(contenders):
+        lines = curve(labels[:, place], one.scores[:, place])
+        if lines is not None:
+            threshold = np.nan if one.thresholds is None else float(one.thresholds.values[place])
+            found.append((number, lines, point(labels[:, place], one.scores[:, place], threshold)))
+    return found
+
+
+def _square(axes: Axes, across: str, up: str) -> None:
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=across, ylabel=up, aspect="equal")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+
+
+def _style(number: int) -> str | tuple[int, tuple[int, ...]]:
+    return STYLES[number % len(STYLES)]
+
+
+def _mark(number: int) -> str:
+    return MARKERS[number % len(MARKERS)]
+
+
+def _short(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+
+
+def _told(one: Line) -> str:
+    return f"{one.value:.3f}" + (f" [{one.low:.3f}, {one.high:.3f}]" if np.isfinite(one.low) else "")

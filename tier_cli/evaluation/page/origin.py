@@ -1,0 +1,156 @@
+"""The parts of a page that say what was done: so that somebody else can judge it and do it again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tier_cli.evaluation.page.parts import Part, Table
+from tier_cli.evaluation.units import PLURALS
+from tier_cli.evaluation.units import RULE as UNIT_RULE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tier_cli.evaluation.context import Evaluation
+    from tier_cli.evaluation.report import Report
+    from tier_cli.evaluation.scores import Unscored
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a run came about.
+
+    Parameters
+    ----------
+    command
+        As it was typed.
+    versions
+        Of the programs that took part.
+    files
+        SHA-256 by the name of the file: the manifest, files of scores.
+    rows_sha256
+        Of the images' paths and their labels.
+    """
+
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    rows_sha256: str = ""
+
+
+def images(report: Report, paths: bool) -> Part:
+    """How many images there are, and how many of them have no scores and why."""
+    protocol = report.protocol
+    missing = len(report.unscored)
+    text = [f"{protocol.images} images, of which {missing or 'none'} without scores."]
+    if missing:
+        text.append("Those stand in no number; nothing was put in their place.")
+    selected = protocol.selected_on
+    if selected is not None:
+        text.append(
+            f"{selected.images} images of split {selected.split} chose thresholds; of these "
+            f"{len(selected.unscored) or 'none'} without scores."
+        )
+    tables = _reasons(report.unscored, paths, protocol.split)
+    if selected is not None:
+        tables += _reasons(selected.unscored, paths, selected.split)
+    return Part("Images", text, tables=tables)
+
+
+def _reasons(unscored: Sequence[Unscored], paths: bool, split: str) -> list[Table]:
+    if not unscored:
+        return []
+    counts = Counter(image.kind.replace("_", " ") for image in unscored)
+    tables = [
+        Table(f"Without scores, split {split}", ("why", "images"), [(k, str(n)) for k, n in counts.items()])
+    ]
+    if paths:
+        rows = [(image.path, image.message) for image in unscored]
+        tables.append(Table(f"Which, split {split}", ("path", "why"), rows, folded=True))
+    return tables
+
+
+def notes(report: Report, manifest_paths: Sequence[str], root: str, paths: bool) -> Part | None:
+    """What a reader should know; a note that names an image is cut short unless paths were asked for."""
+    kept = report.notes if paths else [_without_paths(note, manifest_paths, root) for note in report.notes]
+    return Part("Notes", kept) if kept else None
+
+
+def _without_paths(note: str, manifest_paths: Sequence[str], root: str) -> str:
+    # Names of images often hold a patient's key; readers write them below their folder.
+    base = root.rstrip("/") + "/"
+    for path in manifest_paths:
+        for form in (path, path.removeprefix(base)):
+            if form in note:
+                return note[: note.index(form)].rstrip(" :,'\"") + " (paths left out)"
+    return note
+
+
+def protocol_part(report: Report, evaluation: Evaluation) -> Part:
+    """Images, unit, prompts, scoring, selection set and resampling."""
+    protocol, how = report.protocol, report.protocol.resampling
+    selected = protocol.selected_on
+    chosen = "none: no threshold was chosen"
+    if selected is not None:
+        chosen = f"split {selected.split}, {selected.images} images, other patients; rule: {selected.rule}"
+    elif any(one.thresholds is not None for one in report.measured):
+        chosen = "; ".join(
+            f"{one.name}: {one.thresholds.source}" for one in report.measured if one.thresholds is not None
+        )
+    facts = [
+        ("data", f"{protocol.data}, read as {protocol.dataset}"),
+        ("split", protocol.split),
+        ("images", f"{protocol.images}, views: {protocol.views}"),
+        ("left out", ", ".join(protocol.excluded) or "nothing"),
+        ("uncertain labels", protocol.uncertain),
+        ("unit", protocol.unit + ("" if protocol.unit == "image" else f"; {UNIT_RULE}")),
+        ("finding set", f"{protocol.finding_set['name']}, SHA-256 {protocol.finding_set['hash']}"),
+        ("scoring", protocol.scoring or "made elsewhere"),
+        ("selection set", chosen),
+        (
+            "intervals",
+            f"{how.level:.0%}, percentiles of {how.replicates} resamplings of patients with replacement, "
+            f"seed {how.seed}; the same for all numbers",
+        ),
+    ]
+    measured = set(report.measured[0].rows and (row.finding for row in report.measured[0].rows))
+    prompts = [
+        (finding.label, " | ".join(finding.positive), " | ".join(finding.negative))
+        for finding in evaluation.findings.findings
+        if finding.id in measured
+    ]
+    tables = []
+    if evaluation.job is not None:
+        tables.append(Table("Prompts", ("finding", "for", "against"), prompts, folded=True))
+    return Part("Protocol", facts=facts, tables=tables)
+
+
+def again(report: Report, origin: Origin) -> Part:
+    """The command, versions and hashes."""
+    facts = [(f"SHA-256 of {name}", value) for name, value in origin.files.items()]
+    if origin.rows_sha256:
+        facts.append(("SHA-256 of rows and labels", origin.rows_sha256))
+    for model in report.protocol.models:
+        if model is not None:
+            facts += [(f"{model['name']}: {kind}, SHA-256", value) for kind, value in model["hashes"].items()]
+            for member in model.get("members", []):
+                facts += [(f"{member['name']}: {k}, SHA-256", v) for k, v in member["hashes"].items()]
+    facts.append(("versions", ", ".join(f"{name} {value}" for name, value in origin.versions.items())))
+    codes = (("Command", origin.command),) if origin.command else ()
+    return Part("How to do it again", facts=facts, codes=codes)
+
+
+def sentence(report: Report) -> str:
+    """What was measured, in a sentence."""
+    first, protocol = report.measured[0], report.protocol
+    names = [one.name for one in report.measured]
+    who = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    were = "was" if len(names) == 1 else "were"
+    on = f"{first.n} {PLURALS[protocol.unit]} of {first.patients} patients"
+    split = "all splits" if protocol.split == "all" else f"split {protocol.split}"
+    findings = f"{len(first.rows)} finding{'s' * (len(first.rows) != 1)}"
+    return f"{who} {were} measured for {findings} on {on} ({Path(protocol.data).name}, {split})."

@@ -1,0 +1,161 @@
+"""One self-contained HTML file of an evaluation: no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.console import printable
+from tier_cli.errors import UsageError
+from tier_cli.evaluation.page.origin import Origin, again, images, notes, protocol_part, sentence
+from tier_cli.evaluation.page.parts import Part, Table
+from tier_cli.results.output import check_writable
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.context import Evaluation
+    from tier_cli.evaluation.report import Report
+
+_ENDINGS = (".html", ".htm")
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What goes into a page beyond numbers: pictures of the worst errors, paths of images, a note."""
+
+    images: bool = True
+    paths: bool = False
+    note: str = ""
+
+
+def check_page(path: str) -> None:
+    """Refuse a file that cannot be written, before the work.
+
+    Raises
+    ------
+    UsageError
+        An ending other than .html, or a place that cannot be written to.
+    """
+    if Path(path).suffix.lower() not in _ENDINGS:
+        raise UsageError(f"'{path}' is no name for a page", where="--report", remedy="end it in .html")
+    check_writable(path)
+
+
+def write_page(
+    report: Report,
+    evaluation: Evaluation,
+    path: str,
+    origin: Origin = Origin(),
+    options: PageOptions = PageOptions(),
+) -> None:
+    """Write the page, whole or not at all."""
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(page(report, evaluation, origin, options), encoding="utf-8")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def page(
+    report: Report, evaluation: Evaluation, origin: Origin = Origin(), options: PageOptions = PageOptions()
+) -> str:
+    """Give the page as HTML.
+
+    Parameters
+    ----------
+    report
+        The numbers.
+    evaluation
+        What they were measured on.
+    origin
+        How the run came about.
+    options
+        What else goes in.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
+    )
+    title = f"Evaluation of {report.measured[0].name}"
+    if len(report.measured) > 1:
+        title = " and ".join(
+            [title, "one other" if len(report.measured) == 2 else f"{len(report.measured) - 1} others"]
+        )
+    return environment.from_string(_resource("page.html")).render(
+        title=title,
+        sentence=sentence(report),
+        note=options.note,
+        style=_style(),
+        parts=list(_parts(report, evaluation, origin, options)),
+    )
+
+
+def _parts(report: Report, evaluation: Evaluation, origin: Origin, options: PageOptions) -> Iterator[Part]:
+    from tier_cli.evaluation.build import common_ground
+    from tier_cli.evaluation.page import numbers
+    from tier_cli.evaluation.page.sections import section_parts
+
+    labels = {finding.id: finding.label for finding in evaluation.findings.findings}
+    manifest = evaluation.selection.manifest
+    found: list[Part | None] = [
+        numbers.overview(report),
+        _yardsticks(report),
+        numbers.by_finding(report, labels),
+        numbers.differences(report, labels),
+        *numbers.curves(report, evaluation.by_unit, common_ground(evaluation.contenders), labels),
+        *numbers.groups(report, labels),
+        *section_parts(report.sections, labels),
+        _errors(report, evaluation, labels, options) if options.images else None,
+        images(report, options.paths),
+        notes(report, manifest.paths, manifest.root, options.paths),
+        protocol_part(report, evaluation),
+        again(report, origin),
+    ]
+    yield from (part for part in found if part is not None)
+
+
+def _errors(
+    report: Report, evaluation: Evaluation, labels: dict[str, str], options: PageOptions
+) -> Part | None:
+    from tier_cli.evaluation.page.errors import worst_errors
+
+    rows = report.measured[0].rows
+    places = [place for place, row in enumerate(rows) if row.both_classes]
+    names = [labels.get(rows[place].finding, rows[place].finding) for place in places]
+    return worst_errors(evaluation, places, names, options.paths)
+
+
+def _yardsticks(report: Report) -> Part | None:
+    if not report.yardsticks:
+        return None
+    heads = ("model", "mean AUC", "prompts", "what chose the model", "source")
+    rows = [
+        (one.model, f"{one.auc:.3f}", one.prompts, one.selection, one.source) for one in report.yardsticks
+    ]
+    text = ("Of the same test set, unit, number of images and findings. Their prompts may be others.",)
+    return Part("Published results", text, tables=(Table("Published results", heads, rows),))
+
+
+def _visible(value: Any) -> Any:
+    """Nothing that is not printable goes into the page, whatever a file name holds."""
+    from markupsafe import Markup
+
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "\n".join(printable(line) for line in value.split("\n"))
+
+
+def _style() -> Any:
+    from markupsafe import Markup
+
+    return Markup(_resource("page.css"))  # noqa: S704 - a file of this package
+
+
+def _resource(name: str) -> str:
+    return resources.files("tier_cli.evaluation.page").joinpath(name).read_text(encoding="utf-8")
