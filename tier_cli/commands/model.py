@@ -99,12 +99,16 @@ def convert(
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder with its tokenizer, where SOURCE has none.")
     ] = None,
+    text_tower: Annotated[
+        Path | None,
+        typer.Option("--text-tower", help="Folder of its text model, where SOURCE has none (BioViL)."),
+    ] = None,
     findings: Annotated[
         str | None, typer.Option("--findings", help="Finding set that the folder scores by default.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert a public checkpoint (CLIP, SigLIP, CheXzero, BiomedCLIP, ...) into a folder of this project.
+    """Convert a public checkpoint (BioViL, CLIP, CheXzero, ...) into a folder of this project.
 
     It keeps its own preprocessing, pooling and scoring. Nothing in the files is run.
     """
@@ -112,7 +116,7 @@ def convert(
     from tier_cli.model.convert import convert as converted
 
     chosen = load_findings(findings) if findings else None
-    facts = converted(source, dest, family, tokenizer, chosen)
+    facts = converted(source, dest, family, tokenizer, chosen, text_tower)
     if _for_programs(as_json):
         _print({"path": str(dest), **facts})
     else:

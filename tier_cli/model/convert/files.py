@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def load_pickle(path: Path) -> Any:
         raise CheckpointError("no such file", where=str(path)) from error
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
         raise CheckpointError(
-            f"not read, since it is no plain file of weights: {_reason(error)}",
+            f"not a plain file of weights: {_reason(error)}",
             where=str(path),
             remedy="save the state dict alone with torch.save, where you trust the file",
         ) from error
@@ -164,9 +165,11 @@ def _shards(index: Path) -> dict[str, Tensor]:
 
 
 def _reason(error: Exception) -> str:
-    """What torch says, without its advice on how to run the file all the same."""
+    """Why torch refused, without its advice on how to run the file all the same."""
     text = " ".join(str(error).split())
-    for mark in ("WeightsUnpickler error:", "Please file an issue"):
-        if mark in text:
-            text = text.split(mark)[1] if mark.endswith(":") else text.split(mark)[0]
-    return text.strip().removesuffix(".")[:300]
+    if found := re.search(r"GLOBAL (\S+) was not an allowed", text):
+        return f"it would run {found[1]}"
+    if "TorchScript" in text:
+        return "it is a program (TorchScript archive)"
+    # Sentences after the first are about options of torch.load.
+    return text.split("WeightsUnpickler error:")[-1].strip().split(". ")[0].removesuffix(".")[:200]
