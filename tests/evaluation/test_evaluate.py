@@ -177,6 +177,14 @@ def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
     assert [one.n for one in report.measured] == [39, 39]
 
 
+def test_resamplings_too_few_for_a_corrected_p_value_are_told(tmp_path: Path) -> None:
+    least = (
+        "with 2 findings and 20 resamplings no corrected p value can be below 0.19: --replicates 80 or more"
+    )
+    assert least in _report(tmp_path, sets=2).notes
+    assert not any("corrected p value" in note for note in _report(tmp_path, sets=1).notes)
+
+
 def test_one_class_is_null_not_zero(tmp_path: Path) -> None:
     selection = select(_manifest(tmp_path, "path,hernia\na.png,0\nb.png,0\n"), None, [], True)
     report = _built(selection, [Scores("s", FINDINGS.ids, np.ones((2, 3)))], 5, [])

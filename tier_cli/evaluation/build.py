@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from tier_cli.evaluation.subgroups import Division, Gap, Group, against, divide,
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
+
+_SMALL_P = 0.05
 
 Estimates = dict[tuple[str, ...], dict[str, Estimate]]
 
@@ -48,6 +51,7 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
     if differences:
         plural, all_ = evaluation.units.plural, "both" if len(contenders) == 2 else "all"
         notes.append(f"{all_} were measured on the {whole[0].n} {plural} that {all_} have scores for")
+        notes += _least_p(differences[0], how)
     groups, found = _groups(truth, contenders, divisions, estimates, how)
     # An image that several score sets lack is listed once.
     unscored = {image.path: image for one in reversed(evaluation.scores) for image in one.unscored}
@@ -172,6 +176,18 @@ def _group(
         rest.append(against(own["auc"], others["auc"], truth.findings, how.level) if others else {})
         small.append({row.finding: too_small(row) for row in inside[-1].rows})
     return Group(division.by, value, tuple(inside), tuple(rest), tuple(small))
+
+
+def _least_p(difference: Measured, how: Resampling) -> list[str]:
+    """Say where so many findings are corrected for that no p value could be small."""
+    least = difference.averaged * 2 / (how.replicates + 1)
+    if least <= _SMALL_P:
+        return []
+    wanted = math.ceil(2 * difference.averaged / _SMALL_P)
+    return [
+        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value can be "
+        f"below {min(1, least):.2f}: --replicates {wanted} or more"
+    ]
 
 
 def _few(whole: Measured, plural: str) -> list[str]:
