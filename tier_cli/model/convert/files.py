@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 def load_pickle(path: Path) -> Any:
     """A file of `torch.save`: tensors, plain values and `argparse.Namespace`, which training programs add."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # What torch would warn of, a program in the file, is refused below.
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=str(path)) from error
