@@ -35,7 +35,7 @@ HEADS = {
 }
 # Of what calls are measured by, as much as fits beside the names of findings.
 _CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
-_DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), PROBABILITIES)
+_DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
 
 
 def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
@@ -136,7 +136,7 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
     for names in _DIFFERENCES:
         if not set(names) <= set(difference.macro):
             continue
-        # Areas differ by little: three digits, and so one to a table.
+        # Areas and errors differ by little: three digits, and so one to a table.
         form = "+.3f" if len(names) == 1 else "+.2f"
         parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
         table = new_table(*(part or HEADS[name] for name in names for part in parts))
