@@ -56,14 +56,21 @@ def _covered(boxes: list[dict[str, Any]], shape: tuple[int, ...], spec: Preproce
 
 
 @torch.inference_mode()
-def measure(folder: Path, manifest: Manifest, pixels: torch.Tensor, covered: Array) -> dict[str, Any]:
+def measure(
+    folder: Path,
+    manifest: Manifest,
+    texts: list[str],
+    pixels: torch.Tensor,
+    covered: Array,
+    finding_set: Path,
+) -> dict[str, Any]:
     """All numbers of one checkpoint; see the keys."""
     model = TierModel.from_pretrained(folder).eval()
     tokenizer = TextTokenizer(folder, model.config.max_tokens)
     parts = [model.encode_images(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)]
     pooled = torch.cat([part.pooled for part in parts])
     patches = functional.normalize(torch.cat([part.patches for part in parts]), dim=-1)
-    findings = load_findings("nih14")
+    findings = load_findings(str(finding_set))
     chosen = [list(findings.ids).index(name) for name in FINDINGS]
 
     def encode(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -79,7 +86,7 @@ def measure(folder: Path, manifest: Manifest, pixels: torch.Tensor, covered: Arr
     return {
         "auc": {"mean": float(np.mean(list(auc.values()))), **auc},
         "boxes": in_boxes(maps.transpose(0, 2, 1), covered),
-        **sparsity(model, tokenizer, manifest, patches),
+        **sparsity(model, tokenizer, texts, patches),
     }
 
 
@@ -107,11 +114,10 @@ def in_boxes(maps: Array, covered: Array) -> dict[str, dict[str, float]]:
 
 
 def sparsity(
-    model: TierModel, tokenizer: TextTokenizer, manifest: Manifest, patches: torch.Tensor
+    model: TierModel, tokenizer: TextTokenizer, texts: list[str], patches: torch.Tensor
 ) -> dict[str, Any]:
     """Of the similarities of matched captions and images: Hoyer, shares above 0.1, entropies, profiles."""
     hoyer, above, positive, by_patch, by_token, entropies = [], [], [], [], [], []
-    texts = [str(text) for text in manifest.column("text")]
     for first in range(0, len(texts), _BATCH):
         ids, mask = (torch.from_numpy(part) for part in tokenizer(texts[first : first + _BATCH]))
         tokens = functional.normalize(model.encode_texts(ids, mask).tokens, dim=-1)

@@ -1,21 +1,30 @@
-"""Starting weights that know nothing: a small ResNet and a small BERT, with a vocabulary from captions.
+"""Starting weights for the phantoms: a random small ResNet, and a small BERT that has read captions.
 
     python benchmarks/phantom/towers.py MANIFEST.csv FOLDER [--seed S]
 
-writes FOLDER/image and FOLDER/text for `tier train --image-tower --text-tower`.
+writes FOLDER/image and FOLDER/text for `tier train --image-tower --text-tower`. The ResNet knows nothing.
+The BERT begins from random weights too and learns, from captions alone and without an image, that two
+wordings of one statement belong together; the paper's text encoder had read reports before it saw an image.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.nn import functional
 
-from tier_cli.datasets.manifest import read_manifest
-from tier_cli.model.modeling import build_tower
+from tier_cli.datasets.captions import Caption, write_caption
+from tier_cli.datasets.manifest import Manifest, read_manifest
+from tier_cli.datasets.phantom import FINDINGS
+from tier_cli.model.losses import contrastive_loss
+from tier_cli.model.modeling import TextProjection, build_tower
+from tier_cli.model.tokens import TextTokenizer
 
 # 112 px give 7 x 7 patches, as in the paper.
 IMAGE = {
@@ -34,9 +43,10 @@ TEXT = {
     "max_position_embeddings": 80,
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
-    "initializer_range": 0.125,
 }
 VOCABULARY = 400
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+STEPS, BATCH, RATE, SCALE = 600, 64, 2e-3, 1 / 0.07
 
 
 def main() -> None:
@@ -46,30 +56,92 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    training = read_manifest(given.manifest).split("train")
-    write_towers(given.folder, [str(text) for text in training.column("text")], given.seed)
+    write_towers(given.folder, read_manifest(given.manifest).split("train"), given.seed)
 
 
-def write_towers(folder: Path, texts: Iterable[str], seed: int) -> None:
-    """Random weights that depend on the seed, and a WordPiece vocabulary made from the texts."""
-    size = write_tokenizer(folder / "text", texts)
+def write_towers(folder: Path, training: Manifest, seed: int) -> None:
+    """Weights that depend on the seed, and a WordPiece vocabulary made from captions of the training rows."""
+    chance = random.Random(seed)
+    size = write_tokenizer(folder / "text", [one.text for one in captions(training, chance)])
     torch.manual_seed(seed)
     build_tower(IMAGE, takes="pixel_values").save_pretrained(folder / "image")
-    build_tower({**TEXT, "vocab_size": size}, takes="input_ids").save_pretrained(folder / "text")
+    text = build_tower({**TEXT, "vocab_size": size}, takes="input_ids")
+    _open_ears(text, start=SPECIAL.index("[CLS]"))
+    _read(text, TextTokenizer(folder / "text", 80), training, chance)
+    text.save_pretrained(folder / "text")
+
+
+def captions(manifest: Manifest, chance: random.Random) -> list[Caption]:
+    """One caption an image, as `tier train` writes them from labels."""
+    return [_caption({name: row[name] == "1" for name in FINDINGS}, row, chance)
+            for row in manifest.frame.to_dict("records")]  # fmt: skip
+
+
+def _caption(labels: Any, row: Any, chance: random.Random) -> Caption:
+    return write_caption(labels, chance, view=row["view"], sex=row["sex"], age=row["age"])
+
+
+def _open_ears(text: Any, start: int) -> None:
+    """Begin with nothing in [CLS], so that its state is what it attends to: the words.
+
+    Otherwise it is nearly the same for every text, and it takes far longer to find that texts differ.
+    """
+    with torch.no_grad():
+        text.embeddings.word_embeddings.weight[start] = 0
+        text.embeddings.position_embeddings.weight[0] = 0
+        text.embeddings.token_type_embeddings.weight[:] = 0
+
+
+def _read(text: Any, tokenizer: TextTokenizer, training: Manifest, chance: random.Random) -> None:
+    """Contrast captions: two wordings of the same statements are a pair."""
+    head = TextProjection(TEXT["hidden_size"], 128, 128)  # type: ignore[arg-type]
+    weights = [*text.parameters(), *head.parameters()]
+    optimiser = torch.optim.AdamW(weights, RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS + 1, pct_start=0.1)
+    rows = training.frame.to_dict("records")
+    text.train()
+    for _ in range(STEPS):
+        first, second, key = _wordings(chance.choices(rows, k=BATCH), chance)
+        sides = []
+        for side in (first, second):
+            ids, mask = (torch.from_numpy(part) for part in tokenizer(side))
+            state = text(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+            sides.append(functional.normalize(head(state), dim=-1))
+        same = torch.tensor([[one == other for other in key] for one in key])
+        loss = contrastive_loss(SCALE * sides[0] @ sides[1].T, same)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        schedule.step()
+    text.eval()
+
+
+def _wordings(rows: list[Any], chance: random.Random) -> tuple[list[str], list[str], list[Any]]:
+    """Two captions a row that claim the same, and what they claim."""
+    first, second, key = [], [], []
+    for row in rows:
+        one = _caption({name: row[name] == "1" for name in FINDINGS}, row, chance)
+        other = _caption(one.claims, row, chance)
+        while other.claims != one.claims:
+            other = _caption(one.claims, row, chance)
+        first.append(one.text)
+        second.append(other.text)
+        key.append(sorted(one.claims.items()))
+    return first, second, key
 
 
 def write_tokenizer(folder: Path, texts: Iterable[str]) -> int:
     """Write tokenizer.json and its configuration; returns how many tokens it knows."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a word, no secret
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=letters, show_progress=False
+        vocab_size=VOCABULARY, special_tokens=list(SPECIAL), initial_alphabet=letters, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]

@@ -32,7 +32,7 @@ _SMALLEST = {
     "pneumothorax": 0.25,
 }
 # In small pictures a nodule is a few pixels wide: it is never both small and faint.
-_CONTRASTS = {"nodule": (1.2, 2.2)}
+_CONTRASTS = {"nodule": (1.6, 3.0)}
 _CONTRAST = (0.65, 1.0)
 _SPLITS = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
 _LYING_SHARE = 0.35
