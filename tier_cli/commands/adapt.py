@@ -72,7 +72,7 @@ def adapt(
     excluded = d.pairs(exclude)
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
-    job = d.open_models([model], findings, engine.value, device.value)
+    job = d.open_models(model, findings, engine.value, device.value)
     from tier_cli.evaluation.adapt import adapt
     from tier_cli.evaluation.adapted_copy import write_adapted
     from tier_cli.evaluation.evaluate import labelled

@@ -73,11 +73,11 @@ def _check(output: str | None, wide: bool, contradictory: bool) -> OutputFile | 
 
 
 def _job(models: list[str], findings: str | None, engine: o.EngineName, device: o.DeviceName) -> Job:
-    from tier_cli.model.checkpoint import resolve
+    from tier_cli.model.ensemble import members
 
     # First alone: to refuse an unknown model nothing heavy has to be loaded.
     for model in models:
-        resolve(model)
+        members(model)
     from tier_cli.pipeline.job import open_job
 
     return open_job(models, findings, engine.value, device.value)

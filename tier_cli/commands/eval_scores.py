@@ -93,7 +93,7 @@ def _opened(one: Path | list[str], findings: str | None, engine: str, device: st
         return Candidate(one.name, file=one)
     from tier_cli.pipeline.job import open_job
 
-    job = open_job(one[0] if len(one) == 1 else one, findings, engine, device)
+    job = open_job(one, findings, engine, device)
     return Candidate(job.stamp.name, job)
 
 

@@ -77,8 +77,8 @@ def stream_options(views: Any, batch_size: int | None, workers: int | None) -> S
     return StreamOptions(ReadOptions(views=views), batch_size, workers)
 
 
-def open_models(models: Sequence[str], findings: str | None, engine: str, device: str) -> Job:
-    """Open one or several checkpoints."""
+def open_models(models: str | Sequence[str], findings: str | None, engine: str, device: str) -> Job:
+    """Open one checkpoint, or several with ensembles among them."""
     from tier_cli.pipeline.job import open_job
 
     return open_job(models, findings, engine, device)

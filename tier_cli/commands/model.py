@@ -90,7 +90,10 @@ def export(model: Model, as_json: Json = False) -> None:
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder of the foreign model.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Foreign files or folders; several: an ensemble."),
+    ],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Checkpoint folder to write; a new one.")],
     family: Annotated[
         str | None,
@@ -110,13 +113,19 @@ def convert(
 ) -> None:
     """Convert a public checkpoint (BioViL, CLIP, CheXzero, ...) into a folder of this project.
 
-    It keeps its own preprocessing, pooling and scoring. Nothing in the files is run.
+    It keeps its own preprocessing, pooling and scoring. Nothing in the files is run. Several sources become
+    folders in DEST, which then is one model: the mean of their scores.
     """
     from tier_cli.findings.load import load_findings
     from tier_cli.model.convert import convert as converted
+    from tier_cli.model.convert.several import convert_several
 
     chosen = load_findings(findings) if findings else None
-    facts = converted(source, dest, family, tokenizer, chosen, text_tower)
+    if len(sources) > 1:
+        every = convert_several(sources, dest, family, tokenizer, chosen, text_tower)
+        _show_members(dest, every, as_json)
+        return
+    facts = converted(sources[0], dest, family, tokenizer, chosen, text_tower)
     if _for_programs(as_json):
         _print({"path": str(dest), **facts})
     else:
@@ -145,6 +154,14 @@ def average(
     else:
         rows = [(member["name"], member["weights"]) for member in facts["average_of"]]
         _table((f"{output.name} is the mean of", "weights"), rows)
+
+
+def _show_members(dest: Path, members: list[dict[str, Any]], as_json: bool) -> None:
+    if _for_programs(as_json):
+        _print({"path": str(dest), "members": members})
+        return
+    _table(("", f"{dest.name}, an ensemble"), [(one["name"], ", ".join(one["source"])) for one in members])
+    _table(("", "each of them"), _summary(members[0])[:4])
 
 
 def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -30,6 +30,8 @@ VECTORS = "finding_vectors.safetensors"
 CALIBRATION = "calibration.json"
 TRAINING = "training.json"
 CHECKSUMS = "checksums.json"
+# In place of all of these, in a folder of several checkpoints: see `tier_cli.model.ensemble`.
+ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
 _REFORM = "get the folder again, or accept it as it is with `tier model export`"
@@ -97,7 +99,7 @@ def list_models() -> list[tuple[str, Place]]:
         # A place that is not there or is locked has no models.
         with contextlib.suppress(OSError):
             for folder in sorted(place.folder.iterdir()):
-                if _has_config(folder):
+                if _is_model(folder):
                     seen.setdefault(folder.name, place)
     return sorted(seen.items(), key=lambda item: item[0])
 
@@ -108,16 +110,29 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     CheckpointError
-        If there is none; the message lists the names there are.
+        If there is none, or several in an ensemble; the message lists the names there are.
     """
+    folder = find(name_or_path)
+    if not os.path.isfile(folder / CONFIG):
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+        raise CheckpointError(
+            "is an ensemble, where one checkpoint is needed",
+            where=os.fspath(name_or_path),
+            remedy=f"name one of the folders in it: {', '.join(inside)}",
+        )
+    return folder
+
+
+def find(name_or_path: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint or of an ensemble, see `resolve`."""
     given = os.fspath(name_or_path)
     path = Path(os.path.expanduser(given))
-    if _has_config(path):
+    if _is_model(path):
         return path.resolve()
     # A name must not lead out of the places it is looked up in.
     if given and given not in (".", "..") and Path(given).name == given:
         for place in places():
-            if _has_config(place.folder / given):
+            if _is_model(place.folder / given):
                 return place.folder / given
     known = ", ".join(name for name, _ in list_models())
     remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
@@ -126,9 +141,9 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     raise CheckpointError(f"no model '{given}'", remedy=remedy)
 
 
-def _has_config(folder: Path) -> bool:
+def _is_model(folder: Path) -> bool:
     # Not Path.is_file, which raises on names that are too long and in folders that are locked.
-    return os.path.isfile(folder / CONFIG)
+    return os.path.isfile(folder / CONFIG) or os.path.isfile(folder / ENSEMBLE)
 
 
 def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:

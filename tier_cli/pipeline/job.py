@@ -10,6 +10,7 @@ from tier_cli.errors import UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model.ensemble import members
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.pipeline.member import Member, run_stamp
 from tier_cli.pipeline.stream import StreamOptions, classify
@@ -67,21 +68,30 @@ def open_job(
 ) -> Job:
     """Open one or several checkpoints and get the vectors of a finding set, their own by default.
 
+    Parameters
+    ----------
+    model
+        One checkpoint, or a list, in which an ensemble counts as its members.
+    findings, engine, device
+        See `load_findings` and `open_engine`.
+
     Raises
     ------
     TierError
         Where a checkpoint, the finding set, the engine or the device cannot be used, or where checkpoints
         do not go together.
     """
-    checkpoints = [open_checkpoint(name) for name in ([model] if isinstance(model, str) else model)]
+    # A caller that can use one checkpoint only gives no list, and an ensemble is refused.
+    names = [model] if isinstance(model, str) else [path for name in model for path in members(name)]
+    checkpoints = [open_checkpoint(name) for name in names]
     for checkpoint in checkpoints:
         check_scoring(checkpoint.scoring)
     chosen = load_findings(findings, checkpoints[0].findings)
     if findings is None:
         _check_same_findings(checkpoints)
-    members = tuple(_member(checkpoint, chosen, engine, device) for checkpoint in checkpoints)
-    _check_together(members, chosen)
-    return Job(members, chosen)
+    opened = tuple(_member(checkpoint, chosen, engine, device) for checkpoint in checkpoints)
+    _check_together(opened, chosen)
+    return Job(opened, chosen)
 
 
 def _member(checkpoint: Checkpoint, findings: FindingSet, engine: str, device: str) -> Member:

@@ -63,7 +63,7 @@ class Home(NamedTuple):
         return cut["input_ids"], cut["attention_mask"]
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
-        """(3, S, S): torchvision's Resize, CenterCrop, ToTensor and Normalize on a Pillow image, written out."""
+        """(3, S, S): torchvision's Resize, CenterCrop, ToTensor and Normalize, by Pillow."""
         short, side, mean, std = _PIXELS[self.family]
         width, height = image.size
         scale = min(width, height)
@@ -196,7 +196,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path, change, message: str)
 
 def test_one_generation_is_not_taken_for_the_other(tmp_path: Path) -> None:
     file = _biovil(tmp_path)
-    with pytest.raises(CheckpointError, match="of the family biovil;.*--family biovil"):
+    with pytest.raises(CheckpointError, match=r"of the family biovil;.*--family biovil"):
         convert(file, tmp_path / "made", family="biovil-t", text_tower=tmp_path)
 
 

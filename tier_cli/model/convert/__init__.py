@@ -113,7 +113,7 @@ def convert(
     from tier_cli.model.export import require_export
 
     require_export()
-    _check(source, dest, family)
+    check_paths(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
     # Beside the folder that it becomes, whole or not at all.
     with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
@@ -180,7 +180,8 @@ def _card(family: str, record: Mapping[str, Any]) -> str:
     )
 
 
-def _check(source: Path, dest: Path, family: str | None) -> None:
+def check_paths(source: Path, dest: Path, family: str | None) -> None:
+    """Refuse what cannot become a checkpoint before anything is read."""
     if family is not None and family not in FAMILIES:
         raise UsageError(f"unknown family '{family}'", remedy=f"use one of {', '.join(FAMILIES)}")
     if not source.exists():

@@ -1,0 +1,82 @@
+"""Several foreign checkpoints of one family made into one ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.errors import UsageError
+from tier_cli.model.convert import check_paths, convert
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+
+
+def convert_several(
+    sources: Sequence[Path],
+    dest: Path,
+    family: str | None = None,
+    tokenizer: Path | None = None,
+    findings: FindingSet | None = None,
+    text_tower: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Convert each source into a folder within `dest`, which opens as one model: the mean of their scores.
+
+    Parameters
+    ----------
+    sources
+        Two or more, of one family.
+    dest, family, tokenizer, findings, text_tower
+        See `tier_cli.model.convert.convert`.
+
+    Returns
+    -------
+    What `convert` gives for each, with its ``name`` in `dest`.
+
+    Raises
+    ------
+    CheckpointError, UsageError
+        As `convert`, and where two files are of different families or hold the same weights.
+    """
+    from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.ensemble import write_ensemble
+
+    for source in sources:
+        check_paths(source, dest, family)
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
+        made = Path(name) / "made"
+        records: list[dict[str, Any]] = []
+        seen: dict[str, Path] = {}
+        for number, source in enumerate(sources, start=1):
+            # By the ensemble's name, since results name each member.
+            member = f"{dest.name}-{number}"
+            record = convert(source, made / member, family, tokenizer, findings, text_tower)
+            if records and record["family"] != records[0]["family"]:
+                raise UsageError(
+                    f"is of the family {record['family']}, not {records[0]['family']}",
+                    where=str(source),
+                    remedy="only scores that mean the same can be averaged",
+                )
+            weights = open_checkpoint(made / member).hashes["weights"]
+            if weights in seen:
+                raise UsageError(
+                    f"has the weights of {seen[weights]}", where=str(source), remedy="name each file once"
+                )
+            seen[weights] = source
+            records.append({"name": member, **record})
+        write_ensemble(made, [record["name"] for record in records])
+        (made / "README.md").write_text(_card(dest.name, records), encoding="utf-8")
+        made.replace(dest)
+    return records
+
+
+def _card(name: str, records: Sequence[dict[str, Any]]) -> str:
+    lines = [f"- {record['name']}: {', '.join(record['source'])}" for record in records]
+    return (
+        f"# {name}, an ensemble\n\nNamed as a model, it gives the mean of the scores of:\n\n"
+        + "\n".join(lines)
+        + "\n\nEach folder is a checkpoint of its own, with a card.\n"
+    )
