@@ -33,6 +33,11 @@ def _children(pid: int) -> list[int]:
     return [int(child) for each in lists for child in each.read_text().split()]
 
 
+def _bytes_written(pid: int) -> int:
+    """What a decoding process has sent back so far: prepared images of some ten kilobytes each."""
+    return int(Path(f"/proc/{pid}/io").read_text().split("wchar:")[1].split()[0])
+
+
 def test_cold_run_loads_neither_torch_nor_pandas(model: str, tmp_path: Path) -> None:
     image = write_dicom(tmp_path / "one.dcm")
     script = (
@@ -81,7 +86,8 @@ def test_ctrl_c_keeps_what_was_done(start: Start, model: str, many: Path, tmp_pa
     options = ("--model", model, "--output", output, "--by", by, "--workers", 2)
     with many.open("rb") as stdin, start("classify", "-", *options, stdin=stdin) as process:
         _wait_for(lambda: len(_children(process.pid)) == 2 and list(tmp_path.glob(".out.json.*.partial")))
-        time.sleep(1)
+        # More images than can wait for the model: so some have been scored.
+        _wait_for(lambda: sum(map(_bytes_written, _children(process.pid))) > 4_000_000)
         children = _children(process.pid)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
