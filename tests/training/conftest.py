@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from tiny import tiny_model, tiny_tokenizer
 
+from tier_cli.model.checkpoint import write_checksums
+
 
 @pytest.fixture(scope="session")
 def towers(tmp_path_factory):
@@ -16,6 +18,17 @@ def towers(tmp_path_factory):
     model.text_tower.save_pretrained(folder / "text")
     tiny_tokenizer(folder / "text")
     return ["--image-tower", str(folder / "image"), "--text-tower", str(folder / "text")]
+
+
+@pytest.fixture
+def without_graphs(monkeypatch):
+    """Checkpoints without their graphs, which take seconds to trace, for tests that look at weights alone."""
+
+    def weights_only(folder, *rest):
+        write_checksums(folder)
+        return {}
+
+    monkeypatch.setattr("tier_cli.model.save.complete", weights_only)
 
 
 @pytest.fixture(scope="session")

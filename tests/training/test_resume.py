@@ -89,7 +89,7 @@ def test_loading_processes_give_the_same_as_none(tmp_path):
 
 def test_a_killed_process_is_resumed_to_the_same_checkpoint(manifest, towers, tmp_path):
     options = ["train", "--data", str(manifest), *towers, "--image-size", "64", "--batch-size", "16",
-               "--freeze-text-layers", "0", "--epochs", "25", "--threads", "1"]  # fmt: skip
+               "--freeze-text-layers", "0", "--epochs", "10", "--threads", "1"]  # fmt: skip
     state = tmp_path / "killed" / ".training" / "state.pt"
     command = [sys.executable, "-c", "import sys; from tier_cli.app import main; sys.exit(main())", *options]
     here = str(Path(__file__).resolve().parents[2])

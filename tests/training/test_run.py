@@ -42,14 +42,14 @@ def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     assert np.isfinite(open_engine(checkpoint).encode_images(np.zeros((1, 3, 64, 64), np.float32))).all()
 
 
-def test_the_seed_decides_everything(manifest, towers, tmp_path):
+def test_the_seed_decides_everything(manifest, towers, tmp_path, without_graphs):
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
         assert run(manifest, tmp_path / name, towers, "--epochs", "1", "--seed", seed) == 0
     hashes = [open_checkpoint(tmp_path / name).hashes["weights"] for name in "abc"]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, tmp_path):
+def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, tmp_path, without_graphs):
     kept = tmp_path / "features"
     more = ("--epochs", "1", "--freeze-image-blocks", "1", "--features", str(kept), "--cached-views", "2")
     assert run(manifest, tmp_path / "a", towers, *more) == 0
@@ -77,7 +77,7 @@ def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, 
 
 @pytest.mark.parametrize(("kind", "frozen", "code"), [("distilbert", 1, 0), ("albert", 1, 2)])
 def test_text_towers_other_than_bert_train_or_are_refused(
-    kind, frozen, code, manifest, towers, tmp_path, capsys
+    kind, frozen, code, manifest, towers, tmp_path, capsys, without_graphs
 ):
     from transformers import AutoConfig, AutoModel
 
@@ -104,7 +104,7 @@ def test_missing_options_say_what_to_give(options, message, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_path, capsys):
+def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_path, capsys, without_graphs):
     text = manifest.read_text()
     broken = manifest.with_name("broken.csv")
     broken.write_text(text.replace("0.png,p0,", "nothing.png,p0,", 1))
@@ -114,7 +114,9 @@ def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_p
     assert json.loads((tmp_path / "b" / "training.json").read_text())["data"]["images"] == 31
 
 
-def test_validation_is_held_to_the_same_and_found_whatever_its_case(manifest, towers, tmp_path, capsys):
+def test_validation_is_held_to_the_same_and_found_whatever_its_case(
+    manifest, towers, tmp_path, capsys, without_graphs
+):
     broken = manifest.with_name("broken-valid.csv")
     broken.write_text(manifest.read_text().replace("40.png,p40,valid", "nothing.png,p40,Valid"))
     assert run(broken, tmp_path / "a", towers, "--epochs", "1") == 2
@@ -151,7 +153,7 @@ def test_more_frozen_text_layers_than_there_are_is_refused(manifest, towers, tmp
     assert "has 1 layers, not 9" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_checkpoint_is_trained_further_with_all_that_it_has(manifest, towers, tmp_path):
+def test_a_checkpoint_is_trained_further_with_all_that_it_has(manifest, towers, tmp_path, without_graphs):
     start = tiny_checkpoint(tmp_path / "start")
     output = tmp_path / "model"
     options = ["--init", str(start), "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "1",
@@ -167,7 +169,7 @@ def test_a_checkpoint_is_trained_further_with_all_that_it_has(manifest, towers, 
         assert ("running" in name or "num_batches" in name) or np.array_equal(second[name], tensor)
 
 
-def test_sigmoid_in_parts_learns_and_keeps_its_bias(manifest, towers, tmp_path):
+def test_sigmoid_in_parts_learns_and_keeps_its_bias(manifest, towers, tmp_path, without_graphs):
     output = tmp_path / "model"
     options = ("--objective", "sigmoid", "--micro-batch-size", "4", "--epochs", "12")
     assert (
