@@ -26,7 +26,9 @@ from transformers import (
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
+from tier_cli.model.configuration import tower_config
 from tier_cli.model.convert import convert
+from tier_cli.model.engine import open_engine
 
 CUT = {"truncation": True, "max_length": 40, "return_tensors": "pt"}
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
@@ -229,14 +231,21 @@ def test_siglip_reads_and_scores_as_transformers(
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_medsiglip_is_told_by_its_size_and_stretched_plainly(tmp_path: Path, radiographs: Read) -> None:
+def test_medsiglip_is_told_by_its_size_and_stretched_plainly(
+    tmp_path: Path, radiographs: Read, capfd: pytest.CaptureFixture[str]
+) -> None:
     size = siglip_tokenizer(tmp_path)
     text = {**SMALL, "hidden_size": 24, "vocab_size": size, "max_position_embeddings": 64}
     vision = {**SMALL, "hidden_size": 24, "image_size": 448, "patch_size": 112}
     randomise(SiglipModel(SiglipConfig(text_config=text, vision_config=vision))).save_pretrained(tmp_path)
     SiglipImageProcessorPil(size={"height": 448, "width": 448}).save_pretrained(tmp_path)
+    capfd.readouterr()
     assert convert(tmp_path, tmp_path / "made")["family"] == "medsiglip"
     checkpoint, images = open_checkpoint(tmp_path / "made"), radiographs("voi")
+    open_engine(checkpoint, "torch", "cpu")
+    tower_config(checkpoint.config["text_tower"])
+    # transformers has something to say of the special tokens that the configuration names by default.
+    assert capfd.readouterr() == ("", "")
     for ours, image in zip(prepared(checkpoint, images), images, strict=True):
         x = torch.from_numpy(np.asarray(as_8_bit(image), np.float32))[None, None]
         resized = interpolate(x, (448, 448), mode="bilinear", align_corners=False, antialias=False)

@@ -19,6 +19,10 @@ from tier_cli.model.convert.assemble import assemble
 from tier_cli.model.convert.files import ForeignTensors, load_folder, read_json
 from tier_cli.model.convert.processor import transformers_processor
 from tier_cli.model.convert.tokenizer import tokenizer_folder
+from tier_cli.model.loading import quiet_transformers
+
+# The configuration names CLIP's tokens by default, which lie beyond the vocabulary; the tower asks for none.
+_NO_SPECIAL = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
 
 def convert(source: Source, family: str) -> Converted:
@@ -26,13 +30,14 @@ def convert(source: Source, family: str) -> Converted:
     folder = source.path
     foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
     said = {key: value for key, value in read_json(folder / "config.json").items() if key != "auto_map"}
-    parts = SiglipConfig(**said)
+    with quiet_transformers():
+        parts = SiglipConfig(**said)
     text, vision = parts.text_config, parts.vision_config
     if not vision.vision_use_head:
         raise CheckpointError("an image tower without its pooling head gives no embedding", where=str(folder))
     config = TierConfig(
         {**vision.to_dict(), "model_type": "siglip_vision_model"},
-        {**text.to_dict(), "model_type": "siglip_text_model"},
+        {**text.to_dict(), "model_type": "siglip_text_model", **_NO_SPECIAL},
         projection_dim=vision.hidden_size,
         image_pooling="pooler",
         image_head="none",
