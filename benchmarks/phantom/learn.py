@@ -49,11 +49,12 @@ def main() -> None:
     """Draw, train, measure, summarise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--count", type=int, default=8000)
+    parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of runs, such as tier-0 plain-1 shuffled-0")
+    parser.add_argument("--train-only", action="store_true", help="leave measuring to a later call")
     given = parser.parse_args()
     data = given.work / "phantoms"
     if not (data / "manifest.csv").is_file():
@@ -64,6 +65,8 @@ def main() -> None:
     for name, (kind, seed) in runs.items():
         if not given.only or name in given.only:
             train(given, data, name, kind, seed)
+    if given.train_only:
+        return
     test = read_manifest(data / "manifest.csv").split("test")
     pixels, covered = inputs_of(test, Preprocessing(resize_short=SIZE, crop=CROP))
     texts = [one.text for one in captions(test, random.Random(0))]
@@ -99,8 +102,8 @@ def train(given: argparse.Namespace, data: Path, name: str, kind: str, seed: int
     tier(
         *("train", "--data", str(data / "labels.csv"), "--output", str(output)),
         *("--image-tower", str(towers / "image"), "--text-tower", str(towers / "text")),
-        *("--image-size", str(CROP), "--freeze-text-layers", "0", "--findings", str(FINDINGS)),
-        *("--batch-size", "32", "--learning-rate", "2e-3", "--head-rate-factor", "1"),
+        *("--image-size", str(CROP), "--freeze-text-layers", "2", "--findings", str(FINDINGS)),
+        *("--batch-size", "32", "--learning-rate", "3e-3", "--head-rate-factor", "1"),
         *("--epochs", str(given.epochs), "--precision", "bf16"),
         *("--seed", str(seed), "--threads", str(given.threads)),
         *(() if kind == "tier" else ("--reg-weight", "0")),

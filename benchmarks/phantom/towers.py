@@ -22,8 +22,9 @@ from torch.nn import functional
 from tier_cli.datasets.captions import Caption, write_caption
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.datasets.phantom import FINDINGS
+from tier_cli.model.heads import TextProjection
 from tier_cli.model.losses import contrastive_loss
-from tier_cli.model.modeling import TextProjection, build_tower
+from tier_cli.model.modeling import build_tower
 from tier_cli.model.tokens import TextTokenizer
 
 # 112 px give 7 x 7 patches, as in the paper.
