@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -207,6 +208,18 @@ def test_a_failed_run_leaves_nothing_that_is_in_the_way(manifest, towers, tmp_pa
     broken = manifest.with_name("gone.csv")
     broken.write_text(manifest.read_text().replace("0.png,p0,", "nothing.png,p0,", 1))
     assert run(broken, tmp_path / "a", towers) == 2
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_a_disk_without_room_for_the_images_is_told(manifest, towers, tmp_path, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        code = run(manifest, tmp_path / "a", towers, "--images", "memory-map")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 2
+    assert "cannot be written: File too large; make room" in " ".join(capsys.readouterr().err.split())
     assert list((tmp_path / "a").iterdir()) == []
 
 
