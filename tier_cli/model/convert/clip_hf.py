@@ -28,20 +28,7 @@ def convert(source: Source, family: str) -> Converted:
     foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
     parts = CLIPConfig(**_plain(read_json(folder / "config.json")))
     text, vision = parts.text_config, parts.vision_config
-    config = TierConfig(
-        {**vision.to_dict(), "model_type": "clip_vision_model"},
-        {**text.to_dict(), "model_type": "clip_text_model"},
-        projection_dim=parts.projection_dim,
-        image_pooling="pooler",
-        image_head="linear",
-        text_pooling="end",
-        text_head="linear",
-        end_token=None if text.eos_token_id == _WRONG_END else text.eos_token_id,
-        # The tower looks back only, and the end token stands before all padding.
-        text_mask=False,
-        max_logit_scale=None,
-        max_tokens=text.max_position_embeddings,
-    )
+    config = _config(parts)
     left_out = foreign.drop("position_ids")
     model = assemble(
         config,
@@ -55,6 +42,24 @@ def convert(source: Source, family: str) -> Converted:
     tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "clip", text.vocab_size)
     preprocessing = transformers_processor(folder, vision.image_size)
     return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
+
+
+def _config(parts: CLIPConfig) -> TierConfig:
+    text, vision = parts.text_config, parts.vision_config
+    return TierConfig(
+        {**vision.to_dict(), "model_type": "clip_vision_model"},
+        {**text.to_dict(), "model_type": "clip_text_model"},
+        projection_dim=parts.projection_dim,
+        image_pooling="pooler",
+        image_head="linear",
+        text_pooling="end",
+        text_head="linear",
+        end_token=None if text.eos_token_id == _WRONG_END else text.eos_token_id,
+        # The tower looks back only, and the end token stands before all padding.
+        text_mask=False,
+        max_logit_scale=None,
+        max_tokens=text.max_position_embeddings,
+    )
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -35,21 +35,7 @@ def convert(source: Source, family: str) -> Converted:
     text, vision = parts.text_config, parts.vision_config
     if not vision.vision_use_head:
         raise CheckpointError("an image tower without its pooling head gives no embedding", where=str(folder))
-    config = TierConfig(
-        {**vision.to_dict(), "model_type": "siglip_vision_model"},
-        {**text.to_dict(), "model_type": "siglip_text_model", **_NO_SPECIAL},
-        projection_dim=vision.hidden_size,
-        image_pooling="pooler",
-        image_head="none",
-        text_pooling="last",
-        text_head="none",
-        text_padding="fixed",
-        text_mask=False,
-        max_logit_scale=None,
-        logit_bias_init=0.0,
-        scoring="sigmoid",
-        max_tokens=text.max_position_embeddings,
-    )
+    config = _config(parts)
     left_out = foreign.drop("position_ids")
     model = assemble(
         config,
@@ -67,3 +53,22 @@ def convert(source: Source, family: str) -> Converted:
             preprocessing, fit="stretch", resize_short=None, interpolation="bilinear", antialias=False
         )
     return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
+
+
+def _config(parts: SiglipConfig) -> TierConfig:
+    text, vision = parts.text_config, parts.vision_config
+    return TierConfig(
+        {**vision.to_dict(), "model_type": "siglip_vision_model"},
+        {**text.to_dict(), "model_type": "siglip_text_model", **_NO_SPECIAL},
+        projection_dim=vision.hidden_size,
+        image_pooling="pooler",
+        image_head="none",
+        text_pooling="last",
+        text_head="none",
+        text_padding="fixed",
+        text_mask=False,
+        max_logit_scale=None,
+        logit_bias_init=0.0,
+        scoring="sigmoid",
+        max_tokens=text.max_position_embeddings,
+    )
