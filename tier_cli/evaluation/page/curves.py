@@ -117,4 +117,6 @@ def _bin(truth: Floats, values: Floats) -> Bin:
     n, share = len(truth), float(truth.mean())
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return Bin(float(values.mean()), share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), n)
+    # Rounding must not put 0 or 1 outside of their own intervals.
+    low, high = min(share, max(0.0, float(middle - half))), max(share, min(1.0, float(middle + half)))
+    return Bin(float(values.mean()), share, low, high, n)

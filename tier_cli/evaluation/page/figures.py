@@ -127,7 +127,22 @@ def reliabilities(title: str, place: int, labels: Floats, contenders: Sequence[C
     return Figure(title, draw(f"reliability {title}", f"Reliability of {title}", paint, _SQUARE))
 
 
-def intervals(title: str, lines: Sequence[Line], axis: str, zero: float | None = None) -> Figure | None:
+def span(bounds: Sequence[float]) -> tuple[float, float] | None:
+    """Give the limits of an axis that several drawings share, None where there is nothing to show."""
+    known = [bound for bound in bounds if np.isfinite(bound)]
+    if not known:
+        return None
+    edge = 0.04 * (max(known) - min(known) or 1)
+    return min(known) - edge, max(known) + edge
+
+
+def intervals(
+    title: str,
+    lines: Sequence[Line],
+    axis: str,
+    zero: float | None = None,
+    span: tuple[float, float] | None = None,
+) -> Figure | None:
     """Draw numbers with their intervals below one another; None without any."""
     lines = [one for one in lines if np.isfinite(one.value)]
     if not lines:
@@ -147,13 +162,22 @@ def intervals(title: str, lines: Sequence[Line], axis: str, zero: float | None =
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(axis)
+        axes.set_xlim(span)
 
     told = "; ".join(f"{printable(one.name)} {_told(one)}" for one in lines[:12])
     height = 0.55 + 0.19 * len(lines)
     return Figure(title, draw(f"{axis} {title}", f"{title}, {axis}: {told}", paint, (3.4, height)))
 
 
-def levels(title: str, names: Sequence[str], values: Floats, low: Floats, high: Floats, axis: str) -> Figure:
+def levels(
+    title: str,
+    names: Sequence[str],
+    values: Floats,
+    low: Floats,
+    high: Floats,
+    axis: str,
+    span: tuple[float, float] | None = None,
+) -> Figure:
     """Draw a number (K,) with its band over named levels."""
 
     def paint(axes: Axes) -> None:
@@ -163,6 +187,7 @@ def levels(title: str, names: Sequence[str], values: Floats, low: Floats, high: 
         axes.plot(places, values, color=colour(0), marker="o")
         axes.set_xticks(places, names)
         axes.set_ylabel(axis)
+        axes.set_ylim(span)
 
     told = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
     return Figure(title, draw(f"levels {title}", f"{axis} under {title}: {told}", paint, (3.1, 2.2)))

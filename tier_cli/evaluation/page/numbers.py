@@ -10,14 +10,12 @@ import numpy as np
 from tier_cli.evaluation.page import figures as draw
 from tier_cli.evaluation.page.parts import DASH, MOST_FIGURES, Figure, Part, Table, cell, p_value
 from tier_cli.evaluation.statistics import DECISIONS, PROBABILITIES, RANKING
-from tier_cli.evaluation.subgroups import RULE
 from tier_cli.evaluation.table import HEADS
 from tier_cli.evaluation.units import PLURALS
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Contender, Labelled, Measured, Metric
     from tier_cli.evaluation.report import Report
-    from tier_cli.evaluation.subgroups import Gap, Group
 
 Labels = Mapping[str, str]
 
@@ -26,7 +24,7 @@ def overview(report: Report) -> Part:
     """The means over findings of each score set."""
     metrics = [m for m in HEADS if any(m in one.macro for one in report.measured)]
     rows = [
-        (one.name, str(one.n), str(one.patients), *(_mean(one, name) for name in metrics))
+        (one.name, str(one.n), str(one.patients), *(mean_cell(one, name) for name in metrics))
         for one in report.measured
     ]
     heads = ("scores", PLURALS[report.protocol.unit], "patients", *(HEADS[name] for name in metrics))
@@ -104,26 +102,6 @@ def curves(
         yield Part("Reliability of probabilities", [told, *more], legend, each(draw.reliabilities))
 
 
-def groups(report: Report, labels: Labels) -> Iterator[Part]:
-    """The AUC within the groups of each column, and the gaps."""
-    for by in dict.fromkeys(group.by for group in report.groups):
-        inside = [group for group in report.groups if group.by == by]
-        gaps = [gap for gap in report.gaps if gap.by == by]
-        shown = most_positives(report.measured[0])
-        drawn = [draw.intervals("mean of findings", list(_of_mean(inside)), "mean AUC")]
-        for place in shown:
-            name = report.measured[0].rows[place].finding
-            drawn.append(draw.intervals(labels.get(name, name), list(_of_groups(inside, place)), "AUC"))
-        tables = [_group_table(inside, number, labels) for number in range(len(report.measured))]
-        text = (
-            f"A hollow mark or a question mark: too small a group to tell ({RULE}). Means of groups may be "
-            "over different findings.",
-        )
-        legend = [one.name for one in report.measured]
-        kept = [figure for figure in drawn if figure is not None]
-        yield Part(f"Groups by {by}", text, legend, kept, [*tables, *_gap_table(gaps, labels)])
-
-
 def most_positives(measured: Measured) -> list[int]:
     """Choose the findings that are drawn, in their order: those with both classes and most positives."""
     rows = [place for place, row in enumerate(measured.rows) if row.both_classes]
@@ -138,14 +116,11 @@ def _left_out(measured: Measured, shown: Sequence[int]) -> list[str]:
     )
 
 
-def _mean(measured: Measured, metric: str) -> str:
+def mean_cell(measured: Measured, metric: str) -> str:
     if metric not in measured.macro:
         return DASH
-    return f"{cell(measured.macro[metric])} ({_counted(measured, metric)})"
-
-
-def _counted(measured: Measured, metric: str) -> int:
-    return sum(bool(np.isfinite(row.metrics[metric].value)) for row in measured.rows)
+    mean = measured.macro[metric]
+    return f"{cell(mean)} ({mean.findings})"
 
 
 def _ranking(one: Measured, labels: Labels) -> Table:
@@ -158,7 +133,7 @@ def _ranking(one: Measured, labels: Labels) -> Table:
         )
         for row in one.rows
     ]
-    last = ("mean", "", "", *(_mean(one, name) for name in RANKING))
+    last = ("mean", "", "", *(mean_cell(one, name) for name in RANKING))
     return Table(one.name, ("finding", "n", "positives", *(HEADS[name] for name in RANKING)), rows, last)
 
 
@@ -175,12 +150,7 @@ def _side_by_side(report: Report, labels: Labels, metric: str) -> Table:
         for place, row in enumerate(first.rows)
     ]
     heads = ("finding", "n", "positives", *names)
-    last = (
-        f"mean of {_counted(first, metric)}",
-        "",
-        "",
-        *(cell(one.macro[metric]) for one in report.measured),
-    )
+    last = ("mean", "", "", *(mean_cell(one, metric) for one in report.measured))
     return Table(HEADS[metric], heads, rows, last)
 
 
@@ -210,7 +180,7 @@ def _table(
         for row in measured.rows
     ]
     heads = ("finding", *(HEADS[name] for name in metrics), *(["threshold"] if threshold else []))
-    last = ("mean", *(_mean(measured, name) for name in metrics), *([""] if threshold else []))
+    last = ("mean", *(mean_cell(measured, name) for name in metrics), *([""] if threshold else []))
     return Table(caption, heads, rows, last)
 
 
@@ -231,53 +201,12 @@ def _tested(metric: Metric) -> tuple[str, str, str]:
 
 def _lines(one: Measured, labels: Labels, number: int) -> list[draw.Line]:
     shown = [one.rows[place] for place in most_positives(one)]
-    lines = [_line(labels.get(row.finding, row.finding), row.metrics["auc"], number) for row in shown]
-    return [_line("mean", one.macro["auc"], number), *lines]
+    lines = [line_of(labels.get(row.finding, row.finding), row.metrics["auc"], number) for row in shown]
+    return [line_of("mean", one.macro["auc"], number), *lines]
 
 
-def _line(name: str, metric: Metric, number: int, hollow: bool = False) -> draw.Line:
+def line_of(name: str, metric: Metric, number: int, hollow: bool = False) -> draw.Line:
     return draw.Line(name, metric.value, metric.low, metric.high, number, hollow)
-
-
-def _of_mean(inside: Sequence[Group]) -> Iterator[draw.Line]:
-    for group in inside:
-        for number, one in enumerate(group.measured):
-            hollow = all(group.too_small[number].values())
-            name = f"{group.value} ({one.n})" if not number else ""
-            yield _line(name, one.macro["auc"], number, hollow)
-
-
-def _of_groups(inside: Sequence[Group], place: int) -> Iterator[draw.Line]:
-    for group in inside:
-        for number, one in enumerate(group.measured):
-            row = one.rows[place]
-            hollow = bool(group.too_small[number][row.finding])
-            yield _line(group.value if not number else "", row.metrics["auc"], number, hollow)
-
-
-def _group_table(inside: Sequence[Group], number: int, labels: Labels) -> Table:
-    first = inside[0].measured[number]
-    rows = [
-        (labels.get(row.finding, row.finding), *(_area(group, number, place) for group in inside))
-        for place, row in enumerate(first.rows)
-    ]
-    heads = ("finding", *(f"{g.value} ({g.measured[number].n})" for g in inside))
-    last = ("mean", *(_mean(group.measured[number], "auc") for group in inside))
-    return Table(f"{first.name}: AUC by {inside[0].by}", heads, rows, last)
-
-
-def _area(group: Group, number: int, place: int) -> str:
-    row = group.measured[number].rows[place]
-    return cell(row.metrics["auc"]) + ("?" if group.too_small[number][row.finding] else "")
-
-
-def _gap_table(gaps: Sequence[Gap], labels: Labels) -> list[Table]:
-    rows = []
-    for gap in gaps:
-        name = f"mean of {gap.averaged}" if gap.finding == "macro" else labels.get(gap.finding, gap.finding)
-        rows.append((name, gap.scores, cell(gap.metric), gap.highest, gap.lowest))
-    heads = ("finding", "scores", "AUC gap", "highest", "lowest")
-    return [Table("Gaps between groups that are large enough", heads, rows)] if rows else []
 
 
 def _reads(sections: Mapping[str, Any]) -> dict[str, list[draw.Read]]:

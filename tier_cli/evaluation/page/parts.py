@@ -102,7 +102,12 @@ def cell(metric: Metric, form: str = ".3f") -> str:
         return DASH
     if metric.low != metric.low:
         return f"{metric.value:{form}}"
-    return f"{metric.value:{form}} [{metric.low:{form}}, {metric.high:{form}}]"
+    return whole(f"{metric.value:{form}} [{metric.low:{form}}, {metric.high:{form}}]")
+
+
+def whole(text: str) -> str:
+    """Keep the bounds of an interval on one line."""
+    return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def p_value(p: float | None) -> str:

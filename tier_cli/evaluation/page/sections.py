@@ -10,7 +10,7 @@ import numpy as np
 
 from tier_cli.evaluation.intervals import interval_text, value_text
 from tier_cli.evaluation.page import figures as draw
-from tier_cli.evaluation.page.parts import DASH, Part, Table, p_value
+from tier_cli.evaluation.page.parts import DASH, Part, Table, p_value, whole
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.page.parts import Figure
@@ -101,6 +101,10 @@ def _exclusive(content: Content, labels: Labels) -> Part:
 
 def _robustness(content: Content, labels: Labels) -> Part:
     clean, figures = content["clean"], []
+    bounds = [
+        _value(one["auc"][part]) for one in (clean, *content["corruptions"]) for part in ("low", "high")
+    ]
+    span = draw.span(bounds)
     for kind in content["meanings"]:
         rows = [row for row in content["corruptions"] if row["corruption"] == kind]
         each = [clean["auc"], *(row["auc"] for row in rows)]
@@ -108,7 +112,7 @@ def _robustness(content: Content, labels: Labels) -> Part:
             np.array([_value(one[part]) for one in each]) for part in ("value", "low", "high")
         )
         names = ["clean", *(f"{row['level']:g}" for row in rows)]
-        figures.append(draw.levels(kind, names, value, low, high, "mean AUC"))
+        figures.append(draw.levels(kind, names, value, low, high, "mean AUC", span))
     table = Table(
         "Mean AUC, and how much less it is than without damage",
         ("damage", "level", "AUC", "drop"),
@@ -213,4 +217,4 @@ def _plain(value: float | None) -> str:
 def _both(content: Content, form: str = ".3f") -> str:
     if content["value"] is None:
         return DASH
-    return f"{value_text(content, form)} {interval_text(content, form)}".rstrip()
+    return whole(f"{value_text(content, form)} {interval_text(content, form)}".rstrip())

@@ -16,6 +16,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tier_cli.console import printable
+
 # Okabe and Ito's colours, which people who do not see red and green alike can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
@@ -94,4 +96,4 @@ def _inline(text: str, title: str, alt: str) -> str:
         text = text.replace(known, f"var(--c{number})")
     text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint)")
     text = re.sub(r"\s+", " ", text).replace("> <", "><")
-    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(printable(alt))}"', 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.report import Report
 
 _ENDINGS = (".html", ".htm")
+# Not printable to Python, and harmless.
+_KEPT = ("\n", "\N{NO-BREAK SPACE}")
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def page(
 def _parts(report: Report, evaluation: Evaluation, origin: Origin, options: PageOptions) -> Iterator[Part]:
     from tier_cli.evaluation.build import common_ground
     from tier_cli.evaluation.page import numbers
+    from tier_cli.evaluation.page.groups import groups
     from tier_cli.evaluation.page.sections import section_parts
 
     labels = {finding.id: finding.label for finding in evaluation.findings.findings}
@@ -109,7 +113,7 @@ def _parts(report: Report, evaluation: Evaluation, origin: Origin, options: Page
         numbers.by_finding(report, labels),
         numbers.differences(report, labels),
         *numbers.curves(report, evaluation.by_unit, common_ground(evaluation.contenders), labels),
-        *numbers.groups(report, labels),
+        *groups(report, labels),
         *section_parts(report.sections, labels),
         _errors(report, evaluation, labels, options) if options.images else None,
         images(report, options.paths),
@@ -148,7 +152,9 @@ def _visible(value: Any) -> Any:
 
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return "\n".join(printable(line) for line in value.split("\n"))
+    return "".join(
+        one if one in _KEPT else printable(one) for one in re.split("([\n\N{NO-BREAK SPACE}])", value)
+    )
 
 
 def _style() -> Any:

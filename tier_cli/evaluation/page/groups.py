@@ -1,0 +1,83 @@
+"""The parts of a page about groups: the AUC within each, and the gaps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tier_cli.evaluation.page import figures as draw
+from tier_cli.evaluation.page.numbers import Labels, line_of, mean_cell, most_positives
+from tier_cli.evaluation.page.parts import Part, Table, cell
+from tier_cli.evaluation.subgroups import RULE
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.report import Report
+    from tier_cli.evaluation.subgroups import Gap, Group
+
+
+def groups(report: Report, labels: Labels) -> Iterator[Part]:
+    """The AUC within the groups of each column, and the gaps."""
+    for by in dict.fromkeys(group.by for group in report.groups):
+        inside = [group for group in report.groups if group.by == by]
+        gaps = [gap for gap in report.gaps if gap.by == by]
+        shown = most_positives(report.measured[0])
+        names = [report.measured[0].rows[place].finding for place in shown]
+        lines = [("mean of findings", list(_of_mean(inside)))]
+        lines += [
+            (labels.get(name, name), list(_of_groups(inside, at)))
+            for name, at in zip(names, shown, strict=True)
+        ]
+        span = draw.span([bound for _, each in lines for one in each for bound in (one.low, one.high)])
+        drawn = [draw.intervals(name, each, "AUC", span=span) for name, each in lines]
+        tables = [_group_table(inside, number, labels) for number in range(len(report.measured))]
+        text = (
+            f"A hollow mark or a question mark: too small a group to tell ({RULE}). Means of groups may be "
+            "over different findings.",
+        )
+        legend = [one.name for one in report.measured]
+        kept = [figure for figure in drawn if figure is not None]
+        yield Part(f"Groups by {by}", text, legend, kept, [*tables, *_gap_table(gaps, labels)])
+
+
+def _of_mean(inside: Sequence[Group]) -> Iterator[draw.Line]:
+    for group in inside:
+        for number, one in enumerate(group.measured):
+            hollow = all(group.too_small[number].values())
+            name = f"{group.value} ({one.n})" if not number else ""
+            yield line_of(name, one.macro["auc"], number, hollow)
+
+
+def _of_groups(inside: Sequence[Group], place: int) -> Iterator[draw.Line]:
+    for group in inside:
+        for number, one in enumerate(group.measured):
+            row = one.rows[place]
+            hollow = bool(group.too_small[number][row.finding])
+            yield line_of(group.value if not number else "", row.metrics["auc"], number, hollow)
+
+
+def _group_table(inside: Sequence[Group], number: int, labels: Labels) -> Table:
+    first = inside[0].measured[number]
+    rows = [
+        (labels.get(row.finding, row.finding), *(_area(group, number, place) for group in inside))
+        for place, row in enumerate(first.rows)
+    ]
+    heads = ("finding", *(f"{g.value} ({g.measured[number].n})" for g in inside))
+    last = ("mean", *(mean_cell(group.measured[number], "auc") for group in inside))
+    return Table(f"{first.name}: AUC by {inside[0].by}", heads, rows, last)
+
+
+def _area(group: Group, number: int, place: int) -> str:
+    row = group.measured[number].rows[place]
+    there = np.isfinite(row.metrics["auc"].value)
+    return cell(row.metrics["auc"]) + ("?" if there and group.too_small[number][row.finding] else "")
+
+
+def _gap_table(gaps: Sequence[Gap], labels: Labels) -> list[Table]:
+    rows = []
+    for gap in gaps:
+        name = f"mean of {gap.averaged}" if gap.finding == "macro" else labels.get(gap.finding, gap.finding)
+        rows.append((name, gap.scores, cell(gap.metric), gap.highest, gap.lowest))
+    heads = ("finding", "scores", "AUC gap", "highest", "lowest")
+    return [Table("Gaps between groups that are large enough", heads, rows)] if rows else []
