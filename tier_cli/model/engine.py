@@ -47,6 +47,10 @@ class Engine(Protocol):
         """
         ...
 
+    def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
+        """Give what `encode_images` and `patches` give, (N, D), (N, P, D) and the grid, in one pass."""
+        ...
+
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Unit text embeddings (n, D)."""
         ...

@@ -54,11 +54,21 @@ class OnnxEngine:
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
+        grid = self._grid()
+        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
+        return patches, grid
+
+    def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
+        """Global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
+        grid = self._grid()
+        pooled, patches = self._image.run(["pooled", "patches"], {"pixel_values": self._checked(pixels)})
+        return pooled, patches, grid
+
+    def _grid(self) -> tuple[int, int]:
         h, w = self._image.get_modelmeta().custom_metadata_map["grid"].split("x")
         if (h, w) == ("0", "0"):
             raise no_patches(self._checkpoint)
-        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
-        return patches, (int(h), int(w))
+        return int(h), int(w)
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Unit text embeddings (n, D)."""

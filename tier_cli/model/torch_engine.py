@@ -48,10 +48,15 @@ class TorchEngine:
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
-        patches, _, grid = self._images(pixels)
+        _, patches, grid = self.features(pixels)
+        return patches, grid
+
+    def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
+        """Global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
+        patches, pooled, grid = self._images(pixels)
         if grid == (0, 0):
             raise no_patches(self._checkpoint)
-        return patches, grid
+        return pooled, patches, grid
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Unit text embeddings (n, D)."""

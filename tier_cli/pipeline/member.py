@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tier_cli.errors import UsageError
 from tier_cli.results.record import ModelStamp
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
     from tier_cli.model.engine import Engine
     from tier_cli.scoring.adaptation import Adaptation
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +79,7 @@ class Member:
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embed prepared images (N, 3, S, S): (N, D), not L2-normalised; raises as `score` does."""
-        try:
-            return self.engine.encode_images(pixels)
-        except RuntimeError as error:
-            if "out of memory" not in str(error).lower():
-                raise
-            raise UsageError(
-                f"a batch of {len(pixels)} images does not fit into the memory of '{self.engine.device}'",
-                remedy="choose a smaller --batch-size",
-            ) from error
+        return within_memory(self.engine, self.engine.encode_images, pixels)
 
     def stamp(self, findings: FindingSet) -> ModelStamp:
         """Say which model this is."""
@@ -94,6 +88,27 @@ class Member:
         return ModelStamp(
             self.checkpoint.name, hashes["weights"], hashes["preprocessing"], findings.hash, adapted
         )
+
+
+def within_memory(
+    engine: Engine, compute: Callable[[NDArray[np.float32]], _T], pixels: NDArray[np.float32]
+) -> _T:
+    """Compute a batch of prepared images (N, 3, S, S).
+
+    Raises
+    ------
+    UsageError
+        Where the batch does not fit into memory.
+    """
+    try:
+        return compute(pixels)
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        raise UsageError(
+            f"a batch of {len(pixels)} images does not fit into the memory of '{engine.device}'",
+            remedy="choose a smaller --batch-size",
+        ) from error
 
 
 def run_stamp(members: Sequence[Member], findings: FindingSet) -> ModelStamp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import ReadOptions
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from tier_cli.model.engine import Engine
     from tier_cli.pipeline.decode import Decoded
     from tier_cli.pipeline.member import Member
-    from tier_cli.results.record import Result, Unit
+    from tier_cli.results.record import Judged, Result, Unit
+
+_T = TypeVar("_T")
+_J = TypeVar("_J", bound="Judged")
 
 _MAX_WORKERS = 8
 # Errors that may wait behind one image for its batch to fill, in batches.
@@ -85,9 +88,7 @@ def classify(
     with closing(
         decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)
     ) as outcomes:
-        results = _ticking(_scored(outcomes, scorer, batch_size), tick)
-        if options.fail_fast:
-            results = _until_failure(results)
+        results = computed(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
         if options.by == "image":
             yield from map(scorer.finished, results)
         else:
@@ -106,37 +107,63 @@ def workers_of(options: StreamOptions) -> int:
     return min(usable_cpus(), _MAX_WORKERS) if options.workers is None else options.workers
 
 
-def _scored(outcomes: Iterable[Outcome], scorer: ImageScorer, batch_size: int) -> Iterator[Result]:
-    """Score in batches that depend on the files alone, so that a second run gives the same numbers."""
+def computed(
+    outcomes: Iterable[Outcome],
+    batch_size: int,
+    compute: Callable[[list[tuple[str, Decoded]]], list[_J]],
+    failed: Callable[[str, InputError], _J],
+    fail_fast: bool,
+    tick: Callable[[], object],
+) -> Iterator[_J]:
+    """Give one result a decoded file, in order.
+
+    Parameters
+    ----------
+    outcomes
+        What decoding gave.
+    batch_size, compute
+        Images that are computed at a time: batches depend on the files alone, so that a second run gives the
+        same numbers.
+    failed
+        Gives the result of a file that could not be decoded.
+    fail_fast
+        End with the first result that has an error.
+    tick
+        Called once a file, when its result is there.
+    """
+    for result in _in_batches(outcomes, batch_size, compute, failed):
+        tick()
+        yield result
+        if fail_fast and result.error is not None:
+            return
+
+
+def _in_batches(
+    outcomes: Iterable[Outcome],
+    batch_size: int,
+    compute: Callable[[list[tuple[str, Decoded]]], list[_T]],
+    failed: Callable[[str, InputError], _T],
+) -> Iterator[_T]:
     waiting: list[Outcome] = []
     images = 0
     for path, outcome in outcomes:
         waiting.append((path, outcome))
         images += not isinstance(outcome, InputError)
         if images in (0, batch_size) or len(waiting) >= _MAX_WAIT * batch_size:
-            yield from _flush(waiting, scorer)
+            yield from _flush(waiting, compute, failed)
             waiting, images = [], 0
-    yield from _flush(waiting, scorer)
+    yield from _flush(waiting, compute, failed)
 
 
-def _flush(waiting: list[Outcome], scorer: ImageScorer) -> Iterator[Result]:
+def _flush(
+    waiting: list[Outcome],
+    compute: Callable[[list[tuple[str, Decoded]]], list[_T]],
+    failed: Callable[[str, InputError], _T],
+) -> Iterator[_T]:
     images: list[tuple[str, Decoded]] = [(p, o) for p, o in waiting if not isinstance(o, InputError)]
-    results = iter(scorer.score(images) if images else [])
+    results = iter(compute(images) if images else [])
     for path, outcome in waiting:
-        yield scorer.failed(path, outcome) if isinstance(outcome, InputError) else next(results)
-
-
-def _ticking(results: Iterable[Result], tick: Callable[[], object]) -> Iterator[Result]:
-    for result in results:
-        tick()
-        yield result
-
-
-def _until_failure(results: Iterable[Result]) -> Iterator[Result]:
-    for result in results:
-        yield result
-        if result.error is not None:
-            return
+        yield failed(path, outcome) if isinstance(outcome, InputError) else next(results)
 
 
 def _by_study(results: Iterable[Result], scorer: ImageScorer, fail_fast: bool) -> Iterator[Result]:

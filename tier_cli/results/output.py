@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tier_cli.errors import UsageError
 
@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 
 ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
 _TABLES = (".csv", ".parquet")
+
+_T = TypeVar("_T")
+_In = TypeVar("_In", contravariant=True)
+
+
+class Takes(Protocol[_In]):
+    """A writer of things of one kind."""
+
+    def write(self, result: _In, /) -> None:
+        """Write one."""
+        ...
+
+    def finish(self) -> None:
+        """Write what the format needs at its end; the file is the caller's to close."""
+        ...
 
 
 def check_writable(path: str) -> None:
@@ -74,50 +89,73 @@ class OutputFile:
         return Path(self.path).suffix.lower()
 
     @contextmanager
-    def writer(self, layout: Layout) -> Iterator[Writer]:
-        """Give a writer; the file appears under its name, complete, when the block ends.
-
-        After Ctrl-C it holds what was written until then, and is left as it was if that is nothing. Any other
-        exception leaves it as it was; what was written until then is in `leftover`.
-        """
-        partial = self._target.with_name(f".{self._target.name}.{os.getpid()}.partial")
-        try:
-            with _create(partial, binary=self.ending == ".parquet") as file:
-                writer = _Counting(_writer_for(self.ending, file, layout))
-                target: Path | None = self._target
-                try:
-                    yield writer
-                except BaseException as error:
-                    target = self._target if isinstance(error, KeyboardInterrupt) else self.leftover
-                    target = target if writer.written else None
-                    raise
-                finally:
-                    # Also when nothing is kept: Parquet's writer must not outlive its file.
-                    writer.finish()
-                    if target is not None:
-                        _settle(file, partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+    def writer(self, layout: Layout) -> Iterator[Takes[Result]]:
+        """Give a writer for a file that is whole or not there, see `whole_file`."""
+        binary = self.ending == ".parquet"
+        with whole_file(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
+            yield writer
 
     @property
     def leftover(self) -> Path:
         """Where results go of a run that failed midway."""
-        return self._target.with_name(f"{self._target.name}.partial")
-
-    @property
-    def _target(self) -> Path:
-        # A link stays a link: what it points to is replaced.
-        return Path(os.path.realpath(self.path))
+        return leftover_of(self.path)
 
 
-class _Counting:
+def leftover_of(path: str) -> Path:
+    """Where results go of a run that failed midway."""
+    target = _target(path)
+    return target.with_name(f"{target.name}.partial")
+
+
+@contextmanager
+def whole_file(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) -> Iterator[Takes[_T]]:
+    """Give a writer; the file appears under its name, complete, when the block ends.
+
+    After Ctrl-C it holds what was written until then, and is left as it was if that is nothing. Any other
+    exception leaves it as it was; what was written until then is in `leftover_of`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    make
+        Makes the writer for an open file.
+    binary
+        Whether that takes bytes.
+    """
+    partial = _target(path).with_name(f".{_target(path).name}.{os.getpid()}.partial")
+    try:
+        with _create(partial, binary=binary) as file:
+            writer = _Counting(make(file))
+            target: Path | None = _target(path)
+            try:
+                yield writer
+            except BaseException as error:
+                target = _target(path) if isinstance(error, KeyboardInterrupt) else leftover_of(path)
+                target = target if writer.written else None
+                raise
+            finally:
+                # Also when nothing is kept: Parquet's writer must not outlive its file.
+                writer.finish()
+                if target is not None:
+                    _settle(file, partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _target(path: str) -> Path:
+    # A link stays a link: what it points to is replaced.
+    return Path(os.path.realpath(path))
+
+
+class _Counting(Generic[_T]):
     """A writer that knows whether anything was written."""
 
-    def __init__(self, writer: Writer):
+    def __init__(self, writer: Takes[_T]):
         self._writer = writer
         self.written = 0
 
-    def write(self, result: Result) -> None:
+    def write(self, result: _T, /) -> None:
         self._writer.write(result)
         self.written += 1
 

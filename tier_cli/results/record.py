@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 SCHEMA_VERSION = 1
 # float32 carries about seven digits; more would only look like precision.
@@ -69,6 +69,15 @@ class Failure:
 
     kind: str
     message: str
+
+
+class Judged(Protocol):
+    """What became of a file, of whatever kind."""
+
+    @property
+    def error(self) -> Failure | None:
+        """Why there is nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
