@@ -14,7 +14,7 @@ from tier_cli.app import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
 # Of torchrun.
-OTHERS = {"--no-python", "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--model"}
+OTHERS = {"--no-python", "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--model", "--count"}
 
 
 def test_every_option_shown_is_one() -> None:

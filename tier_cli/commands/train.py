@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.commands import train_options as given
+from tier_cli.commands.options import ViewsName
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.splits import Choice
     from tier_cli.training.start import TrainInputs
 
 
 def train(
     output: given.Output,
     data: given.Data = None,
+    dataset: given.Dataset = "csv",
     root: given.Root = None,
+    text: given.TextName = None,
+    views: given.Views = ViewsName.ALL,
     train_split: given.TrainSplit = "train",
-    valid_split: given.ValidSplit = "valid",
+    valid_split: given.ValidSplit = None,
+    valid_share: given.ValidShare = 0.1,
+    split_seed: given.SplitSeed = 0,
     max_bad: given.MaxBad = 0,
     init: given.Init = None,
     image_tower: given.ImageTower = None,
@@ -65,22 +73,25 @@ def train(
     The objective: contrastive loss plus entropies of token-patch similarities
     (Palepu & Beam, MLHC 2023).
 
-    A manifest with labels and no reports trains on captions written from them.
+    Data with labels and no reports train on captions written from them.
+    Test splits are left alone; no patient is both trained on and watched.
 
     Many GPUs: torchrun --no-python --nproc-per-node 8 tier train ...
     """
-    if data is None:
+    if data is None and dataset == "csv":
         raise UsageError(
             "no data was given",
-            where="--data",
-            remedy="give a CSV manifest with columns path, patient, split and text, or labels in its place",
+            remedy="give --data MANIFEST.csv (columns path, patient, split, and text or labels), or "
+            "--dataset mimic-cxr --root FOLDER, or draw synthetic chests with "
+            "`tier data phantom DIR --count 2000` and give --data DIR/manifest.csv",
         )
     _check_start(init, image_tower, text_tower, image_size)
     parts = _parts(batch_size, accumulate, micro_batch_size)
     _check_output(output, resume)
-    from tier_cli.datasets.manifest import read_manifest
+    from tier_cli.training.data import open_training_data
     from tier_cli.training.run import train as run
     from tier_cli.training.settings import Running, TrainSettings
+    from tier_cli.training.splits import Choice
 
     both = (0.2, 0.1) if reg_weight is None else (reg_weight, reg_weight)
     settings = TrainSettings(
@@ -121,9 +132,9 @@ def train(
         start=(init, image_tower, text_tower),
         image_size=image_size,
         findings=findings,
-        manifest=read_manifest(data, root),
-        train_split=train_split,
-        valid_split=valid_split,
+        manifest=open_training_data(dataset, data, root, None if text is None else text.value),
+        dataset=dataset,
+        choice=Choice(train_split, valid_split, valid_share, split_seed, views.value == "frontal"),
         max_bad=max_bad,
         features=features,
     )
@@ -189,28 +200,33 @@ def _inputs(
     start: tuple[str | None, Path | None, Path | None],
     image_size: int | None,
     findings: str | None,
+    manifest: Manifest,
+    dataset: str,
+    choice: Choice,
     **others: Any,
 ) -> TrainInputs:
+    from tier_cli.commands.train_display import tell_notes
+    from tier_cli.datasets.registry import CSV, dataset_info
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.training.data import choose_rows
     from tier_cli.training.start import TrainInputs
 
     init, image_tower, text_tower = start
     if init is not None:
         checkpoint = open_checkpoint(init)
-        return TrainInputs(
-            init=checkpoint.path,
-            preprocessing=checkpoint.preprocessing,
-            findings=checkpoint.findings if findings is None else load_findings(findings),
-            **others,
-        )
-    side = image_size or 224
-    return TrainInputs(
-        image_tower=image_tower,
-        text_tower=text_tower,
+        preprocessing, own = checkpoint.preprocessing, checkpoint.findings
+        others["init"] = checkpoint.path
+    else:
+        side = image_size or 224
         # The paper's proportion: short side 256, crop 224.
-        preprocessing=Preprocessing(resize_short=round(side * 8 / 7), crop=side),
-        findings=load_findings(findings or "nih14"),
-        **others,
+        preprocessing = Preprocessing(resize_short=round(side * 8 / 7), crop=side)
+        own = load_findings("nih14" if dataset == CSV else dataset_info(dataset).findings)
+        others |= {"image_tower": image_tower, "text_tower": text_tower}
+    chosen = own if findings is None else load_findings(findings)
+    rows = choose_rows(manifest, dataset, choice, chosen)
+    tell_notes(rows.notes)
+    return TrainInputs(
+        manifest=rows.manifest, about=rows.record, preprocessing=preprocessing, findings=chosen, **others
     )

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,13 @@ def display() -> Iterator[Watcher]:
             yield progress
     else:
         yield _plain
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """Say what was made of the data."""
+    if _first():
+        for note in notes:
+            tell(f"Data: {note}.")
 
 
 def summarise(record: Mapping[str, Any], output: Path) -> None:

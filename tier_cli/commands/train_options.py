@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tier_cli.commands.options import ViewsName
+
 _DATA, _START, _LOSS = "Data", "Starting weights", "Objective"
 _OPTIMISER, _RUN, _MACHINE = "Optimiser", "Run", "Machine"
 
@@ -65,6 +67,15 @@ class Images(StrEnum):
     STREAM = "stream"
 
 
+class Text(StrEnum):
+    """Where texts come from."""
+
+    IMPRESSION = "impression"
+    FINDINGS = "findings"
+    BOTH = "both"
+    LABELS = "labels"
+
+
 Output = Annotated[
     Path, typer.Option(metavar="DIR", help="The checkpoint folder to write.", show_default=False)
 ]
@@ -77,14 +88,54 @@ Data = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="csv, one's own manifest in --data; or mimic-cxr, openi, padchest, nih14, chexpert.",
+        rich_help_panel=_DATA,
+    ),
+]
 Root = Annotated[
     Path | None,
-    typer.Option(help="Where relative paths start; the manifest's folder by default.", rich_help_panel=_DATA),
+    typer.Option(
+        metavar="FOLDER",
+        help="The folder of the data set (TIER_DATA_ROOT); with --data, where its paths start.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
 ]
-TrainSplit = Annotated[str, typer.Option(help="Rows to train on.", rich_help_panel=_DATA)]
+TextName = Annotated[
+    Text | None,
+    typer.Option(
+        help="What of the reports, impression unless named; labels: captions written from labels.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Views = Annotated[
+    ViewsName, typer.Option(help="Train on lateral views too; they are never watched.", rich_help_panel=_DATA)
+]
+TrainSplit = Annotated[str, typer.Option(metavar="NAME", help="Rows to train on.", rich_help_panel=_DATA)]
 ValidSplit = Annotated[
-    str, typer.Option(help="Rows to watch after each epoch; never trained on.", rich_help_panel=_DATA)
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Rows to watch after each epoch; valid where there is one, else drawn.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
 ]
+ValidShare = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Share of the patients to watch where no split is for that.",
+        rich_help_panel=_DATA,
+    ),
+]
+SplitSeed = Annotated[int, typer.Option(help="Which patients these are.", rich_help_panel=_DATA)]
 MaxBad = Annotated[
     int, typer.Option(min=0, help="So many unreadable images are left out.", rich_help_panel=_DATA)
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.measure import Labelled, settle_uncertain
 from tier_cli.evaluation.subgroups import divide
@@ -169,7 +170,7 @@ def _default_split(manifest: Manifest) -> str:
 
 
 def _frontal(manifest: Manifest, notes: list[str]) -> Manifest:
-    lateral = np.array([_is_lateral(str(view)) for view in manifest.column("view")], dtype=bool)
+    lateral = lateral_rows(manifest)
     if not lateral.any():
         return manifest
     notes.append(f"lateral images left out: {int(lateral.sum())}; --views all takes them")
@@ -190,8 +191,3 @@ def _check_rows(manifest: Manifest) -> None:
             where=manifest.origin,
             remedy="keep one row an image, or each would count several times",
         )
-
-
-def _is_lateral(view: str) -> bool:
-    view = view.upper()
-    return view in ("L", "LL", "RL") or "LAT" in view

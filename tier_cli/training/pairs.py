@@ -49,9 +49,7 @@ class Pairs:
             if shuffle
             else np.arange(len(manifest))
         )
-        # No numpy array of texts: every one would take the room of the longest.
-        column = manifest.frame["text"] if "text" in manifest.frame.columns else [""] * len(manifest)
-        texts = [str(text).strip() for text in column]
+        texts = texts_of(manifest)
         self._texts = [texts[row] for row in order]
         numbers: dict[str, int] = {}
         self._same_text = np.array([numbers.setdefault(text, len(numbers)) for text in self._texts])
@@ -59,16 +57,9 @@ class Pairs:
         self._about = [manifest.column(name) for name in ("view", "sex", "age")]
         self._ids = known_findings()
         self._labels = _labels(manifest)[order]
-        self._written = not any(self._texts)
-        usable = _labelled(self._labels) if self._written else np.array([bool(text) for text in self._texts])
-        if not usable.any():
-            raise ManifestError(
-                "no row has a text or a label",
-                where=manifest.origin,
-                remedy=f"give a `text` column, or label columns among: {', '.join(self._ids)}",
-            )
-        self.without_text = int((~usable).sum())
-        self._weights = self._draw_weights(usable)
+        given, self._written = usable(manifest)
+        self.without_text = int((~given).sum())
+        self._weights = self._draw_weights(given[order])
 
     def __len__(self) -> int:
         return int((self._weights > 0).sum())
@@ -137,6 +128,31 @@ class Pairs:
         normal = 1 / np.sqrt(max((~positive.any(axis=1)).sum(), 1))
         weights = np.where(positive.any(axis=1), (positive * rarity).max(axis=1), normal) * usable
         return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def texts_of(manifest: Manifest) -> list[str]:
+    """The text of each row; not as a numpy array, where every one would take the room of the longest."""
+    column = manifest.frame["text"] if "text" in manifest.frame.columns else [""] * len(manifest)
+    return [str(text).strip() for text in column]
+
+
+def usable(manifest: Manifest) -> tuple[NDArray[np.bool_], bool]:
+    """Which rows (N,) can be pairs, and whether their texts are captions written from labels.
+
+    Raises
+    ------
+    ManifestError
+        Rows with neither text nor labels.
+    """
+    texts = np.array([bool(text) for text in texts_of(manifest)], dtype=np.bool_)
+    rows = texts if texts.any() else _labelled(_labels(manifest))
+    if not rows.any():
+        raise ManifestError(
+            "no row has a text or a label",
+            where=manifest.origin,
+            remedy=f"give a `text` column, or label columns among: {', '.join(known_findings())}",
+        )
+    return rows, not texts.any()
 
 
 def _labels(manifest: Manifest) -> NDArray[np.float64]:

@@ -27,8 +27,6 @@ def identity(inputs: TrainInputs, settings: TrainSettings) -> dict[str, Any]:
     return {
         **asdict(settings),
         "data": content_hash(inputs.manifest),
-        "train_split": inputs.train_split,
-        "valid_split": inputs.valid_split,
         "starting weights": canonical_hash(_weights(inputs)),
         "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
         "finding set": canonical_hash(inputs.findings.to_toml()),
@@ -63,9 +61,9 @@ def describe(
             "name": origin.name,
             "manifest_sha256": _hash(origin) if origin.is_file() else None,
             "rows_sha256": content_hash(inputs.manifest),
-            "split": inputs.train_split,
             "images": rows,
             "images_without_text": without_text,
+            **inputs.about,
         },
         "starting_weights": _weights(inputs),
         "versions": {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tier_cli.training.memory import keep_freed_memory
 from tier_cli.training.pairs import Pairs
 from tier_cli.training.record import describe, identity
 from tier_cli.training.sources import Sources
+from tier_cli.training.splits import VALID
 from tier_cli.training.start import (
     TrainInputs,
     build_model,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from tier_cli.training.watch import Watcher
 
 WORK, STATE = ".training", "state.pt"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def train(
@@ -76,6 +79,8 @@ def train(
         watched = _stoppable(progress, stop)
         return _Run(inputs, settings, running, output, work, world, device, watched).go(stop)
     except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
         raise UsageError(
             f"cannot be written: {error.strerror}",
             where=str(output),
@@ -158,7 +163,7 @@ class _Run:
         record["seconds"] = round(trainer.run(self.progress, check))
         record["unreadable_images"] = len(trainer.bad)
         if check is not None:
-            record["validation"] = {"split": inputs.valid_split, "images": watched, **trainer.measured}
+            record["validation"] = {"split": VALID, "images": watched, **trainer.measured}
         world.first_does(lambda: self._finish(model, record))
         return record
 
@@ -191,6 +196,7 @@ class _Run:
         return check, len(validation)
 
     def _finish(self, model: TierModel, record: dict[str, Any]) -> None:
+        self.progress("writing the checkpoint", 0, 1)
         # The tower's memory layout is of no concern to a reader of the file.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn, tensor
 
-from tier_cli.errors import ManifestError
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import TextTokenizer
+from tier_cli.training.splits import TRAIN, VALID
 from tier_cli.training.towers import check_freezing
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ class TrainInputs:
     Parameters
     ----------
     manifest
-        The images with texts or labels, every split together.
-    train_split, valid_split
-        Values of its `split` column. Without that column everything trains and nothing validates.
+        The images to train on and to watch, of the splits ``train`` and ``valid``: see `choose_rows`.
     preprocessing
         How images become inputs, in training and in use.
     findings
@@ -46,11 +45,11 @@ class TrainInputs:
         So many unreadable images of each split are left out; one more ends the run.
     features
         Folder that keeps frozen features for further runs on the same images; None throws them away.
+    about
+        What the data are, for the record of the run.
     """
 
     manifest: Manifest
-    train_split: str
-    valid_split: str
     preprocessing: Preprocessing
     findings: FindingSet
     init: Path | None = None
@@ -58,6 +57,7 @@ class TrainInputs:
     text_tower: Path | None = None
     max_bad: int = 0
     features: Path | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_objective(settings: TrainSettings) -> Objective:
@@ -96,26 +96,6 @@ def build_tokenizer(inputs: TrainInputs, model: TierModel) -> TextTokenizer:
 
 
 def split_manifest(inputs: TrainInputs) -> tuple[Manifest, Manifest | None]:
-    """The rows to train on, and those to watch; without splits everything trains.
-
-    Raises
-    ------
-    ManifestError
-        A patient is in both.
-    """
-    manifest = inputs.manifest
-    splits = {str(name).lower() for name in manifest.column("split")} - {""}
-    if not splits:
-        return manifest, None
-    training = manifest.split(inputs.train_split)
-    if inputs.valid_split.lower() not in splits:
-        return training, None
-    validation = manifest.split(inputs.valid_split)
-    both = (set(training.column("patient")) & set(validation.column("patient"))) - {""}
-    if both:
-        raise ManifestError(
-            f"{len(both)} patients are in both {inputs.train_split!r} and {inputs.valid_split!r}",
-            where=manifest.origin,
-            remedy="split by patient",
-        )
-    return training, validation
+    """The rows to train on, and those to watch, where there are any."""
+    watched = inputs.manifest.column("split") == VALID
+    return inputs.manifest.split(TRAIN), inputs.manifest.where(watched) if watched.any() else None

@@ -1,0 +1,177 @@
+"""Which rows of which data train and which are watched: by patient, by view, with a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.datasets.registry import CSV, dataset_info, open_data
+from tier_cli.datasets.views import lateral_rows
+from tier_cli.errors import UsageError
+from tier_cli.training.pairs import texts_of, usable
+from tier_cli.training.splits import TEST, TRAIN, VALID, Choice, divide, labelled, without_leaks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.findings.schema import FindingSet
+
+    Rows = NDArray[np.bool_]
+
+LABELS = "labels"
+TRAINABLE = ("mimic-cxr", "openi", "padchest", "nih14", "chexpert")
+_SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on and watches.
+
+    Parameters
+    ----------
+    manifest
+        Rows of the splits ``train`` and ``valid`` alone, every one of them of use.
+    record
+        What it is, for the record of the run: plain values, no paths, no keys of patients.
+    notes
+        What people should know.
+    """
+
+    manifest: Manifest
+    record: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def open_training_data(dataset: str, data: Path | None, root: Path | None, text: str | None) -> Manifest:
+    """Open what the options name, every split of it.
+
+    Parameters
+    ----------
+    dataset, data, root
+        As for `open_data`.
+    text
+        ``impression`` (of None too), ``findings`` or ``both`` of the reports; ``labels`` leaves reports out,
+        so that captions are written from the labels.
+
+    Raises
+    ------
+    UsageError
+        No data, or a data set that is for measuring.
+    ManifestError
+        What is on disk cannot be used.
+    """
+    if dataset != CSV:
+        info = dataset_info(dataset)
+        if dataset not in TRAINABLE:
+            raise UsageError(
+                f"{info.title} is for measuring", where="--dataset", remedy=f"train on {', '.join(TRAINABLE)}"
+            )
+        if text not in (None, LABELS) and not info.reports:
+            raise UsageError(
+                f"{info.title} has no reports", where="--text", remedy="leave it out: captions are written"
+            )
+        wanted = None if text == LABELS or not info.reports else text or "impression"
+        return open_data(dataset, data, root, "all", wanted)
+    if text not in (None, LABELS):
+        raise UsageError(
+            "a manifest's texts are those of its column `text`", where="--text", remedy="leave it out"
+        )
+    manifest = open_data(CSV, data, root)
+    if text == LABELS and "text" in manifest.frame.columns:
+        return replace(manifest, frame=manifest.frame.drop(columns="text"))
+    return manifest
+
+
+def choose_rows(manifest: Manifest, dataset: str, choice: Choice, findings: FindingSet) -> TrainingData:
+    """Choose the rows that train and those that are watched; rows of other splits are left alone.
+
+    Parameters
+    ----------
+    manifest, dataset
+        As `open_training_data` gave it, and its name.
+    choice
+        What is wanted.
+    findings
+        Labels of these are what watched rows must have.
+
+    Raises
+    ------
+    ManifestError
+        A split that is not there, a patient in two splits, no row with a text or a label.
+    UsageError
+        The official test split was named.
+    """
+    _check_names(dataset, choice)
+    notes = [*manifest.notes]
+    train, valid, how = divide(manifest, dataset, choice, findings, notes)
+    train = without_leaks(manifest, dataset, train, valid, choice, notes)
+    chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, notes)
+    watched = valid & ~lateral_rows(manifest) & labelled(manifest, findings)
+    if valid.any() and not watched.any():
+        notes.append(f"nothing is watched: no frontal image to watch has a label of {findings.name}")
+    split = np.where(watched, VALID, np.where(chosen, TRAIN, ""))
+    frame = manifest.frame.assign(split=split)
+    kept = replace(manifest, frame=frame).where(np.asarray(split != ""))
+    record = {
+        "dataset": None if dataset == CSV else dataset,
+        "title": None if dataset == CSV else dataset_info(dataset).title,
+        "texts": "captions written from labels" if captions else "reports",
+        "views": "frontal" if choice.frontal_only else "all",
+        "split": how,
+        "rows": {name: _counts(kept, name) for name in (TRAIN, VALID)},
+        "images_without_text": empty,
+        "synthetic": _is_synthetic(kept),
+    }
+    return TrainingData(kept, record, tuple(notes))
+
+
+def _check_names(dataset: str, choice: Choice) -> None:
+    if choice.valid_split is not None and choice.valid_split.lower() == choice.train_split.lower():
+        raise UsageError(
+            "what is trained on cannot be watched", where="--valid-split", remedy="name another split"
+        )
+    for option, name in (("--train-split", choice.train_split), ("--valid-split", choice.valid_split)):
+        if dataset != CSV and name is not None and name.lower() == TEST:
+            raise UsageError(
+                f"the test split of {dataset_info(dataset).title} is for measuring",
+                where=option,
+                remedy="leave it to `tier eval`",
+            )
+
+
+def _with_text(
+    manifest: Manifest, train: Rows, frontal_only: bool, notes: list[str]
+) -> tuple[Rows, bool, int]:
+    """The training rows that have a text, whether it is written from labels, and how many had none."""
+    if frontal_only:
+        lateral = train & lateral_rows(manifest)
+        notes.append(f"lateral images not trained on: {int(lateral.sum())}")
+        train = train & ~lateral
+    numbers = np.flatnonzero(train)
+    usable_rows, captions = usable(manifest.where(train))
+    chosen = train.copy()
+    chosen[numbers[~usable_rows]] = False
+    empty = int((~usable_rows).sum())
+    if captions:
+        notes.append("no reports: captions are written from labels; uncertain ones (-1) say nothing")
+    if empty:
+        notes.append(f"images without a {'label' if captions else 'text'} left out: {empty}")
+    return chosen, captions, empty
+
+
+def _counts(manifest: Manifest, split: str) -> dict[str, int]:
+    rows = manifest.where(np.asarray(manifest.column("split") == split))
+    return {
+        "images": len(rows),
+        "patients": len(set(rows.patients().tolist())),
+        "texts": len(set(texts_of(rows)) - {""}),
+    }
+
+
+def _is_synthetic(manifest: Manifest) -> bool:
+    """Whether any image says that it was drawn, not taken."""
+    return any(_SYNTHETIC in str(source).lower() for source in manifest.column("source"))
