@@ -17,6 +17,7 @@ from tier_cli.commands.adapt import adapt
 from tier_cli.commands.calibrate import calibrate
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
+from tier_cli.commands.embed import embed
 from tier_cli.commands.eval import evaluate
 from tier_cli.commands.train import train
 from tier_cli.console import forget_stdout, tell_error
@@ -39,6 +40,7 @@ app.command("eval")(evaluate)
 app.command()(calibrate)
 app.command()(adapt)
 app.command()(train)
+app.command()(embed)
 app.add_typer(data.app, name="data")
 app.add_typer(findings.app, name="findings")
 app.add_typer(model.app, name="model")

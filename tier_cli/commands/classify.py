@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from io import TextIOWrapper
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from typer import Exit
 
 from tier_cli.commands import options as o
+from tier_cli.commands.reading import counter, reading, sources_of, stream_options
 from tier_cli.errors import UsageError
 from tier_cli.results.output import OutputFile
 from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.commands.sink import Sink
-    from tier_cli.imaging.discover import Source
-    from tier_cli.imaging.radiograph import ReadOptions
     from tier_cli.pipeline.job import Job
-    from tier_cli.pipeline.stream import StreamOptions
 
 
 def classify(
@@ -52,11 +46,13 @@ def classify(
     For research use; this is no medical device.
     """
     file = _check(output, wide, hash_ids and include_phi)
-    sources = _sources(paths)
+    sources = sources_of(paths)
     job = _job(model or ["tier-small"], findings, engine, device)
-    options = _options(by, fail_fast, batch_size, workers, _reading(views, window, accept_any, include_phi))
+    options = stream_options(
+        by, fail_fast, batch_size, workers, reading(views, window, accept_any, include_phi)
+    )
     sink = _sink(job, _layout(job, by, wide, include_phi), file, top, hash_ids)
-    sink.take(lambda tick: job.classify(sources, options, tick), _counter(paths))
+    sink.take(lambda tick: job.classify(sources, options, tick), counter(paths))
     if sink.failed:
         raise Exit(3)
 
@@ -83,21 +79,6 @@ def _job(models: list[str], findings: str | None, engine: o.EngineName, device: 
     return open_job(models, findings, engine.value, device.value)
 
 
-def _reading(views: o.ViewsName, window: int, accept_any: bool, include_phi: bool) -> ReadOptions:
-    from tier_cli.imaging.radiograph import ReadOptions
-
-    # People count windows from 1, as DCMTK does.
-    return ReadOptions(window=window - 1, views=views.value, accept_any=accept_any, include_phi=include_phi)
-
-
-def _options(
-    by: o.Unit, fail_fast: bool, batch_size: int | None, workers: int | None, read: ReadOptions
-) -> StreamOptions:
-    from tier_cli.pipeline.stream import StreamOptions
-
-    return StreamOptions(read, batch_size, workers, by.value, fail_fast)
-
-
 def _sink(job: Job, layout: Layout, file: OutputFile | None, top: int | None, hash_ids: bool) -> Sink:
     from tier_cli.commands.sink import Sink
     from tier_cli.results.privacy import Hasher
@@ -107,30 +88,3 @@ def _sink(job: Job, layout: Layout, file: OutputFile | None, top: int | None, ha
 
 def _layout(job: Job, by: o.Unit, wide: bool, include_phi: bool) -> Layout:
     return Layout(job.findings.ids, by.value, wide, include_phi, bool(job.stamp.adaptation))
-
-
-def _counter(paths: list[str]) -> Callable[[], int] | None:
-    """Give a function that counts the files, unless they stand in a list that can be read only once."""
-    from tier_cli.imaging.discover import discover
-
-    return None if "-" in paths else lambda: sum(1 for _ in discover(paths))
-
-
-def _sources(paths: list[str]) -> Iterator[Source]:
-    """Find the files, or refuse before a model is loaded for none."""
-    from tier_cli.imaging.discover import discover
-
-    if "-" in paths and isinstance(sys.stdin, TextIOWrapper):
-        # File names on Unix need not be UTF-8.
-        sys.stdin.reconfigure(errors="surrogateescape")
-    sources = discover(paths, sys.stdin)
-    first = next(sources, None)
-    if first is None and paths == ["-"]:
-        raise UsageError("the list on stdin is empty", where="-", remedy="give one path a line")
-    if first is None:
-        raise UsageError(
-            "no images were found",
-            where=", ".join(paths[:3]) + (", ..." if len(paths) > 3 else ""),
-            remedy="looked for DICOM, PNG, JPEG and TIFF files, told by content, also in folders below",
-        )
-    return chain((first,), sources)

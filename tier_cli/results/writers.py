@@ -131,15 +131,15 @@ class ParquetWriter:
         self._writer.write_table(self._from_rows(rows, schema=self._schema))
 
 
-def require_pyarrow() -> Any:
-    """Import pyarrow or say how to get it."""
+def require_pyarrow(otherwise: str = "choose .csv, .json or .jsonl") -> Any:
+    """Import pyarrow or say how to get it, or what to do without."""
     try:
         import pyarrow
     except ImportError:
         raise UsageError(
             "writing Parquet needs pyarrow, which is not installed",
             where="--output",
-            remedy="pip install 'tier-cli[parquet]', or choose .csv, .json or .jsonl",
+            remedy=f"pip install 'tier-cli[parquet]', or {otherwise}",
         ) from None
     return pyarrow
 
@@ -155,12 +155,12 @@ def _csv_text(name: str, cell: Cell) -> str | int | float | None:
 
 def _arrow_value(cell: Cell) -> Any:
     if isinstance(cell, str):
-        return _utf8(cell)
+        return utf8(cell)
     if isinstance(cell, tuple):
-        return [_utf8(text) for text in cell]
+        return [utf8(text) for text in cell]
     return cell
 
 
-def _utf8(text: str) -> str:
-    # File names on Unix are bytes; those that are no UTF-8 come as lone surrogates, which Arrow refuses.
+def utf8(text: str) -> str:
+    """Give text that Arrow takes: file names on Unix are bytes, and what is no UTF-8 comes as surrogates."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
