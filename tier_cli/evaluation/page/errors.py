@@ -111,7 +111,7 @@ def _of_finding(
     for title, units, label in kinds:
         pictures = []
         for unit in units:
-            rows = np.flatnonzero(evaluation.units.index == unit)
+            rows = _images(evaluation, unit)
             score = float(scores[unit])
             if label == "present":
                 above = 1 - np.searchsorted(negative, score, side="right") / len(negative)
@@ -125,9 +125,16 @@ def _of_finding(
         yield title, pictures
 
 
+def _images(evaluation: Evaluation, unit: int) -> Places:
+    """The rows of a unit, those with scores first."""
+    rows = np.flatnonzero(evaluation.units.index == unit)
+    bare = ~np.isfinite(evaluation.scores[0].values[rows]).any(axis=1)
+    return rows[np.argsort(bare, kind="stable")]
+
+
 def _where(evaluation: Evaluation, rows: Places, paths: bool) -> str:
     path = evaluation.selection.manifest.paths[int(rows[0])]
-    more = f", first of {len(rows)} images" if len(rows) > 1 else ""
+    more = f", one of {len(rows)} images" if len(rows) > 1 else ""
     return f"row {evaluation.selection.numbers.get(path, 0)}{more}" + (f", {path}" if paths else "")
 
 

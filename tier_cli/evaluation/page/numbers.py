@@ -52,16 +52,15 @@ def differences(report: Report, labels: Labels) -> Part | None:
     """The first score set minus each other one."""
     if not report.differences:
         return None
-    drawn, tables = [], []
-    for number, one in enumerate(report.differences, 1):
-        figure = draw.intervals(one.name, _lines(one, labels, number), "difference of AUC", 0.0)
-        drawn += [figure] if figure else []
-        tables.append(_difference(one, labels))
+    lines = [(one.name, _lines(one, labels, number)) for number, one in enumerate(report.differences, 1)]
+    span = draw.span([bound for _, each in lines for one in each for bound in (one.low, one.high)])
+    drawn = [draw.intervals(name, each, "difference of AUC", 0.0, span) for name, each in lines]
+    tables = [_difference(one, labels) for one in report.differences]
     text = (
         "Both score sets of a pair under the same resamplings of patients. p is two-sided and of the "
         "bootstrap; p (Holm) is corrected for the number of findings of the pair. The mean is one test.",
     )
-    return Part("Differences", text, figures=drawn, tables=tables)
+    return Part("Differences", text, figures=[one for one in drawn if one is not None], tables=tables)
 
 
 def curves(
