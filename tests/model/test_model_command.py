@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tier_cli.commands import model as command
 from tier_cli.errors import CheckpointError
 from tier_cli.model import checkpoint as checkpoints
+from tier_cli.model.registry import public_models
 
 runner = CliRunner()
 
@@ -23,8 +24,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list_names_models_and_places(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = checkpoints.Place("checkout", tiny_folder.parent)
     monkeypatch.setattr(checkpoints, "places", lambda: [place])
-    result = runner.invoke(command.app, ["list"])
-    assert json.loads(result.stdout) == {"name": "tiny", "place": "checkout", "path": str(tiny_folder)}
+    first, *others = map(json.loads, runner.invoke(command.app, ["list"]).stdout.splitlines())
+    assert first == {"name": "tiny", "installed": True, "place": "checkout", "path": str(tiny_folder)}
+    assert [row["name"] for row in others] == list(public_models())
+    assert {row["installed"] for row in others} == {False}
 
 
 def test_info_quotes_the_hashes(tiny: checkpoints.Checkpoint) -> None:

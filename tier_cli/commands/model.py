@@ -9,32 +9,45 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tier_cli.commands import model_pull
 from tier_cli.console import is_terminal
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.model.registry import PublicModel
 
 app = typer.Typer(
-    help="List models, look into one, verify it, write its graphs, convert foreign ones.",
+    help="List models, look into one, verify it, write its graphs, get or convert public ones.",
     no_args_is_help=True,
 )
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")]
 
+app.command()(model_pull.pull)
+
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the models that can be named without a path: a table on a terminal, JSON lines in a pipe."""
+    """List the models that can be named without a path, and public ones that can be pulled.
+
+    Tables on a terminal, JSON lines in a pipe.
+    """
     from tier_cli.model import checkpoint
+    from tier_cli.model.registry import public_models
 
     models = checkpoint.list_models()
+    there = {name for name, _ in models}
+    others = [public for name, public in public_models().items() if name not in there]
     if _for_programs(as_json):
         for name, place in models:
-            _print({"name": name, "place": place.label, "path": str(place.folder / name)})
+            _print({"name": name, "installed": True, "place": place.label, "path": str(place.folder / name)})
+        for public in others:
+            _print({"name": public.name, "installed": False, "place": None, "path": None})
         return
     rows = [(name, place.label, str(place.folder / name)) for name, place in models]
     _table(("model", "place", "path"), rows)
+    _table(("not installed", "what", "licence"), [(one.name, _how(one), one.licence) for one in others])
 
 
 @app.command()
@@ -162,6 +175,11 @@ def _show_members(dest: Path, members: list[dict[str, Any]], as_json: bool) -> N
         return
     _table(("", f"{dest.name}, an ensemble"), [(one["name"], ", ".join(one["source"])) for one in members])
     _table(("", "each of them"), _summary(members[0])[:4])
+
+
+def _how(public: PublicModel) -> str:
+    gated = " Gated." if public.gated else ""
+    return f"{public.title}.{gated}" + (" Not on the hub." if public.by_hand else "")
 
 
 def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:

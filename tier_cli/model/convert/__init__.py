@@ -36,12 +36,15 @@ class Source:
         An empty folder that lives until the conversion is done.
     text_tower
         A folder with the text model, where that is not in the checkpoint.
+    origin
+        Where it was downloaded from, for the record; with its ``licence`` and ``terms`` for the card.
     """
 
     path: Path
     tokenizer: Path | None
     scratch: Path
     text_tower: Path | None = None
+    origin: Mapping[str, Any] | None = None
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
@@ -84,12 +87,13 @@ def convert(
     tokenizer: Path | None = None,
     findings: FindingSet | None = None,
     text_tower: Path | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint into a folder that `open_checkpoint` opens.
 
     Parameters
     ----------
-    source, tokenizer, text_tower
+    source, tokenizer, text_tower, origin
         See `Source`.
     dest
         The folder to write; it must not be there yet, or be empty.
@@ -118,7 +122,7 @@ def convert(
     # Beside the folder that it becomes, whole or not at all.
     with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        opened = Source(source, tokenizer, scratch / "parts", text_tower)
+        opened = Source(source, tokenizer, scratch / "parts", text_tower, origin)
         opened.scratch.mkdir()
         chosen = family or detect(source, () if source.is_dir() else opened.weights)
         if text_tower is not None and not FAMILIES[chosen].two_parts:
@@ -152,6 +156,7 @@ def _write(
         "rendering": converted.preprocessing.rendering,
         "findings": findings.name,
         **(converted.notes or {}),
+        **({"origin": dict(source.origin)} if source.origin else {}),
     }
     differences = save_checkpoint(
         folder,
@@ -170,13 +175,16 @@ def _write(
 
 def _card(family: str, record: Mapping[str, Any]) -> str:
     files = "\n".join(f"- {name}: SHA-256 {digest}" for name, digest in record["source"].items())
+    origin = record.get("origin", {})
+    terms = "".join(f"\n{sentence}" for sentence in origin.get("terms", ()))
+    licence = f"Licence: {origin['licence']}, from {origin['repository']}.{terms}\n\n" if origin else ""
     return (
         f"# {FAMILIES[family].title.partition(',')[0]}, converted\n\n"
         f"Made by `tier model convert` from:\n\n{files}\n\n"
         f"Score: `{record['scoring']}`. Rendering of DICOM: `{record['rendering']}`. Weights stored in"
         f" {record['stored_as']}.\n\n"
-        "Licence and terms are those of the weights it was made from, and of the data that these learned"
-        " from. For research; not a medical device.\n"
+        f"{licence}Licence and terms are those of the weights it was made from, and of the data that these"
+        " learned from. For research; not a medical device.\n"
     )
 
 

@@ -1,0 +1,159 @@
+"""`tier model pull` against a mirror on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import xrays
+from foreign_biovil import ImageModel, random_weights, save_text_tower
+from hub import COMMIT, Mirror, mirror
+from huggingface_hub import constants
+
+from tier_cli.app import main
+from tier_cli.commands import model_pull
+from tier_cli.errors import CheckpointError
+from tier_cli.model import registry
+from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.pull import downloads, fetch
+from tier_cli.model.registry import PublicFile, PublicModel, public_models
+
+_IMAGE = "biovil_image_resnet50_proj_size_128.pt"
+pytestmark = pytest.mark.usefixtures("without_graphs")
+
+
+@pytest.fixture
+def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tier_cli.model.export.export_graphs", lambda folder: {})
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """A mirror with BioViL's files, and caches of this test's own."""
+    folder = tmp_path / "repository"
+    save_text_tower(folder)
+    torch.save(random_weights(ImageModel()).state_dict(), folder / _IMAGE)
+    monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with mirror(folder) as state:
+        monkeypatch.setenv("HF_ENDPOINT", state.address)
+        yield state
+
+
+def _known(hub: Mirror, monkeypatch: pytest.MonkeyPatch, md5: str | None = None) -> PublicModel:
+    """Let BioViL's file of images have the hash of the mirror's."""
+    model = public_models()["biovil"]
+    first, *others = model.files
+    digest = md5 or hashlib.md5((hub.folder / _IMAGE).read_bytes(), usedforsecurity=False).hexdigest()
+    changed = PublicModel(**{**vars(model), "files": (PublicFile(first.name, md5=digest), *others)})
+    monkeypatch.setattr(registry, "public_models", lambda: {"biovil": changed})
+    return changed
+
+
+def test_a_pulled_model_is_used_by_its_name(
+    hub: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _known(hub, monkeypatch)
+    assert main(["model", "pull", "biovil", "--yes"]) == 0
+    said = capsys.readouterr()
+    facts = json.loads(said.out)
+    text = " ".join(said.err.split())
+    assert text.index("Licence: MIT") < text.index("MIMIC-CXR") < text.index("no hash is publicly known")
+    assert facts["path"] == str(downloads("biovil"))
+    origin = facts["origin"]
+    assert (origin["revision"], origin["commit"]) == ("v1.1", COMMIT)
+    assert {name: file["checked"] for name, file in origin["files"].items()} == {
+        _IMAGE: True,
+        "pytorch_model.bin": False,
+        "vocab.txt": False,
+    }
+    assert "MIMIC-CXR" in (downloads("biovil") / "README.md").read_text()
+    image = xrays.write_png(tmp_path / "a.png")
+    assert main(["classify", str(image), "--model", "biovil", "--device", "cpu", "--workers", "0"]) == 0
+    assert json.loads(capsys.readouterr().out)["scoring"] == "cosine_difference"
+    assert main(["model", "list"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["installed"] for row in rows if row["name"] == "biovil"] == [True]
+    assert main(["model", "pull", "biovil", "--yes"]) == 2
+    assert "use it with --model biovil" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_is_not_the_published_file_is_refused(
+    hub: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _known(hub, monkeypatch, md5="0" * 32)
+    assert main(["model", "pull", "biovil", "--yes"]) == 2
+    assert f"not {'0' * 32}; it is not the published file" in " ".join(capsys.readouterr().err.split())
+    assert not downloads("biovil").exists()
+    assert list(downloads("biovil").parent.iterdir()) == []
+
+
+def test_nothing_is_downloaded_before_the_terms_are_agreed_to(
+    hub: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "pull", "biovil"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.index("Licence: MIT") < said.index("agree to licence and terms with --yes")
+    monkeypatch.setattr(model_pull, "is_terminal", lambda name: name == "stdin")
+    monkeypatch.setattr("typer.confirm", lambda *args, **more: False)
+    assert main(["model", "pull", "biovil"]) == 1
+    assert hub.asked == []
+
+
+def test_a_download_that_broke_off_goes_on_where_it_ended(
+    hub: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _known(hub, monkeypatch)
+    # Parts of this size are kept.
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    hub.breaks_after = 5500
+    found = fetch(model, model.files[0])
+    assert hub.ranges == ["bytes=5000-"]
+    assert found is not None
+    assert found.checked
+
+
+def test_without_a_network(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _known(hub, monkeypatch)
+    first = fetch(model, model.files[0])
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    # What was downloaded before is enough.
+    assert fetch(model, model.files[0]) == first
+    assert fetch(model, PublicFile("merges.txt", optional=True)) is None
+    with pytest.raises(CheckpointError, match=r"HF_HUB_OFFLINE forbids.*by hand from https://huggingface.co"):
+        fetch(model, model.files[1])
+
+
+def test_a_mirror_that_does_not_answer(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _known(hub, monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(CheckpointError, match=r"http://127\.0\.0\.1:9 cannot be reached.*HF_ENDPOINT"):
+        fetch(model, model.files[0])
+
+
+def test_a_gated_model_says_how_to_get_in(hub: Mirror) -> None:
+    hub.gated = True
+    model = public_models()["medsiglip"]
+    with pytest.raises(CheckpointError, match=r"accepted its terms.*google/medsiglip-448.*hf auth login"):
+        fetch(model, model.files[0])
+
+
+def test_a_mirror_that_lacks_a_file(hub: Mirror) -> None:
+    model = public_models()["biovil"]
+    assert fetch(model, PublicFile("none.json", optional=True)) is None
+    with pytest.raises(CheckpointError, match=r"v1\.1/none\.json: is not there"):
+        fetch(model, PublicFile("none.json"))
+
+
+def test_a_converted_pull_keeps_where_it_is_from(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    _known(hub, monkeypatch)
+    assert main(["model", "pull", "biovil", "--yes", "--output", str(hub.folder.parent / "mine")]) == 0
+    checkpoint = open_checkpoint(hub.folder.parent / "mine")
+    training = json.loads((checkpoint.path / "training.json").read_text())
+    assert training["converted"]["origin"]["repository"] == "microsoft/BiomedVLP-CXR-BERT-specialized"

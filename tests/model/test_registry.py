@@ -1,0 +1,62 @@
+"""The register of public models is sound, and help and documentation say what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tier_cli.app import main
+from tier_cli.errors import UsageError
+from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.model.convert.detect import FAMILIES, IMAGE_FILES
+from tier_cli.model.registry import PublicModel, public_model, public_models
+
+PAGE = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text("utf-8")
+MODELS = public_models().values()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_an_entry_is_sound(model: PublicModel) -> None:
+    assert model.family in FAMILIES
+    Preprocessing(rendering=model.rendering)  # type: ignore[arg-type]
+    assert bool(model.repository) != bool(model.by_hand)
+    assert bool(model.repository) == bool(model.files)
+    # A branch would give other weights one day.
+    assert not model.repository or re.fullmatch(r"[0-9a-f]{40}|v\d+\.\d+", model.revision)
+    for file in model.files:
+        assert Path(file.name).name == file.name
+        assert re.fullmatch(r"([0-9a-f]{32})?", file.md5)
+        assert re.fullmatch(r"([0-9a-f]{64})?", file.sha256)
+    weights = [file for file in model.files if file.name.endswith((".pt", ".bin", ".safetensors"))]
+    assert not any(file.optional for file in weights)
+    if model.family in IMAGE_FILES.values():
+        assert IMAGE_FILES[weights[0].name] == model.family
+
+
+def _row(model: PublicModel) -> str:
+    where = f"{model.repository} at {model.revision[:12]}" if model.repository else "not on the hub"
+    known = [file.name for file in model.files if file.md5 or file.sha256]
+    hashes = ", ".join(known) or "none"
+    gated = ", gated" if model.gated else ""
+    return f"| `{model.name}` | {where} | {model.licence}{gated} | `{model.rendering}` | {hashes} |"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_page_has_its_row(model: PublicModel) -> None:
+    assert _row(model) in PAGE
+
+
+def test_help_names_what_can_be_pulled(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "pull", "--help"]) == 0
+    shown = " ".join(re.sub(r"[│╭╰]", " ", capsys.readouterr().out).split())
+    *names, last = [model.name for model in MODELS if model.repository]
+    assert f"{', '.join(names)} or {last};" in shown
+
+
+def test_names_that_cannot_be_pulled() -> None:
+    with pytest.raises(UsageError, match=r"no public model 'bert'.*biovil, biovil-t"):
+        public_model("bert")
+    with pytest.raises(UsageError, match=r"cannot be pulled; its authors share the files from"):
+        public_model("chexzero")

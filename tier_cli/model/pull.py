@@ -1,0 +1,201 @@
+"""Public models from the Hugging Face hub, or a mirror of it, made into checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.caches import cache_root
+from tier_cli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.model.registry import PublicFile, PublicModel
+
+_HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A file that was downloaded.
+
+    Parameters
+    ----------
+    path
+        In the hub's cache.
+    commit
+        The commit that it is of.
+    sha256
+        Of its content.
+    checked
+        It is what the registry says; nothing is known of others.
+    """
+
+    path: Path
+    commit: str
+    sha256: str
+    checked: bool
+
+
+def pull(model: PublicModel, output: Path) -> dict[str, Any]:
+    """Download a public model and convert it.
+
+    What was downloaded before, even in part, is not downloaded again. The files stay in the hub's own cache.
+
+    Parameters
+    ----------
+    model
+        One with a repository.
+    output
+        The checkpoint folder to write; a new one.
+
+    Returns
+    -------
+    What `tier_cli.model.convert.convert` gives; ``origin`` says where the files are from and which of them
+    were checked against a known hash.
+
+    Raises
+    ------
+    CheckpointError
+        If a file cannot be had, or is not the one that is known.
+    UsageError
+        If `output` is taken.
+    """
+    from tier_cli.model.convert import check_paths, convert
+    from tier_cli.model.export import require_export
+
+    require_export()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_paths(output.parent, output, model.family)
+    found = {file.name: fetch(model, file) for file in model.files}
+    there = {name: one for name, one in found.items() if one is not None}
+    origin = {
+        "name": model.name,
+        "repository": model.repository,
+        "revision": model.revision,
+        "commit": next(iter(there.values())).commit,
+        "licence": model.licence,
+        "terms": list(model.terms),
+        "files": {name: {"sha256": one.sha256, "checked": one.checked} for name, one in there.items()},
+    }
+    with TemporaryDirectory(prefix=".pulled-", dir=output.parent, ignore_cleanup_errors=True) as folder:
+        # These files and no others: the hub's folder may hold more, which nobody has checked.
+        for name, one in there.items():
+            _place(one.path, Path(folder) / name)
+        return convert(Path(folder), output, model.family, origin=origin)
+
+
+def downloads(name: str) -> Path:
+    """Where a pulled model goes, and is found by its name.
+
+    Raises
+    ------
+    UsageError
+        Where there is no home and no ``TIER_CACHE_DIR``.
+    """
+    root = cache_root()
+    if root is None:
+        raise UsageError("there is no folder for downloads", remedy="set TIER_CACHE_DIR, or give --output")
+    return root / "models" / name
+
+
+def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
+    """One file of a model, or None where its revision does without.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be had, or is not the one that is known.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    where = f"{model.repository}@{model.revision[:12]}/{file.name}"
+    # An address in the environment counts also where it was set after the library was loaded.
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    try:
+        path = Path(hf_hub_download(model.repository, file.name, revision=model.revision, endpoint=endpoint))
+    except LocalEntryNotFoundError as error:
+        if file.optional and _offline():
+            return None
+        raise _unreachable(model, where, endpoint) from error
+    except EntryNotFoundError as error:
+        if file.optional:
+            return None
+        raise CheckpointError("is not there", where=where, remedy="a mirror may be incomplete") from error
+    except HfHubHTTPError as error:
+        raise _refused(model, where, error) from error
+    except (OSError, HfHubHTTPError.__bases__[0]) as error:
+        # The second is the base of all errors of the hub's HTTP library, whichever that is.
+        raise CheckpointError(
+            f"cannot be downloaded: {error}", where=where, remedy="check room, rights and network; then again"
+        ) from error
+    return _checked(path, file, where)
+
+
+def _checked(path: Path, file: PublicFile, where: str) -> Pulled:
+    hashes = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            for one in hashes.values():
+                one.update(block)
+    known = {kind: getattr(file, kind) for kind in hashes if getattr(file, kind)}
+    for kind, wanted in known.items():
+        if hashes[kind].hexdigest() != wanted:
+            raise CheckpointError(
+                f"the {kind} is {hashes[kind].hexdigest()}, not {wanted}",
+                where=where,
+                remedy=f"it is not the published file: delete {path.resolve()} and pull again",
+            )
+    # snapshots/COMMIT/NAME in the hub's cache.
+    return Pulled(path, path.parent.name, hashes["sha256"].hexdigest(), bool(known))
+
+
+def _place(source: Path, dest: Path) -> None:
+    """A link, or a copy where there are none."""
+    try:
+        dest.symlink_to(source.resolve())
+    except OSError:
+        shutil.copyfile(source, dest)
+
+
+def _offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _unreachable(model: PublicModel, where: str, endpoint: str | None) -> CheckpointError:
+    by_hand = f"or get the files by hand from {_HUB}/{model.repository} and use `tier model convert`"
+    if _offline():
+        return CheckpointError(
+            "not downloaded before, and HF_HUB_OFFLINE forbids to ask the hub",
+            where=where,
+            remedy=f"unset HF_HUB_OFFLINE, {by_hand}",
+        )
+    return CheckpointError(
+        f"{endpoint or _HUB} cannot be reached",
+        where=where,
+        remedy=f"check the network, set HF_ENDPOINT to a mirror, {by_hand}",
+    )
+
+
+def _refused(model: PublicModel, where: str, error: Any) -> CheckpointError:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    status = getattr(error.response, "status_code", None)
+    if isinstance(error, GatedRepoError) or (model.gated and status in (401, 403)):
+        return CheckpointError(
+            "the hub gives it only to who has accepted its terms",
+            where=where,
+            remedy=f"accept them at {_HUB}/{model.repository}, run `hf auth login`, then pull again",
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return CheckpointError(
+            "the hub has no such repository for you", where=where, remedy="check the mirror"
+        )
+    return CheckpointError(f"the hub answers {status}", where=where, remedy="try again later")
