@@ -22,12 +22,11 @@ from typing import Any
 
 import numpy as np
 from similarities import inputs_of, measure
-from towers import captions, write_towers
+from start import CROP, SIZE, captions, write_start
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.imaging.preprocess import Preprocessing
 
-SIZE, CROP = 128, 112
 FINDINGS = Path(__file__).with_name("findings.toml")
 # Two-sided 95 % of Student's t with 2 degrees of freedom: three seeds.
 STUDENT_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
@@ -51,7 +50,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of runs, such as tier-0 plain-1 shuffled-0")
     parser.add_argument("--train-only", action="store_true", help="leave measuring to a later call")
@@ -94,16 +93,15 @@ def without_reports(data: Path) -> None:
 
 def train(given: argparse.Namespace, data: Path, name: str, kind: str, seed: int) -> None:
     """One run of `tier train` from random weights; passes over one that is complete."""
-    output, towers = given.work / name, given.work / f"towers-{seed}"
+    output, start = given.work / name, given.work / f"start-{seed}"
     if (output / "model.safetensors").is_file():
         return
-    if not (towers / "text" / "model.safetensors").is_file():
-        write_towers(towers, read_manifest(data / "labels.csv").split("train"), seed)
+    if not (start / "checksums.json").is_file():
+        write_start(start, read_manifest(data / "labels.csv").split("train"), seed)
     tier(
-        *("train", "--data", str(data / "labels.csv"), "--output", str(output)),
-        *("--image-tower", str(towers / "image"), "--text-tower", str(towers / "text")),
-        *("--image-size", str(CROP), "--freeze-text-layers", "2", "--findings", str(FINDINGS)),
-        *("--batch-size", "32", "--learning-rate", "3e-3", "--head-rate-factor", "1"),
+        *("train", "--data", str(data / "labels.csv"), "--output", str(output), "--init", str(start)),
+        *("--freeze-text-layers", "2"),
+        *("--batch-size", "32", "--learning-rate", "3e-3"),
         *("--epochs", str(given.epochs), "--precision", "bf16"),
         *("--seed", str(seed), "--threads", str(given.threads)),
         *(() if kind == "tier" else ("--reg-weight", "0")),

@@ -1,10 +1,10 @@
-"""Starting weights for the phantoms: a random small ResNet, and a small BERT that has read captions.
+"""A start for the phantoms: a random small ResNet, and a small BERT that has read captions.
 
-    python benchmarks/phantom/towers.py MANIFEST.csv FOLDER [--seed S]
+    python benchmarks/phantom/start.py MANIFEST.csv FOLDER [--seed S]
 
-writes FOLDER/image and FOLDER/text for `tier train --image-tower --text-tower`. The ResNet knows nothing.
-The BERT begins from random weights too and learns, from captions alone and without an image, that two
-wordings of one statement belong together; the paper's text encoder had read reports before it saw an image.
+writes a checkpoint for `tier train --init`. Its image side knows nothing. Its text side begins from random
+weights too and learns, from captions alone and without an image, that two wordings of one statement belong
+together; the paper's text encoder had read reports before it saw an image.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from torch.nn import functional
 from tier_cli.datasets.captions import Caption, write_caption
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.datasets.phantom import FINDINGS
-from tier_cli.model.heads import TextProjection
+from tier_cli.findings.load import load_findings
+from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.model.configuration import TierConfig
 from tier_cli.model.losses import contrastive_loss
-from tier_cli.model.modeling import build_tower
+from tier_cli.model.modeling import TierModel
+from tier_cli.model.save import save_checkpoint
 from tier_cli.model.tokens import TextTokenizer
 
 # 112 px give 7 x 7 patches, as in the paper.
@@ -47,29 +50,37 @@ TEXT = {
 }
 VOCABULARY = 400
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-STEPS, BATCH, RATE, SCALE = 600, 64, 2e-3, 1 / 0.07
+SIZE, CROP = 128, 112
+STEPS, BATCH, RATE, SCALE = 400, 64, 2e-3, 1 / 0.07
 
 
 def main() -> None:
-    """Write the two folders."""
+    """Write the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    write_towers(given.folder, read_manifest(given.manifest).split("train"), given.seed)
+    write_start(given.folder, read_manifest(given.manifest).split("train"), given.seed)
 
 
-def write_towers(folder: Path, training: Manifest, seed: int) -> None:
+def write_start(folder: Path, training: Manifest, seed: int) -> None:
     """Weights that depend on the seed, and a WordPiece vocabulary made from captions of the training rows."""
     chance = random.Random(seed)
-    size = write_tokenizer(folder / "text", [one.text for one in captions(training, chance)])
+    size = write_tokenizer(folder, [one.text for one in captions(training, chance)])
     torch.manual_seed(seed)
-    build_tower(IMAGE, takes="pixel_values").save_pretrained(folder / "image")
-    text = build_tower({**TEXT, "vocab_size": size}, takes="input_ids")
-    _open_ears(text, start=SPECIAL.index("[CLS]"))
-    _read(text, TextTokenizer(folder / "text", 80), training, chance)
-    text.save_pretrained(folder / "text")
+    config = TierConfig(image_tower=IMAGE, text_tower={**TEXT, "vocab_size": size}, max_tokens=80)
+    model = TierModel(config)
+    _open_ears(model.text_tower, start=SPECIAL.index("[CLS]"))
+    _read(model, TextTokenizer(folder, 80), training, chance)
+    save_checkpoint(
+        folder,
+        model.eval(),
+        folder,
+        Preprocessing(resize_short=SIZE, crop=CROP),
+        load_findings(str(Path(__file__).with_name("findings.toml"))),
+        {"data": "captions of synthetic chest phantoms; no image", "seed": seed},
+    )
 
 
 def captions(manifest: Manifest, chance: random.Random) -> list[Caption]:
@@ -93,21 +104,19 @@ def _open_ears(text: Any, start: int) -> None:
         text.embeddings.token_type_embeddings.weight[:] = 0
 
 
-def _read(text: Any, tokenizer: TextTokenizer, training: Manifest, chance: random.Random) -> None:
+def _read(model: TierModel, tokenizer: TextTokenizer, training: Manifest, chance: random.Random) -> None:
     """Contrast captions: two wordings of the same statements are a pair."""
-    head = TextProjection(TEXT["hidden_size"], 128, 128)  # type: ignore[arg-type]
-    weights = [*text.parameters(), *head.parameters()]
+    weights = [*model.text_tower.parameters(), *model.text_projection.parameters()]
     optimiser = torch.optim.AdamW(weights, RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS + 1, pct_start=0.1)
     rows = training.frame.to_dict("records")
-    text.train()
+    model.train()
     for _ in range(STEPS):
         first, second, key = _wordings(chance.choices(rows, k=BATCH), chance)
         sides = []
         for side in (first, second):
             ids, mask = (torch.from_numpy(part) for part in tokenizer(side))
-            state = text(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
-            sides.append(functional.normalize(head(state), dim=-1))
+            sides.append(functional.normalize(model.encode_texts(ids, mask).pooled, dim=-1))
         same = torch.tensor([[one == other for other in key] for one in key])
         loss = contrastive_loss(SCALE * sides[0] @ sides[1].T, same)
         optimiser.zero_grad()
@@ -115,7 +124,6 @@ def _read(text: Any, tokenizer: TextTokenizer, training: Manifest, chance: rando
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
-    text.eval()
 
 
 def _wordings(rows: list[Any], chance: random.Random) -> tuple[list[str], list[str], list[Any]]:
