@@ -19,6 +19,7 @@ from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
 from tier_cli.commands.eval import evaluate
+from tier_cli.commands.search import search
 from tier_cli.commands.train import train
 from tier_cli.console import forget_stdout, tell_error
 from tier_cli.errors import TierError
@@ -41,6 +42,7 @@ app.command()(calibrate)
 app.command()(adapt)
 app.command()(train)
 app.command()(embed)
+app.command()(search)
 app.add_typer(data.app, name="data")
 app.add_typer(findings.app, name="findings")
 app.add_typer(model.app, name="model")

@@ -131,14 +131,16 @@ class ParquetWriter:
         self._writer.write_table(self._from_rows(rows, schema=self._schema))
 
 
-def require_pyarrow(otherwise: str = "choose .csv, .json or .jsonl") -> Any:
-    """Import pyarrow or say how to get it, or what to do without."""
+def require_pyarrow(
+    otherwise: str = "choose .csv, .json or .jsonl", doing: str = "writing Parquet", where: str = "--output"
+) -> Any:
+    """Import pyarrow, or say how to get it and what to do without."""
     try:
         import pyarrow
     except ImportError:
         raise UsageError(
-            "writing Parquet needs pyarrow, which is not installed",
-            where="--output",
+            f"{doing} needs pyarrow, which is not installed",
+            where=where,
             remedy=f"pip install 'tier-cli[parquet]', or {otherwise}",
         ) from None
     return pyarrow

@@ -1,0 +1,198 @@
+"""`tier search`: find chest X-rays by a text or by an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer import echo
+
+from tier_cli.commands import options as o
+from tier_cli.console import is_terminal, printable, tell
+from tier_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tier_cli.search.exact import Hit
+    from tier_cli.search.index import EmbeddingIndex
+
+_SEARCH = "Search"
+
+Text = Annotated[
+    str | None,
+    typer.Argument(metavar="TEXT", help="What the images should show, in words.", show_default=False),
+]
+Index = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE|FOLDER",
+        help="Embeddings that `tier embed` wrote: one file, or a folder of them.",
+        show_default=False,
+        rich_help_panel=_SEARCH,
+    ),
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Find images like this one, instead of a text.",
+        show_default=False,
+        rich_help_panel=_SEARCH,
+    ),
+]
+Negative = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="What they should not show: scores are differences of cosines, as `classify` gives.",
+        show_default=False,
+        rich_help_panel=_SEARCH,
+    ),
+]
+Top = Annotated[int, typer.Option(min=1, metavar="K", help="How many to give.", rich_help_panel=_SEARCH)]
+Approximate = Annotated[
+    bool,
+    typer.Option(
+        "--approximate",
+        help="Search a faiss index, kept beside the file; it may miss some. Exact otherwise.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOLDER",
+        help="The checkpoint that the embeddings are of; looked up by their own name by default.",
+        show_default=False,
+        rich_help_panel=_SEARCH,
+    ),
+]
+
+
+def search(
+    index: Index,
+    text: Text = None,
+    image: Image = None,
+    negative: Negative = None,
+    top: Top = 10,
+    approximate: Approximate = False,
+    model: Model = None,
+    engine: o.Engine = o.EngineName.AUTO,
+    device: o.Device = o.DeviceName.AUTO,
+) -> None:
+    """Find the chest X-rays nearest to a text or to an image.
+
+    A table on a terminal; in a pipe JSON lines, best first.
+
+    Exit codes: 0 all went well; 2 wrong usage; 3 the image cannot be used. For research use.
+    """
+    _check(text, image, negative, approximate)
+    from tier_cli.search.index import open_indexes
+
+    indexes, aside = open_indexes(index)
+    for file in aside:
+        tell(f"{file} holds no embeddings and is left aside", colour="yellow")
+    query = _query(indexes, text, image, negative, model, engine, device)
+    hits = _find(indexes, query, top, approximate)
+    scoring = "cosine" if negative is None else "cosine_difference"
+    documents = _documents(indexes, hits, scoring)
+    if is_terminal("stdout"):
+        _show(documents, sum(one.count for one in indexes), approximate)
+        return
+    for document in documents:
+        echo(json.dumps(document))
+
+
+def _check(text: str | None, image: str | None, negative: str | None, approximate: bool) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    if (text is None) == (image is None):
+        raise UsageError("give a text or an --image, one of the two", remedy='e.g. tier search "effusion"')
+    if image is not None and negative is not None:
+        raise UsageError("goes with a text", where="--negative", remedy="leave it out, or --image")
+    if any(one is not None and not one.strip() for one in (text, negative)):
+        raise UsageError("the text is empty", remedy="say what the images should show")
+    if approximate:
+        from importlib.util import find_spec
+
+        if find_spec("faiss") is None:
+            raise UsageError(
+                "needs faiss, which is not installed",
+                where="--approximate",
+                remedy="pip install 'tier-cli[search]', or leave it out: exact search needs nothing",
+            )
+
+
+def _query(
+    indexes: Sequence[EmbeddingIndex],
+    text: str | None,
+    image: str | None,
+    negative: str | None,
+    model: str | None,
+    engine: o.EngineName,
+    device: o.DeviceName,
+) -> NDArray[np.float32]:
+    from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.engine import open_engine
+    from tier_cli.search.query import check_model, image_vector, text_vector
+
+    checkpoint = open_checkpoint(model or indexes[0].model)
+    check_model(checkpoint, indexes, image is not None)
+    opened = open_engine(checkpoint, engine.value, device.value)
+    if image is not None:
+        return image_vector(checkpoint, opened, image)
+    return text_vector(opened, text or "", negative)
+
+
+def _find(
+    indexes: Sequence[EmbeddingIndex], query: NDArray[np.float32], top: int, approximate: bool
+) -> list[Hit]:
+    if not approximate:
+        from tier_cli.search.exact import nearest
+
+        return nearest(indexes, query, top)
+    from tier_cli.search.approximate import approximately_nearest
+
+    return approximately_nearest(indexes, query, top, tell)
+
+
+def _documents(indexes: Sequence[EmbeddingIndex], hits: Sequence[Hit], scoring: str) -> list[dict[str, Any]]:
+    keys: dict[tuple[int, int], dict[str, str | None]] = {}
+    for file, index in enumerate(indexes):
+        rows = [hit.row for hit in hits if hit.file == file]
+        if rows:
+            keys |= {(file, row): known for row, known in zip(rows, index.keys(rows), strict=True)}
+    return [
+        {
+            "rank": rank,
+            "score": round(hit.score, 6),
+            "scoring": scoring,
+            **keys[hit.file, hit.row],
+            "index": str(indexes[hit.file].path),
+        }
+        for rank, hit in enumerate(hits, 1)
+    ]
+
+
+def _show(documents: Sequence[dict[str, Any]], count: int, approximate: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text as Line
+
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    difference = any(document["scoring"] == "cosine_difference" for document in documents)
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("difference" if difference else "cosine", justify="right", no_wrap=True)
+    table.add_column("view", no_wrap=True)
+    table.add_column("path", overflow="fold")
+    for document in documents:
+        path, view = printable(document["path"] or ""), printable(document["view"] or "")
+        table.add_row(str(document["rank"]), f"{document['score']:+.3f}", Line(view), Line(path))
+    console = Console()
+    console.print(table)
+    how = "approximately" if approximate else "exactly"
+    console.print(Line(f"of {count} {'image' if count == 1 else 'images'}, searched {how}", style="dim"))

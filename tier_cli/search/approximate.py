@@ -1,0 +1,110 @@
+# ruff: noqa: TID253
+"""Search by faiss: a graph of neighbours, kept beside the file of embeddings it was made from."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import faiss as _faiss
+import numpy as np
+
+from tier_cli.search.exact import Hit, best
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.search.index import EmbeddingIndex
+
+# HNSW (Malkov & Yashunin 2018): neighbours a vector, and how widely it is built and searched.
+_NEIGHBOURS = 32
+_BUILD = 200
+_SEARCH = 256
+_HASH_DIGITS = 16
+# Its own types lack half of what is in it.
+faiss: Any = _faiss
+
+
+def approximately_nearest(
+    indexes: Sequence[EmbeddingIndex],
+    query: NDArray[np.float32],
+    top: int,
+    say: Callable[[str], object] = lambda line: None,
+) -> list[Hit]:
+    """Find unit vectors with a large product with a query, best first; some of the best may be missed.
+
+    Parameters
+    ----------
+    indexes, query, top
+        As in `tier_cli.search.exact.nearest`.
+    say
+        Called with a line before a graph is made, which takes longer than a search.
+    """
+    hits: list[Hit] = []
+    for file, index in enumerate(indexes):
+        graph = _graph(index, say)
+        faiss.downcast_index(graph.index).hnsw.efSearch = max(_SEARCH, 4 * top)
+        scores, rows = graph.search(np.ascontiguousarray(query[None], np.float32), min(top, index.count))
+        found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
+        hits += [Hit(file, row, score) for row, score in found if row >= 0]
+    return best(hits, top)
+
+
+def graph_path(index: EmbeddingIndex) -> Path:
+    """Where the graph of a file is kept: named by the hash of its vectors, so that others never meet it."""
+    return index.path.with_name(f"{index.path.name}.{index.sha256[:_HASH_DIGITS]}.faiss")
+
+
+def _graph(index: EmbeddingIndex, say: Callable[[str], object]) -> Any:
+    path = graph_path(index)
+    graph = _read(path)
+    if graph is None or (graph.ntotal, graph.d) != (index.count, index.dimension):
+        say(f"Making an index of {index.path.name} ...")
+        graph = _made(index)
+        try:
+            _write(path, graph)
+        except OSError:
+            say(f"The index cannot be kept in {path.parent}; the next search makes it again")
+    return graph
+
+
+def _made(index: EmbeddingIndex) -> Any:
+    inner = faiss.IndexHNSWFlat(index.dimension, _NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    inner.hnsw.efConstruction = _BUILD
+    graph = faiss.IndexIDMap(inner)
+    for rows, vectors in index.blocks():
+        graph.add_with_ids(np.ascontiguousarray(vectors), rows)
+    return graph
+
+
+def _read(path: Path) -> Any:
+    """The graph that is kept; None where there is none or it makes no sense."""
+    try:
+        with path.open("rb") as file:
+            return faiss.read_index(faiss.PyCallbackIOReader(file.read))
+    except (OSError, RuntimeError):
+        return None
+
+
+def _write(path: Path, graph: Any) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            faiss.write_index(graph, faiss.PyCallbackIOWriter(file.write))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _forget(path)
+
+
+def _forget(path: Path) -> None:
+    """Remove graphs of what the file held before."""
+    stem = path.name.removesuffix(".faiss")[: -_HASH_DIGITS - 1]
+    for old in path.parent.glob(f"{glob.escape(stem)}.{'[0-9a-f]' * _HASH_DIGITS}.faiss"):
+        if old != path:
+            with suppress(OSError):
+                old.unlink()

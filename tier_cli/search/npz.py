@@ -1,0 +1,79 @@
+"""Embeddings in NPZ, read from the archive a block at a time."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.results.embedded import METADATA
+from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, not_ours, parsed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
+
+
+class NpzIndex(EmbeddingIndex):
+    """An NPZ file of embeddings; rows are those that were embedded."""
+
+    def __init__(self, path: Path):
+        try:
+            with zipfile.ZipFile(path) as archive, _array(archive, METADATA) as (member, kind, shape):
+                if shape != () or kind.kind != "U":
+                    raise not_ours(path)
+                text = str(np.frombuffer(member.read(kind.itemsize), kind)[0])
+        except (*_BROKEN, KeyError):
+            raise not_ours(path) from None
+        super().__init__(path, parsed(path, text))
+
+    def _stored(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        first = 0
+        for block in self._blocks("embeddings", (self.dimension,)):
+            yield np.arange(first, first + len(block)), block
+            first += len(block)
+
+    def keys(self, rows: Sequence[int]) -> list[dict[str, str | None]]:
+        """Give `KEYS` of rows, in their order."""
+        columns = {name: self._picked(name, rows) for name in KEYS}
+        return [{name: columns[name][place] or None for name in KEYS} for place in range(len(rows))]
+
+    def _picked(self, name: str, rows: Sequence[int]) -> list[str]:
+        wanted, found, first = np.asarray(rows), [""] * len(rows), 0
+        for block in self._blocks(name, ()):
+            for place in np.flatnonzero((wanted >= first) & (wanted < first + len(block))):
+                found[place] = str(block[wanted[place] - first])
+            first += len(block)
+        return found
+
+    def _blocks(self, name: str, row: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+        try:
+            with zipfile.ZipFile(self.path) as archive, _array(archive, name) as (member, kind, shape):
+                if shape != (self.count, *row):
+                    raise damaged(self.path)
+                size = kind.itemsize * int(np.prod(row, dtype=np.int64))
+                for first in range(0, self.count, BLOCK_ROWS):
+                    count = min(BLOCK_ROWS, self.count - first)
+                    yield np.frombuffer(member.read(count * size), kind).reshape(count, *row)
+        except (*_BROKEN, KeyError):
+            raise damaged(self.path) from None
+
+
+@contextmanager
+def _array(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], np.dtype[Any], tuple[int, ...]]]:
+    """Open an array of an archive behind its header."""
+    with archive.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read:
+            raise ValueError("an unknown version of the format of arrays")
+        shape, fortran, kind = read[version](member)
+        if fortran or kind.hasobject:
+            raise ValueError("an array of another kind")
+        yield member, kind, shape
