@@ -17,11 +17,6 @@ app = typer.Typer(help="Make data to train and try models on, and look through d
 app.command()(inspect)
 
 
-@app.callback()
-def _options() -> None:
-    """Keep `tier data` a group however many commands it has."""
-
-
 class Format(StrEnum):
     """What a picture is written as."""
 
