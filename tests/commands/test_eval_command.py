@@ -420,9 +420,10 @@ def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitte
     assert row["threshold"] is not None
     assert {"sensitivity", "mcc", "brier", "ece"} <= set(row)
     assert document["scores"][0]["thresholds"]["source"].endswith("on manifest.csv, split valid")
-    fitted = _done(_run(*table, "--model", copy, "--split", "valid"))
-    assert "brier" not in _finding(fitted)
-    assert any("fitted on these very images" in note for note in fitted["notes"])
+    for split in ("valid", "all"):
+        fitted = _done(_run(*table, "--model", copy, "--split", split))
+        assert "brier" not in _finding(fitted)
+        assert any("calibration was fitted on images that are evaluated" in note for note in fitted["notes"])
 
 
 def test_several_files_are_compared_with_the_first_on_common_ground(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tier_cli.errors import ManifestError, UsageError
 from tier_cli.evaluation.contenders import NO_CALLS, NO_PROBABILITIES, Selecting, contend
 from tier_cli.evaluation.decisions import check_apart, check_rule, select_thresholds, threshold_notes
 from tier_cli.evaluation.evaluate import Selection, Truth, labelled, select
+from tier_cli.evaluation.fitted_on import Images
 from tier_cli.evaluation.measure import Labelled
 from tier_cli.evaluation.scores import Scores
 from tier_cli.findings.load import load_findings
@@ -120,11 +122,12 @@ def test_adapted_scores_are_told_and_a_fit_is_called_a_fit(tmp_path: Path) -> No
     from tier_cli.evaluation.decisions import adaptation_notes
 
     facts = {"fitted_on": {"data": "few.csv", "split": "train", "rows_sha256": "abc"}}
+    these = Images("few.csv", "csv", "train", (), "abc", "")
     (tmp_path / "adaptation.json").write_text(json.dumps(facts))
     member = SimpleNamespace(checkpoint=SimpleNamespace(name="m", path=tmp_path), adaptation=object())
     plain = SimpleNamespace(checkpoint=None, adaptation=None)
     job = SimpleNamespace(members=(member, plain))
-    assert adaptation_notes(job, "other") == [
+    assert adaptation_notes(job, replace(these, rows_sha256="other", table_sha256="t")) == [  # type: ignore[arg-type]
         "m was adapted on labelled images (few.csv, split train): not zero-shot"
-    ]  # type: ignore[arg-type]
-    assert "very images" in adaptation_notes(job, "abc")[1]  # type: ignore[arg-type]
+    ]
+    assert "those of a fit" in adaptation_notes(job, these)[1]  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ class Page:
         """
         if self.path is None:
             return
-        from tier_cli.commands.fit_data import rows_hash
+        from tier_cli.evaluation.fitted_on import rows_hash
         from tier_cli.evaluation.page.origin import Origin
         from tier_cli.evaluation.page.write import PageOptions, write_page
 

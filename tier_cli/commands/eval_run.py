@@ -138,15 +138,15 @@ def _contend(
     scores: Sequence[Scores],
     chosen_on: Sequence[Selecting],
 ) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
-    from tier_cli.commands.fit_data import rows_hash
     from tier_cli.evaluation.contenders import contend
+    from tier_cli.evaluation.fitted_on import images_of
 
-    rows_sha256 = rows_hash(rows.manifest, truth.by_image)
+    images = images_of(rows, truth.by_image, given.source.data, given.source.dataset)
     contenders, notes = [], []
     for number, (one, values) in enumerate(zip(sets, scores, strict=True)):
         selecting = chosen_on[number] if chosen_on else None
         certain = given.probabilities and one.job is None
-        contender, said = contend(values, truth, one.job, selecting, certain, rows_sha256)
+        contender, said = contend(values, truth, one.job, selecting, certain, images)
         contenders.append(contender)
         notes += [*values.notes, *said]
     if len({one.job.findings.hash for one in sets if one.job is not None}) > 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,22 +99,8 @@ def ticking(count: int) -> Iterator[Callable[[], object]]:
 def describe(
     selection: Selection, data: Path | None, dataset: str, views: str, uncertain: str, truth: Labelled
 ) -> dict[str, Any]:
-    """Say which images and labels something was fitted on; no folder names, which are this machine's."""
-    return {
-        "data": dataset if data is None else data.name,
-        "split": selection.split,
-        "excluded": list(selection.excluded),
-        "views": views,
-        "uncertain": uncertain,
-        "rows_sha256": rows_hash(selection.manifest, truth),
-        "images": len(selection.manifest),
-    }
+    """Say which images and labels something was fitted on, and how they were chosen."""
+    from tier_cli.evaluation.fitted_on import images_of
 
-
-def rows_hash(manifest: Manifest, truth: Labelled) -> str:
-    """SHA-256 (hex) of the images' paths below their root and their labels, in order."""
-    from tier_cli.model.checkpoint import canonical_hash
-
-    paths = [Path(os.path.relpath(path, manifest.root)).as_posix() for path in manifest.paths]
-    labels = [[None if math.isnan(cell) else int(cell) for cell in row] for row in truth.labels.tolist()]
-    return canonical_hash({"findings": list(truth.findings), "paths": paths, "labels": labels})
+    facts = images_of(selection, truth, data, dataset).to_dict()
+    return {**facts, "views": views, "uncertain": uncertain, "images": len(selection.manifest)}

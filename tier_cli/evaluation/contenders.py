@@ -20,6 +20,7 @@ from tier_cli.evaluation.measure import Contender
 if TYPE_CHECKING:
     from tier_cli.evaluation.decisions import Floats, Thresholds
     from tier_cli.evaluation.evaluate import Truth
+    from tier_cli.evaluation.fitted_on import Images
     from tier_cli.evaluation.scores import Scores
     from tier_cli.pipeline.job import Job
     from tier_cli.scoring.operating_points import Rule
@@ -44,7 +45,7 @@ def contend(
     job: Job | None = None,
     selecting: Selecting | None = None,
     are_probabilities: bool = False,
-    rows_sha256: str = "",
+    images: Images | None = None,
 ) -> tuple[Contender, list[str]]:
     """Take a score set to units; give calls and probabilities where something says how.
 
@@ -60,8 +61,8 @@ def contend(
         Where thresholds are chosen.
     are_probabilities
         The scores are probabilities as they are.
-    rows_sha256
-        Hash of the rows, by which a calibration that was fitted on them is known and left aside.
+    images
+        What is evaluated: a calibration that was fitted on it is left aside.
 
     Returns
     -------
@@ -82,9 +83,9 @@ def contend(
         check_probabilities(scores)
         probabilities = by_unit
     elif job is not None:
-        own = own_calibration(job, units.kind, findings, by_unit, rows_sha256)
+        own = own_calibration(job, units.kind, findings, by_unit, images)
         probabilities, thresholds = own.probabilities, own.thresholds
-        notes += [*([own.note] if own.note else []), *adaptation_notes(job, rows_sha256)]
+        notes += [*([own.note] if own.note else []), *adaptation_notes(job, images)]
     if selecting is not None:
         theirs = selecting.truth
         chosen_on = theirs.units.mean(selecting.scores.of(findings))

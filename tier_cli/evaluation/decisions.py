@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import ManifestError, UsageError
+from tier_cli.evaluation.fitted_on import Images, Overlap
 from tier_cli.scoring.operating_points import Rule, choose, parse_rule
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from tier_cli.scoring.calibration import Calibration
 
 FEW = 10
+_NOTHING = "no Brier score and no ECE: "
+_PERHAPS = (
+    "was fitted on rows of the same table, with others left out: its numbers are right only if no patient is "
+    "in both"
+)
 
 Floats = NDArray[np.float64]
 
@@ -128,7 +134,7 @@ def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:
     return notes
 
 
-def adaptation_notes(job: Job, rows_sha256: str) -> list[str]:
+def adaptation_notes(job: Job, images: Images | None) -> list[str]:
     """Say which images a model's scores were adapted on; loudly where they are those that are evaluated."""
     import json
 
@@ -139,14 +145,16 @@ def adaptation_notes(job: Job, rows_sha256: str) -> list[str]:
         if member.adaptation is None:
             continue
         content = json.loads((member.checkpoint.path / ADAPTATION).read_text(encoding="utf-8"))
-        fitted_on = content.get("fitted_on", {})
-        place = f"{fitted_on.get('data')}, split {fitted_on.get('split')}"
-        notes.append(f"{member.checkpoint.name} was adapted on labelled images ({place}): not zero-shot")
-        if fitted_on.get("rows_sha256") == rows_sha256:
+        name, fitted_on = member.checkpoint.name, content.get("fitted_on", {})
+        notes.append(f"{name} was adapted on labelled images ({_place(fitted_on)}): not zero-shot")
+        overlap = _overlap(images, fitted_on)
+        if overlap is Overlap.SURE:
             notes.append(
-                f"{member.checkpoint.name} was adapted on the very images that are evaluated: its numbers "
-                "are those of a fit, and say nothing about other images"
+                f"{name} was adapted on images that are evaluated: its numbers are those of a fit, and say "
+                "nothing about other images"
             )
+        elif overlap is Overlap.POSSIBLE:
+            notes.append(f"{name} {_PERHAPS}")
     return notes
 
 
@@ -160,7 +168,7 @@ class OwnCalibration:
 
 
 def own_calibration(
-    job: Job, unit: str, findings: Sequence[str], scores: Floats, rows_sha256: str = ""
+    job: Job, unit: str, findings: Sequence[str], scores: Floats, images: Images | None = None
 ) -> OwnCalibration:
     """Apply a model's calibration, if it has one that was fitted for these weights, prompts and unit.
 
@@ -174,16 +182,33 @@ def own_calibration(
         F ids.
     scores
         (N, F), NaN = none.
-    rows_sha256
-        Hash of the rows that are evaluated: a calibration that was fitted on them is not used.
+    images
+        What is evaluated: a calibration that was fitted on it is not used.
     """
-    calibration = _calibration(job, unit)
+    from tier_cli.pipeline.images import calibration_of
+    from tier_cli.scoring.calibration import NOT_CALIBRATED
+
+    if unit not in ("image", "study"):
+        return OwnCalibration(None, None, f"{_NOTHING}no calibration is for the unit {unit}")
+    calibration, content = calibration_of(job.members, job.findings, "study" if unit == "study" else "image")
     if not calibration.findings:
-        return OwnCalibration(None, None, calibration.note)
-    content: Any = next((m.checkpoint.calibration for m in job.members if m.checkpoint.calibration), {})
+        return OwnCalibration(None, None, _NOTHING + calibration.note.removeprefix(NOT_CALIBRATED))
     fitted_on = content.get("fitted_on", {})
-    if rows_sha256 and fitted_on.get("rows_sha256") == rows_sha256:
-        return OwnCalibration(None, None, "the model's calibration was fitted on these very images: not used")
+    overlap = _overlap(images, fitted_on)
+    if overlap is Overlap.SURE:
+        place = _place(fitted_on)
+        return OwnCalibration(
+            None, None, f"the model's calibration was fitted on images that are evaluated ({place}): not used"
+        )
+    source = "the model's calibration" + (f" on {_place(fitted_on)}" if fitted_on else "")
+    probabilities, values = _applied(calibration, findings, scores)
+    thresholds = Thresholds(source, str(content.get("operating_point", "")), values)
+    note = f"the model's calibration {_PERHAPS}" if overlap is Overlap.POSSIBLE else ""
+    return OwnCalibration(probabilities, thresholds, note)
+
+
+def _applied(calibration: Calibration, findings: Sequence[str], scores: Floats) -> tuple[Floats, Floats]:
+    """Probabilities (N, F) and thresholds (F,); NaN for a finding without a curve."""
     values, probabilities = np.full(len(findings), np.nan), np.full(scores.shape, np.nan)
     for number, name in enumerate(findings):
         known = calibration.findings.get(name)
@@ -191,22 +216,12 @@ def own_calibration(
             values[number] = known.threshold
             rows = np.flatnonzero(np.isfinite(scores[:, number]))
             probabilities[rows, number] = [known.curve.probability(x) for x in scores[rows, number].tolist()]
-    source = "the model's calibration"
-    if fitted_on:
-        source += f" on {fitted_on.get('data')}, split {fitted_on.get('split')}"
-    rule = str(content.get("operating_point", ""))
-    return OwnCalibration(probabilities, Thresholds(source, rule, values))
+    return probabilities, values
 
 
-def _calibration(job: Job, unit: str) -> Calibration:
-    from tier_cli.pipeline.images import calibration_keys
-    from tier_cli.scoring.calibration import Calibration, match_calibration
+def _place(fitted_on: Mapping[str, Any]) -> str:
+    return f"{fitted_on.get('data')}, split {fitted_on.get('split')}"
 
-    if unit not in ("image", "study"):
-        return Calibration({}, f"no probability and no call: no calibration is for the unit {unit}")
-    keys = calibration_keys(job.members, job.findings, "study" if unit == "study" else "image")
-    found = [
-        match_calibration(member.checkpoint.calibration, key)
-        for member, key in zip(job.members, keys, strict=True)
-    ]
-    return next((one for one in found if not one.note), found[0])
+
+def _overlap(images: Images | None, fitted_on: Mapping[str, Any]) -> Overlap:
+    return Overlap.NONE if images is None else images.overlap(fitted_on)

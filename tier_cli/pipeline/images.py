@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class ImageScorer:
         self._stamp = run_stamp(members, findings)
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
-        self._calibration = _calibration(members, calibration_keys(members, findings, unit))
+        self._calibration, _ = calibration_of(members, findings, unit)
         self._notes = tuple(dict.fromkeys(member.note for member in members if member.note))
 
     def settings(self, read: ReadOptions) -> Settings:
@@ -108,12 +108,20 @@ def calibration_keys(members: Sequence[Member], findings: FindingSet, unit: Unit
     ]
 
 
-def _calibration(members: Sequence[Member], keys: Sequence[CalibrationKey]) -> Calibration:
-    """Take the first calibration that holds; where none does, the first that says why."""
+def calibration_of(
+    members: Sequence[Member], findings: FindingSet, unit: Unit
+) -> tuple[Calibration, Mapping[str, Any]]:
+    """Take the first calibration that holds; where none does, the first that says why.
+
+    Returns
+    -------
+    The calibration, and the content of the calibration.json that it came from.
+    """
+    keys = calibration_keys(members, findings, unit)
     found = [
-        match_calibration(member.checkpoint.calibration, key)
+        (match_calibration(member.checkpoint.calibration, key), member.checkpoint.calibration or {})
         for member, key in zip(members, keys, strict=True)
     ]
-    fitting = [one for one in found if not one.note]
-    there = [one for one, member in zip(found, members, strict=True) if member.checkpoint.calibration]
+    fitting = [one for one in found if not one[0].note]
+    there = [one for one in found if one[1]]
     return (fitting or there or found)[0]

@@ -14,7 +14,8 @@ from tier_cli.errors import CheckpointError
 if TYPE_CHECKING:
     from tier_cli.results.record import FindingScore
 
-NO_CALIBRATION = "no probability and no call: this checkpoint has no calibration"
+NOT_CALIBRATED = "no probability and no call: "
+NO_CALIBRATION = f"{NOT_CALIBRATED}this checkpoint has no calibration"
 _FILE = "calibration.json"
 
 
@@ -152,7 +153,7 @@ def match_calibration(content: Mapping[str, Any] | None, key: CalibrationKey) ->
         raise CheckpointError("has no table 'key'", where=_FILE, remedy="calibrate again")
     others = [name for name, value in asdict(key).items() if (fitted.get(name) or "") != value]
     if others:
-        return Calibration({}, f"no probability and no call: the calibration is for other {_listed(others)}")
+        return Calibration({}, f"{NOT_CALIBRATED}the calibration is for other {_listed(others)}")
     return Calibration(_findings(content.get("findings")))
 
 
