@@ -24,10 +24,11 @@ def overview(report: Report) -> Part:
     """The means over findings of each score set."""
     metrics = [m for m in HEADS if any(m in one.macro for one in report.measured)]
     rows = [
-        (one.name, str(one.n), str(one.patients), *(mean_cell(one, name) for name in metrics))
-        for one in report.measured
+        (PLURALS[report.protocol.unit], *(str(one.n) for one in report.measured)),
+        ("patients", *(str(one.patients) for one in report.measured)),
+        *((HEADS[name], *(mean_cell(one, name) for one in report.measured)) for name in metrics),
     ]
-    heads = ("scores", PLURALS[report.protocol.unit], "patients", *(HEADS[name] for name in metrics))
+    heads = ("", *(one.name for one in report.measured))
     how = report.protocol.resampling
     text = (
         f"In brackets: {how.level:.0%} intervals from {how.replicates} resamplings of patients (seed "
@@ -119,7 +120,7 @@ def mean_cell(measured: Measured, metric: str) -> str:
     if metric not in measured.macro:
         return DASH
     mean = measured.macro[metric]
-    return f"{cell(mean)} ({mean.findings})"
+    return f"{cell(mean)}\N{NO-BREAK SPACE}({mean.findings})"
 
 
 def _ranking(one: Measured, labels: Labels) -> Table:
