@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from tier_cli.commands import train_options as given
 from tier_cli.commands.options import ViewsName
+from tier_cli.commands.train_command import command_line
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     output: given.Output,
     data: given.Data = None,
     dataset: given.Dataset = "csv",
@@ -127,6 +131,7 @@ def train(
         save_steps=save_steps,
         save_minutes=save_minutes,
         tensorboard=tensorboard,
+        command=command_line(context),
     )
     inputs = _inputs(
         start=(init, image_tower, text_tower),

@@ -14,9 +14,12 @@ import torch
 from torch import nn
 
 from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import write_json
 from tier_cli.model.export import require_export
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
+from tier_cli.training.card import VALIDATION, write_card
+from tier_cli.training.curves import draw_curves
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.loader import Batches, Plan
 from tier_cli.training.loop import Trainer
@@ -36,7 +39,7 @@ from tier_cli.training.start import (
 from tier_cli.training.state import check_identity, load_state
 from tier_cli.training.task import Task
 from tier_cli.training.towers import Encoders
-from tier_cli.training.validate import labelled, validator
+from tier_cli.training.validate import Validation
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
@@ -150,9 +153,10 @@ class _Run:
         source = sources.source(encoders, pixels, pairs, len(training))
         images = settings.images_per_epoch or len(pairs)
         plan = Plan(pairs, settings.batch_size, max(images // settings.batch_size, 1), world.rank, world.size)
-        check, watched = self._check(validation, sources, tokenizer)
+        check = self._check(validation, sources, tokenizer)
         # Before the hours of training: files can be gone after them.
         record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
+        record["command"] = self.running.command
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.running, same, self.output,
             self.work / STATE, inputs.init is None, inputs.max_bad,
@@ -163,8 +167,8 @@ class _Run:
         record["seconds"] = round(trainer.run(self.progress, check))
         record["unreadable_images"] = len(trainer.bad)
         if check is not None:
-            record["validation"] = {"split": VALID, "images": watched, **trainer.measured}
-        world.first_does(lambda: self._finish(model, record))
+            record["validation"] = {"split": VALID, "images": len(check.manifest), **trainer.measured}
+        world.first_does(lambda: self._finish(model, record, check))
         return record
 
     def _placed(self, model: TierModel) -> TierModel:
@@ -185,17 +189,18 @@ class _Run:
 
     def _check(
         self, validation: Manifest | None, sources: Sources, tokenizer: TextTokenizer
-    ) -> tuple[Callable[[TierModel], dict[str, float]] | None, int]:
-        """What measures a model after each epoch, and on how many images."""
+    ) -> Validation | None:
+        """What measures a model after each epoch."""
         inputs = self.inputs
-        if validation is None or not len(validation := labelled(validation, inputs.findings)):
-            return None, 0
+        if validation is None:
+            return None
         unseen, validation = sources.stored(validation)
-        labels = validation.labels(inputs.findings)
-        check = validator(unseen, labels, inputs.findings, inputs.preprocessing, tokenizer, self.device)
-        return check, len(validation)
+        return Validation(unseen, validation, inputs.findings, inputs.preprocessing, tokenizer, self.device)
 
-    def _finish(self, model: TierModel, record: dict[str, Any]) -> None:
+    def _finish(self, model: TierModel, record: dict[str, Any], check: Validation | None) -> None:
+        if check is not None:
+            write_json(self.output / VALIDATION, check.judged(model))
+        draw_curves(self.output, record["data"].get("synthetic", False))
         self.progress("writing the checkpoint", 0, 1)
         # The tower's memory layout is of no concern to a reader of the file.
         model.to("cpu", memory_format=torch.contiguous_format)
@@ -203,4 +208,5 @@ class _Run:
         record["export_difference"] = save_checkpoint(
             self.output, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, record
         )
+        write_card(self.output)
         shutil.rmtree(self.work, ignore_errors=True)

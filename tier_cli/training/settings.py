@@ -109,6 +109,10 @@ class Running:
         The state is saved after so many steps or minutes, and after each epoch.
     tensorboard
         Write events for TensorBoard there.
+    squares
+        Folder that keeps what was read of the images for further runs; None throws it away.
+    command
+        The command that was given, for the record; names of files without their folders.
     """
 
     device: str = "auto"
@@ -118,3 +122,5 @@ class Running:
     save_steps: int | None = None
     save_minutes: float = 10.0
     tensorboard: Path | None = None
+    squares: Path | None = None
+    command: str = ""

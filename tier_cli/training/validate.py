@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from tier_cli.evaluation.bootstrap import patient_bootstrap
 from tier_cli.evaluation.metrics import auc
 from tier_cli.findings.vectors import embed_findings
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
@@ -27,48 +29,84 @@ if TYPE_CHECKING:
     from tier_cli.training.images import Pixels
 
 _BATCH = 16
+REPLICATES = 1000
 
 
-def labelled(manifest: Manifest, findings: FindingSet) -> Manifest:
-    """The rows with a label that says yes or no to one of the findings."""
-    return manifest.where(np.asarray(np.isin(manifest.labels(findings), (0, 1)).any(axis=1)))
-
-
-def validator(
-    pixels: Pixels,
-    labels: NDArray[np.float64],
-    findings: FindingSet,
-    preprocessing: Preprocessing,
-    tokenizer: TextTokenizer,
-    device: torch.device,
-) -> Callable[[TierModel], dict[str, float]]:
-    """A function that gives a model's zero-shot AUC of each finding with both classes, and their mean.
+@dataclass(frozen=True)
+class Validation:
+    """Measures a model on the watched images, zero-shot.
 
     Parameters
     ----------
-    pixels, labels
-        The validation images, and their labels (N, F).
+    pixels, manifest
+        The images, and their rows.
     findings, preprocessing, tokenizer, device
         What they are scored for, with, and where.
     """
 
-    @torch.no_grad()
-    def check(model: TierModel) -> dict[str, float]:
-        pooled = np.concatenate(
-            [
-                _encode(model, pixels, range(first, min(first + _BATCH, len(labels))), preprocessing, device)
-                for first in range(0, len(labels), _BATCH)
-            ]
-        )
-        scores = score(pooled, embed_findings(findings, _embedder(model, tokenizer, device)), _rule(model))
+    pixels: Pixels
+    manifest: Manifest
+    findings: FindingSet
+    preprocessing: Preprocessing
+    tokenizer: TextTokenizer
+    device: torch.device
+
+    def __call__(self, model: TierModel) -> dict[str, float]:
+        """AUC of each finding with both classes, and their mean; empty where there is none."""
+        labels, scores = self.manifest.labels(self.findings), self.scores(model)
         aucs = {}
-        for column, name in enumerate(findings.ids):
+        for column, name in enumerate(self.findings.ids):
             known = np.isin(labels[:, column], (0, 1))
             if len(set(labels[known, column])) == 2:
                 aucs[name] = auc(labels[known, column], scores[known, column])
         return {"mean_auc": float(np.mean(list(aucs.values()))), **aucs} if aucs else {}
 
-    return check
+    @torch.no_grad()
+    def scores(self, model: TierModel) -> NDArray[np.float64]:
+        """Scores (N, F), as `tier eval` would give them."""
+        starts = range(0, len(self.manifest), _BATCH)
+        rows = [range(first, min(first + _BATCH, len(self.manifest))) for first in starts]
+        pooled = np.concatenate(
+            [_encode(model, self.pixels, part, self.preprocessing, self.device) for part in rows]
+        )
+        texts = embed_findings(self.findings, _embedder(model, self.tokenizer, self.device))
+        return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
+
+    def judged(self, model: TierModel) -> dict[str, Any]:
+        """What validation.json holds: AUCs with intervals by patient bootstrap; no keys, no paths.
+
+        All runs that watch the same patients draw the same resamplings of them, so that the replicates of
+        two runs' means can be subtracted from each other.
+        """
+        labels, patients = self.manifest.labels(self.findings), self.manifest.patients()
+        estimate = patient_bootstrap(
+            labels, self.scores(model), patients, replicates=REPLICATES, seed=0, metrics=("auc",)
+        )["auc"]
+        mean = estimate.macro
+        intervals = estimate.interval()
+        return {
+            "images": len(self.manifest),
+            "patients": len(set(patients.tolist())),
+            "replicates": REPLICATES,
+            "mean_auc": _numbers(mean.point[0], mean.interval()[0]),
+            "findings": {
+                name: {
+                    "n": int(np.isin(labels[:, column], (0, 1)).sum()),
+                    "positives": int((labels[:, column] == 1).sum()),
+                    **_numbers(estimate.point[column], intervals[column]),
+                }
+                for column, name in enumerate(self.findings.ids)
+            },
+            "replicates_of_mean_auc": [_rounded(value) for value in mean.replicates[:, 0]],
+        }
+
+
+def _numbers(point: float, interval: NDArray[np.float64]) -> dict[str, float | None]:
+    return {"auc": _rounded(point), "low": _rounded(interval[0]), "high": _rounded(interval[1])}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 5) if np.isfinite(value) else None
 
 
 def _encode(
