@@ -53,6 +53,7 @@ def evaluate(
     corrupt: e.Corrupt = None,
     prompt_sensitivity: e.PromptSensitivity = False,
     grounding: e.Grounding = False,
+    retrieval: e.Retrieval = False,
     output: e.Output = None,
     report: e.Report = None,
     report_images: e.ReportImages = True,
@@ -79,7 +80,7 @@ def evaluate(
     source = Data(dataset, data, root, exclusions(exclude or []), views.value == "frontal")
     info = source.info
     exclusive = exclusive or (info is not None and info.exclusive)
-    wishes = Wishes(corrupt, prompt_sensitivity, grounding, exclusive)
+    wishes = Wishes(corrupt, prompt_sensitivity, grounding, exclusive, retrieval)
     check_wishes(wishes)
     columns = list(dict.fromkeys(name.strip() for name in (by or "").split(",") if name.strip()))
     rows = source.rows(split, columns)

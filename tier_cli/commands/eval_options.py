@@ -191,6 +191,14 @@ Grounding = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Retrieval = Annotated[
+    bool,
+    typer.Option(
+        "--retrieval",
+        help="Measure how well images find their reports (column text), and reports their images.",
+        rich_help_panel=_NUMBERS,
+    ),
+]
 Report = Annotated[
     str | None,
     typer.Option(

@@ -20,6 +20,7 @@ class Wishes:
     prompt_sensitivity: bool = False
     grounding: bool = False
     exclusive: bool = False
+    retrieval: bool = False
 
     @property
     def corruptions(self) -> list[str]:
@@ -48,8 +49,12 @@ def check_rows(wishes: Wishes, manifest: Manifest) -> None:
     Raises
     ------
     ManifestError
-        Places were asked for, and no row has any or a cell is no list of them.
+        Places were asked for, and no row has any or a cell is no list of them; reports, and there are none.
     """
+    if wishes.retrieval:
+        from tier_cli.evaluation.retrieval_section import check_texts
+
+        check_texts(manifest.column("text"), manifest.origin)
     if wishes.grounding:
         from tier_cli.datasets.regions import regions
 
@@ -85,4 +90,8 @@ def sections(wishes: Wishes) -> list[Section]:
         from tier_cli.evaluation.grounding_section import grounding_section
 
         found.append(grounding_section())
+    if wishes.retrieval:
+        from tier_cli.evaluation.retrieval_section import retrieval_section
+
+        found.append(retrieval_section())
     return found
