@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn, tensor
 
+from tier_cli.errors import CheckpointError
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import TextTokenizer
@@ -70,6 +72,7 @@ def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objecti
     scale, bias = math.log(objective.starting_scale), objective.starting_bias
     if inputs.init is not None:
         model = TierModel.from_pretrained(inputs.init)
+        _check_patches(model, inputs)
         model.config.entropy = settings.entropy
         if bias is not None and model.logit_bias is None:
             model.config.logit_bias_init = bias
@@ -83,6 +86,19 @@ def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objecti
         model.config.max_tokens = min(model.config.max_tokens, longest)
     check_freezing(model, settings.freeze_image_blocks, settings.freeze_text_layers)
     return model
+
+
+def _check_patches(model: TierModel, inputs: TrainInputs) -> None:
+    """Refuse a tower that classifies without patches, whose entropy is of nothing."""
+    side = inputs.preprocessing.crop
+    with torch.no_grad():
+        grid = model.encode_images(torch.zeros(1, 3, side, side)).grid
+    if grid == (0, 0):
+        raise CheckpointError(
+            f"the image tower '{model.image_tower.config.model_type}' has no grid of patches to train",
+            where=str(inputs.init),
+            remedy="start from a checkpoint with patches; `tier model info` names its towers",
+        )
 
 
 def tokenizer_folder(inputs: TrainInputs) -> Path:

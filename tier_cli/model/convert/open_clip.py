@@ -101,16 +101,17 @@ def _config(foreign: ForeignTensors, length: int) -> TierConfig:
         "image_size": side * patch,
         "patch_size": patch,
     }
+    text = bert_config(foreign, "text.transformer.")
     return TierConfig(
         image,
-        bert_config(foreign, "text.transformer."),
+        text,
         projection_dim=foreign.shape("visual.head.proj.weight")[0],
         image_pooling="class",
         image_head="linear",
         text_head="two_layer",
         text_hidden_dim=foreign.shape("text.proj.0.weight")[0],
         max_logit_scale=None,
-        max_tokens=length,
+        max_tokens=min(length, text["max_position_embeddings"]),
     )
 
 
