@@ -93,13 +93,14 @@ def measure(
 def in_boxes(maps: Array, covered: Array) -> dict[str, dict[str, float]]:
     """Where the similarities (N, F, P) of a finding's prompts lie on images that show it.
 
-    `share` is the part of all positive similarity that lies in the boxes, `chance` the part of the area,
-    `hit` how often the most similar patch touches a box, `contrast` mean similarity inside less outside.
+    A patch is inside when a box touches it: a nodule is smaller than a patch. `share` is the part of all
+    positive similarity that lies inside, `chance` the part of the patches, `hit` how often the most similar
+    patch is inside, `contrast` mean similarity inside less outside.
     """
     made: dict[str, dict[str, float]] = {}
     for number, name in enumerate(FINDINGS):
         there = covered[:, number].sum(axis=1) > 0
-        s, inside = maps[there, number], covered[there, number]
+        s, inside = maps[there, number], (covered[there, number] > 0).astype(float)
         above, chance = np.clip(s, 0, None), inside.mean(axis=1)
         total = above.sum(axis=1)
         share = np.where(total > 0, (above * inside).sum(axis=1) / np.maximum(total, 1e-12), chance)
