@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task, TaskID
 
+# Seconds after which a speed means something.
+_SETTLED = 2.0
+
 
 class _Rate(ProgressColumn):
     """Files a second."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        # Over the whole run, once there is one: files come in batches, and a batch in no time at all.
+        elapsed = task.elapsed or 0.0
+        speed = task.completed / elapsed if elapsed >= _SETTLED else 0.0
         return Text(f"{speed:.1f} files/s" if speed else "", style="progress.data.speed")
 
 

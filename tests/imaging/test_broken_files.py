@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -170,3 +171,10 @@ def test_want_of_memory_is_not_blamed_on_the_file() -> None:
         raise MemoryError
     assert caught.value.kind == "too_large"
     assert "--workers" in str(caught.value)
+
+
+def test_a_pipe_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match="not a file") as caught:
+        read_radiograph(str(tmp_path / "pipe.png"), ANY)
+    assert caught.value.kind == "unreadable"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
 from tier_cli.imaging.sniff import HEAD_BYTES, content_of
@@ -16,6 +19,14 @@ def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiogra
         The file is missing, broken, or no image that may be scored; nothing else is raised for bad input.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            # Opening a pipe that nobody writes to would wait for ever.
+            raise InputError(
+                "this is a folder, a pipe or a device, not a file",
+                where=path,
+                remedy="save the image to a file",
+                kind="unreadable",
+            )
         with open(path, "rb") as file:
             content = content_of(file.read(HEAD_BYTES))
     except (FileNotFoundError, ValueError):
