@@ -114,6 +114,7 @@ def test_missing_reserved_columns_are_blank(tmp_path: Path) -> None:
         ("name,patient\na,1\n", "no column of image paths"),
         ("path,patient\na.png,1\nb.png\n", "line 3 has 1 cells, the header has 2"),
         ("path,patient\na.png,1,2\n", "line 2 has 3 cells"),
+        ('path,text\na.png,"cut within a quo', "line 2 is not CSV"),
         ("path,view,View\na.png,PA,AP\n", "'view' is there twice"),
         ("path,patient\n,1\n", "image 1 has no path"),
     ],
@@ -133,8 +134,14 @@ def test_absent_and_binary_files_are_told(tmp_path: Path) -> None:
 
 def test_cells_that_are_no_labels_are_told(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, "path,effusion\na.png,1\nb.png,0.7\n"))
-    with pytest.raises(ManifestError, match=r"column 'effusion', image 2: '0.7' is not a label"):
+    with pytest.raises(ManifestError, match=r"column 'effusion', image .*b\.png: '0.7' is not a label"):
         manifest.labels(FINDINGS)
+
+
+def test_a_fault_in_a_split_is_found_in_the_file_by_its_path(tmp_path: Path) -> None:
+    manifest = read_manifest(_write(tmp_path, "path,split,effusion\na.png,train,1\nb.png,test,yes\n"))
+    with pytest.raises(ManifestError, match=r"image .*b\.png: 'yes' is not a label"):
+        manifest.split("test").labels(FINDINGS)
 
 
 def test_two_columns_for_one_finding_are_told(tmp_path: Path) -> None:

@@ -135,4 +135,4 @@ def test_regions_survive_being_written(tmp_path: Path) -> None:
 def test_faults_name_row_and_column(tmp_path: Path, column: str, cell: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message) as caught:
         _one(tmp_path, **{column: cell})
-    assert f"column '{column}', image 2" in str(caught.value)
+    assert f"column '{column}', image {tmp_path / 'a.png'}" in str(caught.value)

@@ -131,7 +131,9 @@ class Manifest:
         values: dict[str, float] = {}
         for row, cell in enumerate(self.frame[column]):
             if cell not in values:
-                values[cell] = _label(cell, f"{self.origin}, column {column!r}, image {row + 1}")
+                # By its path: rows of a split are counted otherwise than those of the file.
+                path = self.frame["path"].iloc[row]
+                values[cell] = _label(cell, f"{self.origin}, column {column!r}, image {path}")
         return np.array([values[cell] for cell in self.frame[column]], dtype=np.float64)
 
     def where(self, keep: NDArray[np.bool_]) -> Manifest:

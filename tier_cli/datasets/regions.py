@@ -74,13 +74,14 @@ def regions(manifest: Manifest) -> list[tuple[Region, ...]]:
     Raises
     ------
     ManifestError
-        A cell that is not a list of boxes or masks, with its row and column.
+        A cell that is not a list of boxes or masks, with its image and column.
     """
     found: list[tuple[Region, ...]] = [()] * len(manifest)
+    paths = manifest.paths
     for column in ("boxes", "mask"):
         for row, cell in enumerate(manifest.column(column)):
             if cell:
-                where = f"{manifest.origin}, column {column!r}, image {row + 1}"
+                where = f"{manifest.origin}, column {column!r}, image {paths[row]}"
                 found[row] += _cell(str(cell), column, where, manifest.root)
     return found
 

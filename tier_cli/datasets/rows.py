@@ -30,7 +30,8 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     lines: list[list[str]] = []
     # A mask is one cell; the module's own limit of 131,072 characters is less than many a mask has.
     csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    # Strict, or a file that was cut within quotes would be read as a whole one.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             row = [cell.strip() for cell in cells]
@@ -40,11 +41,15 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
                 raise ManifestError(
                     f"line {reader.line_num} has {len(row)} cells, the header has {len(lines[0])}",
                     where=str(path),
-                    remedy="quote cells that hold the separator",
+                    remedy="quote cells that hold the separator; or was the file cut?",
                 )
             lines.append(row)
     except csv.Error as error:
-        raise ManifestError(f"line {reader.line_num} is not CSV ({error})", where=str(path)) from error
+        raise ManifestError(
+            f"line {reader.line_num} is not CSV ({error})",
+            where=str(path),
+            remedy="was the file cut, or a quote not doubled?",
+        ) from error
     if len(lines) < 2:
         raise ManifestError(
             "has no rows", where=str(path), remedy="write a header line and one line an image"
