@@ -69,7 +69,7 @@ def test_failure_says_why(failed: Result) -> None:
 
 def test_notes_on_the_whole_run_are_told_once(scored: Result) -> None:
     alone = replace(scored, study="")
-    text = _shown([alone, alone], once=["a note"])
+    text = _shown([alone, alone], once=["a no"])
     assert text.count("a note") == 1
     assert text.count("another") == 2
 

@@ -62,10 +62,12 @@ class Sink(Intake["Result"]):
 
         from tier_cli.results.privacy import RANDOM_NOTE
         from tier_cli.results.table import TableWriter
-        from tier_cli.scoring.calibration import NO_CALIBRATION
+        from tier_cli.scoring.adaptation import NOT_ADAPTED
+        from tier_cli.scoring.calibration import NOT_CALIBRATED
 
         labels = {finding.id: finding.label for finding in self._findings.findings}
-        return TableWriter(self._console or Console(), labels, once=(NO_CALIBRATION, RANDOM_NOTE))
+        once = (NOT_CALIBRATED, NOT_ADAPTED, RANDOM_NOTE)
+        return TableWriter(self._console or Console(), labels, once)
 
 
 @contextmanager

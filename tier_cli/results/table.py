@@ -33,7 +33,7 @@ class TableWriter:
     labels
         The names of the findings for people, by id.
     once
-        Notes that hold for the whole run and are printed only once.
+        How notes begin that hold for the whole run and are printed only once.
     """
 
     def __init__(self, console: Console, labels: Mapping[str, str], once: Collection[str] = ()):
@@ -75,7 +75,7 @@ class TableWriter:
 
     def _is_due(self, note: str) -> bool:
         due = note not in self._told
-        if note in self._once:
+        if note.startswith(tuple(self._once)):
             self._told.add(note)
         return due
 

@@ -16,6 +16,7 @@ from tier_cli.errors import CheckpointError
 
 ADAPTATION = "adaptation.json"
 TENSORS = "adaptation.safetensors"
+NOT_ADAPTED = "the adaptation is for other "
 _NAMES = ("weights", "bias", "mix")
 
 Floats = NDArray[np.float64]
@@ -98,7 +99,7 @@ def read_adaptation(folder: Path, key: AdaptationKey) -> tuple[Adaptation | None
         raise _senseless(path) from error
     others = [name for name, value in asdict(key).items() if fitted.get(name) != value]
     if others:
-        return None, f"the adaptation is for other {' and '.join(others)}: scores are without it"
+        return None, f"{NOT_ADAPTED}{' and '.join(others)}: scores are without it"
     return _tensors(folder / TENSORS, method), ""
 
 
