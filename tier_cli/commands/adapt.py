@@ -10,6 +10,7 @@ import typer
 
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
+from tier_cli.commands.eval_data import exclusions
 from tier_cli.commands.eval_options import Uncertain, Unsure
 from tier_cli.console import is_terminal, tell
 
@@ -69,7 +70,7 @@ def adapt(
     """
     from tier_cli.commands import fit_data as d
 
-    excluded = d.pairs(exclude)
+    excluded = exclusions(exclude or [])
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
     job = d.open_models(model, findings, engine.value, device.value)
@@ -106,11 +107,11 @@ def _embed(
     """Embed the images (M, D) that can be read, and say which of all (N,) they are."""
     import numpy as np
 
-    from tier_cli.commands.fit_data import ticking
     from tier_cli.errors import InputError, ManifestError
     from tier_cli.pipeline.encode import embeddings
+    from tier_cli.progress import progress_on_stderr
 
-    with ticking(len(paths)) as tick:
+    with progress_on_stderr(len(paths), "Embedding images") as tick:
         found = [
             None if isinstance(one, InputError) or not np.isfinite(one).all() else one[0]
             for one in embeddings(paths, job.members[0], options, tick=tick)

@@ -11,14 +11,15 @@ import typer
 
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
+from tier_cli.commands.eval_data import exclusions
 from tier_cli.commands.eval_options import Uncertain, Unsure
+from tier_cli.commands.eval_scores import score
 from tier_cli.console import is_terminal, tell
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.evaluate import Selection, Truth
     from tier_cli.evaluation.scores import Scores
     from tier_cli.pipeline.job import Job
-    from tier_cli.pipeline.stream import StreamOptions
 
 
 class Method(StrEnum):
@@ -95,15 +96,15 @@ def calibrate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
     """
     from tier_cli.commands import fit_data as d
-    from tier_cli.scoring.operating_points import parse_rule
+    from tier_cli.evaluation.decisions import check_rule
 
-    rule, excluded = parse_rule(operating_point), d.pairs(exclude)
+    rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "valid", excluded, views.value == "frontal")
     job = d.open_models(model or ["tier-small"], findings, engine.value, device.value)
     selection, truth = _labels(selection, job, uncertain.value, unit.value)
     options = d.stream_options(views.value, batch_size, workers)
-    known = _score(job, selection, options) if scores is None else _read(scores, job, selection)
+    known = score(job, selection.manifest, options) if scores is None else _read(scores, job, selection)
     from tier_cli.evaluation.calibrate import Plan, calibrate
     from tier_cli.evaluation.calibrated_copy import describe, write_calibrated
 
@@ -123,17 +124,6 @@ def _labels(selection: Selection, job: Job, uncertain: str, unit: str) -> tuple[
     from tier_cli.evaluation.evaluate import labelled
 
     return labelled(selection, job.findings, uncertain, unit)
-
-
-def _score(job: Job, selection: Selection, options: StreamOptions) -> Scores:
-    from tier_cli.commands.fit_data import ticking
-    from tier_cli.evaluation.scores import collect
-    from tier_cli.imaging.discover import Source
-
-    paths = selection.manifest.paths
-    with ticking(len(paths)) as tick:
-        results = job.classify((Source(path) for path in paths), options, tick)
-        return collect(job.stamp.name, results, job.findings)
 
 
 def _read(path: Path, job: Job, selection: Selection) -> Scores:

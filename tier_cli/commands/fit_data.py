@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import tell
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,17 +15,6 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Labelled
     from tier_cli.pipeline.job import Job
     from tier_cli.pipeline.stream import StreamOptions
-
-
-def pairs(exclude: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Read ``--exclude``."""
-    found = []
-    for text in exclude or []:
-        column, equals, value = text.partition("=")
-        if not (column and equals):
-            raise UsageError(f"{text!r} is not COLUMN=VALUE", where="--exclude", remedy="e.g. contradicted=1")
-        found.append((column.strip(), value))
-    return found
 
 
 def check_output(output: Path) -> None:
@@ -42,7 +30,7 @@ def choose_rows(
     root: Path | None,
     split: str | None,
     usual: str,
-    exclude: list[tuple[str, str]],
+    exclude: Sequence[tuple[str, str]],
     frontal_only: bool,
 ) -> Selection:
     """Read the data and choose one split: the one named, else `usual`, else all where there are no splits."""
@@ -80,20 +68,6 @@ def open_models(models: str | Sequence[str], findings: str | None, engine: str, 
     from tier_cli.pipeline.job import open_job
 
     return open_job(models, findings, engine, device)
-
-
-@contextmanager
-def ticking(count: int) -> Iterator[Callable[[], object]]:
-    """Show progress over so many files, on a terminal."""
-    if not is_terminal("stderr"):
-        yield lambda: None
-        return
-    from rich.console import Console
-
-    from tier_cli.progress import progress
-
-    with progress(Console(stderr=True), lambda: count) as tick:
-        yield tick
 
 
 def describe(

@@ -59,9 +59,8 @@ def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
         counts = (str(measured.n), str(measured.patients))
         area = interval(measured.macro["auc"], ".3f")
         area.append("" if enough else "?")
-        table.add_row(
-            Text(printable(group.value)), *counts, area, f"{measured.averaged} findings", str(enough)
-        )
+        of = "1 finding" if measured.averaged == 1 else f"{measured.averaged} findings"
+        table.add_row(Text(printable(group.value)), *counts, area, of, str(enough))
     return table
 
 

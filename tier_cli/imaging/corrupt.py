@@ -57,7 +57,9 @@ class Corruption:
     def __post_init__(self) -> None:
         if self.kind not in LEVELS:
             raise UsageError(
-                f"unknown corruption {self.kind!r}", remedy=f"choose among all, {', '.join(LEVELS)}"
+                f"unknown kind of damage {self.kind!r}",
+                where="--corrupt",
+                remedy=f"choose among all, {', '.join(LEVELS)}",
             )
 
 
