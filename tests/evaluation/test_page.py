@@ -24,6 +24,7 @@ from tier_cli.evaluation.contenders import contend
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.decisions import Thresholds
 from tier_cli.evaluation.evaluate import labelled, select
+from tier_cli.evaluation.exclusive import measure_exclusive
 from tier_cli.evaluation.measure import Contender, Labelled, Measured, Metric, Resampling, Row
 from tier_cli.evaluation.page.origin import Origin
 from tier_cli.evaluation.page.write import PageOptions, check_page, page, write_page
@@ -263,6 +264,31 @@ def test_a_section_without_a_layout_is_shown_as_it_is(report: Report, evaluation
     seen = _read(page(more, evaluation, options=PageOptions(images=False)))
     assert "Something new" in seen.text
     assert '"value": 0.25' in seen.text
+
+
+def test_top_1_accuracy_and_retrieval_have_tables(report: Report, evaluation: Evaluation) -> None:
+    exclusive = measure_exclusive(evaluation.by_unit, evaluation.contenders, Resampling(20), "images")
+    number = {"value": 0.375, "low": 0.25, "high": 0.5, "replicates": 20}
+    direction = {
+        "direction": "image_to_report", "queries": 24, "gallery": 20,
+        "recall": [{"k": 1, **number, "chance": 0.05}], "median_rank": {**number, "value": 4.0, "chance": 10},
+    }  # fmt: skip
+    finding = {
+        "finding": "pneumothorax", "n": 24, "positives": 8, "precision": [{"k": 5, **number}], "chance": None,
+    }  # fmt: skip
+    retrieval = {"rule": "by cosine", "directions": [direction], "findings": [finding]}
+    told = replace(report, sections={"exclusive": exclusive, "retrieval": retrieval})
+    seen = _read(page(told, evaluation, options=PageOptions(images=False)))
+    accuracy = exclusive["scores"][0]["accuracy"]["value"]
+    assert f"{accuracy:.3f} [" in seen.text
+    for text in (
+        "chance 0.500",
+        "image to report: 24 queries among 20",
+        "recall at 1",
+        "0.375 [0.250",
+        "first 5",
+    ):
+        assert text in seen.text
 
 
 def test_the_same_evaluation_gives_the_same_page(html: str, report: Report, evaluation: Evaluation) -> None:

@@ -99,7 +99,8 @@ def _parsed(
     manifest: Manifest, findings: FindingSet, wanted: Sequence[str], columns: Mapping[str, str]
 ) -> Floats:
     """Read a reader's columns as the labels that they are."""
-    frame = manifest.frame[list(columns.values())].rename(columns={c: name for name, c in columns.items()})
+    kept = manifest.frame[["path", *columns.values()]]
+    frame = kept.rename(columns={c: name for name, c in columns.items()})
     labels = replace(manifest, frame=frame, origin=f"{manifest.origin}, reader").labels(findings)
     return labels[:, [findings.ids.index(name) for name in wanted]]
 

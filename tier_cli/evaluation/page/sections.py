@@ -183,12 +183,39 @@ def _grounding(content: Content, labels: Labels) -> Part:
     return Part("Places", text, figures=[drawn] if drawn else [], tables=[table])
 
 
+def _retrieval(content: Content, labels: Labels) -> Part:
+    tables = []
+    for one in content["directions"]:
+        median = one["median_rank"]
+        rows = [(f"recall at {row['k']}", _both(row), _plain(row["chance"])) for row in one["recall"]]
+        rows.append(("median rank", _both(median, ".1f"), str(median["chance"])))
+        kind = one["direction"].replace("_", " ")
+        caption = f"{kind}: {one['queries']} queries among {one['gallery']}"
+        tables.append(Table(caption, ("", "value", "by chance"), rows))
+    if content["findings"]:
+        ranks = [f"first {one['k']}" for one in content["findings"][0]["precision"]]
+        found = [
+            (
+                _name(row["finding"], labels),
+                str(row["n"]),
+                str(row["positives"]),
+                *(_both(one) for one in row["precision"]),
+                _plain(row["chance"]),
+            )
+            for row in content["findings"]
+        ]
+        heads = ("finding", "n", "positives", *ranks, "by chance")
+        tables.append(Table("Images nearest to a finding's prompts: share that have it", heads, found))
+    return Part("Retrieval", (content["rule"],), tables=tables)
+
+
 _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "readers": _readers,
     "exclusive": _exclusive,
     "robustness": _robustness,
     "prompts": _prompts,
     "grounding": _grounding,
+    "retrieval": _retrieval,
 }
 
 
