@@ -48,6 +48,9 @@ def test_sections_stand_beside_the_table(tier: Tier, model: str, data: Path, tmp
     assert (grounding["cases"], grounding["findings"][0]["finding"]) == (5, "pleural_effusion")
     for title in ("Damaged images", "Prompts", "Grounding"):
         assert f"\n{title}: " in told
+    table = told[told.index("Prompts: ") : told.index("Grounding: ")]
+    assert "Pleural effusion" in table, "people read names, programs ids"
+    assert "pleural_effusion" not in table
 
 
 def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: Path) -> None:
@@ -59,7 +62,7 @@ def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: P
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("--corrupt", "fog"), "unknown corruption 'fog'; choose among all, noise"),
+        (("--corrupt", "fog"), "unknown kind of damage 'fog'; choose among all, noise"),
         (("--corrupt", " , "), "--corrupt: no kind is named"),
     ],
 )
@@ -77,3 +80,38 @@ def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_p
     code, _, told = tier("eval", "--data", bare, "--model", "no-such-model", "--grounding")
     assert code == 2
     assert "no image has a place to look for; --grounding needs a column boxes or mask" in told
+
+
+def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
+    tier: Tier, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "peer.csv").write_text("path,effusion\nabsent.png,1\n")
+    asked = ("--scores", tmp_path / "peer.csv", "--findings", "nih14", "--corrupt", "blur")
+    code, _, told = tier("eval", "--data", data, *asked)
+    assert code == 2
+    assert "--corrupt: a file of scores is no model to ask" in told
+
+
+def test_groups_are_never_patients(tier: Tier, data: Path) -> None:
+    """Keys of patients would stand in every table and file."""
+    code, _, told = tier("eval", "--data", data, "--model", "no-such-model", "--by", "sex,Patient")
+    assert code == 2
+    assert "'Patient' makes no groups" in told
+
+
+def test_who_stops_a_section_keeps_the_numbers(
+    tier: Tier, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tier_cli.evaluation.robustness._make", stopped)
+    output = tmp_path / "numbers.json"
+    code, _, told = tier(
+        "eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur", "--output", output
+    )
+    assert code == 130
+    assert f"What was measured until then is in {output}" in told
+    document = json.loads(output.read_text())
+    assert document["scores"][0]["macro"]["auc"]["value"] is not None
+    assert document["sections"] == {}

@@ -15,7 +15,7 @@ from tier_cli.commands.eval_data import CSV, Data, exclusions
 from tier_cli.commands.eval_page import Page
 from tier_cli.commands.eval_run import Given, run
 from tier_cli.commands.eval_scores import candidates, is_table
-from tier_cli.commands.eval_sections import Wishes, check_rows, check_wishes, sections
+from tier_cli.commands.eval_sections import Wishes, check_model, check_rows, check_wishes, sections
 from tier_cli.console import is_terminal, tell
 from tier_cli.errors import UsageError
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.report import Report
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.scoring.operating_points import Rule
+
+_NO_GROUPS = ("path", "patient", "study", "series", "instance", "text", "boxes", "mask")
 
 
 def evaluate(
@@ -82,12 +84,13 @@ def evaluate(
     exclusive = exclusive or (info is not None and info.exclusive)
     wishes = Wishes(corrupt, prompt_sensitivity, grounding, exclusive, retrieval)
     check_wishes(wishes)
-    columns = list(dict.fromkeys(name.strip() for name in (by or "").split(",") if name.strip()))
+    columns = _columns(by or "")
     rows = source.rows(split, columns)
     check_rows(wishes, rows.manifest)
     selecting = _selecting(source, rows, select_on)
     wanted = findings or (info.findings if info else None)
     sets, finding_set = candidates(model, scores, compare, wanted, engine.value, device.value)
+    check_model(wishes, sets[0].job is not None)
     given = Given(
         source=source,
         unit=unit.value if unit else (info.unit if info else "image"),
@@ -106,6 +109,17 @@ def evaluate(
     page.give(done, evaluation, source, [*map(str, scores or []), *(compare or ())])
     if not done.complete:
         raise Exit(3)
+
+
+def _columns(by: str) -> list[str]:
+    """Read ``--by``; what names a patient or an image divides nothing, and would stand in every output."""
+    names = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
+    for name in names:
+        if name.lower() in _NO_GROUPS:
+            raise UsageError(
+                f"the column {name!r} makes no groups", where="--by", remedy="e.g. sex,age,view,source"
+            )
+    return names
 
 
 def _check(
@@ -170,21 +184,28 @@ def _stream(views: Any, batch_size: int | None, workers: int | None) -> StreamOp
 
 
 def _give(report: Report, evaluation: Evaluation, asked: Sequence[Section], output: str | None) -> Report:
-    """Show the tables before the sections are made, for these may take long; then write everything."""
+    """Show and write the tables before the sections, for these may take long and be stopped."""
     from rich.console import Console
 
     from tier_cli.evaluation.report import write_report
-    from tier_cli.evaluation.table import show, show_notes
+    from tier_cli.evaluation.table import named, show, show_notes
 
     console = Console(stderr=True)
-    show(report, {finding.id: finding.label for finding in evaluation.findings.findings}, console)
-    made = {}
-    for section in asked:
-        content = section.make(evaluation)
-        if content is not None:
-            section.show(content, console)
-            made[section.name] = content
-    report = replace(report, sections=made)
+    labels = {finding.id: finding.label for finding in evaluation.findings.findings}
+    show(report, labels, console)
+    if output is not None:
+        write_report(report, output)
+    try:
+        for section in asked:
+            content = section.make(evaluation)
+            if content is not None:
+                section.show(named(content, labels), console)
+                report = replace(report, sections={**report.sections, section.name: content})
+    except KeyboardInterrupt:
+        if output is not None:
+            write_report(report, output)
+            tell(f"What was measured until then is in {output}")
+        raise
     show_notes(report, console)
     if output is not None:
         write_report(report, output)

@@ -66,6 +66,25 @@ def check_rows(wishes: Wishes, manifest: Manifest) -> None:
             )
 
 
+def check_model(wishes: Wishes, there: bool) -> None:
+    """Refuse what needs a model where a file of scores is what is measured first.
+
+    Raises
+    ------
+    UsageError
+        There is no model.
+    """
+    asked = (
+        ("--corrupt", wishes.corrupt is not None),
+        ("--prompt-sensitivity", wishes.prompt_sensitivity),
+        ("--grounding", wishes.grounding),
+        ("--retrieval", wishes.retrieval),
+    )
+    for option, wanted in asked:
+        if wanted and not there:
+            raise UsageError("a file of scores is no model to ask", where=option, remedy="add --model")
+
+
 def sections(wishes: Wishes) -> list[Section]:
     """Give the sections that were asked for, in the order in which they are made and shown.
 

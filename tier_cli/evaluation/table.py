@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.yardsticks import Yardstick
 
 _MOST_LISTED = 5
+_BY_FINDING = ("findings", "readers_under_curve")
 HEADS = {
     "auc": "AUC",
     "auprc": "AUPRC",
@@ -181,6 +182,26 @@ def new_table(*columns: str) -> Table:
 def label(finding: str, labels: Mapping[str, str]) -> Text:
     """Give the name of a finding for people."""
     return Text(printable(labels.get(finding, finding)))
+
+
+def named(content: Any, labels: Mapping[str, str]) -> Any:
+    """Give a section's content with the names of findings for people in place of their ids.
+
+    Ids are what ``finding`` says, and the keys of mappings called as in `_BY_FINDING`.
+    """
+    if isinstance(content, list | tuple):
+        return [named(one, labels) for one in content]
+    if not isinstance(content, Mapping):
+        return content
+    found = {}
+    for key, value in content.items():
+        if key == "finding":
+            found[key] = labels.get(value, value)
+        elif key in _BY_FINDING and isinstance(value, Mapping):
+            found[key] = {labels.get(of, of): named(one, labels) for of, one in value.items()}
+        else:
+            found[key] = named(value, labels)
+    return found
 
 
 def interval(metric: Metric, form: str = ".2f") -> Text:
