@@ -11,6 +11,7 @@ import typer
 from tier_cli.commands import train_options as given
 from tier_cli.commands.options import ViewsName
 from tier_cli.commands.train_command import command_line
+from tier_cli.commands.train_sweep import read_axes, run_sweep
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def train(
     features: given.Features = None,
     findings: given.Findings = None,
     seed: given.Seed = 0,
+    sweep: given.Sweep = None,
+    keep: given.KeepName = given.Keep.BEST,
     resume: given.Resume = False,
     save_steps: given.SaveSteps = None,
     save_minutes: given.SaveMinutes = 10.0,
@@ -92,6 +95,7 @@ def train(
     _check_start(init, image_tower, text_tower, image_size)
     parts = _parts(batch_size, accumulate, micro_batch_size)
     _check_output(output, resume)
+    axes = read_axes(sweep or [])
     from tier_cli.training.data import open_training_data
     from tier_cli.training.run import train as run
     from tier_cli.training.settings import Running, TrainSettings
@@ -149,6 +153,9 @@ def train(
         torch.set_num_threads(threads)
     from tier_cli.commands.train_display import display, stopping, summarise
 
+    if axes:
+        run_sweep(inputs, settings, running, output, axes, keep.value == "all", context)
+        return
     with stopping() as stop, display() as progress:
         record = run(inputs, settings, running, output, progress, stop)
     summarise(record, output)

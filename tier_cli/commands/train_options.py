@@ -67,6 +67,13 @@ class Images(StrEnum):
     STREAM = "stream"
 
 
+class Keep(StrEnum):
+    """Whose checkpoints a sweep keeps."""
+
+    BEST = "best"
+    ALL = "all"
+
+
 class Text(StrEnum):
     """Where texts come from."""
 
@@ -264,6 +271,18 @@ Findings = Annotated[
         show_default=False,
         rich_help_panel=_RUN,
     ),
+]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SETTING=VALUES",
+        help="Try values, e.g. lambda-patch=0:0.25:0.05 or seed=0,1,2; several: all combinations.",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
+KeepName = Annotated[
+    Keep, typer.Option(help="Of a sweep: checkpoints of the best setting, or of all.", rich_help_panel=_RUN)
 ]
 Seed = Annotated[int, typer.Option(rich_help_panel=_RUN)]
 Resume = Annotated[

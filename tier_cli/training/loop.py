@@ -261,4 +261,5 @@ def _not_a_number(loss: float, step: int, rows: Tensor) -> TierError:
     return TierError(
         f"{what} is not a finite number at step {step + 1}, for training rows {shown} (counted from 0)",
         remedy="lower --learning-rate, or look at these rows",
+        kind="diverged",
     )

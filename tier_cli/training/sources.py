@@ -69,11 +69,12 @@ class Sources:
 
     def stored(self, manifest: Manifest) -> tuple[StoredPixels, Manifest]:
         """The images that could be read, and their rows."""
-        workers = self.running.workers
+        workers, folder = self.running.workers, self.running.squares or self.work
+        folder.mkdir(parents=True, exist_ok=True)
         if workers is None:
             workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
         file, bad = self.world.first_does(
-            lambda: read_images(manifest.paths, self.inputs.preprocessing, self.work, workers, self.progress)
+            lambda: read_images(manifest.paths, self.inputs.preprocessing, folder, workers, self.progress)
         )
         _check_bad(manifest, bad, self.inputs.max_bad)
         keep = np.ones(len(manifest), dtype=bool)
