@@ -16,7 +16,7 @@ from tier_cli.results.writers import utf8
 
 # What is held back until a row group is worth writing.
 _GROUP_ROWS = 8192
-_GROUP_BYTES = 32_000_000
+_GROUP_BYTES = 8_000_000
 
 _TEXTS = ("path", "study", "series", "instance", "view", "error_kind", "error_message")
 
@@ -89,7 +89,7 @@ class EmbeddingParquetWriter:
         for place, row in enumerate(rows):
             if row.vector is not None:
                 values[place] = row.vector
-        self._hash.update(values[there].tobytes())
+                self._hash.update(values[place])
         kind = self._schema.field("embedding").type
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=kind, mask=pa.array(~there))
 
