@@ -186,3 +186,15 @@ def test_5x200_with_two_findings_in_an_image_is_refused(tmp_path: Path) -> None:
     write_table(root / "chexpert_5x200.csv", CHEXPERT_HEADER, [line])
     with pytest.raises(ManifestError, match="image 1 has 5 of the five findings"):
         open_data("chexpert-5x200", None, root)
+
+
+def test_labels_of_the_test_set_without_its_images_do_not_stop_the_other_splits(tmp_path: Path) -> None:
+    """The labels are public and small: many have them beside a CheXpert without test images."""
+    root = chexpert(tmp_path)
+    chexpert_reads(root)
+    assert set(open_data("chexpert", None, root, "all").column("split")) == {"train", "valid"}
+    there = open_data("chexpert", None, root)
+    assert set(there.column("split")) == {"valid"}
+    assert there.notes[0] == "there is no split test on disk: this is valid"
+    with pytest.raises(ManifestError, match=r"the test split .* groundtruth.csv with images in test/"):
+        open_data("chexpert", None, root, "test")

@@ -102,7 +102,7 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
     assert [Path(path).name for path in selection.manifest.paths] == ["b.png", "d.png"]
     assert selection.notes == (
         "images left out by contradicted=1: 1 of 4",
-        "lateral images left out: 1; --views all takes them",
+        "lateral and oblique images left out: 1; --views all takes them",
     )
     assert len(select(manifest, None, [], False).manifest) == 4
 

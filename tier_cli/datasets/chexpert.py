@@ -57,6 +57,7 @@ _TABLES = {
     "test": ("test_labels.csv", "test.csv"),
 }
 _STUDY_TABLE = "groundtruth.csv"
+_BY_STUDY = {"train": (), "valid": (), "test": (f"{_STUDY_TABLE} with images in test/",)}
 _FOLDERS = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
 _TAIL = re.compile(r"(?:^|/)(patient\d+)/(study\d+)(?:/([^/]+))?$")
 _BATCH = re.compile(r"CheXpert-v1\.0 batch \d+ \(train", re.IGNORECASE)
@@ -94,7 +95,7 @@ def read(root: Path, split: str | None) -> Manifest:
         tables = [name for names in _TABLES.values() for name in names]
         if split is None or all(_table(root, bases, (name,)) is None for name in tables):
             raise wrong_root(INFO, root, "train.csv", "valid.csv", "test_labels.csv")
-        raise absent_split(INFO, root, split, *_TABLES[split], *([_STUDY_TABLE] if split == "test" else []))
+        raise absent_split(INFO, root, split, *_TABLES[split], *_BY_STUDY[split])
     frame = pd.concat([part.frame for part in parts], ignore_index=True).fillna("")
     notes = tuple(note for part in parts for note in part.notes)
     return Manifest(frame, ", ".join(part.origin for part in parts), str(root), notes)
@@ -203,13 +204,14 @@ def _by_image(root: Path, bases: Sequence[Path], table: Path, split: str) -> Man
     return build_manifest(columns, table, root, notes)
 
 
-def _by_study(root: Path, bases: Sequence[Path], table: Path) -> Manifest:
-    """The test set from labels of studies: every image that is on disk has its study's labels."""
+def _by_study(root: Path, bases: Sequence[Path], table: Path) -> Manifest | None:
+    """The test set from labels of studies: every image that is on disk has its study's labels, if any is."""
     frame = read_table(table, ["Study", *COMPETITION], _others(COMPETITION))
     studies = [image_of(path, table) for path in frame["Study"]]
     folder = next((base / "test" for base in bases if (base / "test").is_dir()), None)
     if folder is None:
-        raise wrong_root(INFO, root, "test/ (the images of the studies in groundtruth.csv)")
+        # The labels are public, the images came later: many have the one without the other.
+        return None
     images, rows = [], []
     for row, study in enumerate(studies):
         place = folder / study.patient / study.study

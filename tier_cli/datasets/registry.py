@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -248,7 +248,8 @@ def open_data(
         # Many have CheXpert without its test labels: then its valid split is what there is to measure on.
         if split is not None or error.kind != "no_split" or "valid" not in info.splits:
             raise
-        return read_dataset(dataset, folder, "valid", text)
+        manifest = read_dataset(dataset, folder, "valid", text)
+        return replace(manifest, notes=(f"there is no split {name} on disk: this is valid", *manifest.notes))
 
 
 def _plain(name: str) -> str:

@@ -173,7 +173,7 @@ def _frontal(manifest: Manifest, notes: list[str]) -> Manifest:
     lateral = lateral_rows(manifest)
     if not lateral.any():
         return manifest
-    notes.append(f"lateral images left out: {int(lateral.sum())}; --views all takes them")
+    notes.append(f"lateral and oblique images left out: {int(lateral.sum())}; --views all takes them")
     return manifest.where(~lateral)
 
 
