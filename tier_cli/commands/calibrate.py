@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tier_cli.commands import eval_options as e
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
 from tier_cli.commands.eval_data import exclusions
-from tier_cli.commands.eval_options import Uncertain, Unsure
 from tier_cli.commands.eval_scores import score
 from tier_cli.console import is_terminal, tell
 
@@ -69,12 +69,12 @@ Split = Annotated[
 
 def calibrate(
     output: f.Output,
-    data: f.Data = None,
-    dataset: f.Dataset = "csv",
-    root: f.Root = None,
+    data: e.Data = None,
+    dataset: e.Dataset = "csv",
+    root: e.Root = None,
     split: Split = None,
-    exclude: f.Exclude = None,
-    uncertain: Unsure = Uncertain.IGNORE,
+    exclude: e.Exclude = None,
+    uncertain: e.Unsure = e.Uncertain.IGNORE,
     views: o.Views = o.ViewsName.FRONTAL,
     model: o.Models = None,
     findings: o.Findings = None,

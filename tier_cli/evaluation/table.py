@@ -193,7 +193,7 @@ def named(content: Any, labels: Mapping[str, str]) -> Any:
         return [named(one, labels) for one in content]
     if not isinstance(content, Mapping):
         return content
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in content.items():
         if key == "finding":
             found[key] = labels.get(value, value)
