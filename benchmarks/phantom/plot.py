@@ -51,7 +51,7 @@ def similarities(runs: dict[str, Any], file: Path) -> None:
         boxes.bar(places, shares.mean(axis=0), 0.3, color=colour)
         boxes.plot(np.repeat(places[None], len(shares), 0).ravel(), shares.ravel(), "k.", ms=4)
     chance = [next(iter(runs.values()))["boxes"][name]["chance"] for name in FINDINGS]
-    boxes.bar(np.arange(len(FINDINGS)) + 0.6, chance, 0.3, color="lightgrey", label="share of the area")
+    boxes.bar(np.arange(len(FINDINGS)) + 0.6, chance, 0.3, color="lightgrey", label="share of the patches")
     boxes.set_xticks(np.arange(len(FINDINGS)) + 0.3, FINDINGS, rotation=20)
     boxes.set_ylabel("share of similarity in the boxes")
     boxes.legend()
