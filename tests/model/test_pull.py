@@ -39,6 +39,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     torch.save(random_weights(ImageModel()).state_dict(), folder / _IMAGE)
     monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     with mirror(folder) as state:
         monkeypatch.setenv("HF_ENDPOINT", state.address)
         yield state
@@ -62,6 +63,9 @@ def test_a_pulled_model_is_used_by_its_name(
     said = capsys.readouterr()
     facts = json.loads(said.out)
     text = " ".join(said.err.split())
+    assert f"From {hub.address}/microsoft/BiomedVLP-CXR-BERT-specialized, revision v1.1" in text
+    # Nothing but files was asked for.
+    assert all("/resolve/v1.1/" in path for path in hub.asked)
     assert text.index("Licence: MIT") < text.index("MIMIC-CXR") < text.index("no hash is publicly known")
     assert facts["path"] == str(downloads("biovil"))
     origin = facts["origin"]

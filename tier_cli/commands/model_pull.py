@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,9 @@ def pull(
             where=str(folder),
             remedy="name another folder with --output" if output else f"use it with --model {name}",
         )
-    _agree(model, yes)
+    _agree(model, hub.endpoint(), yes)
+    # The hub's library would tell the hub what runs here; it reads this when it is loaded.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if not is_terminal("stderr"):
         from huggingface_hub.utils import disable_progress_bars
 
@@ -69,9 +72,9 @@ def pull(
         typer.echo(json.dumps({"path": str(folder), **facts}))
 
 
-def _agree(model: PublicModel, yes: bool) -> None:
-    tell(f"{model.title}")
-    tell(f"From https://huggingface.co/{model.repository}, revision {model.revision[:12]}")
+def _agree(model: PublicModel, endpoint: str, yes: bool) -> None:
+    tell(model.title)
+    tell(f"From {endpoint}/{model.repository}, revision {model.revision[:12]}")
     tell(f"Licence: {model.licence}")
     for sentence in model.terms:
         tell(f"- {sentence}")

@@ -103,6 +103,11 @@ def downloads(name: str) -> Path:
     return root / "models" / name
 
 
+def endpoint() -> str:
+    """The address of the hub, or of the mirror that ``HF_ENDPOINT`` names."""
+    return (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+
+
 def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
     """One file of a model, or None where its revision does without.
 
@@ -115,14 +120,14 @@ def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     where = f"{model.repository}@{model.revision[:12]}/{file.name}"
-    # An address in the environment counts also where it was set after the library was loaded.
-    endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
-        path = Path(hf_hub_download(model.repository, file.name, revision=model.revision, endpoint=endpoint))
+        path = Path(
+            hf_hub_download(model.repository, file.name, revision=model.revision, endpoint=endpoint())
+        )
     except LocalEntryNotFoundError as error:
         if file.optional and _offline():
             return None
-        raise _unreachable(model, where, endpoint) from error
+        raise _unreachable(model, where) from error
     except EntryNotFoundError as error:
         if file.optional:
             return None
@@ -169,7 +174,7 @@ def _offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _unreachable(model: PublicModel, where: str, endpoint: str | None) -> CheckpointError:
+def _unreachable(model: PublicModel, where: str) -> CheckpointError:
     by_hand = f"or get the files by hand from {_HUB}/{model.repository} and use `tier model convert`"
     if _offline():
         return CheckpointError(
@@ -178,7 +183,7 @@ def _unreachable(model: PublicModel, where: str, endpoint: str | None) -> Checkp
             remedy=f"unset HF_HUB_OFFLINE, {by_hand}",
         )
     return CheckpointError(
-        f"{endpoint or _HUB} cannot be reached",
+        f"{endpoint()} cannot be reached",
         where=where,
         remedy=f"check the network, set HF_ENDPOINT to a mirror, {by_hand}",
     )
