@@ -385,6 +385,7 @@ def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_p
         (("--probabilities", "--model", "tier-small"), "add --scores"),
         (("--unit", "study", "--by", "hospital"), "no column 'hospital'"),
         (("--compare", "a.csv", "b.csv"), "need a finding set"),
+        (("--scores", "numbers.json", "--findings", "nih14"), "is no CSV or Parquet"),
     ],
 )
 def test_options_that_do_not_go_together(peers: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -61,12 +61,14 @@ def adapt(
     batch_size: o.BatchSize = None,
     workers: o.Workers = None,
 ) -> None:
-    """Mix a linear score, fitted on a few labelled images, into a checkpoint's own scores.
+    """Mix a linear score, fitted on a few labelled images, into a checkpoint's own.
 
-    How much is mixed in is chosen by cross-validation over patients; where nothing helps, nothing is written.
-    A table goes to stderr, JSON to stdout in a pipe.
+    How much is mixed in is chosen by cross-validation over patients; where
+    nothing helps, nothing is written. A table goes to stderr, JSON to stdout in a
+    pipe.
 
-    Exit codes: 0 when every image could be read, 3 when some could not, 2 for wrong usage. For research use.
+    Exit codes: 0 when every image could be read, 3 when some could not, 2 for
+    wrong usage. For research use.
     """
     from tier_cli.commands import fit_data as d
 

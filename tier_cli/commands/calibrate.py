@@ -89,11 +89,12 @@ def calibrate(
 ) -> None:
     """Fit probabilities and calls on labelled images; write them into a copy of the checkpoint.
 
-    What classify gives with the copy holds where the findings are as frequent as in the images fitted on, and
-    only for the same finding set, unit and models. A table of cross-validated figures goes to stderr, JSON to
-    stdout in a pipe.
+    What classify gives with the copy holds where the findings are as frequent as
+    in the images fitted on, and only for the same finding set, unit and models.
+    A table of cross-validated figures goes to stderr, JSON to stdout in a pipe.
 
-    Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
+    Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
+    usage. For research use.
     """
     from tier_cli.commands import fit_data as d
     from tier_cli.evaluation.decisions import check_rule

@@ -73,7 +73,8 @@ def evaluate(
     Images without scores are counted and listed, and stand in no number. Tables
     go to stderr; JSON goes to stdout in a pipe, or to --output.
 
-    Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong usage. For research use.
+    Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
+    usage. For research use.
     """
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
@@ -137,6 +138,11 @@ def _check(
             where="--compare",
             remedy="leave these out",
         )
+    for file in scores or []:
+        if not is_table(str(file)):
+            raise UsageError(
+                f"'{file}' is no CSV or Parquet", where="--scores", remedy="end it in .csv or .parquet"
+            )
     tables = bool(scores) or any(is_table(text) for text in compare or ())
     if join is not None and not tables:
         raise UsageError("there is nothing to join", where="--join", remedy="add --scores FILE")
