@@ -38,6 +38,14 @@ def inspect(
         ),
     ] = None,
     split: Annotated[str, typer.Option(metavar="NAME", help="Only this split.")] = "all",
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART",
+            help="Read a public data set's reports too: impression, findings or both.",
+            show_default=False,
+        ),
+    ] = None,
     findings: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +66,7 @@ def inspect(
     from tier_cli.model.engine import usable_cpus
     from tier_cli.pipeline.sizes import image_sizes
 
-    data, chosen = _open(manifest, dataset, root, split, findings)
+    data, chosen = _open(manifest, dataset, root, split, text, findings)
     found = survey(data, chosen, partial(image_sizes, workers=usable_cpus()), sample, seed)
     if is_terminal("stdout"):
         from rich.console import Console
@@ -73,7 +81,7 @@ def inspect(
 
 
 def _open(
-    path: Path | None, dataset: str, root: Path | None, split: str, findings: str | None
+    path: Path | None, dataset: str, root: Path | None, split: str, text: str | None, findings: str | None
 ) -> tuple[Manifest, FindingSet]:
     from tier_cli.datasets.registry import CSV, dataset_info, open_data
     from tier_cli.datasets.survey import best_set
@@ -81,10 +89,17 @@ def _open(
 
     if path is None and dataset == CSV:
         raise UsageError(
-            "no data are named", where="MANIFEST.csv", remedy="name a manifest, or --dataset with --root"
+            "no data are named",
+            where="MANIFEST.csv",
+            remedy="name a manifest, or give --dataset NAME --root FOLDER, or draw synthetic chests with "
+            "`tier data phantom DIR --count 2000` and name DIR/manifest.csv",
+        )
+    if dataset == CSV and text is not None:
+        raise UsageError(
+            "a manifest's texts are those of its column `text`", where="--text", remedy="leave it out"
         )
     chosen = None if findings is None else load_findings(findings)
-    data = open_data(dataset, path, root, split)
+    data = open_data(dataset, path, root, split, text)
     if dataset == CSV and split.lower() != "all":
         data = data.split(split)
     if chosen is None:

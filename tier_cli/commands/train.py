@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tier_cli.commands import train_options as given
-from tier_cli.commands.options import ViewsName
+from tier_cli.commands.options import DeviceName, ViewsName
 from tier_cli.commands.train_command import command_line
 from tier_cli.commands.train_sweep import read_axes, run_sweep
 from tier_cli.errors import UsageError
@@ -66,7 +66,7 @@ def train(
     save_steps: given.SaveSteps = None,
     save_minutes: given.SaveMinutes = 10.0,
     tensorboard: given.Tensorboard = None,
-    device: given.DeviceName = given.Device.AUTO,
+    device: given.Device = DeviceName.AUTO,
     precision: given.PrecisionName = given.Precision.FP32,
     accumulate: given.Accumulate = None,
     micro_batch_size: given.MicroBatchSize = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tier_cli.commands.options import ViewsName
+from tier_cli.commands.options import DeviceName, ViewsName
 
 _DATA, _START, _LOSS = "Data", "Starting weights", "Objective"
 _OPTIMISER, _RUN, _MACHINE = "Optimiser", "Run", "Machine"
@@ -48,15 +48,6 @@ class Schedule(StrEnum):
 
     COSINE = "cosine"
     CONSTANT = "constant"
-
-
-class Device(StrEnum):
-    """Where it computes."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
 
 
 class Images(StrEnum):
@@ -300,7 +291,7 @@ SaveMinutes = Annotated[
 Tensorboard = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Write events for TensorBoard.", rich_help_panel=_RUN)
 ]
-DeviceName = Annotated[Device, typer.Option(rich_help_panel=_MACHINE)]
+Device = Annotated[DeviceName, typer.Option(rich_help_panel=_MACHINE)]
 PrecisionName = Annotated[Precision, typer.Option(help="Of the encoders.", rich_help_panel=_MACHINE)]
 Accumulate = Annotated[
     int | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -144,7 +145,7 @@ class Sweep:
             failed = error.what
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-        write_json(folder / POINT, {"values": dict(point), "failed": failed, "identity": same})
+        write_json(folder / POINT, {"values": dict(point), "failed": failed, "identity": json.dumps(same)})
 
     def _cells(self, count: int) -> list[Cell]:
         return gather([(point, self.folder(point)) for point in self.points[:count]])
