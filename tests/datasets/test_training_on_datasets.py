@@ -82,6 +82,14 @@ def test_openi_is_split_by_patient_and_empty_impressions_are_counted(tmp_path, w
     assert record(tmp_path / "other")["data"]["rows"]["train"]["patients"] == 2
 
 
+def test_inspect_counts_the_texts_that_training_would_read(tmp_path, capsys):
+    root = layouts.openi_xml(tmp_path / "openi")
+    for part, filled in (("impression", 3), ("findings", 2)):
+        main(["data", "inspect", "--dataset", "openi", "--root", str(root), "--text", part, "--sample", "0"])
+        texts = json.loads(capsys.readouterr().out)["texts"]
+        assert (texts["filled"], texts["empty"]) == (filled, 4 - filled)
+
+
 def test_nih14_trains_on_captions_and_watches_patients_of_its_train_list(tmp_path, without_graphs, capsys):
     root = tmp_path / "nih"
     rows = [[f"{n:08d}_000.png", "Edema" if n % 2 else "No Finding", "0", str(n), "50", "M", "PA"]

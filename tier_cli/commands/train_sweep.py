@@ -82,33 +82,31 @@ def _tell_best(best: Cell, output: Path, picture: bool) -> None:
     from tier_cli.training.grid import label
     from tier_cli.training.sweep import PICTURE
 
-    folders = ", ".join(str(folder) for folder in best.folders)
-    tell(f"Highest: {label(best.values) or 'the one setting'}, in {folders}.")
+    tell(f"Highest: {label(best.values) or 'the one setting'}, in")
+    for folder in best.folders:
+        tell(f"  {folder}")
     if picture:
         tell(f"Picture: {output / PICTURE}.")
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     """One line a setting: its mean AUC and how far it is behind the best, with intervals."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
         title="Mean zero-shot AUC on the watched patients, 95 % intervals over patients",
         title_justify="left",
-        box=box.SIMPLE,
-        pad_edge=False,
-        padding=(0, 1),
+        box=None,
+        # Two swept settings and two numbers with intervals fill 80 columns.
+        padding=(0, 1, 0, 0),
     )
     for name in (*names, "seeds", "AUC", "less best"):
         table.add_column(name, justify="right")
     for row in rows:
         shown = (_interval(row, "mean_auc", ("low", "high")), "best") if row["best"] else None
         less = ("less_best_low", "less_best_high")
-        cells = shown or (
-            _interval(row, "mean_auc", ("low", "high")), _interval(row, "less_best", less)
-        )  # fmt: skip
+        cells = shown or (_interval(row, "mean_auc", ("low", "high")), _interval(row, "less_best", less))
         seeds = f"{row['runs']}" + (f", {row['failed']} failed" if row["failed"] else "")
         style = "bold" if row["best"] else None
         table.add_row(*(f"{row[name]:g}" for name in names), seeds, *cells, style=style)

@@ -41,9 +41,9 @@ def draw_sweep(cells: Sequence[Cell], file: Path, synthetic: bool = False) -> bo
     seeds = (
         "1 seed" if runs == [1] else f"mean of {'-'.join(map(str, dict.fromkeys((runs[0], runs[-1]))))} seeds"
     )
-    kind = "SYNTHETIC images: " if synthetic else ""
+    kind = "SYNTHETIC images\n" if synthetic else ""
     axes.set_title(
-        f"{kind}mean zero-shot AUC on the watched patients\n{seeds}; 95 % intervals over patients",
+        f"{kind}Mean zero-shot AUC on the watched patients\n{seeds}; 95 % intervals over patients",
         fontsize=10,
     )
     figure.savefig(file, dpi=130, metadata={"Software": None})
@@ -87,7 +87,7 @@ def _heat(axes: Axes, cells: Sequence[Cell], names: Sequence[str]) -> tuple[floa
         axis.set_ticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
         axis.set_label_text(name)
     axes.figure.colorbar(shown, ax=axes, label="mean AUC (red frame: highest)")
-    return 2.4 + 0.95 * len(columns), 1.6 + 0.6 * len(rows)
+    return max(2.4 + 0.95 * len(columns), 6.0), 1.8 + 0.6 * len(rows)
 
 
 def _text(cell: Cell) -> str:
