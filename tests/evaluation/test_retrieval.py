@@ -128,7 +128,7 @@ def test_precision_counts_rows_as_often_as_drawn() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Six images of five studies, one report for two of them, one image missing."""
+    """Six images of four studies; the one image of the last that has its report is missing."""
     from xrays import write_png
 
     rows = ["path,patient,study,effusion,text"]
@@ -136,7 +136,7 @@ def data(tmp_path: Path) -> Path:
         if number != 5:
             write_png(tmp_path / f"{number}.png", number)
         text = "" if number == 4 else f"effusion {max(1, number)} is present"
-        rows.append(f"{number}.png,p{number // 2},s{max(1, number)},{number % 2},{text}")
+        rows.append(f"{number}.png,p{number // 2},s{(1, 1, 2, 3, 5, 5)[number]},{number % 2},{text}")
     (tmp_path / "m.csv").write_text("\n".join(rows))
     return tmp_path / "m.csv"
 

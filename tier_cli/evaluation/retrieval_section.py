@@ -66,10 +66,12 @@ def _make(evaluation: Evaluation) -> dict[str, Any]:
     images = np.concatenate([_images(member, evaluation) for member in job.members], axis=1)
     usable = np.isfinite(images).all(axis=1)
     texts, studies = manifest.column("text"), units_of(manifest, "study")
+    # A report that only an unusable image carries is not among those to choose from.
+    worded = usable & (np.char.strip(texts) != "")
     told = np.zeros(studies.count, bool)
-    told[studies.index[[bool(text.strip()) for text in texts.tolist()]]] = True
+    told[studies.index[worded]] = True
     used = usable & told[studies.index]
-    if not (used & (np.char.strip(texts) != "")).any():
+    if not used.any():
         raise ManifestError("no image that could be scored has a report", where=manifest.origin)
     patients, how = evaluation.truth.patients[used], evaluation.protocol.resampling
     known = _numbered(studies, used)

@@ -59,10 +59,13 @@ class EmbeddingIndex(ABC):
                 where=str(path),
                 remedy=f"{_MAKE} of this release",
             )
+        try:
+            self.model, self.hashes = str(known["model"]["name"]), dict(known["model"]["hashes"])
+            self.count, self.dimension = int(known["embedded"]), int(known["dimension"])
+            self.sha256 = str(known["sha256"])
+        except (KeyError, TypeError, ValueError):
+            raise not_ours(path) from None
         self.path = path
-        self.model, self.hashes = str(known["model"]["name"]), dict(known["model"]["hashes"])
-        self.count, self.dimension = int(known["embedded"]), int(known["dimension"])
-        self.sha256 = str(known["sha256"])
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Give the numbers of rows (b,) and their unit vectors (b, D), a block at a time.
