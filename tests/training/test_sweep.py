@@ -96,7 +96,7 @@ def runs(monkeypatch):
 
 @pytest.fixture
 def sweep(tmp_path):
-    def build(*axes, resume=False, keep_all=False, rows="a,train,1\nb,valid,0\n"):
+    def build(*axes, resume=False, keep_all=False, rows="a,train,1\nb,valid,0\nc,valid,1\n"):
         (tmp_path / "start").mkdir(exist_ok=True)
         (tmp_path / "start" / "model.safetensors").write_bytes(b"start")
         (tmp_path / "m.csv").write_text("path,split,Mass\n" + rows)
@@ -169,7 +169,7 @@ def test_a_sweep_that_was_stopped_goes_on_and_repeats_nothing(runs, sweep, tmp_p
 def test_finished_runs_of_other_data_are_not_taken_for_these(runs, sweep):
     go(sweep(*AXES))
     with pytest.raises(UsageError, match="data was"):
-        go(sweep(*AXES, resume=True, rows="a,train,0\nb,valid,0\n"))
+        go(sweep(*AXES, resume=True, rows="a,train,0\nb,valid,0\nc,valid,1\n"))
 
 
 def test_a_diverged_run_is_noted_and_never_the_best(runs, sweep, tmp_path):
@@ -190,9 +190,10 @@ def test_any_other_error_ends_the_sweep(runs, sweep):
     assert len(runs.made) == 1
 
 
-def test_nothing_to_compare_on_is_said_before_the_first_run(runs, sweep):
+@pytest.mark.parametrize("rows", ["a,train,1\nb,train,0\n", "a,train,1\nb,valid,0\nc,valid,0\n"])
+def test_nothing_to_compare_on_is_said_before_the_first_run(rows, runs, sweep):
     with pytest.raises(UsageError, match="--valid-share"):
-        go(sweep(*AXES, rows="a,train,1\nb,train,0\n"))
+        go(sweep(*AXES, rows=rows))
     assert runs.made == []
 
 

@@ -99,9 +99,11 @@ class Sweep:
         return self.output / POINTS / folder_name(point)
 
     def _check(self) -> None:
-        if not (self.inputs.manifest.column("split") == VALID).any():
+        watched = self.inputs.manifest.where(self.inputs.manifest.column("split") == VALID)
+        labels = watched.labels(self.inputs.findings)
+        if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
             raise UsageError(
-                "there are no patients to compare the runs on",
+                "no finding is both present and absent in the patients to compare the runs on",
                 where="--sweep",
                 remedy="give a split to watch with labels, or --valid-share above 0",
             )
