@@ -241,3 +241,14 @@ def test_help_and_search_load_nothing_heavy(model: str, index: Path) -> None:
     asked = ["search", "effusion", "--index", str(index), "--model", model, "--device", "cpu"]
     done = subprocess.run([sys.executable, "-c", program, *asked], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_bundled_model_searches_the_examples(tier: Tier, tmp_path: Path) -> None:
+    examples = Path(__file__).resolve().parents[2] / "examples"
+    path = tmp_path / "x.parquet"
+    assert tier("embed", examples, "--output", path, "--device", "cpu", "--workers", 0)[0] == 0
+    code, out, err = tier("search", "pleural effusion", "--index", tmp_path, "--top", 20, "--device", "cpu")
+    found = _found(out)
+    assert (code, err, len(found)) == (0, "", 8)
+    assert [hit["score"] for hit in found] == sorted((hit["score"] for hit in found), reverse=True)
+    assert {Path(hit["path"]).suffix for hit in found} == {".dcm", ".png"}
