@@ -63,16 +63,18 @@ def encoders(settings: TrainSettings) -> Encoders:
     return built
 
 
-def trainer(folder: Path, stop=lambda: False, running: Running | None = None, **changes) -> Trainer:
+def trainer(
+    folder: Path, stop=lambda: False, running: Running | None = None, world: World = World(), **changes
+) -> Trainer:
     """A trainer that writes metrics.jsonl and state.pt into `folder`."""
     settings = replace(SETTINGS, **changes)
     objective = OBJECTIVES[settings.objective](settings.lambda_patch, settings.lambda_token, settings.entropy)
     running = running or Running(device="cpu", workers=0)
     task = Task(
-        encoders(settings), objective, batches(folder, settings), settings, running, {"seed": 0}, folder,
-        folder / "state.pt", fresh_heads=True, max_bad=0,
+        encoders(settings), objective, batches(folder, settings, world), settings, running, {"seed": 0},
+        folder, folder / "state.pt", fresh_heads=True, max_bad=0,
     )  # fmt: skip
-    return Trainer(task, World(), torch.device("cpu"), stop)
+    return Trainer(task, world, torch.device("cpu"), stop)
 
 
 def silent(what, done, total, figures=None) -> None:

@@ -35,6 +35,8 @@ def test_fresh_heads_learn_faster_and_norms_do_not_decay():
         assert rates[id(model.image_projection.conv_in.weight)] == pytest.approx(0.25 * factor)
         assert rates[id(model.logit_scale)] == pytest.approx(0.25)
         assert decays[id(model.logit_scale)] == 0.0
+        assert decays[id(model.image_projection.norm.weight)] == 0.0
+        assert decays[id(model.image_projection.conv_in.weight)] == 0.1
         assert decays[id(model.text_tower.embeddings.word_embeddings.weight)] == 0.1
 
 

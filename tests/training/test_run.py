@@ -254,3 +254,14 @@ def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
         json.loads(line)["step"] for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()
     ]
     assert steps == [1, 2, 4]
+
+
+def test_a_gpu_that_is_too_small_says_what_saves_memory(manifest, towers, tmp_path, capsys, monkeypatch):
+    import torch
+
+    def full(*given, **named):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr("tier_cli.training.step.Gradients.whole", full)
+    assert run(manifest, tmp_path / "a", towers) == 2
+    assert "--micro-batch-size" in " ".join(capsys.readouterr().err.split())

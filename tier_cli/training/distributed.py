@@ -60,6 +60,14 @@ class World:
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return int(value.item())
 
+    def everyones(self, thing: _Result) -> list[_Result]:
+        """What each process has, by rank; slow, for what is rare."""
+        if self.size == 1:
+            return [thing]
+        things: list[Any] = [None] * self.size
+        dist.all_gather_object(things, thing)
+        return things
+
     def first_does(self, work: Callable[[], _Result]) -> _Result:
         """Let the first process do something while the others wait; all get its result, or its error."""
         if self.size == 1:
@@ -70,6 +78,10 @@ class World:
                 outcome = [work(), None]
             except TierError as error:
                 outcome = [None, error]
+            except BaseException:
+                # The others would wait for days; what it was is told by the one that it happened to.
+                dist.broadcast_object_list([None, TierError("the first process of the run failed")])
+                raise
         dist.broadcast_object_list(outcome)
         if outcome[1] is not None:
             raise outcome[1]
@@ -138,7 +150,11 @@ def join_world(device: str) -> tuple[World, torch.device]:
 
 
 def leave_world() -> None:
-    """Part from the other processes."""
+    """Part from the other processes, all at once.
+
+    Not after an error: NCCL would wait for those that wait for this one, and torchrun, which ends them all
+    when one has ended, would never learn of it.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from tier_cli.errors import TierError
 from tier_cli.model.engine import usable_cpus
 
 if TYPE_CHECKING:
@@ -46,13 +47,17 @@ class ImageSource(Protocol):
 
 
 class Batch(NamedTuple):
-    """One process's part of a step: rows (n,), inputs (n, ...), ids and mask (n, T), what was unreadable."""
+    """One process's part of a step: rows (n,), inputs (n, ...), ids and mask (n, T), what was unreadable.
+
+    One that could not be made has only the rows and the error that says why.
+    """
 
     rows: Tensor
     inputs: Tensor
     ids: Tensor
     mask: Tensor
     bad: list[tuple[int, str]]
+    error: TierError | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same with inputs and texts on a device."""
@@ -116,7 +121,12 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         """The batch of one step."""
         rows, places = self.plan.rows(step), self.plan.places(step)
-        inputs, taken, bad = self.images.batch(rows, places)
+        try:
+            inputs, taken, bad = self.images.batch(rows, places)
+        except TierError as error:
+            # Not raised here: a loading process would wrap it in its traceback.
+            nothing = torch.empty(0)
+            return Batch(torch.from_numpy(rows), nothing, nothing, nothing, [], error)
         ids, mask = self.tokenizer(self.plan.pairs.texts(taken, places))
         return Batch(torch.from_numpy(taken), inputs, torch.from_numpy(ids), torch.from_numpy(mask), bad)
 

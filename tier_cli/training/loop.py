@@ -156,20 +156,29 @@ class Trainer:
                 saved = time.monotonic()
 
     def _agree(self, batch: Batch) -> tuple[Tensor, bool]:
-        """The rows that all processes took, and whether one of them is to stop."""
-        for row, reason in batch.bad:
-            self.bad.setdefault(row, reason)
+        """The rows that all processes took, and whether one of them is to stop; all fail or none."""
+        rows, stopping, found = batch.rows, self.stop(), [(batch.bad, batch.error)]
+        if self.world.size > 1:
+            flags = [int(stopping), int(bool(batch.bad or batch.error))]
+            told = torch.tensor([[*flags, *rows.tolist()]], device=self.device)
+            everyone = self.world.gather(told).cpu()
+            rows, stopping = everyone[:, 2:].flatten(), bool(everyone[:, 0].any())
+            found = self.world.everyones(found[0]) if everyone[:, 1].any() else []
+        self._count_bad(found)
+        return rows, stopping
+
+    def _count_bad(self, found: list[tuple[list[tuple[int, str]], TierError | None]]) -> None:
+        for bad, error in found:
+            if error is not None:
+                raise error
+            for row, reason in bad:
+                self.bad.setdefault(row, reason)
         if len(self.bad) > self.task.max_bad:
             row, reason = next(iter(self.bad.items()))
             raise ManifestError(
                 f"{len(self.bad)} images could not be read, one of them: {reason}",
                 remedy="mend the manifest, or allow so many with --max-bad",
             )
-        if self.world.size == 1:
-            return batch.rows, self.stop()
-        told = torch.tensor([[int(self.stop()), *batch.rows.tolist()]], device=self.device)
-        everyone = self.world.gather(told).cpu()
-        return everyone[:, 1:].flatten(), bool(everyone[:, 0].any())
 
     def _move(self, gradients: Gradients, batch: Batch, rows: Tensor) -> Outcome:
         """One step of the optimiser."""

@@ -37,7 +37,8 @@ def build_optimizer(model: TierModel, settings: TrainSettings, fresh_heads: bool
     groups: list[dict[str, Any]] = [
         {"params": [p for p in towers if p.ndim > 1], "lr": s.learning_rate},
         {"params": [p for p in towers if p.ndim <= 1], "lr": s.learning_rate, "weight_decay": 0.0},
-        {"params": heads, "lr": head_rate},
+        {"params": [p for p in heads if p.ndim > 1], "lr": head_rate},
+        {"params": [p for p in heads if p.ndim <= 1], "lr": head_rate, "weight_decay": 0.0},
     ]
     kind: Any = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[s.optimizer]
     optimizer: torch.optim.Optimizer = kind(

@@ -80,7 +80,14 @@ def train(
     try:
         world.first_does(lambda: _make(work, running.resume))
         watched = _stoppable(progress, stop)
-        return _Run(inputs, settings, running, output, work, world, device, watched).go(stop)
+        record = _Run(inputs, settings, running, output, work, world, device, watched).go(stop)
+    except torch.cuda.OutOfMemoryError as error:
+        raise UsageError(
+            "the GPU has too little memory",
+            where="--batch-size",
+            remedy="try --precision bf16, --checkpoint-activations, or --micro-batch-size, which keeps the "
+            "contrast of the whole batch",
+        ) from error
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -93,7 +100,8 @@ def train(
         # Nothing to resume yet: whatever went wrong will be mended first.
         if world.first and not (work / STATE).exists():
             shutil.rmtree(work, ignore_errors=True)
-        leave_world()
+    leave_world()
+    return record
 
 
 def _make(work: Path, resume: bool) -> None:
