@@ -94,3 +94,11 @@ def test_passed_over_images_are_told(capsys, tmp_path):
     told = capsys.readouterr().err
     assert "mean zero-shot AUC 0.750 on 9 images" in told
     assert "2 unreadable images were passed over" in told
+
+
+def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
+    """It takes a minute or more: without a line the run seems to hang at its end."""
+    with display() as progress:
+        progress("writing the checkpoint", 0, 1)
+        progress("epoch 1/3", 1, 9)
+    assert capsys.readouterr().err == "writing the checkpoint ...\n"

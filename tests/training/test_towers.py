@@ -97,3 +97,23 @@ def test_activations_computed_twice_change_nothing():
     assert found[0].keys() == found[1].keys()
     for name, value in found[0].items():
         torch.testing.assert_close(found[1][name], value, msg=name)
+
+
+@pytest.mark.parametrize(("kind", "used"), [("convnext", False), ("resnet", True)])
+def test_processes_look_for_unused_parameters_where_there_are_some(kind, used):
+    """Without looking, a run over several GPUs ends at its second step."""
+    from tier_cli.model.configuration import TierConfig
+    from tier_cli.model.modeling import TierModel
+
+    sizes = {
+        "convnext": {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2},
+        "resnet": {"hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8},
+    }
+    text = tiny_model().config.text_tower
+    built = Encoders(TierModel(TierConfig({"model_type": kind, **sizes[kind]}, text)))
+    built.freeze(0)
+    ids = torch.ones(2, 4, dtype=torch.long)
+    images, texts = built(torch.rand(2, 3, 64, 64), ids, ids)
+    (images.pooled.sum() + texts.pooled.sum()).backward()
+    without = [n for n, p in built.model.named_parameters() if p.grad is None and "logit" not in n]
+    assert (not without) == used == built.wholly_used

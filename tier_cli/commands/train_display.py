@@ -125,6 +125,8 @@ def _plain(what: str, done: int, total: int, figures: Mapping[str, float] | None
         tell(_validated(what, figures))
     elif done == total and not what.startswith("epoch"):
         tell(f"{what}: {total}")
+    elif not done:
+        tell(f"{what} ...")
 
 
 @contextmanager

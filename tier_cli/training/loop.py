@@ -106,9 +106,8 @@ class Trainer:
             It was stopped, and the state saved.
         """
         task, s = self.task, self.task.settings
-        # Towers of other families have layers after the one that is pooled.
-        plain = self.model.config.image_pooling == "mean"
-        shared = self.world.shared(task.encoders, self.device, alone(self.model), every_one_used=plain)
+        used = task.encoders.wholly_used
+        shared = self.world.shared(task.encoders, self.device, alone(self.model), every_one_used=used)
         pad_id = self.model.text_tower.config.pad_token_id or 0
         gradients = Gradients(shared, self.model, task.objective, self.world, s.precision, s.seed, pad_id)
         if self.world.first:

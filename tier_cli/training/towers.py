@@ -58,6 +58,14 @@ class Encoders(nn.Module):
             inputs = _again_later(block, inputs) if self.checkpointed else block(inputs)
         return self.model.project_grid(inputs)
 
+    @property
+    def wholly_used(self) -> bool:
+        """Whether it is known that the features depend on every parameter that learns.
+
+        Towers of other families have layers after the grid that is taken, as ConvNeXt's last norm.
+        """
+        return bool(self._blocks) and self.model.config.image_pooling == "mean"
+
     def start(self) -> nn.Module:
         """The frozen start of the image tower, whose output the inputs are."""
         return nn.Sequential(*self._blocks[: self._first])
