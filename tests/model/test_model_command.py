@@ -51,6 +51,13 @@ def test_tables_go_to_stderr(tiny_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
+def test_hashes_are_whole_on_a_narrow_terminal(tiny: checkpoints.Checkpoint) -> None:
+    shown = runner.invoke(command.app, ["info", str(tiny.path)], env={"COLUMNS": "60"}).stderr
+    lines = [line.split("│")[2].strip() for line in shown.splitlines() if line.count("│") == 3]
+    assert tiny.hashes["weights"] in "".join(lines)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_verify_exits_with_2_on_an_altered_file(tiny_copy: Path) -> None:
     sound = runner.invoke(command.app, ["verify", str(tiny_copy)])
     assert (sound.exit_code, sound.stdout) == (0, "")

@@ -272,7 +272,10 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns)
+    table = Table()
+    for column in columns:
+        # Paths and hashes are of no use cut short.
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console(stderr=True).print(table)

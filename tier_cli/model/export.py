@@ -55,7 +55,7 @@ def export_graphs(folder: str | Path) -> dict[str, float]:
     Raises
     ------
     CheckpointError
-        If a weight of the graph is not in the file, or an output is off by more than 1e-4 of its largest value.
+        If a weight of the graph is not in the file, or an output is off by more than 1e-4 of its largest.
     """
     require_export()
     folder = Path(folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,24 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "code was run" not in capsys.readouterr().out
     # The way around the refusal is for who knows it, not for a message.
     assert "weights_only" not in str(refusal.value)
+
+
+class Shell:
+    """Would run a command of the system, whose module torch refuses as a whole."""
+
+    def __reduce__(self) -> Any:
+        return (os.system, ("true",))
+
+
+def test_the_refusal_says_what_would_be_run(tmp_path: Path) -> None:
+    torch.save({"weight": Shell()}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"it would run (posix|nt)\.system;"):
+        load_weights(tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(pickle.dumps({"weight": Shell()}, protocol=4))
+    with pytest.raises(
+        CheckpointError, match=r"b\.pt: not a plain file of weights: not written by torch\.save"
+    ):
+        load_weights(tmp_path / "b.pt")
 
 
 def test_a_program_is_no_file_of_weights(tmp_path: Path) -> None:
@@ -73,7 +93,8 @@ def test_the_prefix_of_several_gpus_is_taken_off(tmp_path: Path) -> None:
     assert list(load_weights(tmp_path / "a.pt")) == ["a", "b"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04"])
+# The third and fourth take torch's reader of pickles where it does not expect to be.
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"hello\n", b"0", b"PK\x03\x04"])
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 def test_broken_files(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
@@ -91,6 +112,17 @@ def test_what_is_of_no_known_kind(tmp_path: Path) -> None:
         convert(tmp_path / "a.pt", tmp_path / "made", family="bert")
     with pytest.raises(CheckpointError, match="no such file or folder"):
         convert(tmp_path / "b.pt", tmp_path / "made")
+
+
+def test_a_file_where_a_folder_belongs_and_the_other_way_round(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"a\.pt: a checkpoint of the family clip is a folder; name"):
+        convert(tmp_path / "a.pt", tmp_path / "made", family="clip")
+    with pytest.raises(CheckpointError, match=r"the family chexzero is a file; name the \.pt file"):
+        convert(tmp_path, tmp_path / "made", family="chexzero")
+    # As CheXzero's authors share theirs.
+    with pytest.raises(CheckpointError, match=r"known kind; name the \.pt files in it"):
+        convert(tmp_path, tmp_path / "made")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

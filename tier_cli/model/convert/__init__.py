@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError, UsageError
-from tier_cli.model.convert.detect import FAMILIES, detect
+from tier_cli.model.convert.detect import FAMILIES, check_form, detect
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,6 +125,7 @@ def convert(
         opened = Source(source, tokenizer, scratch / "parts", text_tower, origin)
         opened.scratch.mkdir()
         chosen = family or detect(source, () if source.is_dir() else opened.weights)
+        check_form(source, chosen)
         if text_tower is not None and not FAMILIES[chosen].two_parts:
             raise UsageError(
                 f"a checkpoint of the family {chosen} has its own text tower",

@@ -24,13 +24,16 @@ class Family:
     module
         The module of this package whose ``convert(source, family)`` reads it.
     two_parts
-        Its text tower may lie in a folder of its own.
+        Its text tower may lie in a folder of its own: the source is a folder with both, or a file.
+    folder
+        The source is a folder. Without either it is one file.
     """
 
     name: str
     title: str
     module: str
     two_parts: bool = False
+    folder: bool = False
 
 
 FAMILIES = {
@@ -39,12 +42,12 @@ FAMILIES = {
         Family("biovil", "BioViL, image model .pt and a folder of CXR-BERT", "biovil", two_parts=True),
         Family("biovil-t", "BioViL-T, image model .pt and a folder of CXR-BERT", "biovil", two_parts=True),
         Family("tier-authors", "The TIER authors' training program, .pt file", "biovil"),
-        Family("clip", "CLIP, folder of transformers", "clip_hf"),
-        Family("siglip", "SigLIP, folder of transformers", "siglip_hf"),
-        Family("medsiglip", "MedSigLIP, folder of transformers", "siglip_hf"),
+        Family("clip", "CLIP, folder of transformers", "clip_hf", folder=True),
+        Family("siglip", "SigLIP, folder of transformers", "siglip_hf", folder=True),
+        Family("medsiglip", "MedSigLIP, folder of transformers", "siglip_hf", folder=True),
         Family("chexzero", "CheXzero, .pt file", "openai_clip"),
         Family("openai-clip", "CLIP of OpenAI's code, .pt file (state dict)", "openai_clip"),
-        Family("open_clip", "BiomedCLIP, folder of open_clip", "open_clip"),
+        Family("open_clip", "BiomedCLIP, folder of open_clip", "open_clip", folder=True),
     )
 }
 
@@ -76,9 +79,25 @@ def detect(source: Path, names: Collection[str]) -> str:
         raise CheckpointError(
             "not a checkpoint of a known kind",
             where=str(source),
-            remedy=f"name what it is with --family, one of: {known}",
+            remedy="name the .pt files in it instead"
+            if source.is_dir() and any(source.glob("*.pt"))
+            else f"name what it is with --family, one of: {known}",
         )
     return found
+
+
+def check_form(source: Path, family: str) -> None:
+    """Refuse a file where a family is published as a folder, and the other way round."""
+    known = FAMILIES[family]
+    if known.two_parts or known.folder == source.is_dir():
+        return
+    raise CheckpointError(
+        f"a checkpoint of the family {family} is a {'folder' if known.folder else 'file'}",
+        where=str(source),
+        remedy="name the folder that the file came in, with its config.json and tokenizer"
+        if known.folder
+        else "name the .pt file; several become an ensemble",
+    )
 
 
 def _of_folder(folder: Path) -> str | None:

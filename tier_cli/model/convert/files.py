@@ -95,7 +95,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         try:
             return dict(load_file(path))
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"cannot be read: {error}", where=str(path)) from error
+            raise CheckpointError(
+                f"cannot be read: {error}", where=str(path), remedy="it is damaged or cut short: get it again"
+            ) from error
     return state_dict(load_pickle(path), path)
 
 
@@ -108,7 +110,7 @@ def load_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=str(path)) from error
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError) as error:
+    except Exception as error:  # torch's reader of pickles lets any kind out where bytes are no pickle
         raise CheckpointError(
             f"not a plain file of weights: {_reason(error)}",
             where=str(path),
@@ -170,8 +172,12 @@ def _shards(index: Path) -> dict[str, Tensor]:
 def _reason(error: Exception) -> str:
     """Why torch refused, without its advice on how to run the file all the same."""
     text = " ".join(str(error).split())
-    if found := re.search(r"GLOBAL (\S+) was not an allowed", text):
+    if found := re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", text):
         return f"it would run {found[1]}"
+    if "Unsupported operand" in text or not isinstance(
+        error, RuntimeError | OSError | pickle.UnpicklingError
+    ):
+        return "not written by torch.save, or damaged"
     if "TorchScript" in text:
         return "it is a program (TorchScript archive)"
     # Sentences after the first are about options of torch.load.
