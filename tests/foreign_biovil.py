@@ -130,6 +130,8 @@ class CxrBert(nn.Module):
         )
         whole = BertForMaskedLM(config)
         self.bert, self.cls = whole.bert, whole.cls
+        # transformers saved this index with the weights when the files were published.
+        self.bert.embeddings.register_buffer("position_ids", torch.arange(160)[None], persistent=True)
         self.cls_projection_head = Head(64)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
