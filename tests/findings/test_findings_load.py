@@ -179,7 +179,7 @@ def test_the_default_set_is_looked_up_first() -> None:
         ("lung\x00spot", "does not print"),
         ("view", "reserved column"),
         ("chexpert41", "did you mean chexpert14"),
-        ("nih15", "did you mean nih14"),
+        ("nih15", "'nih15' is no finding set; did you mean nih14"),
         ("absent.toml", "no such file"),
         ("lesions.json", "ends in .toml"),
     ],

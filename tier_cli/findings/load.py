@@ -125,7 +125,7 @@ def _from_words(spec: str, default: FindingSet | None) -> FindingSet:
         raise FindingSetError(what, where=f"findings {spec!r}", remedy=remedy)
     findings = [_known(word, default) or _new(word) for word in words]
     if len(words) == 1:
-        _refuse_misspelt_set(words[0], findings[0], default)
+        _refuse_misspelt_set(words[0], default)
     for n, finding in enumerate(findings):
         if finding.id in {other.id for other in findings[:n]}:
             what = f"{words[n]!r} names {finding.id}, which was named before"
@@ -159,10 +159,10 @@ def _new(word: str) -> Finding:
     return Finding(name, word[:1].upper() + word[1:], (), **prompts)
 
 
-def _refuse_misspelt_set(word: str, finding: Finding, default: FindingSet | None) -> None:
+def _refuse_misspelt_set(word: str, default: FindingSet | None) -> None:
     """A slip in a set's name must not be scored as if it were a finding."""
     close = get_close_matches(word.casefold(), builtin_names(), n=1, cutoff=0.75)
     if close and _known(word, default) is None:
         raise FindingSetError(
-            f"{finding.label!r} is no finding set", where="findings", remedy=f"did you mean {close[0]}?"
+            f"{word!r} is no finding set", where="findings", remedy=f"did you mean {close[0]}?"
         )
