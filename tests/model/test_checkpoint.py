@@ -112,6 +112,8 @@ def test_names_are_looked_up_in_order(
     assert [(name, place.label) for name, place in checkpoints.list_models()] == [("some", "checkout")]
     with pytest.raises(CheckpointError, match=r"no model 'other'.*one of: some"):
         resolve("other")
+    with pytest.raises(CheckpointError, match=r"get it with `tier model pull biovil`"):
+        resolve("biovil")
     with pytest.raises(CheckpointError, match="no model"):
         resolve("../checkout/some/..")
 
