@@ -57,8 +57,8 @@ def inspect(
 ) -> None:
     """Show what data hold and what is wrong with them, before an hour is spent on them.
 
-    Counts rows, patients, splits, views, labels, texts and boxes; looks for every file and reads a few.
-    A table on a terminal, JSON in a pipe.
+    Counts rows, patients, splits, views, labels, texts and boxes; looks for every
+    file and reads a few. A table on a terminal, JSON in a pipe.
 
     Exit codes: 0 when nothing is wrong, 3 when something is, 2 for wrong usage.
     """
