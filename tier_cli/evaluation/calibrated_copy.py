@@ -78,7 +78,10 @@ def describe(
 
 def _check_any(fitted: Fitted, data: str) -> None:
     if not fitted.findings:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(fitted.left_out.items())[:3])
+        shown = list(fitted.left_out.items())[:3]
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in shown)
+        if more := len(fitted.left_out) - len(shown):
+            reasons += f"; and {more} more"
         raise ManifestError(
             f"no finding can be calibrated ({reasons})", where=data, remedy="give more labelled images"
         )

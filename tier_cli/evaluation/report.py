@@ -147,7 +147,9 @@ def check_output(path: str) -> None:
     """
     if Path(path).suffix.lower() not in _ENDINGS:
         raise UsageError(
-            f"cannot tell the format of '{path}'", where="--output", remedy="end it in .json or .csv"
+            f"the format of '{Path(path).name}' cannot be told by its ending",
+            where="--output",
+            remedy="end it in .json or .csv",
         )
     check_writable(path)
 
