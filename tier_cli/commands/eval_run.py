@@ -142,16 +142,27 @@ def _contend(
     from tier_cli.evaluation.fitted_on import images_of
 
     images = images_of(rows, truth.by_image, given.source.data, given.source.dataset)
-    contenders, notes = [], []
+    contenders: list[Contender] = []
+    heard: list[list[str]] = []
     for number, (one, values) in enumerate(zip(sets, scores, strict=True)):
         selecting = chosen_on[number] if chosen_on else None
         certain = given.probabilities and one.job is None
         contender, said = contend(values, truth, one.job, selecting, certain, images)
         contenders.append(contender)
-        notes += [*values.notes, *said]
+        heard.append([*values.notes, *said])
+    notes = _whose(contenders, heard)
     if len({one.job.findings.hash for one in sets if one.job is not None}) > 1:
         notes.append("the two models score with different prompts, each with those of its own finding set")
     return tuple(contenders), tuple(dict.fromkeys(notes))
+
+
+def _whose(contenders: Sequence[Contender], heard: Sequence[Sequence[str]]) -> list[str]:
+    """A note that is not of all score sets says of which it is."""
+    return [
+        note if note.startswith(one.name) or all(note in said for said in heard) else f"{one.name}: {note}"
+        for one, notes in zip(contenders, heard, strict=True)
+        for note in notes
+    ]
 
 
 def _selected_on(
