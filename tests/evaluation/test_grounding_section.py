@@ -184,7 +184,7 @@ def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Pat
 
 def test_a_cell_that_is_no_list_of_boxes_is_an_error(tmp_path: Path) -> None:
     manifest = _manifest(tmp_path, [("48-16", [{"finding": "bright", "box": [1, 2]}])])
-    with pytest.raises(ManifestError, match="column 'boxes', image .*0.png"):
+    with pytest.raises(ManifestError, match=r"column 'boxes', image .*0\.png"):
         _made(_evaluation(manifest))
 
 
