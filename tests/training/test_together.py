@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from multiprocessing import active_children
 
 import numpy as np
 import pytest
@@ -103,3 +104,5 @@ def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
         made.run(silent)
     assert "images after each other cannot be read" in str(told.value)
     assert "\n" not in str(told.value)
+    # A loading process that stayed would keep this one from ending.
+    assert not active_children()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -131,8 +131,12 @@ class Batches(Dataset[Batch]):
         return Batch(torch.from_numpy(taken), inputs, torch.from_numpy(ids), torch.from_numpy(mask), bad)
 
 
-def load(batches: Batches, first: int, last: int, workers: int, device: torch.device) -> Iterator[Batch]:
+def load(
+    batches: Batches, first: int, last: int, workers: int, device: torch.device
+) -> Generator[Batch, None, None]:
     """Batches of the steps `first` to `last` - 1, in order; the next ones are made meanwhile.
+
+    Close it when an error ends the steps: its processes end with it, and with nothing else.
 
     Parameters
     ----------
@@ -151,18 +155,16 @@ def load(batches: Batches, first: int, last: int, workers: int, device: torch.de
             "prefetch_factor": _AHEAD,
             "worker_init_fn": _prepare,
         }
-    return iter(
-        DataLoader(
-            batches,
-            batch_size=None,
-            sampler=range(first, last),
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            pin_memory=device.type == "cuda",
-            # Its own, for it would draw from the one that dropout uses.
-            generator=torch.Generator().manual_seed(0),
-            **options,
-        )
+    yield from DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=device.type == "cuda",
+        # Its own, for it would draw from the one that dropout uses.
+        generator=torch.Generator().manual_seed(0),
+        **options,
     )
 
 

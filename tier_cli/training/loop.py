@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from tier_cli.training.step import Gradients, alone
 from tier_cli.training.watch import Log, measures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -132,7 +133,17 @@ class Trainer:
         workers = task.running.workers
         if workers is None:
             workers = loading_processes(task.batches.images, self.device)
-        batches = load(task.batches, self._step, self.steps, workers, self.device)
+        with closing(load(task.batches, self._step, self.steps, workers, self.device)) as batches:
+            self._follow(batches, gradients, progress, after_epoch)
+
+    def _follow(
+        self,
+        batches: Iterator[Batch],
+        gradients: Gradients,
+        progress: Watcher,
+        after_epoch: Callable[[TierModel], dict[str, float]] | None,
+    ) -> None:
+        s = self.task.settings
         saved = began = time.monotonic()
         before = self._seconds
         self._mark = began, self._step
