@@ -54,6 +54,7 @@ def similarities(runs: dict[str, Any], file: Path) -> None:
     boxes.bar(np.arange(len(FINDINGS)) + 0.6, chance, 0.3, color="lightgrey", label="share of the patches")
     boxes.set_xticks(np.arange(len(FINDINGS)) + 0.3, FINDINGS, rotation=20)
     boxes.set_ylabel("share of similarity in the boxes")
+    boxes.margins(y=0.25)  # room for the legend
     boxes.legend()
     patches.set(xlabel="rank of the patch (for each token)", ylabel="cosine of token and patch")
     tokens.set(xlabel="rank of the token (for each patch)", ylabel="cosine of token and patch")
