@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import tiny_model, tiny_tokenizer
+from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer
 
 from tier_cli.model.checkpoint import write_checksums
 
@@ -21,8 +21,11 @@ def towers(tmp_path_factory):
 
 
 @pytest.fixture
-def without_graphs(monkeypatch):
+def without_graphs(monkeypatch, tmp_path_factory):
     """Checkpoints without their graphs, which take seconds to trace, for tests that look at weights alone."""
+
+    # Built first: tests of other rooms copy the same checkpoint, and need its graphs.
+    tiny_checkpoint(tmp_path_factory.mktemp("whole"))
 
     def weights_only(folder, *rest):
         write_checksums(folder)
