@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load, load_file
 from typer.testing import CliRunner
 
 from tier_cli.commands import model as command
@@ -78,8 +80,13 @@ def test_export_restores_graphs_and_vectors(tiny_copy: Path) -> None:
     assert result.exit_code == 0, result.output
     assert max(json.loads(result.stdout)["difference_from_torch"].values()) < 1e-4
     assert checkpoints.verify(tiny_copy) == []
-    for name in names[:3]:
+    for name in names[:2]:
         assert (tiny_copy / name).read_bytes() == before[name], name
+    # Vectors are computed anew, and a matrix product may differ in its last bit from run to run.
+    vectors, vectors_before = load_file(tiny_copy / names[2]), load(before[names[2]])
+    assert vectors.keys() == vectors_before.keys()
+    for name, expected in vectors_before.items():
+        np.testing.assert_allclose(vectors[name], expected, atol=1e-6, err_msg=name)
 
 
 def test_unknown_models_are_checkpoint_errors() -> None:
