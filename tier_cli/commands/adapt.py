@@ -11,7 +11,7 @@ import typer
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
-from tier_cli.commands.eval_data import exclusions
+from tier_cli.commands.eval_data import exclusions, stream_options
 from tier_cli.console import is_terminal, tell
 
 if TYPE_CHECKING:
@@ -71,18 +71,18 @@ def adapt(
     wrong usage. For research use.
     """
     from tier_cli.commands import fit_data as d
+    from tier_cli.pipeline.job import adaptation_key, open_job
 
     excluded = exclusions(exclude or [])
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
-    job = d.open_models(model, findings, engine.value, device.value)
+    job = open_job(model, findings, engine.value, device.value)
     from tier_cli.evaluation.adapt import adapt
     from tier_cli.evaluation.adapted_copy import write_adapted
     from tier_cli.evaluation.evaluate import labelled
-    from tier_cli.pipeline.job import adaptation_key
 
     selection, truth = labelled(selection, job.findings, uncertain.value)
-    pooled, there = _embed(job, selection.manifest.paths, d.stream_options(views.value, batch_size, workers))
+    pooled, there = _embed(job, selection.manifest.paths, stream_options(views.value, batch_size, workers))
     rows = truth.by_image.where(there)
     own = job.members[0].own_scores(pooled)[:, [job.findings.ids.index(name) for name in rows.findings]]
     adapted = adapt(pooled, own, rows, job.findings.ids, seed)
@@ -109,19 +109,14 @@ def _embed(
     """Embed the images (M, D) that can be read, and say which of all (N,) they are."""
     import numpy as np
 
-    from tier_cli.errors import InputError, ManifestError
-    from tier_cli.pipeline.encode import embeddings
-    from tier_cli.progress import progress_on_stderr
+    from tier_cli.errors import ManifestError
+    from tier_cli.pipeline.encode import embedding_matrix
 
-    with progress_on_stderr(len(paths), "Embedding images") as tick:
-        found = [
-            None if isinstance(one, InputError) or not np.isfinite(one).all() else one[0]
-            for one in embeddings(paths, job.members[0], options, tick=tick)
-        ]
-    vectors = [one for one in found if one is not None]
-    if not vectors:
+    found = embedding_matrix(paths, job.members[0], options)
+    there = np.asarray(np.isfinite(found).all(axis=1))
+    if not there.any():
         raise ManifestError("no image could be read", remedy="check --root, or try `tier classify` on one")
-    return np.asarray(vectors, dtype=np.float64), np.array([one is not None for one in found], dtype=bool)
+    return found[there].astype(np.float64), there
 
 
 def _missed(there: NDArray[np.bool_]) -> list[str]:

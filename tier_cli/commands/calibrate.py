@@ -12,12 +12,12 @@ import typer
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
-from tier_cli.commands.eval_data import exclusions
+from tier_cli.commands.eval_data import exclusions, stream_options
 from tier_cli.commands.eval_scores import score
 from tier_cli.console import is_terminal, tell
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.evaluate import Selection, Truth
+    from tier_cli.evaluation.evaluate import Selection
     from tier_cli.evaluation.scores import Scores
     from tier_cli.pipeline.job import Job
 
@@ -98,13 +98,15 @@ def calibrate(
     """
     from tier_cli.commands import fit_data as d
     from tier_cli.evaluation.decisions import check_rule
+    from tier_cli.evaluation.evaluate import labelled
+    from tier_cli.pipeline.job import open_job
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "valid", excluded, views.value == "frontal")
-    job = d.open_models(model or ["tier-small"], findings, engine.value, device.value)
-    selection, truth = _labels(selection, job, uncertain.value, unit.value)
-    options = d.stream_options(views.value, batch_size, workers)
+    job = open_job(model or ["tier-small"], findings, engine.value, device.value)
+    selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
+    options = stream_options(views.value, batch_size, workers)
     known = score(job, selection.manifest, options) if scores is None else _read(scores, job, selection)
     from tier_cli.evaluation.calibrate import Plan, calibrate
     from tier_cli.evaluation.calibrated_copy import describe, write_calibrated
@@ -119,12 +121,6 @@ def calibrate(
     _give(content, output, [*selection.notes, *known.notes])
     if known.unscored:
         raise typer.Exit(3)
-
-
-def _labels(selection: Selection, job: Job, uncertain: str, unit: str) -> tuple[Selection, Truth]:
-    from tier_cli.evaluation.evaluate import labelled
-
-    return labelled(selection, job.findings, uncertain, unit)
 
 
 def _read(path: Path, job: Job, selection: Selection) -> Scores:

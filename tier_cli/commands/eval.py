@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typer import Exit, echo
 
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import options as o
-from tier_cli.commands.eval_data import CSV, Data, exclusions
+from tier_cli.commands.eval_data import CSV, Data, exclusions, stream_options
 from tier_cli.commands.eval_page import Page
 from tier_cli.commands.eval_run import Given, run
 from tier_cli.commands.eval_scores import candidates, is_table
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation, Section
     from tier_cli.evaluation.evaluate import Selection
     from tier_cli.evaluation.report import Report
-    from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.scoring.operating_points import Rule
 
 _NO_GROUPS = ("path", "patient", "study", "series", "instance", "text", "boxes", "mask")
@@ -101,7 +100,7 @@ def evaluate(
         rule=rule,
         replicates=replicates,
         seed=seed,
-        stream=_stream(views.value, batch_size, workers),
+        stream=stream_options(views.value, batch_size, workers),
     )
     evaluation = run(given, rows, selecting, sets, finding_set)
     from tier_cli.evaluation.build import build_report
@@ -180,13 +179,6 @@ def _selecting(source: Data, rows: Selection, select_on: str | None) -> Selectio
     selecting = source.rows(select_on)
     check_apart(rows, selecting)
     return selecting
-
-
-def _stream(views: Any, batch_size: int | None, workers: int | None) -> StreamOptions:
-    from tier_cli.imaging.radiograph import ReadOptions
-    from tier_cli.pipeline.stream import StreamOptions
-
-    return StreamOptions(ReadOptions(views=views), batch_size, workers)
 
 
 def _give(report: Report, evaluation: Evaluation, asked: Sequence[Section], output: str | None) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.datasets.registry import DatasetInfo
     from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.pipeline.stream import StreamOptions
 
 CSV = "csv"
 
@@ -72,6 +73,14 @@ class Data:
         manifest = open_data(self.dataset, self.data, self.root, split)
         wanted = split if self.dataset == CSV else _only_split(manifest)
         return select(manifest, wanted, self.exclude, self.frontal, by)
+
+
+def stream_options(views: Any, batch_size: int | None, workers: int | None) -> StreamOptions:
+    """How labelled images are read and streamed."""
+    from tier_cli.imaging.radiograph import ReadOptions
+    from tier_cli.pipeline.stream import StreamOptions
+
+    return StreamOptions(ReadOptions(views=views), batch_size, workers)
 
 
 def exclusions(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.evaluate import Selection
     from tier_cli.evaluation.measure import Labelled
-    from tier_cli.pipeline.job import Job
-    from tier_cli.pipeline.stream import StreamOptions
 
 
 def check_output(output: Path) -> None:
@@ -53,21 +51,6 @@ def _usual(manifest: Manifest, usual: str) -> str:
             remedy=f"name one of {', '.join(there)}, or all; not the one that you will judge the model on",
         )
     return usual if there else "all"
-
-
-def stream_options(views: Any, batch_size: int | None, workers: int | None) -> StreamOptions:
-    """How images are read."""
-    from tier_cli.imaging.radiograph import ReadOptions
-    from tier_cli.pipeline.stream import StreamOptions
-
-    return StreamOptions(ReadOptions(views=views), batch_size, workers)
-
-
-def open_models(models: str | Sequence[str], findings: str | None, engine: str, device: str) -> Job:
-    """Open one checkpoint, or several with ensembles among them."""
-    from tier_cli.pipeline.job import open_job
-
-    return open_job(models, findings, engine, device)
 
 
 def describe(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tier_cli.commands import train_options as given
+from tier_cli.commands.eval_options import Root
 from tier_cli.commands.options import DeviceName, ViewsName
 from tier_cli.commands.train_command import command_line
 from tier_cli.commands.train_sweep import read_axes, run_sweep
@@ -25,7 +26,7 @@ def train(
     output: given.Output,
     data: given.Data = None,
     dataset: given.Dataset = "csv",
-    root: given.Root = None,
+    root: Root = None,
     text: given.TextName = None,
     views: given.Views = ViewsName.ALL,
     train_split: given.TrainSplit = "train",

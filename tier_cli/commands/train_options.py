@@ -94,15 +94,6 @@ Dataset = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
-Root = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="The folder of the data set (TIER_DATA_ROOT); with --data, where its paths start.",
-        show_default=False,
-        rich_help_panel=_DATA,
-    ),
-]
 TextName = Annotated[
     Text | None,
     typer.Option(

@@ -50,21 +50,11 @@ def card(facts: Mapping[str, Any]) -> str:
 
 def show(facts: Mapping[str, Any], notes: Sequence[str], console: Console) -> None:
     """Print the cross-validated figures."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
+    from tier_cli.evaluation.fitted_table import show_figures
 
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    table.add_column("finding", max_width=30, overflow="fold")
-    for name in ("positives", "own AUC", "mixed", "alone"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in _rows(facts):
-        table.add_row(*map(Text, row))
-    console.print(table)
     said = [f"mixed: {1 - facts['mix']:.1f} own + {facts['mix']:.1f} fitted", CHOSEN, *notes]
     said += [f"{name}: as it was, {why}" for name, why in facts["not_adapted"].items()]
-    for note in said:
-        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
+    show_figures(("positives", "own AUC", "mixed", "alone"), _rows(facts), said, console, 30)
 
 
 def _rows(facts: Mapping[str, Any]) -> list[list[str]]:

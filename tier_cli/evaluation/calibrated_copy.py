@@ -120,24 +120,15 @@ def card(content: Mapping[str, Any]) -> str:
 
 def show(content: Mapping[str, Any], notes: Sequence[str], console: Console) -> None:
     """Print the cross-validated figures, and what is worth knowing about them."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
+    from tier_cli.evaluation.fitted_table import show_figures
 
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    table.add_column("finding", max_width=24, overflow="fold")
-    for name in ("positives", "Brier", "none", "ECE", "sens.", "spec."):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in _rows(content):
-        table.add_row(*map(Text, row))
-    console.print(table)
     said = ["cross-validated by patient; Brier 'none' always says the prevalence", *notes]
     said += [f"{name}: not calibrated, {why}" for name, why in content["not_calibrated"].items()]
     idle = [name for name, entry in content["findings"].items() if not _helps(entry)]
     if idle:
         said.append(f"no better than the prevalence, so the probability says little: {', '.join(idle)}")
-    for note in [*said, PREVALENCE_WARNING]:
-        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2), expand=False))
+    columns = ("positives", "Brier", "none", "ECE", "sens.", "spec.")
+    show_figures(columns, _rows(content), [*said, PREVALENCE_WARNING], console, 24)
 
 
 def _rows(content: Mapping[str, Any]) -> list[list[str]]:

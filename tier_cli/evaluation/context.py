@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.console import Console
 
     from tier_cli.datasets.manifest import Manifest
@@ -64,6 +67,15 @@ class Evaluation:
     options: StreamOptions
     score: Callable[[Job, Manifest, StreamOptions], Scores]
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def embeddings(self) -> tuple[NDArray[np.float32], ...]:
+        """Every image as each model of `job` embeds it (N, D), NaN where it cannot be used; made once."""
+        from tier_cli.pipeline.encode import embedding_matrix
+
+        paths = self.selection.manifest.paths
+        members = () if self.job is None else self.job.members
+        return tuple(embedding_matrix(paths, member, self.options) for member in members)
 
 
 @dataclass(frozen=True)

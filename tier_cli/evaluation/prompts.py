@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.errors import InputError, UsageError
+from tier_cli.errors import UsageError
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.intervals import number
 from tier_cli.evaluation.metrics import auc, macro_mean
@@ -44,7 +44,10 @@ def _make(evaluation: Evaluation) -> dict[str, Any]:
         )
     truth = evaluation.by_unit
     findings = [finding for finding in job.findings.findings if finding.id in truth.findings]
-    worded = [_Worded(member, findings, evaluation) for member in job.members]
+    worded = [
+        _Worded(member, findings, images)
+        for member, images in zip(job.members, evaluation.embeddings, strict=True)
+    ]
 
     def combined(finding: Finding) -> Floats:
         place = job.findings.ids.index(finding.id)
@@ -73,11 +76,11 @@ def _only(vectors: FindingVectors, place: int) -> FindingVectors:
 class _Worded:
     """A model with the embeddings of all images and of all prompts; adaptations are left out."""
 
-    def __init__(self, member: Member, findings: Sequence[Finding], evaluation: Evaluation):
+    def __init__(self, member: Member, findings: Sequence[Finding], images: NDArray[np.float32]):
         texts = list(dict.fromkeys(text for f in findings for text in (*f.positive, *f.negative)))
         self.member = member
         self._texts = dict(zip(texts, member.engine.embed_texts(texts), strict=True))
-        self._images = _embedded(member, evaluation)
+        self._images = images
 
     def vectors(self, pairs: Sequence[Pair]) -> FindingVectors:
         """One direction a pair."""
@@ -94,20 +97,6 @@ class _Worded:
         from tier_cli.scoring.score import score
 
         return score(self._images, vectors, self.member.rule)
-
-
-def _embedded(member: Member, evaluation: Evaluation) -> NDArray[np.float32]:
-    """Embed every image once (N, D); NaN where it cannot be used."""
-    from tier_cli.pipeline.encode import embeddings
-    from tier_cli.progress import progress_on_stderr
-
-    paths = evaluation.selection.manifest.paths
-    images = np.full((len(paths), member.vectors.positive.shape[1]), np.nan, np.float32)
-    with progress_on_stderr(len(paths), "Embedding images") as tick:
-        for place, pooled in enumerate(embeddings(paths, member, evaluation.options, tick=tick)):
-            if not isinstance(pooled, InputError):
-                images[place] = pooled[0]
-    return images
 
 
 def prompt_spread(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tier_cli.aside import written_aside
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.document import report_document, report_rows
 from tier_cli.evaluation.measure import Measured, Resampling
@@ -157,10 +158,6 @@ def check_output(path: str) -> None:
 def write_report(report: Report, path: str) -> None:
     """Write .json or .csv, whole or not at all."""
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     text = report.to_csv() if target.suffix.lower() == ".csv" else report.to_json()
-    try:
+    with written_aside(target) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

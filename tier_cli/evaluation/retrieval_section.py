@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.errors import CheckpointError, InputError, ManifestError, UsageError
+from tier_cli.errors import CheckpointError, ManifestError, UsageError
 from tier_cli.evaluation.bootstrap import resample
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.intervals import documents, interval_text, number, value_text
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.measure import Labelled, Resampling
     from tier_cli.pipeline.job import Job
-    from tier_cli.pipeline.member import Member
 
     Vectors = NDArray[np.float32]
 
@@ -63,7 +62,7 @@ def _make(evaluation: Evaluation) -> dict[str, Any]:
     job, manifest = evaluation.job, evaluation.selection.manifest
     if job is None:
         raise UsageError("reports need a model to be embedded", where="--retrieval", remedy="add --model")
-    images = np.concatenate([_images(member, evaluation) for member in job.members], axis=1)
+    images = _images(evaluation)
     usable = np.isfinite(images).all(axis=1)
     texts, studies = manifest.column("text"), units_of(manifest, "study")
     # A report that only an unusable image carries is not among those to choose from.
@@ -155,22 +154,16 @@ def _direction(
     }
 
 
-def _images(member: Member, evaluation: Evaluation) -> Vectors:
-    """Embed every image (N, D) as a unit vector over the root of the number of models; NaN where unusable.
+def _images(evaluation: Evaluation) -> Vectors:
+    """Every image's unit vectors, side by side over the root of the number of models; NaN where unusable.
 
-    So that products of vectors side by side are means of cosines.
+    So that products of such vectors are means of cosines.
     """
-    from tier_cli.pipeline.encode import embeddings
-    from tier_cli.progress import progress_on_stderr
-
-    paths = evaluation.selection.manifest.paths
-    found = np.full((len(paths), member.vectors.positive.shape[1]), np.nan, np.float32)
-    with progress_on_stderr(len(paths), "Embedding images") as tick:
-        for place, pooled in enumerate(embeddings(paths, member, evaluation.options, tick=tick)):
-            if not isinstance(pooled, InputError):
-                found[place] = pooled[0]
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(found / np.where(lengths > 0, lengths, np.nan), np.float32) / _root(evaluation.job)
+    units = []
+    for found in evaluation.embeddings:
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        units.append(np.asarray(found / np.where(lengths > 0, lengths, np.nan), np.float32))
+    return np.concatenate(units, axis=1) / _root(evaluation.job)
 
 
 def _texts(job: Job, texts: tuple[str, ...]) -> Vectors:

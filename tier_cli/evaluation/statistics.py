@@ -33,13 +33,14 @@ def ranking(labels: Floats, scores: Floats, *, auprc: bool = True) -> Statistic:
         False for ``auc`` alone, in little more than half the time.
     """
     rankings = [rank(labels[:, f], scores[:, f]) for f in range(labels.shape[1])]
+    names = RANKING if auprc else RANKING[:1]
 
     def statistic(weights: Weights) -> Mapping[str, Floats]:
-        areas = np.full((2 if auprc else 1, len(weights), len(rankings)), np.nan)
+        areas = np.full((len(names), len(weights), len(rankings)), np.nan)
         for f, one in enumerate(rankings):
             if one.both_classes:
                 areas[:, :, f] = weighted_areas(one, weights) if auprc else weighted_auc(one, weights)
-        return dict(zip(RANKING, areas, strict=False))
+        return dict(zip(names, areas, strict=True))
 
     return statistic
 

@@ -43,6 +43,11 @@ class Settings:
     seed: int = 0
     others: tuple[Preprocessing, ...] = ()
 
+    @classmethod
+    def of(cls, read: ReadOptions, first: Preprocessing, *others: Preprocessing) -> Settings:
+        """Read as asked for, in the rendering that the first preparation wants."""
+        return cls(replace(read, rendering=first.rendering), first, others=others)
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +78,7 @@ class Embedder:
         ------
         One result a source, in the order of the sources.
         """
-        preprocessing = self.checkpoint.preprocessing
-        settings = Settings(replace(options.read, rendering=preprocessing.rendering), preprocessing)
+        settings = Settings.of(options.read, self.checkpoint.preprocessing)
         size = batch_size_of(options, self.engine)
         with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
             yield from computed(outcomes, size, self._batch, _failed, options.fail_fast, tick)

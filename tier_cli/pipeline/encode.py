@@ -15,6 +15,7 @@ from tier_cli.imaging.discover import Source
 from tier_cli.pipeline.ahead import decoded
 from tier_cli.pipeline.decode import Settings
 from tier_cli.pipeline.stream import batch_size_of, workers_of
+from tier_cli.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +79,8 @@ def embeddings(
     ------
     For each path, in order, the global embeddings (1 + V, D), the image as it is first, or what is wrong.
     """
-    settings = replace(_settings(member, options), corruptions=tuple(corruptions), seed=seed)
+    read = Settings.of(options.read, member.checkpoint.preprocessing)
+    settings = replace(read, corruptions=tuple(corruptions), seed=seed)
     limit = batch_size_of(options, member.engine)
 
     def compute(images: Sequence[Decoded]) -> list[NDArray[np.float32]]:
@@ -89,6 +91,16 @@ def embeddings(
 
     # Several variants a file: fewer files at a time, so that memory stays what it is for one.
     yield from _each(paths, settings, options, max(1, limit // (1 + len(corruptions))), compute, tick)
+
+
+def embedding_matrix(paths: Sequence[str], member: Member, options: StreamOptions) -> NDArray[np.float32]:
+    """Embed every image, one row a path (N, D), showing progress; NaN where it cannot be used."""
+    matrix = np.full((len(paths), member.vectors.positive.shape[1]), np.nan, np.float32)
+    with progress_on_stderr(len(paths), "Embedding images") as tick:
+        for place, pooled in enumerate(embeddings(paths, member, options, tick=tick)):
+            if not isinstance(pooled, InputError):
+                matrix[place] = pooled[0]
+    return matrix
 
 
 def patch_maps(
@@ -107,14 +119,8 @@ def patch_maps(
             for own, image in zip(patches, images, strict=True)
         ]
 
-    yield from _each(
-        paths, _settings(member, options), options, batch_size_of(options, member.engine), compute, tick
-    )
-
-
-def _settings(member: Member, options: StreamOptions) -> Settings:
-    preprocessing = member.checkpoint.preprocessing
-    return Settings(replace(options.read, rendering=preprocessing.rendering), preprocessing)
+    settings = Settings.of(options.read, member.checkpoint.preprocessing)
+    yield from _each(paths, settings, options, batch_size_of(options, member.engine), compute, tick)
 
 
 def _each(

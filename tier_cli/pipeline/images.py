@@ -49,8 +49,7 @@ class ImageScorer:
 
     def settings(self, read: ReadOptions) -> Settings:
         """Give the settings of decoding: as asked for, with the checkpoints' rendering and preprocessing."""
-        first, *others = self._preparations
-        return Settings(replace(read, rendering=first.rendering), first, others=tuple(others))
+        return Settings.of(read, *self._preparations)
 
     def failed(self, path: str, error: InputError) -> Result:
         """Give the result of a file that could not be used."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import faiss as _faiss
 import numpy as np
 
+from tier_cli.aside import written_aside
 from tier_cli.search.exact import Hit, best
 
 if TYPE_CHECKING:
@@ -91,13 +91,8 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, graph: Any) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            faiss.write_index(graph, faiss.PyCallbackIOWriter(file.write))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_aside(path) as partial, partial.open("wb") as file:
+        faiss.write_index(graph, faiss.PyCallbackIOWriter(file.write))
     _forget(path)
 
 

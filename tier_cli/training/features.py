@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from tier_cli.aside import written_aside
 from tier_cli.training.images import AugmentedImages, allocate
 from tier_cli.training.seeds import VIEW, derive
 
@@ -73,24 +73,19 @@ def write_features(
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     start = start.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Renamed when complete, so that an interrupted run leaves nothing that looks like features; under a name
-    # of its own, since runs that share the folder may compute the same features at the same time.
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     features: Any = None
-    try:
-        with torch.inference_mode():
-            for view in range(views):
-                for first in range(0, rows, _CHUNK):
-                    chunk = np.arange(first, min(first + _CHUNK, rows))
-                    images = source.batch(chunk, chunk + view * rows)[0].to(device)
-                    made = start(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
-                    if features is None:
-                        allocate(partial, (rows, views, *made.shape[1:]), np.dtype(np.float16))
-                        features = np.lib.format.open_memmap(partial, mode="r+")
-                    features[chunk, view] = made.astype(np.float16)
-                    progress("computing frozen features", view * rows + int(chunk[-1]) + 1, views * rows)
+    # An interrupted run leaves nothing that looks like features, and runs that share the folder may compute
+    # the same features at the same time.
+    with written_aside(file) as partial, torch.inference_mode():
+        for view in range(views):
+            for first in range(0, rows, _CHUNK):
+                chunk = np.arange(first, min(first + _CHUNK, rows))
+                images = source.batch(chunk, chunk + view * rows)[0].to(device)
+                made = start(images.contiguous(memory_format=torch.channels_last)).cpu().numpy()
+                if features is None:
+                    allocate(partial, (rows, views, *made.shape[1:]), np.dtype(np.float16))
+                    features = np.lib.format.open_memmap(partial, mode="r+")
+                features[chunk, view] = made.astype(np.float16)
+                progress("computing frozen features", view * rows + int(chunk[-1]) + 1, views * rows)
         if features is not None:
             features.flush()
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ def identity(inputs: TrainInputs, settings: TrainSettings) -> dict[str, Any]:
     """Names and plain values of all that decides the weights; a name with a space is no option."""
     return {
         **asdict(settings),
-        "data": content_hash(inputs.manifest),
+        "data": inputs.rows_hash,
         "starting weights": canonical_hash(_weights(inputs)),
         "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
         "finding set": canonical_hash(inputs.findings.to_toml()),
@@ -60,7 +60,7 @@ def describe(
         "data": {
             "name": origin.name,
             "manifest_sha256": _hash(origin) if origin.is_file() else None,
-            "rows_sha256": content_hash(inputs.manifest),
+            "rows_sha256": inputs.rows_hash,
             "images": rows,
             "images_without_text": without_text,
             **inputs.about,

@@ -121,20 +121,21 @@ def _row(cell: Cell, best: Cell | None) -> dict[str, Any]:
         **cell.values,
         "runs": len(cell.aucs),
         "failed": len(cell.failed),
-        "mean_auc": _rounded(cell.mean),
-        "low": _rounded(low),
-        "high": _rounded(high),
-        "sd_of_seeds": _rounded(spread),
-        "less_best": _rounded(difference[0]),
-        "less_best_low": _rounded(difference[1]),
-        "less_best_high": _rounded(difference[2]),
+        "mean_auc": rounded(cell.mean),
+        "low": rounded(low),
+        "high": rounded(high),
+        "sd_of_seeds": rounded(spread),
+        "less_best": rounded(difference[0]),
+        "less_best_low": rounded(difference[1]),
+        "less_best_high": rounded(difference[2]),
         "best": cell is best,
-        **{f"auc:{name}": _rounded(value) for name, value in cell.findings.items()},
+        **{f"auc:{name}": rounded(value) for name, value in cell.findings.items()},
     }
 
 
-def _rounded(value: float) -> float | None:
-    return round(value, 5) if np.isfinite(value) else None
+def rounded(value: float) -> float | None:
+    """A number for JSON and CSV, None where there is none."""
+    return round(float(value), 5) if np.isfinite(value) else None
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:

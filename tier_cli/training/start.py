@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tier_cli.errors import CheckpointError
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import TextTokenizer
+from tier_cli.training.record import content_hash
 from tier_cli.training.splits import TRAIN, VALID
 from tier_cli.training.towers import check_freezing
 
@@ -60,6 +62,11 @@ class TrainInputs:
     max_bad: int = 0
     features: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def rows_hash(self) -> str:
+        """Of the manifest: seconds for some hundred thousand rows, so once, also in a sweep."""
+        return content_hash(self.manifest)
 
 
 def build_objective(settings: TrainSettings) -> Objective:

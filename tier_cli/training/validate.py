@@ -15,6 +15,7 @@ from tier_cli.findings.vectors import embed_findings
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
 from tier_cli.training.images import centred
+from tier_cli.training.results import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,16 +98,12 @@ class Validation:
                 }
                 for column, name in enumerate(self.findings.ids)
             },
-            "replicates_of_mean_auc": [_rounded(value) for value in mean.replicates[:, 0]],
+            "replicates_of_mean_auc": [rounded(value) for value in mean.replicates[:, 0]],
         }
 
 
 def _numbers(point: float, interval: NDArray[np.float64]) -> dict[str, float | None]:
-    return {"auc": _rounded(point), "low": _rounded(interval[0]), "high": _rounded(interval[1])}
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 5) if np.isfinite(value) else None
+    return {"auc": rounded(point), "low": rounded(interval[0]), "high": rounded(interval[1])}
 
 
 def _encode(

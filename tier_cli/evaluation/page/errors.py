@@ -145,8 +145,8 @@ def _settings(evaluation: Evaluation) -> Settings:
 
     whole = Preprocessing(fit="pad", resize_short=None)
     spec = whole if evaluation.job is None else evaluation.job.checkpoint.preprocessing
-    read = replace(evaluation.options.read, rendering=spec.rendering, include_phi=False)
-    return Settings(read, replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+    read = replace(evaluation.options.read, include_phi=False)
+    return Settings.of(read, replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
 
 
 def _picture(evaluation: Evaluation, row: int, settings: Settings, seen: dict[int, str]) -> str:

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tier_cli.aside import written_aside
 from tier_cli.console import printable
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.page.origin import Origin, again, images, notes, protocol_part, sentence
@@ -55,13 +56,8 @@ def write_page(
     options: PageOptions = PageOptions(),
 ) -> None:
     """Write the page, whole or not at all."""
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
+    with written_aside(Path(os.path.realpath(path))) as partial:
         partial.write_text(page(report, evaluation, origin, options), encoding="utf-8")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def page(

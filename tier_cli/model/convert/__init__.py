@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.model.checkpoint import file_hash
 from tier_cli.model.convert.detect import FAMILIES, check_form, detect
 
 if TYPE_CHECKING:
@@ -203,8 +203,4 @@ def _hashes(source: Path) -> dict[str, str]:
     """SHA-256 of the source's weight files, by name."""
     endings = (".pt", ".pth", ".bin", ".safetensors")
     files = sorted(p for p in source.iterdir() if p.suffix in endings) if source.is_dir() else [source]
-    hashes = {}
-    for path in files:
-        with path.open("rb") as file:
-            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+    return {path.name: file_hash(path) for path in files}
