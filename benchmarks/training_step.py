@@ -1,9 +1,10 @@
 """What a training step costs, side by side. Run: python benchmarks/training_step.py [--size paper]
 
-Seconds of a step without penalties, with them, and with cached accumulation: in each round every kind runs
-once, and the best rounds are compared, so that a busy machine disturbs all alike. On CPU they are seconds of
-CPU time. Peak memory: on a GPU that of torch's allocator; on CPU each kind runs in a process of its own and
-the largest size of that is taken. Then images a second of the loader beside a loop that only decodes.
+Seconds of a step without penalties, with them, with cached accumulation, and with `--compile` under
+torch.compile, which `tier train` does not use: in each round every kind runs once, and the best rounds are
+compared, so that a busy machine disturbs all alike. On CPU they are seconds of CPU time. Peak memory is on a
+GPU that of the allocator of torch; on CPU each kind runs in a process of its own and the largest size of that
+is taken. Then images a second of the loader beside a loop that only decodes.
 
 On a GPU, with the share of its peak (here an H100's or H200's in bf16) that the paper's model uses:
 --size paper --device cuda --precision bf16 --batch-size 256 --peak-tflops 989
@@ -55,6 +56,7 @@ SIZES = {
     ),
 }  # fmt: skip
 PLAIN, PENALTIES, PARTS = "no penalties", "penalties", "penalties, in parts"
+COMPILED = "penalties, compiled"
 TOKENS = 64
 
 
@@ -64,7 +66,7 @@ def main() -> None:
     if given.memory_of:
         sys.stdout.write(json.dumps(_memory_here(given, given.memory_of)))
         return
-    kinds = (PLAIN, PENALTIES, PARTS)
+    kinds = (PLAIN, PENALTIES, PARTS, *([COMPILED] if given.compile else []))
     # First, for a process that starts another hands its own peak on to it.
     memory = {kind: _memory(given, kind) for kind in kinds}
     steps = {kind: _stepper(given, kind) for kind in kinds}
@@ -98,6 +100,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--peak-tflops", type=float, help="of the device, for the share of it that is used")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -116,6 +119,10 @@ def _stepper(given: argparse.Namespace, kind: str) -> Callable[[], None]:
     encoders.model.image_tower.to(memory_format=torch.channels_last)
     encoders.freeze(settings.freeze_text_layers)
     encoders.train_mode(settings.freeze_text_layers, statistics=kind != PARTS)
+    if kind == COMPILED:
+        encoders.model.image_tower.compile()
+        # Batches differ in length.
+        encoders.model.text_tower.compile(dynamic=True)
     optimizer = build_optimizer(encoders.model, settings, fresh_heads=True)
     objective = TierObjective(0.2 * weight, 0.1 * weight)
     gradients = Gradients(encoders, encoders.model, objective, World(), given.precision, 0, 0)
