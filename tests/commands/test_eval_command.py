@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,17 @@ def test_numbers_are_those_of_classify(model: str, data: Path, tmp_path: Path) -
 def test_same_command_same_numbers(model: str, data: Path) -> None:
     one, two = (_done(_run("--data", data, "--model", model, "--seed", "3")) for _ in range(2))
     assert one == two
+
+
+def test_numbers_say_how_they_came_about(model: str, data: Path, tmp_path: Path) -> None:
+    """A reviewer must be able to tell which files the numbers are of."""
+    scores = tmp_path / "scores.csv"
+    _scores_from_classify(model, data, scores)
+    origin = _done(_run("--data", data, "--compare", model, scores))["origin"]
+    assert origin["files"] == {str(file): sha256(file.read_bytes()).hexdigest() for file in (data, scores)}
+    assert origin["command"].startswith("tier ")
+    assert origin["versions"]["numpy"] == np.__version__
+    assert len(origin["rows_sha256"]) == 64
 
 
 def test_tables_go_to_stderr_and_a_file_silences_stdout(model: str, data: Path, tmp_path: Path) -> None:

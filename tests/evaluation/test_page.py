@@ -26,7 +26,7 @@ from tier_cli.evaluation.decisions import Thresholds
 from tier_cli.evaluation.evaluate import labelled, select
 from tier_cli.evaluation.exclusive import measure_exclusive
 from tier_cli.evaluation.measure import Contender, Labelled, Measured, Metric, Resampling, Row
-from tier_cli.evaluation.page.origin import Origin
+from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.page.write import PageOptions, check_page, page, write_page
 from tier_cli.evaluation.radiologists import readers_section
 from tier_cli.evaluation.report import Protocol, Report
@@ -39,6 +39,7 @@ from tier_cli.pipeline.stream import StreamOptions
 VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}
 SET = load_findings("pneumothorax,pleural effusion")
 N = 24
+ORIGIN = Origin("tier eval", {"numpy": "2"}, {"m.csv": "ab12"}, "cd34")
 
 
 class Reader(HTMLParser):
@@ -143,7 +144,7 @@ def report(evaluation: Evaluation) -> Report:
 
 @pytest.fixture(scope="module")
 def html(report: Report, evaluation: Evaluation) -> str:
-    return page(report, evaluation, Origin("tier eval", {"numpy": "2"}, {"m.csv": "ab12"}, "cd34"))
+    return page(replace(report, origin=ORIGIN), evaluation)
 
 
 def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
@@ -197,7 +198,7 @@ def test_every_part_is_there_with_the_numbers_of_the_report(html: str, report: R
 
 def test_no_patient_and_no_path_unless_asked(html: str, report: Report, evaluation: Evaluation) -> None:
     told = replace(report, notes=("1 of 24 images are not on disk: keyed-0.png, keyed-1.png",))
-    without, whole = (page(told, evaluation, options=PageOptions(paths=paths)) for paths in (False, True))
+    without, whole = (page(told, evaluation, PageOptions(paths=paths)) for paths in (False, True))
     for text in (html, without):
         assert "keyed-" not in text
         assert "secret" not in text
@@ -218,7 +219,7 @@ def test_pictures_are_small_grey_pixels_only(html: str) -> None:
 
 
 def test_without_pictures_none_is_made(report: Report, evaluation: Evaluation) -> None:
-    seen = _read(page(report, evaluation, options=PageOptions(images=False)))
+    seen = _read(page(report, evaluation, PageOptions(images=False)))
     assert not seen.all("img")
     assert "Worst errors" not in seen.text
 
@@ -248,7 +249,8 @@ def test_names_of_others_are_text_and_nothing_else(tmp_path: Path) -> None:
     report = replace(
         report, protocol=replace(report.protocol, data=bad, split=bad, scoring=bad, excluded=(bad,))
     )
-    text = page(report, evaluation, Origin(bad, {bad: bad}, {bad: bad}), PageOptions(note=bad, paths=True))
+    report = replace(report, origin=Origin(bad, {bad: bad}, {bad: bad}))
+    text = page(report, evaluation, PageOptions(note=bad, paths=True))
     seen = _read(text)
     assert not seen.all("script")
     assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
@@ -261,7 +263,7 @@ def test_names_of_others_are_text_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_section_without_a_layout_is_shown_as_it_is(report: Report, evaluation: Evaluation) -> None:
     more = replace(report, sections={"something_new": {"value": 0.25}})
-    seen = _read(page(more, evaluation, options=PageOptions(images=False)))
+    seen = _read(page(more, evaluation, PageOptions(images=False)))
     assert "Something new" in seen.text
     assert '"value": 0.25' in seen.text
 
@@ -278,7 +280,7 @@ def test_top_1_accuracy_and_retrieval_have_tables(report: Report, evaluation: Ev
     }  # fmt: skip
     retrieval = {"rule": "by cosine", "directions": [direction], "findings": [finding]}
     told = replace(report, sections={"exclusive": exclusive, "retrieval": retrieval})
-    seen = _read(page(told, evaluation, options=PageOptions(images=False)))
+    seen = _read(page(told, evaluation, PageOptions(images=False)))
     accuracy = exclusive["scores"][0]["accuracy"]["value"]
     assert f"{accuracy:.3f} [" in seen.text
     for text in (
@@ -292,7 +294,7 @@ def test_top_1_accuracy_and_retrieval_have_tables(report: Report, evaluation: Ev
 
 
 def test_the_same_evaluation_gives_the_same_page(html: str, report: Report, evaluation: Evaluation) -> None:
-    again = page(report, evaluation, Origin("tier eval", {"numpy": "2"}, {"m.csv": "ab12"}, "cd34"))
+    again = page(replace(report, origin=ORIGIN), evaluation)
     assert again == html
 
 
@@ -329,7 +331,7 @@ def test_published_numbers_stand_beside_the_same_protocol_only() -> None:
 def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     truth = Labelled(builtin("chexpert5").ids, np.ones((1, 5)), np.array(["p"]))
     other = replace(evaluation, contenders=(Contender("mine", np.ones((1, 5))),), by_unit=truth)
-    seen = _read(page(_published(668), other, options=PageOptions(images=False)))
+    seen = _read(page(_published(668), other, PageOptions(images=False)))
     assert "Published results" in seen.text
     assert "CheXzero (one checkpoint, run by the TIER authors)" in seen.text
 

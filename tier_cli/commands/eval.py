@@ -12,6 +12,7 @@ from typer import Exit, echo
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import options as o
 from tier_cli.commands.eval_data import CSV, Data, exclusions, stream_options
+from tier_cli.commands.eval_origin import origin_of
 from tier_cli.commands.eval_page import Page
 from tier_cli.commands.eval_run import Given, run
 from tier_cli.commands.eval_scores import candidates, is_table
@@ -105,8 +106,10 @@ def evaluate(
     evaluation = run(given, rows, selecting, sets, finding_set)
     from tier_cli.evaluation.build import build_report
 
-    done = _give(build_report(evaluation, columns), evaluation, sections(wishes), output)
-    page.give(done, evaluation, source, [*map(str, scores or []), *(compare or ())])
+    origin = origin_of(evaluation, source, [*map(str, scores or []), *(compare or ())])
+    numbers = replace(build_report(evaluation, columns), origin=origin)
+    done = _give(numbers, evaluation, sections(wishes), output)
+    page.give(done, evaluation)
     if not done.complete:
         raise Exit(3)
 

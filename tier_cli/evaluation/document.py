@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.evaluation.intervals import number
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.subgroups import Gap, Group
     from tier_cli.evaluation.yardsticks import Yardstick
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 COLUMNS = (
     "by", "group", "scores", "finding", "n", "positives",
     *(f"{name}{part}" for name in METRICS for part in ("", "_low", "_high")),
@@ -31,6 +32,7 @@ def report_document(report: Report) -> dict[str, Any]:
     """Give the JSON document; what is not a number is null."""
     return {
         "schema_version": SCHEMA_VERSION,
+        "origin": asdict(report.origin),
         **_protocol(report.protocol),
         "scores": [
             {**measured_document(measured), "model": model}

@@ -13,6 +13,7 @@ from tier_cli.aside import written_aside
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.document import report_document, report_rows
 from tier_cli.evaluation.measure import Measured, Resampling
+from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.scores import Unscored
 from tier_cli.evaluation.subgroups import Gap, Group
 from tier_cli.evaluation.yardsticks import Yardstick, comparable
@@ -98,6 +99,8 @@ class Report:
         The differences between groups of a column.
     sections
         The optional parts by name, each as JSON has it.
+    origin
+        How the run came about.
     """
 
     protocol: Protocol
@@ -108,6 +111,7 @@ class Report:
     notes: tuple[str, ...]
     gaps: tuple[Gap, ...] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def complete(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,28 +16,6 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.report import Report
     from tier_cli.evaluation.scores import Unscored
-
-
-@dataclass(frozen=True)
-class Origin:
-    """How a run came about.
-
-    Parameters
-    ----------
-    command
-        As it was typed.
-    versions
-        Of the programs that took part.
-    files
-        SHA-256 by the name of the file: the manifest, files of scores.
-    rows_sha256
-        Of the images' paths and their labels.
-    """
-
-    command: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    rows_sha256: str = ""
 
 
 def images(report: Report, paths: bool) -> Part:
@@ -129,8 +105,9 @@ def protocol_part(report: Report, evaluation: Evaluation) -> Part:
     return Part("Protocol", facts=facts, tables=tables)
 
 
-def again(report: Report, origin: Origin) -> Part:
+def again(report: Report) -> Part:
     """The command, versions and hashes."""
+    origin = report.origin
     facts = [(f"SHA-256 of {name}", value) for name, value in origin.files.items()]
     if origin.rows_sha256:
         facts.append(("SHA-256 of rows and labels", origin.rows_sha256))

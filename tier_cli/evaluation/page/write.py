@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.aside import written_aside
 from tier_cli.console import printable
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.page.origin import Origin, again, images, notes, protocol_part, sentence
+from tier_cli.evaluation.page.origin import again, images, notes, protocol_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.results.output import check_writable
 
@@ -52,17 +52,14 @@ def write_page(
     report: Report,
     evaluation: Evaluation,
     path: str,
-    origin: Origin = Origin(),
     options: PageOptions = PageOptions(),
 ) -> None:
     """Write the page, whole or not at all."""
     with written_aside(Path(os.path.realpath(path))) as partial:
-        partial.write_text(page(report, evaluation, origin, options), encoding="utf-8")
+        partial.write_text(page(report, evaluation, options), encoding="utf-8")
 
 
-def page(
-    report: Report, evaluation: Evaluation, origin: Origin = Origin(), options: PageOptions = PageOptions()
-) -> str:
+def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOptions()) -> str:
     """Give the page as HTML.
 
     Parameters
@@ -71,8 +68,6 @@ def page(
         The numbers.
     evaluation
         What they were measured on.
-    origin
-        How the run came about.
     options
         What else goes in.
     """
@@ -91,11 +86,11 @@ def page(
         sentence=sentence(report),
         note=options.note,
         style=_style(),
-        parts=list(_parts(report, evaluation, origin, options)),
+        parts=list(_parts(report, evaluation, options)),
     )
 
 
-def _parts(report: Report, evaluation: Evaluation, origin: Origin, options: PageOptions) -> Iterator[Part]:
+def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iterator[Part]:
     from tier_cli.evaluation.build import common_ground
     from tier_cli.evaluation.page import numbers
     from tier_cli.evaluation.page.groups import groups
@@ -115,7 +110,7 @@ def _parts(report: Report, evaluation: Evaluation, origin: Origin, options: Page
         images(report, options.paths),
         notes(report, manifest.paths, manifest.root, options.paths),
         protocol_part(report, evaluation),
-        again(report, origin),
+        again(report),
     ]
     yield from (part for part in found if part is not None)
 
