@@ -169,7 +169,7 @@ def _table(
     caption: str, measured: Measured, labels: Labels, metrics: Sequence[str], threshold: bool = False
 ) -> Table:
     def extra(value: float) -> list[str]:
-        return ([f"{value:.4g}" if np.isfinite(value) else DASH]) if threshold else []
+        return ([f"{value:#.4g}" if np.isfinite(value) else DASH]) if threshold else []
 
     rows = [
         (

@@ -76,13 +76,10 @@ def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOpti
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
     )
-    title = f"Evaluation of {report.measured[0].name}"
-    if len(report.measured) > 1:
-        title = " and ".join(
-            [title, "one other" if len(report.measured) == 2 else f"{len(report.measured) - 1} others"]
-        )
+    first, *others = (measured.name for measured in report.measured)
+    also = f" and {others[0] if len(others) == 1 else f'{len(others)} others'}" if others else ""
     return environment.from_string(_resource("page.html")).render(
-        title=title,
+        title=f"Evaluation of {first}{also}",
         sentence=sentence(report),
         note=options.note,
         style=_style(),
