@@ -49,28 +49,28 @@ def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
     )
     squares = torch.stack([_detour(image, generator) for image in squares])
     n = len(grey)
-    gamma = torch.exp(_uniform(n, -_GAMMA, _GAMMA, generator))
-    contrast = torch.exp(_uniform(n, -_CONTRAST, _CONTRAST, generator))
-    shift = _uniform(n, -0.1, 0.1, generator)
+    gamma = torch.exp(uniform(n, -_GAMMA, _GAMMA, generator))
+    contrast = torch.exp(uniform(n, -_CONTRAST, _CONTRAST, generator))
+    shift = uniform(n, -0.1, 0.1, generator)
     squares = squares.clamp(0, 1) ** gamma.view(-1, 1, 1, 1)
     squares = (squares - 0.5) * contrast.view(-1, 1, 1, 1) + 0.5 + shift.view(-1, 1, 1, 1)
-    noise = torch.randn(squares.shape, generator=generator) * _uniform(n, 0, _NOISE, generator).view(
+    noise = torch.randn(squares.shape, generator=generator) * uniform(n, 0, _NOISE, generator).view(
         -1, 1, 1, 1
     )
     return (squares + noise).clamp(0, 1)
 
 
 def _grids(n: int, size: int, generator: Generator) -> Tensor:
-    angle = _uniform(n, -_ROTATION_DEGREES, _ROTATION_DEGREES, generator) * math.pi / 180
-    scale = _uniform(n, *_SCALES, generator)
-    stretch = torch.exp(_uniform(n, -_STRETCH, _STRETCH, generator))
+    angle = uniform(n, -_ROTATION_DEGREES, _ROTATION_DEGREES, generator) * math.pi / 180
+    scale = uniform(n, *_SCALES, generator)
+    stretch = torch.exp(uniform(n, -_STRETCH, _STRETCH, generator))
     x_scale, y_scale = scale * stretch.sqrt(), scale / stretch.sqrt()
     rows = (
         torch.stack(
-            [angle.cos() * x_scale, -angle.sin() * y_scale, _uniform(n, -_SHIFT, _SHIFT, generator)], 1
+            [angle.cos() * x_scale, -angle.sin() * y_scale, uniform(n, -_SHIFT, _SHIFT, generator)], 1
         ),
         torch.stack(
-            [angle.sin() * x_scale, angle.cos() * y_scale, _uniform(n, -_SHIFT, _SHIFT, generator)], 1
+            [angle.sin() * x_scale, angle.cos() * y_scale, uniform(n, -_SHIFT, _SHIFT, generator)], 1
         ),
     )
     return functional.affine_grid(torch.stack(rows, 1), [n, 1, size, size], align_corners=False)
@@ -80,10 +80,11 @@ def _detour(image: Tensor, generator: Generator) -> Tensor:
     if torch.rand((), generator=generator) > _BLUR_SHARE:
         return image
     size = image.shape[-1]
-    smaller = int(size * _uniform(1, _SMALLEST_SHARE, 0.9, generator).item())
+    smaller = int(size * uniform(1, _SMALLEST_SHARE, 0.9, generator).item())
     small = functional.interpolate(image[None], (smaller, smaller), mode="bilinear", antialias=True)
     return functional.interpolate(small, (size, size), mode="bilinear")[0]
 
 
-def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
+def uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
+    """Draw (n,) numbers from low to high."""
     return torch.rand(n, generator=generator) * (high - low) + low
