@@ -20,6 +20,7 @@ from tier_cli.model.checkpoint import canonical_hash
 from tier_cli.pipeline.ahead import decoded
 from tier_cli.pipeline.decode import Decoded, Settings, decode
 from tier_cli.training.augment import augment
+from tier_cli.training.augment_paper import augment_as_published
 from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Rows = NDArray[np.int64]
 
+AUGMENTATIONS = {"standard": augment, "paper": augment_as_published}
 _READ, _BAD = 1, 2
 # The rest of the disk is for checkpoints and other people.
 _DISK_SHARE = 0.5
@@ -141,12 +143,20 @@ class AugmentedImages:
         What is made of them; what the changes depend on, beside the place of each draw.
     stand_in
         The row to take for one that cannot be read.
+    augmentation
+        A name of `AUGMENTATIONS`.
     """
 
     def __init__(
-        self, pixels: Pixels, preprocessing: Preprocessing, seed: int, stand_in: Callable[[int], int]
+        self,
+        pixels: Pixels,
+        preprocessing: Preprocessing,
+        seed: int,
+        stand_in: Callable[[int], int],
+        augmentation: str = "standard",
     ):
         self._pixels, self._spec, self._seed, self._stand_in = pixels, preprocessing, seed, stand_in
+        self._augment = AUGMENTATIONS[augmentation]
         self.slow = isinstance(pixels, StreamedPixels)
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
@@ -157,7 +167,7 @@ class AugmentedImages:
             bad += missed
             draws = torch.Generator().manual_seed(derive(self._seed, AUGMENTATION, int(place)))
             grey = torch.from_numpy(np.divide(pixels, 255, dtype=np.float32))[None, None]
-            squares.append(augment(grey, self._spec.crop, draws)[0, 0])
+            squares.append(self._augment(grey, self._spec.crop, draws)[0, 0])
         return torch.from_numpy(normalise(torch.stack(squares).numpy(), self._spec)), taken, bad
 
     def _read(self, row: int) -> tuple[Bytes, int, list[tuple[int, str]]]:

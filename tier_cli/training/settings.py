@@ -36,6 +36,8 @@ class TrainSettings:
         The shipped weights are an exponential average over steps with this decay; 0 ships the last step's.
     freeze_image_blocks
         Blocks at the start of the image tower that stay as they are; their output is computed once.
+    augmentation
+        ``standard`` or ``paper``: how images are changed at every draw.
     cached_views
         Augmented copies of each image kept when blocks are frozen.
     freeze_text_layers
@@ -65,6 +67,7 @@ class TrainSettings:
     clip_norm: float = 1.0
     average_decay: float = 0.995
     freeze_image_blocks: int = 0
+    augmentation: str = "standard"
     cached_views: int = 6
     freeze_text_layers: int = 4
     checkpoint_activations: bool = False

@@ -85,9 +85,11 @@ class Sources:
         """Where the encoders' inputs come from."""
         inputs, settings = self.inputs, self.settings
         if not settings.freeze_image_blocks:
-            return AugmentedImages(pixels, inputs.preprocessing, settings.seed, pairs.after)
+            return AugmentedImages(
+                pixels, inputs.preprocessing, settings.seed, pairs.after, settings.augmentation
+            )
         # The views are part of the data, not of the run: equal for all seeds, so that runs can share them.
-        views = AugmentedImages(pixels, inputs.preprocessing, 0, pairs.after)
+        views = AugmentedImages(pixels, inputs.preprocessing, 0, pairs.after, settings.augmentation)
 
         def write() -> Path:
             file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
@@ -103,7 +105,7 @@ class Sources:
         settings = self.settings
         return canonical_hash(
             [_pixels_hash(pixels), self.inputs.preprocessing.to_dict(), settings.freeze_image_blocks,
-             settings.cached_views, file_hash(weights)]
+             settings.augmentation, settings.cached_views, file_hash(weights)]
         )[:16]  # fmt: skip
 
 
