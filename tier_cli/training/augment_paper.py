@@ -73,7 +73,7 @@ def crop(generator: Generator) -> tuple[float, float, float, float]:
     """Left, top, width and height of a random part of a square of side 1."""
     for _ in range(_TRIES):
         area = _draw(*_AREA, generator)
-        aspect = math.exp(_draw(*map(math.log, _ASPECT), generator))
+        aspect = math.exp(_draw(math.log(_ASPECT[0]), math.log(_ASPECT[1]), generator))
         width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
         if height <= 1:
             return _draw(0, 1 - width, generator), _draw(0, 1 - height, generator), width, height
