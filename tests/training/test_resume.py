@@ -80,6 +80,64 @@ def test_steps_after_the_last_state_are_made_again_and_logged_once(tmp_path, mon
     assert [line["step"] for line in log(tmp_path)] == list(range(1, STEPS + 1))
 
 
+def test_a_log_survives_a_kill_and_a_stop_before_its_next_line(tmp_path, monkeypatch):
+    """A length that the log does not have would fill it with zeros, and no curve could be drawn."""
+    monkeypatch.setattr("tier_cli.training.loop._LOG_EVERY", 4)
+    running = Running(device="cpu", workers=0, save_steps=3)
+
+    def killed(what, done, total, figures=None):
+        if done == 5:
+            raise RuntimeError
+
+    trainer(tmp_path / "whole", running=running).run(silent)
+    folder = tmp_path / "stopped"
+    with pytest.raises(RuntimeError):
+        trainer(folder, running=running).run(killed)
+    again = trainer(folder, lambda: True, running=running)
+    again.resume(load_state(folder / "state.pt"))
+    with pytest.raises(KeyboardInterrupt):
+        again.run(silent)
+    last = trainer(folder, running=running)
+    last.resume(load_state(folder / "state.pt"))
+    last.run(silent)
+    assert log(folder) == log(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("left", [None, b'{"step": 1}\n{"st'])
+def test_a_log_that_is_gone_or_cut_goes_on_with_whole_lines(left, tmp_path, monkeypatch):
+    monkeypatch.setattr("tier_cli.training.loop._LOG_EVERY", 1)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path, stopping_after(5)).run(silent)
+    (tmp_path / "metrics.jsonl").unlink()
+    if left is not None:
+        (tmp_path / "metrics.jsonl").write_bytes(left)
+    resumed = trainer(tmp_path)
+    resumed.resume(load_state(tmp_path / "state.pt"))
+    resumed.run(silent)
+    steps = [line["step"] for line in log(tmp_path)]
+    assert steps == ([] if left is None else [1]) + list(range(6, STEPS + 1))
+
+
+def test_tensorboard_shows_a_step_once(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr("tier_cli.training.loop._LOG_EVERY", 1)
+    running = Running(device="cpu", workers=0, save_steps=2, tensorboard=tmp_path / "board")
+
+    def killed(what, done, total, figures=None):
+        if done == 5:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        trainer(tmp_path / "run", running=running).run(killed)
+    resumed = trainer(tmp_path / "run", running=running)
+    resumed.resume(load_state(tmp_path / "run" / "state.pt"))
+    resumed.run(silent)
+    shown = EventAccumulator(str(tmp_path / "board"))
+    shown.Reload()
+    assert [event.step for event in shown.Scalars("total")] == list(range(1, STEPS + 1))
+
+
 def test_loading_processes_give_the_same_as_none(tmp_path):
     alone, helped = trainer(tmp_path / "a"), trainer(tmp_path / "b", running=Running(device="cpu", workers=1))
     alone.run(silent)
@@ -133,6 +191,16 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(tmp_path):
     assert "--resume" in str(full.value)
     assert load_state(file)["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_an_error_of_the_device_is_not_called_a_full_disk(tmp_path, monkeypatch):
+    def broken(state, file):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        save_state(tmp_path / "state.pt", {"step": 1})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_state_is_data_and_a_damaged_one_is_named(tmp_path):

@@ -112,7 +112,8 @@ class Trainer:
         pad_id = self.model.text_tower.config.pad_token_id or 0
         gradients = Gradients(shared, self.model, task.objective, self.world, s.precision, s.seed, pad_id)
         if self.world.first:
-            self._log = Log(task.folder / "metrics.jsonl", self._log_length, task.running.tensorboard)
+            file, board = task.folder / "metrics.jsonl", task.running.tensorboard
+            self._log = Log(file, self._log_length, board, self._step)
         try:
             self._train(gradients, progress, after_epoch)
         finally:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -26,20 +26,48 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
     partial = file.with_name(file.name + ".partial")
     try:
         with partial.open("wb") as opened:
-            torch.save({"format": _FORMAT, **state}, opened)
+            _write({"format": _FORMAT, **state}, opened)
             opened.flush()
             os.fsync(opened.fileno())
         partial.replace(file)
-    except (OSError, RuntimeError) as error:
-        # torch reports a disk that is full in a form of its own.
-        partial.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or "the disk may be full"
+    except OSError as error:
         kept = "; the state saved before it is kept" if file.exists() else ""
         raise TierError(
-            f"the state of the run cannot be saved ({reason}){kept}",
+            f"the state of the run cannot be saved ({error.strerror}){kept}",
             where=str(file),
             remedy="make room and go on with --resume",
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(state: dict[str, Any], opened: BinaryIO) -> None:
+    """torch.save, with errors of the disk as what they are: it makes a RuntimeError of them, as of all."""
+    file = _Remembering(opened)
+    try:
+        torch.save(state, file)  # type: ignore[arg-type]
+    except RuntimeError as error:
+        if file.error is None:
+            raise
+        raise file.error from error
+
+
+class _Remembering:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, opened: BinaryIO):
+        self._opened = opened
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._opened.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._opened.flush()
 
 
 def load_state(file: Path) -> dict[str, Any]:

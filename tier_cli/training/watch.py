@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,12 +32,16 @@ class Log:
         Lines after the first `length` bytes are of steps that will be made again, and are taken off.
     tensorboard
         Folder for TensorBoard's events.
+    step
+        So many steps were made before: what is there of later ones is not shown.
     """
 
-    def __init__(self, file: Path, length: int = 0, tensorboard: Path | None = None):
+    def __init__(self, file: Path, length: int = 0, tensorboard: Path | None = None, step: int = 0):
         self._file = file.open("ab")
-        self._file.truncate(length)
-        self._board = None if tensorboard is None else _writer(tensorboard)
+        self._file.truncate(_whole_lines(file, length))
+        # Truncating leaves the place where it was, and the place is the length that a state is saved with.
+        self._file.seek(0, os.SEEK_END)
+        self._board = None if tensorboard is None else _writer(tensorboard, step)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Add a line; `step` places it."""
@@ -73,7 +78,23 @@ def measures(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def _writer(folder: Path) -> Any:
+def _whole_lines(file: Path, length: int) -> int:
+    """Bytes of the whole lines among the first `length`; the file may be shorter, or gone."""
+    with file.open("rb") as opened:
+        return opened.read(length).rfind(b"\n") + 1
+
+
+def require_tensorboard(folder: Path | None) -> None:
+    """Raise `UsageError` where events are wanted and the package that writes them is not installed."""
+    if folder is not None:
+        _summary_writer()
+
+
+def _writer(folder: Path, step: int) -> Any:
+    return _summary_writer()(str(folder), purge_step=step + 1 if step else None)
+
+
+def _summary_writer() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -82,4 +103,4 @@ def _writer(folder: Path) -> Any:
             where="--tensorboard",
             remedy="pip install 'tier-cli[tensorboard]', or leave the option out",
         ) from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter
