@@ -104,3 +104,10 @@ def test_looking_at_help_loads_nothing_heavy() -> None:
         "sys.exit(bool({'numpy', 'pandas', 'torch', 'PIL', 'pydicom'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+def test_a_manifest_is_named_as_training_takes_it(tier: Tier, manifest: Path) -> None:
+    assert tier("data", "inspect", "--data", manifest) == tier("data", "inspect", manifest)
+    code, _, err = tier("data", "inspect", manifest, "--data", manifest)
+    assert code == 2
+    assert "named twice" in err

@@ -94,3 +94,15 @@ def test_a_manifest_of_one_s_own_is_the_data_set_csv(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("path,nodule\na.png,1\n", encoding="utf-8")
     assert dataset_names()[0] == "csv"
     assert open_data("csv", tmp_path / "m.csv", None).paths == [str(tmp_path / "a.png")]
+
+
+@pytest.mark.parametrize("command", [("train",), ("eval",), ("data", "inspect")])
+def test_nih_is_nih14(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    """What others call the data set: refused only where its files are not there."""
+    from tier_cli.app import main
+
+    start = ["--output", str(tmp_path / "out"), "--init", "tier-small"] if command == ("train",) else []
+    assert main([*command, "--dataset", "nih", "--root", str(tmp_path), *start]) == 2
+    assert "looked for" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "NIH").mkdir()
+    assert data_root("nih14", tmp_path) == tmp_path / "NIH"

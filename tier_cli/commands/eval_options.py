@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tier_cli.commands.options import known_dataset
+
 _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
 
 
@@ -41,6 +43,7 @@ Dataset = Annotated[
     typer.Option(
         metavar="NAME",
         help="csv, one's own manifest in --data; or a public data set such as chexpert.",
+        callback=known_dataset,
         rich_help_panel=_DATA,
     ),
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tier_cli.commands.options import known_dataset
 from tier_cli.console import is_terminal, printable, tell
 from tier_cli.errors import UsageError
 
@@ -27,8 +28,15 @@ def inspect(
         typer.Argument(metavar="MANIFEST.csv", help="A manifest of your own.", show_default=False),
     ] = None,
     dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="A public data set instead, such as nih14.")
+        str,
+        typer.Option(
+            metavar="NAME", help="A public data set instead, such as nih14.", callback=known_dataset
+        ),
     ] = "csv",
+    named: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="MANIFEST.csv", help="The same as the argument.", show_default=False),
+    ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +74,9 @@ def inspect(
     from tier_cli.model.engine import usable_cpus
     from tier_cli.pipeline.sizes import image_sizes
 
-    data, chosen = _open(manifest, dataset, root, split, text, findings)
+    if manifest is not None and named is not None:
+        raise UsageError("a manifest is named twice", where="--data", remedy="leave one of the two out")
+    data, chosen = _open(manifest or named, dataset, root, split, text, findings)
     found = survey(data, chosen, partial(image_sizes, workers=usable_cpus()), sample, seed)
     if is_terminal("stdout"):
         from rich.console import Console

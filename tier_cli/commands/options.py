@@ -39,6 +39,13 @@ class Unit(StrEnum):
     STUDY = "study"
 
 
+def known_dataset(name: str) -> str:
+    """For ``callback``: the name used here of a data set that others call otherwise."""
+    from tier_cli.datasets.registry import dataset_name
+
+    return dataset_name(name)
+
+
 _IMAGES, _MODEL, _RESULTS, _SPEED = "Images", "Model and findings", "Results", "Speed"
 
 Paths = Annotated[

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tier_cli.commands import train_data as source
+from tier_cli.commands import train_names as names
 from tier_cli.commands import train_options as given
 from tier_cli.commands.eval_options import Root
 from tier_cli.commands.options import DeviceName, ViewsName
@@ -23,33 +25,33 @@ if TYPE_CHECKING:
 
 def train(
     context: typer.Context,
-    output: given.Output,
-    data: given.Data = None,
-    dataset: given.Dataset = "csv",
+    data: source.Data = None,
+    dataset: source.Dataset = "csv",
+    output: given.Output = None,
     root: Root = None,
-    text: given.TextName = None,
-    views: given.Views = ViewsName.ALL,
-    train_split: given.TrainSplit = "train",
-    valid_split: given.ValidSplit = None,
-    valid_share: given.ValidShare = 0.1,
-    split_seed: given.SplitSeed = 0,
-    max_bad: given.MaxBad = 0,
-    init: given.Init = None,
-    image_tower: given.ImageTower = None,
-    text_tower: given.TextTower = None,
-    freeze_image_blocks: given.FreezeImageBlocks = 0,
-    freeze_text_layers: given.FreezeTextLayers = 4,
-    objective: given.Objective = given.ObjectiveName.TIER,
+    text: source.TextName = None,
+    views: source.Views = ViewsName.ALL,
+    train_split: source.TrainSplit = "train",
+    valid_split: source.ValidSplit = None,
+    valid_share: source.ValidShare = 0.1,
+    split_seed: source.SplitSeed = 0,
+    max_bad: source.MaxBad = 0,
+    init: source.Init = None,
+    image_tower: source.ImageTower = None,
+    text_tower: source.TextTower = None,
+    freeze_image_blocks: source.FreezeImageBlocks = 0,
+    freeze_text_layers: source.FreezeTextLayers = None,
+    objective: given.Objective = names.ObjectiveName.TIER,
     reg_weight: given.RegWeight = None,
     lambda_patch: given.LambdaPatch = None,
     lambda_token: given.LambdaToken = None,
-    entropy: given.EntropyMode = given.Entropy.MASKED,
+    entropy: given.EntropyMode = names.Entropy.MASKED,
     shuffle_captions: given.ShuffleCaptions = False,
-    optimizer: given.OptimizerName = given.Optimizer.ADAMW,
+    optimizer: given.OptimizerName = names.Optimizer.ADAMW,
     learning_rate: given.LearningRate = 3e-4,
     head_rate_factor: given.HeadRateFactor = 3.0,
     weight_decay: given.WeightDecay = 1e-2,
-    schedule: given.ScheduleName = given.Schedule.COSINE,
+    schedule: given.ScheduleName = names.Schedule.COSINE,
     warmup_share: given.WarmupShare = 0.05,
     clip_norm: given.ClipNorm = 1.0,
     average_decay: given.AverageDecay = 0.995,
@@ -62,17 +64,17 @@ def train(
     findings: given.Findings = None,
     seed: given.Seed = 0,
     sweep: given.Sweep = None,
-    keep: given.KeepName = given.Keep.BEST,
+    keep: given.KeepName = names.Keep.BEST,
     resume: given.Resume = False,
     save_steps: given.SaveSteps = None,
     save_minutes: given.SaveMinutes = 10.0,
     tensorboard: given.Tensorboard = None,
     device: given.Device = DeviceName.AUTO,
-    precision: given.PrecisionName = given.Precision.FP32,
+    precision: given.PrecisionName = names.Precision.FP32,
     accumulate: given.Accumulate = None,
     micro_batch_size: given.MicroBatchSize = None,
     checkpoint_activations: given.CheckpointActivations = False,
-    images: given.ImagesMode = given.Images.AUTO,
+    images: given.ImagesMode = names.Images.AUTO,
     workers: given.Workers = None,
     threads: given.Threads = None,
 ) -> None:
@@ -92,6 +94,10 @@ def train(
             remedy="give --data MANIFEST.csv (columns path, patient, split, and text or labels), or "
             "--dataset mimic-cxr --root FOLDER, or draw synthetic chests with "
             "`tier data phantom DIR --count 2000` and give --data DIR/manifest.csv",
+        )
+    if output is None:
+        raise UsageError(
+            "where is the checkpoint to go?", where="--output", remedy="name a folder; it is made if need be"
         )
     _check_start(init, image_tower, text_tower, image_size)
     parts = _parts(batch_size, accumulate, micro_batch_size)
@@ -122,7 +128,7 @@ def train(
         average_decay=average_decay,
         freeze_image_blocks=freeze_image_blocks,
         cached_views=cached_views,
-        freeze_text_layers=freeze_text_layers,
+        freeze_text_layers=_frozen_layers(freeze_text_layers, init, text_tower),
         checkpoint_activations=checkpoint_activations,
         precision=precision.value,
         seed=seed,
@@ -183,6 +189,14 @@ def _check_start(
             raise UsageError(
                 "the checkpoint of --init has its own", where=option, remedy="leave one of the two out"
             )
+
+
+def _frozen_layers(given: int | None, init: str | None, text_tower: Path | None) -> int:
+    if given is not None:
+        return given
+    from tier_cli.training.towers import usually_frozen
+
+    return usually_frozen(init, text_tower)
 
 
 def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None) -> int:

@@ -36,6 +36,8 @@ _NAMES = (
     "chestx-det10",
     "covid-qu-ex",
 )
+# What others call them.
+_ALIASES = {"nih": "nih14"}
 _SPLIT_NAMES = {"val": "valid", "validate": "valid", "validation": "valid", "training": "train"}
 
 
@@ -103,6 +105,11 @@ def dataset_names() -> tuple[str, ...]:
     return (CSV, *DATASETS)
 
 
+def dataset_name(name: str) -> str:
+    """The name used here of a data set that others call otherwise; any other name as it is."""
+    return _ALIASES.get(name.lower(), name)
+
+
 def dataset_info(name: str) -> DatasetInfo:
     """Give a data set by name.
 
@@ -112,7 +119,7 @@ def dataset_info(name: str) -> DatasetInfo:
         There is none of that name.
     """
     try:
-        return DATASETS[name]
+        return DATASETS[dataset_name(name)]
     except KeyError:
         close = get_close_matches(name.lower(), dataset_names(), n=1)
         hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(dataset_names())}"
@@ -184,7 +191,8 @@ def data_root(name: str, root: Path | None) -> Path:
         )
     if (folder / name).is_dir():
         return folder / name
-    inside = sorted(path for path in folder.iterdir() if _plain(path.name) == _plain(name) and path.is_dir())
+    names = {name, *(other for other, known in _ALIASES.items() if known == name)}
+    inside = sorted(path for path in folder.iterdir() if _plain(path.name) in names and path.is_dir())
     return inside[0] if inside else folder
 
 
@@ -234,7 +242,7 @@ def open_data(
         from tier_cli.datasets.manifest import read_manifest
 
         return read_manifest(data, root)
-    info = dataset_info(dataset)
+    dataset, info = dataset_name(dataset), dataset_info(dataset)
     if data is not None:
         raise UsageError(
             f"a manifest and {info.title} are two different data",

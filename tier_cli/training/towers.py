@@ -7,19 +7,27 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import CONFIG, read_json, resolve
+from tier_cli.model.loading import read_tower_config
+from tier_cli.model.towers import build_tower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import Tensor
 
     from tier_cli.model.modeling import ImageFeatures, TextFeatures, TierModel
+
+
+_USUALLY_FROZEN, _LEARNING = 4, 2
 
 
 class Encoders(nn.Module):
@@ -137,6 +145,30 @@ def check_freezing(model: TierModel, image_blocks: int, layers: int) -> None:
             where="--freeze-text-layers",
             remedy=f"use 0 to {there}",
         )
+
+
+def usually_frozen(init: str | None, text_tower: Path | None) -> int:
+    """How many text layers stay as they are where nobody said: 4, or all but two of a smaller tower.
+
+    0 where the family's layers cannot be told apart.
+
+    Parameters
+    ----------
+    init, text_tower
+        The checkpoint, or the folder, that the text tower is taken from.
+
+    Raises
+    ------
+    CheckpointError
+        There is none.
+    """
+    config = read_tower_config(text_tower or "") if init is None else read_json(resolve(init) / CONFIG)
+    with torch.device("meta"):
+        tower = build_tower(config if init is None else config["text_tower"], takes="input_ids")
+    try:
+        return min(_USUALLY_FROZEN, max(len(text_layers(tower)) - _LEARNING, 0))
+    except UsageError:
+        return 0
 
 
 def text_layers(tower: Any) -> nn.ModuleList:
