@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _ONE_SIGNAL_SECONDS = 2.0
+# Of the images that were passed over.
+_NAMED = 5
 
 
 @contextmanager
@@ -83,6 +85,8 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
         tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
     if record["unreadable_images"]:
         tell(f"{record['unreadable_images']} unreadable images were passed over.")
+        for line in record.get("unreadable", [])[:_NAMED]:
+            tell(f"  {line}")
     tell(f"Wrote {output} after {record['seconds']} s of training.")
 
 

@@ -142,7 +142,7 @@ class AugmentedImages:
     preprocessing, seed
         What is made of them; what the changes depend on, beside the place of each draw.
     stand_in
-        The row to take for one that cannot be read.
+        The row to take for one that cannot be read; None leaves that one out.
     augmentation
         A name of `AUGMENTATIONS`.
     """
@@ -152,7 +152,7 @@ class AugmentedImages:
         pixels: Pixels,
         preprocessing: Preprocessing,
         seed: int,
-        stand_in: Callable[[int], int],
+        stand_in: Callable[[int], int] | None,
         augmentation: str = "standard",
     ):
         self._pixels, self._spec, self._seed, self._stand_in = pixels, preprocessing, seed, stand_in
@@ -161,22 +161,30 @@ class AugmentedImages:
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
         """Inputs of rows drawn at places of the run; the rows taken; those that are unreadable."""
-        taken, bad, squares = rows.copy(), [], []
-        for number, (row, place) in enumerate(zip(rows, places, strict=True)):
-            pixels, taken[number], missed = self._read(int(row))
+        taken, bad, squares = [], [], []
+        for row, place in zip(rows, places, strict=True):
+            pixels, row_taken, missed = self._read(int(row))
             bad += missed
+            if pixels is None:
+                continue
+            taken.append(row_taken)
             draws = torch.Generator().manual_seed(derive(self._seed, AUGMENTATION, int(place)))
             grey = torch.from_numpy(np.divide(pixels, 255, dtype=np.float32))[None, None]
             squares.append(self._augment(grey, self._spec.crop, draws)[0, 0])
-        return torch.from_numpy(normalise(torch.stack(squares).numpy(), self._spec)), taken, bad
+        side = self._spec.crop
+        together = torch.stack(squares) if squares else torch.empty(0, side, side)
+        inputs = torch.from_numpy(normalise(together.numpy(), self._spec))
+        return inputs, np.array(taken, dtype=np.int64), bad
 
-    def _read(self, row: int) -> tuple[Bytes, int, list[tuple[int, str]]]:
+    def _read(self, row: int) -> tuple[Bytes | None, int, list[tuple[int, str]]]:
         bad: list[tuple[int, str]] = []
         while True:
             try:
                 return self._pixels.read(row), row, bad
             except InputError as error:
                 bad.append((row, str(error)))
+                if self._stand_in is None:
+                    return None, row, bad
                 if len(bad) == _STAND_INS:
                     raise UsageError(
                         f"{len(bad)} images after each other cannot be read, the last: {error.reason}",

@@ -184,10 +184,11 @@ class Trainer:
                 raise error
             for row, reason in bad:
                 self.bad.setdefault(row, reason)
-        if len(self.bad) > self.task.max_bad:
+        count = self.task.left_out + len(self.bad)
+        if self.bad and count > self.task.max_bad:
             row, reason = next(iter(self.bad.items()))
             raise ManifestError(
-                f"{len(self.bad)} images could not be read, one of them: {reason}",
+                f"{count} images could not be read, one of them: {reason}",
                 remedy="mend the manifest, or allow so many with --max-bad",
             )
 

@@ -21,6 +21,7 @@ from tier_cli.model.torch_engine import pick_device
 from tier_cli.training.card import VALIDATION, write_card
 from tier_cli.training.curves import draw_curves
 from tier_cli.training.distributed import World, join_world, leave_world
+from tier_cli.training.images import AugmentedImages
 from tier_cli.training.loader import Batches, Plan
 from tier_cli.training.loop import Trainer
 from tier_cli.training.memory import keep_freed_memory
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.loader import ImageSource
     from tier_cli.training.settings import Running, TrainSettings
     from tier_cli.training.watch import Watcher
 
@@ -154,11 +156,9 @@ class _Run:
         same = identity(inputs, settings)
         state = self._state(same)
         sources = Sources(inputs, settings, self.running, self.work, world, self.device, self.progress)
-        pixels, training = sources.pixels(training)
-        pairs = Pairs(training, settings.seed, settings.shuffle_captions)
         encoders = Encoders(model, settings.freeze_image_blocks, settings.checkpoint_activations)
         encoders.freeze(settings.freeze_text_layers)
-        source = sources.source(encoders, pixels, pairs, len(training))
+        source, training, pairs = self._source(sources, encoders, training)
         images = settings.images_per_epoch or len(pairs)
         plan = Plan(pairs, settings.batch_size, max(images // settings.batch_size, 1), world.rank, world.size)
         check = self._check(validation, sources, tokenizer)
@@ -167,17 +167,33 @@ class _Run:
         record["command"] = self.running.command
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.running, same, self.output,
-            self.work / STATE, inputs.init is None, inputs.max_bad,
+            self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
             trainer.resume(state)
         record["seconds"] = round(trainer.run(self.progress, check))
-        record["unreadable_images"] = len(trainer.bad)
+        unreadable = [*sources.left_out, *trainer.bad.values()]
+        record["unreadable_images"] = len(unreadable)
         if check is not None:
             record["validation"] = {"split": VALID, "images": len(check.manifest), **trainer.measured}
         world.first_does(lambda: self._finish(model, record, check))
-        return record
+        # For the person who runs it: what is written holds no path.
+        return {**record, "unreadable": unreadable}
+
+    def _source(
+        self, sources: Sources, encoders: Encoders, training: Manifest
+    ) -> tuple[ImageSource, Manifest, Pairs]:
+        """Where the encoders' inputs come from, and the rows and pairs that they are of."""
+        s = self.settings
+        pixels, training = sources.pixels(training)
+        features = None
+        if s.freeze_image_blocks:
+            features, training = sources.features(encoders, pixels, training)
+        pairs = Pairs(training, s.seed, s.shuffle_captions)
+        spec = self.inputs.preprocessing
+        source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
+        return source, training, pairs
 
     def _placed(self, model: TierModel) -> TierModel:
         """On the device, in the layout that convolutions like, with norms that see the whole batch."""

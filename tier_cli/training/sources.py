@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.errors import InputError, ManifestError, TierError
+from tier_cli.errors import ManifestError, TierError
 from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
 from tier_cli.model.engine import usable_cpus
-from tier_cli.training.features import FrozenFeatures, write_features
+from tier_cli.training.features import FrozenFeatures, unread, write_features
 from tier_cli.training.images import AugmentedImages, StoredPixels, StreamedPixels, read_images, store_fits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
+    from numpy.typing import NDArray
 
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.training.distributed import World
     from tier_cli.training.images import Pixels
-    from tier_cli.training.loader import ImageSource
-    from tier_cli.training.pairs import Pairs
     from tier_cli.training.settings import Running, TrainSettings
     from tier_cli.training.start import TrainInputs
     from tier_cli.training.towers import Encoders
@@ -45,6 +46,8 @@ class Sources:
         Folder for files that it alone needs.
     world, device, progress
         The processes of the run, where this one computes, and who is told.
+    left_out
+        Grows by what could not be read, and why: a line an image.
     """
 
     inputs: TrainInputs
@@ -54,6 +57,7 @@ class Sources:
     world: World
     device: torch.device
     progress: Watcher
+    left_out: list[str] = field(default_factory=list)
 
     def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
         """Where the training images come from, and their rows; see `Running.images`."""
@@ -76,29 +80,46 @@ class Sources:
         file, bad = self.world.first_does(
             lambda: read_images(manifest.paths, self.inputs.preprocessing, folder, workers, self.progress)
         )
-        _check_bad(manifest, bad, self.inputs.max_bad)
-        keep = np.ones(len(manifest), dtype=bool)
-        keep[[row for row, _ in bad]] = False
-        return StoredPixels(file, np.flatnonzero(keep)), manifest.where(keep) if bad else manifest
+        rows, left = self._without({row: str(error) for row, error in bad}, manifest)
+        return StoredPixels(file, rows), left
 
-    def source(self, encoders: Encoders, pixels: Pixels, pairs: Pairs, rows: int) -> ImageSource:
-        """Where the encoders' inputs come from."""
+    def features(
+        self, encoders: Encoders, pixels: Pixels, manifest: Manifest
+    ) -> tuple[FrozenFeatures, Manifest]:
+        """The output of the frozen blocks for the images that could be read, and their rows."""
         inputs, settings = self.inputs, self.settings
-        if not settings.freeze_image_blocks:
-            return AugmentedImages(
-                pixels, inputs.preprocessing, settings.seed, pairs.after, settings.augmentation
-            )
         # The views are part of the data, not of the run: equal for all seeds, so that runs can share them.
-        views = AugmentedImages(pixels, inputs.preprocessing, 0, pairs.after, settings.augmentation)
+        views = AugmentedImages(pixels, inputs.preprocessing, 0, None, settings.augmentation)
 
-        def write() -> Path:
+        def write() -> tuple[Path, dict[int, str]]:
             file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
-            if not file.is_file():
-                start = encoders.start()
-                write_features(views, rows, start, settings.cached_views, file, self.device, self.progress)
-            return file
+            if not file.is_file() or _mended(views, unread(file)):
+                write_features(
+                    views, len(manifest), encoders.start(), settings.cached_views, file, self.device,
+                    self.progress, lambda bad: self._check_bad(bad, manifest),
+                )  # fmt: skip
+            return file, unread(file)
 
-        return FrozenFeatures(self.world.first_does(write), settings.seed)
+        file, bad = self.world.first_does(write)
+        rows, left = self._without(bad, manifest)
+        return FrozenFeatures(file, rows, settings.seed), left
+
+    def _without(self, bad: Mapping[int, str], manifest: Manifest) -> tuple[NDArray[np.int64], Manifest]:
+        """Count the rows that cannot be read; the numbers of the others, and these rows."""
+        self._check_bad(bad, manifest)
+        self.left_out.extend(bad[row] for row in sorted(bad))
+        keep = np.ones(len(manifest), dtype=bool)
+        keep[list(bad)] = False
+        return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
+
+    def _check_bad(self, bad: Mapping[int, str], manifest: Manifest) -> None:
+        count = len(self.left_out) + len(bad)
+        if bad and (count > self.inputs.max_bad or len(bad) == len(manifest)):
+            so = f", so {count} images of the run" if self.left_out else ""
+            raise ManifestError(
+                f"{len(bad)} of {len(manifest)} images cannot be read{so}, the first: {bad[min(bad)]}",
+                remedy="mend the manifest, or allow so many with --max-bad",
+            )
 
     def _key(self, pixels: Pixels) -> str:
         weights = (self.inputs.init or self.inputs.image_tower or Path()) / WEIGHTS
@@ -109,14 +130,10 @@ class Sources:
         )[:16]  # fmt: skip
 
 
-def _check_bad(manifest: Manifest, bad: list[tuple[int, InputError]], most: int) -> None:
-    if len(bad) > most or len(bad) == len(manifest):
-        row, error = bad[0]
-        raise ManifestError(
-            f"{len(bad)} of {len(manifest)} images cannot be read, the first: {error.reason}",
-            where=manifest.paths[row],
-            remedy="mend the manifest, or allow so many with --max-bad",
-        )
+def _mended(views: AugmentedImages, bad: Mapping[int, str]) -> bool:
+    """Whether an image that could not be read when its features were made can be read now."""
+    rows = np.array(sorted(bad), dtype=np.int64)
+    return len(views.batch(rows, rows)[1]) > 0
 
 
 def _pixels_hash(pixels: Pixels) -> str:
@@ -126,7 +143,15 @@ def _pixels_hash(pixels: Pixels) -> str:
     if isinstance(pixels, StreamedPixels):
         digest = hashlib.sha256()
         for path in pixels.paths:
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(_file_digest(path))
         return digest.hexdigest()
     raise TierError(f"{type(pixels).__name__} has no hash")
+
+
+def _file_digest(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        # Reading it as an image will tell why.
+        return b"unreadable"

@@ -46,7 +46,7 @@ class TrainInputs:
     image_tower, text_tower
         folders with starting weights; the text tower's also holds the tokenizer.
     max_bad
-        So many unreadable images of each split are left out; one more ends the run.
+        So many unreadable images of the whole run are left out; one more ends it.
     features
         Folder that keeps frozen features for further runs on the same images; None throws them away.
     about

@@ -34,7 +34,9 @@ class Task:
     fresh_heads
         The projections start from nothing.
     max_bad
-        So many unreadable images are passed over.
+        So many unreadable images are passed over, `left_out` ones among them:
+    left_out
+        they could not be read before the training.
     """
 
     encoders: Encoders
@@ -47,3 +49,4 @@ class Task:
     state_file: Path
     fresh_heads: bool
     max_bad: int
+    left_out: int = 0
