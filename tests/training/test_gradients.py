@@ -39,17 +39,29 @@ def prepared(folder, settings, world=World(), train=False):
     return step, batch, excluded
 
 
-def found_in(step, parts):
-    """The loss, its terms and the gradient of every parameter."""
+def found_in(step, parts, sparsity=None):
+    """The loss, its terms, how sparse the similarities are and the gradient of every parameter."""
     gradients = {name: p.grad for name, p in step.model.named_parameters() if p.grad is not None}
-    return parts._asdict() | gradients
+    return parts._asdict() | gradients | ({} if sparsity is None else {"sparsity": sparsity})
 
 
 def gradients_of(folder, settings, world=World(), parts=1, train=False):
     step, batch, excluded = prepared(folder, settings, world, train)
     if parts > 1:
-        return found_in(step, step.in_parts(batch, excluded, 0, len(batch.rows) // parts).parts)
-    return found_in(step, step.whole(batch, excluded, 0).parts)
+        outcome = step.in_parts(batch, excluded, 0, len(batch.rows) // parts)
+    else:
+        outcome = step.whole(batch, excluded, 0)
+    return found_in(step, outcome.parts, outcome.sparsity)
+
+
+def sparsity(similarities, mask):
+    """Means over all valid tokens of the batch, one after the other (Hoyer, JMLR 2004, section 3.1)."""
+    rows = [
+        s.abs().double() for pair, m in zip(similarities.detach(), mask, strict=True) for s in pair[m > 0]
+    ]
+    root = len(rows[0]) ** 0.5
+    hoyer = sum((root - s.sum() / (s * s).sum().sqrt()) / (root - 1) for s in rows) / len(rows)
+    return torch.stack([hoyer, sum((s > 0.1).double().mean() for s in rows) / len(rows)]).float()
 
 
 def the_same(one, other):
@@ -87,7 +99,7 @@ def test_parts_drop_out_the_same_both_times(tmp_path):
     )
     parts = step.objective.loss(output, excluded)
     parts.total.backward()
-    reference = found_in(step, parts)
+    reference = found_in(step, parts, sparsity(output.similarities, batch.mask))
     the_same(reference, gradients_of(tmp_path, SETTINGS, parts=2, train=True))
     still = gradients_of(tmp_path, SETTINGS, parts=2)
     assert abs(still["contrastive"] - reference["contrastive"]) > 1e-4, "there is dropout to speak of"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+# Cosines above it count as seen in the share that is logged.
+_SEEN = 0.1
+
+
 class Outcome(NamedTuple):
-    """What a step gave: the whole batch's loss; similarities (n, T, P) and their mask to look at."""
+    """What a step gave, of the whole batch: the loss, and how sparse the similarities are (2,).
+
+    Means over valid tokens: Hoyer's sparsity, 0 where all patches are equally similar and 1 where one alone
+    is; and the share of patches above 0.1.
+    """
 
     parts: LossParts
-    similarities: Tensor
-    mask: Tensor
+    sparsity: Tensor
 
 
 @dataclass
@@ -81,7 +89,7 @@ class Gradients:
         own = self._penalty(sums, counts) * self.world.size
         ((contrastive + own) * scaling).backward()  # type: ignore[no-untyped-call]
         self._even_out()
-        return Outcome(self._parts(contrastive, sums, counts), output.similarities.detach(), mask)
+        return self._outcome(contrastive, sums, sparsity_sums(output.similarities, mask), counts)
 
     def in_parts(self, batch: Batch, excluded: Tensor, step: int, size: int, scaling: float = 1.0) -> Outcome:
         """The same in parts of `size` images: memory for the activations of one part is enough.
@@ -101,20 +109,21 @@ class Gradients:
         image_leaf, text_leaf = (torch.cat(side).requires_grad_() for side in zip(*pooled, strict=True))
         contrastive, towards = self._contrast(image_leaf, text_leaf, excluded, scaling)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
-        sums = []
+        sums, sparsities = [], []
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             with contextlib.nullcontext() if last else self._unshared():
                 images, texts = self._encode(batch.inputs[part], ids[part], mask[part], step, number)
                 similarities = self.model.compare(images, texts, mask[part]).similarities
                 sums.append(self.objective.entropies(similarities, mask[part]))
+                sparsities.append(sparsity_sums(similarities, mask[part]))
                 own = self._penalty(sums[-1], counts) * self.world.size * scaling
                 # The inner product whose gradient is the chain rule through the features.
                 chained = (images.pooled * towards[0][part]).sum() + (texts.pooled * towards[1][part]).sum()
                 (own + chained).backward()  # type: ignore[no-untyped-call]
         self._even_out()
         together = EntropySums(*(torch.stack(values).sum().detach() for values in zip(*sums, strict=True)))
-        return Outcome(self._parts(contrastive, together, counts), similarities.detach(), mask[parts[-1]])
+        return self._outcome(contrastive, together, torch.stack(sparsities).sum(0), counts)
 
     def _encode(
         self, inputs: Tensor, ids: Tensor, mask: Tensor, step: int, part: int
@@ -157,10 +166,13 @@ class Gradients:
     def _penalty(self, sums: EntropySums, counts: Tensor) -> Tensor:
         return self.objective.penalty(sums.patch / counts[0], sums.token / counts[1])
 
-    def _parts(self, contrastive: Tensor, sums: EntropySums, counts: Tensor) -> LossParts:
-        patch, token = self.world.total(torch.stack([sums.patch, sums.token])) / counts
+    def _outcome(self, contrastive: Tensor, sums: EntropySums, sparsity: Tensor, counts: Tensor) -> Outcome:
+        """From the sums of this process to what all have."""
+        totals = self.world.total(torch.cat([torch.stack([sums.patch, sums.token]), sparsity]))
+        patch, token = totals[:2] / counts
         contrastive = contrastive.detach()
-        return LossParts(contrastive + self.objective.penalty(patch, token), contrastive, patch, token)
+        parts = LossParts(contrastive + self.objective.penalty(patch, token), contrastive, patch, token)
+        return Outcome(parts, totals[2:4] / totals[4])
 
     def _even_out(self) -> None:
         """Average what every process computed whole, so that rounding cannot drive the processes apart."""
@@ -171,6 +183,19 @@ class Gradients:
     def _unshared(self) -> Any:
         no_sync = getattr(self.encoders, "no_sync", contextlib.nullcontext)
         return no_sync()
+
+
+def sparsity_sums(similarities: Tensor, mask: Tensor) -> Tensor:
+    """Sums over the valid tokens of (n, T, P) cosines (3,): Hoyer's sparsity, the share above 0.1, and one.
+
+    Source: Hoyer, "Non-negative Matrix Factorization with Sparseness Constraints", JMLR 2004.
+    """
+    s = similarities.detach().abs()
+    root = math.sqrt(s.shape[2])
+    hoyer = (root - s.sum(2) / s.norm(dim=2).clamp_min(1e-12)) / max(root - 1, 1e-12)
+    each = torch.stack([hoyer, (s > _SEEN).float().mean(2), torch.ones_like(hoyer)])
+    # No indexing by the mask: a GPU would wait for the number of its tokens.
+    return (each * mask).sum((1, 2))
 
 
 def alone(model: TierModel) -> tuple[nn.Parameter, ...]:

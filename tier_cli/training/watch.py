@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,17 +63,12 @@ class Log:
 
 
 def measures(outcome: Outcome) -> dict[str, float]:
-    """The loss, its terms, and how sparse the similarities of valid tokens are.
-
-    Hoyer's sparsity is 0 where all patches are equally similar, and 1 where one alone is.
-    """
-    s = outcome.similarities[outcome.mask.bool()].abs()
-    root = math.sqrt(s.shape[1])
-    hoyer = (root - s.sum(1) / s.norm(dim=1).clamp_min(1e-12)) / max(root - 1, 1e-12)
+    """The loss, its terms, and how sparse the similarities of valid tokens are; see `Outcome`."""
+    hoyer, share = outcome.sparsity.tolist()
     return {
         **{name: value.item() for name, value in outcome.parts._asdict().items()},
-        "similarity_share_above_0.1": (s > 0.1).float().mean().item(),
-        "similarity_hoyer": max(hoyer.mean().item(), 0.0),
+        "similarity_share_above_0.1": share,
+        "similarity_hoyer": max(hoyer, 0.0),
     }
 
 
