@@ -39,11 +39,11 @@ class Unit(StrEnum):
     STUDY = "study"
 
 
-def known_dataset(name: str) -> str:
+def known_dataset(name: str | None) -> str | None:
     """For ``callback``: the name used here of a data set that others call otherwise."""
     from tier_cli.datasets.registry import dataset_name
 
-    return dataset_name(name)
+    return None if name is None else dataset_name(name)
 
 
 _IMAGES, _MODEL, _RESULTS, _SPEED = "Images", "Model and findings", "Results", "Speed"

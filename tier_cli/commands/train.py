@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,13 +13,9 @@ from tier_cli.commands import train_options as given
 from tier_cli.commands.eval_options import Root
 from tier_cli.commands.options import DeviceName, ViewsName
 from tier_cli.commands.train_command import command_line
+from tier_cli.commands.train_inputs import check_watched, collect_inputs
 from tier_cli.commands.train_sweep import read_axes, run_sweep
 from tier_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from tier_cli.datasets.manifest import Manifest
-    from tier_cli.training.splits import Choice
-    from tier_cli.training.start import TrainInputs
 
 
 def train(
@@ -33,6 +28,9 @@ def train(
     views: source.Views = ViewsName.ALL,
     train_split: source.TrainSplit = "train",
     valid_split: source.ValidSplit = None,
+    valid_data: source.ValidData = None,
+    valid_dataset: source.ValidDataset = None,
+    valid_root: source.ValidRoot = None,
     valid_share: source.ValidShare = 0.1,
     split_seed: source.SplitSeed = 0,
     max_bad: source.MaxBad = 0,
@@ -103,6 +101,7 @@ def train(
     parts = _parts(batch_size, accumulate, micro_batch_size)
     _check_output(output, resume)
     axes = read_axes(sweep or [])
+    elsewhere = check_watched(context, valid_data, valid_dataset, valid_root)
     from tier_cli.training.data import open_training_data
     from tier_cli.training.run import train as run
     from tier_cli.training.settings import Running, TrainSettings
@@ -144,13 +143,14 @@ def train(
         tensorboard=tensorboard,
         command=command_line(context),
     )
-    inputs = _inputs(
+    inputs = collect_inputs(
         start=(init, image_tower, text_tower),
         image_size=image_size,
         findings=findings,
         manifest=open_training_data(dataset, data, root, None if text is None else text.value),
         dataset=dataset,
         choice=Choice(train_split, valid_split, valid_share, split_seed, views.value == "frontal"),
+        elsewhere=elsewhere,
         max_bad=max_bad,
         features=features,
     )
@@ -221,39 +221,3 @@ def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None
 def _check_output(output: Path, resume: bool) -> None:
     if (output / "model.safetensors").exists() and not (resume and (output / ".training").exists()):
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")
-
-
-def _inputs(
-    start: tuple[str | None, Path | None, Path | None],
-    image_size: int | None,
-    findings: str | None,
-    manifest: Manifest,
-    dataset: str,
-    choice: Choice,
-    **others: Any,
-) -> TrainInputs:
-    from tier_cli.commands.train_display import tell_notes
-    from tier_cli.datasets.registry import CSV, dataset_info
-    from tier_cli.findings.load import load_findings
-    from tier_cli.imaging.preprocess import Preprocessing
-    from tier_cli.model.checkpoint import open_checkpoint
-    from tier_cli.training.data import choose_rows
-    from tier_cli.training.start import TrainInputs
-
-    init, image_tower, text_tower = start
-    if init is not None:
-        checkpoint = open_checkpoint(init)
-        preprocessing, own = checkpoint.preprocessing, checkpoint.findings
-        others["init"] = checkpoint.path
-    else:
-        side = image_size or 224
-        # The paper's proportion: short side 256, crop 224.
-        preprocessing = Preprocessing(resize_short=round(side * 8 / 7), crop=side)
-        own = load_findings("nih14" if dataset == CSV else dataset_info(dataset).findings)
-        others |= {"image_tower": image_tower, "text_tower": text_tower}
-    chosen = own if findings is None else load_findings(findings)
-    rows = choose_rows(manifest, dataset, choice, chosen)
-    tell_notes(rows.notes)
-    return TrainInputs(
-        manifest=rows.manifest, about=rows.record, preprocessing=preprocessing, findings=chosen, **others
-    )

@@ -28,7 +28,7 @@ def command_line(context: typer.Context, instead: Mapping[str, Any] | None = Non
     given = {
         str(parameter.name): parameter.opts[0]
         for parameter in context.command.params
-        if parameter.name in context.params and _was_given(context, str(parameter.name))
+        if parameter.name in context.params and was_given(context, str(parameter.name))
     }
     values = {option: context.params[name] for name, option in given.items() if name not in _LEFT_OUT}
     values |= {f"--{name}": value for name, value in (instead or {}).items()}
@@ -36,7 +36,8 @@ def command_line(context: typer.Context, instead: Mapping[str, Any] | None = Non
     return shlex.join(["tier", *str(context.info_name).split(), *words])
 
 
-def _was_given(context: typer.Context, name: str) -> bool:
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether somebody gave the parameter, so that it is not the default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 

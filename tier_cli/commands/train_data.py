@@ -53,6 +53,34 @@ ValidSplit = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+ValidData = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MANIFEST.csv",
+        help="Watch these images, all of other patients, in place of a part of the training data.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+ValidDataset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The same with a public data set, such as chexpert, for its own finding set.",
+        show_default=False,
+        callback=known_dataset,
+        rich_help_panel=_DATA,
+    ),
+]
+ValidRoot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="The folder of --valid-dataset (TIER_DATA_ROOT), or where the paths of --valid-data start.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
 ValidShare = Annotated[
     float,
     typer.Option(

@@ -130,7 +130,8 @@ Features = Annotated[
 Findings = Annotated[
     str | None,
     typer.Option(
-        help="The checkpoint's own finding set; nih14, or that of --init.",
+        metavar="SET",
+        help="The checkpoint's own finding set, and what is watched; nih14, or that of --init.",
         show_default=False,
         rich_help_panel=_RUN,
     ),

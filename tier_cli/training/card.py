@@ -84,6 +84,8 @@ def _data(run: dict[str, Any]) -> str:
     ]
     if data["manifest_sha256"]:
         lines.append(f"- SHA-256 of `{data['name']}`: `{data['manifest_sha256']}`")
+    if watched := data.get("watched"):
+        lines += _watched(watched)
     titles = {"train": "trained on", "valid": "watched"}
     table = _table(
         ["split", "images", "patients", "different reports"],
@@ -95,12 +97,25 @@ def _data(run: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + table
 
 
+def _watched(watched: dict[str, Any]) -> list[str]:
+    split = f", split {watched['split']}" if watched["split"] else ""
+    lines = [
+        f"- watched, of other patients: {watched['title']} (`{watched['name']}`){split}, for the findings of"
+        f" `{watched['findings']}`",
+        f"- SHA-256 of the rows watched: `{watched['rows_sha256']}`",
+    ]
+    if watched["manifest_sha256"]:
+        lines.append(f"- SHA-256 of `{watched['name']}`: `{watched['manifest_sha256']}`")
+    return lines
+
+
 def _numbers(judged: dict[str, Any] | None, run: dict[str, Any]) -> str:
     if judged is None:
         return (
             "Nothing was watched: no patients were held out, or none had a label. Measure with `tier eval`."
         )
-    kind = " synthetic" if run["data"].get("synthetic") else ""
+    seen = run["data"].get("watched", run["data"])
+    kind = " synthetic" if seen.get("synthetic") else ""
     named = {name: entry for name, entry in judged["findings"].items() if entry["n"]}
     rows = [
         [name, str(entry["n"]), str(entry["positives"]), _interval(entry)] for name, entry in named.items()

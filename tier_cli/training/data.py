@@ -12,19 +12,29 @@ from tier_cli.datasets.registry import CSV, dataset_info, open_data
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import UsageError
 from tier_cli.training.pairs import texts_of, usable
-from tier_cli.training.splits import TEST, TRAIN, VALID, Choice, divide, labelled, without_leaks
+from tier_cli.training.splits import (
+    TEST,
+    TRAIN,
+    VALID,
+    Choice,
+    divide,
+    is_synthetic,
+    labelled,
+    without_leaks,
+)
+from tier_cli.training.watched import without_watched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.training.watched import Watched
 
     Rows = NDArray[np.bool_]
 
 LABELS = "labels"
 TRAINABLE = ("mimic-cxr", "openi", "padchest", "nih14", "chexpert")
-_SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,13 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
     return manifest
 
 
-def choose_rows(manifest: Manifest, dataset: str, choice: Choice, findings: FindingSet) -> TrainingData:
+def choose_rows(
+    manifest: Manifest,
+    dataset: str,
+    choice: Choice,
+    findings: FindingSet,
+    elsewhere: Watched | None = None,
+) -> TrainingData:
     """Choose the rows that train and those that are watched; rows of other splits are left alone.
 
     Parameters
@@ -97,6 +113,8 @@ def choose_rows(manifest: Manifest, dataset: str, choice: Choice, findings: Find
         What is wanted.
     findings
         Labels of these are what watched rows must have.
+    elsewhere
+        Other data to watch, so that all rows of `choice.train_split` train, but for patients of theirs.
 
     Raises
     ------
@@ -105,10 +123,16 @@ def choose_rows(manifest: Manifest, dataset: str, choice: Choice, findings: Find
     UsageError
         The official test split was named.
     """
+    if elsewhere is not None:
+        # Its own split was chosen when it was opened.
+        choice = replace(choice, valid_split=None, elsewhere=True)
     _check_names(dataset, choice)
     notes = [*manifest.notes]
     train, valid, how = divide(manifest, dataset, choice, findings, notes)
     train = without_leaks(manifest, dataset, train, valid, choice, notes)
+    if elsewhere is not None:
+        train = without_watched(manifest, dataset, train, elsewhere, notes)
+        how = f"{how}; watched: {elsewhere.title}{_named(elsewhere.split)}"
     chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, notes)
     watched = valid & ~lateral_rows(manifest) & labelled(manifest, findings)
     if valid.any() and not watched.any():
@@ -122,9 +146,14 @@ def choose_rows(manifest: Manifest, dataset: str, choice: Choice, findings: Find
         "texts": "captions written from labels" if captions else "reports",
         "views": "frontal" if choice.frontal_only else "all",
         "split": how,
-        "rows": {name: _counts(kept, name) for name in (TRAIN, VALID)},
+        "rows": {
+            TRAIN: _counts(kept.where(split[split != ""] == TRAIN)),
+            VALID: _counts(
+                kept.where(split[split != ""] == VALID) if elsewhere is None else elsewhere.manifest
+            ),
+        },
         "images_without_text": empty,
-        "synthetic": _is_synthetic(kept),
+        "synthetic": is_synthetic(kept),
     }
     return TrainingData(kept, record, tuple(notes))
 
@@ -163,15 +192,13 @@ def _with_text(
     return chosen, captions, empty
 
 
-def _counts(manifest: Manifest, split: str) -> dict[str, int]:
-    rows = manifest.where(np.asarray(manifest.column("split") == split))
+def _named(split: str | None) -> str:
+    return "" if split is None else f", split {split}"
+
+
+def _counts(rows: Manifest) -> dict[str, int]:
     return {
         "images": len(rows),
         "patients": len(set(rows.patients().tolist())),
         "texts": len(set(texts_of(rows)) - {""}),
     }
-
-
-def _is_synthetic(manifest: Manifest) -> bool:
-    """Whether any image says that it was drawn, not taken."""
-    return any(_SYNTHETIC in str(source).lower() for source in manifest.column("source"))

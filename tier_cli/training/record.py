@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 def identity(inputs: TrainInputs, settings: TrainSettings) -> dict[str, Any]:
     """Names and plain values of all that decides the weights; a name with a space is no option."""
-    return {
+    same = {
         **asdict(settings),
         "data": inputs.rows_hash,
         "starting weights": canonical_hash(_weights(inputs)),
         "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
         "finding set": canonical_hash(inputs.findings.to_toml()),
     }
+    if inputs.watched is not None:
+        same["watched data"] = inputs.watched_hash
+        same["watched findings"] = canonical_hash(inputs.judged_by.to_toml())
+    return same
 
 
 def content_hash(manifest: Manifest) -> str:
@@ -54,16 +58,15 @@ def describe(
     processes: int,
 ) -> dict[str, Any]:
     """The record of a run as far as it is known before it."""
-    origin = Path(inputs.manifest.origin)
     return {
         "settings": asdict(settings),
         "data": {
-            "name": origin.name,
-            "manifest_sha256": _hash(origin) if origin.is_file() else None,
+            **_file(inputs.manifest),
             "rows_sha256": inputs.rows_hash,
             "images": rows,
             "images_without_text": without_text,
             **inputs.about,
+            **_watched(inputs),
         },
         "starting_weights": _weights(inputs),
         "versions": {
@@ -74,6 +77,18 @@ def describe(
         "device": device.type,
         "processes": processes,
     }
+
+
+def _file(manifest: Manifest) -> dict[str, str | None]:
+    origin = Path(manifest.origin)
+    return {"name": origin.name, "manifest_sha256": _hash(origin) if origin.is_file() else None}
+
+
+def _watched(inputs: TrainInputs) -> dict[str, Any]:
+    watched = inputs.watched
+    if watched is None:
+        return {}
+    return {"watched": {**watched.record(), **_file(watched.manifest), "rows_sha256": inputs.watched_hash}}
 
 
 def _weights(inputs: TrainInputs) -> dict[str, dict[str, str]]:

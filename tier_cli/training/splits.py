@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.bool_]
 
 TRAIN, VALID, TEST = "train", "valid", "test"
-_VALID_NAMES = (VALID, "val", "validate", "validation", "dev")
+_SYNTHETIC = "synthetic"
+VALID_NAMES = (VALID, "val", "validate", "validation", "dev")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Choice:
         Without such a split, this share of the training patients is watched; the seed says which.
     frontal_only
         Train on frontal views alone. Lateral views are never watched, as `tier eval` leaves them out.
+    elsewhere
+        Other data are watched: nothing is drawn, and rows of the split called valid are left alone.
     """
 
     train_split: str = TRAIN
@@ -44,6 +47,7 @@ class Choice:
     valid_share: float = 0.1
     split_seed: int = 0
     frontal_only: bool = False
+    elsewhere: bool = False
 
 
 def divide(
@@ -66,10 +70,12 @@ def divide(
         if unnamed := int((splits == "").sum()):
             notes.append(f"images without a split left out: {unnamed}")
     valid = np.zeros(len(manifest), dtype=bool)
+    if choice.elsewhere:
+        return train, valid, "all of it trains" if undivided else f"split {choice.train_split} trains"
     if not undivided:
         if choice.valid_split is not None:
             manifest.split(choice.valid_split)
-        names = _VALID_NAMES if choice.valid_split is None else (choice.valid_split.lower(),)
+        names = VALID_NAMES if choice.valid_split is None else (choice.valid_split.lower(),)
         valid = np.isin(splits, names) & ~train
     if valid.any():
         return train, valid, "by the official lists" if dataset != CSV else "as the manifest says"
@@ -108,6 +114,11 @@ def _keys(manifest: Manifest) -> list[str]:
         start + os.path.relpath(key.removeprefix(start), manifest.root) if key.startswith(start) else key
         for key in manifest.patients().tolist()
     ]
+
+
+def is_synthetic(manifest: Manifest) -> bool:
+    """Whether any image says that it was drawn, not taken."""
+    return any(_SYNTHETIC in str(source).lower() for source in manifest.column("source"))
 
 
 def labelled(manifest: Manifest, findings: FindingSet) -> Rows:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.losses import Objective
     from tier_cli.training.settings import TrainSettings
+    from tier_cli.training.watched import Watched
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class TrainInputs:
     ----------
     manifest
         The images to train on and to watch, of the splits ``train`` and ``valid``: see `choose_rows`.
+    watched
+        Other data to watch; None watches the split ``valid``.
     preprocessing
         How images become inputs, in training and in use.
     findings
-        The finding set that the checkpoint scores by default and that validation uses.
+        The finding set that the checkpoint scores by default.
     init
         Folder of a checkpoint to start from, or None; then `image_tower` and `text_tower` are
     image_tower, text_tower
@@ -62,11 +65,22 @@ class TrainInputs:
     max_bad: int = 0
     features: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    watched: Watched | None = None
+
+    @property
+    def judged_by(self) -> FindingSet:
+        """The findings that the watched images are scored for."""
+        return self.findings if self.watched is None else self.watched.findings
 
     @cached_property
     def rows_hash(self) -> str:
         """Of the manifest: seconds for some hundred thousand rows, so once, also in a sweep."""
         return content_hash(self.manifest)
+
+    @cached_property
+    def watched_hash(self) -> str | None:
+        """The same of the other data that are watched."""
+        return None if self.watched is None else content_hash(self.watched.manifest)
 
 
 def build_objective(settings: TrainSettings) -> Objective:
@@ -120,5 +134,17 @@ def build_tokenizer(inputs: TrainInputs, model: TierModel) -> TextTokenizer:
 
 def split_manifest(inputs: TrainInputs) -> tuple[Manifest, Manifest | None]:
     """The rows to train on, and those to watch, where there are any."""
+    training = inputs.manifest.split(TRAIN)
+    if inputs.watched is not None:
+        return training, inputs.watched.manifest
     watched = inputs.manifest.column("split") == VALID
-    return inputs.manifest.split(TRAIN), inputs.manifest.where(watched) if watched.any() else None
+    return training, inputs.manifest.where(watched) if watched.any() else None
+
+
+def can_compare(inputs: TrainInputs) -> bool:
+    """Whether a mean AUC can tell two models apart: some watched finding is both present and absent."""
+    _, watched = split_manifest(inputs)
+    if watched is None:
+        return False
+    labels = watched.labels(inputs.judged_by)
+    return bool(((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any())

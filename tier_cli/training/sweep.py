@@ -20,7 +20,7 @@ from tier_cli.training.heat_map import draw_sweep
 from tier_cli.training.record import identity
 from tier_cli.training.results import POINT, Cell, best_of, gather, table, write_csv
 from tier_cli.training.run import train
-from tier_cli.training.splits import VALID
+from tier_cli.training.start import can_compare
 from tier_cli.training.state import check_identity
 
 if TYPE_CHECKING:
@@ -99,13 +99,11 @@ class Sweep:
         return self.output / POINTS / folder_name(point)
 
     def _check(self) -> None:
-        watched = self.inputs.manifest.where(self.inputs.manifest.column("split") == VALID)
-        labels = watched.labels(self.inputs.findings)
-        if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
+        if not can_compare(self.inputs):
             raise UsageError(
                 "no finding is both present and absent in the patients to compare the runs on",
                 where="--sweep",
-                remedy="give a split to watch with labels, or --valid-share above 0",
+                remedy="give labelled images to watch: a split, --valid-data, or --valid-share above 0",
             )
         if (self.output / POINTS).exists() and not self.running.resume:
             raise UsageError(
