@@ -219,7 +219,7 @@ class _Run:
         if validation is None:
             return None
         unseen, validation = sources.stored(validation)
-        return Validation(unseen, validation, inputs.findings, inputs.preprocessing, tokenizer, self.device)
+        return Validation(unseen, validation, inputs.judged_by, inputs.preprocessing, tokenizer, self.device)
 
     def _finish(self, model: TierModel, record: dict[str, Any], check: Validation | None) -> None:
         if check is not None:
