@@ -204,10 +204,8 @@ def test_options_that_contradict_each_other_are_refused(options, message, manife
     assert not (tmp_path / "out" / ".training").exists()
 
 
-def test_a_failed_run_leaves_nothing_that_is_in_the_way(manifest, towers, tmp_path, capsys):
-    broken = manifest.with_name("gone.csv")
-    broken.write_text(manifest.read_text().replace("0.png,p0,", "nothing.png,p0,", 1))
-    assert run(broken, tmp_path / "a", towers) == 2
+def test_a_run_that_failed_before_it_read_anything_leaves_nothing(manifest, towers, tmp_path, capsys):
+    assert run(manifest, tmp_path / "a", towers, "--accumulate", "3") == 2
     assert list((tmp_path / "a").iterdir()) == []
 
 

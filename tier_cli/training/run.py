@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import write_json
+from tier_cli.model.checkpoint import write_checksums, write_json
 from tier_cli.model.export import require_export
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
@@ -40,7 +39,9 @@ from tier_cli.training.start import (
 from tier_cli.training.state import check_identity, load_state
 from tier_cli.training.task import Task
 from tier_cli.training.towers import Encoders
+from tier_cli.training.unfinished import STATE, WORK, discard, leave, take
 from tier_cli.training.validate import Validation
+from tier_cli.training.watch import require_tensorboard
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from tier_cli.training.settings import Running, TrainSettings
     from tier_cli.training.watch import Watcher
 
-WORK, STATE = ".training", "state.pt"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -70,19 +70,19 @@ def train(
     ------
     TierError
         Data, towers or settings that make no sense, more than `max_bad` unreadable images, a loss that is
-        not a number, a disk that is full. What was saved of a run before that stays, to be resumed.
+        not a number, a disk that is full. What was read and saved before that stays, to be resumed.
     KeyboardInterrupt
         `stop` gave true, and the state was saved.
     """
     require_export()
+    require_tensorboard(running.tensorboard)
     world, device = join_world(pick_device(running.device))
     if device.type == "cpu":
         keep_freed_memory()
-    work = output / WORK
     try:
-        world.first_does(lambda: _make(work, running.resume))
+        world.first_does(lambda: take(output, running.resume))
         watched = _stoppable(progress, stop)
-        record = _Run(inputs, settings, running, output, work, world, device, watched).go(stop)
+        record = _Run(inputs, settings, running, output, output / WORK, world, device, watched).go(stop)
     except torch.cuda.OutOfMemoryError as error:
         raise UsageError(
             "the GPU has too little memory",
@@ -99,28 +99,10 @@ def train(
             remedy="make room, or name another --output folder",
         ) from error
     finally:
-        # Nothing to resume yet: whatever went wrong will be mended first.
-        if world.first and not (work / STATE).exists():
-            shutil.rmtree(work, ignore_errors=True)
+        if world.first:
+            leave(output)
     leave_world()
     return record
-
-
-def _make(work: Path, resume: bool) -> None:
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written: {error.strerror}",
-            where=str(work.parent),
-            remedy="name another --output folder",
-        ) from error
-    if (work / STATE).exists() and not resume:
-        raise UsageError(
-            "holds a run that is not finished",
-            where=str(work.parent),
-            remedy="go on with --resume, or name another --output folder",
-        )
 
 
 def _stoppable(progress: Watcher, stop: Callable[[], bool]) -> Watcher:
@@ -168,6 +150,7 @@ class _Run:
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.running, same, self.output,
             self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),
+            training.paths,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -224,7 +207,6 @@ class _Run:
     def _finish(self, model: TierModel, record: dict[str, Any], check: Validation | None) -> None:
         if check is not None:
             write_json(self.output / VALIDATION, check.judged(model))
-        draw_curves(self.output, record["data"].get("synthetic", False))
         self.progress("writing the checkpoint", 0, 1)
         # The tower's memory layout is of no concern to a reader of the file.
         model.to("cpu", memory_format=torch.contiguous_format)
@@ -232,5 +214,14 @@ class _Run:
         record["export_difference"] = save_checkpoint(
             self.output, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, record
         )
-        write_card(self.output)
-        shutil.rmtree(self.work, ignore_errors=True)
+        self._illustrate(record)
+        discard(self.output)
+
+    def _illustrate(self, record: dict[str, Any]) -> None:
+        """Curves and card, once the weights are written: none are lost for want of a picture."""
+        try:
+            draw_curves(self.output, record["data"].get("synthetic", False))
+            write_checksums(self.output)
+            write_card(self.output)
+        except (ValueError, LookupError, TypeError) as error:
+            record["not_drawn"] = f"{type(error).__name__}: {error}"
