@@ -72,7 +72,8 @@ def trainer(
     running = running or Running(device="cpu", workers=0)
     task = Task(
         encoders(settings), objective, batches(folder, settings, world), settings, running, {"seed": 0},
-        folder, folder / "state.pt", fresh_heads=True, max_bad=0,
+        folder, folder / "state.pt", fresh_heads=True, max_bad=0, left_out=0,
+        paths=[f"{row}.png" for row in range(ROWS)],
     )  # fmt: skip
     return Trainer(task, world, torch.device("cpu"), stop)
 

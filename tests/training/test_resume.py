@@ -210,11 +210,3 @@ def test_a_state_is_data_and_a_damaged_one_is_named(tmp_path):
     for name, message in (("code", "cannot be read"), ("half", "cannot be read"), ("later", "format 99")):
         with pytest.raises(UsageError, match=message):
             load_state(tmp_path / f"{name}.pt")
-
-
-def test_a_loss_that_is_not_a_number_names_the_rows(tmp_path):
-    broken = trainer(tmp_path)
-    broken.model.logit_scale.data.fill_(float("nan"))
-    rows = ", ".join(str(row) for row in broken.task.batches.plan.rows(0))
-    with pytest.raises(TierError, match=f"step 1, for training rows {rows} "):
-        broken.run(silent)

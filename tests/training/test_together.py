@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from multiprocessing import active_children
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +41,15 @@ def _train(world, folder, pixels, allowed):
     return made.bad
 
 
+def _diverge(world, folder):
+    made = trainer(folder, world=world, epochs=1)
+    made.model.logit_scale.data.fill_(float("nan"))
+    try:
+        made.run(silent)
+    except TierError as error:
+        return str(error)
+
+
 def _fail(world):
     def work():
         raise ValueError("text of a file")
@@ -62,6 +72,7 @@ def _process(rank, port, folder):
         _train(world, folder, Unreadable(5, 6), 2),
         _train(world, folder, Unreadable(*range(24)), 99),
         _fail(world),
+        _diverge(world, folder),
     ]
     torch.save(found, folder / f"{rank}.pt")
     leave_world()
@@ -95,6 +106,13 @@ def test_a_batch_that_one_process_cannot_make_ends_all(heard):
 
 def test_what_fails_in_the_first_process_alone_does_not_leave_the_others_waiting(heard):
     assert [each[3] for each in heard] == [ValueError, TierError]
+
+
+def test_images_of_a_loss_that_is_no_number_are_those_of_all_processes(heard):
+    assert heard[0][4] == heard[1][4]
+    assert "and 5 more images" in heard[0][4]
+    file = Path(heard[0][4].split("all listed in ")[1])
+    assert len(file.read_text().splitlines()) == 8
 
 
 def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tier_cli.errors import ManifestError, TierError
+from tier_cli.errors import ManifestError
+from tier_cli.training.diverged import forget, not_a_number
 from tier_cli.training.loader import load, loading_processes
 from tier_cli.training.optimise import WeightAverage, build_optimizer, changing, set_changing, set_rate
 from tier_cli.training.state import save_state
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from tier_cli.errors import TierError
     from tier_cli.model.modeling import TierModel
     from tier_cli.training.distributed import World
     from tier_cli.training.loader import Batch
@@ -102,7 +104,7 @@ class Trainer:
         Raises
         ------
         TierError
-            When the loss is not a number, naming the rows; when the state cannot be saved.
+            When the loss is not a number, naming the images; when the state cannot be saved.
         KeyboardInterrupt
             It was stopped, and the state saved.
         """
@@ -114,6 +116,7 @@ class Trainer:
         if self.world.first:
             file, board = task.folder / "metrics.jsonl", task.running.tensorboard
             self._log = Log(file, self._log_length, board, self._step)
+            forget(task.folder)
         try:
             self._train(gradients, progress, after_epoch)
         finally:
@@ -213,7 +216,8 @@ class Trainer:
         loss = outcome.parts.total.item()
         # Infinite gradients are what the scaler of fp16 looks for and passes over.
         if not math.isfinite(loss) or not (self._scaler.is_enabled() or math.isfinite(norm.item())):
-            raise _not_a_number(loss, self._step, rows)
+            images = [self.task.paths[row] for row in rows.tolist()]
+            raise not_a_number(loss, self._step, images, self.task.folder, self.world.first)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.model.clamp_logit_scale()
@@ -274,13 +278,3 @@ class Trainer:
                 "log_bytes": self._log.length(),
             },
         )
-
-
-def _not_a_number(loss: float, step: int, rows: Tensor) -> TierError:
-    what = "the loss" if not math.isfinite(loss) else "the gradient"
-    shown = ", ".join(str(row) for row in rows[:64].tolist()) + (" ..." if len(rows) > 64 else "")
-    return TierError(
-        f"{what} is not a finite number at step {step + 1}, for training rows {shown} (counted from 0)",
-        remedy="lower --learning-rate, or look at these rows",
-        kind="diverged",
-    )

@@ -15,6 +15,7 @@ from tier_cli.model.checkpoint import TRAINING, read_json, write_json
 from tier_cli.model.copying import CARD
 from tier_cli.training.card import VALIDATION, write_card
 from tier_cli.training.curves import CURVES, METRICS
+from tier_cli.training.diverged import NAMES
 from tier_cli.training.grid import SEED, Point, at, folder_name, label
 from tier_cli.training.heat_map import draw_sweep
 from tier_cli.training.record import identity
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 POINTS, SHARED = "points", ".shared"
 TABLE, DOCUMENT, PICTURE = "sweep.csv", "sweep.json", "sweep.png"
 # What tells of a run when its weights are gone.
-_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT)
+_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, NAMES)
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,7 @@ class Sweep:
             if error.kind != "diverged":
                 raise
             failed = error.what
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            _clear(folder)
         write_json(folder / POINT, {"values": dict(point), "failed": failed, "identity": json.dumps(same)})
 
     def _cells(self, count: int) -> list[Cell]:
@@ -183,6 +183,15 @@ class Sweep:
                 write_card(folder, _selection(best, len(cells)))
         shutil.rmtree(self.output / SHARED, ignore_errors=True)
         return cells
+
+
+def _clear(folder: Path) -> None:
+    """Leave nothing of a run that diverged but the names of the images it did so on."""
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.name != NAMES:
+            left.unlink()
 
 
 def _selection(best: Cell, count: int) -> str:

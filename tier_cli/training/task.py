@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ class Task:
         So many unreadable images are passed over, `left_out` ones among them:
     left_out
         they could not be read before the training.
+    paths
+        Of the training images, by row.
     """
 
     encoders: Encoders
@@ -49,4 +52,5 @@ class Task:
     state_file: Path
     fresh_heads: bool
     max_bad: int
-    left_out: int = 0
+    left_out: int
+    paths: Sequence[str]
