@@ -12,9 +12,9 @@ import torch
 from little import ROWS, batches, silent, trainer
 from PIL import Image
 
-from tier_cli.errors import InputError, UsageError
+from tier_cli.errors import InputError, ManifestError, UsageError
 from tier_cli.imaging.preprocess import Preprocessing
-from tier_cli.training.images import AugmentedImages, StoredPixels, StreamedPixels, read_images
+from tier_cli.training.images import AugmentedImages, StoredPixels, StreamedPixels, read_images, store_fits
 from tier_cli.training.settings import Running
 
 SPEC = Preprocessing(resize_short=36, crop=32)
@@ -75,6 +75,42 @@ def test_a_bad_image_is_named_and_tried_again(paths, tmp_path):
     assert [(row, error.kind) for row, error in bad] == [(2, "missing")]
     shutil.move(tmp_path / "elsewhere.png", paths[2])
     assert stored(paths, tmp_path)[1] == []
+
+
+def test_reading_stops_at_the_image_that_is_one_too_many(paths, tmp_path):
+    """Hours of reading must not end with an error that was known after a minute; what was read stays."""
+    shutil.move(paths[2], tmp_path / "elsewhere.png")
+    read: list[int] = []
+
+    def watch(what, done, total, figures=None):
+        read.append(done)
+
+    def refuse(bad):
+        raise ManifestError(bad[2])
+
+    with pytest.raises(ManifestError, match=r"2\.png"):
+        read_images(paths, SPEC, tmp_path, 0, watch, refuse)
+    assert read == [1, 2]
+    shutil.move(tmp_path / "elsewhere.png", paths[2])
+    read_images(paths, SPEC, tmp_path, 0, watch)
+    assert read == [1, 2, 3, 4, 5, 6]
+
+
+def test_squares_that_are_gone_are_read_again(paths, tmp_path):
+    """What is left of a folder must not make black squares of images."""
+    stored(paths, tmp_path / "a")
+    (file,) = (path for path in (tmp_path / "a").iterdir() if ".read." not in path.name)
+    file.unlink()
+    kept, _ = stored(paths, tmp_path / "a")
+    assert kept.read(3).any()
+
+
+def test_squares_that_lie_there_fit(paths, tmp_path, monkeypatch):
+    """A disk that they fill must not turn a run that is resumed to another way of reading."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))
+    assert not store_fits(paths, SPEC, tmp_path)
+    stored(paths, tmp_path)
+    assert store_fits(paths, SPEC, tmp_path)
 
 
 def test_a_streamed_image_that_cannot_be_read_is_replaced_and_told(paths):

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from tier_cli.training.augment_paper import augment_as_published
 from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 AUGMENTATIONS = {"standard": augment, "paper": augment_as_published}
-_READ, _BAD = 1, 2
+_READ = 1
 # The rest of the disk is for checkpoints and other people.
 _DISK_SHARE = 0.5
 _STAND_INS = 32
+# So many squares are on the disk before any of them counts as read.
+_AT_ONCE = 512
 
 
 class Pixels(Protocol):
@@ -78,20 +81,48 @@ class StoredPixels:
 
 @dataclass(frozen=True)
 class StreamedPixels:
-    """Squares read from the images themselves at every draw: the same bytes as `StoredPixels` gives."""
+    """Squares read from the images themselves at every draw: the same bytes as `StoredPixels` gives.
+
+    Parameters
+    ----------
+    paths, preprocessing
+        The images, and how they are read.
+    passed_over
+        Rows that could not be read before the run was resumed, and why: they stay so.
+    """
 
     paths: Sequence[str]
     preprocessing: Preprocessing
+    passed_over: Mapping[int, str] = field(default_factory=dict)
 
     def read(self, row: int) -> Bytes:
         """See `Pixels`."""
+        if row in self.passed_over:
+            raise InputError(self.passed_over[row])
         return _bytes(decode(self.paths[row], _settings(self.preprocessing)))
 
 
 def read_images(
-    paths: Sequence[str], preprocessing: Preprocessing, folder: Path, workers: int, progress: Watcher
+    paths: Sequence[str],
+    preprocessing: Preprocessing,
+    folder: Path,
+    workers: int,
+    progress: Watcher,
+    check: Callable[[Mapping[int, str]], None] | None = None,
+    without: Collection[int] = (),
 ) -> tuple[Path, list[tuple[int, InputError]]]:
     """Read every image once into a file of bytes, (N, side, side); go on where an earlier call stopped.
+
+    Parameters
+    ----------
+    paths, preprocessing
+        The images, and how they are read.
+    folder, workers, progress
+        Where the file goes, how many processes read, and who is told.
+    check
+        Given the rows that could not be read, and why, whenever there is one more: may refuse to go on.
+    without
+        Rows that are not read.
 
     Returns
     -------
@@ -104,32 +135,57 @@ def read_images(
         The disk is too small.
     """
     side = square_around_crop(preprocessing).crop
-    key = canonical_hash([list(paths), preprocessing.to_dict()])[:16]
-    file = folder / f"images-{key}.npy"
-    images = _array(file, (len(paths), side, side), np.uint8)
-    status = _array(folder / f"images-{key}.read.npy", (len(paths),), np.uint8)
-    waiting = np.flatnonzero(status != _READ)
-    bad: list[tuple[int, InputError]] = []
+    file = squares_file(paths, preprocessing, folder)
+    if not file.is_file():
+        # What was read is gone with the file.
+        _status_file(file).unlink(missing_ok=True)
+    images: Any = _array(file, (len(paths), side, side), np.uint8)
+    status = _array(_status_file(file), (len(paths),), np.uint8)
+    waiting = np.setdiff1d(np.flatnonzero(status != _READ), list(without))
+    bad: dict[int, InputError] = {}
+    read: list[int] = []
+
+    def mark() -> None:
+        images.flush()
+        status[read] = _READ
+        read.clear()
+
     sources = (Source(paths[int(row)]) for row in waiting)
     done = len(paths) - len(waiting)
-    for row, (_, outcome) in zip(
-        waiting, decoded(sources, _settings(preprocessing), workers, 16), strict=True
-    ):
+    with closing(decoded(sources, _settings(preprocessing), workers, 16)) as outcomes:
         try:
-            images[row] = _bytes(outcome)
-            status[row] = _READ
-        except InputError as error:
-            status[row] = _BAD
-            bad.append((int(row), error))
-        done += 1
-        progress("reading images", done, len(paths))
-    return file, bad
+            for row, (_, outcome) in zip(waiting, outcomes, strict=True):
+                try:
+                    images[row] = _bytes(outcome)
+                    read.append(int(row))
+                except InputError as error:
+                    bad[int(row)] = error
+                    if check is not None:
+                        check({number: str(why) for number, why in bad.items()})
+                if len(read) == _AT_ONCE:
+                    mark()
+                done += 1
+                progress("reading images", done, len(paths))
+        finally:
+            mark()
+    return file, list(bad.items())
 
 
-def store_fits(rows: int, preprocessing: Preprocessing, folder: Path) -> bool:
-    """Whether the squares of so many images take less than half of the disk's free space."""
+def squares_file(paths: Sequence[str], preprocessing: Preprocessing, folder: Path) -> Path:
+    """Where `read_images` keeps the squares of these images."""
+    return folder / f"images-{canonical_hash([list(paths), preprocessing.to_dict()])[:16]}.npy"
+
+
+def _status_file(squares: Path) -> Path:
+    return squares.with_suffix(".read.npy")
+
+
+def store_fits(paths: Sequence[str], preprocessing: Preprocessing, folder: Path) -> bool:
+    """Whether their squares take less than half of the disk's free space, or lie there already."""
+    if squares_file(paths, preprocessing, folder).is_file():
+        return True
     side = square_around_crop(preprocessing).crop
-    return rows * side * side < _DISK_SHARE * shutil.disk_usage(folder).free
+    return len(paths) * side * side < _DISK_SHARE * shutil.disk_usage(folder).free
 
 
 class AugmentedImages:

@@ -14,6 +14,7 @@ from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
 from tier_cli.model.engine import usable_cpus
 from tier_cli.training.features import FrozenFeatures, unread, write_features
 from tier_cli.training.images import AugmentedImages, StoredPixels, StreamedPixels, read_images, store_fits
+from tier_cli.training.started import write_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tier_cli.training.images import Pixels
     from tier_cli.training.settings import Running, TrainSettings
     from tier_cli.training.start import TrainInputs
+    from tier_cli.training.started import Started
     from tier_cli.training.towers import Encoders
     from tier_cli.training.watch import Watcher
 
@@ -34,7 +36,7 @@ _MOST_WORKERS = 8
 _FEW_IMAGES = 200
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sources:
     """Makes the sources of a run; files go into `work`, and the first process writes them.
 
@@ -46,6 +48,8 @@ class Sources:
         Folder for files that it alone needs.
     world, device, progress
         The processes of the run, where this one computes, and who is told.
+    before
+        What a run that is resumed was started with: it goes on with the same rows.
     left_out
         Grows by what could not be read, and why: a line an image.
     """
@@ -57,30 +61,46 @@ class Sources:
     world: World
     device: torch.device
     progress: Watcher
+    before: Started | None = None
     left_out: list[str] = field(default_factory=list)
+    _images: str = ""
+    _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
     def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
         """Where the training images come from, and their rows; see `Running.images`."""
-        images = self.running.images
-        if images == "auto":
+        self._images = self.running.images if self.before is None else self.before.mode(self.running.images)
+        if self._images == "auto":
             fits = self.world.first_does(
-                lambda: store_fits(len(manifest), self.inputs.preprocessing, self.work)
+                lambda: store_fits(manifest.paths, self.inputs.preprocessing, self._folder())
             )
-            images = "memory-map" if fits else "stream"
-        if images == "stream":
-            return StreamedPixels(manifest.paths, self.inputs.preprocessing), manifest
-        return self.stored(manifest)
+            self._images = "memory-map" if fits else "stream"
+        if self._images == "stream":
+            passed_over = {} if self.before is None else self.before.passed_over
+            return StreamedPixels(manifest.paths, self.inputs.preprocessing, passed_over), manifest
+        return self.stored(manifest, "training")
 
-    def stored(self, manifest: Manifest) -> tuple[StoredPixels, Manifest]:
-        """The images that could be read, and their rows."""
-        workers, folder = self.running.workers, self.running.squares or self.work
+    def keep(self) -> None:
+        """Write down what the run is started with, beside its state."""
+        self.world.first_does(lambda: write_started(self.work, self._images, self._rows))
+
+    def _folder(self) -> Path:
+        folder = self.running.squares or self.work
         folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def stored(self, manifest: Manifest, name: str = "watched") -> tuple[StoredPixels, Manifest]:
+        """The images that could be read, and their rows; `name` tells these from others of the run."""
+        workers, folder = self.running.workers, self._folder()
         if workers is None:
             workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
+        spec, without = self.inputs.preprocessing, self._left_out_before(name)
         file, bad = self.world.first_does(
-            lambda: read_images(manifest.paths, self.inputs.preprocessing, folder, workers, self.progress)
-        )
-        rows, left = self._without({row: str(error) for row, error in bad}, manifest)
+            lambda: read_images(
+                manifest.paths, spec, folder, workers, self.progress,
+                lambda bad: self._check_bad(bad, manifest, name), without,
+            )
+        )  # fmt: skip
+        rows, left = self._without({row: str(error) for row, error in bad}, manifest, name)
         return StoredPixels(file, rows), left
 
     def features(
@@ -93,32 +113,43 @@ class Sources:
 
         def write() -> tuple[Path, dict[int, str]]:
             file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
-            if not file.is_file() or _mended(views, unread(file)):
+            if not file.is_file() or (self.before is None and _mended(views, unread(file))):
                 write_features(
                     views, len(manifest), encoders.start(), settings.cached_views, file, self.device,
-                    self.progress, lambda bad: self._check_bad(bad, manifest),
+                    self.progress, lambda bad: self._check_bad(bad, manifest, "features"),
                 )  # fmt: skip
             return file, unread(file)
 
         file, bad = self.world.first_does(write)
-        rows, left = self._without(bad, manifest)
+        rows, left = self._without(bad, manifest, "features")
         return FrozenFeatures(file, rows, settings.seed), left
 
-    def _without(self, bad: Mapping[int, str], manifest: Manifest) -> tuple[NDArray[np.int64], Manifest]:
+    def _left_out_before(self, name: str) -> Mapping[int, str]:
+        return {} if self.before is None else self.before.same(name, {})
+
+    def _without(
+        self, bad: Mapping[int, str], manifest: Manifest, name: str
+    ) -> tuple[NDArray[np.int64], Manifest]:
         """Count the rows that cannot be read; the numbers of the others, and these rows."""
-        self._check_bad(bad, manifest)
+        self._check_bad(bad, manifest, name)
+        bad = bad if self.before is None else self.before.same(name, bad)
+        self._rows[name] = bad
         self.left_out.extend(bad[row] for row in sorted(bad))
         keep = np.ones(len(manifest), dtype=bool)
         keep[list(bad)] = False
         return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
 
-    def _check_bad(self, bad: Mapping[int, str], manifest: Manifest) -> None:
+    def _check_bad(self, bad: Mapping[int, str], manifest: Manifest, name: str) -> None:
+        if self.before is not None:
+            self.before.same(name, bad)
+            return
         count = len(self.left_out) + len(bad)
         if bad and (count > self.inputs.max_bad or len(bad) == len(manifest)):
             so = f", so {count} images of the run" if self.left_out else ""
             raise ManifestError(
                 f"{len(bad)} of {len(manifest)} images cannot be read{so}, the first: {bad[min(bad)]}",
-                remedy="mend the manifest, or allow so many with --max-bad",
+                remedy="mend the manifest, or allow so many with --max-bad; reading stopped there, "
+                "so there may be more",
             )
 
     def _key(self, pixels: Pixels) -> str:
