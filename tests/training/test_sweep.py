@@ -57,12 +57,13 @@ class Runs:
     """Stands in for training: a run's AUC is a function of its lambda and seed."""
 
     def __init__(self):
-        self.made, self.fail, self.stop_at = [], {}, None
+        self.made, self.parts, self.fail, self.stop_at = [], [], {}, None
 
     def __call__(self, inputs, settings, running, output, progress, stop):
         if len(self.made) == self.stop_at:
             raise KeyboardInterrupt
         self.made.append((settings.lambda_patch, settings.seed))
+        self.parts.append(settings.parts(1))
         output.mkdir(parents=True, exist_ok=True)
         if settings.lambda_patch in self.fail:
             (output / ".training").mkdir()
@@ -220,3 +221,23 @@ def test_the_command_runs_a_grid_and_its_points_can_be_run_again_alone(manifest,
     assert str(tmp_path) not in json.dumps(run)
     assert not (tmp_path / "grid" / ".shared").exists()
     assert main([*command, *more, "--sweep", "nonsense=1"]) == 2
+
+
+def test_parts_keep_their_size_in_batches_of_every_size(manifest, towers, tmp_path, runs, capsys):
+    command = ["train", "--data", str(manifest), *towers, "--image-size", "64", "--micro-batch-size", "6"]
+    sizes = ("--sweep", "batch-size=12,18,24")
+    assert main([*command, "--output", str(tmp_path / "a"), *sizes]) == 0
+    assert runs.parts == [6, 6, 6]
+    for number, (axis, message) in enumerate(
+        [("batch-size=12,20", "parts of 6 do not fill a batch of 20"),
+         ("accumulate=1,2", "--sweep accumulate, --micro-batch-size: say the same thing")]
+    ):  # fmt: skip
+        assert main([*command, "--output", str(tmp_path / f"b{number}"), "--sweep", axis]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+    assert len(runs.parts) == 3
+
+
+def test_batches_that_cannot_be_cut_are_refused_before_the_first_run(runs, sweep):
+    with pytest.raises(UsageError, match="in 3 parts"):
+        go(sweep("batch-size=9,10", "accumulate=3"))
+    assert runs.made == []

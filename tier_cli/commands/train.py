@@ -98,7 +98,12 @@ def train(
             "where is the checkpoint to go?", where="--output", remedy="name a folder; it is made if need be"
         )
     _check_start(init, image_tower, text_tower, image_size)
-    parts = _parts(batch_size, accumulate, micro_batch_size)
+    if accumulate is not None and micro_batch_size is not None:
+        raise UsageError(
+            "say the same thing", where="--accumulate, --micro-batch-size", remedy="give one of them"
+        )
+    # Batches of a sweep may differ in size: each is cut by itself.
+    parts = _parts(batch_size, accumulate, None if sweep else micro_batch_size)
     _check_output(output, resume)
     axes = read_axes(sweep or [])
     elsewhere = check_watched(context, valid_data, valid_dataset, valid_root)
@@ -161,7 +166,7 @@ def train(
     from tier_cli.commands.train_display import display, stopping, summarise
 
     if axes:
-        run_sweep(inputs, settings, running, output, axes, keep.value == "all", context)
+        run_sweep(inputs, settings, running, output, axes, keep.value == "all", micro_batch_size, context)
         return
     with stopping() as stop, display() as progress:
         record = run(inputs, settings, running, output, progress, stop)
@@ -203,19 +208,10 @@ def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None
     """How many parts each process cuts its batch into."""
     if micro_batch_size is None:
         return accumulate or 1
-    if accumulate is not None:
-        raise UsageError(
-            "say the same thing", where="--accumulate, --micro-batch-size", remedy="give one of them"
-        )
+    from tier_cli.training.settings import parts_of
+
     # Set by torchrun.
-    own = batch_size // int(os.environ.get("WORLD_SIZE", "1"))
-    if own % micro_batch_size:
-        raise UsageError(
-            f"parts of {micro_batch_size} do not fill a batch of {own}",
-            where="--micro-batch-size",
-            remedy="use a divisor of the batch of one process",
-        )
-    return own // micro_batch_size
+    return parts_of(batch_size // int(os.environ.get("WORLD_SIZE", "1")), micro_batch_size)
 
 
 def _check_output(output: Path, resume: bool) -> None:

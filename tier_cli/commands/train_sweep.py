@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ def run_sweep(
     output: Path,
     axes: Sequence[Axis],
     keep_all: bool,
+    part_size: int | None,
     context: typer.Context,
 ) -> None:
     """Run the grid, and show its table.
@@ -61,9 +63,8 @@ def run_sweep(
     from tier_cli.training.sweep import PICTURE, TABLE, Sweep
 
     grid = points(axes)
-    sweep = Sweep(
-        inputs, settings, running, grid, output, keep_all, lambda point: command_line(context, point)
-    )
+    commands = partial(command_line, context)
+    sweep = Sweep(inputs, settings, running, grid, output, keep_all, commands, part_size)
     with stopping() as stop:
         cells = sweep.run(display, tell, stop)
     show_table(table(cells), list(cells[0].values))

@@ -93,6 +93,23 @@ class TrainSettings:
         return self.batch_size // (processes * self.accumulate)
 
 
+def parts_of(batch: int, size: int) -> int:
+    """How many parts of a size make a batch of one process.
+
+    Raises
+    ------
+    UsageError
+        They do not fill it.
+    """
+    if batch % size:
+        raise UsageError(
+            f"parts of {size} do not fill a batch of {batch}",
+            where="--micro-batch-size",
+            remedy="use a divisor of the batch of one process",
+        )
+    return batch // size
+
+
 @dataclass(frozen=True)
 class Running:
     """How a run is carried out; none of it decides what is learnt, but for the arithmetic of the device.

@@ -21,6 +21,7 @@ from tier_cli.training.heat_map import draw_sweep
 from tier_cli.training.record import identity
 from tier_cli.training.results import POINT, Cell, best_of, gather, table, write_csv
 from tier_cli.training.run import train
+from tier_cli.training.settings import parts_of
 from tier_cli.training.start import can_compare
 from tier_cli.training.state import check_identity
 
@@ -51,6 +52,8 @@ class Sweep:
         Keep every checkpoint; otherwise those of the best setting so far.
     command
         Gives the command of a point.
+    part_size
+        Cut the batches of every point into parts of so many images.
     """
 
     inputs: TrainInputs
@@ -60,6 +63,7 @@ class Sweep:
     output: Path
     keep_all: bool
     command: Callable[[Point], str]
+    part_size: int | None = None
 
     def run(
         self,
@@ -87,7 +91,7 @@ class Sweep:
         """
         self._check()
         for number, point in enumerate(self.points, 1):
-            same = identity(self.inputs, at(self.settings, point))
+            same = identity(self.inputs, self._at(point))
             there = self._done(point, same)
             tell(f"Run {number} of {len(self.points)}: {label(point)}{', done before' if there else ''}")
             if not there:
@@ -99,7 +103,22 @@ class Sweep:
         """Where the run of a point is."""
         return self.output / POINTS / folder_name(point)
 
+    def _at(self, point: Point) -> TrainSettings:
+        """The settings of a point."""
+        settings = at(self.settings, point)
+        if self.part_size is None:
+            return settings
+        return replace(settings, accumulate=parts_of(settings.batch_size, self.part_size))
+
     def _check(self) -> None:
+        if self.part_size is not None and any("accumulate" in point for point in self.points):
+            raise UsageError(
+                "say the same thing",
+                where="--sweep accumulate, --micro-batch-size",
+                remedy="give one of them",
+            )
+        for point in self.points:
+            self._at(point).parts(1)
         if not can_compare(self.inputs):
             raise UsageError(
                 "no finding is both present and absent in the patients to compare the runs on",
@@ -139,7 +158,7 @@ class Sweep:
         failed = None
         try:
             with display() as progress:
-                train(inputs, at(self.settings, point), running, folder, progress, stop)
+                train(inputs, self._at(point), running, folder, progress, stop)
         except TierError as error:
             if error.kind != "diverged":
                 raise
@@ -152,7 +171,7 @@ class Sweep:
 
     def _prune(self, count: int) -> None:
         """Take away the weights of settings that are not the best; only once all their seeds are there."""
-        settings = [at(self.settings, {**point, SEED: 0}) for point in self.points]
+        settings = [self._at({**point, SEED: 0}) for point in self.points]
         if self.keep_all or (count < len(settings) and settings[count] == settings[count - 1]):
             return
         cells = self._cells(count)
