@@ -13,7 +13,7 @@ from tier_cli.commands import train_options as given
 from tier_cli.commands.eval_options import Root
 from tier_cli.commands.options import DeviceName, ViewsName
 from tier_cli.commands.train_command import command_line
-from tier_cli.commands.train_inputs import check_watched, collect_inputs
+from tier_cli.commands.train_inputs import check_comparable, check_watched, collect_inputs
 from tier_cli.commands.train_sweep import read_axes, run_sweep
 from tier_cli.errors import UsageError
 
@@ -60,6 +60,7 @@ def train(
     cached_views: given.CachedViews = 6,
     features: given.Features = None,
     findings: given.Findings = None,
+    keep_epochs: given.KeepEpochs = 0,
     seed: given.Seed = 0,
     sweep: given.Sweep = None,
     keep: given.KeepName = names.Keep.BEST,
@@ -106,6 +107,10 @@ def train(
     parts = _parts(batch_size, accumulate, None if sweep else micro_batch_size)
     _check_output(output, resume)
     axes = read_axes(sweep or [])
+    if axes and keep_epochs:
+        raise UsageError(
+            "a sweep keeps whole runs", where="--keep-epochs", remedy="run its best setting again with it"
+        )
     elsewhere = check_watched(context, valid_data, valid_dataset, valid_root)
     from tier_cli.training.data import open_training_data
     from tier_cli.training.run import train as run
@@ -146,6 +151,7 @@ def train(
         save_steps=save_steps,
         save_minutes=save_minutes,
         tensorboard=tensorboard,
+        keep_epochs=keep_epochs,
         command=command_line(context),
     )
     inputs = collect_inputs(
@@ -159,6 +165,8 @@ def train(
         max_bad=max_bad,
         features=features,
     )
+    if keep_epochs:
+        check_comparable(inputs)
     if threads is not None:
         import torch
 
@@ -215,5 +223,6 @@ def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None
 
 
 def _check_output(output: Path, resume: bool) -> None:
-    if (output / "model.safetensors").exists() and not (resume and (output / ".training").exists()):
+    there = (output / "model.safetensors").exists() or (output / "epochs").exists()
+    if there and not (resume and (output / ".training").exists()):
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")

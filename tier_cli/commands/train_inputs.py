@@ -48,6 +48,24 @@ def check_watched(
     return dataset or CSV, data, root
 
 
+def check_comparable(inputs: TrainInputs) -> None:
+    """Refuse to choose epochs where nothing tells them apart.
+
+    Raises
+    ------
+    UsageError
+        No finding is both present and absent in what is watched.
+    """
+    from tier_cli.training.start import can_compare
+
+    if not can_compare(inputs):
+        raise UsageError(
+            "nothing is watched that has a finding both present and absent, to choose epochs by",
+            where="--keep-epochs",
+            remedy="give labelled images: a split, --valid-data or --valid-dataset",
+        )
+
+
 def collect_inputs(
     start: tuple[str | None, Path | None, Path | None],
     image_size: int | None,

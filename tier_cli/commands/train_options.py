@@ -149,6 +149,15 @@ KeepName = Annotated[
     names.Keep,
     typer.Option(help="Of a sweep: checkpoints of the best setting, or of all.", rich_help_panel=_RUN),
 ]
+KeepEpochs = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Keep the N best epochs by the watched mean AUC too, as checkpoints in epochs/.",
+        rich_help_panel=_RUN,
+    ),
+]
 Seed = Annotated[
     int, typer.Option(metavar="N", help="Of fresh projections, draws and dropout.", rich_help_panel=_RUN)
 ]

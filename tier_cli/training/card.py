@@ -46,7 +46,7 @@ def write_card(folder: Path, selection: str = _UNCHOSEN) -> Path:
         "## Numbers on the watched patients",
         _numbers(judged, run),
         "## What chose these weights",
-        _ended(run) + selection,
+        _ended(run) + selection + _best_epochs(run),
         "## Training",
         f"![Loss, entropies, sparsity and validation over the run]({CURVES})",
         _training(run),
@@ -139,10 +139,21 @@ def _interval(entry: dict[str, Any]) -> str:
 
 
 def _ended(run: dict[str, Any]) -> str:
-    decay = run["settings"]["average_decay"]
+    decay, epoch = run["settings"]["average_decay"], run.get("epoch")
+    end = "the run" if epoch is None else f"epoch {epoch}"
     if decay:
-        return f"The weights are the exponential average over steps (decay {decay}) at the end of the run. "
-    return "The weights are those of the last step. "
+        return f"The weights are the exponential average over steps (decay {decay}) at the end of {end}. "
+    return f"The weights are those of the last step{'' if epoch is None else f' of {end}'}. "
+
+
+def _best_epochs(run: dict[str, Any]) -> str:
+    kept = run.get("kept_epochs")
+    if not kept or "epoch" in run:
+        return ""
+    return (
+        f" The folder `epochs` has those of epochs {', '.join(map(str, kept))}, which were chosen: they have"
+        " the highest mean AUC on the watched patients."
+    )
 
 
 def _training(run: dict[str, Any]) -> str:

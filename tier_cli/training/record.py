@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tier_cli.training.start import TrainInputs
 
 
-def identity(inputs: TrainInputs, settings: TrainSettings) -> dict[str, Any]:
-    """Names and plain values of all that decides the weights; a name with a space is no option."""
+def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0) -> dict[str, Any]:
+    """Names and plain values of all that decides what is written; a name with a space is no option."""
     same = {
         **asdict(settings),
         "data": inputs.rows_hash,
@@ -34,6 +34,8 @@ def identity(inputs: TrainInputs, settings: TrainSettings) -> dict[str, Any]:
     if inputs.watched is not None:
         same["watched data"] = inputs.watched_hash
         same["watched findings"] = canonical_hash(inputs.judged_by.to_toml())
+    if keep_epochs:
+        same["keep_epochs"] = keep_epochs
     return same
 
 

@@ -20,6 +20,7 @@ from tier_cli.model.torch_engine import pick_device
 from tier_cli.training.card import VALIDATION, write_card
 from tier_cli.training.curves import draw_curves
 from tier_cli.training.distributed import World, join_world, leave_world
+from tier_cli.training.epochs import EPOCHS, KeptEpochs
 from tier_cli.training.images import AugmentedImages
 from tier_cli.training.loader import Batches, Plan
 from tier_cli.training.loop import Trainer
@@ -27,7 +28,6 @@ from tier_cli.training.memory import keep_freed_memory
 from tier_cli.training.pairs import Pairs
 from tier_cli.training.record import describe, identity
 from tier_cli.training.sources import Sources
-from tier_cli.training.splits import VALID
 from tier_cli.training.start import (
     TrainInputs,
     build_model,
@@ -135,7 +135,7 @@ class _Run:
         objective = build_objective(settings)
         model = self._placed(build_model(inputs, settings, objective))
         tokenizer = build_tokenizer(inputs, model)
-        same = identity(inputs, settings)
+        same = identity(inputs, settings, self.running.keep_epochs)
         state = self._state(same)
         sources = Sources(inputs, settings, self.running, self.work, world, self.device, self.progress)
         encoders = Encoders(model, settings.freeze_image_blocks, settings.checkpoint_activations)
@@ -155,12 +155,14 @@ class _Run:
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
             trainer.resume(state)
-        record["seconds"] = round(trainer.run(self.progress, check))
+        kept = self._kept(check, 0 if state is None else state["step"] // plan.steps_per_epoch)
+        record["seconds"] = round(trainer.run(self.progress, kept or check))
         unreadable = [*sources.left_out, *trainer.bad.values()]
         record["unreadable_images"] = len(unreadable)
         if check is not None:
-            record["validation"] = {"split": VALID, "images": len(check.manifest), **trainer.measured}
-        world.first_does(lambda: self._finish(model, record, check))
+            images = len(check.manifest)
+            record["validation"] = {"split": inputs.watched_split, "images": images, **trainer.measured}
+        world.first_does(lambda: self._finish(model, record, check, kept))
         # For the person who runs it: what is written holds no path.
         return {**record, "unreadable": unreadable}
 
@@ -204,9 +206,23 @@ class _Run:
         unseen, validation = sources.stored(validation)
         return Validation(unseen, validation, inputs.judged_by, inputs.preprocessing, tokenizer, self.device)
 
-    def _finish(self, model: TierModel, record: dict[str, Any], check: Validation | None) -> None:
+    def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
+        """What measures and keeps the best epochs, where that is wanted."""
+        count = self.running.keep_epochs
+        if check is None or not count:
+            return None
+        kept = KeptEpochs(check, count, self.work / EPOCHS)
+        if self.world.first:
+            kept.begin(done)
+        return kept
+
+    def _finish(
+        self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
+    ) -> None:
         if check is not None:
-            write_json(self.output / VALIDATION, check.judged(model))
+            write_json(self.output / VALIDATION, check.judged(check.scores(model)))
+        if kept is not None:
+            record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
         self.progress("writing the checkpoint", 0, 1)
         # The tower's memory layout is of no concern to a reader of the file.
         model.to("cpu", memory_format=torch.contiguous_format)
@@ -215,6 +231,8 @@ class _Run:
             self.output, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, record
         )
         self._illustrate(record)
+        if kept is not None:
+            kept.finish(self.output, inputs, record, self.progress)
         discard(self.output)
 
     def _illustrate(self, record: dict[str, Any]) -> None:

@@ -131,6 +131,8 @@ class Running:
         Write events for TensorBoard there.
     squares
         Folder that keeps what was read of the images for further runs; None throws it away.
+    keep_epochs
+        So many epochs with the highest watched mean AUC are written as checkpoints of their own.
     command
         The command that was given, for the record; names of files without their folders.
     """
@@ -143,4 +145,5 @@ class Running:
     save_minutes: float = 10.0
     tensorboard: Path | None = None
     squares: Path | None = None
+    keep_epochs: int = 0
     command: str = ""

@@ -72,6 +72,11 @@ class TrainInputs:
         """The findings that the watched images are scored for."""
         return self.findings if self.watched is None else self.watched.findings
 
+    @property
+    def watched_split(self) -> str | None:
+        """What the split of the watched images is called; None where nothing is divided."""
+        return VALID if self.watched is None else self.watched.split
+
     @cached_property
     def rows_hash(self) -> str:
         """Of the manifest: seconds for some hundred thousand rows, so once, also in a sweep."""

@@ -53,8 +53,12 @@ class Validation:
     device: torch.device
 
     def __call__(self, model: TierModel) -> dict[str, float]:
+        """As `aucs`, of what the model scores."""
+        return self.aucs(self.scores(model))
+
+    def aucs(self, scores: NDArray[np.float64]) -> dict[str, float]:
         """AUC of each finding with both classes, and their mean; empty where there is none."""
-        labels, scores = self.manifest.labels(self.findings), self.scores(model)
+        labels = self.manifest.labels(self.findings)
         aucs = {}
         for column, name in enumerate(self.findings.ids):
             known = np.isin(labels[:, column], (0, 1))
@@ -73,7 +77,7 @@ class Validation:
         texts = embed_findings(self.findings, _embedder(model, self.tokenizer, self.device))
         return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
 
-    def judged(self, model: TierModel) -> dict[str, Any]:
+    def judged(self, scores: NDArray[np.float64]) -> dict[str, Any]:
         """What validation.json holds: AUCs with intervals by patient bootstrap; no keys, no paths.
 
         All runs that watch the same patients draw the same resamplings of them, so that the replicates of
@@ -81,7 +85,7 @@ class Validation:
         """
         labels, patients = self.manifest.labels(self.findings), self.manifest.patients()
         estimate = patient_bootstrap(
-            labels, self.scores(model), patients, replicates=REPLICATES, seed=0, metrics=("auc",)
+            labels, scores, patients, replicates=REPLICATES, seed=0, metrics=("auc",)
         )["auc"]
         mean = estimate.macro
         intervals = estimate.interval()
