@@ -6,14 +6,16 @@ import os
 import socket
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as processes
-from little import SETTINGS, batches, encoders
+from little import ROWS, SETTINGS, batches, encoders, silent
 
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
 from tier_cli.training.distributed import World, join_world, leave_world
+from tier_cli.training.features import FrozenFeatures, write_features
 from tier_cli.training.step import Gradients, alone
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
@@ -30,6 +32,8 @@ def prepared(folder, settings, world=World(), train=False):
     if objective.starting_bias is not None:
         built.model.logit_bias = torch.nn.Parameter(torch.tensor(objective.starting_bias))
     made = batches(folder, settings, world)
+    if settings.freeze_image_blocks:
+        made.images = frozen(folder / "features.npy", made.images, built)
     shared = world.shared(built, torch.device("cpu"), alone(built.model))
     step = Gradients(shared, built.model, objective, world, settings.precision, settings.seed, pad_id=0)
     batch = made[0]
@@ -37,6 +41,13 @@ def prepared(folder, settings, world=World(), train=False):
     excluded = torch.from_numpy(made.plan.pairs.excluded(rows.numpy(), made.plan.all_places(0)))
     assert excluded.sum() > len(rows), "views of one study should be left out of the negatives"
     return step, batch, excluded
+
+
+def frozen(file, images, built):
+    """Features of the frozen blocks, written by the first who asks."""
+    if not file.exists():
+        write_features(images, ROWS, built.start(), 2, file, torch.device("cpu"), silent, lambda bad: None)
+    return FrozenFeatures(file, np.arange(ROWS), seed=0)
 
 
 def found_in(step, parts, sparsity=None):
@@ -82,6 +93,21 @@ def test_parts_add_up_to_the_whole_batch(objective, entropy, tmp_path):
     the_same(whole, gradients_of(tmp_path, settings, parts=4))
 
 
+def test_parts_in_bf16_differ_by_its_rounding_alone(tmp_path):
+    """bf16 keeps 8 bits: parts may change a gradient by a few of its roundings, and no more."""
+    exact = gradients_of(tmp_path, SETTINGS)
+    whole = gradients_of(tmp_path, replace(SETTINGS, precision="bf16"))
+    parts = gradients_of(tmp_path, replace(SETTINGS, precision="bf16"), parts=4)
+    assert exact.keys() == whole.keys() == parts.keys()
+    for name, value in whole.items():
+        assert (parts[name] - value).norm() <= 4 * 2**-8 * value.norm(), name
+        # A key's bias changes no attention: its gradient is rounding alone.
+        if not name.endswith("key.bias"):
+            assert (exact[name] - value).norm() <= 0.2 * exact[name].norm(), name
+    changed = [name for name, value in whole.items() if (exact[name] - value).norm() > 1e-2 * value.norm()]
+    assert len(changed) > 20, "bf16 should show"
+
+
 def test_parts_drop_out_the_same_both_times(tmp_path):
     """With dropout, against one graph over both parts: each is replayed as it was encoded at first."""
     step, batch, excluded = prepared(tmp_path, SETTINGS, train=True)
@@ -118,14 +144,18 @@ def _process(rank, port, folder, settings, parts, results):
 
 
 def test_two_processes_are_as_one(tmp_path):
-    """Masked and paper entropies, both objectives, at once and in parts."""
+    """Masked and paper entropies, both objectives, at once and in parts, with and without frozen blocks."""
     cases = [
         (replace(SETTINGS, objective="tier", entropy="masked"), 1),
         (replace(SETTINGS, objective="tier", entropy="paper"), 1),
         (replace(SETTINGS, objective="sigmoid", entropy="masked"), 1),
         (replace(SETTINGS, objective="tier", entropy="paper"), 2),
+        (replace(SETTINGS, freeze_image_blocks=1, freeze_text_layers=1), 1),
+        (replace(SETTINGS, freeze_image_blocks=1), 2),
     ]
     wholes = [gradients_of(tmp_path, settings) for settings, _ in cases]
+    learning = {name.split(".")[3] for name in wholes[4] if name.startswith("image_tower.encoder.stages")}
+    assert learning == {"1"}, "of two blocks the first was to be frozen"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -41,7 +41,13 @@ def weights(trained):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"precision": "fp16"}, {"accumulate": 2}, {"average_decay": 0.0, "optimizer": "adam"}]
+    "changes",
+    [
+        {"precision": "fp16"},
+        {"precision": "bf16", "accumulate": 2},
+        {"accumulate": 2},
+        {"average_decay": 0.0, "optimizer": "adam"},
+    ],
 )
 def test_a_run_stopped_anywhere_ends_with_the_same_bits(changes, tmp_path, monkeypatch):
     monkeypatch.setattr("tier_cli.training.loop._LOG_EVERY", 2)
