@@ -13,8 +13,9 @@ from typer.main import get_command
 from tier_cli.app import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
-# Of torchrun.
+# Of torchrun, other commands and a benchmark.
 OTHERS = {"--no-python", "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--model", "--count"}
+OTHERS |= {"--compile"}
 
 
 def test_every_option_shown_is_one() -> None:
