@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from collections.abc import Generator
@@ -181,6 +182,9 @@ def _prepare(worker: int) -> None:
     # These reach all processes of a job; the first of them decides when the others end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Nothing is left to do by then, and the end of a library's threads (Arrow's) may abort the process, of
+    # which torch makes a traceback on the terminal of a run that was merely stopped.
+    atexit.register(os._exit, 0)
 
 
 def _as_it_is(batch: Any) -> Any:
