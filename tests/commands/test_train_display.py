@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tier_cli.commands.train_display import display, figures_line, live, stopping, summarise
+from tier_cli.errors import TierError
 
 FIGURES = {
     "total": 13.15142, "contrastive": 12.0001, "patch_entropy": 3.88412, "token_entropy": 2.76534,
@@ -61,13 +62,15 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch):
+def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tier_cli.commands.train_display._ONE_SIGNAL_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM)
+    (tmp_path / ".training").mkdir()
+    (tmp_path / ".training" / "state.pt").touch()
     told = []
 
     def twice():
-        with stopping() as stop:
+        with stopping(tmp_path) as stop:
             told.append(stop())
             os.kill(os.getpid(), signal.SIGTERM)
             told.append(stop())
@@ -80,8 +83,50 @@ def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch):
     assert "--resume" in capsys.readouterr().err
 
 
-def test_a_signal_that_arrives_twice_is_one(capsys):
-    with stopping() as stop:
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        ([], "Stopped. Nothing was saved yet."),
+        ([".training/images-1.npy"], "What was read of the images is kept"),
+        ([".training/images-1.npy", ".training/state.pt"], "goes on from the last state that was saved"),
+        (["points/seed-0/training.json"], "--resume goes on from there"),
+    ],
+)
+def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, capsys):
+    for name in left:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def stopped():
+        with stopping(tmp_path):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, capsys):
+    def failed():
+        with stopping(tmp_path):
+            raise TierError("1 of 9 images cannot be read")
+
+    for left in (False, True):
+        if left:
+            (tmp_path / ".training").mkdir()
+            (tmp_path / ".training" / "images-1.npy").touch()
+        with pytest.raises(TierError):
+            failed()
+        assert ("with --resume uses it" in " ".join(capsys.readouterr().err.split())) == left
+
+
+def test_a_run_that_is_over_is_told_to_be(capsys, tmp_path):
+    summarise({"over": True}, tmp_path)
+    assert "it is over" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
+    with stopping(tmp_path) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop()

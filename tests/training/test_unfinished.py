@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
+from tiny import tiny_checkpoint
 
 from tier_cli.app import main
 from tier_cli.model.checkpoint import verify
+from tier_cli.training.loop import Trainer
 from tier_cli.training.run import train
 from tier_cli.training.unfinished import discard, kept, take
 
@@ -107,3 +110,83 @@ def test_a_kill_while_the_folder_is_removed_leaves_no_state(tmp_path, monkeypatc
     take(tmp_path, resume=False)
     discard(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys, without_graphs):
+    """Scripts of a queue always pass --resume: the job after the last must end well, and change nothing."""
+    assert run(manifest, tmp_path / "a", towers, "--resume") == 0
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
+    said(capsys)
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--tensorboard", str(tmp_path / "board")) == 0
+    assert "it is over" in said(capsys)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
+    assert not (tmp_path / "board").exists()
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--seed", "4") == 2
+    assert "--seed was 0, now 4" in said(capsys)
+    assert run(manifest, tmp_path / "a", towers) == 2
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--sweep", "seed=1,2") == 2
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_run(manifest, towers, tmp_path, capsys):
+    tiny_checkpoint(tmp_path)
+    assert run(manifest, tmp_path, towers, "--resume") == 2
+    assert "holds a checkpoint already" in said(capsys)
+
+
+def stop_after(steps, monkeypatch):
+    """Ends a run after so many steps, with its state saved."""
+    asked, real = iter(range(1000)), Trainer._agree
+
+    def agree(self, batch):
+        return real(self, batch)[0], next(asked) == steps
+
+    monkeypatch.setattr(Trainer, "_agree", agree)
+
+
+@pytest.fixture
+def unreadable(manifest, tmp_path):
+    """A manifest with an image to train on that is not there yet, and the name it has to get."""
+    lines = manifest.read_text().splitlines()
+    rows = [lines[0], *(str(manifest.parent / line) for line in lines[1:])]
+    text = "\n".join(rows).replace(str(manifest.parent / "6.png"), str(tmp_path / "late.png"))
+    (tmp_path / "manifest.csv").write_text(text + "\n")
+    return tmp_path / "manifest.csv", tmp_path / "late.png"
+
+
+@pytest.mark.parametrize("images", ["memory-map", "stream"])
+def test_an_image_that_comes_back_does_not_change_a_run_that_is_resumed(
+    images, unreadable, manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
+):
+    broken, late = unreadable
+    more = ("--images", images, "--max-bad", "1", "--epochs", "3")
+    assert run(broken, tmp_path / "whole", towers, *more) == 0
+    with monkeypatch.context() as patched:
+        stop_after({"memory-map": 2, "stream": 5}[images], patched)
+        assert run(broken, tmp_path / "a", towers, *more) == 130
+    late.write_bytes((manifest.parent / "6.png").read_bytes())
+    other = {"memory-map": "stream", "stream": "memory-map"}[images]
+    assert run(broken, tmp_path / "a", towers, *more, "--resume", "--images", other) == 2
+    assert f"started with {images}" in said(capsys)
+    # The free space is not what it was, for the squares lie there.
+    monkeypatch.setattr("tier_cli.training.sources.store_fits", lambda *given: images == "stream")
+    assert run(broken, tmp_path / "a", towers, *more, "--resume", "--images", "auto") == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "a")]
+    assert weights[0] == weights[1]
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "a")]
+    assert records[0]["unreadable_images"] == records[1]["unreadable_images"] == 1
+
+
+def test_an_image_that_is_lost_meanwhile_ends_a_resumed_run_that_needs_it(
+    manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
+):
+    data = shutil.copytree(manifest.parent, tmp_path / "data") / "manifest.csv"
+    more = ("--images", "memory-map", "--max-bad", "1")
+    with monkeypatch.context() as patched:
+        stop_after(1, patched)
+        assert run(data, tmp_path / "a", towers, *more) == 130
+    for file in (tmp_path / "a" / ".training").glob("images-*.npy"):
+        file.unlink()
+    (data.parent / "6.png").unlink()
+    assert run(data, tmp_path / "a", towers, *more, "--resume") == 2
+    assert "cannot be read any more" in said(capsys)

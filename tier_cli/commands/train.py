@@ -105,7 +105,7 @@ def train(
         )
     # Batches of a sweep may differ in size: each is cut by itself.
     parts = _parts(batch_size, accumulate, None if sweep else micro_batch_size)
-    _check_output(output, resume)
+    _check_output(output, resume, bool(sweep))
     axes = read_axes(sweep or [])
     if axes and keep_epochs:
         raise UsageError(
@@ -176,7 +176,7 @@ def train(
     if axes:
         run_sweep(inputs, settings, running, output, axes, keep.value == "all", micro_batch_size, context)
         return
-    with stopping() as stop, display() as progress:
+    with stopping(output) as stop, display() as progress:
         record = run(inputs, settings, running, output, progress, stop)
     summarise(record, output)
 
@@ -222,7 +222,9 @@ def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None
     return parts_of(batch_size // int(os.environ.get("WORLD_SIZE", "1")), micro_batch_size)
 
 
-def _check_output(output: Path, resume: bool) -> None:
+def _check_output(output: Path, resume: bool, sweep: bool) -> None:
+    # Whether a checkpoint is that of this very run, and over, is known when the data are.
+    over = (output / "model.safetensors").exists() and not sweep
     there = (output / "model.safetensors").exists() or (output / "epochs").exists()
-    if there and not (resume and (output / ".training").exists()):
+    if there and not (resume and (over or (output / ".training").exists())):
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.console import is_terminal, tell
+from tier_cli.errors import TierError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,8 +26,13 @@ _NAMED = 5
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM end a run after its step, with its state saved; the second at once."""
+def stopping(output: Path) -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM end a run after its step, with its state saved; the second at once.
+
+    Says what is left in the output folder of a run that ended early.
+    """
+    from tier_cli.training.unfinished import kept, kept_images
+
     asked_at: float | None = None
     signals = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,7 +54,11 @@ def stopping() -> Iterator[Callable[[], bool]]:
         yield lambda: asked_at is not None
     except KeyboardInterrupt:
         if _first():
-            tell("Stopped. The same command with --resume goes on from the last state that was saved.")
+            tell(f"Stopped. {kept(output)}")
+        raise
+    except TierError:
+        if _first() and kept_images(output):
+            tell(kept_images(output))
         raise
     finally:
         for number, handler in before.items():
@@ -80,6 +90,9 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
     """Say what came of it."""
     if not _first():
         return
+    if record.get("over"):
+        tell(f"{output} holds this run, and it is over: there was nothing to do.")
+        return
     validation = record.get("validation", {})
     if "mean_auc" in validation:
         tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
@@ -87,6 +100,8 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
         tell(f"{record['unreadable_images']} unreadable images were passed over.")
         for line in record.get("unreadable", [])[:_NAMED]:
             tell(f"  {line}")
+    if "not_drawn" in record:
+        tell(f"Curves and card could not be written: {record['not_drawn']}.")
     tell(f"Wrote {output} after {record['seconds']} s of training.")
 
 

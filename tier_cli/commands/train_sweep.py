@@ -65,7 +65,7 @@ def run_sweep(
     grid = points(axes)
     commands = partial(command_line, context)
     sweep = Sweep(inputs, settings, running, grid, output, keep_all, commands, part_size)
-    with stopping() as stop:
+    with stopping(output) as stop:
         cells = sweep.run(display, tell, stop)
     show_table(table(cells), list(cells[0].values))
     best = best_of(cells)

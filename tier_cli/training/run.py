@@ -36,10 +36,11 @@ from tier_cli.training.start import (
     split_manifest,
     tokenizer_folder,
 )
+from tier_cli.training.started import read_started
 from tier_cli.training.state import check_identity, load_state
 from tier_cli.training.task import Task
 from tier_cli.training.towers import Encoders
-from tier_cli.training.unfinished import STATE, WORK, discard, leave, take
+from tier_cli.training.unfinished import STATE, WORK, discard, finished, leave, take
 from tier_cli.training.validate import Validation
 from tier_cli.training.watch import require_tensorboard
 
@@ -74,6 +75,10 @@ def train(
     KeyboardInterrupt
         `stop` gave true, and the state was saved.
     """
+    if running.resume:
+        over = finished(output, lambda: identity(inputs, settings, running.keep_epochs))
+        if over is not None:
+            return over
     require_export()
     require_tensorboard(running.tensorboard)
     world, device = join_world(pick_device(running.device))
@@ -137,7 +142,10 @@ class _Run:
         tokenizer = build_tokenizer(inputs, model)
         same = identity(inputs, settings, self.running.keep_epochs)
         state = self._state(same)
-        sources = Sources(inputs, settings, self.running, self.work, world, self.device, self.progress)
+        before = None if state is None else read_started(self.work, state["bad"])
+        sources = Sources(
+            inputs, settings, self.running, self.work, world, self.device, self.progress, before
+        )
         encoders = Encoders(model, settings.freeze_image_blocks, settings.checkpoint_activations)
         encoders.freeze(settings.freeze_text_layers)
         source, training, pairs = self._source(sources, encoders, training)
@@ -147,6 +155,9 @@ class _Run:
         # Before the hours of training: files can be gone after them.
         record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
         record["command"] = self.running.command
+        record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
+        if state is None:
+            sources.keep()
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.running, same, self.output,
             self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),

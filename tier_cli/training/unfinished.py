@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import CHECKSUMS, TRAINING, WEIGHTS, read_json
+from tier_cli.training.state import check_identity
 
 WORK, STATE = ".training", "state.pt"
+# The runs of a sweep.
+POINTS = "points"
 _OVER = ".training-over"
 
 
@@ -37,6 +44,32 @@ def take(output: Path, resume: bool) -> None:
         )
 
 
+def finished(output: Path, same: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """The record of a run that is over; None where there is none, or one that is not over.
+
+    Parameters
+    ----------
+    output
+        Of the run.
+    same
+        Gives what it must have been started with.
+
+    Raises
+    ------
+    UsageError
+        It was started with something else, or the checkpoint that is there is not of such a run.
+    """
+    if not (output / WEIGHTS).exists() or (output / WORK / STATE).exists():
+        return None
+    whole = (output / CHECKSUMS).is_file() and (output / TRAINING).is_file()
+    record = read_json(output / TRAINING) if whole else {}
+    if "identity" not in record:
+        raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")
+    check_identity(json.dumps({**record["settings"], **record["identity"]}), same(), output)
+    shutil.rmtree(output / _OVER, ignore_errors=True)
+    return {**record, "over": True}
+
+
 def leave(output: Path) -> None:
     """After an error: what took hours stays for --resume, and a folder with nothing in it goes."""
     with suppress(OSError):
@@ -56,6 +89,8 @@ def kept(output: Path) -> str:
     """What a run that was ended left to go on from, for the person who ended it."""
     if (output / WORK / STATE).exists():
         return "The same command with --resume goes on from the last state that was saved."
+    if (output / POINTS).exists():
+        return "The same command with --resume goes on from there."
     return kept_images(output) or "Nothing was saved yet."
 
 
