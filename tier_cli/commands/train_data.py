@@ -94,7 +94,9 @@ ValidShare = Annotated[
 SplitSeed = Annotated[int, typer.Option(metavar="N", help="Which patients these are.", rich_help_panel=_DATA)]
 MaxBad = Annotated[
     int,
-    typer.Option(metavar="N", min=0, help="So many unreadable images are left out.", rich_help_panel=_DATA),
+    typer.Option(
+        metavar="N", min=0, help="So many unreadable images of a run are left out.", rich_help_panel=_DATA
+    ),
 ]
 Init = Annotated[
     str | None,
