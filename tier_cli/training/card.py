@@ -100,8 +100,8 @@ def _data(run: dict[str, Any]) -> str:
 def _watched(watched: dict[str, Any]) -> list[str]:
     split = f", split {watched['split']}" if watched["split"] else ""
     lines = [
-        f"- watched, of other patients: {watched['title']} (`{watched['name']}`){split}, for the findings of"
-        f" `{watched['findings']}`",
+        f"- watched, other data: {watched['title'] or 'a manifest'} (`{watched['name']}`){split}, for the"
+        f" findings of `{watched['findings']}`",
         f"- SHA-256 of the rows watched: `{watched['rows_sha256']}`",
     ]
     if watched["manifest_sha256"]:

@@ -71,7 +71,7 @@ def divide(
             notes.append(f"images without a split left out: {unnamed}")
     valid = np.zeros(len(manifest), dtype=bool)
     if choice.elsewhere:
-        return train, valid, "all of it trains" if undivided else f"split {choice.train_split} trains"
+        return train, valid, "all of it trains" if undivided else f"rows of split {choice.train_split} train"
     if not undivided:
         if choice.valid_split is not None:
             manifest.split(choice.valid_split)

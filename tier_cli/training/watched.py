@@ -66,7 +66,7 @@ class Watched:
         """What it is, for the record of the run: plain values, no paths, no keys of patients."""
         return {
             "dataset": None if self.dataset == CSV else self.dataset,
-            "title": self.title,
+            "title": None if self.dataset == CSV else self.title,
             "split": self.split,
             "findings": self.findings.name,
             "synthetic": is_synthetic(self.manifest),
