@@ -142,10 +142,7 @@ class _Run:
         tokenizer = build_tokenizer(inputs, model)
         same = identity(inputs, settings, self.running.keep_epochs)
         state = self._state(same)
-        before = None if state is None else read_started(self.work, state["bad"])
-        sources = Sources(
-            inputs, settings, self.running, self.work, world, self.device, self.progress, before
-        )
+        sources = self._sources(state)
         encoders = Encoders(model, settings.freeze_image_blocks, settings.checkpoint_activations)
         encoders.freeze(settings.freeze_text_layers)
         source, training, pairs = self._source(sources, encoders, training)
@@ -176,6 +173,11 @@ class _Run:
         world.first_does(lambda: self._finish(model, record, check, kept))
         # For the person who runs it: what is written holds no path.
         return {**record, "unreadable": unreadable}
+
+    def _sources(self, state: dict[str, Any] | None) -> Sources:
+        before = None if state is None else read_started(self.work, state["bad"])
+        run = (self.inputs, self.settings, self.running)
+        return Sources(*run, self.work, self.world, self.device, self.progress, before)
 
     def _source(
         self, sources: Sources, encoders: Encoders, training: Manifest
