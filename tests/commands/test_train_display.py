@@ -141,6 +141,11 @@ def test_passed_over_images_are_told(capsys, tmp_path):
     assert "2 unreadable images were passed over" in told
 
 
+def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
+    summarise({"seconds": 3, "unreadable_images": 0, "kept_epochs": [2, 7]}, tmp_path)
+    assert f"Kept epochs 2, 7 in {tmp_path / 'epochs'}." in capsys.readouterr().err
+
+
 def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
     """It takes a minute or more: without a line the run seems to hang at its end."""
     with display() as progress:

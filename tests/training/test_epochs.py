@@ -173,6 +173,8 @@ def test_they_score_together_and_can_be_averaged(manifest, towers, tmp_path, cap
     paths = [model.partition("=")[2] for model in models]
     assert main(["model", "average", *paths, "--output", str(tmp_path / "mean")]) == 0
     assert verify(tmp_path / "mean") == []
+    # Labelled images chose them, and so this one too.
+    assert "labelled images chose them" in (tmp_path / "mean" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
             tell(f"  {line}")
     if "not_drawn" in record:
         tell(f"Curves and card could not be written: {record['not_drawn']}.")
+    if record.get("kept_epochs"):
+        tell(f"Kept epochs {', '.join(map(str, record['kept_epochs']))} in {output / 'epochs'}.")
     tell(f"Wrote {output} after {record['seconds']} s of training.")
 
 

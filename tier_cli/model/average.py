@@ -21,6 +21,7 @@ from tier_cli.model.checkpoint import (
     WEIGHTS,
     Checkpoint,
     open_checkpoint,
+    read_json,
     write_json,
 )
 from tier_cli.model.copying import CARD, check_new_folder, checkpoint_copy
@@ -68,7 +69,7 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
     checkpoints = [open_checkpoint(model) for model in models]
     _check(checkpoints)
     tensors, metadata = _mean([checkpoint.path / WEIGHTS for checkpoint in checkpoints])
-    members = [{"name": one.name, "weights": one.hashes["weights"]} for one in checkpoints]
+    members = [_member(one) for one in checkpoints]
     facts: dict[str, Any] = {"average_of": members}
     first = checkpoints[0].path
     left_out = [file.name for file in first.iterdir() if file.name not in _KEPT]
@@ -79,6 +80,14 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
         (folder / CARD).write_text(_card(output.name, members), encoding="utf-8")
         complete(folder)
     return facts
+
+
+def _member(checkpoint: Checkpoint) -> dict[str, str]:
+    """What is recorded of one of them; what chose it where something did, as an epoch of a training."""
+    training = checkpoint.path / TRAINING
+    chosen_by = read_json(training).get("chosen_by") if training.is_file() else None
+    member = {"name": checkpoint.name, "weights": checkpoint.hashes["weights"]}
+    return member if chosen_by is None else {**member, "chosen_by": str(chosen_by)}
 
 
 def _check(checkpoints: Sequence[Checkpoint]) -> None:
@@ -154,10 +163,16 @@ def _other_tensors(path: Path, names: Sequence[str]) -> CheckpointError:
 
 def _card(name: str, members: Sequence[dict[str, str]]) -> str:
     lines = [f"- {member['name']}, weights {member['weights']}" for member in members]
+    chosen_by = sorted({member["chosen_by"] for member in members if "chosen_by" in member})
+    chosen = (
+        f"\n\nThey were chosen among others by the {', '.join(chosen_by)}: labelled images chose them, so "
+        "the average is not strictly zero-shot for those findings either."
+    )
     return (
         f"# {name}\n\nFor research use only; no medical device. The uniform mean of the weights of these "
         "checkpoints, made by `tier model average`:\n\n"
         + "\n".join(lines)
+        + (chosen if chosen_by else "")
         + "\n\nNo numbers of theirs are numbers "
         "of this one: measure it with `tier eval`.\n"
     )
