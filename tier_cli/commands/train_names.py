@@ -41,6 +41,13 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
 
 
+class Augmentation(StrEnum):
+    """How images are changed at every draw."""
+
+    STANDARD = "standard"
+    PAPER = "paper"
+
+
 class Images(StrEnum):
     """When images are read."""
 

@@ -120,6 +120,13 @@ ImageSize = Annotated[
         rich_help_panel=_RUN,
     ),
 ]  # fmt: skip
+AugmentationName = Annotated[
+    names.Augmentation,
+    typer.Option(
+        help="Changes of an image at every draw: this project's own, or the published ones.",
+        rich_help_panel=_RUN,
+    ),
+]
 CachedViews = Annotated[
     int,
     typer.Option(metavar="N", min=1, help="Augmented copies kept of frozen features.", rich_help_panel=_RUN),
