@@ -63,13 +63,13 @@ def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, 
     shutil.copyfile(data / "1.png", data / "0.png")
     assert run(data / "manifest.csv", tmp_path / "c", towers, *more) == 0
     assert len(list(kept.iterdir())) == 2
-    assert run(manifest, tmp_path / "d", towers, *more, "--augmentation", "paper") == 0
-    assert len(list(kept.iterdir())) == 3, "features of other views must not be taken"
-    record = json.loads((tmp_path / "d" / "training.json").read_text())
-    assert record["settings"]["augmentation"] == "paper"
     shutil.copyfile(manifest.parent / "0.png", data / "0.png")
     assert run(data / "manifest.csv", tmp_path / "d", towers, *more) == 0
     assert len(list(kept.iterdir())) == 2
+    assert run(manifest, tmp_path / "paper", towers, *more, "--augmentation", "paper") == 0
+    assert len(list(kept.iterdir())) == 3, "features of other views must not be taken"
+    record = json.loads((tmp_path / "paper" / "training.json").read_text())
+    assert record["settings"]["augmentation"] == "paper"
     trained, start = load_file(tmp_path / "a" / "model.safetensors"), tiny_model().half().state_dict()
     stages = {"stages.0": [], "stages.1": []}
     for name, tensor in start.items():
