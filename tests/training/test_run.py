@@ -28,7 +28,7 @@ def run(manifest, output, towers, *more):
 def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     output = tmp_path / "model"
     assert (
-        run(manifest, output, towers, "--epochs", "40", "--learning-rate", "0.003", "--reg-weight", "0.1")
+        run(manifest, output, towers, "--epochs", "40", "--lr", "0.003", "--reg-weight", "0.1")
         == 0
     )
     assert verify(output) == []

@@ -56,8 +56,12 @@ OptimizerName = Annotated[
     names.Optimizer, typer.Option(help="How gradients become steps.", rich_help_panel=_OPTIMISER)
 ]
 LearningRate = Annotated[
-    float, typer.Option(metavar="X", min=0, help="Of the towers, at its highest.", rich_help_panel=_OPTIMISER)
-]
+    float,
+    typer.Option(
+        "--learning-rate", "--lr", metavar="X", min=0, help="Of the towers, at its highest.",
+        rich_help_panel=_OPTIMISER,
+    ),
+]  # fmt: skip
 HeadRateFactor = Annotated[
     float,
     typer.Option(
