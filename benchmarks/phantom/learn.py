@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of runs, such as tier-0 plain-1 shuffled-0")
     parser.add_argument("--train-only", action="store_true", help="leave measuring to a later call")
