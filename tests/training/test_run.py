@@ -27,10 +27,7 @@ def run(manifest, output, towers, *more):
 
 def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     output = tmp_path / "model"
-    assert (
-        run(manifest, output, towers, "--epochs", "40", "--lr", "0.003", "--reg-weight", "0.1")
-        == 0
-    )
+    assert run(manifest, output, towers, "--epochs", "40", "--lr", "0.003", "--reg-weight", "0.1") == 0
     assert verify(output) == []
     assert not any(path.is_dir() for path in output.iterdir())
     record = json.loads((output / "training.json").read_text())

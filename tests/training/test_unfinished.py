@@ -57,11 +57,22 @@ def test_images_that_were_read_are_not_read_again(
     more = ("--freeze-image-blocks", "1")
     assert run(manifest, tmp_path / "a", towers, *more) == 130
     assert "Nothing of the training was saved yet" in kept(tmp_path / "a")
+    capsys.readouterr()
     assert run(manifest, tmp_path / "a", towers, *more) == 2
-    assert "go on with --resume" in said(capsys)
+    refused = said(capsys)
+    assert "go on with --resume" in refused
+    assert "of the training was saved" not in refused, "no word of a run that never began"
     assert run(manifest, tmp_path / "a", towers, *more, "--resume") == 0
     assert told["reading images"] == 48
     assert not (tmp_path / "a" / ".training").exists()
+
+
+def test_half_of_a_file_that_a_killed_run_left_does_not_fill_the_disk(tmp_path):
+    take(tmp_path, resume=False)
+    half = tmp_path / ".training" / ".features-0123.npy.89abcdef.partial"
+    half.write_bytes(b"half")
+    take(tmp_path, resume=True)
+    assert not half.exists()
 
 
 def test_an_error_keeps_what_was_read(manifest, towers, tmp_path, monkeypatch, without_graphs, stage, capsys):

@@ -145,6 +145,18 @@ def test_data_sets_of_the_same_images_are_told_apart_whatever_form_the_key_has(w
         choose_rows(own, "nih14", Choice(), NIH, elsewhere)
 
 
+def test_manifests_of_the_same_public_images_are_told_apart_by_what_their_source_says(write):
+    """MIMIC's p10000032 and 10000032 are one patient; a hospital's own 007 and 7 need not be."""
+    watched = watch(write("v.csv", "path,patient,source,Mass\nv/x,10000032,mimic-cxr,1\nv/y,7,ours,1\n"))
+    text = "path,patient,source,Mass\na,KEY,SOURCE,1\nb,8,mimic-cxr,0\n"
+    leaks = read_manifest(write("t.csv", text.replace("KEY", "p10000032").replace("SOURCE", "mimic-cxr")))
+    with pytest.raises(ManifestError, match="1 patients are both"):
+        choose_rows(leaks, "csv", Choice(), NIH, watched)
+    for key, source in (("007", "ours"), ("007", "mimic-cxr"), ("p10000032", "theirs")):
+        apart = read_manifest(write("t.csv", text.replace("KEY", key).replace("SOURCE", source)))
+        assert names(choose_rows(apart, "csv", Choice(), NIH, watched).manifest) == ["a", "b"]
+
+
 def run(manifest, output, towers, *more):
     return main(["train", "--data", str(manifest), "--output", str(output), *towers, "--image-size", "64",
                  "--batch-size", "16", "--epochs", "1", *more])  # fmt: skip

@@ -11,13 +11,14 @@ from typer import Exit, echo
 
 from tier_cli.commands import eval_options as e
 from tier_cli.commands import options as o
-from tier_cli.commands.eval_data import CSV, Data, exclusions, stream_options
+from tier_cli.commands.eval_data import Data, exclusions, stream_options
 from tier_cli.commands.eval_origin import origin_of
 from tier_cli.commands.eval_page import Page
 from tier_cli.commands.eval_run import Given, run
 from tier_cli.commands.eval_scores import candidates, is_table
 from tier_cli.commands.eval_sections import Wishes, check_model, check_rows, check_wishes, sections
 from tier_cli.console import is_terminal, tell
+from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from tier_cli.datasets.registry import DatasetInfo
     from tier_cli.evaluation.evaluate import Selection
     from tier_cli.pipeline.stream import StreamOptions
-
-CSV = "csv"
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: asked_at is not None
         return
+    # What lay there before is not this run's: it may be the very reason why this one is refused.
+    left_before = bool(kept_images(output))
     before = {number: signal.signal(number, ask) for number in signals}
     try:
         yield lambda: asked_at is not None
@@ -57,7 +59,7 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
             tell(f"Stopped. {kept(output)}")
         raise
     except TierError:
-        if _first() and kept_images(output):
+        if _first() and not left_before and kept_images(output):
             tell(kept_images(output))
         raise
     finally:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tier_cli.commands.train_command import was_given
+from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.training.splits import Choice
     from tier_cli.training.start import TrainInputs
-
-CSV = "csv"
 
 
 def check_watched(

@@ -10,6 +10,9 @@ from tier_cli.model.checkpoint import TRAINING
 from tier_cli.model.copying import CARD
 from tier_cli.training.curves import CURVES
 
+# What a record or a log that is not as it should be raises: no reason to lose weights that are written.
+CARD_ERRORS = (ValueError, LookupError, TypeError)
+
 VALIDATION = "validation.json"
 _AGREEMENT = (
     "**TO BE FILLED IN by whoever trained this: under which licence these weights may be used and passed on,"

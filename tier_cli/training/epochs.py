@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from tier_cli.errors import TierError
 from tier_cli.model.checkpoint import WEIGHTS, read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
-from tier_cli.training.card import VALIDATION, write_card
+from tier_cli.training.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.curves import CURVES
 from tier_cli.training.start import tokenizer_folder
 
@@ -148,7 +149,9 @@ class KeptEpochs:
         }
         model = TierModel.from_pretrained(kept)
         save_checkpoint(folder, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, own)
-        write_card(folder, _selection(measured["epoch"], record["settings"]["epochs"], self.count))
+        # Where a card cannot be written, the run has said so of its own.
+        with suppress(*CARD_ERRORS):
+            write_card(folder, _selection(measured["epoch"], record["settings"]["epochs"], self.count))
 
 
 def epoch_name(number: int) -> str:

@@ -17,7 +17,7 @@ from tier_cli.model.checkpoint import write_checksums, write_json
 from tier_cli.model.export import require_export
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
-from tier_cli.training.card import VALIDATION, write_card
+from tier_cli.training.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.curves import draw_curves
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.epochs import EPOCHS, KeptEpochs
@@ -254,5 +254,5 @@ class _Run:
             draw_curves(self.output, record["data"].get("synthetic", False))
             write_checksums(self.output)
             write_card(self.output)
-        except (ValueError, LookupError, TypeError) as error:
+        except CARD_ERRORS as error:
             record["not_drawn"] = f"{type(error).__name__}: {error}"

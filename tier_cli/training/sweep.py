@@ -24,13 +24,14 @@ from tier_cli.training.run import train
 from tier_cli.training.settings import parts_of
 from tier_cli.training.start import can_compare
 from tier_cli.training.state import check_identity
+from tier_cli.training.unfinished import POINTS
 
 if TYPE_CHECKING:
     from tier_cli.training.settings import Running, TrainSettings
     from tier_cli.training.start import TrainInputs
     from tier_cli.training.watch import Watcher
 
-POINTS, SHARED = "points", ".shared"
+SHARED = ".shared"
 TABLE, DOCUMENT, PICTURE = "sweep.csv", "sweep.json", "sweep.png"
 # What tells of a run when its weights are gone.
 _KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, NAMES)

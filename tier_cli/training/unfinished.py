@@ -36,6 +36,9 @@ def take(output: Path, resume: bool) -> None:
             where=str(output),
             remedy="name another --output folder",
         ) from error
+    # Of a run that was killed while it computed features, as large as these.
+    for partial in work.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
     if not resume and ((work / STATE).exists() or _arrays(work)):
         raise UsageError(
             "holds a run that is not finished",

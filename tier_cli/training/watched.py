@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, dataset_info, dataset_name, open_data, wanted_split
+from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name, open_data, wanted_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError, TierError, UsageError
 from tier_cli.findings.load import builtin
@@ -179,11 +179,12 @@ def without_watched(
     """
     test = np.char.startswith(np.char.lower(manifest.column("split")), TEST) & ~train
     shared = np.zeros(len(manifest), dtype=bool)
-    ours = _spaces(manifest, dataset) & _spaces(watched.manifest, watched.dataset)
-    if ours:
-        plain = CSV not in ours
+    mine, theirs = _spaces(manifest, dataset), _spaces(watched.manifest, watched.dataset)
+    for space in mine.keys() & theirs.keys():
+        plain = space != CSV
         keys = np.array(_keys(manifest.patients(), plain), dtype=np.str_)
-        shared |= np.isin(keys, _keys(watched.manifest.patients(), plain))
+        others = np.array(_keys(watched.manifest.patients(), plain), dtype=np.str_)
+        shared |= mine[space] & np.isin(keys, others[theirs[space]])
     if CSV in (dataset, watched.dataset):
         places = [os.path.realpath(path) for path in manifest.paths]
         shared |= np.isin(places, [os.path.realpath(path) for path in watched.manifest.paths])
@@ -207,12 +208,15 @@ def _refuse(manifest: Manifest, shared: Rows, what: str, watched: Watched) -> No
         )
 
 
-def _spaces(manifest: Manifest, dataset: str) -> set[str]:
-    """Within what its keys of patients mean the same."""
+def _spaces(manifest: Manifest, dataset: str) -> dict[str, Rows]:
+    """Within what its keys of patients mean the same, and for which rows."""
+    everywhere = np.ones(len(manifest), dtype=bool)
     if dataset != CSV:
-        return {_family(dataset)}
-    sources = {dataset_name(str(name).strip().lower()) for name in manifest.column("source")}
-    return {CSV, *(_family(name) for name in sources if name)}
+        return {_family(dataset): everywhere}
+    named = [dataset_name(str(name).strip().lower()) for name in manifest.column("source")]
+    families = np.array([_family(name) for name in named], dtype=np.str_)
+    known = set(families.tolist()) & {_family(name) for name in DATASETS}
+    return {CSV: everywhere, **{family: families == family for family in known}}
 
 
 def _family(dataset: str) -> str:
