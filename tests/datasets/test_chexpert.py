@@ -198,3 +198,14 @@ def test_labels_of_the_test_set_without_its_images_do_not_stop_the_other_splits(
     assert there.notes[0] == "there is no split test on disk: this is valid"
     with pytest.raises(ManifestError, match=r"the test split .* groundtruth.csv with images in test/"):
         open_data("chexpert", None, root, "test")
+
+
+def test_parts_that_lie_side_by_side_belong_together(tmp_path: Path) -> None:
+    """The folder above holds the images of the test set, its reads, and elsewhere train and valid."""
+    chexlocalize(tmp_path)
+    chexpert_reads(tmp_path / "cheXpert-test-set-labels")
+    chexpert(tmp_path)
+    manifest = open_data("chexpert", None, tmp_path, "test")
+    reads = {name.split(":")[1] for name in manifest.frame if name.startswith("reader:")}
+    assert reads == {"bc4", "bc6", "bc8"}
+    assert set(open_data("chexpert", None, tmp_path, "train").column("split")) == {"train"}

@@ -156,3 +156,15 @@ def test_patients_of_ms_cxr_are_not_trained_on(tmp_path: Path) -> None:
     # The patient of a test image stays: it is training that must not see them.
     assert list(manifest.column("split")) == ["valid", "test", "test"]
     assert any("left out of training: 2" in note for note in manifest.notes)
+
+
+def test_physionets_tree_keeps_reports_and_images_in_two_projects(tmp_path: Path) -> None:
+    images = mimic(tmp_path / "mimic-cxr-jpg" / "2.1.0", reports="none")
+    reports = tmp_path / "mimic-cxr" / "2.0.0"
+    for text in mimic(tmp_path / "elsewhere").rglob("*.txt"):
+        target = reports / text.relative_to(tmp_path / "elsewhere")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text.rename(target)
+    manifest = open_data("mimic-cxr", None, tmp_path, "train", "impression")
+    assert all(path.startswith(str(images)) for path in manifest.paths)
+    assert any(manifest.column("text"))

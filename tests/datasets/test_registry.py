@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from layouts import chexpert, openi_xml
 
-from tier_cli.datasets.registry import DATASETS, data_root, dataset_names, open_data, read_dataset
+from tier_cli.datasets.registry import DATASETS, data_roots, dataset_names, open_data, read_dataset
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import builtin
 
@@ -45,16 +45,18 @@ def test_naming_the_data_sets_loads_no_heavy_library() -> None:
 def test_the_root_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIER_DATA_ROOT", raising=False)
     with pytest.raises(UsageError, match=r"where is CheXpert.*TIER_DATA_ROOT"):
-        data_root("chexpert", None)
+        data_roots("chexpert", None)
     monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path))
-    assert data_root("chexpert", None) == tmp_path
+    assert data_roots("chexpert", None) == (tmp_path,)
     chexpert(tmp_path / "chexpert")
-    assert data_root("chexpert", None) == tmp_path / "chexpert"
+    assert data_roots("chexpert", None) == (tmp_path, tmp_path / "chexpert")
+    assert len(open_data("chexpert", None, None, "valid")) > 0
     (tmp_path / "chexpert").rename(tmp_path / "CheXpert")
-    assert data_root("chexpert", None) == tmp_path / "CheXpert"
+    assert data_roots("chexpert", None)[-1] == tmp_path / "CheXpert"
     (tmp_path / "CheXpert").rename(tmp_path / "chexpert")
     # An option outweighs the environment.
-    assert data_root("chexpert", tmp_path / "chexpert" / "CheXpert-v1.0-small").name == "CheXpert-v1.0-small"
+    given = tmp_path / "chexpert" / "CheXpert-v1.0-small"
+    assert data_roots("chexpert", given) == (given,)
     monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path / "nowhere"))
     with pytest.raises(ManifestError, match=r"nowhere: there is no such folder; check TIER_DATA_ROOT"):
         open_data("chexpert", None, None)
@@ -105,4 +107,4 @@ def test_nih_is_nih14(tmp_path: Path, capsys: pytest.CaptureFixture[str], comman
     assert main([*command, "--dataset", "nih", "--root", str(tmp_path), *start]) == 2
     assert "looked for" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "NIH").mkdir()
-    assert data_root("nih14", tmp_path) == tmp_path / "NIH"
+    assert data_roots("nih14", tmp_path) == (tmp_path, tmp_path / "NIH")

@@ -102,11 +102,14 @@ def read(root: Path, split: str | None) -> Manifest:
 
 
 def base_folders(root: Path) -> list[Path]:
-    """The folders that may hold parts of CheXpert: the root and the folders of its name in it."""
-    inside = sorted(path for path in root.iterdir() if path.is_dir())
-    named = [path for path in inside if path.name.lower().startswith("chexpert")]
-    nested = [path / "CheXpert" for path in inside if path.name.lower().startswith("chexlocalize")]
-    return [root, *named, *(path for path in nested if path.is_dir())]
+    """The folders that may hold parts of CheXpert: the root and, down to two levels, folders of its name."""
+    named = _folders(root, "chexpert")
+    holders = [*named, *_folders(root, "chexlocalize")]
+    return [root, *named, *(path for holder in holders for path in _folders(holder, "chexpert"))]
+
+
+def _folders(folder: Path, name: str) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.lower().startswith(name) and path.is_dir())
 
 
 def image_of(path: str, where: Path) -> Image:

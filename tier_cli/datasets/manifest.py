@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.datasets.registry import usual_split
 from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
@@ -141,7 +142,13 @@ class Manifest:
         return replace(self, frame=self.frame[keep].reset_index(drop=True))
 
     def split(self, name: str) -> Manifest:
-        """The rows of one split.
+        """The rows of one split, as `in_split` tells them."""
+        return self.where(self.in_split(name))
+
+    def in_split(self, name: str) -> NDArray[np.bool_]:
+        """Which rows (N,) are in a split; where none has that name, in one that others call otherwise.
+
+        ``valid`` finds ``val``, for example; see `usual_split`.
 
         Raises
         ------
@@ -149,13 +156,17 @@ class Manifest:
             No row has that split.
         """
         splits = self.column("split")
-        chosen = np.char.lower(splits) == name.lower()
+        lowered = np.char.lower(splits)
+        chosen: NDArray[np.bool_] = lowered == name.lower()
+        if not chosen.any():
+            usual = np.array([usual_split(str(cell)) for cell in lowered], dtype=np.str_)
+            chosen = usual == usual_split(name)
         if not chosen.any():
             known = ", ".join(sorted({str(value) for value in splits} - {""})) or "none"
             raise ManifestError(
                 f"no image is in split {name!r}", where=self.origin, remedy=f"splits there: {known}"
             )
-        return self.where(chosen)
+        return chosen
 
     def without(self, column: str, value: str) -> Manifest:
         """The rows whose cell is not `value`; numbers are compared as numbers (``1`` drops ``1.0``)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tier_cli.datasets.chexpert import LABELS
 from tier_cli.datasets.mimic_reports import report_texts
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.registry import SPLIT_NAMES, DatasetInfo
 from tier_cli.datasets.tables import (
     absent_split,
     build_manifest,
@@ -48,7 +48,6 @@ _LABELERS = ("mimic-cxr-2.0.0-chexpert.csv", "mimic-cxr-2.0.0-negbio.csv")
 _RADIOLOGISTS = "mimic-cxr-2.1.0-test-set-labeled.csv"
 _VERSIONS = ("2.1.0", "2.0.0")
 _INSIDE = ("", "mimic-cxr-jpg", "physionet.org/files/mimic-cxr-jpg", "files/mimic-cxr-jpg")
-_SPLIT_NAMES = {"validate": "valid", "validation": "valid", "val": "valid"}
 # MIMIC-CXR 2.1.0 says Airspace Opacity for what the labelers call Lung Opacity.
 _SYNONYMS = {"Airspace Opacity": "Lung Opacity"}
 _VIEWS = {
@@ -88,7 +87,7 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
     if base is None or (table := find_table(base, _SPLIT)) is None:
         raise wrong_root(INFO, root, f"{_SPLIT}.gz")
     images = read_table(table, ["dicom_id", "study_id", "subject_id", "split"])
-    images["split"] = [_SPLIT_NAMES.get(name, name) for name in images["split"].str.lower()]
+    images["split"] = [SPLIT_NAMES.get(name, name) for name in images["split"].str.lower()]
     if split is not None:
         images = images[images["split"] == split].reset_index(drop=True)
         if images.empty:

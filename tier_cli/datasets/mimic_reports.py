@@ -43,7 +43,10 @@ def report_texts(
     ManifestError
         There are no reports, or the archive cannot be read.
     """
-    folders = list(dict.fromkeys([base, root, base / "mimic-cxr-reports", root / "mimic-cxr-reports"]))
+    # In PhysioNet's own tree the reports' project lies beside that of the images.
+    beside = [root / inside / "mimic-cxr" for inside in ("", "physionet.org/files", "files")]
+    places = [base, root, *(place / version for place in beside for version in ("", "2.1.0", "2.0.0"))]
+    folders = list(dict.fromkeys([*places, base / "mimic-cxr-reports", root / "mimic-cxr-reports"]))
     keys = dict.fromkeys(zip(images["subject_id"], images["study_id"], strict=True))
     table = next((path for folder in folders if (path := find_table(folder, _SECTIONED))), None)
     archive = next((path for folder in folders if (path := folder / _ARCHIVE).is_file()), None)

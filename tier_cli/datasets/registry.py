@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT_VARIABLE = "TIER_DATA_ROOT"
 CSV = "csv"
+# The kind of the error of a folder that is not the data set at all.
+WRONG_ROOT = "wrong_root"
 TEXTS = ("impression", "findings", "both")
 # One module a name, `-` written `_`; each has INFO and read().
 _NAMES = (
@@ -38,7 +40,15 @@ _NAMES = (
 )
 # What others call them.
 _ALIASES = {"nih": "nih14"}
-_SPLIT_NAMES = {"val": "valid", "validate": "valid", "validation": "valid", "training": "train"}
+# What others call splits.
+SPLIT_NAMES = {
+    "val": "valid",
+    "validate": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "training": "train",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)
@@ -167,8 +177,11 @@ def read_dataset(name: str, root: Path, split: str | None, text: str | None = No
     return manifest
 
 
-def data_root(name: str, root: Path | None) -> Path:
-    """The folder to read a data set from: `root`, else the variable TIER_DATA_ROOT; or its subfolder `name`.
+def data_roots(name: str, root: Path | None) -> tuple[Path, ...]:
+    """The folders to look for a data set in: `root`, or else TIER_DATA_ROOT; then its subfolder `name`.
+
+    The folder itself comes first: readers know the parts that lie side by side in it, such as CheXpert's
+    images and its radiologists' reads.
 
     Raises
     ------
@@ -190,16 +203,21 @@ def data_root(name: str, root: Path | None) -> Path:
             "there is no such folder", where=str(folder), remedy=f"check {where or ROOT_VARIABLE}"
         )
     if (folder / name).is_dir():
-        return folder / name
+        return folder, folder / name
     names = {name, *(other for other, known in _ALIASES.items() if known == name)}
     inside = sorted(path for path in folder.iterdir() if _plain(path.name) in names and path.is_dir())
-    return inside[0] if inside else folder
+    return folder, *inside[:1]
 
 
 def wanted_split(dataset: str, split: str | None) -> str | None:
     """The split by the name used here: the data set's default for None, None (all) for ``all``."""
     name = (split or dataset_info(dataset).default_split).strip().lower()
-    return None if name == "all" else _SPLIT_NAMES.get(name, name)
+    return None if name == "all" else SPLIT_NAMES.get(name, name)
+
+
+def usual_split(name: str) -> str:
+    """``train``, ``valid`` or ``test`` for what others call them; any other name in lower case."""
+    return SPLIT_NAMES.get(name.lower(), name.lower())
 
 
 def open_data(
@@ -249,15 +267,26 @@ def open_data(
             where="--data",
             remedy="leave out --data, or --dataset",
         )
-    folder, name = data_root(dataset, root), wanted_split(dataset, split)
+    folders, name = data_roots(dataset, root), wanted_split(dataset, split)
     try:
-        return read_dataset(dataset, folder, name, text)
+        return _read_first(dataset, folders, name, text)
     except ManifestError as error:
         # Many have CheXpert without its test labels: then its valid split is what there is to measure on.
         if split is not None or error.kind != "no_split" or "valid" not in info.splits:
             raise
-        manifest = read_dataset(dataset, folder, "valid", text)
+        manifest = _read_first(dataset, folders, "valid", text)
         return replace(manifest, notes=(f"there is no split {name} on disk: this is valid", *manifest.notes))
+
+
+def _read_first(dataset: str, folders: Sequence[Path], split: str | None, text: str | None) -> Manifest:
+    """Read the first folder that is the data set; where none is, the error is the last one's."""
+    for folder in folders[:-1]:
+        try:
+            return read_dataset(dataset, folder, split, text)
+        except ManifestError as error:
+            if error.kind != WRONG_ROOT:
+                raise
+    return read_dataset(dataset, folders[-1], split, text)
 
 
 def _plain(name: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import zlib
 from pathlib import Path
 
 from tier_cli.errors import ManifestError
@@ -12,17 +14,22 @@ _LONGEST_CELL = 1 << 28
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read header and rows; cells are stripped, blank lines passed over.
+    """Read header and rows of a file, gzipped where its name ends in ``.gz``.
+
+    Cells are stripped, blank lines passed over.
 
     Raises
     ------
     ManifestError
-        The file is absent, is not UTF-8 text, has no rows or a ragged one.
+        The file is absent, is damaged, is not UTF-8 text, has no rows or a ragged one.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ManifestError("there is no such file", where=str(path)) from error
+    except (EOFError, zlib.error) as error:
+        raise ManifestError(f"is cut short or damaged ({error})", where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"cannot be read as UTF-8 text ({error})", where=str(path)) from error
     first = text.split("\n", 1)[0]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.registry import WRONG_ROOT, DatasetInfo
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def need_table(info: DatasetInfo, folder: Path, *names: str) -> Path:
 def wrong_root(
     info: DatasetInfo, folder: Path, *looked_for: str, what: str | None = None, kind: str | None = None
 ) -> ManifestError:
-    """The error of a root that is not what it should be: what was looked for, and what was found there."""
+    """The error of a root that is not what it should be: what was looked for, and what was found there.
+
+    Its kind is ``wrong_root`` unless `what` says what else is wrong.
+    """
     try:
         entries = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
         inside = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in entries)
@@ -62,7 +65,7 @@ def wrong_root(
         f"{what or f'this is not {info.title}'}: looked for {' or '.join(looked_for)}, found {found}{more}",
         where=str(folder),
         remedy=f"point --root at the folder that holds {info.layout.splitlines()[0].strip()}",
-        kind=kind,
+        kind=kind or (WRONG_ROOT if what is None else None),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tier_cli.datasets.registry import usual_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.measure import Labelled, settle_uncertain
@@ -165,8 +166,10 @@ def _label_notes(
 
 
 def _default_split(manifest: Manifest) -> str:
-    there = {str(name).lower() for name in manifest.column("split")}
-    return next((name for name in ("test", "valid") if name in there), "all")
+    there = sorted({str(name).lower() for name in manifest.column("split")})
+    # A name that is the usual one itself goes before others for the same.
+    usual = {usual_split(name): name for name in there} | {name: name for name in there}
+    return next((usual[name] for name in ("test", "valid") if name in usual), "all")
 
 
 def _frontal(manifest: Manifest, notes: list[str]) -> Manifest:

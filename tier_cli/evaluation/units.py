@@ -109,10 +109,14 @@ def units_of(manifest: Manifest, kind: str) -> Units:
     keys = np.where(studies == "", np.char.add("image:", paths), np.char.add("study:", studies))
     units = _numbered(kind, keys)
     named = manifest.column("patient")
-    mixed = np.flatnonzero(units.column(named)[units.index] != named)
+    # A row that names no patient says nothing against the others of its study.
+    told = np.flatnonzero(named != "")
+    first = np.full(units.count, "", dtype=named.dtype)
+    first[units.index[told[::-1]]] = named[told[::-1]]
+    mixed = told[first[units.index[told]] != named[told]]
     if mixed.size:
         raise ManifestError(
-            f"the study of {paths[mixed[0]]!r} has images of different patients",
+            f"the study of {str(paths[mixed[0]])!r} has images of different patients",
             where=manifest.origin,
             remedy="give studies names that no other patient's have",
         )

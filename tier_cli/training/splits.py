@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, dataset_info
+from tier_cli.datasets.registry import CSV, SPLIT_NAMES, dataset_info
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TRAIN, VALID, TEST = "train", "valid", "test"
 _SYNTHETIC = "synthetic"
-VALID_NAMES = (VALID, "val", "validate", "validation", "dev")
+VALID_NAMES = (VALID, *(name for name, usual in SPLIT_NAMES.items() if usual == VALID))
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,15 @@ def divide(
             )
         train = np.ones(len(manifest), dtype=bool)
     else:
-        manifest.split(choice.train_split)
-        train = splits == choice.train_split.lower()
+        train = manifest.in_split(choice.train_split)
         if unnamed := int((splits == "").sum()):
             notes.append(f"images without a split left out: {unnamed}")
     valid = np.zeros(len(manifest), dtype=bool)
     if choice.elsewhere:
         return train, valid, "all of it trains" if undivided else f"rows of split {choice.train_split} train"
     if not undivided:
-        if choice.valid_split is not None:
-            manifest.split(choice.valid_split)
-        names = VALID_NAMES if choice.valid_split is None else (choice.valid_split.lower(),)
-        valid = np.isin(splits, names) & ~train
+        named = choice.valid_split
+        valid = (np.isin(splits, VALID_NAMES) if named is None else manifest.in_split(named)) & ~train
     if valid.any():
         return train, valid, "by the official lists" if dataset != CSV else "as the manifest says"
     return _drawn(manifest, train, choice, findings, notes)
