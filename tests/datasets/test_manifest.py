@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tier_cli.datasets.manifest import read_manifest
+from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import parse_findings
 
@@ -75,6 +77,16 @@ def test_separators_quotes_and_byte_order_mark(tmp_path: Path, separator: str) -
     rows = [["\ufeffpath", "text"], ["a.png", f'"No focal{separator} opacity."'], [], ["b.png", " é "]]
     path = _write(tmp_path, "\r\n".join(separator.join(row) for row in rows))
     assert list(read_manifest(path).column("text")) == [f"No focal{separator} opacity.", "é"]
+
+
+def test_a_gzipped_table_is_read_and_a_cut_one_told(tmp_path: Path) -> None:
+    content = gzip.compress(b"path,Mass\na.png,1\n" + b"b.png,0\n" * 200)
+    (tmp_path / "scores.csv.gz").write_bytes(content)
+    header, rows = read_rows(tmp_path / "scores.csv.gz")
+    assert (header, len(rows)) == (["path", "Mass"], 201)
+    (tmp_path / "scores.csv.gz").write_bytes(content[:-20])
+    with pytest.raises(ManifestError, match="cut short or damaged"):
+        read_rows(tmp_path / "scores.csv.gz")
 
 
 def test_patients_fall_back_to_study_then_image(tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ def test_some_units_can_be_kept(manifest: Manifest) -> None:
     assert (units.index.tolist(), units.count) == ([0, 0, 1], 2)
 
 
+def test_rows_that_name_no_patient_say_nothing_against_their_study(tmp_path: Path) -> None:
+    text = "path,patient,study\na.png,,s1\nb.png,p,s1\nc.png,,s1\n"
+    assert units_of(_manifest(tmp_path, text), "study").count == 1
+    with pytest.raises(ManifestError, match=r"the study of '.*d\.png' has images"):
+        units_of(_manifest(tmp_path, f"{text}d.png,q,s1\n"), "study")
+
+
 def test_a_study_of_two_patients_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="images of different patients"):
         units_of(_manifest(tmp_path, "path,patient,study\na.png,p,1\nb.png,q,1\n"), "study")

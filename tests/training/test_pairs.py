@@ -32,6 +32,13 @@ def test_reports_of_one_study_are_not_each_others_negatives(manifest):
     ]
 
 
+def test_studies_that_are_numbered_within_each_patient_are_studies_of_their_own(manifest):
+    """Otherwise first visits of all patients would not be told apart."""
+    rows = "path,patient,study,text\na,p1,1,Clear.\nb,p1,1,Small heart.\nc,p2,1,Mass.\n"
+    excluded = Pairs(manifest(rows), seed=0).excluded(np.arange(3), np.arange(3))
+    assert excluded.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+
+
 def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
     pairs = Pairs(manifest("path,Mass,Effusion\na,1,\nb,0,\nc,,1\n"), seed=0)
     for start in range(0, 60, 3):

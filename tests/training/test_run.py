@@ -195,6 +195,10 @@ def test_sigmoid_in_parts_learns_and_keeps_its_bias(manifest, towers, tmp_path, 
         (["--accumulate", "2", "--micro-batch-size", "2"], "--accumulate, --micro-batch-size"),
         (["--micro-batch-size", "5"], "parts of 5 do not fill a batch of 16"),
         (["--accumulate", "3"], "a batch of 16 cannot be shared by 1 processes in 3 parts"),
+        (["--reg-weight", "inf"], "--lambda-patch: it cannot be inf"),
+        (["--output", ""], "where is the checkpoint to go?"),
+        (["--valid-split", "TEST"], "--valid-split: a test split is for measuring"),
+        (["--train-split", "testing"], "--train-split: a test split is for measuring"),
         (["--device", "mps"], "no mps device that torch can use"),
     ],
 )
@@ -203,6 +207,14 @@ def test_options_that_contradict_each_other_are_refused(options, message, manife
     assert run(manifest, tmp_path / "out", start, *options) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out" / ".training").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(manifest, towers, tmp_path, capsys):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    assert run(manifest, tmp_path / "project", towers) == 2
+    assert "holds README.md, which a checkpoint would replace" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "project" / "README.md").read_text() == "mine"
 
 
 def test_a_run_that_failed_before_it_read_anything_leaves_nothing(manifest, towers, tmp_path, capsys):

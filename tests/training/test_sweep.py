@@ -40,7 +40,7 @@ def test_seeds_of_a_setting_follow_each_other_and_reg_weight_sets_both():
 @pytest.mark.parametrize(
     "text",
     ["lambda=0,1", "seed", "precision=1,2", "epochs=0,1", "seed=0.5", "lambda-patch=-1", "lambda-patch=a",
-     "lambda-patch=0:1:0", "lambda-patch=1:0:0.1", "warmup-share=2", "lambda-patch=nan"],
+     "lambda-patch=0:1:0", "batch-size=1,2", "lambda-patch=1:0:0.1", "warmup-share=2", "lambda-patch=nan"],
 )  # fmt: skip
 def test_values_that_make_no_run_are_refused(text):
     with pytest.raises(UsageError, match="--sweep"):

@@ -7,7 +7,7 @@ import pytest
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import load_findings
-from tier_cli.training.data import choose_rows, open_training_data
+from tier_cli.training.data import check_contrast, choose_rows, open_training_data
 from tier_cli.training.splits import Choice
 
 NIH = load_findings("nih14")
@@ -58,6 +58,23 @@ def test_a_split_that_is_named_and_absent_is_told(table):
         chosen(table(people(4)), valid_split="valid")
     # The usual other names are found.
     assert chosen(manifest)[0] == {"a": "train", "b": "valid"}
+    others = table("path,patient,split,Mass\na,1,Training,1\nb,2,dev,0\nc,3,Training,1\n")
+    assert chosen(others)[0] == {"a": "train", "b": "valid", "c": "train"}
+
+
+def test_one_study_alone_is_nothing_to_learn_from(table):
+    """Images of one study are not told apart, so that the loss would be 0 from the start."""
+    alone = table("path,patient,study,text\na,1,s,Clear.\nb,1,s,Small heart.\n")
+    with pytest.raises(ManifestError, match="only one study"):
+        check_contrast(chosen(alone, valid_share=0)[1].manifest)
+
+
+def test_nothing_is_chosen_by_a_test_split_of_ones_own(table):
+    """Its card says that no test image was used."""
+    manifest = table("path,patient,split,Mass\na,1,train,1\nb,2,test,0\n")
+    for choice in ({"valid_split": "Test"}, {"train_split": "test", "valid_split": "train"}):
+        with pytest.raises(UsageError, match="a test split is for measuring"):
+            chosen(manifest, **choice)
 
 
 @pytest.mark.parametrize(("one", "other"), [("train", "valid"), ("train", "test"), ("valid", "Test_2")])

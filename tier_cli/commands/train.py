@@ -95,7 +95,7 @@ def train(
             "--dataset mimic-cxr --root FOLDER, or draw synthetic chests with "
             "`tier data phantom DIR --count 2000` and give --data DIR/manifest.csv",
         )
-    if output is None:
+    if output is None or not output.name:
         raise UsageError(
             "where is the checkpoint to go?", where="--output", remedy="name a folder; it is made if need be"
         )
@@ -224,9 +224,21 @@ def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None
     return parts_of(batch_size // int(os.environ.get("WORLD_SIZE", "1")), micro_batch_size)
 
 
+_REPLACED = ("README.md", "config.json", "tokenizer.json", "findings.toml", "training.json")
+
+
 def _check_output(output: Path, resume: bool, sweep: bool) -> None:
     # Whether a checkpoint is that of this very run, and over, is known when the data are.
     over = (output / "model.safetensors").exists() and not sweep
     there = (output / "model.safetensors").exists() or (output / "epochs").exists()
     if there and not (resume and (over or (output / ".training").exists())):
         raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")
+    # A run that ended early may be started over in its folder; nobody else's files are replaced.
+    ours = any((output / name).exists() for name in (".training", "points", "metrics.jsonl"))
+    foreign = [name for name in _REPLACED if (output / name).exists()]
+    if foreign and not (ours or resume):
+        raise UsageError(
+            f"holds {', '.join(foreign)}, which a checkpoint would replace",
+            where=str(output),
+            remedy="name another folder",
+        )

@@ -95,7 +95,7 @@ def collect_inputs(
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
-    from tier_cli.training.data import choose_rows
+    from tier_cli.training.data import check_contrast, choose_rows
     from tier_cli.training.start import TrainInputs
     from tier_cli.training.watched import open_watched
 
@@ -116,6 +116,7 @@ def collect_inputs(
         named = None if findings is None else chosen
         watched = open_watched(*elsewhere, choice.valid_split, named, chosen)
     rows = choose_rows(manifest, dataset, choice, chosen, watched)
+    check_contrast(rows.manifest)
     tell_notes(rows.notes)
     return TrainInputs(
         manifest=rows.manifest,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, dataset_info, open_data
+from tier_cli.datasets.registry import CSV, dataset_info, open_data, usual_split
 from tier_cli.datasets.views import lateral_rows
-from tier_cli.errors import UsageError
+from tier_cli.errors import ManifestError, UsageError
 from tier_cli.training.pairs import texts_of, usable
 from tier_cli.training.splits import (
     TEST,
@@ -121,7 +121,7 @@ def choose_rows(
     ManifestError
         A split that is not there, a patient in two splits, no row with a text or a label.
     UsageError
-        The official test split was named.
+        A test split was named.
     """
     if elsewhere is not None:
         # Its own split was chosen when it was opened.
@@ -158,17 +158,35 @@ def choose_rows(
     return TrainingData(kept, record, tuple(notes))
 
 
+def check_contrast(manifest: Manifest) -> None:
+    """Refuse chosen rows that are all of one study: images of one study are not each other's negatives.
+
+    Raises
+    ------
+    ManifestError
+        There is nothing to tell apart.
+    """
+    rows = manifest.split(TRAIN)
+    studies = np.where(rows.column("study") == "", rows.column("path"), rows.column("study"))
+    if len(set(zip(rows.column("patient").tolist(), studies.tolist(), strict=True))) < 2:
+        raise ManifestError(
+            "only one study is left to train on: there is nothing to tell it from",
+            where=rows.origin,
+            remedy="give more images with a text or a label",
+        )
+
+
 def _check_names(dataset: str, choice: Choice) -> None:
     if choice.valid_split is not None and choice.valid_split.lower() == choice.train_split.lower():
         raise UsageError(
             "what is trained on cannot be watched", where="--valid-split", remedy="name another split"
         )
     for option, name in (("--train-split", choice.train_split), ("--valid-split", choice.valid_split)):
-        if dataset != CSV and name is not None and name.lower() == TEST:
+        if name is not None and usual_split(name) == TEST:
             raise UsageError(
-                f"the test split of {dataset_info(dataset).title} is for measuring",
+                "a test split is for measuring: what trains on it or is chosen by it cannot be judged by it",
                 where=option,
-                remedy="leave it to `tier eval`",
+                remedy="leave it to `tier eval`, or call the split otherwise",
             )
 
 

@@ -53,7 +53,10 @@ class Pairs:
         self._texts = [texts[row] for row in order]
         numbers: dict[str, int] = {}
         self._same_text = np.array([numbers.setdefault(text, len(numbers)) for text in self._texts])
-        self._studies = manifest.column("study")
+        # Many number the studies of each patient from 1.
+        patients, studies = manifest.column("patient"), manifest.column("study")
+        keys = np.char.add(np.char.add(patients, "\x1f"), studies)
+        self._studies = np.where(studies == "", "", keys)
         self._about = [manifest.column(name) for name in ("view", "sex", "age")]
         self._ids = known_findings()
         self._labels = _labels(manifest)[order]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tier_cli.errors import UsageError
@@ -74,6 +75,13 @@ class TrainSettings:
     precision: str = "fp32"
     seed: int = 0
     shuffle_captions: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                option = f"--{field.name.replace('_', '-')}"
+                raise UsageError(f"it cannot be {value}", where=option, remedy="give a number")
 
     def parts(self, processes: int) -> int:
         """Images of one part of one process's batch.
