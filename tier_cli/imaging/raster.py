@@ -11,7 +11,7 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.limits import MAX_PIXELS, check_blank, check_size
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
-from tier_cli.imaging.render import equalised, minmax
+from tier_cli.imaging.render import minmax
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -23,10 +23,11 @@ _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
 def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
-    """Read a picture whose polarity is settled already; `options.rendering` is applied to what it shows.
+    """Read a picture whose polarity is settled already.
 
-    8-bit values are grey levels of 255, 16-bit values of 65535. The renderings ``minmax`` and
-    ``minmax-equalized`` change next to nothing in a picture that was made by them.
+    8-bit values are grey levels of 255, 16-bit values of 65535. The rendering ``minmax`` is applied to what it
+    shows, as BioViL's own loader does. ``minmax-equalized`` says how DICOM becomes what the model learned
+    from; a picture is taken to be that already, as CheXzero's and the TIER authors' loaders take it.
 
     Raises
     ------
@@ -36,10 +37,8 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     notes: list[str] = []
     with guarded(path, "the picture"):
         pixels, turned = _decode(path, notes)
-    if options.rendering != "voi":
+    if options.rendering == "minmax":
         pixels = minmax(pixels)
-    if options.rendering == "minmax-equalized":
-        pixels = equalised(pixels)
     check_blank(pixels, path)
     notes.append(UNKNOWN_VIEW)
     return Radiograph(pixels, path, notes=tuple(notes), turned=turned)
