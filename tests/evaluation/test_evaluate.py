@@ -107,6 +107,29 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
     assert len(select(manifest, None, [], False).manifest) == 4
 
 
+def test_patients_are_counted_among_the_rows_that_are_measured(tmp_path: Path) -> None:
+    """Of thousands of rows without a patient none may be among the hundred that the numbers are of."""
+    text = "path,patient,split\na.png,,train\nb.png,,train\nc.png,1,test\nd.png,2,test\ne.png,,valid\n"
+    manifest = _manifest(tmp_path, text)
+    assert select(manifest, None, [], True).notes == ()
+    assert select(manifest, "valid", [], True).notes[0].startswith("1 of 1 images name no patient")
+    assert select(manifest, "all", [], True).notes[0].startswith("3 of 5 images name no patient")
+
+
+def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> None:
+    """With split names of one's own nothing is called test, and high numbers would be of training images."""
+    manifest = _manifest(
+        tmp_path, "path,patient,split\na.png,1,Train\nb.png,2,train\nc.png,3,holdout\nd.png,4,\n"
+    )
+    assert select(manifest, None, [], True).notes == (
+        "no split is called test or valid, so every row was taken, 2 of split train among them: "
+        "--split names one, as holdout",
+    )
+    assert select(manifest, "all", [], True).notes == ()
+    assert select(manifest, "holdout", [], True).notes == ()
+    assert select(manifest, None, [("split", "train")], True).notes[-1].startswith("images left out by split")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
