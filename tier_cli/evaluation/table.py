@@ -12,6 +12,7 @@ from rich.text import Text
 from tier_cli.console import printable
 from tier_cli.evaluation.statistics import PROBABILITIES
 from tier_cli.evaluation.units import PLURALS
+from tier_cli.evaluation.yardsticks import TITLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,10 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
         for title, table in _further(measured, labels):
             put(console, title, table)
     if report.yardsticks:
-        put(console, "Published results of the same protocol", _published(report.yardsticks))
+        put(console, TITLE, _published(report.yardsticks))
+        sources = dict.fromkeys(one.source for one in report.yardsticks)
+        for line in (*sources, report.yardsticks_caveat):
+            console.print(Text(printable(line), style="dim"))
     for difference in report.differences:
         for title, table in _differences(difference, labels, plural):
             put(console, title, table)
@@ -102,9 +106,9 @@ def _published(yardsticks: Sequence[Yardstick]) -> Table:
     table = Table(box=None, header_style="dim")
     table.add_column("model", max_width=34, overflow="fold")
     table.add_column("mean AUC", justify="right", no_wrap=True)
-    table.add_column("source", overflow="fold")
+    table.add_column("prompts", overflow="fold")
     for one in yardsticks:
-        table.add_row(Text(one.model), f"{one.auc:.3f}", Text(one.source))
+        table.add_row(Text(one.model), f"{one.auc:.3f}", Text(one.prompts))
     return table
 
 
