@@ -351,6 +351,23 @@ def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     assert "CheXzero (one checkpoint, run by the TIER authors)" in seen.text
 
 
+def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
+    from tier_cli.evaluation.page.numbers import overview
+
+    published = _published(668)
+    first = published.measured[0]
+    rows = (*first.rows, replace(first.rows[0], finding="normal"))
+    macro = {name: replace(one, findings=6) for name, one in first.macro.items()}
+    both = replace(first, rows=rows, macro=macro, macro_without=first.macro)
+    (table,) = overview(replace(published, measured=(both,))).tables
+    assert [(head, cell.split()[-1]) for head, cell in table.rows[2:]] == [
+        ("AUC", "(6)"),
+        ("AUPRC", "(6)"),
+        ("AUC, without normal", "(5)"),
+        ("AUPRC, without normal", "(5)"),
+    ]
+
+
 def test_many_images_and_findings_make_no_huge_page(evaluation: Evaluation) -> None:
     """A curve of every image of PadChest would be megabytes a finding."""
     from tier_cli.evaluation.page.figures import precision_recall, roc

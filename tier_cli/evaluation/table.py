@@ -99,6 +99,8 @@ def _ranking(measured: Measured, labels: Mapping[str, str]) -> Table:
         table.add_row(label(row.finding, labels), str(row.n), str(row.positives), *_wide(row.metrics))
     table.add_section()
     table.add_row(_mean(measured, "auc"), "", "", *_wide(measured.macro))
+    if measured.macro_without:
+        table.add_row(_mean_without(measured), "", "", *_wide(measured.macro_without))
     return table
 
 
@@ -151,6 +153,10 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
         table.add_section()
         cells = [cell for name in names for cell in _tested(difference.macro[name], form, len(parts) > 2)]
         table.add_row(_mean(difference, names[0]), *cells)
+        if difference.macro_without:
+            without = [difference.macro_without[name] for name in names]
+            cells = [cell for metric in without for cell in _tested(metric, form, len(parts) > 2)]
+            table.add_row(_mean_without(difference), *cells)
         yield title, table
         title = ""
 
@@ -218,6 +224,11 @@ def interval(metric: Metric, form: str = ".2f") -> Text:
 
 def _mean(measured: Measured, metric: str) -> Text:
     return Text(f"mean of {measured.macro[metric].findings}", style="bold")
+
+
+def _mean_without(measured: Measured) -> Text:
+    number = measured.macro_without["auc"].findings
+    return Text(f"mean of {number}, without {' and '.join(measured.left_out)}", style="bold")
 
 
 def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:
