@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def test_numbers_say_how_they_came_about(
     assert origin["command"] == "tier eval --data 'my data.csv'"
     assert origin["versions"]["numpy"] == np.__version__
     assert len(origin["rows_sha256"]) == 64
+
+
+def test_a_model_that_has_seen_the_images_says_so(model: str, data: Path, tmp_path: Path) -> None:
+    """Numbers on training images must not pass for numbers on others, on the terminal or in JSON."""
+    seen = Path(shutil.copytree(model, tmp_path / "seen"))
+    record = {"manifest_sha256": sha256(data.read_bytes()).hexdigest(), "split": "as the manifest says"}
+    (seen / "training.json").write_text(json.dumps({"data": record}))
+    result = _run("--data", data, "--model", seen, "--split", "all")
+    told = [note for note in _done(result)["notes"] if note.startswith("seen was trained on rows of")]
+    assert len(told) == 1
+    assert "seen was trained on rows of manifest.csv" in result.stderr
+    assert "trained on" not in _run("--data", data, "--model", seen, "--split", "test").stdout
 
 
 def test_tables_go_to_stderr_and_a_file_silences_stdout(model: str, data: Path, tmp_path: Path) -> None:

@@ -40,6 +40,14 @@ def test_chexlocalize_reads_compressed_masks_and_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(region.mask(8, 6), truth)
 
 
+def test_chexlocalize_takes_masks_that_were_not_compressed(tmp_path: Path) -> None:
+    """One mask that a tool wrote as plain run lengths must not stop the whole data set."""
+    plain = {"size": [8, 6], "counts": [9, 4, 35]}
+    root = layouts.chexlocalize(tmp_path, {"Lung Lesion": MASK, "Edema": plain})
+    first, second = regions(read_dataset("chexlocalize", root, "test"))[0]
+    np.testing.assert_array_equal(first.mask(8, 6), second.mask(8, 6))
+
+
 def test_chexlocalize_fills_polygons_where_there_are_no_masks(tmp_path: Path) -> None:
     root = layouts.chexlocalize(tmp_path)
     manifest = read_dataset("chexlocalize", root / "CheXlocalize", "valid")
@@ -66,8 +74,9 @@ def test_chexlocalize_takes_chexperts_own_table_of_valid(tmp_path: Path) -> None
     assert labels_of(manifest, "chexpert14", "lung_opacity", "edema") == [[1, 0]]
 
 
-def test_chexlocalize_names_the_image_of_a_broken_mask(tmp_path: Path) -> None:
-    root = layouts.chexlocalize(tmp_path, {"Edema": {"size": [8, 6], "counts": "94"}})
+@pytest.mark.parametrize("counts", ["94", [9, 4, 30], [9.0, 4.0, 35.0], None])
+def test_chexlocalize_names_the_image_of_a_broken_mask(tmp_path: Path, counts: object) -> None:
+    root = layouts.chexlocalize(tmp_path, {"Edema": {"size": [8, 6], "counts": counts}})
     with pytest.raises(ManifestError, match=r"patient64741_study1_view1_frontal: a mask makes no sense"):
         read_dataset("chexlocalize", root, "test")
     (root / "CheXlocalize" / "gt_segmentations_test.json").unlink()

@@ -20,7 +20,8 @@ from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.report import Protocol, Report, check_output, write_report
 from tier_cli.evaluation.scores import Scores, Unscored
 from tier_cli.evaluation.table import show, show_notes
-from tier_cli.findings.load import load_findings
+from tier_cli.findings.load import builtin, load_findings
+from tier_cli.findings.schema import FindingSet
 from tier_cli.pipeline.stream import StreamOptions
 
 FINDINGS = load_findings("pneumothorax,pleural effusion,hernia")
@@ -51,8 +52,14 @@ def _report(folder: Path, sets: int = 1) -> Report:
     return _built(selection, scores, 20, ["source"])
 
 
-def _built(selection: Selection, scores: list[Scores], replicates: int, by: list[str]) -> Report:
-    selection, truth = labelled(selection, FINDINGS, "ignore")
+def _built(
+    selection: Selection,
+    scores: list[Scores],
+    replicates: int,
+    by: list[str],
+    findings: FindingSet = FINDINGS,
+) -> Report:
+    selection, truth = labelled(selection, findings, "ignore")
     protocol = Protocol(
         data="m.csv",
         dataset="csv",
@@ -67,7 +74,7 @@ def _built(selection: Selection, scores: list[Scores], replicates: int, by: list
         resampling=Resampling(replicates),
     )
     evaluation = Evaluation(
-        findings=FINDINGS,
+        findings=findings,
         selection=selection,
         truth=truth.by_image,
         scores=tuple(scores),
@@ -105,6 +112,29 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
         "lateral and oblique images left out: 1; --views all takes them",
     )
     assert len(select(manifest, None, [], False).manifest) == 4
+
+
+def test_patients_are_counted_among_the_rows_that_are_measured(tmp_path: Path) -> None:
+    """Of thousands of rows without a patient none may be among the hundred that the numbers are of."""
+    text = "path,patient,split\na.png,,train\nb.png,,train\nc.png,1,test\nd.png,2,test\ne.png,,valid\n"
+    manifest = _manifest(tmp_path, text)
+    assert select(manifest, None, [], True).notes == ()
+    assert select(manifest, "valid", [], True).notes[0].startswith("1 of 1 images name no patient")
+    assert select(manifest, "all", [], True).notes[0].startswith("3 of 5 images name no patient")
+
+
+def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> None:
+    """With split names of one's own nothing is called test, and high numbers would be of training images."""
+    manifest = _manifest(
+        tmp_path, "path,patient,split\na.png,1,Train\nb.png,2,train\nc.png,3,holdout\nd.png,4,\n"
+    )
+    assert select(manifest, None, [], True).notes == (
+        "no split is called test or valid, so every row was taken, 2 of split train among them: "
+        "--split names one, as holdout",
+    )
+    assert select(manifest, "all", [], True).notes == ()
+    assert select(manifest, "holdout", [], True).notes == ()
+    assert select(manifest, None, [("split", "train")], True).notes[-1].startswith("images left out by split")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +200,27 @@ def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
     difference = document["differences"][0]["findings"][0]["auc"]["value"]
     values = [one["findings"][0]["auc"]["value"] for one in document["scores"]]
     assert difference == pytest.approx(values[0] - values[1], abs=2e-6)
+
+
+def test_a_mean_without_what_is_no_finding_stands_beside_the_other(tmp_path: Path) -> None:
+    """The mean over PadChest's labels is reported with `normal` and `unchanged` and without."""
+    from rich.console import Console
+
+    findings = load_findings("nodule,bullas,normal", builtin("padchest57"))
+    rng = np.random.default_rng(0)
+    lines = [f"{n}.png,{int(rng.integers(2))},{n % 2},{int(n > 9)}" for n in range(20)]
+    selection = select(_manifest(tmp_path, "\n".join(["path,nodule,bullas,normal", *lines])), None, [], True)
+    scores = [Scores(name, findings.ids, rng.normal(size=(20, 3))) for name in ("one", "two")]
+    report = _built(selection, scores, 20, [], findings)
+    first = json.loads(report.to_json())["scores"][0]
+    assert (first["macro"]["findings"], first["macro_without"]["auc"]["findings"]) == (3, 2)
+    assert first["macro_without"]["left_out"] == ["normal"]
+    areas = [row["auc"]["value"] for row in first["findings"]]
+    assert first["macro_without"]["auc"]["value"] == pytest.approx(np.mean(areas[:2]), abs=2e-6)
+    text = io.StringIO()
+    show(report, {}, Console(file=text, width=120))
+    # Of either score set, and of the difference in AUC and in AUPRC.
+    assert text.getvalue().count("mean of 2, without normal") == 4
 
 
 def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:

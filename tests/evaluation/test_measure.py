@@ -41,6 +41,26 @@ def test_counts_and_numbers_of_each_finding() -> None:
     )
 
 
+def test_what_is_no_finding_is_left_out_of_a_second_mean() -> None:
+    """PadChest's normal and unchanged are easy or impossible, and would hide how findings are told."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 2, (60, 4)).astype(float)
+    scores, other = (rng.normal(size=labels.shape) + labels for _ in range(2))
+    truth = Labelled(("hernia", "normal", "edema", "unchanged"), labels, np.arange(60).astype(str))
+    apart = Labelled(("hernia", "edema"), labels[:, [0, 2]], truth.patients)
+    found, alone = measure("m", truth, scores, HOW), measure("m", apart, scores[:, [0, 2]], HOW)
+    assert found.left_out == ("normal", "unchanged")
+    assert (found.macro["auc"].findings, found.macro_without["auc"].findings) == (4, 2)
+    assert found.macro_without == alone.macro
+    assert alone.macro_without == {}
+    difference = compare("m minus o", truth, scores, other, HOW)
+    less = compare("m minus o", apart, scores[:, [0, 2]], other[:, [0, 2]], HOW)
+    assert difference.macro_without == less.macro
+    # Where one of them has one class only, it is in no mean.
+    one_class = Labelled(truth.findings, np.where([0, 1, 0, 1], 0, labels), truth.patients)
+    assert measure("m", one_class, scores, HOW).macro_without == {}
+
+
 def test_one_class_has_its_count_and_no_number() -> None:
     truth, scores = _truth()
     row = measure("m", truth, scores, HOW).rows[2]

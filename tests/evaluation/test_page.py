@@ -314,12 +314,13 @@ def _published(images: int, unscored: tuple[Unscored, ...] = (), excluded: tuple
     return Report(protocol, (Measured("mine", images, 500, rows, metrics),), (), (), unscored, ())
 
 
-def test_published_numbers_stand_beside_the_same_protocol_only() -> None:
+def test_published_numbers_stand_beside_the_same_images_and_findings_only() -> None:
     same = _published(668)
     assert [one["auc"] for one in json.loads(same.to_json())["yardsticks"]] == [0.903, 0.897, 0.894]
     text = io.StringIO()
     show(same, {}, Console(file=text, width=80))
     assert "0.903" in text.getvalue()
+    assert "Published results on the same images and findings\n" in text.getvalue()
     lost = (Unscored("a.jpg", "missing", "no such file"),)
     for other in (_published(518), _published(668, unscored=lost), _published(668, excluded=("sex=F",))):
         assert json.loads(other.to_json())["yardsticks"] == []
@@ -328,12 +329,43 @@ def test_published_numbers_stand_beside_the_same_protocol_only() -> None:
         assert "Published" not in text.getvalue()
 
 
+def test_nobody_takes_other_prompts_for_the_same() -> None:
+    """Prompts are not compared, so a better number may be that of better prompts."""
+    from_file = _published(668)
+    from_model = replace(from_file, protocol=replace(from_file.protocol, models=({"name": "mine"},)))
+    for report, known in ((from_file, "; those of mine are not known to tier."), (from_model, ".")):
+        text = io.StringIO()
+        show(report, {}, Console(file=text, width=80))
+        shown = " ".join(text.getvalue().split())
+        assert "FINDING / no FINDING" in shown
+        assert f"Their prompts may be others{known}" in shown
+        assert "protocol" not in shown
+
+
 def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     truth = Labelled(builtin("chexpert5").ids, np.ones((1, 5)), np.array(["p"]))
     other = replace(evaluation, contenders=(Contender("mine", np.ones((1, 5))),), by_unit=truth)
     seen = _read(page(_published(668), other, PageOptions(images=False)))
-    assert "Published results" in seen.text
+    assert "Published results on the same images and findings" in seen.text
+    assert "Their prompts may be others; those of mine are not known to tier." in seen.text
     assert "CheXzero (one checkpoint, run by the TIER authors)" in seen.text
+
+
+def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
+    from tier_cli.evaluation.page.numbers import overview
+
+    published = _published(668)
+    first = published.measured[0]
+    rows = (*first.rows, replace(first.rows[0], finding="normal"))
+    macro = {name: replace(one, findings=6) for name, one in first.macro.items()}
+    both = replace(first, rows=rows, macro=macro, macro_without=first.macro)
+    (table,) = overview(replace(published, measured=(both,))).tables
+    assert [(head, cell.split()[-1]) for head, cell in table.rows[2:]] == [
+        ("AUC", "(6)"),
+        ("AUPRC", "(6)"),
+        ("AUC, without normal", "(5)"),
+        ("AUPRC, without normal", "(5)"),
+    ]
 
 
 def test_many_images_and_findings_make_no_huge_page(evaluation: Evaluation) -> None:

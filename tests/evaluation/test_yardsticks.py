@@ -1,4 +1,4 @@
-"""A published number stands beside a result only when it was measured in the same way."""
+"""A published number stands beside a result only when it is of the same images and findings."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tier_cli.findings.load import builtin
 FIVE = builtin("chexpert5").ids
 
 
-def test_the_same_protocol_shows_the_published_numbers():
+def test_the_same_images_and_findings_show_the_published_numbers():
     found = comparable("chexpert", "test", "image", 668, FIVE)
     assert [one.auc for one in found] == [0.903, 0.897, 0.894]
     assert "MLHC 2023" in found[0].source
@@ -24,7 +24,7 @@ def test_the_same_protocol_shows_the_published_numbers():
         ("csv", "test", "image", 668, FIVE),
     ],
 )
-def test_another_protocol_shows_none(other):
+def test_other_images_or_findings_show_none(other):
     assert comparable(*other) == ()
 
 

@@ -140,6 +140,7 @@ def _contend(
 ) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
     from tier_cli.evaluation.contenders import contend
     from tier_cli.evaluation.fitted_on import images_of
+    from tier_cli.evaluation.trained_on import trained_on_notes
 
     images = images_of(rows, truth.by_image, given.source.data, given.source.dataset)
     contenders: list[Contender] = []
@@ -149,7 +150,10 @@ def _contend(
         certain = given.probabilities and one.job is None
         contender, said = contend(values, truth, one.job, selecting, certain, images)
         contenders.append(contender)
-        heard.append([*values.notes, *said])
+        members = [] if one.job is None else one.job.members
+        heard.append(
+            [*values.notes, *said, *trained_on_notes((member.checkpoint for member in members), rows)]
+        )
     notes = _whose(contenders, heard)
     if len({one.job.findings.hash for one in sets if one.job is not None}) > 1:
         notes.append("the two models score with different prompts, each with those of its own finding set")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.datasets.files import first_folder, read_json
 from tier_cli.datasets.regions import Region, image_size, mask_cell
 from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.rle import check_counts, from_compressed, from_polygons
+from tier_cli.datasets.rle import from_coco, from_polygons
 from tier_cli.datasets.tables import (
     absent_split,
     build_manifest,
@@ -158,8 +158,7 @@ def _regions(tasks: Mapping[str, Any]) -> list[Region]:
             counts = from_polygons(mask, size)
         else:
             size = image_size(mask["size"])
-            counts = from_compressed(mask["counts"])
-            check_counts(counts, size)
+            counts = from_coco(mask["counts"], size)
         if any(counts[1::2]):
             found.append(Region(_TASKS.get(task, task), size=size, counts=counts))
     return found

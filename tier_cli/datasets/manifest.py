@@ -212,7 +212,7 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     manifest = Manifest(
         pd.DataFrame(rows, columns=header, dtype=object), str(origin), str(base), tuple(notes)
     )
-    return replace(manifest, notes=(*notes, *_patient_notes(manifest)))
+    return replace(manifest, notes=(*notes, *patient_notes(manifest)))
 
 
 def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:
@@ -238,7 +238,8 @@ def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:
     return names
 
 
-def _patient_notes(manifest: Manifest) -> list[str]:
+def patient_notes(manifest: Manifest) -> list[str]:
+    """Say how many of the rows name no patient, and what becomes of them; nothing where all do."""
     blank = int((manifest.column("patient") == "").sum())
     if not blank:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ _SPLITS = {"physician": "test", "rnn_model": "train"}
 # "mass" is the label for a mass anywhere; as a column of that name it would pass for a pulmonary mass.
 _RENAMED = {"mass": "mass, site not said"}
 _PROBES = 20
+# A text in quotes, or a nan outside of one, which is how pandas writes a label that is absent.
+_QUOTED_OR_NAN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\bnan\b""", re.IGNORECASE)
 
 
 def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
@@ -130,7 +133,7 @@ def _labels_of(cell: str, where: str) -> tuple[str, ...]:
     if cell.lower() in ("", "nan"):
         return ()
     try:
-        labels = ast.literal_eval(cell)
+        labels = ast.literal_eval(_QUOTED_OR_NAN.sub(lambda found: found[1] or "'nan'", cell))
     except (ValueError, SyntaxError):
         labels = None
     if not isinstance(labels, list | tuple):

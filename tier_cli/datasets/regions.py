@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.datasets.manifest import Manifest
-from tier_cli.datasets.rle import check_counts, decode_mask, from_compressed
+from tier_cli.datasets.rle import decode_mask, from_coco
 from tier_cli.errors import InputError, ManifestError
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.limits import MAX_PIXELS
@@ -142,14 +142,10 @@ def _masked(entry: Mapping[str, Any]) -> Region:
         if not isinstance(path, str) or not path:
             raise ValueError("the path of a mask is not a text")
         return Region(_finding(entry), _text(entry), path=path)
-    size, counts = _size(entry), entry.get("counts")
+    size = _size(entry)
     if size is None:
         raise ValueError("a mask has no size")
-    runs = from_compressed(counts) if isinstance(counts, str) else counts
-    if not isinstance(runs, list | tuple) or not all(type(run) is int for run in runs):
-        raise ValueError("the counts of a mask are not whole numbers")
-    check_counts(runs, size)
-    return Region(_finding(entry), _text(entry), size=size, counts=tuple(runs))
+    return Region(_finding(entry), _text(entry), size=size, counts=from_coco(entry.get("counts"), size))
 
 
 def _finding(entry: Mapping[str, Any]) -> str:

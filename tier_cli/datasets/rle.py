@@ -76,6 +76,21 @@ def from_compressed(text: str) -> tuple[int, ...]:
     return tuple(runs.tolist())
 
 
+def from_coco(counts: object, size: tuple[int, int]) -> tuple[int, ...]:
+    """Read COCO's run lengths of a mask of `size` (H, W), compressed (a text) or not (a list).
+
+    Raises
+    ------
+    ValueError
+        They are neither, or do not fill the mask.
+    """
+    runs = from_compressed(counts) if isinstance(counts, str) else counts
+    if not isinstance(runs, list | tuple) or not all(type(run) is int for run in runs):
+        raise ValueError("the counts of a mask are not whole numbers")
+    check_counts(runs, size)
+    return tuple(runs)
+
+
 def from_relative(text: str, size: tuple[int, int]) -> tuple[int, ...]:
     """Read SIIM-ACR's form: pairs of gap and length down the columns, each gap from the end of the last run.
 

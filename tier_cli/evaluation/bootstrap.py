@@ -40,6 +40,10 @@ class Estimate:
         """
         return Estimate(np.atleast_1d(macro_mean(self.point)), macro_mean(self.replicates)[:, None])
 
+    def only(self, places: Sequence[int]) -> Estimate:
+        """Some of the findings, by their places."""
+        return Estimate(self.point[list(places)], self.replicates[:, list(places)])
+
     def interval(self, level: float = 0.95) -> Floats:
         """Percentile interval (F, 2); NaN for a finding without a point value."""
         tails = [(1 - level) / 2, (1 + level) / 2]

@@ -71,7 +71,16 @@ def measured_document(measured: Measured) -> dict[str, Any]:
         "thresholds": None if thresholds is None else {"source": thresholds.source, "rule": thresholds.rule},
         "findings": [_finding(row) for row in measured.rows],
         "macro": {"findings": measured.averaged, **_numbers(measured.macro)},
+        **_without(measured),
     }
+
+
+def _without(measured: Measured) -> dict[str, Any]:
+    """The mean over findings alone, where others are measured too."""
+    if not measured.macro_without:
+        return {}
+    numbers = _numbers(measured.macro_without)
+    return {"macro_without": {"left_out": list(measured.left_out), **numbers}}
 
 
 def metric_document(metric: Metric) -> dict[str, Any]:

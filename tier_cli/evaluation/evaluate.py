@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tier_cli.datasets.manifest import patient_notes
 from tier_cli.datasets.registry import usual_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError
@@ -63,19 +64,21 @@ def select(
     """
     name = split or _default_split(manifest)
     chosen = manifest if name == "all" else manifest.split(name)
-    notes = list(manifest.notes)
+    dropped: list[str] = []
     for column, value in exclude:
         before = len(chosen)
         chosen = chosen.without(column, value)
-        notes.append(f"images left out by {column}={value}: {before - len(chosen)} of {before}")
+        dropped.append(f"images left out by {column}={value}: {before - len(chosen)} of {before}")
     if frontal_only:
-        chosen = _frontal(chosen, notes)
+        chosen = _frontal(chosen, dropped)
     _check_rows(chosen)
+    undecided = _training_rows(chosen) if split is None and name == "all" else []
+    notes = (*_said(manifest, chosen), *undecided, *dropped)
     for column in by:
         divide(column, chosen.column(column))
     numbers = {path: row for row, path in enumerate(manifest.paths, 1)}
     excluded = tuple(f"{column}={value}" for column, value in exclude)
-    return Selection(chosen, name, excluded, tuple(notes), numbers)
+    return Selection(chosen, name, excluded, notes, numbers)
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,27 @@ def _default_split(manifest: Manifest) -> str:
     # A name that is the usual one itself goes before others for the same.
     usual = {usual_split(name): name for name in there} | {name: name for name in there}
     return next((usual[name] for name in ("test", "valid") if name in usual), "all")
+
+
+def _said(manifest: Manifest, chosen: Manifest) -> list[str]:
+    """Give the notes of a manifest, those on rows without a patient said of the chosen rows alone."""
+    of_all = patient_notes(manifest)
+    others = [note for note in manifest.notes if note not in of_all]
+    # Readers of public data sets say it in their own words.
+    return others if len(others) == len(manifest.notes) else [*others, *patient_notes(chosen)]
+
+
+def _training_rows(chosen: Manifest) -> list[str]:
+    """Say that rows that are usually trained on are measured, though nobody asked for them."""
+    splits = [str(name).lower() for name in chosen.column("split")]
+    training = [name for name in splits if usual_split(name) == "train"]
+    if not training:
+        return []
+    others = ", ".join(sorted({*splits} - {*training, ""}))
+    return [
+        f"no split is called test or valid, so every row was taken, {len(training)} of split {training[0]} "
+        f"among them: --split names one{f', as {others}' if others else ''}"
+    ]
 
 
 def _frontal(manifest: Manifest, notes: list[str]) -> Manifest:

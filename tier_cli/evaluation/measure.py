@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tier_cli.evaluation.bootstrap import Estimate, paired_difference, patient_bootstrap
 from tier_cli.evaluation.statistics import Statistic, decisions, probabilities, ranking, together
+from tier_cli.findings.load import NO_FINDINGS
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.decisions import Thresholds
@@ -83,6 +84,8 @@ class Measured:
         The mean of each metric over the findings with both classes.
     thresholds
         What calls rest on, if there are any.
+    macro_without
+        The mean without `left_out`; empty where there is none such.
     """
 
     name: str
@@ -91,11 +94,17 @@ class Measured:
     rows: tuple[Row, ...]
     macro: dict[str, Metric]
     thresholds: Thresholds | None = None
+    macro_without: dict[str, Metric] = field(default_factory=dict)
 
     @property
     def averaged(self) -> int:
         """How many findings the macro mean is over."""
         return sum(row.both_classes for row in self.rows)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the macro mean is over though it is no finding."""
+        return tuple(row.finding for row in self.rows if row.both_classes and row.finding in NO_FINDINGS)
 
 
 @dataclass(frozen=True)
@@ -238,15 +247,24 @@ def measured(
         n = positives + int((known == 0).sum())
         rows.append(Row(finding, n, positives, metrics, float(values[number])))
     counted = np.asarray((scored & np.isfinite(truth.labels)).any(axis=1))
-    macro = {
-        metric: replace(
-            as_metrics(one.macro, level, tested)[0], p_holm=None, findings=int(np.isfinite(one.point).sum())
-        )
-        for metric, one in estimates.items()
-    }
-    return Measured(
-        name, int(counted.sum()), len(np.unique(truth.patients[counted])), tuple(rows), macro, thresholds
+    found = Measured(
+        name,
+        int(counted.sum()),
+        len(np.unique(truth.patients[counted])),
+        tuple(rows),
+        {metric: _mean(one, level, tested) for metric, one in estimates.items()},
+        thresholds,
     )
+    if len(found.left_out) in (0, found.averaged):
+        return found
+    kept = [place for place, finding in enumerate(truth.findings) if finding not in found.left_out]
+    without = {metric: _mean(one.only(kept), level, tested) for metric, one in estimates.items()}
+    return replace(found, macro_without=without)
+
+
+def _mean(estimate: Estimate, level: float, tested: bool) -> Metric:
+    mean = as_metrics(estimate.macro, level, tested)[0]
+    return replace(mean, p_holm=None, findings=int(np.isfinite(estimate.point).sum()))
 
 
 def holm(p_values: Floats) -> Floats:

@@ -16,7 +16,7 @@ from tier_cli.evaluation.measure import Measured, Resampling
 from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.scores import Unscored
 from tier_cli.evaluation.subgroups import Gap, Group
-from tier_cli.evaluation.yardsticks import Yardstick, comparable
+from tier_cli.evaluation.yardsticks import Yardstick, caveat, comparable
 from tier_cli.results.output import check_writable
 
 _ENDINGS = (".json", ".csv")
@@ -121,13 +121,19 @@ class Report:
 
     @property
     def yardsticks(self) -> tuple[Yardstick, ...]:
-        """Published results of exactly this protocol, best first."""
+        """Published results on the same images and findings, best first."""
         first = self.measured[0]
         if self.unscored or self.protocol.excluded:
             return ()
         protocol = self.protocol
         averaged = [row.finding for row in first.rows if row.both_classes]
         return comparable(protocol.dataset, protocol.split, protocol.unit, protocol.images, averaged)
+
+    @property
+    def yardsticks_caveat(self) -> str:
+        """What was not compared with them."""
+        models = zip(self.measured, self.protocol.models, strict=True)
+        return caveat([one.name for one, model in models if model is None])
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON document; what is not a number is null."""

@@ -179,13 +179,13 @@ def gaps(
         usable = [group.value for group in sides if not group.too_small[number][finding]]
         if len(usable) > 1:
             found.append(
-                _gap(groups[0], number, finding, {v: _only(estimates[v], [place]) for v in usable}, level)
+                _gap(groups[0], number, finding, {v: estimates[v].only([place]) for v in usable}, level)
             )
     counted = {group.value: _counted(group.measured[number]) for group in sides}
     counted = {value: places for value, places in counted.items() if places}
     common = sorted(set.intersection(*counted.values())) if len(counted) > 1 else []
     if common:
-        means = {value: _only(estimates[value], common).macro for value in counted}
+        means = {value: estimates[value].only(common).macro for value in counted}
         found.append(_gap(groups[0], number, "macro", means, level, len(common)))
     return found
 
@@ -205,7 +205,3 @@ def _gap(
     difference = sides[highest] - sides[lowest]
     name = first.measured[number].name
     return Gap(first.by, name, finding, highest, lowest, as_metrics(difference, level)[0], averaged)
-
-
-def _only(estimate: Estimate, places: Sequence[int]) -> Estimate:
-    return Estimate(estimate.point[list(places)], estimate.replicates[:, list(places)])

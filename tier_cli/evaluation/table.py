@@ -12,6 +12,7 @@ from rich.text import Text
 from tier_cli.console import printable
 from tier_cli.evaluation.statistics import PROBABILITIES
 from tier_cli.evaluation.units import PLURALS
+from tier_cli.evaluation.yardsticks import TITLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,10 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
         for title, table in _further(measured, labels):
             put(console, title, table)
     if report.yardsticks:
-        put(console, "Published results of the same protocol", _published(report.yardsticks))
+        put(console, TITLE, _published(report.yardsticks))
+        sources = dict.fromkeys(one.source for one in report.yardsticks)
+        for line in (*sources, report.yardsticks_caveat):
+            console.print(Text(printable(line), style="dim"))
     for difference in report.differences:
         for title, table in _differences(difference, labels, plural):
             put(console, title, table)
@@ -95,6 +99,8 @@ def _ranking(measured: Measured, labels: Mapping[str, str]) -> Table:
         table.add_row(label(row.finding, labels), str(row.n), str(row.positives), *_wide(row.metrics))
     table.add_section()
     table.add_row(_mean(measured, "auc"), "", "", *_wide(measured.macro))
+    if measured.macro_without:
+        table.add_row(_mean_without(measured), "", "", *_wide(measured.macro_without))
     return table
 
 
@@ -102,9 +108,9 @@ def _published(yardsticks: Sequence[Yardstick]) -> Table:
     table = Table(box=None, header_style="dim")
     table.add_column("model", max_width=34, overflow="fold")
     table.add_column("mean AUC", justify="right", no_wrap=True)
-    table.add_column("source", overflow="fold")
+    table.add_column("prompts", overflow="fold")
     for one in yardsticks:
-        table.add_row(Text(one.model), f"{one.auc:.3f}", Text(one.source))
+        table.add_row(Text(one.model), f"{one.auc:.3f}", Text(one.prompts))
     return table
 
 
@@ -147,6 +153,10 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
         table.add_section()
         cells = [cell for name in names for cell in _tested(difference.macro[name], form, len(parts) > 2)]
         table.add_row(_mean(difference, names[0]), *cells)
+        if difference.macro_without:
+            without = [difference.macro_without[name] for name in names]
+            cells = [cell for metric in without for cell in _tested(metric, form, len(parts) > 2)]
+            table.add_row(_mean_without(difference), *cells)
         yield title, table
         title = ""
 
@@ -214,6 +224,11 @@ def interval(metric: Metric, form: str = ".2f") -> Text:
 
 def _mean(measured: Measured, metric: str) -> Text:
     return Text(f"mean of {measured.macro[metric].findings}", style="bold")
+
+
+def _mean_without(measured: Measured) -> Text:
+    number = measured.macro_without["auc"].findings
+    return Text(f"mean of {number}, without {' and '.join(measured.left_out)}", style="bold")
 
 
 def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:

@@ -1,14 +1,20 @@
-"""Published results, each with its protocol: shown beside a result only where the protocol is the same."""
+"""Published results: shown beside a result only where images and findings are the same.
+
+Prompts are not compared: they are part of the method that is measured, not of the test, and not all papers
+publish theirs word by word.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from tier_cli.findings.load import builtin
+
+TITLE = "Published results on the same images and findings"
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def yardsticks() -> tuple[Yardstick, ...]:
 def comparable(
     dataset: str, split: str, unit: str, images: int, findings: Iterable[str]
 ) -> tuple[Yardstick, ...]:
-    """The published results of exactly this protocol, best first.
+    """The published results on this test set and these findings, best first.
 
     Parameters
     ----------
@@ -76,3 +82,12 @@ def comparable(
         and one.findings == ids
     ]
     return tuple(sorted(same, key=lambda one: -one.auc))
+
+
+def caveat(files: Sequence[str]) -> str:
+    """Say what was not compared; `files` are score sets that come from files."""
+    unknown = f"; those of {' and '.join(files)} are not known to tier" if files else ""
+    return (
+        "Of the same data set, split, unit, number of images and findings. Their prompts may be others"
+        f"{unknown}."
+    )

@@ -26,7 +26,12 @@ _BUILTIN = (
     "covid",
     "padchest192",
     "chexpert5",
+    "padchest55",
 )
+# Labels of PadChest that are not findings: scored as its others are, and better left out of a mean.
+NO_FINDINGS = ("normal", "unchanged")
+# Built-in sets that are another one without these.
+_WITHOUT_THEM = {"padchest55": "padchest57"}
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -91,12 +96,10 @@ def parse_findings(text: str, name: str, where: str | None = None) -> FindingSet
 @cache
 def builtin(name: str) -> FindingSet:
     """Give a built-in set by its exact name."""
-    return parse_findings(builtin_text(name), name)
-
-
-def builtin_text(name: str) -> str:
-    """Give the TOML of a built-in set, comments included."""
-    return (files("tier_cli.findings") / "sets" / f"{name}.toml").read_text("utf-8")
+    if name in _WITHOUT_THEM:
+        whole = builtin(_WITHOUT_THEM[name])
+        return FindingSet(name, tuple(one for one in whole.findings if one.id not in NO_FINDINGS))
+    return parse_findings((files("tier_cli.findings") / "sets" / f"{name}.toml").read_text("utf-8"), name)
 
 
 def is_file(spec: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def overview(report: Report) -> Part:
         (PLURALS[report.protocol.unit], *(str(one.n) for one in report.measured)),
         ("patients", *(str(one.patients) for one in report.measured)),
         *((HEADS[name], *(mean_cell(one, name) for one in report.measured)) for name in metrics),
+        *_without(report.measured, metrics),
     ]
     heads = ("", *(one.name for one in report.measured))
     how = report.protocol.resampling
@@ -35,6 +37,15 @@ def overview(report: Report) -> Part:
         f"{how.seed}). A mean is over the findings that have both classes; their number stands behind it.",
     )
     return Part("Means over findings", text, tables=(Table("Means over findings", heads, rows),))
+
+
+def _without(measured: Sequence[Measured], metrics: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The means over findings alone, where others are measured too."""
+    if any(one.macro_without for one in measured):
+        left_out = " and ".join(measured[0].left_out)
+        for name in metrics:
+            means = (replace(one, macro=one.macro_without) for one in measured)
+            yield (f"{HEADS[name]}, without {left_out}", *(mean_cell(one, name) for one in means))
 
 
 def by_finding(report: Report, labels: Labels) -> Part:

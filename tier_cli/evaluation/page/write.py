@@ -15,6 +15,7 @@ from tier_cli.console import printable
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.page.origin import again, images, notes, protocol_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
+from tier_cli.evaluation.yardsticks import TITLE
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
@@ -130,8 +131,7 @@ def _yardsticks(report: Report) -> Part | None:
     rows = [
         (one.model, f"{one.auc:.3f}", one.prompts, one.selection, one.source) for one in report.yardsticks
     ]
-    text = ("Of the same test set, unit, number of images and findings. Their prompts may be others.",)
-    return Part("Published results", text, tables=(Table("Published results", heads, rows),))
+    return Part(TITLE, (report.yardsticks_caveat,), tables=(Table(TITLE, heads, rows),))
 
 
 def _visible(value: Any) -> Any:
