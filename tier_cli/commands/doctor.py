@@ -36,8 +36,6 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "highdicom": "dicom",
     "imagecodecs": "codecs",
-    "onnx": "export",
-    "onnxscript": "export",
 }
 # pydicom also names pylibjpeg-libjpeg, whose licence is the GPL; these do the same without it.
 _DECODERS = {

@@ -32,18 +32,6 @@ _STORED = {"F16": (np.float16, "FLOAT16"), "F32": (np.float32, "FLOAT")}
 _MOST_INLINE = 1 << 20
 
 
-def require_export() -> None:
-    """Raise `CheckpointError` unless the packages that write graphs are installed."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise CheckpointError(
-            f"graphs cannot be written without the package {error.name}",
-            remedy="pip install 'tier-cli[export]', then `tier model export`",
-        ) from error
-
-
 def export_graphs(folder: str | Path) -> dict[str, float]:
     """Write both graphs of a checkpoint folder from its model.safetensors and check them against torch.
 
@@ -57,7 +45,6 @@ def export_graphs(folder: str | Path) -> dict[str, float]:
     CheckpointError
         If a weight of the graph is not in the file, or an output is off by more than 1e-4 of its largest.
     """
-    require_export()
     folder = Path(folder)
     model = TierModel.from_pretrained(folder).eval()
     size = int(read_json(folder / PREPROCESSING)["crop"])

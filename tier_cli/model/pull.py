@@ -66,9 +66,7 @@ def pull(model: PublicModel, output: Path) -> dict[str, Any]:
         If `output` is taken.
     """
     from tier_cli.model.convert import check_paths, convert
-    from tier_cli.model.export import require_export
 
-    require_export()
     output.parent.mkdir(parents=True, exist_ok=True)
     check_paths(output.parent, output, model.family)
     found = {file.name: fetch(model, file) for file in model.files}

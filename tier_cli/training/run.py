@@ -14,7 +14,6 @@ from torch import nn
 
 from tier_cli.errors import UsageError
 from tier_cli.model.checkpoint import write_checksums, write_json
-from tier_cli.model.export import require_export
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
 from tier_cli.training.card import CARD_ERRORS, VALIDATION, write_card
@@ -79,7 +78,6 @@ def train(
         over = finished(output, lambda: identity(inputs, settings, running.keep_epochs))
         if over is not None:
             return over
-    require_export()
     require_tensorboard(running.tensorboard)
     world, device = join_world(pick_device(running.device))
     if device.type == "cpu":

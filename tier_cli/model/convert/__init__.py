@@ -114,9 +114,6 @@ def convert(
     UsageError
         If `dest` is taken.
     """
-    from tier_cli.model.export import require_export
-
-    require_export()
     check_paths(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
     # Beside the folder that it becomes, whole or not at all.
