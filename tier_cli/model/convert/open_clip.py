@@ -77,7 +77,8 @@ def _check(model_cfg: dict[str, Any], where: str) -> None:
             raise CheckpointError(
                 f"{name} is {value!r}",
                 where=where,
-                remedy="only a timm ViT with its class token and a BERT with its [CLS] token are read",
+                remedy="only a timm ViT with its class token and a BERT with its [CLS] token are read; where"
+                " transformers' files lie beside, choose those with --family clip or siglip",
             )
 
 
