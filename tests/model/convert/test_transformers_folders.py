@@ -135,6 +135,20 @@ def test_a_clip_folder_that_open_clip_reads_too(clip: Checkpoint, clip_folder: P
         convert(tmp_path, tmp_path / "again")
 
 
+@pytest.mark.usefixtures("without_graphs")
+def test_tensors_that_are_missing_are_named_as_in_the_file(clip_folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for file in clip_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    name = "text_model.encoder.layers.1.mlp.fc1.bias"
+    state = load_file(clip_folder / "model.safetensors")
+    del state[name]
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"do not fit: missing {name};"):
+        convert(tmp_path, tmp_path / "made")
+
+
 def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_path: Path) -> None:
     for file in clip_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -80,11 +80,10 @@ class ForeignTensors:
         return tuple(prefix + name for prefix in prefixes for name in self.section(prefix))
 
     def layers(self, pattern: str) -> int:
-        """How many layers there are, by a name with ``{}`` for the layer's number."""
-        count = 0
-        while pattern.format(count) in self._tensors:
-            count += 1
-        return count
+        """How many layers there are, by how their names begin, with ``{}`` for the layer's number."""
+        # By all tensors of a layer: one that is missing must not make the rest look superfluous.
+        begin = re.compile(re.escape(pattern).replace(r"\{\}", r"(\d+)"))
+        return len({found[1] for name in self._tensors if (found := begin.match(name))})
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -112,9 +111,9 @@ def load_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=str(path)) from error
+    except Exception as error:  # torch's reader of pickles lets any kind out where bytes are no pickle
         if _is_damaged(path, error):
             raise CheckpointError("cannot be read whole", where=str(path), remedy=_GET_AGAIN) from error
-    except Exception as error:  # torch's reader of pickles lets any kind out where bytes are no pickle
         raise CheckpointError(
             f"not a plain file of weights: {_reason(error)}",
             where=str(path),
@@ -172,6 +171,7 @@ def _shards(index: Path) -> dict[str, Tensor]:
         tensors |= load_weights(index.parent / name)
     return tensors
 
+
 def _is_damaged(path: Path, error: Exception) -> bool:
     """Tell a file of `torch.save` of which a part is missing from one that is something else."""
     if isinstance(error, EOFError) or any(said in str(error) for said in _DAMAGED):
@@ -182,7 +182,6 @@ def _is_damaged(path: Path, error: Exception) -> bool:
             return file.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(path)
     except OSError:
         return False
-
 
 
 def _reason(error: Exception) -> str:
