@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from parity import Read
 from safetensors.torch import save_file
 
 from tier_cli.errors import CheckpointError, UsageError
@@ -185,3 +186,10 @@ def test_safetensors_go_before_pickles(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
     torch.save({"w": torch.ones(1)}, tmp_path / "pytorch_model.bin")
     assert load_folder(tmp_path, "model", "pytorch_model")["w"].item() == 0
+
+
+@pytest.mark.parametrize("radiographs", ["real"], indirect=True)
+def test_real_images_are_of_all_sizes(radiographs: Read) -> None:
+    """What docs/checkpoints.md says other programs' pixels were compared on; thumbnails are only enlarged."""
+    short_sides = [min(radiograph.pixels.shape) for radiograph in radiographs("minmax")]
+    assert short_sides == [1841, 1024, 1024, 448, 448, 64]
