@@ -138,7 +138,7 @@ def _tower(kind: str, foreign: ForeignTensors, prefix: str, width: int, activati
 
 def _outside(foreign: ForeignTensors, begins: Mapping[str, str]) -> dict[str, Tensor]:
     """The tensors of a tower that are in none of its blocks, under transformers' names."""
-    renamed = {}
+    renamed: dict[str, Tensor] = {}
     for new, old in begins.items():
         if old.endswith("."):
             renamed |= {new + name: tensor for name, tensor in foreign.section(old).items()}
