@@ -45,10 +45,19 @@ def test_scores_are_the_mean_of_its_members(
 
 
 def test_what_takes_one_checkpoint_names_its_members(
-    ensemble: Path, capsys: pytest.CaptureFixture[str]
+    ensemble: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in (["info", str(ensemble)], ["verify", str(ensemble)]):
-        assert main(["model", *command]) == 2
+    image, index = str(xrays.write_png(tmp_path / "a.png")), str(tmp_path / "a.npz")
+    embed = ["embed", image, "--device", "cpu", "--workers", "0", "--output"]
+    assert main([*embed, index, "--model", str(ensemble / "both-1")]) == 0
+    capsys.readouterr()
+    for command in (
+        ["model", "info", str(ensemble)],
+        ["model", "verify", str(ensemble)],
+        [*embed, str(tmp_path / "b.npz"), "--model", str(ensemble)],
+        ["search", "effusion", "--index", index, "--model", str(ensemble)],
+    ):
+        assert main(command) == 2
         said = " ".join(capsys.readouterr().err.split())
         assert "is an ensemble, where one checkpoint is needed" in said
         assert "both-1, both-2" in said

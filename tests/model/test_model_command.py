@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tier_cli.commands import model as command
 from tier_cli.errors import CheckpointError
 from tier_cli.model import checkpoint as checkpoints
+from tier_cli.model.checkpoint import read_json
 from tier_cli.model.registry import public_models
 
 runner = CliRunner()
@@ -27,9 +28,57 @@ def test_list_names_models_and_places(tiny_folder: Path, monkeypatch: pytest.Mon
     place = checkpoints.Place("checkout", tiny_folder.parent)
     monkeypatch.setattr(checkpoints, "places", lambda: [place])
     first, *others = map(json.loads, runner.invoke(command.app, ["list"]).stdout.splitlines())
-    assert first == {"name": "tiny", "installed": True, "place": "checkout", "path": str(tiny_folder)}
+    assert list(first)[:4] == ["name", "installed", "place", "path"]
+    assert list(first.values())[:4] == ["tiny", True, "checkout", str(tiny_folder)]
+    # What nobody knows of one's own model is null; what its folder says is not.
+    assert {name for name, value in first.items() if value is None} == {
+        *("title", "licence", "source", "family", "pixels", "hashes")
+    }
+    assert first["rendering"] == read_json(tiny_folder / "preprocessor_config.json")["rendering"]
     assert [row["name"] for row in others] == list(public_models())
     assert {row["installed"] for row in others} == {False}
+    assert {tuple(row) for row in others} == {tuple(first)}
+
+
+def test_list_tells_what_is_known_of_a_public_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "places", list)
+    rows = {
+        row["name"]: row for row in map(json.loads, runner.invoke(command.app, ["list"]).stdout.splitlines())
+    }
+    for name, model in public_models().items():
+        told = ("title", "licence", "family", "rendering", "pixels")
+        assert {key: rows[name][key] for key in told} == {key: getattr(model, key) for key in told}
+    siglip = rows["siglip"]
+    assert siglip["source"] == "google/siglip-base-patch16-224@7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed"
+    assert list(siglip["hashes"]) == ["model.safetensors"]
+    assert siglip["hashes"]["model.safetensors"].startswith("sha256:2c63cb7d")
+    assert rows["biovil"]["hashes"]["biovil_image_resnet50_proj_size_128.pt"].startswith("md5:02ce6ee4")
+    assert (rows["chexzero"]["source"], rows["chexzero"]["hashes"]) == (None, None)
+
+
+def test_a_broken_model_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, training in (("a", "{"), ("b", '{"converted": 3}'), ("c", '{"converted": {"origin": []}}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "training.json").write_text(training)
+    monkeypatch.setattr(checkpoints, "places", lambda: [checkpoints.Place("checkout", tmp_path)])
+    rows = [json.loads(line) for line in runner.invoke(command.app, ["list"]).stdout.splitlines()]
+    assert [row["name"] for row in rows if row["installed"]] == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_licence_stays_in_sight_once_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin = {"name": "medsiglip", "licence": "Health AI Developer Foundations terms"}
+    folder = tmp_path / "medsiglip"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "training.json").write_text(json.dumps({"converted": {"origin": origin}}))
+    monkeypatch.setattr(checkpoints, "places", lambda: [checkpoints.Place("downloads", tmp_path)])
+    shown = runner.invoke(command.app, ["list"], env={"COLUMNS": "80"}).stderr
+    installed = shown[: shown.index("not installed")]
+    assert "Health AI" in installed
+    assert "medsiglip" in installed
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_info_quotes_the_hashes(tiny: checkpoints.Checkpoint) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tier_cli.app import main
 from tier_cli.errors import UsageError
 from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.model import registry
 from tier_cli.model.convert.detect import FAMILIES, IMAGE_FILES
 from tier_cli.model.registry import PublicModel, public_model, public_models
 
@@ -46,6 +50,25 @@ def _row(model: PublicModel) -> str:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_the_page_has_its_row(model: PublicModel) -> None:
     assert _row(model) in PAGE
+
+
+def test_help_is_made_from_the_register(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = public_models()
+    other = replace(known["clip"], name="clip-large")
+    monkeypatch.setattr(registry, "public_models", lambda: {"clip": known["clip"], "clip-large": other})
+    assert main(["model", "pull", "--help"]) == 0
+    assert "clip or clip-large; see" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["", "model"])
+def test_no_other_help_reads_the_register(command: str) -> None:
+    script = (
+        "import sys; from tier_cli.app import main; main(sys.argv[1].split() + ['--help']);"
+        "sys.exit('tier_cli.model.registry' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script, command], capture_output=True, check=True)
 
 
 def test_help_names_what_can_be_pulled(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,19 @@ def test_a_pulled_model_is_used_by_its_name(
     assert json.loads(capsys.readouterr().out)["scoring"] == "cosine_difference"
     assert main(["model", "list"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["installed"] for row in rows if row["name"] == "biovil"] == [True]
+    (row,) = (row for row in rows if row["name"] == "biovil")
+    assert (row["installed"], row["licence"], row["family"], row["rendering"]) == (
+        True,
+        "MIT",
+        "biovil",
+        "minmax",
+    )
+    assert row["source"] == "microsoft/BiomedVLP-CXR-BERT-specialized@v1.1"
+    assert row["hashes"][_IMAGE] == f"sha256:{origin['files'][_IMAGE]['sha256']}"
+    assert (row["title"], row["pixels"]) == (
+        public_models()["biovil"].title,
+        public_models()["biovil"].pixels,
+    )
     assert main(["model", "pull", "biovil", "--yes"]) == 2
     assert "use it with --model biovil" in " ".join(capsys.readouterr().err.split())
 

@@ -24,7 +24,7 @@ app = typer.Typer(
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")]
 
-app.command()(model_pull.pull)
+app.command(cls=model_pull.PullCommand)(model_pull.pull)
 
 
 @app.command("list")
@@ -33,20 +33,19 @@ def list_models(as_json: Json = False) -> None:
 
     Tables on a terminal, JSON lines in a pipe.
     """
-    from tier_cli.model import checkpoint
+    from tier_cli.model.catalogue import catalogue
     from tier_cli.model.registry import public_models
 
-    models = checkpoint.list_models()
-    there = {name for name, _ in models}
-    others = [public for name, public in public_models().items() if name not in there]
+    models = catalogue()
     if _for_programs(as_json):
-        for name, place in models:
-            _print({"name": name, "installed": True, "place": place.label, "path": str(place.folder / name)})
-        for public in others:
-            _print({"name": public.name, "installed": False, "place": None, "path": None})
+        for model in models:
+            _print(vars(model))
         return
-    rows = [(name, place.label, str(place.folder / name)) for name, place in models]
-    _table(("model", "place", "path"), rows)
+    here = [
+        (one.name, one.licence or "-", one.place or "", one.path or "") for one in models if one.installed
+    ]
+    _table(("model", "licence", "place", "path"), here)
+    others = [public_models()[one.name] for one in models if not one.installed]
     _table(("not installed", "what", "licence"), [(one.name, _how(one), one.licence) for one in others])
 
 

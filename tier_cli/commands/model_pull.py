@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from tier_cli.console import is_terminal, tell
 from tier_cli.errors import UsageError
@@ -15,12 +16,7 @@ from tier_cli.errors import UsageError
 if TYPE_CHECKING:
     from tier_cli.model.registry import PublicModel
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME", help="biovil, biovil-t, biomedclip, medsiglip, clip or siglip; see `tier model list`."
-    ),
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="See `tier model list`.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the licence and terms without being asked.")]
 Output = Annotated[
     Path | None,
@@ -32,6 +28,20 @@ Output = Annotated[
         show_default=False,
     ),
 ]
+
+
+class PullCommand(TyperCommand):
+    """Names what can be pulled, read only for its own help: no other one waits for the registry."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from tier_cli.model.registry import pullable
+
+        *names, last = pullable()
+        for argument in self.params:
+            if isinstance(argument, TyperArgument):
+                argument.help = f"{', '.join(names)} or {last}; see `tier model list`."
+        super().format_help(ctx, formatter)
 
 
 def pull(

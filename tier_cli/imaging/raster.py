@@ -25,8 +25,8 @@ _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """Read a picture whose polarity is settled already.
 
-    8-bit values are grey levels of 255, 16-bit values of 65535. The rendering ``minmax`` is applied to what it
-    shows, as BioViL's own loader does. ``minmax-equalized`` says how DICOM becomes what the model learned
+    8-bit values are grey levels of 255, 16-bit values of 65535. The rendering ``minmax`` is applied to what
+    it shows, as BioViL's own loader does. ``minmax-equalized`` says how DICOM becomes what the model learned
     from; a picture is taken to be that already, as CheXzero's and the TIER authors' loaders take it.
 
     Raises

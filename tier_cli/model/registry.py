@@ -77,6 +77,11 @@ def public_models() -> Mapping[str, PublicModel]:
     return {name: _model(name, entry) for name, entry in content.items()}
 
 
+def pullable() -> list[str]:
+    """The names of those that can be downloaded."""
+    return [name for name, model in public_models().items() if model.repository]
+
+
 def public_model(name: str) -> PublicModel:
     """One that can be downloaded.
 
@@ -87,8 +92,7 @@ def public_model(name: str) -> PublicModel:
     """
     known = public_models()
     if name not in known:
-        names = ", ".join(name for name, model in known.items() if model.repository)
-        raise UsageError(f"no public model '{name}' is known", remedy=f"name one of {names}")
+        raise UsageError(f"no public model '{name}' is known", remedy=f"name one of {', '.join(pullable())}")
     if not known[name].repository:
         raise UsageError(f"'{name}' cannot be pulled", remedy=known[name].by_hand)
     return known[name]

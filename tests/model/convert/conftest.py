@@ -15,11 +15,12 @@ from tier_cli.imaging.read import read_radiograph
 
 @pytest.fixture(params=["generated", "real"])
 def radiographs(request: pytest.FixtureRequest, tmp_path: Path) -> Read:
-    """A function from a rendering to radiographs, from DICOM and PNG; their sizes are odd and not square."""
+    """A function from a rendering to radiographs, larger and smaller than what the models take.
+
+    Generated ones, DICOM and PNG, are of odd sizes and not square.
+    """
     if request.param == "real":
-        data = request.getfixturevalue("shared") / "data"
-        dicom = [data / "dicom" / f"{name}.dcm" for name in ("RG1_J2KI", "cxr_jpeg_mono1", "nih_test1")]
-        files = [*dicom, *sorted((data / "nih").rglob("*.png"))[:2]]
+        files = real_radiographs(request.getfixturevalue("shared") / "data")
     else:
         files = [xrays.write_dicom(tmp_path / "a.dcm"), xrays.write_png(tmp_path / "b.png", 1, 131)]
         files.append(_oblong(tmp_path / "c.png"))
@@ -35,6 +36,17 @@ def radiographs(request: pytest.FixtureRequest, tmp_path: Path) -> Read:
 def without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convert without tracing graphs, which takes most of the time, where a test is about something else."""
     monkeypatch.setattr("tier_cli.model.export.export_graphs", lambda folder: {})
+
+
+def real_radiographs(data: Path) -> list[Path]:
+    """Three DICOM files of 1024 pixels and more, two JPEG of 448, and a PNG of 64, to be enlarged."""
+    dicom = [data / "dicom" / f"{name}.dcm" for name in ("RG1_J2KI", "cxr_jpeg_mono1", "nih_test1")]
+    nih = data / "nih"
+    return [
+        *dicom,
+        *sorted((nih / "images").glob("*.jpg"))[:2],
+        *sorted((nih / "images64").glob("*.png"))[:1],
+    ]
 
 
 def _oblong(path: Path) -> Path:

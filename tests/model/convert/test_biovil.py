@@ -168,6 +168,14 @@ def test_the_image_model_and_its_text_tower_may_lie_apart(home: Home, tmp_path: 
         convert(file, tmp_path / "alone")
 
 
+_OF_THE_RESNET = (
+    "encoder.encoder.bn1.running_mean",
+    "encoder.encoder.layer2.0.conv2.weight",
+    "encoder.encoder.layer3.0.bn1.bias",
+    "encoder.encoder.layer3.0.downsample.1.running_var",
+)
+
+
 def _biovil(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     _parts(folder, "biovil")
@@ -177,10 +185,13 @@ def _biovil(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("encoder.encoder.layer2.0.conv2.weight"), r"missing .*stages\.1\.layers\.0"),
+        *((lambda state, name=name: state.pop(name), f"fit: missing {name};") for name in _OF_THE_RESNET),
         (lambda state: state.pop("projector.model.1.running_mean"), "projector.model.1.running_mean"),
         (lambda state: state.update({"encoder.more.weight": torch.zeros(1)}), "unused encoder.more.weight"),
-        (lambda state: state.update({"encoder.encoder.layer5.0.x": torch.zeros(1)}), r"layer5\.0\.x"),
+        (
+            lambda state: state.update({"encoder.encoder.layer5.0.x": torch.zeros(1)}),
+            "unused encoder.encoder.layer5.0.x;",
+        ),
         (lambda state: state.update({"bert.embeddings.LayerNorm.bias": torch.zeros(64)}), "both files hold"),
     ],
 )
@@ -198,6 +209,21 @@ def test_one_generation_is_not_taken_for_the_other(tmp_path: Path) -> None:
     file = _biovil(tmp_path)
     with pytest.raises(CheckpointError, match=r"of the family biovil;.*--family biovil"):
         convert(file, tmp_path / "made", family="biovil-t", text_tower=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cnn.encoder.encoder.bn1.running_mean", "transformer.bert.encoder.layer.1.attention.self.query.weight"],
+)
+def test_a_missing_tensor_is_named_as_the_file_would_name_it(tmp_path: Path, name: str) -> None:
+    model: TierAuthors = random_weights(TierAuthors(bert_tokenizer(tmp_path)))
+    file = save_training(tmp_path / "best_model.pt", model)
+    content = torch.load(file, weights_only=False)
+    del content["model_state_dict"][name]
+    torch.save(content, file)
+    # And alone: the rest of its layer is not superfluous for that.
+    with pytest.raises(CheckpointError, match=f"do not fit: missing {name}; the file is incomplete"):
+        convert(file, tmp_path / "made", tokenizer=tmp_path)
 
 
 def test_heads_that_differ_are_refused(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import json
 import os
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from parity import Read
 from safetensors.torch import save_file
 
 from tier_cli.errors import CheckpointError, UsageError
@@ -94,6 +96,28 @@ def test_the_prefix_of_several_gpus_is_taken_off(tmp_path: Path) -> None:
 
 
 # The third and fourth take torch's reader of pickles where it does not expect to be.
+@pytest.mark.parametrize("present", [True, False], ids=["present", "before 1.6"])
+@pytest.mark.parametrize("kept", [0.02, 0.06, 0.5, 0.99])
+def test_a_file_that_was_cut_short_is_to_be_got_again(tmp_path: Path, present: bool, kept: float) -> None:
+    path = tmp_path / "a.pt"
+    # What torch says depends on where the file ends; of some it is "[Errno 22] Invalid argument".
+    weights = {f"w{number}": torch.zeros(64, 64) for number in range(20)}
+    torch.save(weights, path, _use_new_zipfile_serialization=present)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(
+        CheckpointError, match=r"a\.pt: cannot be read whole; it is damaged or cut short: get"
+    ):
+        load_weights(path)
+
+
+def test_an_archive_that_torch_did_not_write_is_not_called_damaged(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("report.txt", "no weights")
+    with pytest.raises(CheckpointError, match="not a plain file of weights"):
+        load_weights(tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights at all", b"hello\n", b"0", b"PK\x03\x04"])
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 def test_broken_files(tmp_path: Path, content: bytes, name: str) -> None:
@@ -162,3 +186,10 @@ def test_safetensors_go_before_pickles(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
     torch.save({"w": torch.ones(1)}, tmp_path / "pytorch_model.bin")
     assert load_folder(tmp_path, "model", "pytorch_model")["w"].item() == 0
+
+
+@pytest.mark.parametrize("radiographs", ["real"], indirect=True)
+def test_real_images_are_of_all_sizes(radiographs: Read) -> None:
+    """What docs/checkpoints.md says other programs' pixels were compared on; thumbnails are only enlarged."""
+    short_sides = [min(radiograph.pixels.shape) for radiograph in radiographs("minmax")]
+    assert short_sides == [1841, 1024, 1024, 448, 448, 64]

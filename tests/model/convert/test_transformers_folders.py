@@ -118,6 +118,37 @@ def test_a_clip_folder_of_an_early_release(clip: Checkpoint, clip_folder: Path, 
     np.testing.assert_array_equal(our_scores(old, pixels)[-1], our_scores(clip, pixels)[-1])
 
 
+@pytest.mark.usefixtures("without_graphs")
+def test_a_clip_folder_that_open_clip_reads_too(clip: Checkpoint, clip_folder: Path, tmp_path: Path) -> None:
+    # As LAION publishes its CLIPs: both programs' weights and configurations in one folder.
+    for file in clip_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    vision = {"image_size": 48, "layers": 2, "width": 24, "patch_size": 16}
+    said = {"model_cfg": {"embed_dim": 20, "vision_cfg": vision, "text_cfg": {"context_length": 40}}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(said))
+    (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"not looked at")
+    assert convert(tmp_path, tmp_path / "made")["family"] == "clip"
+    assert open_checkpoint(tmp_path / "made").hashes == clip.hashes
+    # Without transformers' weights it is open_clip's, whose refusal says what to do where they are elsewhere.
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"timm_model_name is ''.*--family clip or siglip"):
+        convert(tmp_path, tmp_path / "again")
+
+
+@pytest.mark.usefixtures("without_graphs")
+def test_tensors_that_are_missing_are_named_as_in_the_file(clip_folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for file in clip_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    name = "text_model.encoder.layers.1.mlp.fc1.bias"
+    state = load_file(clip_folder / "model.safetensors")
+    del state[name]
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"do not fit: missing {name};"):
+        convert(tmp_path, tmp_path / "made")
+
+
 def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_path: Path) -> None:
     for file in clip_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

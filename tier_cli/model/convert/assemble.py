@@ -13,7 +13,7 @@ from tier_cli.model.modeling import TierModel
 from tier_cli.model.towers import tower_class
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tier_cli.model.save import Precision
 
 _SHOWN = 20
+_KINDS = ("missing", "of another shape", "unused")
+# One of these, and the tensor's name.
+Problem = tuple[str, str]
 
 
 def assemble(
@@ -32,6 +35,8 @@ def assemble(
     text_tower: Mapping[str, Tensor],
     image_projection: Mapping[str, Tensor] | None = None,
     text_projection: Mapping[str, Tensor] | None = None,
+    image_name: Callable[[str], str] | None = None,
+    text_name: Callable[[str], str] | None = None,
     **numbers: Tensor,
 ) -> TierModel:
     """Build the model of a configuration from tensors.
@@ -46,6 +51,8 @@ def assemble(
         By the names that transformers' public checkpoints of the tower have.
     image_projection, text_projection
         By the names of `tier_cli.model.heads`.
+    image_name, text_name
+        What the file calls a tensor of the tower, for messages; None where that is not known.
     numbers
         ``logit_scale``, ``logit_bias``.
 
@@ -54,28 +61,46 @@ def assemble(
     CheckpointError
         Naming every tensor that is missing, left over or of another shape.
     """
-    problems = [f"unused {name}" for name in foreign.names]
+    found = [("unused", name) for name in foreign.names]
     model: TierModel = TierModel(config)
-    for side, tensors in (("image_tower", image_tower), ("text_tower", text_tower)):
-        tower, found = _tower(getattr(config, side), tensors)
-        problems += [f"{problem} (in its {side})" for problem in found]
+    for side, tensors, named in (
+        ("image_tower", image_tower, image_name),
+        ("text_tower", text_tower, text_name),
+    ):
+        tower, problems = _tower(getattr(config, side), tensors)
+        found += _named(problems, side, named)
         setattr(model, side, tower)
     for side, head in (("image_projection", image_projection), ("text_projection", text_projection)):
-        found = _fill(getattr(model, side), head or {})
-        problems += [f"{problem} (in its {side})" for problem in found]
-    if problems:
-        shown = "; ".join(problems[:_SHOWN])
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise CheckpointError(
-            f"the tensors do not fit: {shown}{more}",
-            where=foreign.where,
-            remedy="the file is incomplete or of another family (--family)",
-        )
+        found += _named(_fill(getattr(model, side), head or {}), side, None)
+    _refuse(found, foreign.where)
     with torch.no_grad():
         for name, value in numbers.items():
             getattr(model, name).copy_(value.reshape(()))
     model.eval()
     return model
+
+
+def _named(problems: list[Problem], side: str, named: Callable[[str], str] | None) -> list[Problem]:
+    """Problems by the names of the file, or else by those of the model, with the side of it."""
+    return [(kind, named(name) if named else f"{name} (in its {side})") for kind, name in problems]
+
+
+def _refuse(found: list[Problem], where: str) -> None:
+    """Raise an error of all problems, those first that are most likely the cause of the others."""
+    # Several tensors of the model may be parts of one in the file.
+    problems = [f"{kind} {name}" for kind, name in dict.fromkeys(sorted(found, key=_rank))]
+    if problems:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise CheckpointError(
+            f"the tensors do not fit: {shown}{more}",
+            where=where,
+            remedy="the file is incomplete or of another family (--family)",
+        )
+
+
+def _rank(problem: Problem) -> int:
+    return _KINDS.index(problem[0])
 
 
 def lossless_precision(model: TierModel) -> Precision:
@@ -95,7 +120,7 @@ def split_rows(tensors: dict[str, Tensor], name: str, parts: Mapping[str, str]) 
         tensors[name.replace(old, new)] = piece.clone()
 
 
-def _tower(tower: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Any, list[str]]:
+def _tower(tower: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Any, list[Problem]]:
     model_class, config, arguments = tower_class(tower)
     with quiet_transformers():
         # By transformers' own loading, which knows what each of its versions calls a public tensor.
@@ -108,20 +133,20 @@ def _tower(tower: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Any, l
             dtype=torch.float32,
             **arguments,
         )
-    problems = [f"missing {name}" for name in sorted(info["missing_keys"])]
-    problems += [f"unused {name}" for name in sorted(info["unexpected_keys"])]
-    problems += [f"of another shape {entry[0]}" for entry in info["mismatched_keys"]]
+    problems = [("missing", name) for name in sorted(info["missing_keys"])]
+    problems += [("unused", name) for name in sorted(info["unexpected_keys"])]
+    problems += [("of another shape", entry[0]) for entry in info["mismatched_keys"]]
     return model, problems
 
 
-def _fill(head: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+def _fill(head: nn.Module, tensors: Mapping[str, Tensor]) -> list[Problem]:
     wanted = head.state_dict()
     # The count of training batches is in no forward pass.
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     unused = [name for name in tensors if name not in wanted]
     shapes = [name for name in tensors if name in wanted and tensors[name].shape != wanted[name].shape]
-    problems = [f"missing {name}" for name in missing] + [f"unused {name}" for name in unused]
-    problems += [f"of another shape {name}" for name in shapes]
+    problems = [("missing", name) for name in missing] + [("unused", name) for name in unused]
+    problems += [("of another shape", name) for name in shapes]
     if not problems:
         head.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
     return problems

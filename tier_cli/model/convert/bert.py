@@ -21,7 +21,7 @@ def bert_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
         "model_type": "bert",
         "vocab_size": vocabulary,
         "hidden_size": width,
-        "num_hidden_layers": foreign.layers(prefix + "encoder.layer.{}.attention.self.query.weight"),
+        "num_hidden_layers": foreign.layers(prefix + "encoder.layer.{}."),
         "num_attention_heads": max(1, width // _HEAD),
         "intermediate_size": foreign.shape(prefix + "encoder.layer.0.intermediate.dense.weight")[0],
         "max_position_embeddings": foreign.shape(prefix + "embeddings.position_embeddings.weight")[0],

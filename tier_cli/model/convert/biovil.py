@@ -21,7 +21,7 @@ from tier_cli.model.convert.assemble import assemble
 from tier_cli.model.convert.bert import bert_config, cxr_bert_head, cxr_bert_left_out
 from tier_cli.model.convert.detect import IMAGE_FILES
 from tier_cli.model.convert.files import ForeignTensors, load_folder, load_weights
-from tier_cli.model.convert.resnet import projector, resnet_config, resnet_tower
+from tier_cli.model.convert.resnet import projector, public_name, resnet_config, resnet_tower
 from tier_cli.model.convert.tokenizer import tokenizer_folder
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ def _model(
         image_projection=head,
         text_projection=cxr_bert_head(foreign, text),
         image_tower=resnet_tower(foreign.section(resnet)),
+        image_name=lambda name: resnet + public_name(name),
         text_tower=foreign.section(text + "bert."),
+        text_name=lambda name: f"{text}bert.{name}",
         **numbers,
     )
     return model, left_out

@@ -35,7 +35,9 @@ def convert(source: Source, family: str) -> Converted:
         foreign,
         logit_scale=foreign.take("logit_scale"),
         image_tower=foreign.section("vision_model."),
+        image_name=lambda name: f"vision_model.{name}",
         text_tower=foreign.section("text_model."),
+        text_name=lambda name: f"text_model.{name}",
         image_projection={"linear.weight": foreign.take("visual_projection.weight")},
         text_projection={"linear.weight": foreign.take("text_projection.weight")},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,10 @@ IMAGE_FILES = {
 }
 
 
+# How transformers names its weights, whole or the index of their parts.
+_TRANSFORMERS = re.compile(r"(pytorch_)?model\.(safetensors|bin)(\.index\.json)?")
+
+
 def detect(source: Path, names: Collection[str]) -> str:
     """Name the family of a folder by its files, or of a file by its tensors.
 
@@ -101,17 +106,26 @@ def check_form(source: Path, family: str) -> None:
 
 
 def _of_folder(folder: Path) -> str | None:
+    kind = _of_transformers(_config(folder / "config.json"))
     if (folder / "open_clip_config.json").is_file():
-        return "open_clip"
+        # LAION publishes its CLIPs in both forms in one folder, and only one of them is read here.
+        return kind if kind and _has_transformers_weights(folder) else "open_clip"
     for name, family in IMAGE_FILES.items():
         if (folder / name).is_file():
             return family
-    config = _config(folder / "config.json")
+    return kind
+
+
+def _of_transformers(config: dict[str, Any]) -> str | None:
     kind = config.get("model_type")
     if kind == "siglip":
         # No other SigLIP of the first version was published at this size.
         return "medsiglip" if config.get("vision_config", {}).get("image_size") == 448 else "siglip"
     return "clip" if kind == "clip" else None
+
+
+def _has_transformers_weights(folder: Path) -> bool:
+    return any(_TRANSFORMERS.fullmatch(file.name) for file in folder.iterdir())
 
 
 def _of_tensors(names: Collection[str]) -> str | None:

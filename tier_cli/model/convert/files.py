@@ -7,6 +7,7 @@ import argparse
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from tier_cli.errors import CheckpointError
 
 # What a training program calls the weights among the other things it saves.
 _WRAPPERS = ("state_dict", "model_state_dict")
+_GET_AGAIN = "it is damaged or cut short: get it again"
+# What torch says of files whose end or middle is missing, in its present form and in that before 1.6.
+_DAMAGED = ("PytorchStreamReader failed reading", "unexpected EOF", "storage has wrong byte size")
 
 
 class ForeignTensors:
@@ -76,11 +80,10 @@ class ForeignTensors:
         return tuple(prefix + name for prefix in prefixes for name in self.section(prefix))
 
     def layers(self, pattern: str) -> int:
-        """How many layers there are, by a name with ``{}`` for the layer's number."""
-        count = 0
-        while pattern.format(count) in self._tensors:
-            count += 1
-        return count
+        """How many layers there are, by how their names begin, with ``{}`` for the layer's number."""
+        # By all tensors of a layer: one that is missing must not make the rest look superfluous.
+        begin = re.compile(re.escape(pattern).replace(r"\{\}", r"(\d+)"))
+        return len({found[1] for name in self._tensors if (found := begin.match(name))})
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -95,9 +98,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         try:
             return dict(load_file(path))
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(
-                f"cannot be read: {error}", where=str(path), remedy="it is damaged or cut short: get it again"
-            ) from error
+            raise CheckpointError(f"cannot be read: {error}", where=str(path), remedy=_GET_AGAIN) from error
     return state_dict(load_pickle(path), path)
 
 
@@ -111,6 +112,8 @@ def load_pickle(path: Path) -> Any:
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=str(path)) from error
     except Exception as error:  # torch's reader of pickles lets any kind out where bytes are no pickle
+        if _is_damaged(path, error):
+            raise CheckpointError("cannot be read whole", where=str(path), remedy=_GET_AGAIN) from error
         raise CheckpointError(
             f"not a plain file of weights: {_reason(error)}",
             where=str(path),
@@ -167,6 +170,18 @@ def _shards(index: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"names a file outside of the folder: {name}", where=str(index))
         tensors |= load_weights(index.parent / name)
     return tensors
+
+
+def _is_damaged(path: Path, error: Exception) -> bool:
+    """Tell a file of `torch.save` of which a part is missing from one that is something else."""
+    if isinstance(error, EOFError) or any(said in str(error) for said in _DAMAGED):
+        return True
+    # An archive lists its content at its end. Without that, torch may say anything (or "[Errno 22]").
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(path)
+    except OSError:
+        return False
 
 
 def _reason(error: Exception) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # timm's ViT, in all its published sizes, gives every head of its attention this width.
 _HEAD = 64
 _CONFIG = "open_clip_config.json"
+_TEXT = "text.transformer."
 _BLOCK = {
     "attn.proj": "attention.output.dense",
     "norm1": "layernorm_before",
@@ -49,7 +50,8 @@ def convert(source: Source, family: str) -> Converted:
             "linear_out.weight": foreign.take("text.proj.2.weight"),
         },
         image_tower=_vit(foreign.section("visual.trunk.")),
-        text_tower=foreign.section("text.transformer."),
+        text_tower=foreign.section(_TEXT),
+        text_name=lambda name: _TEXT + name,
     )
     vocabulary = config.text_tower["vocab_size"]
     tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "bert", vocabulary)
@@ -77,7 +79,8 @@ def _check(model_cfg: dict[str, Any], where: str) -> None:
             raise CheckpointError(
                 f"{name} is {value!r}",
                 where=where,
-                remedy="only a timm ViT with its class token and a BERT with its [CLS] token are read",
+                remedy="only a timm ViT with its class token and a BERT with its [CLS] token are read; where"
+                " transformers' files lie beside, choose those with --family clip or siglip",
             )
 
 
@@ -93,7 +96,7 @@ def _config(foreign: ForeignTensors, length: int) -> TierConfig:
     image = {
         "model_type": "vit",
         "hidden_size": width,
-        "num_hidden_layers": foreign.layers(trunk + "blocks.{}.norm1.weight"),
+        "num_hidden_layers": foreign.layers(trunk + "blocks.{}."),
         "num_attention_heads": max(1, width // _HEAD),
         "intermediate_size": foreign.shape(trunk + "blocks.0.mlp.fc1.weight")[0],
         "hidden_act": "gelu",
@@ -101,7 +104,7 @@ def _config(foreign: ForeignTensors, length: int) -> TierConfig:
         "image_size": side * patch,
         "patch_size": patch,
     }
-    text = bert_config(foreign, "text.transformer.")
+    text = bert_config(foreign, _TEXT)
     return TierConfig(
         image,
         text,

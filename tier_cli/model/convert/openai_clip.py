@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError
@@ -16,12 +17,28 @@ from tier_cli.model.convert.processor import CLIP_MEAN, CLIP_STD
 from tier_cli.model.convert.tokenizer import tokenizer_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 # OpenAI's code gives every head of its attention this width.
 _HEAD = 64
+_BLOCKS = "transformer.resblocks."
 # CheXzero's grey levels, of 0-255, and the square it pads to.
 _MEAN, _STD, _SQUARE = 101.48761, 83.43944, 320
+# How names begin in transformers -> here. Those that end with a dot stand for all that begin so.
+_IMAGE = {
+    "embeddings.class_embedding": "visual.class_embedding",
+    "embeddings.patch_embedding.": "visual.conv1.",
+    "embeddings.position_embedding.weight": "visual.positional_embedding",
+    "pre_layrnorm.": "visual.ln_pre.",
+    "post_layernorm.": "visual.ln_post.",
+}
+_TEXT = {
+    "embeddings.token_embedding.": "token_embedding.",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm.": "ln_final.",
+}
 _BLOCK = {
     "attn.out_proj": "self_attn.out_proj",
     "ln_1": "layer_norm1",
@@ -92,45 +109,55 @@ def clip_model(foreign: ForeignTensors, config: TierConfig) -> Any:
     # Matrices that are multiplied from the other side.
     image_projection = {"linear.weight": foreign.take("visual.proj").T.contiguous()}
     text_projection = {"linear.weight": foreign.take("text_projection").T.contiguous()}
-    image = {
-        "embeddings.class_embedding": foreign.take("visual.class_embedding"),
-        "embeddings.patch_embedding.weight": foreign.take("visual.conv1.weight"),
-        "embeddings.position_embedding.weight": foreign.take("visual.positional_embedding"),
-        **_renamed(foreign.section("visual.ln_pre."), "pre_layrnorm."),
-        **_renamed(foreign.section("visual.ln_post."), "post_layernorm."),
-        **_blocks(foreign.section("visual.transformer.resblocks.")),
-    }
-    text = {
-        "embeddings.token_embedding.weight": foreign.take("token_embedding.weight"),
-        "embeddings.position_embedding.weight": foreign.take("positional_embedding"),
-        **_renamed(foreign.section("ln_final."), "final_layer_norm."),
-        **_blocks(foreign.section("transformer.resblocks.")),
-    }
+    image = {**_outside(foreign, _IMAGE), **_blocks(foreign.section(f"visual.{_BLOCKS}"))}
+    text = {**_outside(foreign, _TEXT), **_blocks(foreign.section(_BLOCKS))}
     return assemble(
         config,
         foreign,
         logit_scale=foreign.take("logit_scale"),
         image_tower=image,
+        image_name=lambda name: _own_name(name, _IMAGE, f"visual.{_BLOCKS}"),
         text_tower=text,
+        text_name=lambda name: _own_name(name, _TEXT, _BLOCKS),
         image_projection=image_projection,
         text_projection=text_projection,
     )
 
 
 def _tower(kind: str, foreign: ForeignTensors, prefix: str, width: int, activation: str) -> dict[str, Any]:
-    block = prefix + "transformer.resblocks.{}"
+    block = f"{prefix}{_BLOCKS}{{}}."
     return {
         "model_type": kind,
         "hidden_size": width,
-        "intermediate_size": foreign.shape(block.format(0) + ".mlp.c_fc.weight")[0],
-        "num_hidden_layers": foreign.layers(block + ".ln_1.weight"),
+        "intermediate_size": foreign.shape(block.format(0) + "mlp.c_fc.weight")[0],
+        "num_hidden_layers": foreign.layers(block),
         "num_attention_heads": max(1, width // _HEAD),
         "hidden_act": activation,
     }
 
 
-def _renamed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
+def _outside(foreign: ForeignTensors, begins: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors of a tower that are in none of its blocks, under transformers' names."""
+    renamed: dict[str, Tensor] = {}
+    for new, old in begins.items():
+        if old.endswith("."):
+            renamed |= {new + name: tensor for name, tensor in foreign.section(old).items()}
+        else:
+            renamed[new] = foreign.take(old)
+    return renamed
+
+
+def _own_name(name: str, begins: Mapping[str, str], blocks: str) -> str:
+    """The way back, for messages: what the file calls a tensor of a tower."""
+    if found := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)", name):
+        rest = re.sub(r"^self_attn\.[qkv]_proj\.", "attn.in_proj_", found[2])
+        for old, new in _BLOCK.items():
+            rest = old + rest.removeprefix(new) if rest.startswith(f"{new}.") else rest
+        return f"{blocks}{found[1]}.{rest}"
+    for new, old in begins.items():
+        if name.startswith(new):
+            return old + name.removeprefix(new)
+    return name
 
 
 def _blocks(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

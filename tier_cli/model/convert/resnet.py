@@ -21,6 +21,8 @@ _PROJECTOR = {
 _STEM = re.compile(r"(conv|bn)1\.(\w+)")
 _BLOCK = re.compile(r"layer([1-4])\.(\d+)\.(conv|bn)([1-3])\.(\w+)")
 _SHORTCUT = re.compile(r"layer([1-4])\.(\d+)\.downsample\.([01])\.(\w+)")
+_STEM_HERE = re.compile(r"embedder\.embedder\.(\w+)\.(\w+)")
+_BLOCK_HERE = re.compile(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(\w+)\.(\w+)")
 _KIND = {"conv": "convolution", "0": "convolution", "bn": "normalization", "1": "normalization"}
 
 
@@ -31,7 +33,7 @@ def resnet_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
         "model_type": "resnet",
         "embedding_size": foreign.shape(prefix + "conv1.weight")[0],
         "hidden_sizes": [foreign.shape(stage + "0.conv3.weight")[0] for stage in stages],
-        "depths": [foreign.layers(stage + "{}.conv3.weight") for stage in stages],
+        "depths": [foreign.layers(stage + "{}.") for stage in stages],
         "layer_type": "bottleneck",
         **_STYLE,
     }
@@ -40,6 +42,20 @@ def resnet_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
 def resnet_tower(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The names of torchvision's ResNet -> those of transformers' public ResNet checkpoints."""
     return {_renamed(name): tensor for name, tensor in tensors.items()}
+
+
+def public_name(name: str) -> str:
+    """The way back, for messages: what torchvision calls a tensor of the tower."""
+    if found := _STEM_HERE.fullmatch(name):
+        kind, rest = found.groups()
+        return f"{'conv' if kind == 'convolution' else 'bn'}1.{rest}"
+    if found := _BLOCK_HERE.fullmatch(name):
+        stage, block, number, kind, rest = found.groups()
+        begin = f"layer{int(stage) + 1}.{block}"
+        if number is None:
+            return f"{begin}.downsample.{0 if kind == 'convolution' else 1}.{rest}"
+        return f"{begin}.{'conv' if kind == 'convolution' else 'bn'}{int(number) + 1}.{rest}"
+    return name
 
 
 def projector(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:

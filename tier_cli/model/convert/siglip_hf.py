@@ -43,7 +43,9 @@ def convert(source: Source, family: str) -> Converted:
         logit_scale=foreign.take("logit_scale"),
         logit_bias=foreign.take("logit_bias"),
         image_tower=foreign.section("vision_model."),
+        image_name=lambda name: f"vision_model.{name}",
         text_tower=foreign.section("text_model."),
+        text_name=lambda name: f"text_model.{name}",
     )
     tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "siglip", text.vocab_size)
     preprocessing = transformers_processor(folder, vision.image_size)

@@ -1,0 +1,109 @@
+"""What `tier model list` tells: the models that are here, and the public ones that can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import PREPROCESSING, TRAINING, Place, list_models, read_json
+from tier_cli.model.registry import PublicModel, public_models
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model; None where nothing is known.
+
+    Parameters
+    ----------
+    name
+        Names it without a path.
+    installed, place, path
+        Whether it is here, and where.
+    title, licence, source
+        What it is, under which terms, and its repository@revision.
+    family, rendering, pixels
+        How it is converted, and its preprocessing.
+    hashes
+        Of its authors' files by name, as ``kind:digits``: of one that is here those it was made from.
+    """
+
+    name: str
+    installed: bool
+    place: str | None
+    path: str | None
+    title: str | None
+    licence: str | None
+    source: str | None
+    family: str | None
+    rendering: str | None
+    pixels: str | None
+    hashes: dict[str, str] | None
+
+
+def catalogue() -> list[Listed]:
+    """Those that are here by name, then the public ones that are not, in the registry's order."""
+    here = [_installed(name, place) for name, place in list_models()]
+    there = {one.name for one in here}
+    return here + [_public(model) for name, model in public_models().items() if name not in there]
+
+
+def _public(model: PublicModel) -> Listed:
+    known = {file.name: file.md5 and f"md5:{file.md5}" for file in model.files}
+    known |= {file.name: f"sha256:{file.sha256}" for file in model.files if file.sha256}
+    return Listed(
+        name=model.name,
+        installed=False,
+        place=None,
+        path=None,
+        title=model.title,
+        licence=model.licence,
+        source=f"{model.repository}@{model.revision}" if model.repository else None,
+        family=model.family,
+        rendering=model.rendering,
+        pixels=model.pixels,
+        hashes={name: digest for name, digest in known.items() if digest} or None,
+    )
+
+
+def _installed(name: str, place: Place) -> Listed:
+    """By what the folder says of itself: its name is whatever somebody gave it."""
+    folder = place.folder / name
+    converted = _part(_content(folder / TRAINING), "converted")
+    origin = _part(converted, "origin")
+    entry = public_models().get(str(origin.get("name")))
+    repository, revision = _text(origin, "repository"), _text(origin, "revision")
+    hashes = {str(file): f"sha256:{digest}" for file, digest in _part(converted, "source").items()}
+    return Listed(
+        name=name,
+        installed=True,
+        place=place.label,
+        path=str(folder),
+        title=entry.title if entry else None,
+        licence=_text(origin, "licence"),
+        source=f"{repository}@{revision}" if repository and revision else None,
+        family=_text(converted, "family"),
+        rendering=_text(_content(folder / PREPROCESSING), "rendering"),
+        pixels=entry.pixels if entry else None,
+        hashes=hashes or None,
+    )
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    # An ensemble has none of these files, and one that is broken must not hide the other models.
+    try:
+        return read_json(path)
+    except CheckpointError:
+        return {}
+
+
+def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = content.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _text(content: Mapping[str, Any], name: str) -> str | None:
+    value = content.get(name)
+    return value if isinstance(value, str) else None
