@@ -66,6 +66,28 @@ def test_headers_hold_no_empty_slots():
     assert not any("-year-old" in text or "  " in text for text in texts)
 
 
+def headed(view):
+    seeds = (random.Random(seed) for seed in range(400))
+    texts = [write_caption({"mass": True}, rng, view=view, sex="F", age="61").text for rng in seeds]
+    return " | ".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [("LATERAL", "Lateral"), ("LL", "Lateral"), ("LAO", "Oblique"), ("FRONTAL", "Frontal"), ("AP", "AP")],
+)
+def test_no_image_is_said_to_be_of_another_view(view, said):
+    assert f"{said} chest radiograph" in headed(view)
+    others = {"Lateral", "Oblique", "Frontal", "AP", "PA"} - {said}
+    assert not any(f"{other} " in headed(view) for other in others)
+
+
+@pytest.mark.parametrize("view", ["", "COSTAL"])
+def test_of_an_unknown_view_no_direction_is_said(view):
+    assert "Chest radiograph of a 61-year-old woman" in headed(view)
+    assert not any(word in headed(view) for word in ("Frontal", "Lateral", "view", "projection", "  "))
+
+
 def test_captions_know_the_findings_of_the_nih_set():
     assert set(known_findings()) == set(load_findings("nih14").ids)
 

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from tier_cli.datasets.views import direction
 from tier_cli.errors import ManifestError
 
 _MOST_SENTENCES = 4
@@ -128,8 +129,8 @@ def _choices(name: str, present: bool) -> tuple[str, ...]:
 
 def _header(view: str, sex: str, age: str, rng: random.Random) -> str:
     person = {"M": "man", "F": "woman"}.get(sex.upper()[:1], "")
-    frames = _data()["frames"]["header"]["phrases"]
+    taken = direction(view)
+    frames = _data()["frames"]["header" if taken else "header_without_view"]["phrases"]
     usable = [frame for frame in frames if (person and age) or "{person}" not in frame]
-    view = view if view in ("PA", "AP") else "Frontal"
     chosen: str = rng.choice(usable)
-    return chosen.format(view=view, age=age, person=person)
+    return chosen.format(view=taken, age=age, person=person)
