@@ -77,6 +77,12 @@ def test_separators_quotes_and_byte_order_mark(tmp_path: Path, separator: str) -
     assert list(read_manifest(path).column("text")) == [f"No focal{separator} opacity.", "é"]
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "___", "___ . ___", "XXXX", "-", "_"])
+def test_a_text_that_says_nothing_is_blank(tmp_path: Path, text: str) -> None:
+    path = _write(tmp_path, f"path,text\na.png,{text}\nb.png,No change since ___.\n")
+    assert list(read_manifest(path).column("text")) == ["", "No change since ___."]
+
+
 def test_patients_fall_back_to_study_then_image(tmp_path: Path) -> None:
     manifest = read_manifest(
         _write(tmp_path, "path,patient,study\na.png,7,s1\nb.png,,s2\nc.png,,s2\nd.png,,\n")

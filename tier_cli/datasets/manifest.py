@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.datasets.registry import usual_split
+from tier_cli.datasets.reports import says_nothing
 from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
@@ -183,6 +184,8 @@ class Manifest:
 def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     """Read a CSV manifest (comma, semicolon or tab; UTF-8).
 
+    A text that says nothing (``nan``, ``___``) is blank, as `says_nothing` tells.
+
     Parameters
     ----------
     path
@@ -202,11 +205,13 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     header, rows = read_rows(origin)
     notes: list[str] = []
     header = _named(header, str(origin), notes)
-    place = header.index("path")
+    place, text = header.index("path"), header.index("text") if "text" in header else None
     for number, row in enumerate(rows):
         if not row[place]:
             raise ManifestError(f"image {number + 1} has no path", where=str(origin))
         row[place] = str(base / row[place])
+        if text is not None and says_nothing(row[text]):
+            row[text] = ""
     import pandas as pd
 
     manifest = Manifest(

@@ -17,6 +17,7 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 # CheXzero ends the impression here: what follows is said to colleagues, not of the image.
 _ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
 _BLANK = re.compile(r"_{2,}|\[\*\*.*?\*\*\]|\bX{3,}\b")
+_SAID = re.compile(r"[^\W_]")
 _SPACES = re.compile(r"\s+")
 _LOST_BEFORE_STOP = re.compile(r"\s+([.,;:])")
 _REPEATED_STOP = re.compile(r"([.,;:])(?:\s*[.,;:])+")
@@ -109,6 +110,11 @@ def clean(text: str) -> str:
     text = _REPEATED_STOP.sub(r"\1", _LOST_BEFORE_STOP.sub(r"\1", text))
     text = text.lstrip(" .,;:-").rstrip(" ,;:")
     return text if re.search(r"\w", text) else ""
+
+
+def says_nothing(text: str) -> bool:
+    """Whether nothing is left without de-identification blanks: no word, no number; or a table's ``nan``."""
+    return text.strip().lower() == "nan" or not _SAID.search(_BLANK.sub(" ", text))
 
 
 @lru_cache(maxsize=1000)
