@@ -133,7 +133,7 @@ def choose_rows(
     if elsewhere is not None:
         train = without_watched(manifest, dataset, train, elsewhere, notes)
         how = f"{how}; watched: {elsewhere.title}{_named(elsewhere.split)}"
-    chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, notes)
+    chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, findings, notes)
     watched = valid & ~lateral_rows(manifest) & labelled(manifest, findings)
     if valid.any() and not watched.any():
         notes.append(f"nothing is watched: no frontal image to watch has a label of {findings.name}")
@@ -173,7 +173,7 @@ def _check_names(dataset: str, choice: Choice) -> None:
 
 
 def _with_text(
-    manifest: Manifest, train: Rows, frontal_only: bool, notes: list[str]
+    manifest: Manifest, train: Rows, frontal_only: bool, findings: FindingSet, notes: list[str]
 ) -> tuple[Rows, bool, int]:
     """The training rows that have a text, whether it is written from labels, and how many had none."""
     if frontal_only:
@@ -181,7 +181,7 @@ def _with_text(
         notes.append(f"lateral images not trained on: {int(lateral.sum())}")
         train = train & ~lateral
     numbers = np.flatnonzero(train)
-    usable_rows, captions = usable(manifest.where(train))
+    usable_rows, captions = usable(manifest.where(train), findings)
     chosen = train.copy()
     chosen[numbers[~usable_rows]] = False
     empty = int((~usable_rows).sum())
