@@ -97,6 +97,33 @@ def test_empty_texts_are_dropped_and_counted(table):
     assert any("nothing is watched" in note for note in data.notes)
 
 
+def left_out(data):
+    return [note for note in data.notes if "left out" in note]
+
+
+def test_images_with_labels_are_not_counted_as_images_without(table):
+    """Who reads "without a label: 3" of a table full of labels would look for the mistake in the table."""
+    rows = "a,1,,,\nb,2,1,,\nc,3,,-1,\nd,4,0,,\ne,5,,,1\n"
+    manifest = table("path,patient,No Finding,Edema,Fracture\n" + rows)
+    data = choose_rows(manifest, "csv", Choice(valid_share=0), load_findings("chexpert14"))
+    assert left_out(data) == [
+        "images without a label of a known finding left out: 1",
+        "images whose labels give no text (uncertain, or No Finding 0) left out: 2",
+    ]
+    assert data.record["images_without_text"] == 3
+    assert data.record["rows"]["train"]["images"] == 2
+
+
+def test_labelled_images_that_reports_push_out_are_counted(table):
+    manifest = table("path,patient,text,Mass\na,1,Clear.,\nb,2,,1\nc,3,nan,0\nd,4,,\n")
+    _, data = chosen(manifest, valid_share=0)
+    assert left_out(data) == [
+        "images without a text left out: 1",
+        "images with labels and no text left out (--text labels trains on labels): 2",
+    ]
+    assert data.record["images_without_text"] == 3
+
+
 def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     table("path,patient,text,Mass\na,1,Clear.,1\nb,2,,0\n")
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")

@@ -11,7 +11,7 @@ import numpy as np
 from tier_cli.datasets.registry import CSV, dataset_info, open_data
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import UsageError
-from tier_cli.training.pairs import texts_of, usable
+from tier_cli.training.pairs import texts_of, usable, why_left_out
 from tier_cli.training.splits import (
     TEST,
     TRAIN,
@@ -187,8 +187,7 @@ def _with_text(
     empty = int((~usable_rows).sum())
     if captions:
         notes.append("no reports: captions are written from labels; uncertain ones (-1) say nothing")
-    if empty:
-        notes.append(f"images without a {'label' if captions else 'text'} left out: {empty}")
+    notes += why_left_out(manifest.where(train), findings)
     return chosen, captions, empty
 
 

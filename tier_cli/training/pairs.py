@@ -163,5 +163,24 @@ def usable(manifest: Manifest, findings: FindingSet | None = None) -> tuple[NDAr
     return rows, not texts.any()
 
 
+def why_left_out(manifest: Manifest, findings: FindingSet | None = None) -> list[str]:
+    """One note a reason for which rows of a manifest cannot be pairs, with their number."""
+    rows, captions = usable(manifest, findings)
+    spoken = spoken_labels(manifest.where(~rows), findings)
+    bare = spoken.unlabelled()
+    if captions:
+        reasons = {
+            "images without a label of a known finding left out": bare,
+            "images whose labels give no text (uncertain, or No Finding 0) left out": ~bare,
+        }
+    else:
+        labelled = spoken.usable()
+        reasons = {
+            "images without a text left out": ~labelled,
+            "images with labels and no text left out (--text labels trains on labels)": labelled,
+        }
+    return [f"{reason}: {int(which.sum())}" for reason, which in reasons.items() if which.any()]
+
+
 def _sign(claim: bool | None) -> int:
     return 0 if claim is None else 1 if claim else -1
