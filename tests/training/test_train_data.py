@@ -129,7 +129,47 @@ def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
     assert data.record["texts"] == "captions written from labels"
-    with pytest.raises(UsageError, match="--text"):
-        open_training_data("csv", tmp_path / "manifest.csv", None, "findings")
     with pytest.raises(UsageError, match="for measuring"):
         open_training_data("chexpert-5x200", None, tmp_path, None)
+
+
+REPORTS = """path,patient,text
+a,1,"FINDINGS: The heart, as of ___, is large.
+
+IMPRESSION: Cardiomegaly."
+b,2,"IMPRESSION: No change.
+
+NOTIFICATION: told Dr. ___."
+c,3,Clear lungs.
+d,4,"FINDINGS: Clear."
+e,5,
+"""
+
+
+def texts(folder, part):
+    return open_training_data("csv", folder / "manifest.csv", None, part).column("text").tolist()
+
+
+def test_a_part_of_the_reports_of_a_manifest_can_be_wanted(table, tmp_path):
+    """Whoever has whole reports in a table should train on what --text says, as with MIMIC-CXR."""
+    whole = table(REPORTS).column("text").tolist()
+    assert texts(tmp_path, "impression") == ["Cardiomegaly.", "No change.", "", "", ""]
+    assert texts(tmp_path, "findings") == ["The heart, as of, is large.", "", "", "Clear.", ""]
+    assert texts(tmp_path, "both")[0] == "The heart, as of, is large. Cardiomegaly."
+    assert texts(tmp_path, None) == whole
+
+
+def test_reports_without_the_part_are_dropped_and_counted(table, tmp_path):
+    table(REPORTS)
+    manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "impression")
+    rows, data = chosen(manifest, valid_share=0)
+    assert sorted(rows) == ["a", "b"]
+    assert "reports without impression: 2 of 4" in data.notes
+    assert "images without a text left out: 3" in data.notes
+
+
+@pytest.mark.parametrize("content", ["path,text,Mass\na,Clear.,1\n", "path,Mass\na,1\n"])
+def test_captions_never_stand_in_for_reports_that_were_asked_for(content, table, tmp_path):
+    table(content)
+    with pytest.raises(ManifestError, match="leave out --text"):
+        open_training_data("csv", tmp_path / "manifest.csv", None, "findings")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tier_cli.datasets.registry import CSV, dataset_info, open_data
+from tier_cli.datasets.reports import with_sections
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import UsageError
 from tier_cli.training.pairs import texts_of, usable, why_left_out
@@ -65,7 +66,7 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
         As for `open_data`.
     text
         ``impression`` (of None too), ``findings`` or ``both`` of the reports; ``labels`` leaves reports out,
-        so that captions are written from the labels.
+        so that captions are written from the labels. A manifest's texts are used as they are for None.
 
     Raises
     ------
@@ -86,11 +87,9 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
             )
         wanted = None if text == LABELS or not info.reports else text or "impression"
         return open_data(dataset, data, root, "all", wanted)
-    if text not in (None, LABELS):
-        raise UsageError(
-            "a manifest's texts are those of its column `text`", where="--text", remedy="leave it out"
-        )
     manifest = open_data(CSV, data, root)
+    if text not in (None, LABELS):
+        return with_sections(manifest, text)
     if text == LABELS and "text" in manifest.frame.columns:
         return replace(manifest, frame=manifest.frame.drop(columns="text"))
     return manifest
