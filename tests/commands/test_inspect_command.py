@@ -121,3 +121,11 @@ def test_texts_of_a_manifest_are_counted_as_training_would_read_them(tier: Tier,
     code, _, err = tier("data", "inspect", manifest, "--text", "conclusion")
     assert code == 2
     assert "use impression, findings, both" in err
+
+
+def test_what_can_only_be_refused_later_gives_3(tier: Tier, manifest: Path) -> None:
+    manifest.write_text("path,patient\na.png,1\nb.png,2\n")
+    code, out, err = tier("data", "inspect", manifest, "--findings", "nih14")
+    assert code == 3
+    assert err == "neither texts nor labels of nih14: nothing to train or measure on\n"
+    assert [problem["kind"] for problem in json.loads(out)["problems"]] == ["nothing"]

@@ -112,6 +112,17 @@ class Manifest:
         columns = (str(column) for column in self.frame.columns)
         return [column for column in columns if column not in used and not column.startswith(READER)]
 
+    def holds_labels(self, column: str) -> bool:
+        """Whether a column holds labels and nothing else, whatever they are of."""
+        cells = set(self.frame[column])
+        if not cells - {""}:
+            return False
+        try:
+            values = [_label(cell, "") for cell in cells]
+        except ManifestError:
+            return False
+        return not all(math.isnan(value) for value in values)
+
     def labels(self, findings: FindingSet) -> NDArray[np.float64]:
         """Labels (N, F) in the order of the finding set: 1, 0, -1 = uncertain, NaN = not mentioned.
 
