@@ -111,3 +111,21 @@ def test_a_manifest_is_named_as_training_takes_it(tier: Tier, manifest: Path) ->
     code, _, err = tier("data", "inspect", manifest, "--data", manifest)
     assert code == 2
     assert "named twice" in err
+
+
+def test_texts_of_a_manifest_are_counted_as_training_would_read_them(tier: Tier, manifest: Path) -> None:
+    manifest.write_text("path,text\na.png,IMPRESSION: Clear.\nb.png,Clear.\n")
+    code, out, _ = tier("data", "inspect", manifest, "--text", "impression")
+    assert (code, json.loads(out)["texts"]["filled"]) == (0, 1)
+    assert "reports without impression: 1 of 2" in json.loads(out)["remarks"]
+    code, _, err = tier("data", "inspect", manifest, "--text", "conclusion")
+    assert code == 2
+    assert "use impression, findings, both" in err
+
+
+def test_what_can_only_be_refused_later_gives_3(tier: Tier, manifest: Path) -> None:
+    manifest.write_text("path,patient\na.png,1\nb.png,2\n")
+    code, out, err = tier("data", "inspect", manifest, "--findings", "nih14")
+    assert code == 3
+    assert err == "neither texts nor labels of nih14: nothing to train or measure on\n"
+    assert [problem["kind"] for problem in json.loads(out)["problems"]] == ["nothing"]

@@ -89,6 +89,12 @@ def test_a_gzipped_table_is_read_and_a_cut_one_told(tmp_path: Path) -> None:
         read_rows(tmp_path / "scores.csv.gz")
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "___", "___ . ___", "XXXX", "-", "_"])
+def test_a_text_that_says_nothing_is_blank(tmp_path: Path, text: str) -> None:
+    path = _write(tmp_path, f"path,text\na.png,{text}\nb.png,No change since ___.\n")
+    assert list(read_manifest(path).column("text")) == ["", "No change since ___."]
+
+
 def test_patients_fall_back_to_study_then_image(tmp_path: Path) -> None:
     manifest = read_manifest(
         _write(tmp_path, "path,patient,study\na.png,7,s1\nb.png,,s2\nc.png,,s2\nd.png,,\n")

@@ -82,7 +82,7 @@ def test_a_text_is_shown_only_where_patients_share_it(images: Path) -> None:
 def test_files_that_are_absent_empty_or_unreadable_are_told_apart(images: Path) -> None:
     (images / "1.png").write_bytes(b"")
     (images / "2.png").write_text("no picture")
-    found = look(images, "path", "0.png", "1.png", "2.png", "none.png")
+    found = look(images, "path,Edema", "0.png,1", "1.png,0", "2.png,", "none.png,")
     assert kinds(found) == ["missing", "empty", "unreadable"]
     assert found.files.missing == (str(images / "none.png"),)
     assert found.files.empty == (str(images / "1.png"),)
@@ -99,7 +99,9 @@ def test_only_a_sample_is_read(images: Path) -> None:
 
 
 def test_patients_in_two_splits_are_told_by_their_images(images: Path) -> None:
-    found = look(images, "path,patient,split", "0.png,secret,train", "1.png,secret,Test", "2.png,b,Train")
+    found = look(
+        images, "path,patient,split,Edema", "0.png,secret,train,1", "1.png,secret,Test,0", "2.png,b,Train,0"
+    )
     assert kinds(found) == ["leak"]
     (example,) = found.problems[0].examples
     assert example == f"{images / '0.png'} (train) and {images / '1.png'} (test)"
@@ -107,7 +109,7 @@ def test_patients_in_two_splits_are_told_by_their_images(images: Path) -> None:
 
 
 def test_repeated_paths_are_wrong(images: Path) -> None:
-    found = look(images, "path,split", "0.png,train", "0.png,train", "1.png,test")
+    found = look(images, "path,split,Edema", "0.png,train,1", "0.png,train,1", "1.png,test,0")
     assert kinds(found) == ["repeated"]
 
 
@@ -125,14 +127,14 @@ def test_repeated_paths_are_wrong(images: Path) -> None:
 )
 def test_boxes_lie_in_their_image(images: Path, box: dict[str, object], wrong: bool) -> None:
     cell = json.dumps([{"finding": "edema", **box}]).replace('"', '""')
-    found = look(images, "path,boxes", f'0.png,"{cell}"', "1.png,", sample=1)
+    found = look(images, "path,Edema,boxes", f'0.png,1,"{cell}"', "1.png,0,", sample=1)
     assert kinds(found) == (["outside"] if wrong else [])
     assert (found.boxes, found.images_with_regions) == (1, 1)
 
 
 def test_pictures_of_masks_are_looked_for(images: Path) -> None:
     cell = '[{""finding"": ""edema"", ""path"": ""mask.png""}]'
-    found = look(images, "path,mask", f'0.png,"{cell}"')
+    found = look(images, "path,Edema,mask", f'0.png,1,"{cell}"')
     assert kinds(found) == ["missing_mask"]
     assert found.problems[0].examples == (str(images / "mask.png"),)
 
@@ -142,7 +144,7 @@ def test_pictures_of_masks_are_looked_for(images: Path) -> None:
     [
         ("path,Edema", "0.png,maybe", "labels", "'maybe' is not a label"),
         ("path,Edema,pulmonary edema", "0.png,1,0", "labels", "both name the finding edema"),
-        ("path,boxes", "0.png,[1]", "regions", "not a list of objects"),
+        ("path,Edema,boxes", "0.png,1,[1]", "regions", "not a list of objects"),
     ],
 )
 def test_cells_that_make_no_sense_are_told_and_end_nothing(
@@ -158,6 +160,44 @@ def test_a_column_with_a_slip_in_its_name_is_pointed_at(images: Path) -> None:
     found = look(images, "path,Cardiomegly", "0.png,1")
     assert "the column 'Cardiomegly' is ignored; is it 'cardiomegaly'?" in found.remarks
     assert "no column is a label of chexpert14" in found.remarks
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("path,view", "0.png,PA"),
+        ("path,text,Edema", "0.png,nan,"),
+        ("path,tuberculosis", "0.png,1"),
+        ("path,boxes", "0.png,"),
+    ],
+)
+def test_data_that_train_and_eval_refuse_are_wrong(images: Path, header: str, row: str) -> None:
+    found = look(images, header, row)
+    assert kinds(found) == ["nothing"]
+    assert "neither texts nor labels of chexpert14" in found.problems[0].what
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("path,text", "0.png,Clear."), ("path,Edema", "0.png,0"), ("path,Edema", "0.png,-1")],
+)
+def test_texts_or_labels_alone_are_enough(images: Path, header: str, row: str) -> None:
+    assert kinds(look(images, header, row)) == []
+
+
+def test_columns_that_look_like_labels_and_are_none_are_told(images: Path) -> None:
+    """A column of labels under a name that no finding has would train nothing, and nobody would know."""
+    lines = [
+        "path,Edema,tuberculosis,scanner,bed,notes",
+        "0.png,1,1,2,,",
+        "1.png,0,0.0,1,,x",
+        "2.png,0,-1,,,",
+    ]
+    told = [remark for remark in look(images, *lines).remarks if "look like labels" in remark]
+    assert told == [
+        "columns that look like labels and are no findings of chexpert14: tuberculosis; "
+        "name them with --findings, or give a set that has them"
+    ]
 
 
 def test_regions_of_other_findings_are_told(images: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError
+from tier_cli.findings.load import load_findings
 from tier_cli.training.pairs import Pairs
 
 
@@ -71,8 +72,8 @@ def test_a_rare_finding_is_drawn_more_often(manifest):
 def test_the_control_permutes_labels_and_keeps_their_numbers(manifest):
     table = "path,Mass\n" + "".join(f"i{i},{int(i < 30)}\n" for i in range(100))
     plain, shuffled = Pairs(manifest(table), seed=0), Pairs(manifest(table), seed=0, shuffle=True)
-    column = list(plain._ids).index("mass")
-    before, after = plain._labels[:, column], shuffled._labels[:, column]
+    column = plain._spoken.ids.index("mass")
+    before, after = plain._spoken.values[:, column], shuffled._spoken.values[:, column]
     assert before.sum() == after.sum()
     assert (before != after).any()
 
@@ -116,3 +117,82 @@ def test_a_row_that_stands_in_has_a_text(manifest):
     pairs = Pairs(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
     assert pairs.after(0) == 2
     assert pairs.after(2) == 0
+
+
+CHEXPERT = load_findings("chexpert14")
+
+
+def drawn(pairs, times=60):
+    """Texts and what is excluded, of all rows at once and many times."""
+    count = len(pairs._weights)
+    for start in range(0, count * times, count):
+        places = np.arange(start, start + count)
+        yield pairs.texts(np.arange(count), places), pairs.excluded(np.arange(count), places)
+
+
+def test_every_label_of_chexpert_trains(manifest):
+    table = "path,No Finding,Lung Opacity,Fracture,Support Devices\n"
+    pairs = Pairs(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\ne,,,,\n"), seed=0, findings=CHEXPERT)
+    assert len(pairs) == 4
+    assert set(pairs.draw(0, 60)) == {0, 1, 2, 3}
+    pairs = Pairs(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\n"), seed=0, findings=CHEXPERT)
+    texts = [row for row, _ in drawn(pairs, 40)]
+    for row, words in enumerate((("normal",), ("opacit",), ("fracture",), ("device",))):
+        assert any(word in text[row].lower() for text in texts for word in words)
+
+
+def test_that_a_chest_is_normal_is_false_of_any_with_a_finding_and_no_other(manifest):
+    table = "path,No Finding,Fracture,Support Devices,Edema\n"
+    rows = "normal,1,,,\nbroken,,1,,\ndevice,,,1,\nill,0,,,0\nboth,1,,1,\n"
+    pairs = Pairs(manifest(table + rows), seed=0, findings=CHEXPERT)
+    normal, broken, device, ill, both = range(5)
+    for texts, excluded in drawn(pairs):
+        # Columns are texts. It is false of a broken rib and of an image that is known not to be normal.
+        assert not excluded[broken, normal]
+        assert not excluded[ill, normal]
+        # Of an image of which only devices are known nobody can tell, and two normal chests are alike.
+        assert excluded[device, normal]
+        assert excluded[both, normal]
+        # A normal chest has no fracture, though nobody wrote down that it has none.
+        assert not excluded[normal, broken]
+        assert not excluded[both, broken]
+        # It may well have devices.
+        assert excluded[normal, device]
+        if "edema" in texts[ill].lower():
+            assert excluded[normal, ill]
+
+
+def test_a_column_of_ones_own_trains_under_its_name(manifest):
+    table = manifest("path,tuberculosis\na,1\nb,0\n")
+    pairs = Pairs(table, seed=0, findings=load_findings("tuberculosis"))
+    for texts, excluded in drawn(pairs):
+        assert all("tuberculosis" in text.lower() for text in texts)
+        assert not excluded[0, 1]
+        assert not excluded[1, 0]
+    with pytest.raises(ManifestError, match="--findings"):
+        Pairs(table, seed=0)
+
+
+def test_a_set_of_other_names_changes_no_caption_of_nihs_columns(manifest):
+    """Of ChestX-ray14's columns, captions are the same whatever set the checkpoint scores."""
+    table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
+    one, other = Pairs(manifest(table), seed=5), Pairs(manifest(table), seed=5, findings=CHEXPERT)
+    rows, places = one.draw(1, 20), np.arange(20)
+    assert rows.tolist() == other.draw(1, 20).tolist()
+    assert one.texts(rows, places) == other.texts(rows, places)
+
+
+def test_no_finding_that_other_labels_gainsay_counts_for_nothing(manifest):
+    rows = "a,1,1,\nb,1,-1,0\nc,,0,\n"
+    pairs = Pairs(manifest("path,No Finding,Edema,Fracture\n" + rows), seed=0, findings=CHEXPERT)
+    for texts, excluded in drawn(pairs):
+        assert not any("normal" in text.lower() for text in texts[:2])
+        # Perhaps it has an edema: a text that it has none is not false of it.
+        assert excluded[1, 2]
+
+
+def test_mass_anywhere_is_no_lung_mass(manifest):
+    table = manifest('path,"mass, site not said",pulmonary mass\na,1,0\nb,1,0\n')
+    pairs = Pairs(table, seed=0, findings=load_findings("padchest192"))
+    for texts, _ in drawn(pairs, 200):
+        assert not any(text.lower() in ("there is lung mass.", "there is pulmonary mass.") for text in texts)

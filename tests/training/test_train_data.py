@@ -105,10 +105,40 @@ def test_laterals_train_and_are_not_watched(table):
 
 
 def test_empty_texts_are_dropped_and_counted(table):
-    rows, data = chosen(table('path,patient,split,text\na,1,train,Clear.\nb,2,train," "\nc,3,train,\n'))
+    text = 'path,patient,split,text\na,1,train,Clear.\nb,2,train," "\nc,3,train,\n'
+    # Nobody learns from a hundred images that "nan" is what is written of them.
+    rows, data = chosen(table(text + "d,4,train,NaN\ne,5,train,___ ___.\n"))
     assert rows == {"a": "train"}
-    assert data.record["images_without_text"] == 2
+    assert data.record["images_without_text"] == 4
+    assert data.record["rows"]["train"]["texts"] == 1
     assert any("nothing is watched" in note for note in data.notes)
+
+
+def left_out(data):
+    return [note for note in data.notes if "left out" in note]
+
+
+def test_images_with_labels_are_not_counted_as_images_without(table):
+    """Who reads "without a label: 3" of a table full of labels would look for the mistake in the table."""
+    rows = "a,1,,,\nb,2,1,,\nc,3,,-1,\nd,4,0,,\ne,5,,,1\n"
+    manifest = table("path,patient,No Finding,Edema,Fracture\n" + rows)
+    data = choose_rows(manifest, "csv", Choice(valid_share=0), load_findings("chexpert14"))
+    assert left_out(data) == [
+        "images without a label of a known finding left out: 1",
+        "images whose labels give no text (uncertain, or No Finding 0) left out: 2",
+    ]
+    assert data.record["images_without_text"] == 3
+    assert data.record["rows"]["train"]["images"] == 2
+
+
+def test_labelled_images_that_reports_push_out_are_counted(table):
+    manifest = table("path,patient,text,Mass\na,1,Clear.,\nb,2,,1\nc,3,nan,0\nd,4,,\n")
+    _, data = chosen(manifest, valid_share=0)
+    assert left_out(data) == [
+        "images without a text left out: 1",
+        "images with labels and no text left out (--text labels trains on labels): 2",
+    ]
+    assert data.record["images_without_text"] == 3
 
 
 def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
@@ -116,7 +146,47 @@ def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
     assert data.record["texts"] == "captions written from labels"
-    with pytest.raises(UsageError, match="--text"):
-        open_training_data("csv", tmp_path / "manifest.csv", None, "findings")
     with pytest.raises(UsageError, match="for measuring"):
         open_training_data("chexpert-5x200", None, tmp_path, None)
+
+
+REPORTS = """path,patient,text
+a,1,"FINDINGS: The heart, as of ___, is large.
+
+IMPRESSION: Cardiomegaly."
+b,2,"IMPRESSION: No change.
+
+NOTIFICATION: told Dr. ___."
+c,3,Clear lungs.
+d,4,"FINDINGS: Clear."
+e,5,
+"""
+
+
+def texts(folder, part):
+    return open_training_data("csv", folder / "manifest.csv", None, part).column("text").tolist()
+
+
+def test_a_part_of_the_reports_of_a_manifest_can_be_wanted(table, tmp_path):
+    """Whoever has whole reports in a table should train on what --text says, as with MIMIC-CXR."""
+    whole = table(REPORTS).column("text").tolist()
+    assert texts(tmp_path, "impression") == ["Cardiomegaly.", "No change.", "", "", ""]
+    assert texts(tmp_path, "findings") == ["The heart, as of, is large.", "", "", "Clear.", ""]
+    assert texts(tmp_path, "both")[0] == "The heart, as of, is large. Cardiomegaly."
+    assert texts(tmp_path, None) == whole
+
+
+def test_reports_without_the_part_are_dropped_and_counted(table, tmp_path):
+    table(REPORTS)
+    manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "impression")
+    rows, data = chosen(manifest, valid_share=0)
+    assert sorted(rows) == ["a", "b"]
+    assert "reports without impression: 2 of 4" in data.notes
+    assert "images without a text left out: 3" in data.notes
+
+
+@pytest.mark.parametrize("content", ["path,text,Mass\na,Clear.,1\n", "path,Mass\na,1\n"])
+def test_captions_never_stand_in_for_reports_that_were_asked_for(content, table, tmp_path):
+    table(content)
+    with pytest.raises(ManifestError, match="leave out --text"):
+        open_training_data("csv", tmp_path / "manifest.csv", None, "findings")

@@ -50,7 +50,8 @@ def inspect(
         str | None,
         typer.Option(
             metavar="PART",
-            help="Read a public data set's reports too: impression, findings or both.",
+            help="What to read of reports: impression, findings or both; a manifest's are taken as they are "
+            "without it, a public data set's are not read.",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +95,7 @@ def _open(
     path: Path | None, dataset: str, root: Path | None, split: str, text: str | None, findings: str | None
 ) -> tuple[Manifest, FindingSet]:
     from tier_cli.datasets.registry import CSV, dataset_info, open_data
+    from tier_cli.datasets.reports import with_sections
     from tier_cli.datasets.survey import best_set
     from tier_cli.findings.load import load_findings
 
@@ -104,12 +106,10 @@ def _open(
             remedy="name a manifest, or give --dataset NAME --root FOLDER, or draw synthetic chests with "
             "`tier data phantom DIR --count 2000` and name DIR/manifest.csv",
         )
-    if dataset == CSV and text is not None:
-        raise UsageError(
-            "a manifest's texts are those of its column `text`", where="--text", remedy="leave it out"
-        )
     chosen = None if findings is None else load_findings(findings)
     data = open_data(dataset, path, root, split, text)
+    if dataset == CSV and text is not None:
+        data = with_sections(data, text)
     if dataset == CSV and split.lower() != "all":
         data = data.split(split)
     if chosen is None:

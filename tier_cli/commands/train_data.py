@@ -34,8 +34,8 @@ TextName = Annotated[
     names.Text | None,
     typer.Option(
         metavar="PART",
-        help="What of the reports: impression (the default), findings or both; "
-        "labels: captions written from labels.",
+        help="What of the reports: impression, findings or both; labels: captions written from labels. "
+        "Without it a manifest's texts are taken as they are, of a data set's the impression.",
         show_default=False,
         rich_help_panel=_DATA,
     ),

@@ -10,13 +10,21 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from tier_cli.datasets.views import direction
 from tier_cli.errors import ManifestError
 
+# Nothing is found but, perhaps, devices: the id of that label among the findings.
+NORMAL = "no_finding"
 _MOST_SENTENCES = 4
 _HEADER_SHARE = 0.25
 _SINGLE_CLAIM_SHARE = 0.5
 _NORMAL_SENTENCE_SHARE = 0.3
+_NORMAL_SHARE = 0.5
 _POSITIVE_SHARE = 0.6
+_DEVICES = frozenset(
+    {"device", "devices", "tube", "tubes", "catheter", "catheters", "pacemaker", "prosthesis"}
+    | {"endoprosthesis", "stent"}
+)
 
 
 @dataclass(frozen=True)
@@ -34,16 +42,44 @@ class _Phrases:
 
 
 @cache
-def _bank() -> dict[str, _Phrases]:
+def _bank(others: tuple[tuple[str, str], ...] = ()) -> dict[str, _Phrases]:
+    """The phrases of the 14 known findings and of others, given as pairs of id and name."""
     data = _data()
-    frames = data["frames"]
-    return {
-        name: _Phrases(
-            present=tuple(entry["present"]) + _framed(frames["present"], entry["nouns"]),
-            absent=tuple(entry["absent"]) + _framed(frames["absent"], entry["nouns"]),
-        )
-        for name, entry in data["findings"].items()
-    }
+    bank = {name: _own_phrases(entry) for name, entry in data["findings"].items()}
+    for name, label in others:
+        entry = data["others"].get(name)
+        bank[name] = _plain_phrases(label) if entry is None else _own_phrases(entry)
+    return bank
+
+
+def _own_phrases(entry: Mapping[str, Sequence[str]]) -> _Phrases:
+    frames = _data()["frames"]
+    return _Phrases(
+        present=tuple(entry["present"]) + _framed(frames["present"], entry["nouns"]),
+        absent=tuple(entry["absent"]) + _framed(frames["absent"], entry["nouns"]),
+    )
+
+
+def _plain_phrases(label: str) -> _Phrases:
+    """For a finding without phrases of its own: its name in the shared frames."""
+    noun = _noun(label)
+    frames = _data()["frames"]
+    present, absent = (
+        [frame.replace(" is ", " are ") if _is_plural(noun) else frame for frame in frames[side]]
+        for side in ("present", "absent")
+    )
+    return _Phrases(_framed(present, [noun]), _framed(absent, [noun]))
+
+
+def _noun(label: str) -> str:
+    """A finding's name as it stands within a sentence; COPD stays."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _is_plural(noun: str) -> bool:
+    head = noun.split(" of ")[0]
+    # Tuberculosis, abscess and pectus are one thing.
+    return head.endswith("s") and not head.endswith(("is", "ss", "us"))
 
 
 @cache
@@ -59,14 +95,20 @@ def _framed(frames: Sequence[str], nouns: Sequence[str]) -> tuple[str, ...]:
 
 
 def known_findings() -> tuple[str, ...]:
-    """Ids of the findings that captions can speak of."""
+    """Ids of the findings that captions can speak of, whatever the finding set: ChestX-ray14's."""
     return tuple(_bank())
+
+
+def is_device(name: str) -> bool:
+    """Whether a finding's id is of a device, which is no abnormality: `NORMAL` says nothing of it."""
+    return not _DEVICES.isdisjoint(name.split("_"))
 
 
 def write_caption(
     labels: Mapping[str, bool],
     rng: random.Random,
     *,
+    others: Mapping[str, str] | None = None,
     view: str = "",
     sex: str = "",
     age: str = "",
@@ -74,42 +116,64 @@ def write_caption(
     """Write one caption that says only what the labels support.
 
     Half of the captions speak of one finding, as prompts do; the others list several. A finding that is
-    not in `labels` is unknown and is never mentioned.
+    not in `labels` is unknown and is never mentioned. Where `NORMAL` is present and nothing else but
+    devices, half of them say that, or all when there is nothing else to say; where it is absent, nothing
+    is said of it.
 
     Parameters
     ----------
     labels
-        Finding id -> present or absent.
+        Finding id -> present or absent: `known_findings`, `others` and `NORMAL`.
     rng
         Source of every choice: the same state gives the same caption.
+    others
+        Further findings that images may have, id -> name for people, whether labelled here or not.
     view, sex, age
         Written into an occasional header, which claims nothing; empty where unknown.
 
     Raises
     ------
     ManifestError
-        When no label is given, or one that there are no phrases for.
+        When no label is given that says something, or one that there are no phrases for.
     """
-    unknown = sorted(set(labels) - set(_bank()))
-    if unknown or not labels:
+    bank = _bank(tuple((others or {}).items()))
+    said = {name: value for name, value in labels.items() if name != NORMAL}
+    present = [name for name, value in said.items() if value]
+    absent = [name for name, value in said.items() if not value]
+    normal = labels.get(NORMAL, False) and all(is_device(name) for name in present)
+    unknown = sorted(set(said) - set(bank))
+    if unknown or not (said or normal):
         raise ManifestError(
             f"captions cannot be written for {', '.join(unknown) or 'an image without labels'}",
-            remedy=f"use labels among: {', '.join(_bank())}; or give a text column",
+            remedy=f"use labels among: {', '.join(bank)}; or give a text column",
         )
-    present = [name for name, value in labels.items() if value]
-    absent = [name for name, value in labels.items() if not value]
-    all_absent = not present and len(absent) == len(_bank())
-    sentences, claims = _sentences(present, absent, all_absent, rng)
+    if normal and (not said or rng.random() < _NORMAL_SHARE):
+        sentences, claims = _normal({name: (others or {})[name] for name in present}, rng)
+    else:
+        clear = labels.get(NORMAL) is not False and not present
+        all_absent = clear and all(name in said or is_device(name) for name in bank)
+        sentences, claims = _sentences(present, absent, all_absent, bank, rng)
     header = _header(view, sex, age, rng) if rng.random() < _HEADER_SHARE else ""
     return Caption(". ".join([header, *sentences] if header else sentences) + ".", claims)
 
 
+def _normal(devices: Mapping[str, str], rng: random.Random) -> tuple[list[str], dict[str, bool]]:
+    """Say of the whole image that it is normal, apart from devices (id -> name)."""
+    frames = _data()["frames"]["normal"]
+    if not devices:
+        return [rng.choice(frames["phrases"])], {NORMAL: True}
+    frame: str = rng.choice(frames["apart_from"])
+    nouns = " and ".join(_noun(label) for label in devices.values())
+    return [frame.format(nouns=nouns)], {NORMAL: True} | dict.fromkeys(devices, True)
+
+
 def _sentences(
-    present: list[str], absent: list[str], all_absent: bool, rng: random.Random
+    present: list[str], absent: list[str], all_absent: bool, bank: Mapping[str, _Phrases], rng: random.Random
 ) -> tuple[list[str], dict[str, bool]]:
     if all_absent and rng.random() < _NORMAL_SENTENCE_SHARE:
         normal: list[str] = _data()["frames"]["all_absent"]["phrases"]
-        return [rng.choice(normal)], dict.fromkeys(absent, False)
+        # Clear lungs may well lie behind a broken rib: of further findings these phrases claim nothing.
+        return [rng.choice(normal)], dict.fromkeys(known_findings(), False)
     if rng.random() < _SINGLE_CLAIM_SHARE:
         positive = bool(present) and (not absent or rng.random() < _POSITIVE_SHARE)
         chosen = {rng.choice(present if positive else absent): positive}
@@ -117,19 +181,17 @@ def _sentences(
         said = rng.sample(present, min(len(present), _MOST_SENTENCES - 1))
         denied = rng.sample(absent, min(len(absent), rng.randint(1, _MOST_SENTENCES - len(said))))
         chosen = dict.fromkeys(said, True) | dict.fromkeys(denied, False)
-    sentences = [rng.choice(_choices(name, value)) for name, value in chosen.items()]
+    sentences = [
+        rng.choice(bank[name].present if value else bank[name].absent) for name, value in chosen.items()
+    ]
     rng.shuffle(sentences)
     return sentences, chosen
 
 
-def _choices(name: str, present: bool) -> tuple[str, ...]:
-    return _bank()[name].present if present else _bank()[name].absent
-
-
 def _header(view: str, sex: str, age: str, rng: random.Random) -> str:
     person = {"M": "man", "F": "woman"}.get(sex.upper()[:1], "")
-    frames = _data()["frames"]["header"]["phrases"]
+    taken = direction(view)
+    frames = _data()["frames"]["header" if taken else "header_without_view"]["phrases"]
     usable = [frame for frame in frames if (person and age) or "{person}" not in frame]
-    view = view if view in ("PA", "AP") else "Frontal"
     chosen: str = rng.choice(usable)
-    return chosen.format(view=view, age=age, person=person)
+    return chosen.format(view=taken, age=age, person=person)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.datasets.registry import usual_split
+from tier_cli.datasets.reports import says_nothing
 from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
@@ -111,6 +112,17 @@ class Manifest:
         columns = (str(column) for column in self.frame.columns)
         return [column for column in columns if column not in used and not column.startswith(READER)]
 
+    def holds_labels(self, column: str) -> bool:
+        """Whether a column holds labels and nothing else, whatever they are of."""
+        cells = set(self.frame[column])
+        if not cells - {""}:
+            return False
+        try:
+            values = [_label(cell, "") for cell in cells]
+        except ManifestError:
+            return False
+        return not all(math.isnan(value) for value in values)
+
     def labels(self, findings: FindingSet) -> NDArray[np.float64]:
         """Labels (N, F) in the order of the finding set: 1, 0, -1 = uncertain, NaN = not mentioned.
 
@@ -183,6 +195,8 @@ class Manifest:
 def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     """Read a CSV manifest (comma, semicolon or tab; UTF-8).
 
+    A text that says nothing (``nan``, ``___``) is blank, as `says_nothing` tells.
+
     Parameters
     ----------
     path
@@ -202,11 +216,13 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     header, rows = read_rows(origin)
     notes: list[str] = []
     header = _named(header, str(origin), notes)
-    place = header.index("path")
+    place, text = header.index("path"), header.index("text") if "text" in header else None
     for number, row in enumerate(rows):
         if not row[place]:
             raise ManifestError(f"image {number + 1} has no path", where=str(origin))
         row[place] = str(base / row[place])
+        if text is not None and says_nothing(row[text]):
+            row[text] = ""
     import pandas as pd
 
     manifest = Manifest(

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tier_cli.datasets.registry import TEXTS
+from tier_cli.errors import ManifestError, UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
 
 # A line that starts with words in capitals up to a colon, as in MIT-LCP/mimic-cxr, or with a section's name.
 _HEADER = re.compile(
@@ -17,6 +25,7 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 # CheXzero ends the impression here: what follows is said to colleagues, not of the image.
 _ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
 _BLANK = re.compile(r"_{2,}|\[\*\*.*?\*\*\]|\bX{3,}\b")
+_SAID = re.compile(r"[^\W_]")
 _SPACES = re.compile(r"\s+")
 _LOST_BEFORE_STOP = re.compile(r"\s+([.,;:])")
 _REPEATED_STOP = re.compile(r"([.,;:])(?:\s*[.,;:])+")
@@ -109,6 +118,49 @@ def clean(text: str) -> str:
     text = _REPEATED_STOP.sub(r"\1", _LOST_BEFORE_STOP.sub(r"\1", text))
     text = text.lstrip(" .,;:-").rstrip(" ,;:")
     return text if re.search(r"\w", text) else ""
+
+
+def with_sections(manifest: Manifest, which: str) -> Manifest:
+    """Take a part out of each report of a manifest of one's own, and note how many reports have none.
+
+    Parameters
+    ----------
+    manifest
+        Its column `text` holds whole reports.
+    which
+        As for `section`.
+
+    Raises
+    ------
+    UsageError
+        An unknown part.
+    ManifestError
+        There is no such column, or no report has such a part.
+    """
+    if which not in TEXTS:
+        raise UsageError(
+            f"{which!r} is no part of a report", where="--text", remedy=f"use {', '.join(TEXTS)}"
+        )
+    whole = manifest.column("text").tolist()
+    parts = [section(text, which) for text in whole]
+    filled, lost = (
+        sum(map(bool, parts)),
+        sum(bool(text) and not part for text, part in zip(whole, parts, strict=True)),
+    )
+    what = "findings or impression" if which == "both" else which
+    if not filled:
+        raise ManifestError(
+            f"no cell of the column `text` is a report with {what}",
+            where=manifest.origin,
+            remedy="leave out --text: the texts are then used as they are",
+        )
+    notes = (f"reports without {what}: {lost} of {filled + lost}",) if lost else ()
+    return replace(manifest, frame=manifest.frame.assign(text=parts), notes=(*manifest.notes, *notes))
+
+
+def says_nothing(text: str) -> bool:
+    """Whether nothing is left without de-identification blanks: no word, no number; or a table's ``nan``."""
+    return text.strip().lower() == "nan" or not _SAID.search(_BLANK.sub(" ", text))
 
 
 @lru_cache(maxsize=1000)

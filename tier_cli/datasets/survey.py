@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,13 @@ from numpy.typing import NDArray
 from tier_cli.datasets.manifest import Manifest
 from tier_cli.datasets.regions import Region, regions
 from tier_cli.datasets.survey_files import FileCheck, Read, check_files
+from tier_cli.datasets.survey_remarks import like_labels, near_misses, one_class, shared
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin, builtin_names
 from tier_cli.findings.schema import FindingSet
 
 _EXAMPLES = 3
 _SHOWN_TEXTS = 3
-# Beyond this share of one text, pairs of image and text tell each other apart badly.
-_REPEATED = 0.2
 
 
 @dataclass(frozen=True)
@@ -115,8 +113,10 @@ def survey(manifest: Manifest, findings: FindingSet, read: Read, sample: int, se
     files = check_files(manifest.paths, found, read, sample, seed)
     problems += [*_file_problems(files), *_repeated_paths(manifest), *_split_patients(manifest)]
     texts = _texts(manifest)
+    problems += _nothing_said(findings, texts, labels, problems)
     ignored = _ignored(manifest, findings)
-    remarks += [*_one_class(findings, labels), *_near_misses(ignored, findings), *_shared(texts)]
+    remarks += [*one_class(findings, labels), *near_misses(ignored, findings), *shared(texts)]
+    remarks += like_labels(manifest, ignored, findings)
     every = [region for row in found for region in row]
     return Survey(
         origin=manifest.origin,
@@ -271,24 +271,13 @@ def _ignored(manifest: Manifest, findings: FindingSet) -> list[str]:
         return []
 
 
-def _one_class(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[str]:
-    if not labels:
-        yield f"no column is a label of {findings.name}"
-    for split in dict.fromkeys(split for label in labels for split in label.one_class):
-        names = [label.finding for label in labels if split in label.one_class]
-        where = f" in split {split}" if split else ""
-        yield f"no AUC{where} without both 1 and 0: {', '.join(names)}"
-
-
-def _near_misses(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
-    names = {name.casefold(): name for finding in findings.findings for name in finding.names}
-    for column in ignored:
-        close = get_close_matches(column.casefold().replace(" ", "_"), names, n=1, cutoff=0.85)
-        if close:
-            yield f"the column {column!r} is ignored; is it {names[close[0]]!r}?"
-
-
-def _shared(texts: TextCount) -> Iterable[str]:
-    for _, times in texts.repeated[:1]:
-        if times > _REPEATED * texts.filled:
-            yield f"one text stands at {times} of {texts.filled} images"
+def _nothing_said(
+    findings: FindingSet, texts: TextCount, labels: Iterable[LabelCount], problems: Iterable[Problem]
+) -> list[Problem]:
+    """Tell of data that neither train nor measure a model, unless labels that are wrong were told of."""
+    labelled = any(label.positive or label.negative or label.uncertain for label in labels)
+    if texts.filled or labelled or any(problem.kind == "labels" for problem in problems):
+        return []
+    return [
+        Problem("nothing", f"neither texts nor labels of {findings.name}: nothing to train or measure on")
+    ]

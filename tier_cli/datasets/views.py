@@ -13,10 +13,23 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
 # As the reader of DICOM has it, and swimmer's views, which MIMIC-CXR has: MIMIC writes "AP LLD".
-_BESIDE = frozenset(
-    {"L", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE", "DECUBITUS"}
-    | {"SWIMMERS"}
-)
+_LATERAL = frozenset({"L", "LL", "RL", "SWIMMERS"})
+_OBLIQUE = frozenset({"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE"})
+_DECUBITUS = frozenset({"LLD", "RLD", "DECUBITUS"})
+_BESIDE = _LATERAL | _OBLIQUE | _DECUBITUS
+
+
+def direction(view: str) -> str:
+    """Say how an image was taken: PA, AP, Frontal, Lateral, Oblique or Decubitus; ``""`` where unknown."""
+    words = set(re.findall("[A-Z]+", view.upper()))
+    # What says more comes first: "AP LLD" is a decubitus view, a "lateral decubitus" is no lateral one.
+    for name, known in (("Decubitus", _DECUBITUS), ("Oblique", _OBLIQUE), ("Lateral", _LATERAL)):
+        if words & known or (known is _LATERAL and "LAT" in view.upper()):
+            return name
+    frontal = [name for name in ("PA", "AP") if name in words]
+    if len(frontal) == 1:
+        return frontal[0]
+    return "Frontal" if frontal or "FRONTAL" in words else ""
 
 
 def lateral_rows(manifest: Manifest) -> NDArray[np.bool_]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tier_cli.datasets.registry import CSV, dataset_info, open_data, usual_split
+from tier_cli.datasets.reports import with_sections
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError, UsageError
-from tier_cli.training.pairs import texts_of, usable
+from tier_cli.training.pairs import texts_of, usable, why_left_out
 from tier_cli.training.splits import (
     TEST,
     TRAIN,
@@ -65,7 +66,7 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
         As for `open_data`.
     text
         ``impression`` (of None too), ``findings`` or ``both`` of the reports; ``labels`` leaves reports out,
-        so that captions are written from the labels.
+        so that captions are written from the labels. A manifest's texts are used as they are for None.
 
     Raises
     ------
@@ -86,11 +87,9 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
             )
         wanted = None if text == LABELS or not info.reports else text or "impression"
         return open_data(dataset, data, root, "all", wanted)
-    if text not in (None, LABELS):
-        raise UsageError(
-            "a manifest's texts are those of its column `text`", where="--text", remedy="leave it out"
-        )
     manifest = open_data(CSV, data, root)
+    if text not in (None, LABELS):
+        return with_sections(manifest, text)
     if text == LABELS and "text" in manifest.frame.columns:
         return replace(manifest, frame=manifest.frame.drop(columns="text"))
     return manifest
@@ -133,7 +132,7 @@ def choose_rows(
     if elsewhere is not None:
         train = without_watched(manifest, dataset, train, elsewhere, notes)
         how = f"{how}; watched: {elsewhere.title}{_named(elsewhere.split)}"
-    chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, notes)
+    chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, findings, notes)
     watched = valid & ~lateral_rows(manifest) & labelled(manifest, findings)
     if valid.any() and not watched.any():
         notes.append(f"nothing is watched: no frontal image to watch has a label of {findings.name}")
@@ -191,7 +190,7 @@ def _check_names(dataset: str, choice: Choice) -> None:
 
 
 def _with_text(
-    manifest: Manifest, train: Rows, frontal_only: bool, notes: list[str]
+    manifest: Manifest, train: Rows, frontal_only: bool, findings: FindingSet, notes: list[str]
 ) -> tuple[Rows, bool, int]:
     """The training rows that have a text, whether it is written from labels, and how many had none."""
     if frontal_only:
@@ -199,14 +198,13 @@ def _with_text(
         notes.append(f"lateral images not trained on: {int(lateral.sum())}")
         train = train & ~lateral
     numbers = np.flatnonzero(train)
-    usable_rows, captions = usable(manifest.where(train))
+    usable_rows, captions = usable(manifest.where(train), findings)
     chosen = train.copy()
     chosen[numbers[~usable_rows]] = False
     empty = int((~usable_rows).sum())
     if captions:
         notes.append("no reports: captions are written from labels; uncertain ones (-1) say nothing")
-    if empty:
-        notes.append(f"images without a {'label' if captions else 'text'} left out: {empty}")
+    notes += why_left_out(manifest.where(train), findings)
     return chosen, captions, empty
 
 

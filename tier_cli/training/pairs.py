@@ -9,13 +9,14 @@ import numpy as np
 
 from tier_cli.datasets.captions import Caption, known_findings, write_caption
 from tier_cli.errors import ManifestError
-from tier_cli.findings.load import load_findings
 from tier_cli.training.seeds import CAPTION, ORDER, derive
+from tier_cli.training.spoken import spoken_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.datasets.manifest import Manifest
+    from tier_cli.findings.schema import FindingSet
 
     Rows = NDArray[np.int64]
 
@@ -35,6 +36,8 @@ class Pairs:
         Of the draws and the captions.
     shuffle
         Permute the texts or labels among the rows: a control with nothing to learn.
+    findings
+        Captions speak of its findings too; ChestX-ray14's they know without.
 
     Raises
     ------
@@ -42,7 +45,9 @@ class Pairs:
         Rows with neither text nor labels.
     """
 
-    def __init__(self, manifest: Manifest, seed: int, shuffle: bool = False):
+    def __init__(
+        self, manifest: Manifest, seed: int, shuffle: bool = False, findings: FindingSet | None = None
+    ):
         self._seed = seed
         order = (
             np.random.default_rng(seed + 1).permutation(len(manifest))
@@ -58,9 +63,8 @@ class Pairs:
         keys = np.char.add(np.char.add(patients, "\x1f"), studies)
         self._studies = np.where(studies == "", "", keys)
         self._about = [manifest.column(name) for name in ("view", "sex", "age")]
-        self._ids = known_findings()
-        self._labels = _labels(manifest)[order]
-        given, self._written = usable(manifest)
+        self._spoken = spoken_labels(manifest, findings).reordered(order)
+        given, self._written = usable(manifest, findings)
         self.without_text = int((~given).sum())
         self._weights = self._draw_weights(given[order])
 
@@ -103,10 +107,13 @@ class Pairs:
             texts = self._same_text[rows]
             return np.asarray(same_study | (texts[:, None] == texts[None, :]))
         claims = np.array(
-            [[_sign(c.claims.get(name)) for name in self._ids] for c in self._captions(rows, places)],
+            [
+                [_sign(caption.claims.get(name)) for name in self._spoken.ids]
+                for caption in self._captions(rows, places)
+            ],
             dtype=np.float32,
         )
-        known = np.nan_to_num(np.where(self._labels[rows] < 0, 0, self._labels[rows] * 2 - 1))
+        known = self._spoken.known(rows)
         # How many claims of text j image i contradicts, without an (N, N, findings) array.
         against = (
             np.maximum(known, 0) @ np.maximum(-claims, 0).T + np.maximum(-known, 0) @ np.maximum(claims, 0).T
@@ -117,15 +124,15 @@ class Pairs:
         return [self._caption(row, int(place)) for row, place in zip(rows, places, strict=True)]
 
     def _caption(self, row: np.int64, place: int) -> Caption:
-        labels = {n: bool(v) for n, v in zip(self._ids, self._labels[row], strict=True) if v in (0, 1)}
         view, sex, age = (str(column[row]) for column in self._about)
         draws = random.Random(derive(self._seed, CAPTION, place))
-        return write_caption(labels, draws, view=view, sex=sex, age=age)
+        labels, others = self._spoken.of(int(row)), self._spoken.others
+        return write_caption(labels, draws, others=others, view=view, sex=sex, age=age)
 
     def _draw_weights(self, usable: NDArray[np.bool_]) -> NDArray[np.float64]:
         if not self._written:
             return np.asarray(usable / usable.sum(), dtype=np.float64)
-        positive = self._labels == 1
+        positive = self._spoken.positive()
         # The rarest finding of a row decides; the square root keeps a few images from filling every batch.
         rarity = 1 / np.sqrt(np.maximum(positive.sum(axis=0), 1))
         normal = 1 / np.sqrt(max((~positive.any(axis=1)).sum(), 1))
@@ -139,7 +146,7 @@ def texts_of(manifest: Manifest) -> list[str]:
     return [str(text).strip() for text in column]
 
 
-def usable(manifest: Manifest) -> tuple[NDArray[np.bool_], bool]:
+def usable(manifest: Manifest, findings: FindingSet | None = None) -> tuple[NDArray[np.bool_], bool]:
     """Which rows (N,) can be pairs, and whether their texts are captions written from labels.
 
     Raises
@@ -148,25 +155,34 @@ def usable(manifest: Manifest) -> tuple[NDArray[np.bool_], bool]:
         Rows with neither text nor labels.
     """
     texts = np.array([bool(text) for text in texts_of(manifest)], dtype=np.bool_)
-    rows = texts if texts.any() else _labelled(_labels(manifest))
+    rows = texts if texts.any() else spoken_labels(manifest, findings).usable()
     if not rows.any():
         raise ManifestError(
-            "no row has a text or a label",
+            "no row has a text or a label that says something",
             where=manifest.origin,
-            remedy=f"give a `text` column, or label columns among: {', '.join(known_findings())}",
+            remedy="give a `text` column, or name the finding set of your label columns with --findings; "
+            f"known without: {', '.join(known_findings())}",
         )
     return rows, not texts.any()
 
 
-def _labels(manifest: Manifest) -> NDArray[np.float64]:
-    findings = load_findings("nih14")
-    columns = [list(findings.ids).index(name) for name in known_findings()]
-    labels: NDArray[np.float64] = manifest.labels(findings)[:, columns]
-    return labels
-
-
-def _labelled(labels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(np.isin(labels, (0, 1)).any(axis=1), dtype=np.bool_)
+def why_left_out(manifest: Manifest, findings: FindingSet | None = None) -> list[str]:
+    """One note a reason for which rows of a manifest cannot be pairs, with their number."""
+    rows, captions = usable(manifest, findings)
+    spoken = spoken_labels(manifest.where(~rows), findings)
+    bare = spoken.unlabelled()
+    if captions:
+        reasons = {
+            "images without a label of a known finding left out": bare,
+            "images whose labels give no text (uncertain, or No Finding 0) left out": ~bare,
+        }
+    else:
+        labelled = spoken.usable()
+        reasons = {
+            "images without a text left out": ~labelled,
+            "images with labels and no text left out (--text labels trains on labels)": labelled,
+        }
+    return [f"{reason}: {int(which.sum())}" for reason, which in reasons.items() if which.any()]
 
 
 def _sign(claim: bool | None) -> int:

@@ -186,7 +186,7 @@ class _Run:
         features = None
         if s.freeze_image_blocks:
             features, training = sources.features(encoders, pixels, training)
-        pairs = Pairs(training, s.seed, s.shuffle_captions)
+        pairs = Pairs(training, s.seed, s.shuffle_captions, self.inputs.findings)
         spec = self.inputs.preprocessing
         source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
         return source, training, pairs
