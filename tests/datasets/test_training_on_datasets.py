@@ -72,7 +72,7 @@ def test_mimic_trains_from_its_reports_and_the_checkpoint_scores(mimic, tmp_path
 
 def test_openi_is_split_by_patient_and_empty_impressions_are_counted(tmp_path, without_graphs, capsys):
     start, root = tiny_checkpoint(tmp_path / "start"), layouts.openi_xml(tmp_path / "openi")
-    assert train("openi", root, tmp_path / "model", start, "--split-seed", "1") == 0
+    assert train("openi", root, tmp_path / "model", start, "--text", "both", "--split-seed", "0") == 0
     data = record(tmp_path / "model")["data"]
     assert data["rows"]["train"]["patients"] + data["rows"]["valid"]["patients"] <= 3
     assert "patients drawn to be watched" in capsys.readouterr().err
