@@ -39,11 +39,11 @@ def manifest(tmp_path_factory):
     """Images whose lower half is white where the label says effusion."""
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
-    lines = ["path,patient,split,Effusion"]
+    lines = ["path,patient,split,view,Effusion"]
     for number in range(48):
         pixels = rng.integers(0, 120, (80, 80), dtype=np.uint8)
         pixels[40:] += np.uint8(120 * (number % 2))
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},{number % 2}")
+        lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},FRONTAL,{number % 2}")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return folder / "manifest.csv"

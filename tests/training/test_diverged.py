@@ -55,7 +55,7 @@ def test_rows_that_were_left_out_do_not_shift_the_names(manifest, towers, tmp_pa
     lines = manifest.read_text().splitlines()
     others = np.random.default_rng(0).permutation(lines[1:])
     table = manifest.with_name("shuffled.csv")
-    table.write_text("\n".join([lines[0], "nothing.png,p99,train,1", *others]) + "\n")
+    table.write_text("\n".join([lines[0], "nothing.png,p99,train,FRONTAL,1", *others]) + "\n")
     output = tmp_path / "out"
     assert rate(table, towers, "--max-bad", "1", "--output", str(output)) == 2
     assert NAMES in capsys.readouterr().err.replace("\n", "")
