@@ -66,7 +66,9 @@ def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
         "patient": "" if row["source"] == "rsna-normal" else row["patient"],
         "contradicted": "1" if normal and abnormal else "0",
         "split": split,
-        **{name: row[name] for name in ("view", "sex", "age", "source", "nih_image")},
+        **{name: row[name] for name in ("sex", "age", "source", "nih_image")},
+        # ChestX-ray14 is all frontal; captions say so.
+        "view": row["view"] or "FRONTAL",
         **labels,
     }
 
