@@ -13,11 +13,11 @@ import sys
 import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
-from tier_cli.evaluation.adapt import adapt
-from tier_cli.evaluation.bootstrap import Estimate, paired_difference, patient_bootstrap
 from tier_cli.evaluation.measure import Labelled
+from tier_cli.fitting.adapt import adapt
+from tier_cli.metrics.bootstrap import Estimate, paired_difference, patient_bootstrap
 from tier_cli.pipeline.encode import embeddings
-from tier_cli.pipeline.job import Job, open_job
+from tier_cli.pipeline.scoring_job import Job, open_job
 from tier_cli.pipeline.stream import StreamOptions
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tier_cli.evaluation.bootstrap import resample
 from tier_cli.evaluation.build import build_groups
-from tier_cli.evaluation.decisions import Thresholds
+from tier_cli.evaluation.calls import Thresholds
 from tier_cli.evaluation.measure import Contender, Labelled, Resampling
-from tier_cli.evaluation.statistics import ranking
 from tier_cli.evaluation.subgroups import divide
+from tier_cli.metrics.bootstrap import resample
+from tier_cli.metrics.statistics import ranking
 
 
 def main() -> None:

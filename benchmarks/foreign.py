@@ -40,11 +40,11 @@ from PIL import Image
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from tier_cli.datasets.phantom import write_dicom
-from tier_cli.datasets.phantom_cohort import cases
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.convert import convert
 from tier_cli.model.engine import usable_cpus
+from tier_cli.phantom.chest import write_dicom
+from tier_cli.phantom.cohort import cases
 
 TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 FAMILIES = ("chexzero", "biovil")

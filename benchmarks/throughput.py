@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tier_cli.decoding.decode import Decoded, Settings, decode
+from tier_cli.decoding.prefetch import decoded
 from tier_cli.imaging.discover import Source, discover
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.engine import usable_cpus
-from tier_cli.pipeline.ahead import decoded
-from tier_cli.pipeline.decode import Decoded, Settings, decode
-from tier_cli.pipeline.job import Job, open_job
+from tier_cli.pipeline.scoring_job import Job, open_job
 from tier_cli.pipeline.stream import StreamOptions
 
 

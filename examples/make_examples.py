@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tier_cli.datasets.phantom import Lesion, make_phantom, write_dicom, write_png
+from tier_cli.phantom.chest import Lesion, make_phantom, write_dicom, write_png
 
 FINDINGS = ("cardiomegaly", "consolidation", "effusion", "nodule", "pneumothorax")
 

@@ -18,9 +18,9 @@ from tier_cli.commands.calibrate import calibrate
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
-from tier_cli.commands.eval import evaluate
+from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.search import search
-from tier_cli.commands.train import train
+from tier_cli.commands.train.command import train
 from tier_cli.console import forget_stdout, tell_error
 from tier_cli.errors import TierError
 

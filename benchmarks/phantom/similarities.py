@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from tier_cli.datasets.manifest import Manifest
-from tier_cli.datasets.phantom import FINDINGS
 from tier_cli.findings.load import load_findings
 from tier_cli.findings.vectors import embed_findings
 from tier_cli.imaging.preprocess import Preprocessing, prepare
@@ -23,6 +22,7 @@ from tier_cli.imaging.read import read_radiograph
 from tier_cli.model.losses import patch_entropy, token_entropy
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import TextTokenizer, embed_in_batches
+from tier_cli.phantom.chest import FINDINGS
 from tier_cli.scoring.score import score
 
 Array = NDArray[np.float64]

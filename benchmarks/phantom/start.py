@@ -22,13 +22,13 @@ from torch.nn import functional
 
 from tier_cli.datasets.captions import Caption, write_caption
 from tier_cli.datasets.manifest import Manifest, read_manifest
-from tier_cli.datasets.phantom import FINDINGS
 from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.tokens import TextTokenizer
+from tier_cli.phantom.chest import FINDINGS
 
 # 112 px give 7 x 7 patches, as in the paper.
 IMAGE = {

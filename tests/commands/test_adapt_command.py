@@ -21,7 +21,7 @@ COUNT = 60
 def data(tmp_path_factory: pytest.TempPathFactory, model: str) -> Path:
     """Images whose label of one finding can be read from their embeddings, not from the model's score."""
     from tier_cli.pipeline.encode import embeddings
-    from tier_cli.pipeline.job import open_job
+    from tier_cli.pipeline.scoring_job import open_job
     from tier_cli.pipeline.stream import StreamOptions
 
     folder = tmp_path_factory.mktemp("data")

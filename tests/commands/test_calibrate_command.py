@@ -23,7 +23,7 @@ COUNT = 64
 def data(tmp_path_factory: pytest.TempPathFactory, model: str) -> Path:
     """Images of two a patient whose labels follow the scores, so that there is something to fit."""
     from tier_cli.imaging.discover import Source
-    from tier_cli.pipeline.job import open_job
+    from tier_cli.pipeline.scoring_job import open_job
     from tier_cli.pipeline.stream import StreamOptions
 
     folder = tmp_path_factory.mktemp("data")
@@ -53,7 +53,7 @@ def _calibrate(tier: Tier, data: Path, model: str, output: Path, *more: object) 
 def test_classify_gives_what_was_fitted(
     tier: Tier, data: Path, model: str, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tier_cli.evaluation.calibrate.LEAST_PATIENTS", {"platt": 10, "isotonic": 10})
+    monkeypatch.setattr("tier_cli.fitting.calibrate.LEAST_PATIENTS", {"platt": 10, "isotonic": 10})
     output = tmp_path / "calibrated"
     content = _calibrate(
         tier, data, model, output, "--method", method, "--operating-point", "sensitivity=0.9"
@@ -182,7 +182,7 @@ def test_scores_that_are_there_need_not_be_made_again(
 def test_classify_needs_no_scikit_learn_for_a_calibration(
     tier: Tier, data: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tier_cli.evaluation.calibrate.LEAST_PATIENTS", {"isotonic": 10})
+    monkeypatch.setattr("tier_cli.fitting.calibrate.LEAST_PATIENTS", {"isotonic": 10})
     _calibrate(tier, data, model, tmp_path / "steps", "--method", "isotonic")
     code = (
         "import sys; from tier_cli.app import main; main(sys.argv[1:]); "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tier_cli.evaluation import adapt, calibrate
+from tier_cli.fitting import adapt, calibrate
 from tier_cli.scoring.operating_points import RULES
 
 Tier = Callable[..., tuple[int, str, str]]

@@ -165,7 +165,7 @@ def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, endin
 def test_failure_midway_keeps_what_was_done_beside_the_output(
     tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tier_cli.pipeline.images import ImageScorer
+    from tier_cli.pipeline.image_scorer import ImageScorer
 
     score = ImageScorer.score
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from tier_cli.evaluation.bootstrap import Estimate, paired_difference
 from tier_cli.evaluation.measure import Labelled, Resampling, compare, holm
+from tier_cli.metrics.bootstrap import Estimate, paired_difference
 
 
 def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -12,8 +12,8 @@ from tier_cli.app import main
 from tier_cli.evaluation.document import COLUMNS, report_document
 from tier_cli.evaluation.measure import Measured, Resampling
 from tier_cli.evaluation.report import Protocol, Report
-from tier_cli.evaluation.statistics import ECE_BINS, METRICS
 from tier_cli.evaluation.subgroups import FEW, WIDE
+from tier_cli.metrics.statistics import ECE_BINS, METRICS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
 

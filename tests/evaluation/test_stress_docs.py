@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tier_cli.evaluation.grounding_section import FIXED
+from tier_cli.evaluation.sections.grounding import FIXED
 from tier_cli.imaging.corrupt import LEVELS, MEANINGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stress.md").read_text("utf-8")

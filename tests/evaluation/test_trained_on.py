@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tier_cli.datasets.manifest import read_manifest
-from tier_cli.evaluation.evaluate import select
+from tier_cli.evaluation.selection import select
 from tier_cli.evaluation.trained_on import trained_on_notes
 
 TABLE = "path,patient,split\na.png,1,train\nb.png,2,test\nc.png,3,site a\n"

@@ -16,7 +16,7 @@ from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.pipeline.encode import embeddings, patch_maps
-from tier_cli.pipeline.member import Member
+from tier_cli.pipeline.scorer import Member
 from tier_cli.pipeline.stream import StreamOptions
 
 DAMAGE = (Corruption("noise", 0.2), Corruption("inversion", 1), Corruption("crop", 0.7))

@@ -12,13 +12,13 @@ from fake_run import FINDINGS, FakeEngine, fake_checkpoint
 from tiny import tiny_checkpoint
 from xrays import write_dicom, write_png
 
+from tier_cli.decoding import decode as room
 from tier_cli.errors import UsageError
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing
-from tier_cli.pipeline import decode as room
-from tier_cli.pipeline.job import open_job
-from tier_cli.pipeline.member import Member, run_stamp
+from tier_cli.pipeline.scorer import Member, run_stamp
+from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
 from tier_cli.scoring.adaptation import Adaptation

@@ -14,12 +14,12 @@ from fake_run import FINDINGS, FakeEngine, fake_checkpoint
 from numpy.typing import NDArray
 from xrays import write_dicom, write_png
 
+from tier_cli.decoding import prefetch
+from tier_cli.decoding.decode import Decoded, decode
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source, discover
-from tier_cli.pipeline import ahead
-from tier_cli.pipeline.decode import Decoded, decode
-from tier_cli.pipeline.member import Member
+from tier_cli.pipeline.scorer import Member
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
 
@@ -73,7 +73,7 @@ def test_score_is_that_of_the_image(run: Any, folder: Path) -> None:
     path = str(folder / "0.png")
     (result,) = run([Source(path)])
     checkpoint = fake_checkpoint()
-    image = decode(path, ahead.Settings(StreamOptions().read, checkpoint.preprocessing))
+    image = decode(path, prefetch.Settings(StreamOptions().read, checkpoint.preprocessing))
     assert isinstance(image, Decoded)
     mean = float(image.pixels.mean())
     expected = [2 * mean / np.hypot(mean, 1), 2 / np.hypot(mean, 1)]
@@ -130,15 +130,15 @@ def test_one_image_does_not_hold_errors_back_for_ever(run: Any, tmp_path: Path) 
         assert next(results).error is None
 
 
-@pytest.mark.parametrize("count", [1, ahead.INLINE_FILES])
+@pytest.mark.parametrize("count", [1, prefetch.INLINE_FILES])
 def test_few_files_start_no_process(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(ahead, "DecodePool", None)
+    monkeypatch.setattr(prefetch, "DecodePool", None)
     sources = [Source(str(write_png(tmp_path / "a.png")))] * count
     assert len(list(run(sources, workers=2))) == count
     with pytest.raises(TypeError):
-        list(run([sources[0]] * (ahead.INLINE_FILES + 1), workers=2))
+        list(run([sources[0]] * (prefetch.INLINE_FILES + 1), workers=2))
 
 
 def test_missing_file_is_a_row(run: Any, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_bug_in_a_reader_costs_its_file_only(run: Any, folder: Path, monkeypatch
     def broken(path: str, options: Any) -> None:
         raise ZeroDivisionError(f"Doe^Jane in {path}")
 
-    monkeypatch.setattr("tier_cli.pipeline.decode.read_radiograph", broken)
+    monkeypatch.setattr("tier_cli.decoding.decode.read_radiograph", broken)
     (result,) = run([Source(str(folder / "0.png"))])
     assert result.error.kind == "crashed"
     assert "ZeroDivisionError" in result.error.message

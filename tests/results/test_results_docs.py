@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tier_cli.pipeline.ahead import INLINE_FILES
+from tier_cli.decoding.prefetch import INLINE_FILES
 from tier_cli.results.output import ENDINGS
 from tier_cli.results.privacy import Hasher
 from tier_cli.results.record import Result

@@ -34,7 +34,7 @@ def test_every_option_shown_is_one() -> None:
 def test_tensorboard_gets_what_the_file_gets(tmp_path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from tier_cli.training.settings import Running
+    from tier_cli.training.run.settings import Running
 
     running = Running(device="cpu", workers=0, tensorboard=tmp_path / "board")
     trainer(tmp_path, running=running, epochs=1).run(silent)

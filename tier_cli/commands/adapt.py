@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tier_cli.commands import eval_options as e
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
-from tier_cli.commands.eval_data import exclusions, stream_options
+from tier_cli.commands.evaluate import options as e
+from tier_cli.commands.evaluate.data import exclusions, stream_options
 from tier_cli.console import is_terminal, tell
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.scoring_job import Job
     from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -71,15 +71,15 @@ def adapt(
     wrong usage. For research use.
     """
     from tier_cli.commands import fit_data as d
-    from tier_cli.pipeline.job import adaptation_key, open_job
+    from tier_cli.pipeline.scoring_job import adaptation_key, open_job
 
     excluded = exclusions(exclude or [])
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
     job = open_job(model, findings, engine.value, device.value)
-    from tier_cli.evaluation.adapt import adapt
-    from tier_cli.evaluation.adapted_copy import write_adapted
-    from tier_cli.evaluation.evaluate import labelled
+    from tier_cli.evaluation.selection import labelled
+    from tier_cli.fitting.adapt import adapt
+    from tier_cli.fitting.adapted_copy import write_adapted
 
     selection, truth = labelled(selection, job.findings, uncertain.value)
     pooled, there = _embed(job, selection.manifest.paths, stream_options(views.value, batch_size, workers))
@@ -127,7 +127,7 @@ def _missed(there: NDArray[np.bool_]) -> list[str]:
 def _give(facts: dict[str, Any], output: str | None, notes: list[str], calibrated: bool) -> None:
     from rich.console import Console
 
-    from tier_cli.evaluation.adapted_copy import show
+    from tier_cli.fitting.adapted_copy import show
 
     show(facts, notes, Console(stderr=True))
     if output is None:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tier_cli.commands import eval_options as e
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
-from tier_cli.commands.eval_data import exclusions, stream_options
-from tier_cli.commands.eval_scores import score
+from tier_cli.commands.evaluate import options as e
+from tier_cli.commands.evaluate.data import exclusions, stream_options
 from tier_cli.console import is_terminal, tell
+from tier_cli.evaluation.candidates import score
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.evaluate import Selection
     from tier_cli.evaluation.scores import Scores
-    from tier_cli.pipeline.job import Job
+    from tier_cli.evaluation.selection import Selection
+    from tier_cli.pipeline.scoring_job import Job
 
 
 class Method(StrEnum):
@@ -97,9 +97,9 @@ def calibrate(
     usage. For research use.
     """
     from tier_cli.commands import fit_data as d
-    from tier_cli.evaluation.decisions import check_rule
-    from tier_cli.evaluation.evaluate import labelled
-    from tier_cli.pipeline.job import open_job
+    from tier_cli.evaluation.calls import check_rule
+    from tier_cli.evaluation.selection import labelled
+    from tier_cli.pipeline.scoring_job import open_job
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     d.check_output(output)
@@ -108,8 +108,8 @@ def calibrate(
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
     known = score(job, selection.manifest, options) if scores is None else _read(scores, job, selection)
-    from tier_cli.evaluation.calibrate import Plan, calibrate
-    from tier_cli.evaluation.calibrated_copy import describe, write_calibrated
+    from tier_cli.fitting.calibrate import Plan, calibrate
+    from tier_cli.fitting.calibrated_copy import describe, write_calibrated
 
     values = truth.units.mean(known.of(truth.by_image.findings))
     plan = Plan(method.value, rule)
@@ -124,7 +124,7 @@ def calibrate(
 
 
 def _read(path: Path, job: Job, selection: Selection) -> Scores:
-    from tier_cli.evaluation.own_scores import read_own_scores
+    from tier_cli.fitting.own_scores import read_own_scores
 
     return read_own_scores(path, selection.manifest, job)
 
@@ -133,7 +133,7 @@ def _give(content: dict[str, Any], output: Path, notes: list[str]) -> None:
     """Show the cross-validated figures, and say what has no calibration and why."""
     from rich.console import Console
 
-    from tier_cli.evaluation.calibrated_copy import show
+    from tier_cli.fitting.calibrated_copy import show
 
     show(content, notes, Console(stderr=True))
     tell(f"The calibrated checkpoint is in {output}")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from typer import Exit
 
 from tier_cli.commands import options as o
-from tier_cli.commands.reading import counter, reading, sources_of, stream_options
+from tier_cli.commands.inputs import counter, reading, sources_of, stream_options
 from tier_cli.errors import UsageError
 from tier_cli.results.output import OutputFile
 from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.commands.sink import Sink
-    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.scoring_job import Job
 
 
 def classify(
@@ -74,7 +74,7 @@ def _job(models: list[str], findings: str | None, engine: o.EngineName, device: 
     # First alone: to refuse an unknown model nothing heavy has to be loaded.
     for model in models:
         members(model)
-    from tier_cli.pipeline.job import open_job
+    from tier_cli.pipeline.scoring_job import open_job
 
     return open_job(models, findings, engine.value, device.value)
 

@@ -48,8 +48,8 @@ def phantom(
     Every picture is labelled as synthetic. They are for trying out, testing and
     teaching; they say nothing about patients.
     """
-    from tier_cli.datasets.phantom_folder import write_folder
     from tier_cli.model.engine import usable_cpus
+    from tier_cli.phantom.folder import write_folder
 
     with _progress(count) as tick:
         written = write_folder(

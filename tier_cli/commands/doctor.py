@@ -101,7 +101,7 @@ def _devices() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
-    from tier_cli.caches import cache_dir, cache_root
+    from tier_cli.files.caches import cache_dir, cache_root
 
     root = cache_root()
     return {"folder": None if root is None else str(root), "writable": cache_dir() is not None}

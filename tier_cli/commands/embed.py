@@ -10,8 +10,8 @@ import typer
 from typer import Exit
 
 from tier_cli.commands import options as o
-from tier_cli.commands.intake import Intake
-from tier_cli.commands.reading import counter, reading, sources_of, stream_options
+from tier_cli.commands.inputs import counter, reading, sources_of, stream_options
+from tier_cli.commands.result_run import Intake
 from tier_cli.results.embedding_file import EmbeddingFile
 
 if TYPE_CHECKING:

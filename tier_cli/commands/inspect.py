@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.datasets.survey import Survey
+    from tier_cli.datasets.survey.survey import Survey
     from tier_cli.findings.schema import FindingSet
 
 
@@ -71,9 +71,9 @@ def inspect(
 
     Exit codes: 0 when nothing is wrong, 3 when something is, 2 for wrong usage.
     """
-    from tier_cli.datasets.survey import survey
+    from tier_cli.datasets.survey.survey import survey
+    from tier_cli.decoding.sizes import image_sizes
     from tier_cli.model.engine import usable_cpus
-    from tier_cli.pipeline.sizes import image_sizes
 
     if manifest is not None and named is not None:
         raise UsageError("a manifest is named twice", where="--data", remedy="leave one of the two out")
@@ -96,7 +96,7 @@ def _open(
 ) -> tuple[Manifest, FindingSet]:
     from tier_cli.datasets.registry import CSV, dataset_info, open_data
     from tier_cli.datasets.reports import with_sections
-    from tier_cli.datasets.survey import best_set
+    from tier_cli.datasets.survey.survey import best_set
     from tier_cli.findings.load import load_findings
 
     if path is None and dataset == CSV:

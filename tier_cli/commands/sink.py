@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from tier_cli.commands.intake import Intake
+from tier_cli.commands.result_run import Intake
 from tier_cli.console import is_terminal
 from tier_cli.results.writers import JsonLinesWriter
 
@@ -60,8 +60,8 @@ class Sink(Intake["Result"]):
     def _tables(self) -> Writer:
         from rich.console import Console
 
+        from tier_cli.display.result_table import TableWriter
         from tier_cli.results.privacy import RANDOM_NOTE
-        from tier_cli.results.table import TableWriter
         from tier_cli.scoring.adaptation import NOT_ADAPTED
         from tier_cli.scoring.calibration import NOT_CALIBRATED
 

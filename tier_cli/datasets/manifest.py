@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.datasets.delimited import read_rows
 from tier_cli.datasets.registry import usual_split
 from tier_cli.datasets.reports import says_nothing
-from tier_cli.datasets.rows import read_rows
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
 

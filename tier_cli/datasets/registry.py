@@ -295,4 +295,4 @@ def _plain(name: str) -> str:
 
 
 def _module(name: str) -> str:
-    return f"tier_cli.datasets.{name.replace('-', '_')}"
+    return f"tier_cli.datasets.readers.{name.replace('-', '_')}"

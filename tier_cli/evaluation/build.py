@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.evaluation.bootstrap import Estimate, resample
-from tier_cli.evaluation.decisions import FEW
+from tier_cli.evaluation.calls import FEW
 from tier_cli.evaluation.measure import Contender, Labelled, Measured, Resampling, measured
 from tier_cli.evaluation.report import Report
-from tier_cli.evaluation.statistics import Statistic, ranking, within
 from tier_cli.evaluation.subgroups import Division, Gap, Group, against, divide, gaps, too_small
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.statistics import Statistic, ranking, within
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.evaluate import Selection
     from tier_cli.evaluation.measure import Contender, Labelled
     from tier_cli.evaluation.report import Protocol
     from tier_cli.evaluation.scores import Scores
+    from tier_cli.evaluation.selection import Selection
     from tier_cli.evaluation.units import Units
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.pipeline.job import Job
+    from tier_cli.pipeline.scoring_job import Job
     from tier_cli.pipeline.stream import StreamOptions
 
 

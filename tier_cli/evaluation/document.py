@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.evaluation.intervals import number
-from tier_cli.evaluation.statistics import ECE_BINS, METRICS
 from tier_cli.evaluation.subgroups import RULE as SMALL_RULE
 from tier_cli.evaluation.units import RULE as UNIT_RULE
+from tier_cli.metrics.statistics import ECE_BINS, METRICS
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric, Row

@@ -15,8 +15,8 @@ from tier_cli.model.checkpoint import canonical_hash
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.evaluate import Selection
     from tier_cli.evaluation.measure import Labelled
+    from tier_cli.evaluation.selection import Selection
 
 
 class Overlap(Enum):

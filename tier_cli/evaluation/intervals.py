@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.bootstrap import Estimate
+    from tier_cli.metrics.bootstrap import Estimate
 
 _DIGITS = 6
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.evaluation.bootstrap import Estimate, paired_difference, patient_bootstrap
-from tier_cli.evaluation.statistics import Statistic, decisions, probabilities, ranking, together
 from tier_cli.findings.load import NO_FINDINGS
+from tier_cli.metrics.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.metrics.statistics import Statistic, decisions, probabilities, ranking, together
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.decisions import Thresholds
+    from tier_cli.evaluation.calls import Thresholds
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]

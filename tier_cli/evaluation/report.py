@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tier_cli.aside import written_aside
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.document import report_document, report_rows
 from tier_cli.evaluation.measure import Measured, Resampling
@@ -17,6 +16,7 @@ from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.scores import Unscored
 from tier_cli.evaluation.subgroups import Gap, Group
 from tier_cli.evaluation.yardsticks import Yardstick, caveat, comparable
+from tier_cli.files.atomic import written_aside
 from tier_cli.results.output import check_writable
 
 _ENDINGS = (".json", ".csv")

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.bootstrap import Estimate
-from tier_cli.evaluation.decisions import FEW
+from tier_cli.evaluation.calls import FEW
 from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics
 from tier_cli.evaluation.units import MIXED, Units
+from tier_cli.metrics.bootstrap import Estimate
 
 MOST_GROUPS = 30
 UNKNOWN = "unknown"

@@ -11,7 +11,7 @@ from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import TRAINING, file_hash, read_json
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.evaluate import Selection
+    from tier_cli.evaluation.selection import Selection
     from tier_cli.model.checkpoint import Checkpoint
 
 

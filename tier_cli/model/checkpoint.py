@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.caches import cache_root
 from tier_cli.errors import CheckpointError, TierError
+from tier_cli.files.caches import cache_root
 from tier_cli.model.registry import public_models
 
 if TYPE_CHECKING:

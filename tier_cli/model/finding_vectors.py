@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.caches import cache_dir
+from tier_cli.files.caches import cache_dir
 from tier_cli.findings.vectors import FindingVectors, embed_findings
 from tier_cli.model.checkpoint import VECTORS, canonical_hash
 

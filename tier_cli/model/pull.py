@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.caches import cache_root
 from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.files.caches import cache_root
 
 if TYPE_CHECKING:
     from tier_cli.model.registry import PublicFile, PublicModel

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tier_cli.decoding.decode import Decoded, Settings
+from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError
-from tier_cli.pipeline.ahead import decoded
-from tier_cli.pipeline.decode import Decoded, Settings
-from tier_cli.pipeline.member import within_memory
+from tier_cli.pipeline.scorer import within_memory
 from tier_cli.pipeline.stream import batch_size_of, computed, workers_of
 from tier_cli.results.embedded import Embedded, Precision, Space
 from tier_cli.results.record import Failure

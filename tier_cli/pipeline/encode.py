@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from tier_cli.decoding.decode import Settings
+from tier_cli.decoding.prefetch import decoded
+from tier_cli.display.progress import progress_on_stderr
 from tier_cli.errors import InputError
 from tier_cli.imaging.discover import Source
-from tier_cli.pipeline.ahead import decoded
-from tier_cli.pipeline.decode import Settings
 from tier_cli.pipeline.stream import batch_size_of, workers_of
-from tier_cli.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tier_cli.decoding.decode import Affine, Decoded
     from tier_cli.imaging.corrupt import Corruption
-    from tier_cli.pipeline.decode import Affine, Decoded
-    from tier_cli.pipeline.member import Member
+    from tier_cli.pipeline.scorer import Member
     from tier_cli.pipeline.stream import StreamOptions
 
 _T = TypeVar("_T")

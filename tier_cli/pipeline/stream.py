@@ -7,18 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from tier_cli.decoding.prefetch import Outcome, decoded
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import ReadOptions
-from tier_cli.pipeline.ahead import Outcome, decoded
-from tier_cli.pipeline.images import ImageScorer
+from tier_cli.pipeline.image_scorer import ImageScorer
 from tier_cli.scoring.studies import StudyMeans
 
 if TYPE_CHECKING:
+    from tier_cli.decoding.decode import Decoded
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.discover import Source
     from tier_cli.model.engine import Engine
-    from tier_cli.pipeline.decode import Decoded
-    from tier_cli.pipeline.member import Member
+    from tier_cli.pipeline.scorer import Member
     from tier_cli.results.record import Judged, Result, Unit
 
 _T = TypeVar("_T")

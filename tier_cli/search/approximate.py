@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import faiss as _faiss
 import numpy as np
 
-from tier_cli.aside import written_aside
+from tier_cli.files.atomic import written_aside
 from tier_cli.search.exact import Hit, best
 
 if TYPE_CHECKING:

@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 
 from tier_cli.datasets.captions import known_findings, write_caption
 from tier_cli.datasets.manifest import Manifest, read_manifest
-from tier_cli.evaluation.bootstrap import Estimate, patient_bootstrap
 from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing, prepare
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.engine import open_engine
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.scoring.score import score
-from tier_cli.training.memory import keep_freed_memory
+from tier_cli.training.loop.memory import keep_freed_memory
 
 FINDINGS = load_findings("nih14")
 TIER, PLAIN, CONTROL = ("l1-s0", "l1-s1", "l1-s2"), ("l0-s0", "l0-s1", "l0-s2"), "shuffled"

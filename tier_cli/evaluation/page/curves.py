@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.evaluation.statistics import ECE_BINS, equal_mass
+from tier_cli.metrics.statistics import ECE_BINS, equal_mass
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.metrics import Floats
+    from tier_cli.metrics.ranking import Floats
 
 # Of the standard normal distribution: 95 % lie within.
 _Z = 1.959963984540054

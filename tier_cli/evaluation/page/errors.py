@@ -15,9 +15,9 @@ from tier_cli.errors import InputError
 from tier_cli.evaluation.page.parts import Gallery, Part, Picture
 
 if TYPE_CHECKING:
+    from tier_cli.decoding.decode import Settings
     from tier_cli.evaluation.context import Evaluation
-    from tier_cli.evaluation.metrics import Floats
-    from tier_cli.pipeline.decode import Settings
+    from tier_cli.metrics.ranking import Floats
 
 _SIDE, _QUALITY = 160, 72
 # Of each kind and finding, as far as all pictures together stay below a few megabytes.
@@ -140,8 +140,8 @@ def _where(evaluation: Evaluation, rows: Places, paths: bool) -> str:
 
 def _settings(evaluation: Evaluation) -> Settings:
     """Read as the model does and stop before mean and std; without a model, the whole image."""
+    from tier_cli.decoding.decode import Settings
     from tier_cli.imaging.preprocess import Preprocessing
-    from tier_cli.pipeline.decode import Settings
 
     whole = Preprocessing(fit="pad", resize_short=None)
     spec = whole if evaluation.job is None else evaluation.job.checkpoint.preprocessing
@@ -152,7 +152,7 @@ def _settings(evaluation: Evaluation) -> Settings:
 def _picture(evaluation: Evaluation, row: int, settings: Settings, seen: dict[int, str]) -> str:
     """A small grey JPEG as a data URI, blank where the image cannot be read."""
     if row not in seen:
-        from tier_cli.pipeline.decode import decode
+        from tier_cli.decoding.decode import decode
 
         decoded = decode(evaluation.selection.manifest.paths[row], settings)
         seen[row] = "" if isinstance(decoded, InputError) else _data_uri(decoded.pixels[0])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tier_cli.evaluation.measure import Contender
-    from tier_cli.evaluation.metrics import Floats
+    from tier_cli.metrics.ranking import Floats
 
 _SQUARE = (3.1, 2.8)
 _LONGEST = 22

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tier_cli.display.evaluation_table import HEADS
 from tier_cli.evaluation.page import figures as draw
 from tier_cli.evaluation.page.parts import DASH, MOST_FIGURES, Figure, Part, Table, cell, p_value
-from tier_cli.evaluation.statistics import DECISIONS, PROBABILITIES, RANKING
-from tier_cli.evaluation.table import HEADS
 from tier_cli.evaluation.units import PLURALS
+from tier_cli.metrics.statistics import DECISIONS, PROBABILITIES, RANKING
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Contender, Labelled, Measured, Metric

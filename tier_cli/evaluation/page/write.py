@@ -10,12 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.aside import written_aside
 from tier_cli.console import printable
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.page.origin import again, images, notes, protocol_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.evaluation.yardsticks import TITLE
+from tier_cli.files.atomic import written_aside
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:

@@ -1,0 +1,117 @@
+"""`tier eval` with damaged images, single prompts and places, from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tier_cli.imaging.corrupt import LEVELS
+from tier_cli.phantom.chest import make_phantom, write_png
+
+Tier = Callable[..., tuple[int, str, str]]
+OPTIONS = ("--findings", "chexpert5", "--replicates", "20", "--workers", "0", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten wide phantoms, half of them with an effusion and its box, one file missing."""
+    folder = tmp_path_factory.mktemp("stress")
+    rows = ["path;patient;pleural effusion;boxes"]
+    for number in range(10):
+        phantom = make_phantom(number, ["effusion"] if number % 2 else [], (72, 96))
+        if number != 4:
+            write_png(folder / f"{number}.png", phantom)
+        boxes = [{"finding": "Effusion", "box": list(box)} for box in phantom.boxes.get("effusion", ())]
+        cell = json.dumps(boxes).replace('"', '""')
+        rows.append(f'{number}.png;p{number // 2};{number % 2};"{cell}"')
+    (folder / "m.csv").write_text("\n".join(rows))
+    return folder / "m.csv"
+
+
+def test_sections_stand_beside_the_table(tier: Tier, model: str, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    asked = ("--corrupt", "jpeg,inversion", "--prompt-sensitivity", "--grounding", "-o", out)
+    code, _, told = tier("eval", "--data", data, "--model", model, *OPTIONS, *asked)
+    assert code == 3, "one image is missing"
+    document = json.loads(out.read_text())
+    robustness, prompts, grounding = (
+        document["sections"][name] for name in ("robustness", "prompts", "grounding")
+    )
+    measured = next(f for f in document["scores"][0]["findings"] if f["finding"] == "pleural_effusion")
+    assert robustness["clean"]["findings"][0]["auc"]["value"] == measured["auc"]["value"]
+    assert [row["level"] for row in robustness["corruptions"]] == [*LEVELS["jpeg"], 1]
+    assert (robustness["n"], prompts["n"]) == (9, 9)
+    assert prompts["findings"][0]["combined"] == measured["auc"]["value"]
+    assert (grounding["cases"], grounding["findings"][0]["finding"]) == (5, "pleural_effusion")
+    for title in ("Damaged images", "Prompts", "Grounding"):
+        assert f"\n{title}: " in told
+    table = told[told.index("Prompts: ") : told.index("Grounding: ")]
+    assert "Pleural effusion" in table, "people read names, programs ids"
+    assert "pleural_effusion" not in table
+
+
+def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: Path) -> None:
+    asked = ("--corrupt", "noise,rotation", "--seed", "5")
+    one, two = (tier("eval", "--data", data, "--model", model, *OPTIONS, *asked)[1] for _ in range(2))
+    assert json.loads(one)["sections"] == json.loads(two)["sections"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("--corrupt", "fog"), "unknown kind of damage 'fog'; choose among all, noise"),
+        (("--corrupt", " , "), "--corrupt: no kind is named"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_a_model_is_opened(
+    tier: Tier, data: Path, asked: tuple[str, ...], message: str
+) -> None:
+    code, _, told = tier("eval", "--data", data, "--model", "no-such-model", *asked)
+    assert code == 2
+    assert message in " ".join(told.split())
+
+
+def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    bare.write_text("path,effusion\nabsent.png,1\n")
+    code, _, told = tier("eval", "--data", bare, "--model", "no-such-model", "--grounding")
+    assert code == 2
+    assert "no image has a place to look for; --grounding needs a column boxes or mask" in told
+
+
+def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
+    tier: Tier, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "peer.csv").write_text("path,effusion\nabsent.png,1\n")
+    asked = ("--scores", tmp_path / "peer.csv", "--findings", "nih14", "--corrupt", "blur")
+    code, _, told = tier("eval", "--data", data, *asked)
+    assert code == 2
+    assert "--corrupt: a file of scores is no model to ask" in told
+
+
+def test_groups_are_never_patients(tier: Tier, data: Path) -> None:
+    """Keys of patients would stand in every table and file."""
+    code, _, told = tier("eval", "--data", data, "--model", "no-such-model", "--by", "sex,Patient")
+    assert code == 2
+    assert "'Patient' makes no groups" in told
+
+
+def test_who_stops_a_section_keeps_the_numbers(
+    tier: Tier, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tier_cli.evaluation.sections.robustness._make", stopped)
+    output = tmp_path / "numbers.json"
+    code, _, told = tier(
+        "eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur", "--output", output
+    )
+    assert code == 130
+    assert f"What was measured until then is in {output}" in told
+    document = json.loads(output.read_text())
+    assert document["scores"][0]["macro"]["auc"]["value"] is not None
+    assert document["sections"] == {}

@@ -1,0 +1,58 @@
+"""What `tier train` says before it starts, and what its options do where nobody gave them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from typer.main import get_command
+
+from tier_cli.app import app
+from tier_cli.training.loop.freezing import usually_frozen
+
+Tier = Callable[..., tuple[int, str, str]]
+
+
+def test_nothing_at_all_is_told_how_data_are_given(tier: Tier) -> None:
+    """That an option is missing would be the answer to a question that nobody asked yet."""
+    code, _, err = tier("train")
+    told = " ".join(err.split())
+    assert code == 2
+    assert told.startswith("Error: no data was given")
+    assert all(way in told for way in ("--data", "--dataset", "tier data phantom"))
+
+
+def test_the_output_is_asked_for_next_and_help_calls_it_required(tier: Tier) -> None:
+    code, _, err = tier("train", "--data", "absent.csv")
+    assert code == 2
+    assert err.startswith("Error: --output: ")
+    assert "required" in tier("train", "--help")[1].split("--output")[1].splitlines()[0]
+
+
+def test_every_option_is_explained_in_full_at_80_columns(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = tier("train", "--help")[1]
+    for option in get_command(app).commands["train"].params:
+        assert option.help, option.name
+        assert re.search(rf"{option.opts[0]}\b", shown), option.name
+
+
+@pytest.mark.parametrize(("layers", "frozen"), [(1, 0), (2, 0), (3, 1), (6, 4), (12, 4)])
+def test_a_small_text_tower_keeps_two_layers_that_learn(tmp_path, layers, frozen) -> None:
+    """It was refused for --freeze-text-layers 4, which nobody had given."""
+    from transformers import BertConfig, DistilBertConfig
+
+    BertConfig(num_hidden_layers=layers, hidden_size=8, num_attention_heads=2).save_pretrained(tmp_path)
+    assert usually_frozen(None, tmp_path) == frozen
+    DistilBertConfig(n_layers=layers, dim=8, n_heads=2).save_pretrained(tmp_path)
+    assert usually_frozen(None, tmp_path) == frozen
+
+
+def test_layers_that_cannot_be_told_apart_all_learn(tmp_path, model) -> None:
+    from transformers import AlbertConfig
+
+    AlbertConfig(num_hidden_layers=12, hidden_size=8, num_attention_heads=2).save_pretrained(tmp_path)
+    assert usually_frozen(None, tmp_path) == 0
+    # The tiny checkpoint's text tower has one layer.
+    assert usually_frozen(model, None) == 0

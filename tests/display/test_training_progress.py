@@ -1,0 +1,155 @@
+"""What people see of a training run: one line that fits 80 columns, and lines for a log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+import pytest
+from rich.console import Console
+
+from tier_cli.display.training_progress import display, figures_line, live, stopping, summarise
+from tier_cli.errors import TierError
+
+FIGURES = {
+    "total": 13.15142, "contrastive": 12.0001, "patch_entropy": 3.88412, "token_entropy": 2.76534,
+    "similarity_hoyer": 0.1046, "similarity_share_above_0.1": 0.79, "learning_rate": 3e-4,
+    "images_per_second": 1234.4,
+}  # fmt: skip
+
+
+def test_figures_are_short_and_all_there():
+    line = figures_line(FIGURES)
+    assert line == "loss 13.2 c 12 H 3.884/2.77 sp 0.10 lr 3e-4 1234/s"
+    assert len(line) < 56
+
+
+def test_a_terminal_of_80_columns_shows_one_line(capsys):
+    console = Console(width=80, force_terminal=True, legacy_windows=False, stderr=True)
+    with live(console) as progress:
+        progress("reading images", 10, 10)
+        progress("epoch 30/30", 99_000, 100_000, FIGURES)
+        progress("epoch 30/30", 99_001, 100_000)
+        progress("epoch 30/30", 99_001, 100_000, {"mean_auc": 0.71249})
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    line = written.replace("\r", "\n").splitlines()[-1].rstrip()
+    assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
+    assert line.endswith("left")
+    assert "epoch 30/30: mean zero-shot AUC 0.712" in written
+    assert len(line) <= 80
+
+
+def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
+    with display() as progress:
+        for done in range(1, 11):
+            progress("reading images", done, 10)
+        progress("epoch 1/2", 1, 100, FIGURES)
+        progress("epoch 1/2", 2, 100)
+        progress("epoch 1/2", 50, 100, {"mean_auc": 0.71249, "effusion": 0.7})
+    assert capsys.readouterr().err.splitlines() == [
+        "reading images: 10",
+        f"epoch 1/2 1/100 {figures_line(FIGURES)}",
+        "epoch 1/2: mean zero-shot AUC 0.712",
+    ]
+
+
+def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    with display() as progress:
+        progress("epoch 1/2", 1, 100, FIGURES)
+    summarise({"seconds": 3, "unreadable_images": 0}, "out")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tier_cli.display.training_progress._ONE_SIGNAL_SECONDS", 0.0)
+    before = signal.getsignal(signal.SIGTERM)
+    (tmp_path / ".training").mkdir()
+    (tmp_path / ".training" / "state.pt").touch()
+    told = []
+
+    def twice():
+        with stopping(tmp_path) as stop:
+            told.append(stop())
+            os.kill(os.getpid(), signal.SIGTERM)
+            told.append(stop())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
+    assert told == [False, True]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        ([], "Stopped. Nothing was saved yet."),
+        ([".training/images-1.npy"], "What was read of the images is kept"),
+        ([".training/images-1.npy", ".training/state.pt"], "goes on from the last state that was saved"),
+        (["points/seed-0/training.json"], "--resume goes on from there"),
+    ],
+)
+def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, capsys):
+    for name in left:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def stopped():
+        with stopping(tmp_path):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, capsys):
+    def failed(*, reads):
+        with stopping(tmp_path):
+            if reads:
+                (tmp_path / ".training").mkdir()
+                (tmp_path / ".training" / "images-1.npy").touch()
+            raise TierError("1 of 9 images cannot be read")
+
+    # The last run finds what the one before it left: its error is not about reading.
+    for reads, told in ((False, False), (True, True), (False, False)):
+        with pytest.raises(TierError):
+            failed(reads=reads)
+        assert ("with --resume uses it" in " ".join(capsys.readouterr().err.split())) == told
+
+
+def test_a_run_that_is_over_is_told_to_be(capsys, tmp_path):
+    summarise({"over": True}, tmp_path)
+    assert "it is over" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
+    with stopping(tmp_path) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+    assert capsys.readouterr().err.count("Stopping") == 1
+
+
+def test_passed_over_images_are_told(capsys, tmp_path):
+    record = {"seconds": 3, "unreadable_images": 2, "validation": {"mean_auc": 0.75, "images": 9}}
+    summarise(record, tmp_path)
+    told = capsys.readouterr().err
+    assert "mean zero-shot AUC 0.750 on 9 images" in told
+    assert "2 unreadable images were passed over" in told
+
+
+def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
+    summarise({"seconds": 3, "unreadable_images": 0, "kept_epochs": [2, 7]}, tmp_path)
+    assert f"Kept epochs 2, 7 in {tmp_path / 'epochs'}." in capsys.readouterr().err
+
+
+def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
+    """It takes a minute or more: without a line the run seems to hang at its end."""
+    with display() as progress:
+        progress("writing the checkpoint", 0, 1)
+        progress("epoch 1/3", 1, 9)
+    assert capsys.readouterr().err == "writing the checkpoint ...\n"

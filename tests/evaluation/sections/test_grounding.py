@@ -1,0 +1,199 @@
+"""From files and a manifest with boxes to the section, with a model that finds bright places."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from tier_cli.datasets.manifest import Manifest, read_manifest
+from tier_cli.errors import CheckpointError, ManifestError
+from tier_cli.evaluation.measure import Resampling
+from tier_cli.evaluation.sections.grounding import grounding_section
+from tier_cli.findings.schema import Finding, FindingSet
+from tier_cli.findings.vectors import FindingVectors
+from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.pipeline.scorer import Member
+from tier_cli.pipeline.scoring_job import Job
+from tier_cli.pipeline.stream import StreamOptions
+
+FINDINGS = FindingSet(
+    "two", tuple(Finding(name, name, (f"{name} spot",), (name,), ("no",)) for name in ("bright", "dark"))
+)
+BRIGHT, DARK = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+
+
+class Eye:
+    """Patches are (brightness, darkness) of a grid of 4 x 4; the phrase `shadow` means dark."""
+
+    device = "cpu"
+
+    def patches(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Give (N, 16, 2)."""
+        cells = pixels[:, 0].reshape(len(pixels), 4, 8, 4, 8).mean(axis=(2, 4)).reshape(len(pixels), 16)
+        return np.stack([cells, 1 - cells], axis=2), (4, 4)
+
+    def embed_texts(self, texts: Any) -> NDArray[np.float32]:
+        """Give a unit row a text."""
+        return np.stack([DARK if text == "shadow" else BRIGHT for text in texts])
+
+
+def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
+    checkpoint = SimpleNamespace(
+        preprocessing=Preprocessing(resize_short=None, crop=32, mean=(0, 0, 0), std=(1, 1, 1)),
+        scoring="cosine_difference",
+    )
+    vectors = FindingVectors(np.stack([BRIGHT, DARK]), np.stack([DARK, BRIGHT]))
+    job = Job((Member(checkpoint, engine or Eye(), vectors),), FINDINGS)  # type: ignore[arg-type]
+    return SimpleNamespace(
+        job=job,
+        selection=SimpleNamespace(manifest=manifest),
+        options=StreamOptions(workers=0),
+        protocol=SimpleNamespace(resampling=Resampling(30)),
+    )
+
+
+def _manifest(folder: Path, rows: list[tuple[str, list[dict[str, Any]]]]) -> Manifest:
+    """Write rows of (name, boxes); each name is the place of a bright square of 16 px in 64 x 128."""
+    lines = ["path\tpatient\tboxes"]
+    for number, (name, boxes) in enumerate(rows):
+        x, y = map(int, name.split("-"))
+        pixels = np.full((64, 128), 60, np.uint8)
+        pixels[y : y + 16, x : x + 16] = 255
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        cell = json.dumps(boxes).replace('"', '""') if boxes else ""
+        lines.append(f'{number}.png\tp{number // 2}\t"{cell}"')
+    (folder / "manifest.csv").write_text("\n".join(lines))
+    return read_manifest(folder / "manifest.csv")
+
+
+def _box(finding: str, x: int, y: int, **more: Any) -> dict[str, Any]:
+    return {"finding": finding, "box": [x, y, x + 16, y + 16], **more}
+
+
+def _made(evaluation: Any) -> dict[str, Any]:
+    content = grounding_section().make(evaluation)
+    assert content is not None
+    json.dumps(content, allow_nan=False)
+    return content
+
+
+PLACES = [(32, 0), (48, 16), (80, 48), (64, 32)]
+
+
+def test_a_model_that_looks_at_the_right_place_hits_it_every_time(tmp_path: Path) -> None:
+    rows = [(f"{x}-{y}", [_box("Bright spot", x, y)]) for x, y in PLACES]
+    content = _made(_evaluation(_manifest(tmp_path, rows)))
+    (row,) = content["findings"]
+    assert (row["finding"], row["cases"], row["patients"]) == ("bright", 4, 2)
+    assert row["pointing"] == {"value": 1, "low": 1, "high": 1}
+    assert row["auc"]["value"] > 0.99
+    assert row["iou_best"]["value"] > 0.9
+    assert row["pointing_random"]["value"] == pytest.approx(1 / 16)
+    assert row["iou_view"]["value"] == pytest.approx(1 / 16)
+    assert row["pointing_over_random"]["low"] > 0
+    assert row["pointing_usual"]["value"] == 0, "each patient has it elsewhere"
+
+
+@pytest.mark.parametrize("shift", [(-32, 0), (16, 0), (0, 16)])
+def test_a_model_that_looks_elsewhere_misses(tmp_path: Path, shift: tuple[int, int]) -> None:
+    """Boxes off by a patch, and off by what is cropped: an affine without the crop would hit the latter."""
+    places = [(48, 0), (64, 16), (64, 32)]
+    rows = [(f"{x}-{y}", [_box("bright", x + shift[0], y + shift[1])]) for x, y in places]
+    (row,) = _made(_evaluation(_manifest(tmp_path, rows)))["findings"]
+    assert row["pointing"]["value"] == 0
+
+
+def test_a_region_that_is_cropped_away_is_counted_and_missed(tmp_path: Path) -> None:
+    rows = [("48-16", [_box("bright", 48, 16)]), ("64-16", [_box("bright", 0, 16)])]
+    content = _made(_evaluation(_manifest(tmp_path, rows)))
+    assert content["outside_view"] == 1
+    assert content["findings"][0]["pointing"]["value"] == 0.5
+    assert content["findings"][0]["auc"]["value"] > 0.99, "of the region that can be seen"
+
+
+def test_boxes_of_one_finding_are_one_case_and_phrases_are_their_own(tmp_path: Path) -> None:
+    boxes = [
+        _box("bright", 48, 16),
+        _box("bright", 64, 32),
+        _box("dark", 48, 16, text="shadow"),
+        _box("bright", 48, 16, text="a spot"),
+    ]
+    content = _made(_evaluation(_manifest(tmp_path, [("48-16", boxes)])))
+    rows = {(row["finding"], row["similarity"]): row for row in content["findings"]}
+    assert set(rows) == {("bright", "difference"), ("bright", "phrase"), ("dark", "phrase")}
+    assert rows["bright", "difference"]["pointing_random"]["value"] == pytest.approx(2 / 16)
+    assert rows["bright", "phrase"]["pointing"]["value"] == 1
+    assert rows["dark", "phrase"]["auc"]["value"] < 0.01, "the phrase is looked for, not the finding"
+    assert content["fixed_thresholds"] == {"difference": [0.0], "phrase": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    assert rows["bright", "difference"]["iou_best"]["value"] is None, "one patient cannot be halved"
+
+
+def test_boxes_may_refer_to_another_size(tmp_path: Path) -> None:
+    box = {"finding": "bright", "box": [480, 160, 640, 320], "size": [640, 1280]}
+    (row,) = _made(_evaluation(_manifest(tmp_path, [("48-16", [box])])))["findings"]
+    assert row["pointing"]["value"] == 1
+    assert row["auc"]["value"] > 0.99
+
+
+def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
+    rows = [("48-16", [_box("bright", 48, 16)]), ("48-16", [_box("bright", 48, 16), _box("fracture", 0, 0)])]
+    manifest = _manifest(tmp_path, rows)
+    (tmp_path / "1.png").unlink()
+    content = _made(_evaluation(manifest))
+    assert content["cases"] == 1
+    assert content["notes"] == [
+        "1 regions of fracture, no finding of the set, left out",
+        "1 left out of grounding: missing",
+    ]
+
+
+def test_places_in_a_file_that_is_shown_turned_are_left_out(tmp_path: Path) -> None:
+    """Boxes are in the file's pixels; measured on the turned picture they would be anywhere."""
+    manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES[:2]])
+    with Image.open(tmp_path / "0.png") as picture:
+        exif = picture.getexif()
+        exif[0x0112] = 3  # upside down
+        picture.save(tmp_path / "0.png", exif=exif)
+    content = _made(_evaluation(manifest))
+    assert content["cases"] == 1
+    assert content["notes"] == ["1 left out of grounding: the file is shown turned, its places are not"]
+
+
+def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:
+    class Blind(Eye):
+        def patches(self, pixels: NDArray[np.float32]) -> Any:
+            raise CheckpointError("its image tower has no grid of patches")
+
+    bare = _made(_evaluation(_manifest(tmp_path, [("48-16", [])])))
+    blind = _made(_evaluation(_manifest(tmp_path, [("48-16", [_box("bright", 48, 16)])]), Blind()))
+    for content, message in ((bare, "nothing to ground"), (blind, "no grid of patches")):
+        text = io.StringIO()
+        grounding_section().show(content, Console(file=text, width=80))
+        assert content["findings"] == []
+        assert message in text.getvalue()
+
+
+def test_a_cell_that_is_no_list_of_boxes_is_an_error(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [("48-16", [{"finding": "bright", "box": [1, 2]}])])
+    with pytest.raises(ManifestError, match=r"column 'boxes', image .*0\.png"):
+        _made(_evaluation(manifest))
+
+
+def test_tables_fit_a_terminal(tmp_path: Path) -> None:
+    rows = [(f"{x}-{y}", [_box("bright", x, y), _box("dark", 0, 0)]) for x, y in PLACES]
+    text = io.StringIO()
+    section = grounding_section()
+    section.show(_made(_evaluation(_manifest(tmp_path, rows))), Console(file=text, width=80))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("cropped away, counted as misses: 4" in line for line in lines)
+    assert not any("…" in line for line in lines)

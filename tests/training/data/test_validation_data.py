@@ -1,0 +1,222 @@
+"""Watching data of their own: the paper trains on one data set and chooses by another's labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from tier_cli.app import main
+from tier_cli.datasets.manifest import read_manifest
+from tier_cli.errors import ManifestError, UsageError
+from tier_cli.findings.load import load_findings
+from tier_cli.training.data.rows import choose_rows
+from tier_cli.training.data.splits import Choice
+from tier_cli.training.data.validation_data import open_watched
+
+NIH = load_findings("nih14")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def chexpert(root):
+    """The tables of CheXpert alone: one frontal image and one lateral a patient."""
+    findings = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+    header = ",".join(["Path", "Frontal/Lateral", *findings])
+    for split, first in (("train", 1), ("valid", 64540)):
+        rows = [
+            f"CheXpert-v1.0-small/{split}/patient{number:05d}/study1/view{view}_{side.lower()}.jpg,{side}"
+            + f",{number % 2}" * len(findings)
+            for number in range(first, first + 4)
+            for view, side in enumerate(("Frontal", "Lateral"), 1)
+        ]
+        (root / f"{split}.csv").write_text("\n".join([header, *rows]) + "\n")
+    return root
+
+
+def watch(file, split=None, findings=None, dataset="csv", root=None):
+    return open_watched(dataset, file, root, split, findings, NIH)
+
+
+def names(manifest):
+    return [path.rsplit("/", 1)[-1] for path in manifest.paths]
+
+
+TRAINING = "path,patient,split,Mass\na,1,train,1\nb,2,valid,0\nc,3,train,0\nd,4,test,0\n"
+
+
+def test_frontal_labelled_rows_of_the_split_called_valid_are_watched(write):
+    text = "path,patient,split,view,Mass\na,1,train,PA,1\nb,2,Val,LL,1\nc,3,val,PA,\nd,4,val,PA,0\n"
+    assert names(watch(write("v.csv", text)).manifest) == ["d"]
+    assert names(watch(write("v.csv", text), "train").manifest) == ["a"]
+    # Where nothing is divided, all of it is there to be watched.
+    assert len(watch(write("v.csv", "path,Mass\na,1\nb,0\n")).manifest) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "message"),
+    [
+        ("path,split,Mass\na,train,1\n", None, "--valid-split; splits there: train"),
+        ("path,split,Mass\na,test,1\n", "test", "test splits are for measuring"),
+        ("path,split,Mass\na,Test_2,1\n", "Test_2", "test splits are for measuring"),
+        ("path,view,Mass\na,PA,\nb,LL,1\n", None, "no frontal image has a label of nih14"),
+        ("path,split,Mass\na,valid,\n", None, "no frontal image of split 'valid' has a label"),
+    ],
+)
+def test_data_with_nothing_to_watch_are_refused_in_one_line(write, text, split, message):
+    with pytest.raises((UsageError, ManifestError)) as refused:
+        watch(write("v.csv", text), split)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_nothing_is_drawn_and_the_own_valid_split_is_left_alone(write):
+    elsewhere = watch(write("v.csv", "path,patient,Mass\nv/x,9,1\nv/y,10,0\n"))
+    data = choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", Choice(), NIH, elsewhere)
+    assert names(data.manifest) == ["a", "c"]
+    assert data.record["rows"]["valid"]["patients"] == 2
+    undivided = "path,patient,Mass\na,1,1\nb,2,0\nc,3,0\n"
+    data = choose_rows(read_manifest(write("t.csv", undivided)), "csv", Choice(), NIH, elsewhere)
+    assert set(data.manifest.column("split")) == {"train"}
+    assert len(data.manifest) == 3
+
+
+@pytest.mark.parametrize(("patient", "what"), [("3", "trained on"), ("4", "in the test split")])
+def test_a_patient_who_is_in_both_manifests_is_refused(write, patient, what):
+    elsewhere = watch(write("v.csv", f"path,patient,Mass\nv/x,{patient},1\nv/y,10,0\n"))
+    with pytest.raises(ManifestError, match=f"1 patients are both {what} and watched in v.csv"):
+        choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", Choice(), NIH, elsewhere)
+
+
+def test_an_image_that_is_in_both_under_another_key_is_refused(write, tmp_path):
+    (tmp_path / "a").write_bytes(b"image")
+    os.symlink(tmp_path / "a", tmp_path / "alias")
+    elsewhere = watch(write("v.csv", "path,patient,Mass\nalias,other,1\n"))
+    with pytest.raises(ManifestError, match="both trained on and watched"):
+        choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", Choice(), NIH, elsewhere)
+
+
+def test_chexpert_is_watched_for_its_own_findings_and_never_its_test_split(tmp_path):
+    root = chexpert(tmp_path)
+    watched = watch(None, dataset="chexpert", root=root)
+    assert set(watched.manifest.column("split")) == {"valid"}
+    assert watched.findings.name == "chexpert14"
+    assert watch(None, None, load_findings("chexpert5"), "chexpert", root).findings.name == "chexpert5"
+    with pytest.raises(UsageError, match=r"test splits.*--valid-split|--valid-split.*test splits"):
+        watch(None, "test", None, "chexpert", root)
+    with pytest.raises(UsageError, match="name one of: train"):
+        watch(None, None, None, "nih14", tmp_path)
+    with pytest.raises(UsageError, match="watch another data set"):
+        watch(None, None, None, "chexpert-5x200", tmp_path)
+    with pytest.raises(ManifestError, match="--valid-root"):
+        watch(None, None, None, "chexpert", tmp_path / "nowhere")
+
+
+def test_keys_of_another_public_data_set_are_other_people(write, tmp_path):
+    """CheXpert's patient00001 is nobody of NIH's, but is somebody of CheXpert's own manifest."""
+    watched = watch(None, dataset="chexpert", root=chexpert(tmp_path))
+    key = watched.manifest.column("patient")[0]
+    text = f"path,patient,split,source,Mass\na,{key},train,SOURCE,1\nb,2,train,SOURCE,0\n"
+    own = read_manifest(write("t.csv", text.replace("SOURCE", "")))
+    assert len(choose_rows(own, "csv", Choice(), NIH, watched).manifest) == 2
+    assert len(choose_rows(own, "nih14", Choice(), NIH, watched).manifest) == 2
+    data = choose_rows(own, "chexpert", Choice(), NIH, watched)
+    assert names(data.manifest) == ["b"]
+    assert any("watched patients left out of training: 1" in note for note in data.notes)
+    named = read_manifest(write("t.csv", text.replace("SOURCE", "chexpert")))
+    with pytest.raises(ManifestError, match="both trained on and watched in CheXpert"):
+        choose_rows(named, "csv", Choice(), NIH, watched)
+
+
+def test_data_sets_of_the_same_images_are_told_apart_whatever_form_the_key_has(write):
+    elsewhere = watch(write("v.csv", "path,patient,source,Mass\nv/x,00000007,chestx-det10,1\n"))
+    own = read_manifest(write("t.csv", "path,patient,Mass\na,7,1\nb,8,0\n"))
+    with pytest.raises(ManifestError, match="1 patients are both"):
+        choose_rows(own, "nih14", Choice(), NIH, elsewhere)
+
+
+def test_manifests_of_the_same_public_images_are_told_apart_by_what_their_source_says(write):
+    """MIMIC's p10000032 and 10000032 are one patient; a hospital's own 007 and 7 need not be."""
+    watched = watch(write("v.csv", "path,patient,source,Mass\nv/x,10000032,mimic-cxr,1\nv/y,7,ours,1\n"))
+    text = "path,patient,source,Mass\na,KEY,SOURCE,1\nb,8,mimic-cxr,0\n"
+    leaks = read_manifest(write("t.csv", text.replace("KEY", "p10000032").replace("SOURCE", "mimic-cxr")))
+    with pytest.raises(ManifestError, match="1 patients are both"):
+        choose_rows(leaks, "csv", Choice(), NIH, watched)
+    for key, source in (("007", "ours"), ("007", "mimic-cxr"), ("p10000032", "theirs")):
+        apart = read_manifest(write("t.csv", text.replace("KEY", key).replace("SOURCE", source)))
+        assert names(choose_rows(apart, "csv", Choice(), NIH, watched).manifest) == ["a", "b"]
+
+
+def run(manifest, output, towers, *more):
+    return main(["train", "--data", str(manifest), "--output", str(output), *towers, "--image-size", "64",
+                 "--batch-size", "16", "--epochs", "1", *more])  # fmt: skip
+
+
+@pytest.fixture
+def other(manifest, tmp_path):
+    """Images of other patients, watched for a finding that the training data do not have."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    lines = ["path,patient,Edema,Effusion"]
+    for number in range(8):
+        shutil.copyfile(manifest.parent / f"{number}.png", folder / f"{number}.png")
+        lines.append(f"{number}.png,q{number},{number % 2},{number // 4}")
+    (folder / "other.csv").write_text("\n".join(lines) + "\n")
+    return folder / "other.csv"
+
+
+def test_a_run_watches_them_and_says_so(manifest, towers, other, tmp_path, without_graphs, capsys):
+    output = tmp_path / "model"
+    assert run(manifest, output, towers, "--valid-data", str(other)) == 0
+    record = json.loads((output / "training.json").read_text())
+    assert record["data"]["rows"]["train"]["images"] == 32
+    assert record["validation"]["images"] == 8
+    assert {"edema", "effusion"} <= set(record["validation"])
+    watched = record["data"]["watched"]
+    assert (watched["name"], watched["findings"]) == ("other.csv", "nih14")
+    assert len(watched["rows_sha256"]) == len(watched["manifest_sha256"]) == 64
+    card = (output / "README.md").read_text()
+    assert watched["rows_sha256"] in card
+    assert "--valid-data other.csv" in card
+    for private in (str(tmp_path), "q3"):
+        assert private not in card + json.dumps(record)
+    judged = json.loads((output / "validation.json").read_text())
+    assert judged["findings"]["edema"]["n"] == 8
+    assert np.isfinite(judged["mean_auc"]["auc"])
+
+
+def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_graphs):
+    more = ("--valid-data", str(other), "--sweep", "lambda-patch=0,0.1")
+    assert run(manifest, tmp_path / "grid", towers, *more) == 0
+    header = (tmp_path / "grid" / "sweep.csv").read_text().splitlines()[0]
+    assert "auc:edema" in header
+    # A finished run is held to what it watched.
+    other.write_text(other.read_text().replace("q1,1,", "q1,0,"))
+    assert run(manifest, tmp_path / "grid", towers, *more, "--resume") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--valid-data", "v.csv", "--valid-dataset", "chexpert"], "watch one of them"),
+        (["--valid-root", "."], "--valid-root: of what data?"),
+        (["--valid-data", "v.csv", "--valid-share", "0.2"], "no patients are drawn"),
+        (["--valid-data", "absent.csv"], "no such file"),
+        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: 'nih41' is no data set"),
+        (["--valid-dataset", "chexpert", "--valid-split", "test"], "test splits are for measuring"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message, manifest, towers, tmp_path, capsys):
+    assert run(manifest, tmp_path / "out", towers, *options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,126 @@
+"""Several processes: what one of them meets all of them hear of, so that none waits for another for days."""
+
+from __future__ import annotations
+
+import os
+import socket
+from multiprocessing import active_children
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as processes
+from little import silent, trainer
+
+from tier_cli.errors import InputError, ManifestError, TierError, UsageError
+from tier_cli.training.loop.distributed import join_world, leave_world
+from tier_cli.training.run.settings import Running
+
+
+class Unreadable:
+    """Pixels of which some rows cannot be read."""
+
+    def __init__(self, *rows):
+        self.rows = rows
+
+    def read(self, row):
+        if row in self.rows:
+            raise InputError("no such file", where=f"{row}.png")
+        return np.full((36, 36), row, np.uint8)
+
+
+def _train(world, folder, pixels, allowed):
+    made = trainer(folder, world=world, epochs=1)
+    made.task.batches.images._pixels = pixels
+    object.__setattr__(made.task, "max_bad", allowed)
+    try:
+        made.run(silent)
+    except TierError as error:
+        return type(error), str(error)
+    return made.bad
+
+
+def _diverge(world, folder):
+    made = trainer(folder, world=world, epochs=1)
+    made.model.logit_scale.data.fill_(float("nan"))
+    try:
+        made.run(silent)
+    except TierError as error:
+        return str(error)
+
+
+def _fail(world):
+    def work():
+        raise ValueError("text of a file")
+
+    try:
+        world.first_does(work)
+    except Exception as error:  # noqa: BLE001
+        return type(error)
+
+
+def _process(rank, port, folder):
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    torch.set_num_threads(1)
+    world, _ = join_world("cpu")
+    found = [
+        _train(world, folder, Unreadable(5), 0),
+        _train(world, folder, Unreadable(5, 6), 2),
+        _train(world, folder, Unreadable(*range(24)), 99),
+        _fail(world),
+        _diverge(world, folder),
+    ]
+    torch.save(found, folder / f"{rank}.pt")
+    leave_world()
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """What each of two processes was told."""
+    folder = tmp_path_factory.mktemp("together")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Written once: two processes would write the squares at the same time.
+    trainer(folder)
+    processes.spawn(_process, (port, folder), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+def test_an_image_that_one_process_cannot_read_counts_for_all(heard):
+    kind, message = heard[0][0]
+    assert heard[1][0] == (kind, message)
+    assert kind is ManifestError
+    assert message.startswith("1 images could not be read, one of them: 5.png")
+    assert sorted(heard[0][1]) == sorted(heard[1][1]) == [5, 6]
+
+
+def test_a_batch_that_one_process_cannot_make_ends_all(heard):
+    assert heard[0][2] == heard[1][2]
+    assert heard[0][2][0] is UsageError
+
+
+def test_what_fails_in_the_first_process_alone_does_not_leave_the_others_waiting(heard):
+    assert [each[3] for each in heard] == [ValueError, TierError]
+
+
+def test_images_of_a_loss_that_is_no_number_are_those_of_all_processes(heard):
+    assert heard[0][4] == heard[1][4]
+    assert "and 5 more images" in heard[0][4]
+    file = Path(heard[0][4].split("all listed in ")[1])
+    assert len(file.read_text().splitlines()) == 8
+
+
+def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
+    made = trainer(tmp_path, running=Running(device="cpu", workers=1), epochs=1)
+    made.task.batches.images._pixels = Unreadable(*range(24))
+    with pytest.raises(UsageError) as told:
+        made.run(silent)
+    assert "images after each other cannot be read" in str(told.value)
+    assert "\n" not in str(told.value)
+    # A loading process that stayed would keep this one from ending.
+    assert not active_children()

@@ -1,0 +1,278 @@
+"""A run from a manifest to a checkpoint that scores, on towers of a few thousand parameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer
+
+from tier_cli.app import main
+from tier_cli.model.checkpoint import open_checkpoint, verify
+from tier_cli.model.engine import open_engine
+
+
+def run(manifest, output, towers, *more):
+    return main(["train", "--data", str(manifest), "--output", str(output), *towers, "--image-size", "64",
+                 "--batch-size", "16", "--freeze-text-layers", "0", *more])  # fmt: skip
+
+
+def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
+    output = tmp_path / "model"
+    assert run(manifest, output, towers, "--epochs", "40", "--lr", "0.003", "--reg-weight", "0.1") == 0
+    assert verify(output) == []
+    assert not any(path.is_dir() for path in output.iterdir())
+    record = json.loads((output / "training.json").read_text())
+    assert record["settings"]["lambda_patch"] == record["settings"]["lambda_token"] == 0.1
+    assert record["validation"]["effusion"] > 0.9
+    log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert {"contrastive", "patch_entropy", "token_entropy", "similarity_hoyer"} <= log[0].keys()
+    checkpoint = open_checkpoint(output)
+    assert checkpoint.preprocessing.crop == 64
+    assert np.isfinite(open_engine(checkpoint).encode_images(np.zeros((1, 3, 64, 64), np.float32))).all()
+
+
+def test_the_seed_decides_everything(manifest, towers, tmp_path, without_graphs):
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        assert run(manifest, tmp_path / name, towers, "--epochs", "1", "--seed", seed) == 0
+    hashes = [open_checkpoint(tmp_path / name).hashes["weights"] for name in "abc"]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, tmp_path, without_graphs):
+    kept = tmp_path / "features"
+    more = ("--epochs", "1", "--freeze-image-blocks", "1", "--features", str(kept), "--cached-views", "2")
+    assert run(manifest, tmp_path / "a", towers, *more) == 0
+    (file,) = kept.iterdir()
+    assert file.suffix == ".npy"
+    written = file.stat().st_mtime_ns
+    assert run(manifest, tmp_path / "b", towers, *more, "--reg-weight", "0") == 0
+    assert [f.stat().st_mtime_ns for f in kept.iterdir()] == [written]
+    data = Path(shutil.copytree(manifest.parent, tmp_path / "data"))
+    shutil.copyfile(data / "1.png", data / "0.png")
+    assert run(data / "manifest.csv", tmp_path / "c", towers, *more) == 0
+    assert len(list(kept.iterdir())) == 2
+    shutil.copyfile(manifest.parent / "0.png", data / "0.png")
+    assert run(data / "manifest.csv", tmp_path / "d", towers, *more) == 0
+    assert len(list(kept.iterdir())) == 2
+    assert run(manifest, tmp_path / "paper", towers, *more, "--augmentation", "paper") == 0
+    assert len(list(kept.iterdir())) == 3, "features of other views must not be taken"
+    record = json.loads((tmp_path / "paper" / "training.json").read_text())
+    assert record["settings"]["augmentation"] == "paper"
+    trained, start = load_file(tmp_path / "a" / "model.safetensors"), tiny_model().half().state_dict()
+    stages = {"stages.0": [], "stages.1": []}
+    for name, tensor in start.items():
+        for stage, same in stages.items():
+            if stage in name and "num_batches" not in name:
+                same.append(np.array_equal(trained[name], tensor.numpy()))
+    assert all(stages["stages.0"])
+    assert not all(stages["stages.1"])
+
+
+@pytest.mark.parametrize(("kind", "frozen", "code"), [("distilbert", 1, 0), ("albert", 1, 2)])
+def test_text_towers_other_than_bert_train_or_are_refused(
+    kind, frozen, code, manifest, towers, tmp_path, capsys, without_graphs
+):
+    from transformers import AutoConfig, AutoModel
+
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 200}
+    sizes |= {"hidden_dim": 64} if kind == "distilbert" else {"intermediate_size": 64}
+    tiny_tokenizer(tmp_path / "text")
+    AutoModel.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(tmp_path / "text")
+    options = [*towers[:2], "--text-tower", str(tmp_path / "text"), "--epochs", "1"]
+    more = ("--freeze-text-layers", str(frozen))
+    assert run(manifest, tmp_path / "out", options, *more) == code
+    assert ("--text-tower" in capsys.readouterr().err) == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "no data was given"),
+        (["--data", "absent.csv"], "no starting weights were given"),
+    ],
+)
+def test_missing_options_say_what_to_give(options, message, tmp_path, capsys):
+    assert main(["train", "--output", str(tmp_path / "out"), *options]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_path, capsys, without_graphs):
+    text = manifest.read_text()
+    broken = manifest.with_name("broken.csv")
+    broken.write_text(text.replace("0.png,p0,", "nothing.png,p0,", 1))
+    assert run(broken, tmp_path / "a", towers, "--epochs", "1") == 2
+    assert "--max-bad" in " ".join(capsys.readouterr().err.split())
+    assert run(broken, tmp_path / "b", towers, "--epochs", "1", "--max-bad", "1") == 0
+    assert json.loads((tmp_path / "b" / "training.json").read_text())["data"]["images"] == 31
+
+
+def test_validation_is_held_to_the_same_and_found_whatever_its_case(
+    manifest, towers, tmp_path, capsys, without_graphs
+):
+    broken = manifest.with_name("broken-valid.csv")
+    broken.write_text(manifest.read_text().replace("40.png,p40,valid", "nothing.png,p40,Valid"))
+    assert run(broken, tmp_path / "a", towers, "--epochs", "1") == 2
+    assert "1 of 16 images cannot be read" in " ".join(capsys.readouterr().err.split())
+    assert run(broken, tmp_path / "b", towers, "--epochs", "1", "--max-bad", "1") == 0
+    assert json.loads((tmp_path / "b" / "training.json").read_text())["validation"]["images"] == 15
+
+
+def test_an_output_that_cannot_be_made_is_named_and_what_lies_there_stays(manifest, towers, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(manifest, tmp_path / "file" / "model", towers) == 2
+    assert "--output" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "mine").touch()
+    assert run(manifest.with_name("absent.csv"), tmp_path, towers) == 2
+    assert (tmp_path / "scratch" / "mine").exists()
+
+
+def test_a_patient_on_both_sides_is_refused(manifest, towers, tmp_path, capsys):
+    leaking = manifest.with_name("leaking.csv")
+    leaking.write_text(manifest.read_text().replace(",p40,", ",p0,"))
+    assert run(leaking, tmp_path / "a", towers) == 2
+    assert "1 patients are in both" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_is_never_overwritten(manifest, towers, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes(b"mine")
+    assert run(manifest, tmp_path, towers) == 2
+    assert (tmp_path / "model.safetensors").read_bytes() == b"mine"
+
+
+def test_more_frozen_text_layers_than_there_are_is_refused(manifest, towers, tmp_path, capsys):
+    assert run(manifest, tmp_path / "a", towers, "--freeze-text-layers", "9") == 2
+    assert "has 1 layers, not 9" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_is_trained_further_with_all_that_it_has(manifest, towers, tmp_path, without_graphs):
+    start = tiny_checkpoint(tmp_path / "start")
+    output = tmp_path / "model"
+    options = ["--init", str(start), "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "1",
+               "--learning-rate", "0", "--average-decay", "0", "--images", "stream"]  # fmt: skip
+    assert main(["train", "--data", str(manifest), "--output", str(output), *options]) == 0
+    before, after = open_checkpoint(start), open_checkpoint(output)
+    assert after.preprocessing == before.preprocessing
+    assert after.findings.ids == before.findings.ids
+    assert after.hashes["tokenizer"] == before.hashes["tokenizer"]
+    first, second = (load_file(folder / "model.safetensors") for folder in (start, output))
+    for name, tensor in first.items():
+        # With a rate of 0 only the statistics of the images move.
+        assert ("running" in name or "num_batches" in name) or np.array_equal(second[name], tensor)
+
+
+def test_sigmoid_in_parts_learns_and_keeps_its_bias(manifest, towers, tmp_path, without_graphs):
+    output = tmp_path / "model"
+    options = ("--objective", "sigmoid", "--micro-batch-size", "4", "--epochs", "12")
+    assert (
+        run(manifest, output, towers, *options, "--checkpoint-activations", "--learning-rate", "0.003") == 0
+    )
+    bias = load_file(output / "model.safetensors")["logit_bias"]
+    assert -10.5 < bias < -9.5
+    log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["total"] for line in log if "total" in line]
+    assert losses[-1] < losses[0]
+    assert json.loads((output / "training.json").read_text())["settings"]["accumulate"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--init", "tier-small", "--image-size", "64"],
+            "--image-size: the checkpoint of --init has its own",
+        ),
+        (["--accumulate", "2", "--micro-batch-size", "2"], "--accumulate, --micro-batch-size"),
+        (["--micro-batch-size", "5"], "parts of 5 do not fill a batch of 16"),
+        (["--accumulate", "3"], "a batch of 16 cannot be shared by 1 processes in 3 parts"),
+        (["--reg-weight", "inf"], "--lambda-patch: it cannot be inf"),
+        (["--output", ""], "where is the checkpoint to go?"),
+        (["--valid-split", "TEST"], "--valid-split: a test split is for measuring"),
+        (["--train-split", "testing"], "--train-split: a test split is for measuring"),
+        (["--device", "mps"], "no mps device that torch can use"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options, message, manifest, towers, tmp_path, capsys):
+    start = [] if "--init" in options else towers
+    assert run(manifest, tmp_path / "out", start, *options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out" / ".training").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(manifest, towers, tmp_path, capsys):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    assert run(manifest, tmp_path / "project", towers) == 2
+    assert "holds README.md, which a checkpoint would replace" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "project" / "README.md").read_text() == "mine"
+
+
+def test_a_run_that_failed_before_it_read_anything_leaves_nothing(manifest, towers, tmp_path, capsys):
+    assert run(manifest, tmp_path / "a", towers, "--accumulate", "3") == 2
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_a_disk_without_room_for_the_images_is_told(manifest, towers, tmp_path, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        code = run(manifest, tmp_path / "a", towers, "--images", "memory-map")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 2
+    assert "cannot be written: File too large; make room" in " ".join(capsys.readouterr().err.split())
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"),
+        *(sys.executable, "-c", "import sys; from tier_cli.app import main; sys.exit(main())"),
+        *(
+            "train",
+            "--data",
+            str(manifest),
+            "--output",
+            str(tmp_path / "model"),
+            *towers,
+            "--image-size",
+            "64",
+        ),
+        *("--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2", "--device", "cpu"),
+    ]
+    here = str(Path(__file__).resolve().parents[3])
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Wrote") == 1
+    assert verify(tmp_path / "model") == []
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["processes"] == 2
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == [1, 2, 4]
+
+
+def test_a_gpu_that_is_too_small_says_what_saves_memory(manifest, towers, tmp_path, capsys, monkeypatch):
+    import torch
+
+    def full(*given, **named):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr("tier_cli.training.loop.step.Gradients.whole", full)
+    assert run(manifest, tmp_path / "a", towers) == 2
+    assert "--micro-batch-size" in " ".join(capsys.readouterr().err.split())

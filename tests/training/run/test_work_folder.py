@@ -1,0 +1,203 @@
+"""What a run that ended before its end leaves: hours of reading, and never a half that looks whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+from tiny import tiny_checkpoint
+
+from tier_cli.app import main
+from tier_cli.model.checkpoint import verify
+from tier_cli.training.loop.loop import Trainer
+from tier_cli.training.run.run import train
+from tier_cli.training.run.work_folder import discard, kept, take
+
+
+def run(manifest, output, towers, *more):
+    return main(["train", "--data", str(manifest), "--output", str(output), *towers, "--image-size", "64",
+                 "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "1", *more])  # fmt: skip
+
+
+def said(capsys):
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """Ends a run by Ctrl-C the first time that a stage is told of, and says how often each was."""
+    told = {}
+    real = sys.modules[train.__module__]._stoppable
+
+    def build(name):
+        def watch(progress, stop):
+            inner = real(progress, stop)
+
+            def watched(what, done, total, figures=None):
+                told[what] = told.get(what, 0) + 1
+                inner(what, done, total, figures)
+                if what.startswith(name) and told[what] == 1:
+                    raise KeyboardInterrupt
+
+            return watched
+
+        monkeypatch.setattr("tier_cli.training.run.run._stoppable", watch)
+        return told
+
+    return build
+
+
+@pytest.mark.parametrize("at", ["computing frozen features", "epoch 1/1"])
+def test_images_that_were_read_are_not_read_again(
+    at, stage, manifest, towers, tmp_path, without_graphs, capsys
+):
+    told = stage(at)
+    more = ("--freeze-image-blocks", "1")
+    assert run(manifest, tmp_path / "a", towers, *more) == 130
+    assert "Nothing of the training was saved yet" in kept(tmp_path / "a")
+    capsys.readouterr()
+    assert run(manifest, tmp_path / "a", towers, *more) == 2
+    refused = said(capsys)
+    assert "go on with --resume" in refused
+    assert "of the training was saved" not in refused, "no word of a run that never began"
+    assert run(manifest, tmp_path / "a", towers, *more, "--resume") == 0
+    assert told["reading images"] == 48
+    assert not (tmp_path / "a" / ".training").exists()
+
+
+def test_half_of_a_file_that_a_killed_run_left_does_not_fill_the_disk(tmp_path):
+    take(tmp_path, resume=False)
+    half = tmp_path / ".training" / ".features-0123.npy.89abcdef.partial"
+    half.write_bytes(b"half")
+    take(tmp_path, resume=True)
+    assert not half.exists()
+
+
+def test_an_error_keeps_what_was_read(manifest, towers, tmp_path, monkeypatch, without_graphs, stage, capsys):
+    import torch
+
+    def full(*given, **named):
+        raise torch.cuda.OutOfMemoryError
+
+    told = stage("nothing")
+    with monkeypatch.context() as patched:
+        patched.setattr("tier_cli.training.loop.step.Gradients.whole", full)
+        assert run(manifest, tmp_path / "a", towers) == 2
+    read = told["reading images"]
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--batch-size", "8") == 0
+    assert told["reading images"] == read
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_weights(manifest, towers, tmp_path, monkeypatch, capsys):
+    def broken(folder, synthetic):
+        raise json.JSONDecodeError("Expecting value", "", 0)
+
+    monkeypatch.setattr("tier_cli.training.run.run.draw_curves", broken)
+    assert run(manifest, tmp_path / "a", towers) == 0
+    assert verify(tmp_path / "a") == []
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_an_image_is_read(
+    manifest, towers, tmp_path, monkeypatch, stage, capsys
+):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    told = stage("nothing")
+    assert run(manifest, tmp_path / "a", towers, "--tensorboard", str(tmp_path / "board")) == 2
+    assert "TensorBoard is not installed" in said(capsys)
+    assert told == {}
+    assert not (tmp_path / "a" / ".training").exists()
+
+
+def test_a_kill_while_the_folder_is_removed_leaves_no_state(tmp_path, monkeypatch):
+    """A state whose squares and log are gone would start the run from nothing, over its own checkpoint."""
+    take(tmp_path, resume=False)
+    (tmp_path / ".training" / "state.pt").write_bytes(b"state")
+    monkeypatch.setattr("tier_cli.training.run.work_folder.shutil.rmtree", lambda *given, **named: None)
+    discard(tmp_path)
+    assert not (tmp_path / ".training").exists()
+    monkeypatch.undo()
+    take(tmp_path, resume=False)
+    discard(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys, without_graphs):
+    """Scripts of a queue always pass --resume: the job after the last must end well, and change nothing."""
+    assert run(manifest, tmp_path / "a", towers, "--resume") == 0
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
+    said(capsys)
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--tensorboard", str(tmp_path / "board")) == 0
+    assert "it is over" in said(capsys)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
+    assert not (tmp_path / "board").exists()
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--seed", "4") == 2
+    assert "--seed was 0, now 4" in said(capsys)
+    assert run(manifest, tmp_path / "a", towers) == 2
+    assert run(manifest, tmp_path / "a", towers, "--resume", "--sweep", "seed=1,2") == 2
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_run(manifest, towers, tmp_path, capsys):
+    tiny_checkpoint(tmp_path)
+    assert run(manifest, tmp_path, towers, "--resume") == 2
+    assert "holds a checkpoint already" in said(capsys)
+
+
+def stop_after(steps, monkeypatch):
+    """Ends a run after so many steps, with its state saved."""
+    asked, real = iter(range(1000)), Trainer._agree
+
+    def agree(self, batch):
+        return real(self, batch)[0], next(asked) == steps
+
+    monkeypatch.setattr(Trainer, "_agree", agree)
+
+
+@pytest.fixture
+def unreadable(manifest, tmp_path):
+    """A manifest with an image to train on that is not there yet, and the name it has to get."""
+    lines = manifest.read_text().splitlines()
+    rows = [lines[0], *(str(manifest.parent / line) for line in lines[1:])]
+    text = "\n".join(rows).replace(str(manifest.parent / "6.png"), str(tmp_path / "late.png"))
+    (tmp_path / "manifest.csv").write_text(text + "\n")
+    return tmp_path / "manifest.csv", tmp_path / "late.png"
+
+
+@pytest.mark.parametrize("images", ["memory-map", "stream"])
+def test_an_image_that_comes_back_does_not_change_a_run_that_is_resumed(
+    images, unreadable, manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
+):
+    broken, late = unreadable
+    more = ("--images", images, "--max-bad", "1", "--epochs", "3")
+    assert run(broken, tmp_path / "whole", towers, *more) == 0
+    with monkeypatch.context() as patched:
+        stop_after({"memory-map": 2, "stream": 5}[images], patched)
+        assert run(broken, tmp_path / "a", towers, *more) == 130
+    late.write_bytes((manifest.parent / "6.png").read_bytes())
+    other = {"memory-map": "stream", "stream": "memory-map"}[images]
+    assert run(broken, tmp_path / "a", towers, *more, "--resume", "--images", other) == 2
+    assert f"started with {images}" in said(capsys)
+    # The free space is not what it was, for the squares lie there.
+    monkeypatch.setattr("tier_cli.training.inputs.sources.store_fits", lambda *given: images == "stream")
+    assert run(broken, tmp_path / "a", towers, *more, "--resume", "--images", "auto") == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "a")]
+    assert weights[0] == weights[1]
+    records = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "a")]
+    assert records[0]["unreadable_images"] == records[1]["unreadable_images"] == 1
+
+
+def test_an_image_that_is_lost_meanwhile_ends_a_resumed_run_that_needs_it(
+    manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
+):
+    data = shutil.copytree(manifest.parent, tmp_path / "data") / "manifest.csv"
+    more = ("--images", "memory-map", "--max-bad", "1")
+    with monkeypatch.context() as patched:
+        stop_after(1, patched)
+        assert run(data, tmp_path / "a", towers, *more) == 130
+    for file in (tmp_path / "a" / ".training").glob("images-*.npy"):
+        file.unlink()
+    (data.parent / "6.png").unlink()
+    assert run(data, tmp_path / "a", towers, *more, "--resume") == 2
+    assert "cannot be read any more" in said(capsys)

@@ -1,0 +1,122 @@
+"""`tier train --sweep`: many runs, and a table of what they gave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tier_cli.commands.train.command_line import command_line
+from tier_cli.console import tell
+from tier_cli.errors import TierError, UsageError
+
+if TYPE_CHECKING:
+    from tier_cli.training.run.settings import Running, TrainSettings
+    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.sweep.grid import Axis
+    from tier_cli.training.sweep.results import Cell
+
+
+def read_axes(texts: Sequence[str]) -> list[Axis]:
+    """Read every ``--sweep``.
+
+    Raises
+    ------
+    UsageError
+        One makes no sense, or several processes are to work on one run.
+    """
+    if texts and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(
+            "the runs of a sweep take one process each", where="--sweep", remedy="start it without torchrun"
+        )
+    from tier_cli.training.sweep.grid import parse_axis, points
+
+    axes = [parse_axis(text) for text in texts]
+    points(axes)
+    return axes
+
+
+def run_sweep(
+    inputs: TrainInputs,
+    settings: TrainSettings,
+    running: Running,
+    output: Path,
+    axes: Sequence[Axis],
+    keep_all: bool,
+    part_size: int | None,
+    context: typer.Context,
+) -> None:
+    """Run the grid, and show its table.
+
+    Raises
+    ------
+    TierError
+        Every run diverged; or as `Sweep.run`.
+    """
+    from tier_cli.display.training_progress import display, stopping
+    from tier_cli.training.sweep.grid import points
+    from tier_cli.training.sweep.results import best_of, table
+    from tier_cli.training.sweep.sweep import PICTURE, TABLE, Sweep
+
+    grid = points(axes)
+    commands = partial(command_line, context)
+    sweep = Sweep(inputs, settings, running, grid, output, keep_all, commands, part_size)
+    with stopping(output) as stop:
+        cells = sweep.run(display, tell, stop)
+    show_table(table(cells), list(cells[0].values))
+    best = best_of(cells)
+    if best is None:
+        raise TierError(
+            f"every run diverged, the first: {cells[0].failed[0]}",
+            where=str(output),
+            remedy="lower --learning-rate",
+        )
+    _tell_best(best, output, (output / PICTURE).is_file())
+    tell(f"Wrote {output / TABLE}.")
+
+
+def _tell_best(best: Cell, output: Path, picture: bool) -> None:
+    from tier_cli.training.sweep.grid import label
+    from tier_cli.training.sweep.sweep import PICTURE
+
+    tell(f"Highest: {label(best.values) or 'the one setting'}, in")
+    for folder in best.folders:
+        tell(f"  {folder}")
+    if picture:
+        tell(f"Picture: {output / PICTURE}.")
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """One line a setting: its mean AUC and how far it is behind the best, with intervals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title="Mean zero-shot AUC on the watched patients, 95 % intervals over patients",
+        title_justify="left",
+        box=None,
+        # Two swept settings and two numbers with intervals fill 80 columns.
+        padding=(0, 1, 0, 0),
+    )
+    for name in (*names, "seeds", "AUC", "less best"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        shown = (_interval(row, "mean_auc", ("low", "high")), "best") if row["best"] else None
+        less = ("less_best_low", "less_best_high")
+        cells = shown or (_interval(row, "mean_auc", ("low", "high")), _interval(row, "less_best", less))
+        seeds = f"{row['runs']}" + (f", {row['failed']} failed" if row["failed"] else "")
+        style = "bold" if row["best"] else None
+        table.add_row(*(f"{row[name]:g}" for name in names), seeds, *cells, style=style)
+    Console(stderr=True).print(table)
+
+
+def _interval(row: Mapping[str, Any], name: str, ends: tuple[str, str]) -> str:
+    if row[name] is None:
+        return "-"
+    if row[ends[0]] is None:
+        return f"{row[name]:.3f}"
+    return f"{row[name]:.3f} [{row[ends[0]]:.3f}, {row[ends[1]]:.3f}]"

@@ -1,0 +1,85 @@
+"""CheXpert 5x200: the published list of 1,000 frontal images with exactly one of five findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tier_cli.datasets.readers.chexpert import (
+    COMPETITION,
+    base_folders,
+    image_of,
+    image_paths,
+    list_5x200,
+    view_of,
+)
+from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.tables import build_manifest, read_table, table_columns, wrong_root
+from tier_cli.errors import ManifestError
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+
+INFO = DatasetInfo(
+    name="chexpert-5x200",
+    title="CheXpert 5x200",
+    findings="chexpert5",
+    splits=("test",),
+    default_split="test",
+    unit="image",
+    layout="""chexpert_5x200.csv (GLoRIA's list; also chexpert_8x200.csv, chexpert-5x200-meta.csv)
+CheXpert-v1.0/ (or CheXpert-v1.0-small/)
+  train/patient00001/study1/view1_frontal.jpg""",
+    module="tier_cli.datasets.readers.chexpert_5x200",
+    exclusive=True,
+)
+_PUBLISHED = 1000
+_PATHS = ("Path", "imgpath")
+_REPORT = "Report Impression"
+
+
+def read(root: Path, split: str | None) -> Manifest:
+    """Read the published list; without it the set cannot be made, for it was drawn without a seed.
+
+    Raises
+    ------
+    ManifestError
+        There is no list, or an image of it has not exactly one of the five findings.
+    """
+    bases = base_folders(root)
+    table = list_5x200(bases)
+    if table is None:
+        raise wrong_root(INFO, root, "chexpert_5x200.csv")
+    header = table_columns(table)
+    column = next((name for name in _PATHS if name in header), "Path")
+    frame = read_table(table, [column, *COMPETITION], [_REPORT])
+    labels = {name: [_flag(cell) for cell in frame[name]] for name in COMPETITION}
+    for row, cells in enumerate(zip(*labels.values(), strict=True)):
+        if cells.count("1") != 1:
+            raise ManifestError(
+                f"image {row + 1} has {cells.count('1')} of the five findings, not one",
+                where=str(table),
+                remedy="use the published list as it is",
+            )
+    images = [image_of(path, table) for path in frame[column]]
+    # The list was drawn from the training images.
+    columns = {
+        "path": image_paths(bases, table, "train", images),
+        "patient": [image.patient for image in images],
+        "study": [f"{image.patient}/{image.study}" for image in images],
+        "split": ["test"] * len(images),
+        "source": [INFO.name] * len(images),
+        "view": [view_of(image.name) for image in images],
+        **labels,
+    }
+    if _REPORT in frame:
+        columns["text"] = list(frame[_REPORT])
+    notes = ["these images are of CheXpert's training set: a model trained on them cannot be judged by them"]
+    if len(images) != _PUBLISHED:
+        notes.append(f"the published list has {_PUBLISHED} images, this one has {len(images)}")
+    return build_manifest(columns, table, root, notes)
+
+
+def _flag(cell: str) -> str:
+    # Whoever drew the list filled blanks with 0; a copy may have them as they were.
+    return "1" if cell in ("1", "1.0") else "0"

@@ -1,0 +1,185 @@
+"""PadChest: the images that physicians labelled, whole labels compared, and the Spanish reports."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.reports import clean
+from tier_cli.datasets.tables import absent_split, build_manifest, find_table, read_table, wrong_root
+from tier_cli.errors import ManifestError
+from tier_cli.findings.check import RESERVED
+from tier_cli.findings.schema import fold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tier_cli.datasets.manifest import Manifest
+
+INFO = DatasetInfo(
+    name="padchest",
+    title="PadChest",
+    findings="padchest57",
+    splits=("train", "test"),
+    default_split="test",
+    unit="image",
+    layout="""PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv (or .csv.gz)
+<ImageDir>/<ImageID>.png (or all images in one folder, here or in images/)""",
+    module="tier_cli.datasets.readers.padchest",
+    reports=True,
+)
+
+_TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
+_NEEDED = ("ImageID", "ImageDir", "StudyID", "PatientID", "Projection", "MethodLabel", "Labels")
+_OPTIONAL = ("PatientSex_DICOM", "PatientBirth", "StudyDate_DICOM", "ViewPosition_DICOM", "Report")
+_SPLITS = {"physician": "test", "rnn_model": "train"}
+# "mass" is the label for a mass anywhere; as a column of that name it would pass for a pulmonary mass.
+_RENAMED = {"mass": "mass, site not said"}
+_PROBES = 20
+# A text in quotes, or a nan outside of one, which is how pandas writes a label that is absent.
+_QUOTED_OR_NAN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\bnan\b""", re.IGNORECASE)
+
+
+def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
+    """Read PadChest: ``test`` is what physicians labelled, ``train`` what a network labelled from reports.
+
+    Every label of the rows becomes a column: 1 where the image has it, 0 where it has others, blank where
+    the image has no labels at all. Labels are compared whole: "nodule" is not in "pseudonodule".
+
+    Parameters
+    ----------
+    root
+        The folder of the table.
+    split
+        ``train``, ``test``, or None for both.
+    text
+        Anything but None fills `text` with the whole report: Spanish, stemmed, without sections.
+
+    Raises
+    ------
+    ManifestError
+        The table is absent or not PadChest's.
+    """
+    table = _table(root)
+    frame = read_table(table, _NEEDED, _OPTIONAL)
+    frame["split"] = [_SPLITS.get(method.lower(), "") for method in frame["MethodLabel"]]
+    keep = (frame["split"] != "") if split is None else frame["split"] == split
+    frame = frame[keep].reset_index(drop=True)
+    if frame.empty:
+        raise absent_split(INFO, root, split or "any", f"rows of Physician or RNN_model in {table.name}")
+    notes: list[str] = []
+    columns: dict[str, Sequence[str] | pd.Series[str]] = {
+        "path": _paths(table.parent, frame),
+        "patient": frame["PatientID"],
+        "study": frame["StudyID"],
+        "split": frame["split"],
+        "source": [INFO.name] * len(frame),
+        "view": _views(frame),
+        "sex": _optional(frame, "PatientSex_DICOM"),
+        "age": _ages(frame),
+    }
+    if text is not None:
+        columns["text"] = [clean(report) for report in _optional(frame, "Report")]
+        notes.append("texts are PadChest's own reports: Spanish, stemmed, without sections")
+    columns |= label_columns(frame["Labels"], str(table), notes)
+    return build_manifest(columns, table, root, notes)
+
+
+def label_columns(
+    cells: Sequence[str] | pd.Series[str], where: str, notes: list[str]
+) -> Mapping[str, list[str]]:
+    """One column (N,) a label, in the order of the alphabet: 1, 0, or blank for an image without labels.
+
+    Raises
+    ------
+    ManifestError
+        A cell is not the text of a list.
+    """
+    parsed: dict[str, tuple[str, ...]] = {cell: _labels_of(cell, where) for cell in dict.fromkeys(cells)}
+    # Names that differ only in case or spaces are one label.
+    names: dict[str, str] = {}
+    for labels in parsed.values():
+        for label in labels:
+            names.setdefault(fold(label), label)
+    marks = {cell: {fold(label) for label in labels} for cell, labels in parsed.items()}
+    held = [marks[cell] for cell in cells]
+    columns = {}
+    for key, name in sorted(names.items(), key=lambda pair: pair[1].lower()):
+        title = _RENAMED.get(key, name)
+        if title in RESERVED:
+            title = f"{title} (label)"
+        columns[title] = ["" if not labels else "1" if key in labels else "0" for labels in held]
+    if bare := sum(not labels for labels in held):
+        notes.append(f"images without any label, left blank: {bare}")
+    return columns
+
+
+def _table(root: Path) -> Path:
+    if table := find_table(root, _TABLE):
+        return table
+    # Copies are often renamed, but rarely beyond recognition.
+    likely = sorted({*root.glob("*[Pp][Aa][Dd][Cc][Hh][Ee][Ss][Tt]*.csv*"), *root.glob("*labels_160K*.csv*")})
+    likely = [path for path in likely if path.name.endswith((".csv", ".csv.gz"))]
+    if len(likely) != 1:
+        raise wrong_root(INFO, root, _TABLE)
+    return likely[0]
+
+
+def _labels_of(cell: str, where: str) -> tuple[str, ...]:
+    if cell.lower() in ("", "nan"):
+        return ()
+    try:
+        labels = ast.literal_eval(_QUOTED_OR_NAN.sub(lambda found: found[1] or "'nan'", cell))
+    except (ValueError, SyntaxError):
+        labels = None
+    if not isinstance(labels, list | tuple):
+        raise ManifestError(
+            f"{cell[:60]!r} is not a list of labels",
+            where=f"{where}, column 'Labels'",
+            remedy="use the table of the download as it is",
+        )
+    stripped = (" ".join(str(label).split()) for label in labels)
+    return tuple(dict.fromkeys(label for label in stripped if label and label.lower() != "nan"))
+
+
+def _paths(folder: Path, frame: pd.DataFrame) -> list[str]:
+    """``<ImageDir>/<ImageID>`` where that folder is there, else flat; in the table's folder or in images/."""
+    places = [folder, folder / "images", *sorted(p for p in folder.glob("images*") if p.is_dir())]
+    names, inner = list(frame["ImageID"]), [cell.removesuffix(".0") for cell in frame["ImageDir"]]
+    step = max(1, len(names) // _PROBES)
+
+    def hits(place: Path) -> int:
+        probes = zip(inner[::step], names[::step], strict=True)
+        return sum((place / d / n).is_file() or (place / n).is_file() for d, n in probes)
+
+    base = max(places, key=hits)
+    there = {name: bool(name) and (base / name).is_dir() for name in dict.fromkeys(inner)}
+    return [
+        f"{base}/{part}/{name}" if there[part] else f"{base}/{name}"
+        for part, name in zip(inner, names, strict=True)
+    ]
+
+
+def _views(frame: pd.DataFrame) -> list[str]:
+    coded = _optional(frame, "ViewPosition_DICOM")
+    return [view or other for view, other in zip(frame["Projection"], coded, strict=True)]
+
+
+def _ages(frame: pd.DataFrame) -> list[str]:
+    """Years from birth to the study, as far as the years alone tell."""
+    ages = []
+    for born, taken in zip(
+        _optional(frame, "PatientBirth"), _optional(frame, "StudyDate_DICOM"), strict=True
+    ):
+        known = born[:4].isdigit() and taken[:4].isdigit()
+        age = int(taken[:4]) - int(born[:4]) if known else -1
+        ages.append(str(age) if 0 <= age <= 120 else "")
+    return ages
+
+
+def _optional(frame: pd.DataFrame, name: str) -> list[str]:
+    return list(frame[name]) if name in frame else [""] * len(frame)

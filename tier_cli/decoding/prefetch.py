@@ -1,0 +1,58 @@
+"""Decoding a bounded number of files ahead of the model, in the order of the sources."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from tier_cli.decoding.decode import Decoded, Settings, decode
+from tier_cli.decoding.pool import DecodePool
+from tier_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from tier_cli.imaging.discover import Source
+
+# So many files are decoded without starting processes, which takes longer than a few images do.
+INLINE_FILES = 4
+_AHEAD_PER_WORKER = 2
+
+Outcome = tuple[str, Decoded | InputError]
+
+
+def decoded(
+    sources: Iterable[Source], settings: Settings, workers: int, batch_size: int
+) -> Generator[Outcome, None, None]:
+    """Yield each source's path with its prepared image or its error, in order.
+
+    Parameters
+    ----------
+    sources, settings
+        What to read, and how.
+    workers
+        Processes to decode in; 0 decodes here, and so does a run of at most `INLINE_FILES` files.
+    batch_size
+        Images the model takes at a time: the next batch is decoded while it computes.
+    """
+    iterator = iter(sources)
+    first = list(islice(iterator, INLINE_FILES + 1))
+    every = chain(first, iterator)
+    if workers == 0 or len(first) <= INLINE_FILES:
+        for source in every:
+            yield source.path, source.error or decode(source.path, settings)
+        return
+    waiting: deque[tuple[str, InputError | Future[Decoded | InputError]]] = deque()
+    with DecodePool(settings, workers) as pool:
+        for source in every:
+            waiting.append((source.path, source.error or pool.submit(source.path)))
+            if len(waiting) > batch_size + _AHEAD_PER_WORKER * workers:
+                yield _next(waiting)
+        while waiting:
+            yield _next(waiting)
+
+
+def _next(waiting: deque[tuple[str, InputError | Future[Decoded | InputError]]]) -> Outcome:
+    path, outcome = waiting.popleft()
+    return path, outcome.result() if isinstance(outcome, Future) else outcome

@@ -1,0 +1,103 @@
+"""What passes between the command and a decoding process: one JSON line, then raw pixels if there are any."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.decoding.decode import Decoded, Settings
+from tier_cli.errors import InputError
+from tier_cli.imaging.corrupt import Corruption
+from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.imaging.radiograph import ReadOptions
+
+
+def settings_to_text(settings: Settings) -> str:
+    """Write settings as one JSON text, which a process takes as its argument."""
+    return json.dumps(
+        {
+            "read": asdict(settings.read),
+            "preprocessing": settings.preprocessing.to_dict(),
+            "corruptions": [[one.kind, one.level] for one in settings.corruptions],
+            "seed": settings.seed,
+            "others": [other.to_dict() for other in settings.others],
+        }
+    )
+
+
+def settings_from_text(text: str) -> Settings:
+    """Read what `settings_to_text` wrote."""
+    content = json.loads(text)
+    return Settings(
+        ReadOptions(**content["read"]),
+        Preprocessing.from_dict(content["preprocessing"]),
+        tuple(Corruption(kind, level) for kind, level in content["corruptions"]),
+        content["seed"],
+        tuple(Preprocessing.from_dict(other) for other in content["others"]),
+    )
+
+
+def send(stream: IO[bytes], header: dict[str, Any], payload: bytes | memoryview = b"") -> None:
+    """Write one message."""
+    stream.write(json.dumps({**header, "bytes": len(payload)}).encode("ascii") + b"\n")
+    if payload:
+        stream.write(payload)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
+    """Read one message; None where the other side is gone, even in the middle of it."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    header: dict[str, Any] = json.loads(line)
+    payload = stream.read(header["bytes"])
+    return (header, payload) if len(payload) == header["bytes"] else None
+
+
+def send_outcome(stream: IO[bytes], outcome: Decoded | InputError) -> None:
+    """Write what became of one file."""
+    if isinstance(outcome, InputError):
+        error = {"what": outcome.what, "where": outcome.where, "remedy": outcome.remedy, "kind": outcome.kind}
+        send(stream, {"error": error})
+        return
+    known = {name: value for name, value in vars(outcome).items() if name not in ("pixels", "others")}
+    shapes = [pixels.shape for pixels in outcome.prepared]
+    send(stream, {**known, "shapes": shapes}, _joined(outcome.prepared))
+
+
+def _joined(images: tuple[NDArray[np.float32], ...]) -> memoryview:
+    # Several are copied into one piece; one, which is the rule, is sent from where it lies.
+    flat = images[0] if len(images) == 1 else np.concatenate([image.ravel() for image in images])
+    return np.ascontiguousarray(flat, np.float32).data.cast("B")
+
+
+def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError:
+    """Read what `send_outcome` wrote."""
+    if "error" in header:
+        return InputError(**header["error"])
+    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi", "turned")}
+    pixels, *others = _split(np.frombuffer(payload, np.float32), header["shapes"])
+    (height, width), (first, second) = header["size"], header["affine"]
+    return Decoded(
+        pixels=pixels,
+        notes=tuple(header["notes"]),
+        size=(height, width),
+        affine=(tuple(first), tuple(second)),
+        others=tuple(others),
+        **known,
+    )
+
+
+def _split(flat: NDArray[np.float32], shapes: list[list[int]]) -> Iterator[NDArray[np.float32]]:
+    start = 0
+    for shape in shapes:
+        end = start + math.prod(shape)
+        yield flat[start:end].reshape(shape)
+        start = end

@@ -1,0 +1,36 @@
+"""A decoding process: paths in on stdin, prepared images out on stdout, until stdin ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from typing import IO
+
+from tier_cli.decoding.decode import decode
+from tier_cli.decoding.protocol import receive, send, send_outcome, settings_from_text
+
+
+def main() -> None:
+    """Serve one command; its settings are the only argument."""
+    # Ctrl-C reaches the whole foreground; the command decides when its processes end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Readers warn by quoting what they read; what matters is in an image's notes.
+    warnings.simplefilter("ignore")
+    settings = settings_from_text(sys.argv[1])
+    replies = _claim_stdout()
+    send(replies, {"ready": True})
+    while (message := receive(sys.stdin.buffer)) is not None:
+        send_outcome(replies, decode(message[0]["path"], settings))
+
+
+def _claim_stdout() -> IO[bytes]:
+    """Take stdout for messages alone: some codecs print to it, which would garble them."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""An evaluation as tables for people, at 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tier_cli.console import printable
+from tier_cli.evaluation.units import PLURALS
+from tier_cli.evaluation.yardsticks import TITLE
+from tier_cli.metrics.statistics import PROBABILITIES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tier_cli.evaluation.measure import Measured, Metric
+    from tier_cli.evaluation.report import Protocol, Report
+    from tier_cli.evaluation.scores import Unscored
+    from tier_cli.evaluation.yardsticks import Yardstick
+
+_MOST_LISTED = 5
+_BY_FINDING = ("findings", "readers_under_curve")
+HEADS = {
+    "auc": "AUC",
+    "auprc": "AUPRC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "f1": "F1",
+    "mcc": "MCC",
+    "brier": "Brier",
+    "ece": "ECE",
+}
+# Of what calls are measured by, as much as fits beside the names of findings.
+_CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
+_DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
+
+
+def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
+    """Print all tables; `show_notes` says what is missing and what should be known.
+
+    Parameters
+    ----------
+    report
+        The numbers.
+    labels
+        Names of the findings for people, by id.
+    console
+        Where to print.
+    """
+    from tier_cli.display.group_table import show_groups
+
+    protocol = report.protocol
+    console.print(Text(_protocol_line(protocol), style="dim"))
+    plural = PLURALS[protocol.unit]
+    for measured in report.measured:
+        title = f"{printable(measured.name)}: {measured.n} {plural} of {measured.patients} patients"
+        put(console, title, _ranking(measured, labels))
+        for title, table in _further(measured, labels):
+            put(console, title, table)
+    if report.yardsticks:
+        put(console, TITLE, _published(report.yardsticks))
+        sources = dict.fromkeys(one.source for one in report.yardsticks)
+        for line in (*sources, report.yardsticks_caveat):
+            console.print(Text(printable(line), style="dim"))
+    for difference in report.differences:
+        for title, table in _differences(difference, labels, plural):
+            put(console, title, table)
+    show_groups(report, labels, console)
+
+
+def show_notes(report: Report, console: Console) -> None:
+    """Print what should be known, then which images have no scores."""
+    for note in report.notes:
+        console.print(Text(printable(note), style="dim"))
+    _tell_unscored(report.unscored, report.protocol.images, "count nowhere", console)
+    selected = report.protocol.selected_on
+    if selected is not None:
+        fate = f"took no part in choosing thresholds on split {printable(selected.split)}"
+        _tell_unscored(selected.unscored, selected.images, fate, console)
+
+
+def _protocol_line(protocol: Protocol) -> str:
+    how = protocol.resampling
+    return (
+        f"{printable(protocol.data)}, split {printable(protocol.split)}, {protocol.images} images, "
+        f"by {protocol.unit}; "
+        f"intervals: {how.level:.0%}, {how.replicates} resamplings of patients, seed {how.seed}"
+    )
+
+
+def _ranking(measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = new_table("n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
+    for row in measured.rows:
+        table.add_row(label(row.finding, labels), str(row.n), str(row.positives), *_wide(row.metrics))
+    table.add_section()
+    table.add_row(_mean(measured, "auc"), "", "", *_wide(measured.macro))
+    if measured.macro_without:
+        table.add_row(_mean_without(measured), "", "", *_wide(measured.macro_without))
+    return table
+
+
+def _published(yardsticks: Sequence[Yardstick]) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("model", max_width=34, overflow="fold")
+    table.add_column("mean AUC", justify="right", no_wrap=True)
+    table.add_column("prompts", overflow="fold")
+    for one in yardsticks:
+        table.add_row(Text(one.model), f"{one.auc:.3f}", Text(one.prompts))
+    return table
+
+
+def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[str, Table]]:
+    """Give tables of calls, where there are thresholds, and of probabilities, each with its title."""
+    thresholds = measured.thresholds
+    if thresholds is not None and any(math.isfinite(row.threshold) for row in measured.rows):
+        how = f" by {thresholds.rule}" if thresholds.rule else ""
+        title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
+        for number, names in enumerate(_CALLS):
+            heads = [*(HEADS[name] for name in names), *(["threshold"] if number else [])]
+            table = new_table(*heads)
+            for row in measured.rows:
+                last = [Text(_plain(row.threshold))] if number else []
+                table.add_row(label(row.finding, labels), *_short(row.metrics, names), *last)
+            table.add_section()
+            table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
+            yield ("" if number else title), table
+    if set(PROBABILITIES) <= set(measured.macro):
+        table = new_table(*(HEADS[name] for name in PROBABILITIES))
+        for row in measured.rows:
+            table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
+        table.add_section()
+        table.add_row(_mean(measured, "brier"), *_short(measured.macro, PROBABILITIES, ".3f"))
+        yield f"{printable(measured.name)}: probabilities", table
+
+
+def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[tuple[str, Table]]:
+    title = f"{printable(difference.name)}: {difference.n} {plural} of {difference.patients} patients"
+    for names in _DIFFERENCES:
+        if not set(names) <= set(difference.macro):
+            continue
+        # Areas and errors differ by little: three digits, and so one to a table.
+        form = "+.3f" if len(names) == 1 else "+.2f"
+        parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
+        table = new_table(*(part or HEADS[name] for name in names for part in parts))
+        for row in difference.rows:
+            cells = [cell for name in names for cell in _tested(row.metrics[name], form, len(parts) > 2)]
+            table.add_row(label(row.finding, labels), *cells)
+        table.add_section()
+        cells = [cell for name in names for cell in _tested(difference.macro[name], form, len(parts) > 2)]
+        table.add_row(_mean(difference, names[0]), *cells)
+        if difference.macro_without:
+            without = [difference.macro_without[name] for name in names]
+            cells = [cell for metric in without for cell in _tested(metric, form, len(parts) > 2)]
+            table.add_row(_mean_without(difference), *cells)
+        yield title, table
+        title = ""
+
+
+def _tested(metric: Metric, form: str, both: bool) -> list[Text]:
+    """A difference, its p value where there is room, and Holm's, which the mean, a single test, has not."""
+    corrected = Text("" if metric.p_holm is None else _p(metric.p_holm))
+    return [interval(metric, form), *([Text(_p(metric.p))] if both else []), corrected]
+
+
+def _p(p: float | None) -> str:
+    if p is None or math.isnan(p):
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def put(console: Console, title: str, table: Table) -> None:
+    """Print a table below its title, if it has one; Rich would break a title at the table's width."""
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def new_table(*columns: str) -> Table:
+    """Begin a table of findings."""
+    table = Table(box=None, header_style="dim")
+    table.add_column("finding", max_width=26, overflow="fold")
+    for name in columns:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    return table
+
+
+def label(finding: str, labels: Mapping[str, str]) -> Text:
+    """Give the name of a finding for people."""
+    return Text(printable(labels.get(finding, finding)))
+
+
+def named(content: Any, labels: Mapping[str, str]) -> Any:
+    """Give a section's content with the names of findings for people in place of their ids.
+
+    Ids are what ``finding`` says, and the keys of mappings called as in `_BY_FINDING`.
+    """
+    if isinstance(content, list | tuple):
+        return [named(one, labels) for one in content]
+    if not isinstance(content, Mapping):
+        return content
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if key == "finding":
+            found[key] = labels.get(value, value)
+        elif key in _BY_FINDING and isinstance(value, Mapping):
+            found[key] = {labels.get(of, of): named(one, labels) for of, one in value.items()}
+        else:
+            found[key] = named(value, labels)
+    return found
+
+
+def interval(metric: Metric, form: str = ".2f") -> Text:
+    """Write a number with its interval in one cell, a hyphen where there is none."""
+    if math.isnan(metric.value):
+        return Text("-")
+    bounds = f"[{metric.low:{form}}, {metric.high:{form}}]"
+    return Text(f"{metric.value:{form}} {bounds if math.isfinite(metric.low) else ''}".rstrip())
+
+
+def _mean(measured: Measured, metric: str) -> Text:
+    return Text(f"mean of {measured.macro[metric].findings}", style="bold")
+
+
+def _mean_without(measured: Measured) -> Text:
+    number = measured.macro_without["auc"].findings
+    return Text(f"mean of {number}, without {' and '.join(measured.left_out)}", style="bold")
+
+
+def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:
+    """AUC and AUPRC, the interval in a column of its own."""
+    for metric in (metrics["auc"], metrics["auprc"]):
+        there = not math.isnan(metric.value)
+        yield Text(f"{metric.value:.3f}" if there else "-")
+        yield Text(f"[{metric.low:.3f}, {metric.high:.3f}]" if there else "")
+
+
+def _short(metrics: Mapping[str, Metric], names: Sequence[str], form: str = ".2f") -> Iterator[Text]:
+    return (interval(metrics[name], form) for name in names)
+
+
+def _plain(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _tell_unscored(unscored: Sequence[Unscored], images: int, fate: str, console: Console) -> None:
+    if not unscored:
+        return
+    console.print(Text(f"{len(unscored)} of {images} images have no scores and {fate}:", style="yellow"))
+    for image in unscored[:_MOST_LISTED]:
+        console.print(Text(f"  {printable(image.path)}: {printable(image.message)}"), soft_wrap=True)
+    if len(unscored) > _MOST_LISTED:
+        console.print(Text(f"  and {len(unscored) - _MOST_LISTED} more, all in the JSON document"))

@@ -1,0 +1,72 @@
+"""Radiologists beside models as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tier_cli.console import printable
+from tier_cli.display.evaluation_table import put
+from tier_cli.evaluation.intervals import value_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HEADS = {"sensitivity": "sensitivity", "specificity": "specificity", "mcc": "MCC", "f1": "F1"}
+
+
+def show_readers(content: Mapping[str, Any], console: Console) -> None:
+    """Print everybody's means over findings, then each model against the mean of the radiologists."""
+    people = [*content["readers"], {"name": "mean of the readers", **content["mean_of_readers"]}]
+    models = [model for model in content["scores"] if model["macro"] is not None]
+    title = (
+        f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, means of findings"
+    )
+    for names in (("sensitivity", "specificity"), ("mcc", "f1")):
+        table = Table(box=None, header_style="dim")
+        table.add_column("reader", max_width=38, overflow="fold")
+        for name in names:
+            table.add_column(_HEADS[name], justify="right", no_wrap=True)
+        for one in [*people, *models]:
+            table.add_row(Text(printable(one["name"])), *(_cell(one["macro"][name]) for name in names))
+        put(console, title, table)
+        title = ""
+    for model in content["scores"]:
+        title = f"{printable(model['name'])} minus the mean of the radiologists"
+        put(console, title, _against(content, model))
+
+
+def _against(content: Mapping[str, Any], model: Mapping[str, Any]) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("finding", max_width=26, overflow="fold")
+    for name in ("MCC", "F1", "under its ROC"):
+        table.add_column(name, justify="right", no_wrap=True)
+    differences = model["minus_readers"]
+    for row in content["findings"]:
+        name = row["finding"]
+        if not row["readers"]:
+            continue
+        under = model["readers_under_curve"][name]
+        share = "-" if under is None else f"{under} of {row['readers']}"
+        table.add_row(Text(printable(name.replace("_", " "))), *_pair(differences, name), share)
+    if differences is not None:
+        table.add_section()
+        table.add_row(
+            Text("mean", style="bold"), *(_cell(differences["macro"][n], "+.2f") for n in ("mcc", "f1"))
+        )
+    return table
+
+
+def _pair(differences: Mapping[str, Any] | None, finding: str) -> tuple[Text, Text]:
+    if differences is None:
+        return Text("-"), Text("-")
+    row = differences["findings"][finding]
+    return _cell(row["mcc"], "+.2f"), _cell(row["f1"], "+.2f")
+
+
+def _cell(metric: Mapping[str, Any], form: str = ".2f") -> Text:
+    bounds = "" if metric["low"] is None else f" [{metric['low']:{form}}, {metric['high']:{form}}]"
+    return Text(f"{value_text(metric, form)}{bounds}")

@@ -1,0 +1,182 @@
+"""What `tier train` shows while it runs and at its end, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.console import is_terminal, tell
+from tier_cli.errors import TierError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tier_cli.training.report.log import Watcher
+
+
+_ONE_SIGNAL_SECONDS = 2.0
+# Of the images that were passed over.
+_NAMED = 5
+
+
+@contextmanager
+def stopping(output: Path) -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM end a run after its step, with its state saved; the second at once.
+
+    Says what is left in the output folder of a run that ended early.
+    """
+    from tier_cli.training.run.work_folder import kept, kept_images
+
+    asked_at: float | None = None
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked_at
+        # torchrun passes on what the terminal has sent already.
+        if asked_at is not None and time.monotonic() - asked_at >= _ONE_SIGNAL_SECONDS:
+            raise KeyboardInterrupt
+        if asked_at is None:
+            asked_at = time.monotonic()
+            if _first():
+                tell("Stopping. Once more to stop at once, without saving.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: asked_at is not None
+        return
+    # What lay there before is not this run's: it may be the very reason why this one is refused.
+    left_before = bool(kept_images(output))
+    before = {number: signal.signal(number, ask) for number in signals}
+    try:
+        yield lambda: asked_at is not None
+    except KeyboardInterrupt:
+        if _first():
+            tell(f"Stopped. {kept(output)}")
+        raise
+    except TierError:
+        if _first() and not left_before and kept_images(output):
+            tell(kept_images(output))
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def display() -> Iterator[Watcher]:
+    """Show each stage as one line on a terminal, and now and then a line where there is none."""
+    if not _first():
+        yield _silent
+    elif is_terminal("stderr"):
+        from rich.console import Console
+
+        with live(Console(stderr=True)) as progress:
+            yield progress
+    else:
+        yield _plain
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """Say what was made of the data."""
+    if _first():
+        for note in notes:
+            tell(f"Data: {note}.")
+
+
+def summarise(record: Mapping[str, Any], output: Path) -> None:
+    """Say what came of it."""
+    if not _first():
+        return
+    if record.get("over"):
+        tell(f"{output} holds this run, and it is over: there was nothing to do.")
+        return
+    validation = record.get("validation", {})
+    if "mean_auc" in validation:
+        tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
+    if record["unreadable_images"]:
+        tell(f"{record['unreadable_images']} unreadable images were passed over.")
+        for line in record.get("unreadable", [])[:_NAMED]:
+            tell(f"  {line}")
+    if "not_drawn" in record:
+        tell(f"Curves and card could not be written: {record['not_drawn']}.")
+    if record.get("kept_epochs"):
+        tell(f"Kept epochs {', '.join(map(str, record['kept_epochs']))} in {output / 'epochs'}.")
+    tell(f"Wrote {output} after {record['seconds']} s of training.")
+
+
+def figures_line(figures: Mapping[str, float]) -> str:
+    """What a step measured in at most 48 characters: loss, its terms, sparsity, rate, images a second."""
+    return (
+        f"loss {figures['total']:.3g} c {figures['contrastive']:.3g} "
+        f"H {figures['patch_entropy']:.4g}/{figures['token_entropy']:.3g} "
+        f"sp {figures['similarity_hoyer']:.2f} lr {_short(figures['learning_rate'])} "
+        f"{_brief(figures['images_per_second'])}/s"
+    )
+
+
+def _validated(what: str, figures: Mapping[str, float]) -> str:
+    return f"{what}: mean zero-shot AUC {figures['mean_auc']:.3f}" if figures else f"{what}: no AUC"
+
+
+def _brief(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _short(rate: float) -> str:
+    return f"{rate:.0e}".replace("e-0", "e-")
+
+
+def _first() -> bool:
+    # Set by torchrun; there one process speaks for all.
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _silent(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+    pass
+
+
+def _plain(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+    """For logs: the lines with figures, and the end of each stage before the training."""
+    if figures is not None and "total" in figures:
+        tell(f"{what} {done}/{total} {figures_line(figures)}")
+    elif figures is not None:
+        tell(_validated(what, figures))
+    elif done == total and not what.startswith("epoch"):
+        tell(f"{what}: {total}")
+    elif not done:
+        tell(f"{what} ...")
+
+
+@contextmanager
+def live(console: Console) -> Iterator[Watcher]:
+    """One line a stage, the training's with what a step measured; no bar, which would crowd it out."""
+    from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, Any] = {}
+        shown = ""
+
+        def progress(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+            nonlocal shown
+            stage = "training" if what.startswith("epoch") else what
+            if figures is not None and "total" in figures:
+                shown = figures_line(figures)
+            elif figures is not None:
+                bars.console.print(_validated(what, figures))
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(what, total=total)
+            label = f"{what.removeprefix('epoch ')} {shown}" if stage == "training" else what
+            bars.update(tasks[stage], completed=done, description=label, visible=done < total)
+
+        yield progress

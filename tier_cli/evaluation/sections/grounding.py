@@ -1,0 +1,247 @@
+"""The section ``grounding``: regions of the manifest against the patches of the model, by finding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.display.grounding_table import show_grounding
+from tier_cli.errors import CheckpointError, InputError, UsageError
+from tier_cli.evaluation.context import Section
+from tier_cli.evaluation.intervals import documents, number
+from tier_cli.evaluation.sections.grounding_measures import (
+    Case,
+    cnr,
+    halves,
+    inside_auc,
+    iou_of_view,
+    ious,
+    make_case,
+    means,
+    pointing,
+    split_ious,
+    usual_place,
+)
+from tier_cli.metrics.bootstrap import resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.datasets.regions import Region
+    from tier_cli.evaluation.context import Evaluation
+    from tier_cli.evaluation.measure import Resampling
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.pipeline.encode import PatchMap
+    from tier_cli.pipeline.scorer import Member
+
+    Floats = NDArray[np.float64]
+
+# What a patch is compared with, and the fixed thresholds at which intersection over union is averaged.
+SIMILARITIES = {
+    "difference": "cosine with the finding's positive vector minus cosine with its negative vector",
+    "positive": "cosine with the finding's positive vector",
+    "phrase": "cosine with the region's own phrase",
+}
+_COSINES = (0.1, 0.2, 0.3, 0.4, 0.5)
+FIXED = {"difference": (0.0,), "positive": _COSINES, "phrase": _COSINES}
+_WHOLE = 1 - 1e-6
+_MEASURES: Mapping[str, Callable[[Case], float]] = {
+    "pointing": pointing,
+    # What a map of chance, and one that always points at the middle, would do.
+    "pointing_random": lambda case: float(case.hits.mean()),
+    "pointing_centre": lambda case: float(case.centre),
+    "pointing_over_random": lambda case: pointing(case) - float(case.hits.mean()),
+    "auc": inside_auc,
+    "cnr": cnr,
+    "iou_view": iou_of_view,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to look for in one image: a finding, or a phrase about it, and the regions that show it."""
+
+    finding: str
+    text: str
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Cases with what each is of (finding and key of `SIMILARITIES`), and what could not be used."""
+
+    cases: list[Case] = field(default_factory=list)
+    groups: list[tuple[str, str]] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
+    unusable: Counter[str] = field(default_factory=Counter)
+
+
+def grounding_section() -> Section:
+    """Give the section ``grounding``."""
+    return Section("grounding", _make, show_grounding)
+
+
+def _make(evaluation: Evaluation) -> dict[str, Any]:
+    from tier_cli.datasets.regions import regions
+
+    job, manifest = evaluation.job, evaluation.selection.manifest
+    if job is None:
+        raise UsageError("places need a model that shows them", where="--grounding", remedy="add --model")
+    unknown: Counter[str] = Counter()
+    targets = [tuple(_targets(row, job.findings, unknown)) for row in regions(manifest)]
+    rows = [row for row, wanted in enumerate(targets) if wanted]
+    notes = [f"{many} regions of {name}, no finding of the set, left out" for name, many in unknown.items()]
+    if not rows:
+        notes.append("nothing to ground: no image has boxes or a mask of a finding of the set")
+        return {"notes": notes, "findings": []}
+    try:
+        found = _look(evaluation, job.members[0], job.findings.ids, rows, [targets[row] for row in rows])
+    except CheckpointError as error:
+        # The scores were measured before this: they must not be lost for want of patches.
+        return {"notes": [*notes, str(error)], "findings": []}
+    if len(job.members) > 1:
+        notes.append(f"of several models, the places are those of {job.checkpoint.name}")
+    notes += [f"{many} left out of grounding: {why}" for why, many in found.unusable.items()]
+    if not found.cases:
+        return {"notes": notes, "findings": []}
+    return {"notes": notes, **measure_grounding(found, evaluation.protocol.resampling)}
+
+
+def _targets(row: Sequence[Region], findings: FindingSet, unknown: Counter[str]) -> Iterator[Target]:
+    """Put the regions of one image together that show one finding or are described by one phrase."""
+    together: dict[tuple[str, str], list[Region]] = {}
+    for region in row:
+        known = findings.match(region.finding)
+        if known is None and not region.text:
+            unknown[region.finding] += 1
+            continue
+        name = region.finding if known is None else known.id
+        together.setdefault((name, region.text), []).append(region)
+    for (name, text), parts in together.items():
+        yield Target(name, text, tuple(parts))
+
+
+def _look(
+    evaluation: Evaluation,
+    member: Member,
+    findings: Sequence[str],
+    rows: Sequence[int],
+    targets: Sequence[Sequence[Target]],
+) -> Found:
+    """Compare the patches of each image with what is to be found in it."""
+    from tier_cli.display.progress import progress_on_stderr
+    from tier_cli.pipeline.encode import patch_maps
+    from tier_cli.scoring.score import uses_negatives
+
+    paths, patients = evaluation.selection.manifest.paths, evaluation.selection.manifest.patients()
+    directions = _directions(member, findings, targets)
+    own = "difference" if uses_negatives(member.checkpoint.scoring) else "positive"
+    found = Found()
+    with progress_on_stderr(len(rows), "Looking for regions") as tick:
+        maps = patch_maps([paths[row] for row in rows], member, evaluation.options, tick)
+        for row, wanted, seen in zip(rows, targets, maps, strict=True):
+            if isinstance(seen, InputError):
+                found.unusable[seen.kind] += 1
+                continue
+            for target in wanted:
+                case = _case(target, seen, directions[target.finding, target.text])
+                if isinstance(case, str):
+                    found.unusable[case] += 1
+                    continue
+                found.cases.append(case)
+                found.groups.append((target.finding, "phrase" if target.text else own))
+                found.patients.append(str(patients[row]))
+    return found
+
+
+def _directions(
+    member: Member, findings: Sequence[str], targets: Sequence[Sequence[Target]]
+) -> Mapping[tuple[str, str], Floats]:
+    """The direction (D,) that a patch's cosine is taken with: a difference of two for most scorings."""
+    from tier_cli.scoring.score import uses_negatives
+
+    wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
+    texts = list(dict.fromkeys(text for _, text in wanted if text))
+    phrases = dict(zip(texts, member.engine.embed_texts(texts), strict=True)) if texts else {}
+    directions = member.vectors.positive.astype(np.float64)
+    if uses_negatives(member.checkpoint.scoring):
+        directions = directions - member.vectors.negative
+    own = dict(zip(findings, directions, strict=True))
+    return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}
+
+
+def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
+    """Lay the patches over what is to be found; or say in a word why that cannot be."""
+    if seen.turned:
+        # Boxes are in the pixels of the file, and the file says that these lie otherwise than shown.
+        return "the file is shown turned, its places are not"
+    height, width = seen.size
+    region = np.zeros(seen.size, dtype=bool)
+    try:
+        for part in target.regions:
+            region |= part.mask(height, width)
+    except InputError as error:
+        return f"mask {error.kind}"
+    patches = seen.patches.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        similarities = (patches @ direction) / np.linalg.norm(patches, axis=1)
+    if not region.any():
+        return "region outside the file"
+    if not np.isfinite(similarities).all():
+        return "not_finite"
+    return make_case(similarities, region, seen.grid, seen.side, seen.affine)
+
+
+def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:
+    """Measure cases by finding: means over cases, resampled by patient.
+
+    Returns
+    -------
+    The section. The pointing game and intersection over union count a region that was cropped away as missed;
+    the AUC and the contrast-to-noise ratio are of regions that the model sees at least in part.
+    """
+    names = list(dict.fromkeys(sorted(found.groups)))
+    groups = np.array([names.index(group) for group in found.groups], dtype=np.intp)
+    patients = np.array(found.patients, dtype=np.str_)
+    values = {name: np.array([of(case) for case in found.cases]) for name, of in _MEASURES.items()}
+    values["iou_best"], values["pointing_usual"] = np.full((2, len(groups)), np.nan)
+    values["iou_fixed"] = np.array(
+        [ious(case, FIXED[kind]).mean() for case, (_, kind) in zip(found.cases, found.groups, strict=True)]
+    )
+    thresholds = []
+    for place in range(len(names)):
+        mine = np.flatnonzero(groups == place)
+        cases, parts = [found.cases[case] for case in mine], halves(patients[mine], how.seed)
+        values["iou_best"][mine], chosen = split_ious(cases, parts)
+        values["pointing_usual"][mine] = usual_place(cases, parts)
+        thresholds.append([number(value) for value in chosen])
+    statistic = means(values, groups, len(names))
+    estimates = resample({0: statistic}, patients, replicates=how.replicates, seed=how.seed)[0]
+    seen = np.array([case.visible for case in found.cases])
+    measured = {name: documents(one, how.level) for name, one in estimates.items()}
+    return {
+        "cases": len(groups),
+        "patients": len(np.unique(patients)),
+        "outside_view": int((seen == 0).sum()),
+        "partly_outside_view": int(((seen > 0) & (seen < _WHOLE)).sum()),
+        "similarities": {kind: SIMILARITIES[kind] for kind in sorted({kind for _, kind in names})},
+        "fixed_thresholds": {kind: list(FIXED[kind]) for kind in sorted({kind for _, kind in names})},
+        "best_threshold": "for each half of the patients the one that is best for the other half, by finding",
+        "macro": {name: documents(one.macro, how.level)[0] for name, one in estimates.items()},
+        "findings": [
+            {
+                "finding": finding,
+                "similarity": kind,
+                "cases": int((groups == place).sum()),
+                "patients": len(np.unique(patients[groups == place])),
+                "outside_view": int((seen[groups == place] == 0).sum()),
+                "best_thresholds": thresholds[place],
+                **{name: values[place] for name, values in measured.items()},
+            }
+            for place, (finding, kind) in enumerate(names)
+        ],
+    }

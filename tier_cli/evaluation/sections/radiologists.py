@@ -1,0 +1,275 @@
+"""Against radiologists: their sensitivity, specificity, MCC and F1 beside the model's, on the same units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.datasets.manifest import READER
+from tier_cli.errors import ManifestError
+from tier_cli.evaluation.context import Section
+from tier_cli.evaluation.document import metric_document
+from tier_cli.evaluation.measure import Contender, Labelled, Resampling, as_metrics, settle_uncertain
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.ranking import Floats, macro_mean
+from tier_cli.metrics.statistics import Statistic, decisions
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.evaluation.context import Evaluation
+    from tier_cli.findings.schema import FindingSet
+
+METRICS = ("sensitivity", "specificity", "f1", "mcc")
+# What models are compared with radiologists by, as in the papers on CheXpert's test set.
+COMPARED = ("mcc", "f1")
+
+
+@dataclass(frozen=True)
+class Reads:
+    """One radiologist's reads of N images or units: (N, F) 1, 0, -1 = uncertain, NaN = none."""
+
+    name: str
+    values: Floats
+
+
+def readers_section() -> Section:
+    """Give the section ``readers``, which is there where the manifest has ``reader:`` columns."""
+    from tier_cli.display.radiologists_table import show_readers
+
+    return Section("readers", _make, show_readers)
+
+
+def _make(evaluation: Evaluation) -> dict[str, Any] | None:
+    found = reads_of(evaluation.selection.manifest, evaluation.findings, evaluation.truth.findings)
+    if not found:
+        return None
+    uncertain = evaluation.protocol.uncertain
+    reads = [
+        replace(one, values=settle_uncertain(evaluation.units.labels(one.values), uncertain)) for one in found
+    ]
+    return measure_readers(
+        evaluation.by_unit,
+        reads,
+        evaluation.contenders,
+        evaluation.protocol.resampling,
+        evaluation.units.plural,
+    )
+
+
+def reads_of(manifest: Manifest, findings: FindingSet, wanted: Sequence[str]) -> list[Reads]:
+    """Find the radiologists' reads among a manifest's columns ``reader:<name>:<finding>``.
+
+    Parameters
+    ----------
+    manifest
+        N rows.
+    findings
+        The finding set, by whose names and aliases the columns are matched.
+    wanted
+        F ids of it.
+
+    Raises
+    ------
+    ManifestError
+        A column without a finding in its name, two of one reader for one finding, or a cell that is no label.
+    """
+    columns: dict[str, dict[str, str]] = {}
+    for column in map(str, manifest.frame.columns):
+        if not column.startswith(READER):
+            continue
+        reader, colon, name = column.removeprefix(READER).rpartition(":")
+        if not (reader and colon):
+            raise ManifestError(
+                f"column {column!r} names no reader and finding",
+                where=manifest.origin,
+                remedy="call it reader:NAME:FINDING",
+            )
+        finding = findings.match(name)
+        if finding is None or finding.id not in wanted:
+            continue
+        if columns.setdefault(reader, {}).setdefault(finding.id, column) != column:
+            raise ManifestError(f"two columns are {reader}'s reads of {finding.id}", where=manifest.origin)
+    return [Reads(reader, _parsed(manifest, findings, wanted, of)) for reader, of in columns.items()]
+
+
+def _parsed(
+    manifest: Manifest, findings: FindingSet, wanted: Sequence[str], columns: Mapping[str, str]
+) -> Floats:
+    """Read a reader's columns as the labels that they are."""
+    kept = manifest.frame[["path", *columns.values()]]
+    frame = kept.rename(columns={c: name for name, c in columns.items()})
+    labels = replace(manifest, frame=frame, origin=f"{manifest.origin}, reader").labels(findings)
+    return labels[:, [findings.ids.index(name) for name in wanted]]
+
+
+def measure_readers(
+    truth: Labelled, reads: Sequence[Reads], contenders: Sequence[Contender], how: Resampling, plural: str
+) -> dict[str, Any]:
+    """Measure radiologists and models on the same rows under the same resamplings of patients.
+
+    For each finding only rows count that have a label, a score of every model and a read of every radiologist
+    who read the finding at all.
+
+    Parameters
+    ----------
+    truth
+        N rows with labels of F findings.
+    reads
+        One a radiologist, (N, F).
+    contenders
+        One a model.
+    how, plural
+        How patients are resampled; what rows are called.
+    """
+    kept = _common(truth, reads, contenders)
+    truth, reads, contenders = kept.truth, kept.reads, kept.contenders
+    found = resample(_statistics(kept), truth.patients, replicates=how.replicates, seed=how.seed)
+    people = [found["reader", number] for number in range(len(reads))]
+    mean = {name: _mean_over([one[name] for one in people]) for name in METRICS}
+    names = truth.findings
+    return {
+        "unit": plural,
+        "n": len(truth.patients),
+        "patients": len(np.unique(truth.patients)),
+        "findings": [
+            {
+                "finding": name,
+                "n": int(np.isfinite(truth.labels[:, place]).sum()),
+                "positives": int((truth.labels[:, place] == 1).sum()),
+                "readers": kept.readers[place],
+            }
+            for place, name in enumerate(names)
+        ],
+        "readers": [
+            {"name": one.name, **_numbers(estimates, METRICS, names, how)}
+            for one, estimates in zip(reads, people, strict=True)
+        ],
+        "mean_of_readers": _numbers(mean, METRICS, names, how),
+        "scores": [
+            _model(one, found.get(("model", number)), mean, kept, how)
+            for number, one in enumerate(contenders)
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What everybody has: labels are NaN elsewhere; `readers` counts those who read each finding."""
+
+    truth: Labelled
+    reads: list[Reads]
+    contenders: list[Contender]
+    readers: list[int]
+
+
+def _common(truth: Labelled, reads: Sequence[Reads], contenders: Sequence[Contender]) -> _Common:
+    read = np.array([np.isfinite(one.values).any(axis=0) for one in reads])
+    common = np.isfinite(truth.labels) & read.any(axis=0)
+    for contender in contenders:
+        common &= np.isfinite(contender.scores)
+    for one, which in zip(reads, read, strict=True):
+        common &= np.isfinite(one.values) | ~which
+    used = np.asarray(common.any(axis=1))
+    return _Common(
+        replace(truth, labels=np.where(common, truth.labels, np.nan)).where(used),
+        [replace(one, values=one.values[used]) for one in reads],
+        [one.where(used) for one in contenders],
+        [int(count) for count in read.sum(axis=0)],
+    )
+
+
+def _statistics(kept: _Common) -> dict[tuple[str, int], Statistic]:
+    labels = kept.truth.labels
+    people = {("reader", number): decisions(labels, one.values) for number, one in enumerate(kept.reads)}
+    calls = {("model", number): one.calls for number, one in enumerate(kept.contenders)}
+    models = {key: decisions(labels, each) for key, each in calls.items() if each is not None}
+    return people | models
+
+
+def _model(
+    contender: Contender,
+    estimates: dict[str, Estimate] | None,
+    mean: Mapping[str, Estimate],
+    kept: _Common,
+    how: Resampling,
+) -> dict[str, Any]:
+    findings, labels = kept.truth.findings, kept.truth.labels
+    under = {
+        finding: under_curve(labels[:, f], contender.scores[:, f], [one.values[:, f] for one in kept.reads])
+        for f, finding in enumerate(findings)
+    }
+    document: dict[str, Any] = {"name": contender.name, "readers_under_curve": under}
+    if estimates is None:
+        return document | {"findings": None, "macro": None, "minus_readers": None}
+    differences = {name: estimates[name] - mean[name] for name in COMPARED}
+    return {
+        **document,
+        **_numbers(estimates, METRICS, findings, how),
+        "minus_readers": _numbers(differences, COMPARED, findings, how, tested=True),
+    }
+
+
+def under_curve(labels: Floats, scores: Floats, reads: Sequence[Floats]) -> int | None:
+    """Count the readers whose sensitivity is below the ROC curve at their own false positive rate.
+
+    Parameters
+    ----------
+    labels, scores
+        (N,) of one finding; NaN = left out.
+    reads
+        (N,) each, of the readers; one without any read does not count.
+
+    Returns
+    -------
+    None where there is no curve: one class only.
+    """
+    known = np.isfinite(labels) & np.isfinite(scores)
+    truth, values = labels[known] == 1, scores[known]
+    if not (truth.any() and (~truth).any()):
+        return None
+    cuts = np.unique(values)[::-1]
+    found = np.array([0.0, *((values[truth][:, None] >= cuts).mean(axis=0))])
+    wrong = np.array([0.0, *((values[~truth][:, None] >= cuts).mean(axis=0))])
+    points = []
+    for read in reads:
+        calls = read[known]
+        if np.isfinite(calls).all():
+            points.append(((calls[~truth] == 1).mean(), (calls[truth] == 1).mean()))
+    return sum(bool(height < _height(wrong, found, place)) for place, height in points)
+
+
+def _height(wrong: Floats, found: Floats, place: float) -> float:
+    """The ROC curve at a false positive rate: its top where it rises, a straight line between its points."""
+    last = int(np.searchsorted(wrong, place, side="right")) - 1
+    if wrong[last] == place or last + 1 == wrong.size:
+        return float(found[last])
+    share = (place - wrong[last]) / (wrong[last + 1] - wrong[last])
+    return float(found[last] + share * (found[last + 1] - found[last]))
+
+
+def _mean_over(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean over the readers who read a finding."""
+    points = macro_mean(np.stack([one.point for one in estimates], axis=-1))
+    return Estimate(points, macro_mean(np.stack([one.replicates for one in estimates], axis=-1)))
+
+
+def _numbers(
+    estimates: Mapping[str, Estimate],
+    names: Sequence[str],
+    findings: Sequence[str],
+    how: Resampling,
+    tested: bool = False,
+) -> dict[str, Any]:
+    """Give ``findings``, a mapping by id, and ``macro``, the mean over findings."""
+    table = {name: as_metrics(estimates[name], how.level, tested) for name in names}
+    means = {name: as_metrics(estimates[name].macro, how.level, tested)[0] for name in names}
+    return {
+        "findings": {
+            finding: {name: metric_document(table[name][place]) for name in names}
+            for place, finding in enumerate(findings)
+        },
+        "macro": {name: metric_document(replace(means[name], p_holm=None)) for name in names},
+    }

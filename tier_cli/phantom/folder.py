@@ -1,0 +1,162 @@
+"""A folder of synthetic chests and its manifest, drawn by several processes at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Literal
+
+from tier_cli.errors import UsageError
+from tier_cli.phantom.chest import FINDINGS, PhantomImage, write_dicom, write_png
+from tier_cli.phantom.cohort import Case, cases
+
+Format = Literal["png", "dicom"]
+SOURCE = "synthetic"
+COLUMNS = (
+    *("path", "patient", "study", "view", "sex", "age", "split", "source"),
+    *FINDINGS,
+    *("text", "boxes"),
+)
+_TOGETHER = 8
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the manifest, and how many pictures of how many patients in each split."""
+
+    manifest: Path
+    images: dict[str, int]
+    patients: dict[str, int]
+
+
+def write_folder(
+    folder: Path,
+    number: int,
+    seed: int,
+    *,
+    kind: Format = "png",
+    size: int = 512,
+    workers: int = 1,
+    tick: Callable[[], object] = lambda: None,
+) -> Written:
+    """Write `number` pictures into folder/images and folder/manifest.csv.
+
+    The files depend on seed, size and kind alone, not on the number of workers.
+
+    Parameters
+    ----------
+    folder
+        Made if need be.
+    number, seed
+        How many pictures of which cohort.
+    kind
+        ``png`` (8 bits) or ``dicom``.
+    size
+        Pixels, width and height.
+    workers
+        Processes that draw; 1 draws in this one.
+    tick
+        Called once a picture.
+
+    Raises
+    ------
+    UsageError
+        The folder holds a manifest already, or cannot be written.
+    """
+    manifest = folder / "manifest.csv"
+    if manifest.exists():
+        raise UsageError("holds a manifest already", where=str(folder), remedy="name another folder")
+    partial = folder / ".manifest.csv.partial"
+    images: dict[str, int] = {}
+    patients: dict[str, set[str]] = {}
+    try:
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for row in _rows(folder, cases(number, seed, size), kind, workers):
+                writer.writerow(row)
+                images[row["split"]] = images.get(row["split"], 0) + 1
+                patients.setdefault(row["split"], set()).add(row["patient"])
+                tick()
+        partial.replace(manifest)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}", where=str(folder), remedy="name another folder"
+        ) from error
+    finally:
+        if partial.is_file():
+            partial.unlink()
+    return Written(manifest, images, {split: len(names) for split, names in patients.items()})
+
+
+def _rows(folder: Path, drawn: Iterator[Case], kind: Format, workers: int) -> Iterator[dict[str, str]]:
+    """Write the pictures, and give their rows in order."""
+    if workers <= 1:
+        for case in drawn:
+            yield _write(folder, case, kind)
+        return
+    waiting: deque[Future[list[dict[str, str]]]] = deque()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
+        try:
+            # A few batches ahead: the cohort is as long as wanted and never in memory.
+            while batch := tuple(islice(drawn, _TOGETHER)):
+                waiting.append(pool.submit(_write_batch, folder, batch, kind))
+                if len(waiting) > workers * _AHEAD:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _begin() -> None:
+    """In a fresh process: use one thread, and end when the process that started this one is no more."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _write_batch(folder: Path, batch: tuple[Case, ...], kind: Format) -> list[dict[str, str]]:
+    return [_write(folder, case, kind) for case in batch]
+
+
+def _write(folder: Path, case: Case, kind: Format) -> dict[str, str]:
+    image = case.render()
+    path = f"images/{case.name}.{'png' if kind == 'png' else 'dcm'}"
+    if kind == "png":
+        write_png(folder / path, image)
+    else:
+        write_dicom(folder / path, image, view=case.view, patient=case.patient, study=case.study)
+    about = {name: getattr(case, name) for name in ("patient", "study", "view", "sex", "split", "text")}
+    labels = {name: str(int(name in image.findings)) for name in FINDINGS}
+    return {"path": path, "age": str(case.age), "source": SOURCE, "boxes": _boxes(image), **about, **labels}
+
+
+def _boxes(image: PhantomImage) -> str:
+    boxes = [
+        {"finding": name, "box": list(box)}
+        for name, found in image.boxes.items()
+        for box in found
+        if box[2] > box[0] and box[3] > box[1]
+    ]
+    return json.dumps(boxes)

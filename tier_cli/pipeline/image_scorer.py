@@ -1,0 +1,126 @@
+"""Prepared images in, results out: the models, the scoring and the calibration of one run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tier_cli.decoding.decode import Decoded, Settings
+from tier_cli.errors import InputError
+from tier_cli.pipeline.scorer import Member, run_stamp
+from tier_cli.results.record import Failure, FindingScore, Result, Unit
+from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_calibration
+from tier_cli.scoring.score import check_scoring
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.radiograph import ReadOptions
+
+_NOT_FINITE = InputError(
+    "the model gave no finite score for it",
+    remedy="check the checkpoint with `tier model verify`, or try --device cpu",
+    kind="not_finite",
+)
+
+
+class ImageScorer:
+    """Scores prepared images with one model, or with several whose scores it averages, and one finding set.
+
+    Raises
+    ------
+    CheckpointError
+        Where a checkpoint's scoring is unknown or its calibration makes no sense.
+    """
+
+    def __init__(self, members: Sequence[Member], findings: FindingSet, unit: Unit):
+        for member in members:
+            check_scoring(member.checkpoint.scoring)
+        self._members, self._ids, self._unit = members, findings.ids, unit
+        self._scoring = members[0].scoring
+        self._stamp = run_stamp(members, findings)
+        # Members with the same preprocessing share one prepared image.
+        self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
+        self._calibration, _ = calibration_of(members, findings, unit)
+        self._notes = tuple(dict.fromkeys(member.note for member in members if member.note))
+
+    def settings(self, read: ReadOptions) -> Settings:
+        """Give the settings of decoding: as asked for, with the checkpoints' rendering and preprocessing."""
+        return Settings.of(read, *self._preparations)
+
+    def failed(self, path: str, error: InputError) -> Result:
+        """Give the result of a file that could not be used."""
+        return self._result(path, error=Failure(error.kind, error.reason))
+
+    def score(self, images: Sequence[tuple[str, Decoded]]) -> list[Result]:
+        """Score a batch of images, not yet calibrated: see `finished`."""
+        prepared = [image.prepared for _, image in images]
+        pixels = {
+            preprocessing: np.stack([of[number] for of in prepared])
+            for number, preprocessing in enumerate(self._preparations)
+        }
+        each = [member.score(pixels[member.checkpoint.preprocessing]) for member in self._members]
+        scores = each[0] if len(each) == 1 else np.mean(each, axis=0)
+        return [
+            self._scored(path, image, row) for (path, image), row in zip(images, scores.tolist(), strict=True)
+        ]
+
+    def finished(self, result: Result) -> Result:
+        """Add probabilities and calls where a calibration matches, else a note that says why not."""
+        if result.error is not None:
+            return result
+        more = (*self._notes, *((self._calibration.note,) if self._calibration.note else ()))
+        return replace(
+            result,
+            findings=self._calibration.apply(result.findings),
+            notes=(*result.notes, *more) if more else result.notes,
+        )
+
+    def _scored(self, path: str, image: Decoded, row: list[float]) -> Result:
+        known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
+        known |= {"instance": image.instance, "notes": image.notes, "phi": image.phi or {}}
+        if not all(map(math.isfinite, row)):
+            return self._result(path, error=Failure(_NOT_FINITE.kind, _NOT_FINITE.reason), **known)
+        scores = tuple(FindingScore(name, value) for name, value in zip(self._ids, row, strict=True))
+        return self._result(path, findings=scores, **known)
+
+    def _result(self, path: str, **known: Any) -> Result:
+        return Result((path,), self._stamp, self._scoring, unit=self._unit, **known)
+
+
+def calibration_keys(members: Sequence[Member], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:
+    """Say for each member what a calibration in its folder must have been fitted for to hold for this run."""
+    ensemble = run_stamp(members, findings).weights if len(members) > 1 else ""
+    return [
+        CalibrationKey(
+            weights=member.checkpoint.hashes["weights"],
+            rendering=member.checkpoint.preprocessing.rendering,
+            prompts=findings.hash,
+            unit=unit,
+            ensemble=ensemble,
+            adaptation=member.adaptation.hash if member.adaptation else "",
+        )
+        for member in members
+    ]
+
+
+def calibration_of(
+    members: Sequence[Member], findings: FindingSet, unit: Unit
+) -> tuple[Calibration, Mapping[str, Any]]:
+    """Take the first calibration that holds; where none does, the first that says why.
+
+    Returns
+    -------
+    The calibration, and the content of the calibration.json that it came from.
+    """
+    keys = calibration_keys(members, findings, unit)
+    found = [
+        (match_calibration(member.checkpoint.calibration, key), member.checkpoint.calibration or {})
+        for member, key in zip(members, keys, strict=True)
+    ]
+    fitting = [one for one in found if not one[0].note]
+    there = [one for one in found if one[1]]
+    return (fitting or there or found)[0]

@@ -1,0 +1,84 @@
+# ruff: noqa: TID253
+"""The random changes of the paper's training, as its authors published them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from tier_cli.training.inputs.augment import uniform
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_AREA = (0.08, 1.0)
+_ASPECT = (0.9, 1.0)
+_TRIES = 10
+_ROTATION_DEGREES = 10.0
+_SHIFT = 0.05
+_SCALES = (0.95, 1.05)
+_JITTER = 0.2
+
+
+def augment_as_published(grey: Tensor, size: int, generator: Generator) -> Tensor:
+    """Crop, turn and shift, and change brightness and contrast, each image of a batch by its own draw.
+
+    A crop of 8 to 100 % of the area and of width to height 0.9 to 1; then up to 10 degrees, 5 % shift and 5 %
+    zoom, black where nothing is; then brightness and contrast by up to a fifth in random order (Palepu & Beam
+    2023, `im_preprocessing_train` of their code). The crop is taken from the largest square of the image.
+
+    Parameters
+    ----------
+    grey
+        (N, 1, H, W) in [0, 1].
+    size
+        Side of the square output.
+    generator
+        Source of every draw.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, size, size) in [0, 1].
+    """
+    return torch.stack([_augment(image[None], size, generator)[0] for image in grey])
+
+
+def _augment(image: Tensor, size: int, generator: Generator) -> Tensor:
+    left, top, width, height = crop(generator)
+    # In the coordinates of grid_sample, -1 to 1.
+    crop_matrix = [[width, 0, 2 * left + width - 1], [0, height, 2 * top + height - 1]]
+    angle = _draw(-_ROTATION_DEGREES, _ROTATION_DEGREES, generator) * math.pi / 180
+    # Sampling coordinates go the other way: a larger picture reads from a smaller part.
+    cos, sin = (f(angle) / _draw(*_SCALES, generator) for f in (math.cos, math.sin))
+    x, y = (2 * _draw(-_SHIFT, _SHIFT, generator) for _ in range(2))
+    for matrix in (crop_matrix, [[cos, -sin, x], [sin, cos, y]]):
+        grid = functional.affine_grid(torch.tensor([matrix]), [1, 1, size, size], align_corners=False)
+        image = functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
+    brightness, contrast = (_draw(1 - _JITTER, 1 + _JITTER, generator) for _ in range(2))
+    first = bool(torch.rand((), generator=generator) < 0.5)
+    for kind in ("brightness", "contrast") if first else ("contrast", "brightness"):
+        if kind == "brightness":
+            image = image * brightness
+        else:
+            image = image.mean() + (image - image.mean()) * contrast
+        image = image.clamp(0, 1)
+    return image
+
+
+def crop(generator: Generator) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a random part of a square of side 1."""
+    for _ in range(_TRIES):
+        area = _draw(*_AREA, generator)
+        aspect = math.exp(_draw(math.log(_ASPECT[0]), math.log(_ASPECT[1]), generator))
+        width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
+        if height <= 1:
+            return _draw(0, 1 - width, generator), _draw(0, 1 - height, generator), width, height
+    return 0, 0, 1, 1
+
+
+def _draw(low: float, high: float, generator: Generator) -> float:
+    return uniform(1, low, high, generator).item()

@@ -1,0 +1,194 @@
+"""Where a run's images come from: a file of squares, the images themselves, or features of frozen blocks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tier_cli.errors import ManifestError, TierError
+from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
+from tier_cli.model.engine import usable_cpus
+from tier_cli.training.inputs.features import FrozenFeatures, unread, write_features
+from tier_cli.training.inputs.images import (
+    AugmentedImages,
+    StoredPixels,
+    StreamedPixels,
+    read_images,
+    store_fits,
+)
+from tier_cli.training.run.started_with import write_started
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from numpy.typing import NDArray
+
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.inputs.images import Pixels
+    from tier_cli.training.loop.distributed import World
+    from tier_cli.training.loop.freezing import Encoders
+    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.run.settings import Running, TrainSettings
+    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.run.started_with import Started
+
+_MOST_WORKERS = 8
+# Starting processes takes longer than reading so many images.
+_FEW_IMAGES = 200
+
+
+@dataclass
+class Sources:
+    """Makes the sources of a run; files go into `work`, and the first process writes them.
+
+    Parameters
+    ----------
+    inputs, settings, running
+        The run.
+    work
+        Folder for files that it alone needs.
+    world, device, progress
+        The processes of the run, where this one computes, and who is told.
+    before
+        What a run that is resumed was started with: it goes on with the same rows.
+    left_out
+        Grows by what could not be read, and why: a line an image.
+    """
+
+    inputs: TrainInputs
+    settings: TrainSettings
+    running: Running
+    work: Path
+    world: World
+    device: torch.device
+    progress: Watcher
+    before: Started | None = None
+    left_out: list[str] = field(default_factory=list)
+    _images: str = ""
+    _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
+
+    def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
+        """Where the training images come from, and their rows; see `Running.images`."""
+        self._images = self.running.images if self.before is None else self.before.mode(self.running.images)
+        if self._images == "auto":
+            fits = self.world.first_does(
+                lambda: store_fits(manifest.paths, self.inputs.preprocessing, self._folder())
+            )
+            self._images = "memory-map" if fits else "stream"
+        if self._images == "stream":
+            passed_over = {} if self.before is None else self.before.passed_over
+            return StreamedPixels(manifest.paths, self.inputs.preprocessing, passed_over), manifest
+        return self.stored(manifest, "training")
+
+    def keep(self) -> None:
+        """Write down what the run is started with, beside its state."""
+        self.world.first_does(lambda: write_started(self.work, self._images, self._rows))
+
+    def _folder(self) -> Path:
+        folder = self.running.squares or self.work
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def stored(self, manifest: Manifest, name: str = "watched") -> tuple[StoredPixels, Manifest]:
+        """The images that could be read, and their rows; `name` tells these from others of the run."""
+        workers, folder = self.running.workers, self._folder()
+        if workers is None:
+            workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
+        spec, without = self.inputs.preprocessing, self._left_out_before(name)
+        file, bad = self.world.first_does(
+            lambda: read_images(
+                manifest.paths, spec, folder, workers, self.progress,
+                lambda bad: self._check_bad(bad, manifest, name), without,
+            )
+        )  # fmt: skip
+        rows, left = self._without({row: str(error) for row, error in bad}, manifest, name)
+        return StoredPixels(file, rows), left
+
+    def features(
+        self, encoders: Encoders, pixels: Pixels, manifest: Manifest
+    ) -> tuple[FrozenFeatures, Manifest]:
+        """The output of the frozen blocks for the images that could be read, and their rows."""
+        inputs, settings = self.inputs, self.settings
+        # The views are part of the data, not of the run: equal for all seeds, so that runs can share them.
+        views = AugmentedImages(pixels, inputs.preprocessing, 0, None, settings.augmentation)
+
+        def write() -> tuple[Path, dict[int, str]]:
+            file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
+            if not file.is_file() or (self.before is None and _mended(views, unread(file))):
+                write_features(
+                    views, len(manifest), encoders.start(), settings.cached_views, file, self.device,
+                    self.progress, lambda bad: self._check_bad(bad, manifest, "features"),
+                )  # fmt: skip
+            return file, unread(file)
+
+        file, bad = self.world.first_does(write)
+        rows, left = self._without(bad, manifest, "features")
+        return FrozenFeatures(file, rows, settings.seed), left
+
+    def _left_out_before(self, name: str) -> Mapping[int, str]:
+        return {} if self.before is None else self.before.same(name, {})
+
+    def _without(
+        self, bad: Mapping[int, str], manifest: Manifest, name: str
+    ) -> tuple[NDArray[np.int64], Manifest]:
+        """Count the rows that cannot be read; the numbers of the others, and these rows."""
+        self._check_bad(bad, manifest, name)
+        bad = bad if self.before is None else self.before.same(name, bad)
+        self._rows[name] = bad
+        self.left_out.extend(bad[row] for row in sorted(bad))
+        keep = np.ones(len(manifest), dtype=bool)
+        keep[list(bad)] = False
+        return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
+
+    def _check_bad(self, bad: Mapping[int, str], manifest: Manifest, name: str) -> None:
+        if self.before is not None:
+            self.before.same(name, bad)
+            return
+        count = len(self.left_out) + len(bad)
+        if bad and (count > self.inputs.max_bad or len(bad) == len(manifest)):
+            so = f", so {count} images of the run" if self.left_out else ""
+            raise ManifestError(
+                f"{len(bad)} of {len(manifest)} images cannot be read{so}, the first: {bad[min(bad)]}",
+                remedy="mend the manifest, or allow so many with --max-bad; reading stopped there, "
+                "so there may be more",
+            )
+
+    def _key(self, pixels: Pixels) -> str:
+        weights = (self.inputs.init or self.inputs.image_tower or Path()) / WEIGHTS
+        settings = self.settings
+        return canonical_hash(
+            [_pixels_hash(pixels), self.inputs.preprocessing.to_dict(), settings.freeze_image_blocks,
+             settings.augmentation, settings.cached_views, file_hash(weights)]
+        )[:16]  # fmt: skip
+
+
+def _mended(views: AugmentedImages, bad: Mapping[int, str]) -> bool:
+    """Whether an image that could not be read when its features were made can be read now."""
+    rows = np.array(sorted(bad), dtype=np.int64)
+    return len(views.batch(rows, rows)[1]) > 0
+
+
+def _pixels_hash(pixels: Pixels) -> str:
+    """Of the pixels, not of the paths: another image may lie at a path by the time of the next run."""
+    if isinstance(pixels, StoredPixels):
+        return canonical_hash([file_hash(pixels.file), pixels.rows.tolist()])
+    if isinstance(pixels, StreamedPixels):
+        digest = hashlib.sha256()
+        for path in pixels.paths:
+            digest.update(_file_digest(path))
+        return digest.hexdigest()
+    raise TierError(f"{type(pixels).__name__} has no hash")
+
+
+def _file_digest(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        # Reading it as an image will tell why.
+        return b"unreadable"

@@ -1,0 +1,109 @@
+# ruff: noqa: TID253
+"""What a run was made from: the content of training.json, and what a resumed run must have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import tier_cli
+from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.run.settings import TrainSettings
+    from tier_cli.training.run.start import TrainInputs
+
+
+def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0) -> dict[str, Any]:
+    """Names and plain values of all that decides what is written; a name with a space is no option."""
+    same = {
+        **asdict(settings),
+        "data": inputs.rows_hash,
+        "starting weights": canonical_hash(_weights(inputs)),
+        "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
+        "finding set": canonical_hash(inputs.findings.to_toml()),
+    }
+    if inputs.watched is not None:
+        same["watched data"] = inputs.watched_hash
+        same["watched findings"] = canonical_hash(inputs.judged_by.to_toml())
+    if keep_epochs:
+        same["keep_epochs"] = keep_epochs
+    return same
+
+
+def content_hash(manifest: Manifest) -> str:
+    """SHA-256 (hex) of a manifest's columns and cells; paths count from its root, wherever that lies."""
+    frame = manifest.frame
+    digest = hashlib.sha256("\x1f".join(frame.columns).encode())
+    paths = list(frame.columns).index("path")
+    for row in frame.itertuples(index=False, name=None):
+        cells = [str(cell) for cell in row]
+        cells[paths] = os.path.relpath(cells[paths], manifest.root)
+        digest.update(b"\x1e" + "\x1f".join(cells).encode())
+    return digest.hexdigest()
+
+
+def describe(
+    inputs: TrainInputs,
+    settings: TrainSettings,
+    rows: int,
+    without_text: int,
+    device: torch.device,
+    processes: int,
+) -> dict[str, Any]:
+    """The record of a run as far as it is known before it."""
+    return {
+        "settings": asdict(settings),
+        "data": {
+            **_file(inputs.manifest),
+            "rows_sha256": inputs.rows_hash,
+            "images": rows,
+            "images_without_text": without_text,
+            **inputs.about,
+            **_watched(inputs),
+        },
+        "starting_weights": _weights(inputs),
+        "versions": {
+            "tier": tier_cli.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "device": device.type,
+        "processes": processes,
+    }
+
+
+def _file(manifest: Manifest) -> dict[str, str | None]:
+    origin = Path(manifest.origin)
+    return {"name": origin.name, "manifest_sha256": _hash(origin) if origin.is_file() else None}
+
+
+def _watched(inputs: TrainInputs) -> dict[str, Any]:
+    watched = inputs.watched
+    if watched is None:
+        return {}
+    return {"watched": {**watched.record(), **_file(watched.manifest), "rows_sha256": inputs.watched_hash}}
+
+
+def _weights(inputs: TrainInputs) -> dict[str, dict[str, str]]:
+    folders = {"checkpoint": inputs.init, "image_tower": inputs.image_tower, "text_tower": inputs.text_tower}
+    return {
+        name: {"name": folder.name, "sha256": _hash(folder / WEIGHTS)}
+        for name, folder in folders.items()
+        if folder is not None
+    }
+
+
+def _hash(path: Path) -> str:
+    try:
+        return file_hash(path)
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error

@@ -1,0 +1,256 @@
+# ruff: noqa: TID253
+"""One training run from a manifest to a checkpoint folder."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import write_checksums, write_json
+from tier_cli.model.save import save_checkpoint
+from tier_cli.model.torch_engine import pick_device
+from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.inputs.images import AugmentedImages
+from tier_cli.training.inputs.loader import Batches, Plan
+from tier_cli.training.inputs.sources import Sources
+from tier_cli.training.loop.distributed import World, join_world, leave_world
+from tier_cli.training.loop.freezing import Encoders
+from tier_cli.training.loop.loop import Trainer
+from tier_cli.training.loop.memory import keep_freed_memory
+from tier_cli.training.loop.validate import Validation
+from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
+from tier_cli.training.report.curves import draw_curves
+from tier_cli.training.report.epochs import EPOCHS, KeptEpochs
+from tier_cli.training.report.log import require_tensorboard
+from tier_cli.training.run.record import describe, identity
+from tier_cli.training.run.start import (
+    TrainInputs,
+    build_model,
+    build_objective,
+    build_tokenizer,
+    split_manifest,
+    tokenizer_folder,
+)
+from tier_cli.training.run.started_with import read_started
+from tier_cli.training.run.state import check_identity, load_state
+from tier_cli.training.run.task import Task
+from tier_cli.training.run.work_folder import STATE, WORK, discard, finished, leave, take
+
+if TYPE_CHECKING:
+    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.model.modeling import TierModel
+    from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.inputs.loader import ImageSource
+    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.run.settings import Running, TrainSettings
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def train(
+    inputs: TrainInputs,
+    settings: TrainSettings,
+    running: Running,
+    output: Path,
+    progress: Watcher,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train and write the checkpoint folder; returns what training.json holds.
+
+    Under torchrun every process calls this, and the first one writes.
+
+    Raises
+    ------
+    TierError
+        Data, towers or settings that make no sense, more than `max_bad` unreadable images, a loss that is
+        not a number, a disk that is full. What was read and saved before that stays, to be resumed.
+    KeyboardInterrupt
+        `stop` gave true, and the state was saved.
+    """
+    if running.resume:
+        over = finished(output, lambda: identity(inputs, settings, running.keep_epochs))
+        if over is not None:
+            return over
+    require_tensorboard(running.tensorboard)
+    world, device = join_world(pick_device(running.device))
+    if device.type == "cpu":
+        keep_freed_memory()
+    try:
+        world.first_does(lambda: take(output, running.resume))
+        watched = _stoppable(progress, stop)
+        record = _Run(inputs, settings, running, output, output / WORK, world, device, watched).go(stop)
+    except torch.cuda.OutOfMemoryError as error:
+        raise UsageError(
+            "the GPU has too little memory",
+            where="--batch-size",
+            remedy="try --precision bf16, --checkpoint-activations, or --micro-batch-size, which keeps the "
+            "contrast of the whole batch",
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise UsageError(
+            f"cannot be written: {error.strerror}",
+            where=str(output),
+            remedy="make room, or name another --output folder",
+        ) from error
+    finally:
+        if world.first:
+            leave(output)
+    leave_world()
+    return record
+
+
+def _stoppable(progress: Watcher, stop: Callable[[], bool]) -> Watcher:
+    """Let what comes before the training be stopped anywhere: there is no state to save yet."""
+
+    def watch(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+        progress(what, done, total, figures)
+        if not what.startswith("epoch") and stop():
+            raise KeyboardInterrupt
+
+    return watch
+
+
+@dataclass
+class _Run:
+    inputs: TrainInputs
+    settings: TrainSettings
+    running: Running
+    output: Path
+    work: Path
+    world: World
+    device: torch.device
+    progress: Watcher
+
+    def go(self, stop: Callable[[], bool]) -> dict[str, Any]:
+        inputs, settings, world = self.inputs, self.settings, self.world
+        settings.parts(world.size)
+        torch.manual_seed(settings.seed)
+        training, validation = split_manifest(inputs)
+        objective = build_objective(settings)
+        model = self._placed(build_model(inputs, settings, objective))
+        tokenizer = build_tokenizer(inputs, model)
+        same = identity(inputs, settings, self.running.keep_epochs)
+        state = self._state(same)
+        sources = self._sources(state)
+        encoders = Encoders(model, settings.freeze_image_blocks, settings.checkpoint_activations)
+        encoders.freeze(settings.freeze_text_layers)
+        source, training, pairs = self._source(sources, encoders, training)
+        images = settings.images_per_epoch or len(pairs)
+        plan = Plan(pairs, settings.batch_size, max(images // settings.batch_size, 1), world.rank, world.size)
+        check = self._check(validation, sources, tokenizer)
+        # Before the hours of training: files can be gone after them.
+        record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
+        record["command"] = self.running.command
+        record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
+        if state is None:
+            sources.keep()
+        task = Task(
+            encoders, objective, Batches(plan, source, tokenizer), settings, self.running, same, self.output,
+            self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),
+            training.paths,
+        )  # fmt: skip
+        trainer = Trainer(task, world, self.device, stop)
+        if state is not None:
+            trainer.resume(state)
+        kept = self._kept(check, 0 if state is None else state["step"] // plan.steps_per_epoch)
+        record["seconds"] = round(trainer.run(self.progress, kept or check))
+        unreadable = [*sources.left_out, *trainer.bad.values()]
+        record["unreadable_images"] = len(unreadable)
+        if check is not None:
+            images = len(check.manifest)
+            record["validation"] = {"split": inputs.watched_split, "images": images, **trainer.measured}
+        world.first_does(lambda: self._finish(model, record, check, kept))
+        # For the person who runs it: what is written holds no path.
+        return {**record, "unreadable": unreadable}
+
+    def _sources(self, state: dict[str, Any] | None) -> Sources:
+        before = None if state is None else read_started(self.work, state["bad"])
+        run = (self.inputs, self.settings, self.running)
+        return Sources(*run, self.work, self.world, self.device, self.progress, before)
+
+    def _source(
+        self, sources: Sources, encoders: Encoders, training: Manifest
+    ) -> tuple[ImageSource, Manifest, Pairs]:
+        """Where the encoders' inputs come from, and the rows and pairs that they are of."""
+        s = self.settings
+        pixels, training = sources.pixels(training)
+        features = None
+        if s.freeze_image_blocks:
+            features, training = sources.features(encoders, pixels, training)
+        pairs = Pairs(training, s.seed, s.shuffle_captions, self.inputs.findings)
+        spec = self.inputs.preprocessing
+        source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
+        return source, training, pairs
+
+    def _placed(self, model: TierModel) -> TierModel:
+        """On the device, in the layout that convolutions like, with norms that see the whole batch."""
+        if self.world.size > 1 and self.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        model.image_tower.to(memory_format=torch.channels_last)
+        model.to(self.device)
+        return model
+
+    def _state(self, same: dict[str, Any]) -> dict[str, Any] | None:
+        file = self.work / STATE
+        if not self.running.resume or not file.exists():
+            return None
+        state = load_state(file)
+        check_identity(state["identity"], same, self.output)
+        return state
+
+    def _check(
+        self, validation: Manifest | None, sources: Sources, tokenizer: TextTokenizer
+    ) -> Validation | None:
+        """What measures a model after each epoch."""
+        inputs = self.inputs
+        if validation is None:
+            return None
+        unseen, validation = sources.stored(validation)
+        return Validation(unseen, validation, inputs.judged_by, inputs.preprocessing, tokenizer, self.device)
+
+    def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
+        """What measures and keeps the best epochs, where that is wanted."""
+        count = self.running.keep_epochs
+        if check is None or not count:
+            return None
+        kept = KeptEpochs(check, count, self.work / EPOCHS)
+        if self.world.first:
+            kept.begin(done)
+        return kept
+
+    def _finish(
+        self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
+    ) -> None:
+        if check is not None:
+            write_json(self.output / VALIDATION, check.judged(check.scores(model)))
+        if kept is not None:
+            record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
+        self.progress("writing the checkpoint", 0, 1)
+        # The tower's memory layout is of no concern to a reader of the file.
+        model.to("cpu", memory_format=torch.contiguous_format)
+        inputs = self.inputs
+        record["export_difference"] = save_checkpoint(
+            self.output, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, record
+        )
+        self._illustrate(record)
+        if kept is not None:
+            kept.finish(self.output, inputs, record, self.progress)
+        discard(self.output)
+
+    def _illustrate(self, record: dict[str, Any]) -> None:
+        """Curves and card, once the weights are written: none are lost for want of a picture."""
+        try:
+            draw_curves(self.output, record["data"].get("synthetic", False))
+            write_checksums(self.output)
+            write_card(self.output)
+        except CARD_ERRORS as error:
+            record["not_drawn"] = f"{type(error).__name__}: {error}"

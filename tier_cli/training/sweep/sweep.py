@@ -1,0 +1,224 @@
+"""Many runs over a grid of settings: one after the other, resumable, compared on the watched patients."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.errors import TierError, UsageError
+from tier_cli.model.checkpoint import TRAINING, read_json, write_json
+from tier_cli.model.copying import CARD
+from tier_cli.training.report.card import VALIDATION, write_card
+from tier_cli.training.report.curves import CURVES, METRICS
+from tier_cli.training.run.diverged import NAMES
+from tier_cli.training.run.record import identity
+from tier_cli.training.run.run import train
+from tier_cli.training.run.settings import parts_of
+from tier_cli.training.run.start import can_compare
+from tier_cli.training.run.state import check_identity
+from tier_cli.training.run.work_folder import POINTS
+from tier_cli.training.sweep.grid import SEED, Point, at, folder_name, label
+from tier_cli.training.sweep.heat_map import draw_sweep
+from tier_cli.training.sweep.results import POINT, Cell, best_of, gather, table, write_csv
+
+if TYPE_CHECKING:
+    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.run.settings import Running, TrainSettings
+    from tier_cli.training.run.start import TrainInputs
+
+SHARED = ".shared"
+TABLE, DOCUMENT, PICTURE = "sweep.csv", "sweep.json", "sweep.png"
+# What tells of a run when its weights are gone.
+_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, NAMES)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of runs.
+
+    Parameters
+    ----------
+    inputs, settings, running
+        What all runs have in common.
+    points
+        What each has of its own, seeds of one setting after each other.
+    output
+        Gets points/NAME/ a run, and the tables and picture.
+    keep_all
+        Keep every checkpoint; otherwise those of the best setting so far.
+    command
+        Gives the command of a point.
+    part_size
+        Cut the batches of every point into parts of so many images.
+    """
+
+    inputs: TrainInputs
+    settings: TrainSettings
+    running: Running
+    points: Sequence[Point]
+    output: Path
+    keep_all: bool
+    command: Callable[[Point], str]
+    part_size: int | None = None
+
+    def run(
+        self,
+        display: Callable[[], AbstractContextManager[Watcher]],
+        tell: Callable[[str], None],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> list[Cell]:
+        """Run what is not there yet, and write the tables.
+
+        Parameters
+        ----------
+        display
+            Shows one run.
+        tell
+            Says which run it is.
+        stop
+            Ends the run that is going on in good order; the same sweep with `Running.resume` goes on.
+
+        Raises
+        ------
+        UsageError
+            Nothing to compare the runs on; a sweep is there already, or another one.
+        TierError
+            As `train`; a run whose loss diverged is noted instead, and the next one begins.
+        """
+        self._check()
+        for number, point in enumerate(self.points, 1):
+            same = identity(self.inputs, self._at(point))
+            there = self._done(point, same)
+            tell(f"Run {number} of {len(self.points)}: {label(point)}{', done before' if there else ''}")
+            if not there:
+                self._one(point, same, display, stop)
+                self._prune(number)
+        return self._finish()
+
+    def folder(self, point: Point) -> Path:
+        """Where the run of a point is."""
+        return self.output / POINTS / folder_name(point)
+
+    def _at(self, point: Point) -> TrainSettings:
+        """The settings of a point."""
+        settings = at(self.settings, point)
+        if self.part_size is None:
+            return settings
+        return replace(settings, accumulate=parts_of(settings.batch_size, self.part_size))
+
+    def _check(self) -> None:
+        if self.part_size is not None and any("accumulate" in point for point in self.points):
+            raise UsageError(
+                "say the same thing",
+                where="--sweep accumulate, --micro-batch-size",
+                remedy="give one of them",
+            )
+        for point in self.points:
+            self._at(point).parts(1)
+        if not can_compare(self.inputs):
+            raise UsageError(
+                "no finding is both present and absent in the patients to compare the runs on",
+                where="--sweep",
+                remedy="give labelled images to watch: a split, --valid-data, or --valid-share above 0",
+            )
+        if (self.output / POINTS).exists() and not self.running.resume:
+            raise UsageError(
+                "holds a sweep already",
+                where=str(self.output),
+                remedy="go on with --resume, or name another --output folder",
+            )
+
+    def _done(self, point: Point, same: dict[str, Any]) -> bool:
+        file = self.folder(point) / POINT
+        if not file.is_file():
+            return False
+        check_identity(read_json(file)["identity"], same, self.folder(point))
+        return True
+
+    def _one(
+        self,
+        point: Point,
+        same: dict[str, Any],
+        display: Callable[[], AbstractContextManager[Watcher]],
+        stop: Callable[[], bool],
+    ) -> None:
+        folder, shared, board = self.folder(point), self.output / SHARED, self.running.tensorboard
+        inputs = replace(self.inputs, features=self.inputs.features or shared)
+        running = replace(
+            self.running,
+            resume=True,
+            squares=shared,
+            tensorboard=None if board is None else board / folder.name,
+            command=self.command(point),
+        )
+        failed = None
+        try:
+            with display() as progress:
+                train(inputs, self._at(point), running, folder, progress, stop)
+        except TierError as error:
+            if error.kind != "diverged":
+                raise
+            failed = error.what
+            _clear(folder)
+        write_json(folder / POINT, {"values": dict(point), "failed": failed, "identity": json.dumps(same)})
+
+    def _cells(self, count: int) -> list[Cell]:
+        return gather([(point, self.folder(point)) for point in self.points[:count]])
+
+    def _prune(self, count: int) -> None:
+        """Take away the weights of settings that are not the best; only once all their seeds are there."""
+        settings = [self._at({**point, SEED: 0}) for point in self.points]
+        if self.keep_all or (count < len(settings) and settings[count] == settings[count - 1]):
+            return
+        cells = self._cells(count)
+        best = best_of(cells)
+        for folder in (folder for cell in cells if cell is not best for folder in cell.folders):
+            for file in folder.iterdir():
+                if file.name not in _KEPT:
+                    file.unlink()
+
+    def _finish(self) -> list[Cell]:
+        cells = self._cells(len(self.points))
+        best = best_of(cells)
+        rows = table(cells)
+        synthetic = bool(self.inputs.about.get("synthetic"))
+        write_csv(rows, self.output / TABLE)
+        write_json(
+            self.output / DOCUMENT,
+            {
+                "chosen_by": "mean zero-shot AUC on the watched patients, mean over the seeds",
+                "synthetic": synthetic,
+                "best": [str(folder.relative_to(self.output)) for folder in best.folders] if best else None,
+                "settings": rows,
+            },
+        )
+        if best is not None:
+            draw_sweep(cells, self.output / PICTURE, synthetic)
+            for folder in best.folders:
+                write_card(folder, _selection(best, len(cells)))
+        shutil.rmtree(self.output / SHARED, ignore_errors=True)
+        return cells
+
+
+def _clear(folder: Path) -> None:
+    """Leave nothing of a run that diverged but the names of the images it did so on."""
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.name != NAMES:
+            left.unlink()
+
+
+def _selection(best: Cell, count: int) -> str:
+    seeds = len(best.aucs)
+    return (
+        f"This setting ({label(best.values)}) was chosen among {count} by the mean zero-shot AUC of"
+        f" {'one run' if seeds == 1 else f'{seeds} seeds'} on the labels of the watched patients below. So"
+        " their numbers are too good for it, by more the more settings were tried, and it is not strictly"
+        " zero-shot for these findings. No test image was used."
+    )
