@@ -1,4 +1,4 @@
-"""Progress as libraries report it: what is being done and how often; how it looks is the caller's business."""
+"""Progress as libraries report it: what is being done, and how often; showing it is the caller's business."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -169,6 +170,8 @@ def test_two_columns_for_one_finding_are_told(tmp_path: Path) -> None:
 
 
 def test_the_real_label_table(shared: Path) -> None:
-    manifest = read_manifest(shared / "data" / "labels.csv")
-    assert len(manifest) == 7282
+    table = shared / "data" / "labels.csv"
+    manifest = read_manifest(table)
+    with table.open(newline="", encoding="utf-8") as file:
+        assert len(manifest) == sum(1 for _ in csv.DictReader(file))
     assert Path(manifest.paths[0]).is_file()

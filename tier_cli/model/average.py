@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """One checkpoint whose weights are the mean of several's, such as the best epochs of one training."""
 
 from __future__ import annotations

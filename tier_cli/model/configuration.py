@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """What a TIER model is made of, as data: two towers, two heads, a scale."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Graphs for onnxruntime that hold no weights: their data are byte ranges of model.safetensors."""
 
 from __future__ import annotations

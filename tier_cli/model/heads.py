@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The projections into the joint space, each the same map at every patch or token."""
 
 from __future__ import annotations

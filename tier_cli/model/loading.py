@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Strict loading: transformers only warns when tensors are missing or left over; here it is an error."""
 
 from __future__ import annotations

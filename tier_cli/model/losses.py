@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The objectives: a contrastive term and two entropies of token-patch similarities.
 
 Source: Palepu & Beam, "TIER: Text-Image Entropy Regularization for Medical CLIP-style models", MLHC 2023.

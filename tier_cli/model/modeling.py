@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The TIER model: an image tower, a text tower and their projections into one space."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Writing a checkpoint folder that is complete in itself."""
 
 from __future__ import annotations

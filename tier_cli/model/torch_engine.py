@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Encoding with torch: the reference, and the way to accelerators."""
 
 from __future__ import annotations

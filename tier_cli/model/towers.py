@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Image and text encoders of the transformers library, and what they see, in one form."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Embeddings as Parquet: one row a file, in row groups."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Search by faiss: a graph of neighbours, kept beside the file of embeddings it was made from."""
 
 from __future__ import annotations

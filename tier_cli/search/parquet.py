@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Embeddings in Parquet, read a row group at a time."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Drawings as SVG inside a page: text stays text, colours follow the page, no id is there twice."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """From foreign tensors to a `TierModel`, with every tensor accounted for."""
 
 from __future__ import annotations

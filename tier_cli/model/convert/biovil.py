@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """BioViL (Boecking et al. 2022), BioViL-T (Bannur et al. 2023) and the TIER authors' training checkpoints.
 
 A ResNet-50 with a projection of every patch, and CXR-BERT. BioViL and BioViL-T are a file of the image model

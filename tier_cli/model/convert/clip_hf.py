@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """CLIP as transformers saves it: config.json with model_type clip, safetensors or .bin, tokenizer files.
 
 Radford et al. 2021. Image: the class token after a layer norm, projected. Text: the end token, projected.

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Opening foreign weight files without running anything that lies in them."""
 
 from __future__ import annotations

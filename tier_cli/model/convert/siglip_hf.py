@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """SigLIP as transformers saves it, MedSigLIP among them.
 
 Zhai et al. 2023. Image: attention pooling. Text: the last of 64 positions, padding included and looked at.

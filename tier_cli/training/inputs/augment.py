@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Random changes that leave a radiograph's findings in place."""
 
 from __future__ import annotations

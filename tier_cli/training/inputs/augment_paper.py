@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The random changes of the paper's training, as its authors published them."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Features of a frozen start of the image tower: computed once for some augmented copies of each image."""
 
 from __future__ import annotations

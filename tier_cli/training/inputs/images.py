@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Images for training: squares of bytes, read once into a file or at every draw, given out augmented."""
 
 from __future__ import annotations

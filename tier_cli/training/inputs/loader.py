@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The batches of a run, made ahead of the model in processes of their own."""
 
 from __future__ import annotations

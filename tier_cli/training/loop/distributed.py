@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Several processes as one: what torchrun started works on one batch and writes one checkpoint."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The towers as training sees them: what is frozen, what is cached, what is computed twice to save memory."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The training loop: batches in, steps, the average of the weights, and a state to go on from."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """How weights move: parameter groups, the rate over time, and the average of the weights."""
 
 from __future__ import annotations

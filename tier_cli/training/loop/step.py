@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """From a batch to gradients, at once or in parts, in one process or in many: always of the whole batch."""
 
 from __future__ import annotations

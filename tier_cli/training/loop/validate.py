@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """Zero-shot scores of the validation images after each epoch, as `tier eval` would give them."""
 
 from __future__ import annotations

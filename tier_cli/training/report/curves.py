@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The picture of a run, drawn from its metrics.jsonl: loss, entropies, sparsity, validation."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """What a run was made from: the content of training.json, and what a resumed run must have in common."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """One training run from a manifest to a checkpoint folder."""
 
 from __future__ import annotations

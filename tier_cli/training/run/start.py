@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """What a run starts from: the model with its tokenizer, and the rows of each split."""
 
 from __future__ import annotations

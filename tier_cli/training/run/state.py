@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The state of a run that is not finished: all that the next step depends on, in one file."""
 
 from __future__ import annotations

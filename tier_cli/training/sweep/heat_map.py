@@ -1,4 +1,3 @@
-# ruff: noqa: TID253
 """The picture of a sweep: a line over one setting, a heat-map over two."""
 
 from __future__ import annotations
