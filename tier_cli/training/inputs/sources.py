@@ -20,22 +20,22 @@ from tier_cli.training.inputs.images import (
     read_images,
     store_fits,
 )
-from tier_cli.training.run.started_with import write_started
+from tier_cli.training.inputs.started_with import write_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
     from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.distributed import World
     from tier_cli.training.inputs.images import Pixels
-    from tier_cli.training.loop.distributed import World
-    from tier_cli.training.loop.freezing import Encoders
-    from tier_cli.training.report.log import Watcher
-    from tier_cli.training.run.settings import Running, TrainSettings
-    from tier_cli.training.run.start import TrainInputs
-    from tier_cli.training.run.started_with import Started
+    from tier_cli.training.inputs.started_with import Started
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
 _MOST_WORKERS = 8
 # Starting processes takes longer than reading so many images.
@@ -48,7 +48,7 @@ class Sources:
 
     Parameters
     ----------
-    inputs, settings, running
+    inputs, settings, run_options
         The run.
     work
         Folder for files that it alone needs.
@@ -62,19 +62,21 @@ class Sources:
 
     inputs: TrainInputs
     settings: TrainSettings
-    running: Running
+    run_options: RunOptions
     work: Path
     world: World
     device: torch.device
-    progress: Watcher
+    progress: TrainingProgress
     before: Started | None = None
     left_out: list[str] = field(default_factory=list)
     _images: str = ""
     _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
     def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
-        """Where the training images come from, and their rows; see `Running.images`."""
-        self._images = self.running.images if self.before is None else self.before.mode(self.running.images)
+        """Where the training images come from, and their rows; see `RunOptions.images`."""
+        self._images = (
+            self.run_options.images if self.before is None else self.before.mode(self.run_options.images)
+        )
         if self._images == "auto":
             fits = self.world.first_does(
                 lambda: store_fits(manifest.paths, self.inputs.preprocessing, self._folder())
@@ -90,13 +92,13 @@ class Sources:
         self.world.first_does(lambda: write_started(self.work, self._images, self._rows))
 
     def _folder(self) -> Path:
-        folder = self.running.squares or self.work
+        folder = self.run_options.squares or self.work
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def stored(self, manifest: Manifest, name: str = "watched") -> tuple[StoredPixels, Manifest]:
         """The images that could be read, and their rows; `name` tells these from others of the run."""
-        workers, folder = self.running.workers, self._folder()
+        workers, folder = self.run_options.workers, self._folder()
         if workers is None:
             workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
         spec, without = self.inputs.preprocessing, self._left_out_before(name)
@@ -110,7 +112,7 @@ class Sources:
         return StoredPixels(file, rows), left
 
     def features(
-        self, encoders: Encoders, pixels: Pixels, manifest: Manifest
+        self, start: nn.Module, pixels: Pixels, manifest: Manifest
     ) -> tuple[FrozenFeatures, Manifest]:
         """The output of the frozen blocks for the images that could be read, and their rows."""
         inputs, settings = self.inputs, self.settings
@@ -121,7 +123,7 @@ class Sources:
             file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
             if not file.is_file() or (self.before is None and _mended(views, unread(file))):
                 write_features(
-                    views, len(manifest), encoders.start(), settings.cached_views, file, self.device,
+                    views, len(manifest), start, settings.cached_views, file, self.device,
                     self.progress, lambda bad: self._check_bad(bad, manifest, "features"),
                 )  # fmt: skip
             return file, unread(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +16,14 @@ from tier_cli.errors import TierError
 from tier_cli.model.checkpoint import WEIGHTS, read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
+from tier_cli.training.progress import Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import CURVES
-from tier_cli.training.run.start import tokenizer_folder
 
 if TYPE_CHECKING:
     from tier_cli.training.loop.validate import Validation
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.train_inputs import TrainInputs
 
 EPOCHS = "epochs"
 CHOSEN_BY = "mean zero-shot AUC on the watched patients"
@@ -103,7 +103,7 @@ class KeptEpochs:
             ) from error
 
     def finish(
-        self, output: Path, inputs: TrainInputs, record: dict[str, Any], tell: Callable[[str, int, int], None]
+        self, output: Path, inputs: TrainInputs, record: dict[str, Any], progress: TrainingProgress
     ) -> None:
         """Write those that stay as checkpoints into ``epochs`` of the output, each whole or not at all.
 
@@ -113,20 +113,20 @@ class KeptEpochs:
             Of the run, with its curves.
         inputs, record
             What it started from, and what its training.json holds.
-        tell
-            Told how far it is.
+        progress
+            Shows how far the writing is.
         """
         best = self.best()
         for number, measured in enumerate(best):
             name = epoch_name(measured["epoch"])
             place, aside = output / EPOCHS / name, output / EPOCHS / _ASIDE / name
             if not place.exists():
-                tell("writing epochs", number, len(best))
+                progress(Stage.WRITING_EPOCHS, number, len(best))
                 shutil.rmtree(aside, ignore_errors=True)
                 aside.mkdir(parents=True)
                 self._write(aside, output, inputs, record, measured)
                 aside.rename(place)
-        tell("writing epochs", len(best), len(best))
+        progress(Stage.WRITING_EPOCHS, len(best), len(best))
         shutil.rmtree(output / EPOCHS / _ASIDE, ignore_errors=True)
 
     def _write(
@@ -148,7 +148,7 @@ class KeptEpochs:
             "validation": {**record["validation"], **measured["figures"]},
         }
         model = TierModel.from_pretrained(kept)
-        save_checkpoint(folder, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, own)
+        save_checkpoint(folder, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, own)
         # Where a card cannot be written, the run has said so of its own.
         with suppress(*CARD_ERRORS):
             write_card(folder, _selection(measured["epoch"], record["settings"]["epochs"], self.count))
