@@ -101,7 +101,7 @@ def test_laterals_train_and_are_not_watched(table):
         "path,patient,split,view,Mass\na,1,train,LATERAL,1\nb,2,train,PA,0\nc,3,valid,LL,1\nd,4,valid,AP,1\n"
     )
     assert chosen(table(text))[0] == {"a": "train", "b": "train", "d": "valid"}
-    assert chosen(table(text), frontal_only=True)[0] == {"b": "train", "d": "valid"}
+    assert chosen(table(text), views="frontal")[0] == {"b": "train", "d": "valid"}
 
 
 def test_empty_texts_are_dropped_and_counted(table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.distributed import World
     from tier_cli.training.inputs.images import Pixels
     from tier_cli.training.inputs.started_with import Started
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tier_cli.training.settings import RunOptions, TrainSettings
     from tier_cli.training.train_inputs import TrainInputs
 
+_Rows = TypeVar("_Rows", bound="LabelledRows")
 _MOST_WORKERS = 8
 # Starting processes takes longer than reading so many images.
 _FEW_IMAGES = 200
@@ -72,7 +73,7 @@ class Sources:
     _images: str = ""
     _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
-    def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
+    def pixels(self, manifest: _Rows) -> tuple[Pixels, _Rows]:
         """Where the training images come from, and their rows; see `RunOptions.images`."""
         self._images = (
             self.run_options.images if self.before is None else self.before.mode(self.run_options.images)
@@ -96,7 +97,7 @@ class Sources:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def stored(self, manifest: Manifest, name: str = "watched") -> tuple[StoredPixels, Manifest]:
+    def stored(self, manifest: _Rows, name: str = "watched") -> tuple[StoredPixels, _Rows]:
         """The images that could be read, and their rows; `name` tells these from others of the run."""
         workers, folder = self.run_options.workers, self._folder()
         if workers is None:
@@ -111,9 +112,7 @@ class Sources:
         rows, left = self._without({row: str(error) for row, error in bad}, manifest, name)
         return StoredPixels(file, rows), left
 
-    def features(
-        self, start: nn.Module, pixels: Pixels, manifest: Manifest
-    ) -> tuple[FrozenFeatures, Manifest]:
+    def features(self, start: nn.Module, pixels: Pixels, manifest: _Rows) -> tuple[FrozenFeatures, _Rows]:
         """The output of the frozen blocks for the images that could be read, and their rows."""
         inputs, settings = self.inputs, self.settings
         # The views are part of the data, not of the run: equal for all seeds, so that runs can share them.
@@ -135,9 +134,7 @@ class Sources:
     def _left_out_before(self, name: str) -> Mapping[int, str]:
         return {} if self.before is None else self.before.same(name, {})
 
-    def _without(
-        self, bad: Mapping[int, str], manifest: Manifest, name: str
-    ) -> tuple[NDArray[np.int64], Manifest]:
+    def _without(self, bad: Mapping[int, str], manifest: _Rows, name: str) -> tuple[NDArray[np.int64], _Rows]:
         """Count the rows that cannot be read; the numbers of the others, and these rows."""
         self._check_bad(bad, manifest, name)
         bad = bad if self.before is None else self.before.same(name, bad)
@@ -147,7 +144,7 @@ class Sources:
         keep[list(bad)] = False
         return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
 
-    def _check_bad(self, bad: Mapping[int, str], manifest: Manifest, name: str) -> None:
+    def _check_bad(self, bad: Mapping[int, str], manifest: LabelledRows, name: str) -> None:
         if self.before is not None:
             self.before.same(name, bad)
             return
