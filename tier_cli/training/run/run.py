@@ -155,8 +155,8 @@ class _Run:
             sources.keep()
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
-            self.output, self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),
-            training.paths,
+            self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
+            len(sources.left_out), training.paths,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:

@@ -8,14 +8,11 @@ from decimal import Decimal, InvalidOperation
 from itertools import product
 
 from tier_cli.errors import UsageError
-from tier_cli.training.settings import TrainSettings
+from tier_cli.training.settings import TrainSettings, bounds
 
 SEED = "seed"
 _BOTH = "reg-weight"
 _MOST = 1000
-# Less of these is no run, or no contrast.
-_LEAST = {"epochs": 1, "batch-size": 2, "images-per-epoch": 1, "cached-views": 1, "accumulate": 1}
-_AT_MOST_ONE = ("warmup-share", "average-decay")
 
 Point = Mapping[str, float]
 
@@ -72,7 +69,7 @@ def _range(spec: str) -> list[Decimal]:
 
 
 def _value(name: str, kind: type, value: Decimal) -> float:
-    low, high = _LEAST.get(name, 0), 1 if name in _AT_MOST_ONE else None
+    low, high = bounds(TrainSettings).get(name.replace("-", "_"), (0, None))
     whole = value == value.to_integral_value()
     if (kind is int and not whole) or value < low or (high is not None and value > high):
         raise UsageError(f"it cannot be {value}", where=f"--sweep {name}", remedy="leave that value out")

@@ -27,7 +27,7 @@ from tier_cli.training.sweep.results import POINT, Cell, best_of, gather, table,
 
 if TYPE_CHECKING:
     from tier_cli.training.progress import TrainingProgress
-    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.settings import Keep, RunOptions, TrainSettings
     from tier_cli.training.train_inputs import TrainInputs
 
 SHARED = ".shared"
@@ -48,8 +48,8 @@ class Sweep:
         What each has of its own, seeds of one setting after each other.
     output
         Gets points/NAME/ a run, and the tables and picture.
-    keep_all
-        Keep every checkpoint; otherwise those of the best setting so far.
+    keep
+        ``all`` keeps every checkpoint, ``best`` those of the best setting so far.
     command
         Gives the command of a point.
     part_size
@@ -61,7 +61,7 @@ class Sweep:
     run_options: RunOptions
     points: Sequence[Point]
     output: Path
-    keep_all: bool
+    keep: Keep
     command: Callable[[Point], str]
     part_size: int | None = None
 
@@ -147,18 +147,18 @@ class Sweep:
         stop: Callable[[], bool],
     ) -> None:
         folder, shared, board = self.folder(point), self.output / SHARED, self.run_options.tensorboard
-        inputs = replace(self.inputs, features=self.inputs.features or shared)
         run_options = replace(
             self.run_options,
             resume=True,
             squares=shared,
+            features=self.run_options.features or shared,
             tensorboard=None if board is None else board / folder.name,
             command=self.command(point),
         )
         failed = None
         try:
             with display() as progress:
-                train(inputs, self._at(point), run_options, folder, progress, stop)
+                train(self.inputs, self._at(point), run_options, folder, progress, stop)
         except TierError as error:
             if error.kind != "diverged":
                 raise
@@ -172,7 +172,7 @@ class Sweep:
     def _prune(self, count: int) -> None:
         """Take away the weights of settings that are not the best; only once all their seeds are there."""
         settings = [self._at({**point, SEED: 0}) for point in self.points]
-        if self.keep_all or (count < len(settings) and settings[count] == settings[count - 1]):
+        if self.keep == "all" or (count < len(settings) and settings[count] == settings[count - 1]):
             return
         cells = self._cells(count)
         best = best_of(cells)
