@@ -17,7 +17,7 @@ from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.settings import RunOptions, TrainSettings
 from tier_cli.training.sweep import sweep as module
-from tier_cli.training.sweep.grid import at, folder_name, parse_axis, points
+from tier_cli.training.sweep.grid import apply_point, folder_name, parse_axis, points
 from tier_cli.training.sweep.results import best_of, gather, table
 from tier_cli.training.sweep.sweep import Sweep
 from tier_cli.training.train_inputs import TrainInputs
@@ -34,7 +34,7 @@ def test_the_papers_grid_has_36_points_and_both_ends():
 def test_seeds_of_a_setting_follow_each_other_and_reg_weight_sets_both():
     grid = points([parse_axis("seed=0,1"), parse_axis("reg-weight=0.1,0.2")])
     assert [point["seed"] for point in grid] == [0, 1, 0, 1]
-    settings = at(TrainSettings(), grid[2])
+    settings = apply_point(TrainSettings(), grid[2])
     assert (settings.lambda_patch, settings.lambda_token, settings.seed) == (0.2, 0.2, 0)
 
 
