@@ -85,9 +85,9 @@ class Sweep:
         Raises
         ------
         UsageError
-            Nothing to compare the runs on; a sweep is there already, or another one.
+            There are no labels to compare the runs by, or the folder holds a sweep already.
         TierError
-            As `train`; a run whose loss diverged is noted instead, and the next one begins.
+            As `train`; but a run whose loss diverged is only recorded, and the next one begins.
         """
         self._check()
         for number, point in enumerate(self.points, 1):
