@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from tier_cli.app import app
 from tier_cli.training.loop.freezing import usually_frozen
+
+
+def _parameters() -> list[Any]:
+    """The options of the command."""
+    group: Any = get_command(app)
+    return list(group.commands["train"].params)
+
 
 Tier = Callable[..., tuple[int, str, str]]
 
@@ -33,7 +41,7 @@ def test_the_output_is_asked_for_next_and_help_calls_it_required(tier: Tier) -> 
 def test_every_option_is_explained_in_full_at_80_columns(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = tier("train", "--help")[1]
-    for option in get_command(app).commands["train"].params:
+    for option in _parameters():
         assert option.help, option.name
         assert re.search(rf"{option.opts[0]}\b", shown), option.name
 

@@ -210,8 +210,11 @@ def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--valid-data", "v.csv", "--valid-dataset", "chexpert"], "watch one of them"),
-        (["--valid-root", "."], "--valid-root: of what data?"),
+        (
+            ["--valid-data", "v.csv", "--valid-dataset", "chexpert"],
+            "validation uses either a manifest or a data set",
+        ),
+        (["--valid-root", "."], "--valid-root: needs --valid-dataset or --valid-data"),
         (["--valid-data", "v.csv", "--valid-share", "0.2"], "no patients are drawn"),
         (["--valid-data", "absent.csv"], "no such file"),
         (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: 'nih41' is no data set"),

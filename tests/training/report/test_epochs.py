@@ -182,7 +182,7 @@ def test_they_score_together_and_can_be_averaged(manifest, towers, tmp_path, cap
     ("options", "message"),
     [
         (["--valid-split", "train2"], "no image is in split"),
-        (["--findings", "Edema,Mass"], "--keep-epochs: nothing is watched"),
+        (["--findings", "Edema,Mass"], "--keep-epochs: no finding has both"),
         (["--sweep", "seed=0,1"], "--keep-epochs: a sweep keeps whole runs"),
     ],
 )
@@ -195,4 +195,4 @@ def test_without_anything_to_choose_by_it_is_refused(options, message, manifest,
 def test_epochs_of_another_run_are_not_mixed_with_its_own(manifest, towers, tmp_path, capsys):
     (tmp_path / "out" / "epochs" / "epoch-01").mkdir(parents=True)
     assert run(manifest, tmp_path / "out", towers, "--keep-epochs", "2") == 2
-    assert "holds a checkpoint already" in " ".join(capsys.readouterr().err.split())
+    assert "already holds a checkpoint" in " ".join(capsys.readouterr().err.split())

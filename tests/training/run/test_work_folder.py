@@ -29,7 +29,7 @@ def said(capsys):
 @pytest.fixture
 def stage(monkeypatch):
     """Ends a run by Ctrl-C the first time that a stage is told of, and says how often each was."""
-    told = {}
+    told: dict[Stage, int] = {}
     real = sys.modules[train.__module__]._stoppable
 
     def build(name):
@@ -57,12 +57,12 @@ def test_images_that_were_read_are_not_read_again(
     told = stage(at)
     more = ("--freeze-image-blocks", "1")
     assert run(manifest, tmp_path / "a", towers, *more) == 130
-    assert "Nothing of the training was saved yet" in describe_state(tmp_path / "a")
+    assert "No training state was saved yet" in describe_state(tmp_path / "a")
     capsys.readouterr()
     assert run(manifest, tmp_path / "a", towers, *more) == 2
     refused = said(capsys)
-    assert "go on with --resume" in refused
-    assert "of the training was saved" not in refused, "no word of a run that never began"
+    assert "continue it with --resume" in refused
+    assert "training state was saved" not in refused, "no word of a run that never began"
     assert run(manifest, tmp_path / "a", towers, *more, "--resume") == 0
     assert told[Stage.READING_IMAGES] == 48
     assert not (tmp_path / "a" / ".training").exists()
@@ -130,7 +130,7 @@ def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys,
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
     said(capsys)
     assert run(manifest, tmp_path / "a", towers, "--resume", "--tensorboard", str(tmp_path / "board")) == 0
-    assert "it is over" in said(capsys)
+    assert "finished: nothing to do" in said(capsys)
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
     assert not (tmp_path / "board").exists()
     assert run(manifest, tmp_path / "a", towers, "--resume", "--seed", "4") == 2
@@ -143,7 +143,7 @@ def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys,
 def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_run(manifest, towers, tmp_path, capsys):
     tiny_checkpoint(tmp_path)
     assert run(manifest, tmp_path, towers, "--resume") == 2
-    assert "holds a checkpoint already" in said(capsys)
+    assert "already holds a checkpoint" in said(capsys)
 
 
 def stop_after(steps, monkeypatch):

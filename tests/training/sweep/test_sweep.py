@@ -120,6 +120,12 @@ def go(built):
     return built.run(lambda: contextlib.nullcontext(), lambda line: None)
 
 
+def best_values(cells):
+    best = best_of(cells)
+    assert best is not None
+    return best.values
+
+
 def weights(folder):
     return sorted(path.parent.name for path in folder.rglob("model.safetensors") if "points" in str(path))
 
@@ -127,7 +133,7 @@ def weights(folder):
 def test_the_best_setting_keeps_its_weights_and_says_what_chose_it(runs, sweep, tmp_path):
     cells = go(sweep(*AXES))
     assert len(runs.made) == 6
-    assert best_of(cells).values == {"lambda-patch": 0.1}
+    assert best_values(cells) == {"lambda-patch": 0.1}
     assert weights(tmp_path / "out") == ["lambda-patch-0.1_seed-0", "lambda-patch-0.1_seed-1"]
     # Numbers of the others stay.
     assert len(list((tmp_path / "out" / "points").glob("*/validation.json"))) == 6
@@ -180,7 +186,7 @@ def test_a_diverged_run_is_noted_and_never_the_best(runs, sweep, tmp_path):
     cells = go(built)
     assert cells[1].failed
     assert np.isnan(cells[1].mean)
-    assert best_of(cells).values == {"lambda-patch": 0.0}
+    assert best_values(cells) == {"lambda-patch": 0.0}
     assert table(cells)[1]["mean_auc"] is None
     assert gather([(point, built.folder(point)) for point in built.points])[1].failed == cells[1].failed
 
@@ -231,7 +237,7 @@ def test_parts_keep_their_size_in_batches_of_every_size(manifest, towers, tmp_pa
     assert runs.parts == [6, 6, 6]
     for number, (axis, message) in enumerate(
         [("batch-size=12,20", "parts of 6 images do not divide a batch of 20"),
-         ("accumulate=1,2", "--sweep accumulate, --micro-batch-size: say the same thing")]
+         ("accumulate=1,2", "--sweep accumulate, --micro-batch-size: set the same value")]
     ):  # fmt: skip
         assert main([*command, "--output", str(tmp_path / f"b{number}"), "--sweep", axis]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
