@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tier_cli.datasets.delimited import read_rows
+from tier_cli.datasets.csv_file import read_rows
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import parse_findings

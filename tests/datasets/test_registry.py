@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from layouts import chexpert, openi_xml
 
-from tier_cli.datasets.registry import DATASETS, data_roots, dataset_names, open_data, read_dataset
+from tier_cli.datasets.opening import data_roots, open_data, read_dataset
+from tier_cli.datasets.registry import DATASETS, dataset_names
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import builtin
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from layouts import write_table
 
-from tier_cli.datasets.tables import build_manifest, find_table, missing_notes, read_table
+from tier_cli.datasets.build import build_manifest, missing_notes
+from tier_cli.datasets.download import find_table
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 

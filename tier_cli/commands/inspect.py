@@ -94,8 +94,8 @@ def inspect(
 def _open(
     path: Path | None, dataset: str, root: Path | None, split: str, text: str | None, findings: str | None
 ) -> tuple[Manifest, FindingSet]:
-    from tier_cli.datasets.registry import CSV, dataset_info, open_data
-    from tier_cli.datasets.reports import with_sections
+    from tier_cli.datasets.opening import open_data
+    from tier_cli.datasets.registry import CSV, dataset_info
     from tier_cli.datasets.survey.survey import best_set
     from tier_cli.findings.load import load_findings
 
@@ -108,8 +108,6 @@ def _open(
         )
     chosen = None if findings is None else load_findings(findings)
     data = open_data(dataset, path, root, split, text)
-    if dataset == CSV and text is not None:
-        data = with_sections(data, text)
     if dataset == CSV and split.lower() != "all":
         data = data.split(split)
     if chosen is None:

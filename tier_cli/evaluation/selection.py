@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.datasets.manifest import patient_notes
-from tier_cli.datasets.registry import usual_split
+from tier_cli.datasets.split_names import usual_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.measure import Labelled, settle_uncertain

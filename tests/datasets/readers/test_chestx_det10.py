@@ -9,8 +9,8 @@ import layouts_b as layouts
 import pytest
 from looking import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 
 

@@ -19,7 +19,7 @@ from layouts import (
     write_table,
 )
 
-from tier_cli.datasets.registry import open_data, read_dataset
+from tier_cli.datasets.opening import open_data, read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 

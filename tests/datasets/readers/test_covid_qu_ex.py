@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from looking import cells, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import read_dataset
 
 
 def test_covid_qu_ex_is_covid_against_other_pneumonia(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from layouts import MIMIC_IMAGES, REPORT, mimic, write_table
 
-from tier_cli.datasets.registry import open_data, read_dataset
+from tier_cli.datasets.opening import open_data, read_dataset
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import builtin
 

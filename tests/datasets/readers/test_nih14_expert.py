@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from looking import cells, labels_of
 
-from tier_cli.datasets.registry import read_dataset
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.sections.radiologists import reads_of
 from tier_cli.findings.load import builtin

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from layouts import openi_tables, openi_xml
 
-from tier_cli.datasets.registry import open_data
+from tier_cli.datasets.opening import open_data
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 

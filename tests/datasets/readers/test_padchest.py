@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from layouts import PADCHEST_HEADER, padchest, write_table
 
+from tier_cli.datasets.opening import open_data, read_dataset
 from tier_cli.datasets.readers.padchest import label_columns
-from tier_cli.datasets.registry import open_data, read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from looking import cells
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import DATASETS, read_dataset
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 

@@ -11,8 +11,8 @@ from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from tier_cli.datasets.info import DatasetInfo
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.datasets.registry import DatasetInfo
     from tier_cli.evaluation.selection import Selection
     from tier_cli.pipeline.stream import StreamOptions
 
@@ -66,7 +66,7 @@ class Data:
         UsageError, ManifestError
             Options that make no sense; data that cannot be used; no rows.
         """
-        from tier_cli.datasets.registry import open_data
+        from tier_cli.datasets.opening import open_data
         from tier_cli.evaluation.selection import select
 
         manifest = open_data(self.dataset, self.data, self.root, split)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.image_files import images_in, read_json
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, images_in, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_json
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -20,16 +21,7 @@ LABELS = (
     *("Atelectasis", "Calcification", "Consolidation", "Effusion", "Emphysema", "Fibrosis", "Fracture"),
     *("Mass", "Nodule", "Pneumothorax"),
 )
-INFO = DatasetInfo(
-    name="chestx-det10",
-    title="ChestX-Det10",
-    findings="chestxdet10",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout="test.json  train.json\ntest_data/36200.png  train_data/36199.png",
-    module=__name__,
-)
+INFO = DATASETS["chestx-det10"]
 
 _SIZE = (1024, 1024)
 # NIH's own file names begin with the patient; those of the download do not.

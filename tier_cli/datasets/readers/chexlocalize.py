@@ -7,38 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.image_files import first_folder, read_json
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, first_folder, wrong_root
 from tier_cli.datasets.regions import Region, image_size, mask_cell
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.rle import from_coco, from_polygons
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_columns,
-    wrong_root,
-)
+from tier_cli.datasets.tables import read_json, read_table, table_columns
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="chexlocalize",
-    title="CheXlocalize",
-    findings="chexpert14",
-    splits=("valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "CheXlocalize/gt_segmentations_test.json (or gt_annotations_test.json; _val for valid)\n"
-        "CheXpert/test_labels.csv  CheXpert/val_labels.csv\n"
-        "CheXpert/test/patient64741/study1/view1_frontal.jpg  CheXpert/val/..."
-    ),
-    module=__name__,
-)
+INFO = DATASETS["chexlocalize"]
 
 # The data set's own name of each split, and the folders that its images are found in.
 _NAMES = {"valid": "val", "test": "test"}

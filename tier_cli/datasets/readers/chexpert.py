@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -17,20 +19,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="chexpert",
-    title="CheXpert",
-    findings="chexpert14",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="image",
-    layout="""CheXpert-v1.0/ (or CheXpert-v1.0-small/, or CheXlocalize's CheXpert/)
-  train.csv  valid.csv  test_labels.csv
-  train/patient00001/study1/view1_frontal.jpg
-  valid/  test/
-cheXpert-test-set-labels/ (optional: groundtruth.csv, radiologists/)""",
-    module="tier_cli.datasets.readers.chexpert",
-)
+INFO = DATASETS["chexpert"]
 
 LABELS = (
     "No Finding",

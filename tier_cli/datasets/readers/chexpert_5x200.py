@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import wrong_root
 from tier_cli.datasets.readers.chexpert import (
     COMPETITION,
     base_folders,
@@ -13,26 +15,14 @@ from tier_cli.datasets.readers.chexpert import (
     list_5x200,
     view_of,
 )
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, read_table, table_columns, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_columns
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="chexpert-5x200",
-    title="CheXpert 5x200",
-    findings="chexpert5",
-    splits=("test",),
-    default_split="test",
-    unit="image",
-    layout="""chexpert_5x200.csv (GLoRIA's list; also chexpert_8x200.csv, chexpert-5x200-meta.csv)
-CheXpert-v1.0/ (or CheXpert-v1.0-small/)
-  train/patient00001/study1/view1_frontal.jpg""",
-    module="tier_cli.datasets.readers.chexpert_5x200",
-    exclusive=True,
-)
+INFO = DATASETS["chexpert-5x200"]
 _PUBLISHED = 1000
 _PATHS = ("Path", "imgpath")
 _REPORT = "Report Impression"

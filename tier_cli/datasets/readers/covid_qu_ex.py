@@ -7,28 +7,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import first_folder, images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, first_folder, images_in, wrong_root
 from tier_cli.datasets.regions import Region, mask_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, wrong_root
+from tier_cli.datasets.registry import DATASETS
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="covid-qu-ex",
-    title="COVID-QU-Ex",
-    findings="covid",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "Lung Segmentation Data/Test/COVID-19/images/covid_1.png\n"
-        "Infection Segmentation Data/Test/COVID-19/images/, .../infection masks/ (fewer images, masks)\n"
-        "with Train, Val, Test and COVID-19, Non-COVID, Normal"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["covid-qu-ex"]
 
 _FOLDERS = {"train": "Train", "valid": "Val", "test": "Test"}
 # Labels of each folder: COVID-19 against other pneumonia, so blank in normal images; pneumonia; no finding.

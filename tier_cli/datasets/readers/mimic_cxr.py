@@ -7,40 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, wrong_root
 from tier_cli.datasets.readers.chexpert import LABELS
 from tier_cli.datasets.readers.mimic_reports import report_texts
-from tier_cli.datasets.registry import SPLIT_NAMES, DatasetInfo
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_columns,
-    wrong_root,
-)
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.split_names import SPLIT_NAMES
+from tier_cli.datasets.tables import read_table, table_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="mimic-cxr",
-    title="MIMIC-CXR-JPG",
-    findings="chexpert14",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="study",
-    layout="""mimic-cxr-2.0.0-split.csv.gz
-mimic-cxr-2.0.0-metadata.csv.gz
-mimic-cxr-2.0.0-chexpert.csv.gz (or -negbio)
-mimic-cxr-2.1.0-test-set-labeled.csv (optional)
-patients.csv.gz of MIMIC-IV (optional: sex and age)
-files/p10/p10000032/s50414267/<dicom_id>.jpg
-files/p10/p10000032/s50414267.txt (reports; or mimic-cxr-reports.zip)""",
-    module="tier_cli.datasets.readers.mimic_cxr",
-    reports=True,
-)
+INFO = DATASETS["mimic-cxr"]
 
 _SPLIT = "mimic-cxr-2.0.0-split.csv"
 _METADATA = "mimic-cxr-2.0.0-metadata.csv"

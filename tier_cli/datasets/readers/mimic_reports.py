@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.download import find_table, wrong_root
+from tier_cli.datasets.info import DatasetInfo
 from tier_cli.datasets.reports import clean, joined, section
-from tier_cli.datasets.tables import find_table, read_table, wrong_root
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:

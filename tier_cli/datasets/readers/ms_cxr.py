@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.image_files import first_folder
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, first_folder, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell, image_size
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -20,19 +21,7 @@ CATEGORIES = (
     *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Lung Opacity", "Pleural Effusion"),
     *("Pneumonia", "Pneumothorax"),
 )
-INFO = DatasetInfo(
-    name="ms-cxr",
-    title="MS-CXR",
-    findings="chexpert14",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "MS_CXR_Local_Alignment_v1.1.0.csv (or v1.0.0)\n"
-        "files/p10/p10000032/s50414267/<dicom_id>.jpg of MIMIC-CXR-JPG, here or in mimic-cxr/ beside it"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["ms-cxr"]
 
 _TABLES = ("MS_CXR_Local_Alignment_v1.1.0.csv", "MS_CXR_Local_Alignment_v1.0.0.csv")
 _SPLITS = {"train": "train", "val": "valid", "validate": "valid", "valid": "valid", "test": "test"}

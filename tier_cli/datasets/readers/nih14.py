@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, images_in, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_lines,
-    wrong_root,
-)
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_lines
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -29,19 +23,7 @@ LABELS = (
     *("Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia"),
 )
 NORMAL = "No Finding"
-INFO = DatasetInfo(
-    name="nih14",
-    title="NIH ChestX-ray14",
-    findings="nih14",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "Data_Entry_2017_v2020.csv\ntrain_val_list.txt  test_list.txt\nBBox_List_2017.csv (optional)\n"
-        "images_001/images/00000001_000.png ... images_012/images/, or images/00000001_000.png"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["nih14"]
 
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}

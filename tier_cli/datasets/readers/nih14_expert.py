@@ -6,29 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, wrong_root
 from tier_cli.datasets.readers.nih14 import image_paths, people, read_entries
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, table_columns, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_columns
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="nih14-expert",
-    title="the expert labels of NIH ChestX-ray14",
-    findings="nih14",
-    splits=("test",),
-    default_split="test",
-    unit="image",
-    layout=(
-        "all_findings_expert_labels/test_labels.csv\n"
-        "all_findings_expert_labels/test_individual_readers.csv (the radiologists' reads)\n"
-        "images_001/images/00000001_000.png ... of NIH ChestX-ray14"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["nih14-expert"]
 
 _FOLDER = "all_findings_expert_labels"
 _LABELS, _READS = "test_labels.csv", "test_individual_readers.csv"

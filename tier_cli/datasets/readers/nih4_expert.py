@@ -5,29 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, wrong_root
 from tier_cli.datasets.readers.nih14 import image_paths, people
 from tier_cli.datasets.readers.nih14_expert import find_expert, images_of, label_of
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, read_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
 LABELS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
-INFO = DatasetInfo(
-    name="nih4-expert",
-    title="the adjudicated labels of NIH ChestX-ray14",
-    findings="nih4",
-    splits=("valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "four_findings_expert_labels/test_labels.csv\n"
-        "four_findings_expert_labels/validation_labels.csv\n"
-        "images_001/images/00000001_000.png ... of NIH ChestX-ray14"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["nih4-expert"]
 
 _FOLDER = "four_findings_expert_labels"
 _TABLES = {"valid": "validation_labels.csv", "test": "test_labels.csv"}

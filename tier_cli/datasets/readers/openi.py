@@ -9,26 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.reports import joined
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="openi",
-    title="Open-i",
-    findings="nih14",
-    splits=("all",),
-    default_split="all",
-    unit="image",
-    layout="""ecgen-radiology/1.xml ... (or indiana_reports.csv and indiana_projections.csv)
-NLMCXR_png/CXR1_1_IM-0001-3001.png (or images/images_normalized/1_IM-0001-3001.dcm.png)""",
-    module="tier_cli.datasets.readers.openi",
-    reports=True,
-)
+INFO = DATASETS["openi"]
 
 _REPORTS, _PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 _XML_FOLDERS = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "reports/ecgen-radiology", "")

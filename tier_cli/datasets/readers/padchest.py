@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.reports import clean
-from tier_cli.datasets.tables import absent_split, build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
 from tier_cli.findings.schema import fold
@@ -20,18 +22,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="padchest",
-    title="PadChest",
-    findings="padchest57",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout="""PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv (or .csv.gz)
-<ImageDir>/<ImageID>.png (or all images in one folder, here or in images/)""",
-    module="tier_cli.datasets.readers.padchest",
-    reports=True,
-)
+INFO = DATASETS["padchest"]
 
 _TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 _NEEDED = ("ImageID", "ImageDir", "StudyID", "PatientID", "Projection", "MethodLabel", "Labels")

@@ -5,28 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, images_in, require_table
 from tier_cli.datasets.regions import Region, boxes_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, need_table, read_table
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="rsna",
-    title="RSNA Pneumonia",
-    findings="chexpert14",
-    splits=("train",),
-    default_split="train",
-    unit="image",
-    layout=(
-        "stage_2_train_labels.csv\nstage_2_detailed_class_info.csv (optional)\n"
-        "stage_2_train_images/<patientId>.dcm"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["rsna"]
 
 _TABLE = "stage_2_train_labels.csv"
 _CLASSES = "stage_2_detailed_class_info.csv"
@@ -47,7 +36,7 @@ def read(root: Path, split: str | None) -> Manifest:
     ManifestError
         The table is absent or not what it should be.
     """
-    table = need_table(INFO, root, _TABLE)
+    table = require_table(INFO, root, _TABLE)
     frame = read_table(table, ["patientId", "x", "y", "width", "height", "Target"])
     targets: dict[str, str] = {}
     boxes: dict[str, list[Region]] = {}

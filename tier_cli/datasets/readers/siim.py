@@ -6,29 +6,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_below
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import images_below, require_table
 from tier_cli.datasets.regions import Region, mask_cell
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.rle import from_relative
-from tier_cli.datasets.tables import build_manifest, need_table, read_table
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="siim",
-    title="SIIM-ACR Pneumothorax",
-    findings="chexpert14",
-    splits=("train",),
-    default_split="train",
-    unit="image",
-    layout=(
-        "train-rle.csv (or stage_2_train.csv)\n"
-        "dicom-images-train/<study>/<series>/<ImageId>.dcm, or any other folders"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["siim"]
 
 _TABLES = ("stage_2_train.csv", "train-rle.csv")
 _SIZE = (1024, 1024)
@@ -43,7 +32,7 @@ def read(root: Path, split: str | None) -> Manifest:
     ManifestError
         The table is absent or a mask makes no sense.
     """
-    table = need_table(INFO, root, *_TABLES)
+    table = require_table(INFO, root, *_TABLES)
     frame = read_table(table, ["ImageId", "EncodedPixels"])
     masks: dict[str, list[Region]] = {}
     for row, (name, runs) in enumerate(frame.itertuples(index=False, name=None), 1):

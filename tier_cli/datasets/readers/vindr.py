@@ -8,17 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, images_in, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell, image_size
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_columns,
-    wrong_root,
-)
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_columns
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -27,20 +21,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="vindr",
-    title="VinDr-CXR",
-    findings="vindr28",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "annotations/image_labels_test.csv\nannotations/annotations_test.csv  (and both for train)\n"
-        "test/<image_id>.dicom  train/<image_id>.dicom\n"
-        "or Kaggle's train.csv with train/<image_id>.dicom: 14 findings, no test labels"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["vindr"]
 
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
 _NO_FINDING = "no_finding"

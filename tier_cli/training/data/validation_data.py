@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name, open_data, wanted_split
+from tier_cli.datasets.opening import open_data, wanted_split
+from tier_cli.datasets.registry import CSV, dataset_info, dataset_name, may_share_images, patient_namespace
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError, TierError, UsageError
 from tier_cli.findings.load import builtin
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.bool_]
 
-# Data sets with the same patients under the same keys.
-_FAMILIES = (
-    ("nih14", "nih14-expert", "nih4-expert", "chestx-det10"),
-    ("chexpert", "chexpert-5x200", "chexlocalize"),
-    ("mimic-cxr", "ms-cxr"),
-)
-# Taken from NIH's images, under other names.
-_NIH_RENAMED = ("rsna", "siim")
 _OPTION = re.compile(r"--(data|dataset|root|split)\b")
 
 
@@ -190,11 +183,18 @@ def without_watched(
         shared |= np.isin(places, [os.path.realpath(path) for path in watched.manifest.paths])
         _refuse(manifest, train & shared, "trained on", watched)
         _refuse(manifest, test & shared, "in the test split", watched)
-    elif (train & shared).any():
+        return train & ~shared
+    if (train & shared).any():
         notes.append(f"images of watched patients left out of training: {int((train & shared).sum())}")
-    names = {dataset, watched.dataset}
-    if len(names) > 1 and names & {*_NIH_RENAMED} and names <= {*_FAMILIES[0], *_NIH_RENAMED}:
-        notes.append("some of the watched images may be trained on too: both data sets are made of NIH's")
+    if dataset != watched.dataset and may_share_images(dataset, watched.dataset):
+        comparable = bool(mine.keys() & theirs.keys()) and not any(
+            (data.column("patient") == "").any() for data in (manifest, watched.manifest)
+        )
+        if not comparable:
+            notes.append(
+                f"some validation images may also be trained on: {dataset_info(dataset).title} and "
+                f"{watched.title} share images, and their patients cannot be compared"
+            )
     return train & ~shared
 
 
@@ -212,15 +212,11 @@ def _spaces(manifest: Manifest, dataset: str) -> dict[str, Rows]:
     """Within what its keys of patients mean the same, and for which rows."""
     everywhere = np.ones(len(manifest), dtype=bool)
     if dataset != CSV:
-        return {_family(dataset): everywhere}
-    named = [dataset_name(str(name).strip().lower()) for name in manifest.column("source")]
-    families = np.array([_family(name) for name in named], dtype=np.str_)
-    known = set(families.tolist()) & {_family(name) for name in DATASETS}
-    return {CSV: everywhere, **{family: families == family for family in known}}
-
-
-def _family(dataset: str) -> str:
-    return next((family[0] for family in _FAMILIES if dataset in family), dataset)
+        return {patient_namespace(dataset): everywhere}
+    sources = [patient_namespace(str(name)) for name in manifest.column("source")]
+    namespaces = np.array(sources, dtype=np.str_)
+    known = set(sources) - {""}
+    return {CSV: everywhere, **{namespace: namespaces == namespace for namespace in known}}
 
 
 def _keys(patients: Iterable[Any], plain: bool) -> list[str]:
