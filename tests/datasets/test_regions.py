@@ -92,7 +92,7 @@ def test_a_mask_may_be_a_picture(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_broken_picture_is_an_error_of_the_image(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such mask"):
+    with pytest.raises(InputError, match="the mask does not exist"):
         Region("x", path=str(tmp_path / "none.png")).mask(6, 4)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(InputError, match="the mask cannot be decoded"):
@@ -116,20 +116,20 @@ def test_regions_survive_being_written(tmp_path: Path) -> None:
         ("boxes", "[" * 100_000, "not JSON"),
         ("boxes", "{}", "not a list of objects"),
         ("boxes", "[1]", "not a list of objects"),
-        ("boxes", '[{"finding": "x"}]', "a box is not four numbers"),
-        ("boxes", '[{"finding": "x", "box": [1, 2, 3]}]', "a box is not four numbers"),
-        ("boxes", '[{"finding": "x", "box": [1, 2, 3, NaN]}]', "a box is not four numbers"),
+        ("boxes", '[{"finding": "x"}]', "the box is not four numbers"),
+        ("boxes", '[{"finding": "x", "box": [1, 2, 3]}]', "the box is not four numbers"),
+        ("boxes", '[{"finding": "x", "box": [1, 2, 3, NaN]}]', "the box is not four numbers"),
         ("boxes", '[{"finding": "x", "box": [3, 2, 3, 4]}]', "is empty"),
-        ("boxes", '[{"box": [1, 2, 3, 4]}]', "names no finding"),
-        ("boxes", '[{"finding": "x", "box": [1, 2, 3, 4], "text": 1}]', "text of a region"),
-        ("boxes", '[{"finding": "x", "box": [1, 2, 3, 4], "size": [0, 4]}]', "that of no image"),
-        ("mask", '[{"finding": "x", "counts": [1]}]', "a mask has no size"),
+        ("boxes", '[{"box": [1, 2, 3, 4]}]', "has no finding"),
+        ("boxes", '[{"finding": "x", "box": [1, 2, 3, 4], "text": 1}]', "text of the region"),
+        ("boxes", '[{"finding": "x", "box": [1, 2, 3, 4], "size": [0, 4]}]', "is not possible"),
+        ("mask", '[{"finding": "x", "counts": [1]}]', "the mask has no size"),
         ("mask", '[{"finding": "x", "size": [2, 2], "counts": [1]}]', "cover 1 pixels"),
         ("mask", '[{"finding": "x", "size": [2, 2], "counts": [true, 3]}]', "whole numbers"),
         ("mask", '[{"finding": "x", "size": [2, 2], "counts": "é"}]', "'é'"),
         ("mask", '[{"finding": "x", "size": [2.0, 2], "counts": [4]}]', "height, width"),
-        ("mask", '[{"finding": "x", "size": [100000, 100000], "counts": [1]}]', "that of no image"),
-        ("mask", '[{"finding": "x", "path": ""}]', "path of a mask"),
+        ("mask", '[{"finding": "x", "size": [100000, 100000], "counts": [1]}]', "is not possible"),
+        ("mask", '[{"finding": "x", "path": ""}]', "path of the mask"),
     ],
 )
 def test_faults_name_row_and_column(tmp_path: Path, column: str, cell: str, message: str) -> None:

@@ -145,7 +145,7 @@ class Manifest:
         values: dict[str, float] = {}
         for row, cell in enumerate(self.frame[column]):
             if cell not in values:
-                # Name the image, not the row: rows of a split are numbered differently from those of the file.
+                # Name the image, not the row: a split numbers its rows differently from the file.
                 path = self.frame["path"].iloc[row]
                 values[cell] = _label(cell, f"{self.origin}, column {column!r}, image {path}")
         return np.array([values[cell] for cell in self.frame[column]], dtype=np.float64)

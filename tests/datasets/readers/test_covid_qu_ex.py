@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, labels_of
 
 from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions

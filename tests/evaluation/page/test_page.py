@@ -33,7 +33,8 @@ from tier_cli.evaluation.selection import labelled, select
 from tier_cli.evaluation.unit_scores import contend
 from tier_cli.findings.load import builtin, load_findings
 from tier_cli.findings.schema import FindingSet
-from tier_cli.phantom.chest import make_phantom, write_png
+from tier_cli.phantom.image_files import write_png
+from tier_cli.phantom.render import make_phantom
 from tier_cli.pipeline.stream import StreamOptions
 
 VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}

@@ -1,4 +1,4 @@
-"""Adjudicated labels of four findings for 4,374 images of ChestX-ray14 (Majkowska et al., Radiology 2020)."""
+"""Read adjudicated labels of 4,374 ChestX-ray14 images, four findings (Majkowska et al., Radiology 2020)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PEOPLE = ("Patient ID", "Follow-up #", "Patient Age", "Patient Gender", "View P
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labels that three radiologists agreed on; blank where an image was not adjudicated.
+    """Read the labels that three radiologists agreed on; images that were not adjudicated are blank.
 
     Raises
     ------
     ManifestError
-        The table of a split is absent or not what it should be.
+        The table of a split is missing or has unexpected contents.
     """
     tables = {name: find_expert(root, _FOLDER, file) for name, file in _TABLES.items()}
     there = {name: table for name, table in tables.items() if table is not None}

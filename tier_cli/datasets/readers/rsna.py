@@ -1,4 +1,4 @@
-"""RSNA Pneumonia Detection Challenge (2018): 26,684 images of NIH ChestX-ray14, read again, with boxes."""
+"""Read the RSNA Pneumonia Challenge (2018): 26,684 images of NIH ChestX-ray14, read again, with boxes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _TABLE = "stage_2_train_labels.csv"
 _CLASSES = "stage_2_detailed_class_info.csv"
 _IMAGES = "stage_2_train_images"
 _NORMAL = "Normal"
-# Every image has this size; copies that were made smaller keep the boxes of the originals.
+# The size of every original image; smaller copies keep the boxes of the originals.
 _SIZE = (1024, 1024)
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labelled images, all of which the challenge calls train: `split` changes nothing.
+    """Read the labelled images, which are all in the challenge's split train: `split` has no effect.
 
-    An image has a row a box. `Pneumonia` is the challenge's target, a lung opacity suspicious for pneumonia;
-    `No Finding` is its class Normal, so that both are 0 in images with other abnormalities.
+    The table has one row per box. `Pneumonia` is the challenge's target, a lung opacity suspicious for
+    pneumonia; `No Finding` is its class Normal. Both are 0 in images with other abnormalities.
 
     Raises
     ------
     ManifestError
-        The table is absent or not what it should be.
+        The table is missing or has unexpected contents.
     """
     table = require_table(INFO, root, _TABLE)
     frame = read_table(table, ["patientId", "x", "y", "width", "height", "Target"])
@@ -62,7 +62,7 @@ def read(root: Path, split: str | None) -> Manifest:
         "boxes": [boxes_cell(boxes.get(name, ())) for name in targets],
         "class": [classes.get(name, "") for name in targets],
     }
-    notes = [] if classes else [f"no finding is blank: {_CLASSES} is not there"]
+    notes = [] if classes else [f"No Finding is blank, as {_CLASSES} is missing"]
     return build_manifest(columns, table, root, notes)
 
 

@@ -1,4 +1,4 @@
-"""SIIM-ACR Pneumothorax Segmentation (2019): images of NIH ChestX-ray14 with masks of the pneumothorax."""
+"""Read SIIM-ACR Pneumothorax Segmentation (2019): images of NIH ChestX-ray14 with pneumothorax masks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _NONE = "-1"
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labelled images, all of which the challenge calls train: `split` changes nothing.
+    """Read the labelled images, which are all in the challenge's split train: `split` has no effect.
 
     Raises
     ------
     ManifestError
-        The table is absent or a mask makes no sense.
+        The table is missing or a mask cannot be read.
     """
     table = require_table(INFO, root, *_TABLES)
     frame = read_table(table, ["ImageId", "EncodedPixels"])
@@ -56,11 +56,11 @@ def read(root: Path, split: str | None) -> Manifest:
         "Pneumothorax": ["1" if found else "0" for found in masks.values()],
         "mask": [mask_cell(found) for found in masks.values()],
     }
-    notes = ["SIIM-ACR names no patients: each study, or each image without one, counts as one"]
+    notes = ["SIIM-ACR names no patients: each study, or each image without a study, counts as one patient"]
     return build_manifest(columns, table, root, notes)
 
 
 def _study(path: str) -> str:
-    """Give the study of ``<study>/<series>/<image>.dcm``; blank in other folders."""
+    """Return the study of ``<study>/<series>/<image>.dcm``; blank in other folders."""
     folder = Path(path).parent.parent.name
     return folder if re.fullmatch(r"[0-9]+(\.[0-9]+)+", folder) else ""
