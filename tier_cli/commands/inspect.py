@@ -12,6 +12,7 @@ import typer
 
 from tier_cli.commands.options import known_dataset
 from tier_cli.console import is_terminal, printable, tell
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def inspect(
         str,
         typer.Option(
             metavar="NAME",
-            help="A public data set, such as nih14, instead of a manifest.",
+            help=f"Public data set instead of a manifest: {', '.join(DATASETS)}.",
             callback=known_dataset,
         ),
     ] = "csv",

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tier_cli.commands.options import known_dataset
+from tier_cli.datasets.registry import DATASETS
 
 _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
 
@@ -42,7 +43,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="csv, one's own manifest in --data; or a public data set such as chexpert.",
+        help=f"csv for your own manifest in --data, or one of {', '.join(DATASETS)}.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),
