@@ -72,7 +72,7 @@ def test_a_public_data_set(tier: Tier, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ((), "no data given"),
-        (("none.csv",), "does not exist"),
+        (("none.csv",), "no such file"),
         (("--dataset", "nih41", "--root", "."), "unknown data set 'nih41'"),
     ],
 )

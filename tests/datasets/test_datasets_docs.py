@@ -23,9 +23,8 @@ def tables() -> str:
     ]
     for info in DATASETS.values():
         splits = ", ".join(info.splits)
-        lines.append(
-            f"| `{info.name}` | {splits} | {info.labels} | {info.texts} | {info.regions} | `{info.findings}` |"
-        )
+        about = (splits, info.labels, info.texts, info.regions, f"`{info.findings}`")
+        lines.append(f"| `{info.name}` | {' | '.join(about)} |")
     lines += ["", "| name | patient keys of | images of | evaluation only, because |", "|---|---|---|---|"]
     for info in DATASETS.values():
         images = ", ".join(f"`{source}`" for source in info.image_sources)

@@ -10,7 +10,14 @@ import pytest
 from layouts import chexpert, openi_xml
 
 from tier_cli.datasets.opening import data_roots, open_data, read_dataset
-from tier_cli.datasets.registry import DATASETS, dataset_names
+from tier_cli.datasets.registry import (
+    DATASETS,
+    dataset_info,
+    dataset_names,
+    may_share_images,
+    patient_namespace,
+    trainable_names,
+)
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import builtin
 
@@ -22,6 +29,18 @@ def test_every_data_set_says_what_it_is(name: str) -> None:
     assert builtin(info.findings).ids
     assert info.default_split in info.splits
     assert info.unit in ("image", "study")
+    assert info.patient_namespace in DATASETS
+    assert {info.patient_namespace} <= set(info.image_sources) <= set(DATASETS) or name in ("rsna", "siim")
+
+
+def test_what_data_sets_share() -> None:
+    assert trainable_names() == ("chexpert", "mimic-cxr", "padchest", "openi", "nih14")
+    assert patient_namespace(" NIH ") == patient_namespace("chestx-det10") == "nih14"
+    assert patient_namespace("ours") == patient_namespace("csv") == ""
+    assert may_share_images("nih14", "siim")
+    assert may_share_images("rsna", "covid-qu-ex")
+    assert not may_share_images("chexpert", "mimic-cxr")
+    assert dataset_info("nih") is DATASETS["nih14"]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -59,7 +78,7 @@ def test_the_root_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
     given = tmp_path / "chexpert" / "CheXpert-v1.0-small"
     assert data_roots("chexpert", given) == (given,)
     monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path / "nowhere"))
-    with pytest.raises(ManifestError, match=r"nowhere: the folder does not exist; check TIER_DATA_ROOT"):
+    with pytest.raises(ManifestError, match=r"nowhere: no such folder; check TIER_DATA_ROOT"):
         open_data("chexpert", None, None)
 
 

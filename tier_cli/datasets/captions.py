@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from tier_cli.datasets.views import direction
+from tier_cli.datasets.views import projection
 from tier_cli.errors import ManifestError
 
 # The id of the label that nothing but devices, if anything, is present.
@@ -136,21 +136,21 @@ def write_caption(
         No label supports a sentence, or a label has no phrases.
     """
     bank = _bank(tuple((others or {}).items()))
-    said = {name: value for name, value in labels.items() if name != NORMAL}
-    present = [name for name, value in said.items() if value]
-    absent = [name for name, value in said.items() if not value]
+    stated = {name: value for name, value in labels.items() if name != NORMAL}
+    present = [name for name, value in stated.items() if value]
+    absent = [name for name, value in stated.items() if not value]
     normal = labels.get(NORMAL, False) and all(is_device(name) for name in present)
-    unknown = sorted(set(said) - set(bank))
-    if unknown or not (said or normal):
+    unknown = sorted(set(stated) - set(bank))
+    if unknown or not (stated or normal):
         raise ManifestError(
             f"cannot write a caption for {', '.join(unknown) or 'an image without labels'}",
             remedy=f"use labels among {', '.join(bank)}, or give a column `text`",
         )
-    if normal and (not said or rng.random() < _NORMAL_SHARE):
+    if normal and (not stated or rng.random() < _NORMAL_SHARE):
         sentences, claims = _normal({name: (others or {})[name] for name in present}, rng)
     else:
         clear = labels.get(NORMAL) is not False and not present
-        all_absent = clear and all(name in said or is_device(name) for name in bank)
+        all_absent = clear and all(name in stated or is_device(name) for name in bank)
         sentences, claims = _sentences(present, absent, all_absent, bank, rng)
     header = _header(view, sex, age, rng) if rng.random() < _HEADER_SHARE else ""
     return Caption(". ".join([header, *sentences] if header else sentences) + ".", claims)
@@ -177,9 +177,9 @@ def _sentences(
         positive = bool(present) and (not absent or rng.random() < _POSITIVE_SHARE)
         chosen = {rng.choice(present if positive else absent): positive}
     else:
-        said = rng.sample(present, min(len(present), _MOST_SENTENCES - 1))
-        denied = rng.sample(absent, min(len(absent), rng.randint(1, _MOST_SENTENCES - len(said))))
-        chosen = dict.fromkeys(said, True) | dict.fromkeys(denied, False)
+        affirmed = rng.sample(present, min(len(present), _MOST_SENTENCES - 1))
+        denied = rng.sample(absent, min(len(absent), rng.randint(1, _MOST_SENTENCES - len(affirmed))))
+        chosen = dict.fromkeys(affirmed, True) | dict.fromkeys(denied, False)
     sentences = [
         rng.choice(bank[name].present if value else bank[name].absent) for name, value in chosen.items()
     ]
@@ -189,8 +189,8 @@ def _sentences(
 
 def _header(view: str, sex: str, age: str, rng: random.Random) -> str:
     person = {"M": "man", "F": "woman"}.get(sex.upper()[:1], "")
-    taken = direction(view)
-    frames = _data()["frames"]["header" if taken else "header_without_view"]["phrases"]
+    view_name = projection(view)
+    frames = _data()["frames"]["header" if view_name else "header_without_view"]["phrases"]
     usable = [frame for frame in frames if (person and age) or "{person}" not in frame]
     chosen: str = rng.choice(usable)
-    return chosen.format(view=taken, age=age, person=person)
+    return chosen.format(view=view_name, age=age, person=person)

@@ -27,7 +27,7 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise ManifestError("the file does not exist", where=str(path), remedy="check the path") from error
+        raise ManifestError("no such file", where=str(path), remedy="check the path") from error
     except (EOFError, zlib.error) as error:
         raise ManifestError(f"is cut short or damaged ({error})", where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:

@@ -137,9 +137,7 @@ def data_roots(name: str, root: Path | None) -> tuple[Path, ...]:
         )
     folder = Path(given).expanduser().absolute()
     if not folder.is_dir():
-        raise ManifestError(
-            "the folder does not exist", where=str(folder), remedy=f"check {where or ROOT_VARIABLE}"
-        )
+        raise ManifestError("no such folder", where=str(folder), remedy=f"check {where or ROOT_VARIABLE}")
     if (folder / name).is_dir():
         return folder, folder / name
     info = DATASETS.get(name)

@@ -226,7 +226,7 @@ def _picture(path: str) -> NDArray[np.bool_]:
     from PIL import Image
 
     if not os.path.isfile(path):
-        raise InputError("the mask does not exist", where=path, remedy="check the path", kind="missing")
+        raise InputError("no such mask file", where=path, remedy="check the path", kind="missing")
     with guarded(path, "the mask"), Image.open(path, formats=("PNG", "JPEG", "TIFF", "BMP", "GIF")) as image:
         pixels = np.asarray(image if image.mode in ("1", "L", "I;16", "I") else image.convert("L"))
     # White is 1, 255 or 65535, and edges are grey in a JPEG: half of the brightest value separates them.

@@ -19,7 +19,7 @@ _DECUBITUS = frozenset({"LLD", "RLD", "DECUBITUS"})
 _NOT_FRONTAL = _LATERAL | _OBLIQUE | _DECUBITUS
 
 
-def direction(view: str) -> str:
+def projection(view: str) -> str:
     """Return how an image was taken: PA, AP, Frontal, Lateral, Oblique or Decubitus; ``""`` where unknown."""
     words = set(re.findall("[A-Z]+", view.upper()))
     # The most specific comes first: "AP LLD" and "lateral decubitus" are decubitus views.

@@ -35,7 +35,7 @@ _BATCHES_AHEAD = 4
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenCohort:
     """The manifest that was written, and the numbers of images and patients in each split."""
 
     manifest: Path
@@ -52,7 +52,7 @@ def write_folder(
     size: int = 512,
     workers: int = 1,
     progress: Progress = no_progress,
-) -> Written:
+) -> WrittenCohort:
     """Write `number` images to folder/images and their rows to folder/manifest.csv.
 
     The files depend on seed, size and kind alone, not on the number of workers.
@@ -104,7 +104,7 @@ def write_folder(
     finally:
         if partial.is_file():
             partial.unlink()
-    return Written(manifest, images, {split: len(names) for split, names in patients.items()})
+    return WrittenCohort(manifest, images, {split: len(names) for split, names in patients.items()})
 
 
 def _rows(folder: Path, drawn: Iterator[Case], kind: Format, workers: int) -> Iterator[dict[str, str]]:

@@ -90,7 +90,7 @@ def test_labels_of_studies_go_to_every_image(tmp_path: Path) -> None:
     manifest = read_dataset("chexpert", tmp_path, "test")
     assert _label(manifest, "lung_lesion") == [0, 0, 1]
     assert list(manifest.column("study")) == ["patient64741/study1"] * 2 + ["patient64742/study1"]
-    assert any("of 2 studies" in note for note in manifest.notes)
+    assert any("belong to 2 studies" in note for note in manifest.notes)
 
 
 def test_radiologists_are_read_by_name_for_two_of_their_columns_are_swapped(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def read(root: Path, split: str | None) -> Manifest:
     paths, boxes = image_paths(root, names), _boxes(root)
     columns: dict[str, list[str]] = {
         "path": paths,
-        **people(frame),
+        **patient_columns(frame),
         "instance": [Path(name).stem for name in names],
         "split": [splits[name] for name in names],
         "source": [INFO.name] * len(names),
@@ -107,7 +107,7 @@ def image_paths(root: Path, names: Sequence[str]) -> list[str]:
     return [known.get(Path(name).stem, str(root / "images" / name)) for name in names]
 
 
-def people(frame: pd.DataFrame) -> dict[str, list[str]]:
+def patient_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Return patient, study, age in years, sex and view of each row of the table."""
     blank = [""] * len(frame)
     given = {name: list(frame[name]) for name in frame.columns}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tier_cli.datasets.build import build_manifest
 from tier_cli.datasets.download import find_table, wrong_root
-from tier_cli.datasets.readers.nih14 import image_paths, people, read_entries
+from tier_cli.datasets.readers.nih14 import image_paths, patient_columns, read_entries
 from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.tables import read_table, table_columns
 from tier_cli.errors import ManifestError
@@ -57,7 +57,7 @@ def read(root: Path, split: str | None) -> Manifest:
     place = images_of(root)
     columns: dict[str, list[str]] = {
         "path": image_paths(place, images),
-        **_known(place, images),
+        **_columns_of_nih14(place, images),
         "patient": [patients[image] for image in images],
         "instance": [Path(image).stem for image in images],
         "view": ["PA"] * len(images),
@@ -158,12 +158,12 @@ def _columns(labels: _Labels, images: list[str], prefix: str) -> dict[str, list[
     return {f"{prefix}{name}": [labels.get(image, blank)[name] for image in images] for name in names}
 
 
-def _known(place: Path, images: list[str]) -> dict[str, list[str]]:
+def _columns_of_nih14(place: Path, images: list[str]) -> dict[str, list[str]]:
     """Return study, age and sex from ChestX-ray14's own table, where it exists."""
     entries = read_entries(place)
     if entries is None:
         return {}
-    known = people(entries[1])
+    known = patient_columns(entries[1])
     rows = {image: row for row, image in enumerate(entries[1]["Image Index"])}
     found = [rows.get(image) for image in images]
     return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tier_cli.datasets.build import build_manifest
 from tier_cli.datasets.download import absent_split, wrong_root
-from tier_cli.datasets.readers.nih14 import image_paths, people
+from tier_cli.datasets.readers.nih14 import image_paths, patient_columns
 from tier_cli.datasets.readers.nih14_expert import find_expert, images_of, label_of
 from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.tables import read_table
@@ -51,7 +51,7 @@ def _rows(place: Path, split: str, table: Path) -> dict[str, list[str]]:
     images = list(frame["Image Index"])
     return {
         "path": image_paths(place, images),
-        **people(frame),
+        **patient_columns(frame),
         "instance": [Path(image).stem for image in images],
         "split": [split] * len(images),
         "source": [INFO.name] * len(images),

@@ -56,11 +56,10 @@ def patients_in_two_splits(manifest: Manifest) -> Iterable[Problem]:
 
 def nothing_to_use(
     findings: FindingSet, texts: TextCount, labels: Iterable[LabelCount], problems: Iterable[Problem]
-) -> Iterable[Problem]:
-    """Yield that neither training nor evaluation can use the data, unless invalid labels are the reason."""
+) -> list[Problem]:
+    """Return the problem that neither training nor evaluation can use the data, unless labels are invalid."""
     labelled = any(label.positive or label.negative or label.uncertain for label in labels)
     if texts.filled or labelled or any(problem.kind == "labels" for problem in problems):
-        return
-    yield Problem(
-        "nothing", f"neither texts nor labels of {findings.name}: nothing to train on or to evaluate"
-    )
+        return []
+    what = f"neither texts nor labels of {findings.name}: nothing to train on or to evaluate"
+    return [Problem("nothing", what)]
