@@ -16,7 +16,7 @@ from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.scores import Unscored
 from tier_cli.evaluation.subgroups import Gap, Group
 from tier_cli.evaluation.yardsticks import Yardstick, caveat, comparable
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.results.output import check_writable
 
 _ENDINGS = (".json", ".csv")
@@ -169,5 +169,5 @@ def write_report(report: Report, path: str) -> None:
     """Write .json or .csv, whole or not at all."""
     target = Path(os.path.realpath(path))
     text = report.to_csv() if target.suffix.lower() == ".csv" else report.to_json()
-    with written_aside(target) as partial:
+    with whole_file(target) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
