@@ -33,6 +33,9 @@ myst_heading_anchors = 3
 # `console` blocks show a prompt; the copied text does not hold it.
 copybutton_prompt_text = "$ "
 
+# Quotation marks stay as they are typed in a shell.
+smartquotes = False
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
@@ -48,6 +51,8 @@ def _write_python() -> None:
     """Write one autodoc directive per public name."""
     lines = []
     for name in getattr(tier_cli, "__all__", ()):
+        if name.startswith("_"):
+            continue
         value = getattr(tier_cli, name)
         if inspect.isclass(value):
             lines += [f".. autoclass:: tier_cli.{name}", "   :members:", ""]
