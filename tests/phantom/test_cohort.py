@@ -55,7 +55,8 @@ def test_patients_stay_in_their_split_and_studies_share_their_report() -> None:
         splits[case.patient].add(case.split)
         people[case.patient].add((case.sex, case.age))
         texts[case.study].add(case.text)
-    assert all(len(seen) == 1 for seen in (*splits.values(), *people.values(), *texts.values()))
+    assert {len(seen) for seen in splits.values()} == {len(seen) for seen in texts.values()} == {1}
+    assert {len(seen) for seen in people.values()} == {1}
     assert {case.split for case in drawn} == {"train", "valid", "test"}
     assert len(splits) < len(texts) < len(drawn), "some have several studies, some studies several pictures"
 

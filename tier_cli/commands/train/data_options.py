@@ -26,7 +26,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help=f"csv for your own manifest in --data, or one of {', '.join(trainable_names())}.",
+        help=f"csv for a manifest given with --data, or one of {', '.join(trainable_names())}.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),
