@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_output(output: Path) -> None:
     """Refuse a folder that is there before an hour is spent on filling it."""
-    from tier_cli.model.copying import check_new_folder
+    from tier_cli.files.atomic import check_new_folder
 
     check_new_folder(output)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from tier_cli.errors import UsageError
+from tier_cli.files.atomic import whole_file
 from tier_cli.phantom.chest import FINDINGS, PhantomImage, write_dicom, write_png
 from tier_cli.phantom.cohort import Case, cases
 
@@ -77,12 +78,11 @@ def write_folder(
     manifest = folder / "manifest.csv"
     if manifest.exists():
         raise UsageError("holds a manifest already", where=str(folder), remedy="name another folder")
-    partial = folder / ".manifest.csv.partial"
     images: dict[str, int] = {}
     patients: dict[str, set[str]] = {}
     try:
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(manifest) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             for row in _rows(folder, cases(number, seed, size), kind, workers):
@@ -90,14 +90,10 @@ def write_folder(
                 images[row["split"]] = images.get(row["split"], 0) + 1
                 patients.setdefault(row["split"], set()).add(row["patient"])
                 tick()
-        partial.replace(manifest)
     except OSError as error:
         raise UsageError(
             f"cannot be written: {error.strerror}", where=str(folder), remedy="name another folder"
         ) from error
-    finally:
-        if partial.is_file():
-            partial.unlink()
     return Written(manifest, images, {split: len(names) for split, names in patients.items()})
 
 
