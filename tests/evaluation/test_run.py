@@ -47,7 +47,7 @@ def test_a_frame_a_mapping_and_a_file_give_the_same_report(
     scores.to_csv(tmp_path / "scores.csv", index=False)
     frame, mapping, file = (
         evaluate(form, manifest, SETTINGS)
-        for form in (scores, scores.to_dict("list"), str(tmp_path / "scores.csv"))
+        for form in (scores, {name: scores[name].tolist() for name in scores.columns}, str(tmp_path / "scores.csv"))
     )
     assert frame.to_csv() == mapping.to_csv()
     ours, theirs = (report.measured[0] for report in (frame, file))
