@@ -217,7 +217,7 @@ def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_
         (["--valid-root", "."], "--valid-root: needs --valid-dataset or --valid-data"),
         (["--valid-data", "v.csv", "--valid-share", "0.2"], "no patients are drawn"),
         (["--valid-data", "absent.csv"], "no such file"),
-        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: 'nih41' is no data set"),
+        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: unknown data set 'nih41'"),
         (["--valid-dataset", "chexpert", "--valid-split", "test"], "a test split is for evaluation"),
     ],
 )

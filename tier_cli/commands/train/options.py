@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from tier_cli.commands.options import known_dataset
-from tier_cli.datasets.registry import CSV
+from tier_cli.datasets.registry import CSV, trainable_names
 from tier_cli.training.settings import Keep, RunOptions, SplitChoice, Text, TrainSettings, bounds, within
 
 _Settings = TypeVar("_Settings")
@@ -56,7 +56,7 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "dataset": (
         _DATA,
         "NAME",
-        "Public data set: mimic-cxr, openi, padchest, nih14 or chexpert; csv reads --data.",
+        f"csv for a manifest given with --data, or one of {', '.join(trainable_names())}.",
     ),
     "output": (None, "DIR", "Checkpoint folder to write; required."),
     "root": (_DATA, "FOLDER", "Folder of the data set (TIER_DATA_ROOT); with --data, where its paths start."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from tier_cli.errors import TierError
-from tier_cli.model.checkpoint import WEIGHTS, read_json, write_json
+from tier_cli.files.atomic import remove_partial, whole_folder
+from tier_cli.model.checkpoint import read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
 from tier_cli.training.progress import Stage
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EPOCHS = "epochs"
 CHOSEN_BY = "mean zero-shot AUC on the watched patients"
-_MEASURED, _SCORES, _ASIDE = "measured.json", "scores.npy", ".partial"
+_MEASURED, _SCORES = "measured.json", "scores.npy"
 
 
 @dataclass
@@ -85,17 +85,13 @@ class KeptEpochs:
         return sorted((read_json(file) for file in self.folder.glob(f"*/{_MEASURED}")), key=_rank)
 
     def _keep(self, model: TierModel, scores: Any, measured: dict[str, Any]) -> None:
-        aside = self.folder / _ASIDE
         try:
-            aside.mkdir(parents=True)
-            save_weights(aside, model)
-            np.save(aside / _SCORES, scores)
-            write_json(aside / _MEASURED, measured)
-            with (aside / WEIGHTS).open("rb") as written:
-                os.fsync(written.fileno())
-            aside.rename(self.folder / epoch_name(measured["epoch"]))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with whole_folder(self.folder / epoch_name(measured["epoch"])) as folder:
+                save_weights(folder, model)
+                np.save(folder / _SCORES, scores)
+                write_json(folder / _MEASURED, measured)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
             raise TierError(
                 f"epoch {measured['epoch']} cannot be kept ({getattr(error, 'strerror', None) or error})",
                 where=str(self.folder),
@@ -117,17 +113,15 @@ class KeptEpochs:
             Shows how far the writing is.
         """
         best = self.best()
+        remove_partial(output / EPOCHS)
         for number, measured in enumerate(best):
             name = epoch_name(measured["epoch"])
-            place, aside = output / EPOCHS / name, output / EPOCHS / _ASIDE / name
-            if not place.exists():
+            if not (output / EPOCHS / name).exists():
                 progress(Stage.WRITING_EPOCHS, number, len(best))
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir(parents=True)
-                self._write(aside, output, inputs, record, measured)
-                aside.rename(place)
+                (output / EPOCHS).mkdir(exist_ok=True)
+                with whole_folder(output / EPOCHS / name) as folder:
+                    self._write(folder, output, inputs, record, measured)
         progress(Stage.WRITING_EPOCHS, len(best), len(best))
-        shutil.rmtree(output / EPOCHS / _ASIDE, ignore_errors=True)
 
     def _write(
         self,
