@@ -14,6 +14,7 @@ from tier_cli.commands.evaluate import options as e
 from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.console import is_terminal, tell
 from tier_cli.evaluation.source import stream_options
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,7 @@ def adapt(
     exclude: e.Exclude = None,
     uncertain: e.Unsure = e.Uncertain.IGNORE,
     views: o.Views = o.ViewsName.FRONTAL,
-    model: o.Model = "tier-small",
+    model: o.Model = DEFAULT_MODEL,
     findings: o.Findings = None,
     engine: o.Engine = o.EngineName.AUTO,
     device: o.Device = o.DeviceName.AUTO,

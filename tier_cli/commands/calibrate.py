@@ -16,6 +16,7 @@ from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.console import is_terminal, tell
 from tier_cli.evaluation.candidates import score
 from tier_cli.evaluation.source import stream_options
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
@@ -106,7 +107,7 @@ def calibrate(
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "valid", excluded, views.value == "frontal")
-    job = open_job(model or ["tier-small"], findings, engine.value, device.value)
+    job = open_job(model or [DEFAULT_MODEL], findings, engine.value, device.value)
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
     if scores is None:

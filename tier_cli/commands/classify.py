@@ -9,6 +9,7 @@ from typer import Exit
 from tier_cli.commands import options as o
 from tier_cli.commands.inputs import counter, reading, sources_of, stream_options
 from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.output import OutputFile
 from tier_cli.results.rows import Layout
 
@@ -47,7 +48,7 @@ def classify(
     """
     file = _check(output, wide, hash_ids and include_phi)
     sources = sources_of(paths)
-    job = _job(model or ["tier-small"], findings, engine, device)
+    job = _job(model or [DEFAULT_MODEL], findings, engine, device)
     options = stream_options(
         by, fail_fast, batch_size, workers, reading(views, window, accept_any, include_phi)
     )

@@ -12,6 +12,7 @@ from typer import Exit
 from tier_cli.commands import options as o
 from tier_cli.commands.inputs import counter, reading, sources_of, stream_options
 from tier_cli.commands.result_run import Intake
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.embedding_file import EmbeddingFile
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ Dtype = Annotated[PrecisionName, typer.Option(help="How numbers are stored.", ri
 def embed(
     paths: o.Paths,
     output: Output,
-    model: o.Model = "tier-small",
+    model: o.Model = DEFAULT_MODEL,
     patches: Patches = False,
     dtype: Dtype = PrecisionName.FLOAT32,
     engine: o.Engine = o.EngineName.AUTO,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tier_cli.model.checkpoint import DEFAULT_MODEL
+
 
 class EngineName(StrEnum):
     """What computes."""
@@ -66,7 +68,7 @@ Models = Annotated[
         "--model",
         metavar="NAME|FOLDER",
         help="The checkpoint, by name or folder; given several times, the mean of their scores. "
-        "tier-small by default.",
+        f"{DEFAULT_MODEL} by default.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
