@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,14 @@ def ctrl_c() -> None:
     """Let Ctrl-C work: a program started in the background ignores it, and so does all that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_once() -> Iterator[None]:
+    """Trace each architecture once, where tests export graphs; tests that need no torch do not load it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:
+            from traced import reuse_traces
+
+            reuse_traces(patch)
+        yield

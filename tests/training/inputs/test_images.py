@@ -128,7 +128,7 @@ def test_a_streamed_image_that_cannot_be_read_is_replaced_and_told(paths):
     assert "nowhere.png" in bad[0][1]
     assert torch.isfinite(pixels).all()
     nothing = AugmentedImages(StreamedPixels(["nowhere.png"], SPEC), SPEC, 0, stand_in=lambda row: 0)
-    with pytest.raises(UsageError, match="after each other cannot be read"):
+    with pytest.raises(UsageError, match="in a row cannot be read"):
         nothing.batch(np.array([0]), np.array([0]))
 
 

@@ -120,7 +120,7 @@ def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
     made.task.batches.images._pixels = Unreadable(*range(24))
     with pytest.raises(UsageError) as told:
         made.run(silent)
-    assert "images after each other cannot be read" in str(told.value)
+    assert "images in a row cannot be read" in str(told.value)
     assert "\n" not in str(told.value)
     # A loading process that stayed would keep this one from ending.
     assert not active_children()

@@ -52,7 +52,7 @@ def test_the_average_follows_its_formula_and_leaves_the_model_alone():
             expected = decay * expected + (1 - decay) * value
     assert average.averaged().logit_scale.item() == pytest.approx(expected)
     assert scale.item() == 4.0
-    average.settle()
+    average.apply()
     assert scale.item() == pytest.approx(expected)
 
 

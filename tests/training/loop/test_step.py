@@ -16,7 +16,7 @@ from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
 from tier_cli.training.inputs.features import FrozenFeatures, write_features
 from tier_cli.training.loop.distributed import World, join_world, leave_world
-from tier_cli.training.loop.step import Gradients, alone
+from tier_cli.training.loop.step import Gradients, comparison_parameters
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -34,7 +34,7 @@ def prepared(folder, settings, world=World(), train=False):
     made = batches(folder, settings, world)
     if settings.freeze_image_blocks:
         made.images = frozen(folder / "features.npy", made.images, built)
-    shared = world.shared(built, torch.device("cpu"), alone(built.model))
+    shared = world.shared(built, torch.device("cpu"), comparison_parameters(built.model))
     step = Gradients(shared, built.model, objective, world, settings.precision, settings.seed, pad_id=0)
     batch = made[0]
     rows = world.gather(batch.rows)

@@ -82,7 +82,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tier_cli.training.report.epochs.np.save", full)
-    with pytest.raises(TierError, match=r"epoch 2 cannot be kept \(No space left on device\).*--resume"):
+    with pytest.raises(TierError, match=r"cannot keep epoch 2 \(No space left on device\).*--resume"):
         kept(tiny_model())
     assert names(tmp_path) == ["epoch-01"]
 

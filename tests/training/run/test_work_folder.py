@@ -147,12 +147,12 @@ def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_run(manifest, towers, tm
 
 def stop_after(steps, monkeypatch):
     """Ends a run after so many steps, with its state saved."""
-    asked, real = iter(range(1000)), Trainer._agree
+    asked, real = iter(range(1000)), Trainer._synchronise
 
-    def agree(self, batch):
+    def synchronise(self, batch):
         return real(self, batch)[0], next(asked) == steps
 
-    monkeypatch.setattr(Trainer, "_agree", agree)
+    monkeypatch.setattr(Trainer, "_synchronise", synchronise)
 
 
 @pytest.fixture

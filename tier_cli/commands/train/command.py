@@ -209,9 +209,9 @@ def _check_start(
 def _frozen_layers(given: int | None, init: str | None, text_tower: Path | None) -> int:
     if given is not None:
         return given
-    from tier_cli.training.loop.freezing import usually_frozen
+    from tier_cli.training.loop.freezing import default_frozen_layers
 
-    return usually_frozen(init, text_tower)
+    return default_frozen_layers(init, text_tower)
 
 
 def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None) -> int:
