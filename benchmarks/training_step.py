@@ -38,14 +38,14 @@ from tier_cli.model.configuration import TierConfig
 from tier_cli.model.losses import TierObjective
 from tier_cli.model.modeling import TierModel
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.distributed import World
 from tier_cli.training.inputs.images import AugmentedImages, StreamedPixels
 from tier_cli.training.inputs.loader import Batch, Batches, Plan, load
-from tier_cli.training.loop.distributed import World
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.memory import keep_freed_memory
 from tier_cli.training.loop.optimise import build_optimizer
 from tier_cli.training.loop.step import Gradients
-from tier_cli.training.run.settings import TrainSettings
+from tier_cli.training.settings import TrainSettings
 
 SIZES = {
     # A ResNet-18 and six layers of 384, as in MiniLM.

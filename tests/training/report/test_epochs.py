@@ -119,10 +119,10 @@ def test_what_is_kept_is_the_model_of_that_epoch(decay, manifest, towers, tmp_pa
         assert judged["mean_auc"]["auc"] == pytest.approx(aucs[epoch - 1], abs=1e-5)
         card = (folder / "README.md").read_text()
         assert f"# epoch-{epoch:02d}" in card
-        assert f"Epoch {epoch} of 4 is one of the 2 that were kept" in card
+        assert f"Epoch {epoch} of 4 is one of the 2 epochs kept" in card
         assert "not strictly zero-shot" in card
         assert f"at the end of epoch {epoch}" in card or decay == "0"
-    assert f"epochs {best[0]}, {best[1]}, which were chosen" in (tmp_path / "a" / "README.md").read_text()
+    assert f"epochs {best[0]}, {best[1]}, selected" in (tmp_path / "a" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("when", ["before the state of epoch 3", "while the epochs are written"])

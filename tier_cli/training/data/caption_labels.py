@@ -26,7 +26,7 @@ _UNSPOKEN = frozenset({"unchanged", "suboptimal_study"})
 
 
 @dataclass(frozen=True)
-class Spoken:
+class CaptionLabels:
     """Labels that captions are written from.
 
     Parameters
@@ -44,7 +44,7 @@ class Spoken:
     others: Mapping[str, str]
     values: NDArray[np.float64]
 
-    def reordered(self, order: Rows) -> Spoken:
+    def reordered(self, order: Rows) -> CaptionLabels:
         """The labels of the rows in another order (N,)."""
         return replace(self, values=self.values[order])
 
@@ -75,7 +75,7 @@ class Spoken:
         return np.asarray(signs)
 
 
-def spoken_labels(manifest: Manifest, findings: FindingSet | None = None) -> Spoken:
+def read_caption_labels(manifest: Manifest, findings: FindingSet | None = None) -> CaptionLabels:
     """The labels of a manifest that captions are written from.
 
     Parameters
@@ -107,7 +107,7 @@ def spoken_labels(manifest: Manifest, findings: FindingSet | None = None) -> Spo
             columns.append(labels[:, [number]])
             if name != NORMAL:
                 others[name] = finding.label
-    return Spoken(tuple(ids), others, _consistent(ids, np.hstack(columns)))
+    return CaptionLabels(tuple(ids), others, _consistent(ids, np.hstack(columns)))
 
 
 def _is_normal(finding: Finding) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 
 from tier_cli.datasets.captions import Caption, known_findings, write_caption
 from tier_cli.errors import ManifestError
-from tier_cli.training.data.caption_labels import spoken_labels
-from tier_cli.training.inputs.seeds import CAPTION, ORDER, derive
+from tier_cli.training.data.caption_labels import read_caption_labels
+from tier_cli.training.seeds import CAPTION, ORDER, derive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class Pairs:
         keys = np.char.add(np.char.add(patients, "\x1f"), studies)
         self._studies = np.where(studies == "", "", keys)
         self._about = [manifest.column(name) for name in ("view", "sex", "age")]
-        self._spoken = spoken_labels(manifest, findings).reordered(order)
+        self._spoken = read_caption_labels(manifest, findings).reordered(order)
         given, self._written = usable(manifest, findings)
         self.without_text = int((~given).sum())
         self._weights = self._draw_weights(given[order])
@@ -155,7 +155,7 @@ def usable(manifest: Manifest, findings: FindingSet | None = None) -> tuple[NDAr
         Rows with neither text nor labels.
     """
     texts = np.array([bool(text) for text in texts_of(manifest)], dtype=np.bool_)
-    rows = texts if texts.any() else spoken_labels(manifest, findings).usable()
+    rows = texts if texts.any() else read_caption_labels(manifest, findings).usable()
     if not rows.any():
         raise ManifestError(
             "no row has a text or a label that says something",
@@ -169,7 +169,7 @@ def usable(manifest: Manifest, findings: FindingSet | None = None) -> tuple[NDAr
 def why_left_out(manifest: Manifest, findings: FindingSet | None = None) -> list[str]:
     """One note a reason for which rows of a manifest cannot be pairs, with their number."""
     rows, captions = usable(manifest, findings)
-    spoken = spoken_labels(manifest.where(~rows), findings)
+    spoken = read_caption_labels(manifest.where(~rows), findings)
     bare = spoken.unlabelled()
     if captions:
         reasons = {

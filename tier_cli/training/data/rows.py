@@ -17,20 +17,20 @@ from tier_cli.training.data.splits import (
     TEST,
     TRAIN,
     VALID,
-    Choice,
+    SplitChoice,
     divide,
     is_synthetic,
     labelled,
     without_leaks,
 )
-from tier_cli.training.data.validation_data import without_watched
+from tier_cli.training.data.validation_data import without_validation_patients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.training.data.validation_data import Watched
+    from tier_cli.training.data.validation_data import ValidationData
 
     Rows = NDArray[np.bool_]
 
@@ -98,9 +98,9 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
 def choose_rows(
     manifest: Manifest,
     dataset: str,
-    choice: Choice,
+    choice: SplitChoice,
     findings: FindingSet,
-    elsewhere: Watched | None = None,
+    elsewhere: ValidationData | None = None,
 ) -> TrainingData:
     """Choose the rows that train and those that are watched; rows of other splits are left alone.
 
@@ -130,7 +130,7 @@ def choose_rows(
     train, valid, how = divide(manifest, dataset, choice, findings, notes)
     train = without_leaks(manifest, dataset, train, valid, choice, notes)
     if elsewhere is not None:
-        train = without_watched(manifest, dataset, train, elsewhere, notes)
+        train = without_validation_patients(manifest, dataset, train, elsewhere, notes)
         how = f"{how}; watched: {elsewhere.title}{_named(elsewhere.split)}"
     chosen, captions, empty = _with_text(manifest, train, choice.frontal_only, findings, notes)
     watched = valid & ~lateral_rows(manifest) & labelled(manifest, findings)
@@ -175,7 +175,7 @@ def check_contrast(manifest: Manifest) -> None:
         )
 
 
-def _check_names(dataset: str, choice: Choice) -> None:
+def _check_names(dataset: str, choice: SplitChoice) -> None:
     if choice.valid_split is not None and choice.valid_split.lower() == choice.train_split.lower():
         raise UsageError(
             "what is trained on cannot be watched", where="--valid-split", remedy="name another split"

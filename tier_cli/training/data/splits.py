@@ -27,7 +27,7 @@ VALID_NAMES = (VALID, *(name for name, usual in SPLIT_NAMES.items() if usual == 
 
 
 @dataclass(frozen=True)
-class Choice:
+class SplitChoice:
     """Which rows train and which are watched.
 
     Parameters
@@ -51,7 +51,7 @@ class Choice:
 
 
 def divide(
-    manifest: Manifest, dataset: str, choice: Choice, findings: FindingSet, notes: list[str]
+    manifest: Manifest, dataset: str, choice: SplitChoice, findings: FindingSet, notes: list[str]
 ) -> tuple[Rows, Rows, str]:
     """Rows that train and that are watched, and how they were told apart."""
     splits = np.char.lower(manifest.column("split"))
@@ -80,7 +80,7 @@ def divide(
 
 
 def _drawn(
-    manifest: Manifest, train: Rows, choice: Choice, findings: FindingSet, notes: list[str]
+    manifest: Manifest, train: Rows, choice: SplitChoice, findings: FindingSet, notes: list[str]
 ) -> tuple[Rows, Rows, str]:
     """Take patients to watch out of those to train on, where there is something to watch."""
     nothing = np.zeros(len(manifest), dtype=bool)
@@ -124,7 +124,7 @@ def labelled(manifest: Manifest, findings: FindingSet) -> Rows:
 
 
 def without_leaks(
-    manifest: Manifest, dataset: str, train: Rows, valid: Rows, choice: Choice, notes: list[str]
+    manifest: Manifest, dataset: str, train: Rows, valid: Rows, choice: SplitChoice, notes: list[str]
 ) -> Rows:
     """The rows that train, none of a patient who is watched or in the test split.
 

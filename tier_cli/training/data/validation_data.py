@@ -37,7 +37,7 @@ _OPTION = re.compile(r"--(data|dataset|root|split)\b")
 
 
 @dataclass(frozen=True)
-class Watched:
+class ValidationData:
     """What is watched when it is not a part of the training data.
 
     Parameters
@@ -73,14 +73,14 @@ class Watched:
         }
 
 
-def open_watched(
+def open_validation_data(
     dataset: str,
     data: Path | None,
     root: Path | None,
     split: str | None,
     findings: FindingSet | None,
     own: FindingSet,
-) -> Watched:
+) -> ValidationData:
     """Open what ``--valid-data`` or ``--valid-dataset`` names.
 
     Parameters
@@ -119,7 +119,7 @@ def open_watched(
             where=manifest.origin,
             remedy="name the set of its labels with --findings, or other data",
         )
-    return Watched(kept, dataset_name(dataset), findings, name)
+    return ValidationData(kept, dataset_name(dataset), findings, name)
 
 
 def _opened(dataset: str, data: Path | None, root: Path | None, split: str | None) -> tuple[Manifest, Any]:
@@ -163,8 +163,8 @@ def _of_these_options(error: TierError) -> TierError:
     return type(error)(error.what, where=where, remedy=remedy, kind=error.kind)
 
 
-def without_watched(
-    manifest: Manifest, dataset: str, train: Rows, watched: Watched, notes: list[str]
+def without_validation_patients(
+    manifest: Manifest, dataset: str, train: Rows, watched: ValidationData, notes: list[str]
 ) -> Rows:
     """The rows that train, none of a patient who is watched.
 
@@ -198,7 +198,7 @@ def without_watched(
     return train & ~shared
 
 
-def _refuse(manifest: Manifest, shared: Rows, what: str, watched: Watched) -> None:
+def _refuse(manifest: Manifest, shared: Rows, what: str, watched: ValidationData) -> None:
     if shared.any():
         patients = len(set(manifest.patients()[shared].tolist()))
         raise ManifestError(

@@ -21,7 +21,8 @@ from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.checkpoint import canonical_hash
 from tier_cli.training.inputs.augment import augment
 from tier_cli.training.inputs.augment_paper import augment_as_published
-from tier_cli.training.inputs.seeds import AUGMENTATION, derive
+from tier_cli.training.progress import Stage
+from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.progress import TrainingProgress
 
     Bytes = NDArray[np.uint8]
     Rows = NDArray[np.int64]
@@ -109,7 +110,7 @@ def read_images(
     preprocessing: Preprocessing,
     folder: Path,
     workers: int,
-    progress: Watcher,
+    progress: TrainingProgress,
     check: Callable[[Mapping[int, str]], None] | None = None,
     skip: Collection[int] = (),
 ) -> tuple[Path, list[tuple[int, InputError]]]:
@@ -167,7 +168,7 @@ def read_images(
                 if len(read) == _FLUSH_EVERY:
                     mark_read()
                 done += 1
-                progress("reading images", done, len(paths))
+                progress(Stage.READING_IMAGES, done, len(paths))
         finally:
             mark_read()
     return file, list(bad.items())

@@ -20,22 +20,22 @@ from tier_cli.training.inputs.images import (
     read_images,
     store_fits,
 )
-from tier_cli.training.run.started_with import write_started
+from tier_cli.training.inputs.started_with import write_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
     from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.distributed import World
     from tier_cli.training.inputs.images import Pixels
-    from tier_cli.training.loop.distributed import World
-    from tier_cli.training.loop.freezing import Encoders
-    from tier_cli.training.report.log import Watcher
-    from tier_cli.training.run.settings import Running, TrainSettings
-    from tier_cli.training.run.start import TrainInputs
-    from tier_cli.training.run.started_with import Started
+    from tier_cli.training.inputs.started_with import Started
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
 _MOST_WORKERS = 8
 # Below this count, starting processes takes longer than reading the images.
@@ -48,7 +48,7 @@ class Sources:
 
     Parameters
     ----------
-    inputs, settings, running
+    inputs, settings, run_options
         The run.
     work
         Folder for files that only this run needs.
@@ -62,19 +62,21 @@ class Sources:
 
     inputs: TrainInputs
     settings: TrainSettings
-    running: Running
+    run_options: RunOptions
     work: Path
     world: World
     device: torch.device
-    progress: Watcher
+    progress: TrainingProgress
     before: Started | None = None
     left_out: list[str] = field(default_factory=list)
     _images: str = ""
     _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
     def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
-        """Open the training images as `Running.images` asks; returns them and the readable rows."""
-        self._images = self.running.images if self.before is None else self.before.mode(self.running.images)
+        """Open the training images as `RunOptions.images` asks; returns them and the readable rows."""
+        self._images = (
+            self.run_options.images if self.before is None else self.before.mode(self.run_options.images)
+        )
         if self._images == "auto":
             fits = self.world.first_does(
                 lambda: store_fits(manifest.paths, self.inputs.preprocessing, self._folder())
@@ -90,7 +92,7 @@ class Sources:
         self.world.first_does(lambda: write_started(self.work, self._images, self._rows))
 
     def _folder(self) -> Path:
-        folder = self.running.squares or self.work
+        folder = self.run_options.squares or self.work
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -104,7 +106,7 @@ class Sources:
         name
             Key of these images in the record of the run.
         """
-        workers, folder = self.running.workers, self._folder()
+        workers, folder = self.run_options.workers, self._folder()
         if workers is None:
             workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
         spec, skip = self.inputs.preprocessing, self._unreadable_before(name)
@@ -118,7 +120,7 @@ class Sources:
         return StoredPixels(file, rows), readable
 
     def features(
-        self, encoders: Encoders, pixels: Pixels, manifest: Manifest
+        self, start: nn.Module, pixels: Pixels, manifest: Manifest
     ) -> tuple[FrozenFeatures, Manifest]:
         """Cache the output of the frozen blocks; returns it and the rows of the readable images."""
         inputs, settings = self.inputs, self.settings
@@ -129,7 +131,7 @@ class Sources:
             file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
             if not file.is_file() or (self.before is None and _any_readable(views, unreadable_rows(file))):
                 write_features(
-                    views, len(manifest), encoders.start(), settings.cached_views, file, self.device,
+                    views, len(manifest), start, settings.cached_views, file, self.device,
                     self.progress, lambda bad: self._check_unreadable(bad, manifest, "features"),
                 )  # fmt: skip
             return file, unreadable_rows(file)

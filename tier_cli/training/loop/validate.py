@@ -14,7 +14,6 @@ from tier_cli.metrics.ranking import auc
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
 from tier_cli.training.inputs.images import centre_crops
-from tier_cli.training.sweep.results import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +104,11 @@ class Validation:
             },
             "replicates_of_mean_auc": [rounded(value) for value in mean.replicates[:, 0]],
         }
+
+
+def rounded(value: float) -> float | None:
+    """A number for JSON and CSV, None where there is none."""
+    return round(float(value), 5) if np.isfinite(value) else None
 
 
 def _numbers(point: float, interval: NDArray[np.float64]) -> dict[str, float | None]:

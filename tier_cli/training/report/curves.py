@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from tier_cli.training.loop.log import METRICS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METRICS, CURVES = "metrics.jsonl", "curves.png"
+CURVES = "curves.png"
 _COLOURS = ("#1f4e79", "#c55a11", "#3b7d3b")
 # With more findings than this, all are drawn in grey and without names.
 _MOST_NAMED = 8

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,14 @@ from tier_cli.errors import TierError
 from tier_cli.model.checkpoint import WEIGHTS, read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
+from tier_cli.training.progress import Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import CURVES
-from tier_cli.training.run.start import tokenizer_folder
 
 if TYPE_CHECKING:
     from tier_cli.training.loop.validate import Validation
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.train_inputs import TrainInputs
 
 EPOCHS = "epochs"
 CHOSEN_BY = "mean zero-shot AUC on the validation patients"
@@ -110,7 +110,7 @@ class KeptEpochs:
         output: Path,
         inputs: TrainInputs,
         record: dict[str, Any],
-        progress: Callable[[str, int, int], None],
+        progress: TrainingProgress,
     ) -> None:
         """Write the best epochs as checkpoints into ``epochs`` of the output, each whole or not at all.
 
@@ -121,19 +121,19 @@ class KeptEpochs:
         inputs, record
             What the run started from, and the content of its training.json.
         progress
-            Called with the stage's name, how much is done, and the total.
+            Reports how many epochs are written.
         """
         best = self.best()
         for number, measured in enumerate(best):
             name = epoch_name(measured["epoch"])
             final, partial = output / EPOCHS / name, output / EPOCHS / _PARTIAL / name
             if not final.exists():
-                progress("writing epochs", number, len(best))
+                progress(Stage.WRITING_EPOCHS, number, len(best))
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True)
                 self._write(partial, output, inputs, record, measured)
                 partial.rename(final)
-        progress("writing epochs", len(best), len(best))
+        progress(Stage.WRITING_EPOCHS, len(best), len(best))
         shutil.rmtree(output / EPOCHS / _PARTIAL, ignore_errors=True)
 
     def _write(
@@ -155,7 +155,7 @@ class KeptEpochs:
             "validation": {**record["validation"], **measured["figures"]},
         }
         model = TierModel.from_pretrained(kept)
-        save_checkpoint(folder, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, own)
+        save_checkpoint(folder, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, own)
         # The run has already reported that its own card cannot be written.
         with suppress(*CARD_ERRORS):
             write_card(folder, _selection(measured["epoch"], record["settings"]["epochs"], self.count))

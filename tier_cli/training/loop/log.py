@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
 
@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from tier_cli.training.loop.step import Outcome
 
 
-class Watcher(Protocol):
-    """Receive the progress of a run's stages."""
-
-    def __call__(self, what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-        """Report a stage's name, how much of it is done, and the figures of a step or of validation."""
-        ...
+METRICS = "metrics.jsonl"
 
 
 class Log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -90,35 +89,3 @@ def load_state(file: Path) -> dict[str, Any]:
             remedy="go on with the version that wrote it, or start again in another folder",
         )
     return state
-
-
-def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
-    """Refuse to go on with a run under other settings or with other data, naming what differs.
-
-    Raises
-    ------
-    UsageError
-        Naming every difference.
-    """
-    before = json.loads(saved)
-    differing = [
-        f"{_option(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
-    if differing:
-        raise UsageError(
-            f"the run to resume is another one: {'; '.join(differing)}",
-            where=str(where),
-            remedy="give what it was started with, or another --output",
-        )
-
-
-def _option(name: str) -> str:
-    return name if " " in name else f"--{name.replace('_', '-')}"
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    # A hash: the first figures tell it from another.
-    return text[:12] if len(text) == 64 else text
