@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -30,11 +31,14 @@ def ctrl_c() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def traced_once() -> Iterator[None]:
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trace each architecture once, where tests export graphs; tests that need no torch do not load it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
         if "torch" in sys.modules:
             from traced import reuse_traces
 
-            reuse_traces(patch)
+            reuse_traces(patch, folder)
         yield

@@ -201,4 +201,4 @@ def test_an_image_that_is_lost_meanwhile_ends_a_resumed_run_that_needs_it(
         file.unlink()
     (data.parent / "6.png").unlink()
     assert run(data, tmp_path / "a", towers, *more, "--resume") == 2
-    assert "cannot be read any more" in said(capsys)
+    assert "can no longer be read" in said(capsys)

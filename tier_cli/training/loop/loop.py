@@ -13,7 +13,7 @@ import torch
 
 from tier_cli.errors import ManifestError
 from tier_cli.training.inputs.loader import default_workers, load
-from tier_cli.training.loop.diverged import forget, not_a_number
+from tier_cli.training.loop.diverged import divergence_error, remove_list
 from tier_cli.training.loop.log import METRICS, Log, step_figures
 from tier_cli.training.loop.optimise import (
     WeightAverage,
@@ -126,7 +126,7 @@ class Trainer:
         if self.world.first:
             file, board = task.folder / METRICS, task.run_options.tensorboard
             self._log = Log(file, self._log_length, board, self._step)
-            forget(task.folder)
+            remove_list(task.folder)
         try:
             self._train(gradients, progress, after_epoch)
         finally:
@@ -228,7 +228,7 @@ class Trainer:
         # With fp16, infinite gradients are expected: the scaler detects them and skips the step.
         if not math.isfinite(loss) or not (self._scaler.is_enabled() or math.isfinite(norm.item())):
             images = [self.task.paths[row] for row in rows.tolist()]
-            raise not_a_number(loss, self._step, images, self.task.folder, self.world.first)
+            raise divergence_error(loss, self._step, images, self.task.folder, self.world.first)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self.model.clamp_logit_scale()
