@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,7 +145,8 @@ class _Failing:
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_streamed_images_are_held_to_max_bad(allowed, tmp_path):
     made = trainer(tmp_path, epochs=1)
-    made.task.batches.images._pixels = _Failing()
+    images: Any = made.task.batches.images
+    images._pixels = _Failing()
     object.__setattr__(made.task, "max_bad", allowed)
     if allowed:
         made.run(silent)

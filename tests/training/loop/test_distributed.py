@@ -7,6 +7,7 @@ import socket
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ class Unreadable:
 
 def _train(world, folder, pixels, allowed):
     made = trainer(folder, world=world, epochs=1)
-    made.task.batches.images._pixels = pixels
+    images: Any = made.task.batches.images
+    images._pixels = pixels
     object.__setattr__(made.task, "max_bad", allowed)
     try:
         made.run(silent)
@@ -148,7 +150,8 @@ def test_images_of_a_loss_that_is_no_number_are_those_of_all_processes(heard):
 
 def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
     made = trainer(tmp_path, run_options=RunOptions(device="cpu", workers=1), epochs=1)
-    made.task.batches.images._pixels = Unreadable(*range(24))
+    images: Any = made.task.batches.images
+    images._pixels = Unreadable(*range(24))
     with pytest.raises(UsageError) as told:
         made.run(silent)
     assert "images in a row cannot be read" in str(told.value)
