@@ -11,9 +11,11 @@ import torch
 from tiny import tiny_model, tiny_tokenizer
 
 from tier_cli.datasets.manifest import Manifest
+from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.tokens import TextTokenizer
+from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.data.pairs import Pairs
 from tier_cli.training.distributed import World
 from tier_cli.training.inputs.images import AugmentedImages, StoredPixels
@@ -49,7 +51,8 @@ def batches(folder: Path, settings: TrainSettings, world: World = World()) -> Ba
             "text": [f"{REPORTS[row % 4]} {row}" for row in range(ROWS)],
         }
     )
-    pairs = Pairs(Manifest(frame, "table"), settings.seed)
+    rows = label_training_rows(Manifest(frame, "table"), load_findings("nih14"))
+    pairs = Pairs(rows, settings.seed)
     pixels = StoredPixels(file, np.arange(ROWS))
     images = AugmentedImages(pixels, Preprocessing(resize_short=36, crop=32), settings.seed, pairs.after)
     plan = Plan(pairs, settings.batch_size, ROWS // settings.batch_size, world.rank, world.size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tier_cli.errors import UsageError
+from tier_cli.files.atomic import move_whole, whole_file
 
 if TYPE_CHECKING:
     from tier_cli.results.record import Result
@@ -90,9 +91,9 @@ class OutputFile:
 
     @contextmanager
     def writer(self, layout: Layout) -> Iterator[Takes[Result]]:
-        """Give a writer for a file that is whole or not there, see `whole_file`."""
+        """Give a writer for a file that is whole or not there, see `file_writer`."""
         binary = self.ending == ".parquet"
-        with whole_file(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
+        with file_writer(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
             yield writer
 
     @property
@@ -108,7 +109,7 @@ def leftover_of(path: str) -> Path:
 
 
 @contextmanager
-def whole_file(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) -> Iterator[Takes[_T]]:
+def file_writer(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) -> Iterator[Takes[_T]]:
     """Give a writer; the file appears under its name, complete, when the block ends.
 
     After Ctrl-C it holds what was written until then, and is left as it was if that is nothing. Any other
@@ -123,24 +124,22 @@ def whole_file(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) ->
     binary
         Whether that takes bytes.
     """
-    partial = _target(path).with_name(f".{_target(path).name}.{os.getpid()}.partial")
-    try:
-        with _create(partial, binary=binary) as file:
-            writer = _Counting(make(file))
-            target: Path | None = _target(path)
-            try:
-                yield writer
-            except BaseException as error:
-                target = _target(path) if isinstance(error, KeyboardInterrupt) else leftover_of(path)
-                target = target if writer.written else None
-                raise
-            finally:
-                # Also when nothing is kept: Parquet's writer must not outlive its file.
-                writer.finish()
-                if target is not None:
-                    _settle(file, partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    target = _target(path)
+    kept: Path | None = None
+    with whole_file(target) as partial, _create(partial, binary=binary) as file:
+        writer = _Counting(make(file))
+        try:
+            yield writer
+        except BaseException as error:
+            if writer.written:
+                kept = target if isinstance(error, KeyboardInterrupt) else leftover_of(path)
+            raise
+        finally:
+            # Also when nothing is kept: Parquet's writer must not outlive its file.
+            writer.finish()
+            file.close()
+            if kept is not None:
+                move_whole(partial, kept)
 
 
 def _target(path: str) -> Path:
@@ -164,19 +163,10 @@ class _Counting(Generic[_T]):
 
 
 def _create(path: Path, *, binary: bool) -> IO[Any]:
-    # Not mkstemp: the file is to get the permissions that any new file here gets.
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     if binary:
-        return os.fdopen(handle, "wb")
-    # File names that are no UTF-8 go out as the bytes they came in.
-    return os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="")
-
-
-def _settle(file: IO[Any], partial: Path, target: Path) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
-    os.replace(partial, target)
+        return path.open("wb")
+    # File names that are not valid UTF-8 are written as the bytes they were read as.
+    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _writer_for(ending: str, file: Any, layout: Layout) -> Writer:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.training.data.labels import LabelledRows, TrainingRows
     from tier_cli.training.data.validation_data import ValidationData
 
 
@@ -25,12 +26,11 @@ class TrainInputs:
 
     Parameters
     ----------
-    manifest
-        Training and validation images, in the splits ``train`` and ``valid``: see `choose_rows`.
+    rows
+        Training and validation images in the splits ``train`` and ``valid``, with labels of the finding set
+        that the checkpoint scores by default: see `choose_rows`.
     preprocessing
         How images become model inputs, in training and in use.
-    findings
-        The finding set that the checkpoint scores by default.
     init
         Folder of the checkpoint to start from, or None to start from the two towers.
     image_tower, text_tower
@@ -42,12 +42,11 @@ class TrainInputs:
     about
         Description of the data for the record of the run.
     validation
-        Separate validation data; None validates on the split ``valid`` of `manifest`.
+        Separate validation data; None validates on the split ``valid`` of `rows`.
     """
 
-    manifest: Manifest
+    rows: TrainingRows
     preprocessing: Preprocessing
-    findings: FindingSet
     init: Path | None = None
     image_tower: Path | None = None
     text_tower: Path | None = None
@@ -55,6 +54,16 @@ class TrainInputs:
     features: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     validation: ValidationData | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The training and validation images."""
+        return self.rows.manifest
+
+    @property
+    def findings(self) -> FindingSet:
+        """The finding set that the checkpoint scores by default."""
+        return self.rows.findings
 
     @property
     def validation_findings(self) -> FindingSet:
@@ -81,21 +90,18 @@ class TrainInputs:
         """The folder with the tokenizer of the starting weights."""
         return self.init or self.text_tower or Path()
 
-    def split(self) -> tuple[Manifest, Manifest | None]:
+    def split(self) -> tuple[TrainingRows, LabelledRows | None]:
         """Return the training rows and the validation rows; None where there are no validation rows."""
-        training = self.manifest.split(TRAIN)
+        training = self.rows.where(self.manifest.in_split(TRAIN))
         if self.validation is not None:
-            return training, self.validation.manifest
+            return training, self.validation.rows
         validation = self.manifest.column("split") == VALID
-        return training, self.manifest.where(validation) if validation.any() else None
+        return training, self.rows.where(validation) if validation.any() else None
 
     def can_compare(self) -> bool:
-        """Return whether a mean AUC can rank models: some finding has positive and negative labels."""
+        """Return whether a mean AUC can rank models on the validation rows."""
         _, validation = self.split()
-        if validation is None:
-            return False
-        labels = validation.labels(self.validation_findings)
-        return bool(((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any())
+        return validation is not None and validation.comparable()
 
 
 def content_hash(manifest: Manifest) -> str:

@@ -101,7 +101,7 @@ def test_laterals_train_and_are_not_watched(table):
         "path,patient,split,view,Mass\na,1,train,LATERAL,1\nb,2,train,PA,0\nc,3,valid,LL,1\nd,4,valid,AP,1\n"
     )
     assert chosen(table(text))[0] == {"a": "train", "b": "train", "d": "valid"}
-    assert chosen(table(text), frontal_only=True)[0] == {"b": "train", "d": "valid"}
+    assert chosen(table(text), views="frontal")[0] == {"b": "train", "d": "valid"}
 
 
 def test_empty_texts_are_dropped_and_counted(table):
@@ -146,7 +146,7 @@ def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
     assert data.record["texts"] == "captions written from labels"
-    with pytest.raises(UsageError, match="for measuring"):
+    with pytest.raises(UsageError, match="for evaluation only: it was drawn"):
         open_training_data("chexpert-5x200", None, tmp_path, None)
 
 

@@ -14,6 +14,7 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import TierError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.settings import RunOptions, TrainSettings
 from tier_cli.training.sweep import sweep as module
 from tier_cli.training.sweep.grid import at, folder_name, parse_axis, points
@@ -102,8 +103,8 @@ def sweep(tmp_path):
         (tmp_path / "start" / "model.safetensors").write_bytes(b"start")
         (tmp_path / "m.csv").write_text("path,split,Mass\n" + rows)
         inputs = TrainInputs(
-            manifest=read_manifest(tmp_path / "m.csv"), preprocessing=Preprocessing(),
-            findings=load_findings("nih14"), init=tmp_path / "start",
+            label_training_rows(read_manifest(tmp_path / "m.csv"), load_findings("nih14")),
+            preprocessing=Preprocessing(), init=tmp_path / "start",
         )  # fmt: skip
         grid = points([parse_axis(axis) for axis in axes])
         run_options = RunOptions(resume=resume)

@@ -162,7 +162,7 @@ def train(
         findings=findings,
         manifest=open_training_data(dataset, data, root, None if text is None else text.value),
         dataset=dataset,
-        choice=SplitChoice(train_split, valid_split, valid_share, split_seed, views.value == "frontal"),
+        choice=SplitChoice(train_split, valid_split, valid_share, split_seed, views.value),
         elsewhere=elsewhere,
         max_bad=max_bad,
         features=features,

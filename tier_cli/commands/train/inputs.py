@@ -113,14 +113,13 @@ def collect_inputs(
     if elsewhere is not None:
         named = None if findings is None else chosen
         validation = open_validation_data(*elsewhere, choice.valid_split, named, chosen)
-    rows = choose_rows(manifest, dataset, choice, chosen, validation)
-    check_contrast(rows.manifest)
-    tell_notes(rows.notes)
+    data = choose_rows(manifest, dataset, choice, chosen, validation)
+    check_contrast(data.manifest)
+    tell_notes(data.notes)
     return TrainInputs(
-        manifest=rows.manifest,
-        about=rows.record,
+        rows=data.rows,
+        about=data.record,
         preprocessing=preprocessing,
-        findings=chosen,
         validation=validation,
         **others,
     )

@@ -15,7 +15,7 @@ from tier_cli.errors import UsageError
 from tier_cli.evaluation.page.origin import again, images, notes, protocol_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def write_page(
     options: PageOptions = PageOptions(),
 ) -> None:
     """Write the page, whole or not at all."""
-    with written_aside(Path(os.path.realpath(path))) as partial:
+    with whole_file(Path(os.path.realpath(path))) as partial:
         partial.write_text(page(report, evaluation, options), encoding="utf-8")
 
 
@@ -89,10 +89,10 @@ def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOpti
 
 
 def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iterator[Part]:
-    from tier_cli.evaluation.build import common_ground
     from tier_cli.evaluation.page import numbers
     from tier_cli.evaluation.page.groups import groups
     from tier_cli.evaluation.page.sections import section_parts
+    from tier_cli.evaluation.unit_scores import common_units
 
     labels = {finding.id: finding.label for finding in evaluation.findings.findings}
     manifest = evaluation.selection.manifest
@@ -101,7 +101,7 @@ def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iter
         _yardsticks(report),
         numbers.by_finding(report, labels),
         numbers.differences(report, labels),
-        *numbers.curves(report, evaluation.by_unit, common_ground(evaluation.contenders), labels),
+        *numbers.curves(report, evaluation.by_unit, common_units(evaluation.unit_scores), labels),
         *groups(report, labels),
         *section_parts(report.sections, labels),
         _errors(report, evaluation, labels, options) if options.images else None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.model.checkpoint import read_json, write_json
 from tier_cli.training.inputs.images import AugmentedImages, allocate
 from tier_cli.training.progress import Stage
@@ -101,7 +101,7 @@ def write_features(
     bad: dict[int, str] = {}
     # Written under a temporary name: an interrupted run must not leave a partial file that looks complete,
     # and runs that share the folder may compute the same features at the same time.
-    with written_aside(file) as partial, torch.inference_mode():
+    with whole_file(file) as partial, torch.inference_mode():
         for view, end, images, taken in _views(source, rows, views, bad, check):
             if len(taken):
                 made = start(images.to(device).contiguous(memory_format=torch.channels_last))

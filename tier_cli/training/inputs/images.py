@@ -15,6 +15,7 @@ import torch
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError, UsageError
+from tier_cli.files.atomic import whole_file
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing, normalise
 from tier_cli.imaging.radiograph import ReadOptions
@@ -293,12 +294,8 @@ def _open_or_allocate(file: Path, shape: tuple[int, ...], dtype: type) -> Bytes:
     """Open the array of a file for writing; allocate the file first if it does not exist."""
     if file.is_file():
         return np.lib.format.open_memmap(file, mode="r+")
-    partial = file.with_name(file.name + ".partial")
-    try:
+    with whole_file(file) as partial:
         allocate(partial, shape, np.dtype(dtype))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
     return np.lib.format.open_memmap(file, mode="r+")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.distributed import World
     from tier_cli.training.inputs.images import Pixels
     from tier_cli.training.inputs.started_with import Started
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tier_cli.training.settings import RunOptions, TrainSettings
     from tier_cli.training.train_inputs import TrainInputs
 
+_Rows = TypeVar("_Rows", bound="LabelledRows")
 _MOST_WORKERS = 8
 # Below this count, starting processes takes longer than reading the images.
 _FEW_IMAGES = 200
@@ -72,7 +73,7 @@ class Sources:
     _images: str = ""
     _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
-    def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
+    def pixels(self, manifest: _Rows) -> tuple[Pixels, _Rows]:
         """Open the training images as `RunOptions.images` asks; returns them and the readable rows."""
         self._images = (
             self.run_options.images if self.before is None else self.before.mode(self.run_options.images)
@@ -96,7 +97,7 @@ class Sources:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def stored(self, manifest: Manifest, name: str = "watched") -> tuple[StoredPixels, Manifest]:
+    def stored(self, manifest: _Rows, name: str = "watched") -> tuple[StoredPixels, _Rows]:
         """Store the images; returns the readable ones and their rows.
 
         Parameters
@@ -119,9 +120,7 @@ class Sources:
         rows, readable = self._drop_unreadable({row: str(error) for row, error in bad}, manifest, name)
         return StoredPixels(file, rows), readable
 
-    def features(
-        self, start: nn.Module, pixels: Pixels, manifest: Manifest
-    ) -> tuple[FrozenFeatures, Manifest]:
+    def features(self, start: nn.Module, pixels: Pixels, manifest: _Rows) -> tuple[FrozenFeatures, _Rows]:
         """Cache the output of the frozen blocks; returns it and the rows of the readable images."""
         inputs, settings = self.inputs, self.settings
         # Views belong to the data, not to the run: with the same seed (0) for all, runs can share them.
@@ -144,8 +143,8 @@ class Sources:
         return {} if self.before is None else self.before.same(name, {})
 
     def _drop_unreadable(
-        self, bad: Mapping[int, str], manifest: Manifest, name: str
-    ) -> tuple[NDArray[np.int64], Manifest]:
+        self, bad: Mapping[int, str], manifest: _Rows, name: str
+    ) -> tuple[NDArray[np.int64], _Rows]:
         """Record unreadable rows; return the numbers of the others and the manifest of the others."""
         self._check_unreadable(bad, manifest, name)
         bad = bad if self.before is None else self.before.same(name, bad)
@@ -155,7 +154,7 @@ class Sources:
         keep[list(bad)] = False
         return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
 
-    def _check_unreadable(self, bad: Mapping[int, str], manifest: Manifest, name: str) -> None:
+    def _check_unreadable(self, bad: Mapping[int, str], manifest: LabelledRows, name: str) -> None:
         if self.before is not None:
             self.before.same(name, bad)
             return

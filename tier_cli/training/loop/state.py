@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from tier_cli.errors import TierError, UsageError
+from tier_cli.files.atomic import whole_file
 
 _FORMAT = 1
 
@@ -21,13 +21,9 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
     TierError
         The state cannot be written; the previous one is kept.
     """
-    partial = file.with_name(file.name + ".partial")
     try:
-        with partial.open("wb") as opened:
+        with whole_file(file) as partial, partial.open("wb") as opened:
             _write({"format": _FORMAT, **state}, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        partial.replace(file)
     except OSError as error:
         kept = "; the previous state is kept" if file.exists() else ""
         raise TierError(
@@ -35,8 +31,6 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
             where=str(file),
             remedy="free disk space and continue with --resume",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write(state: dict[str, Any], opened: BinaryIO) -> None:

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tier_cli.datasets.manifest import Manifest
-    from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.inputs.images import Pixels
 
 _BATCH = 16
@@ -37,17 +36,14 @@ class Validation:
 
     Parameters
     ----------
-    pixels, manifest
-        The images, and their rows.
-    findings
-        The findings to score.
+    pixels, rows
+        The images, and their rows with labels of the findings to score.
     preprocessing, tokenizer, device
         How images and prompts are prepared, and the device to compute on.
     """
 
     pixels: Pixels
-    manifest: Manifest
-    findings: FindingSet
+    rows: LabelledRows
     preprocessing: Preprocessing
     tokenizer: TextTokenizer
     device: torch.device
@@ -58,9 +54,9 @@ class Validation:
 
     def aucs(self, scores: NDArray[np.float64]) -> dict[str, float]:
         """Return the AUC of each finding that has both classes, and their mean; empty if no finding has."""
-        labels = self.manifest.labels(self.findings)
+        labels = self.rows.values
         aucs = {}
-        for column, name in enumerate(self.findings.ids):
+        for column, name in enumerate(self.rows.findings.ids):
             known = np.isin(labels[:, column], (0, 1))
             if len(set(labels[known, column])) == 2:
                 aucs[name] = auc(labels[known, column], scores[known, column])
@@ -69,12 +65,12 @@ class Validation:
     @torch.no_grad()
     def scores(self, model: TierModel) -> NDArray[np.float64]:
         """Return the scores (N, F) that `tier eval` would give."""
-        starts = range(0, len(self.manifest), _BATCH)
-        rows = [range(first, min(first + _BATCH, len(self.manifest))) for first in starts]
+        starts = range(0, len(self.rows), _BATCH)
+        rows = [range(first, min(first + _BATCH, len(self.rows))) for first in starts]
         pooled = np.concatenate(
             [_encode(model, self.pixels, part, self.preprocessing, self.device) for part in rows]
         )
-        texts = embed_findings(self.findings, _embedder(model, self.tokenizer, self.device))
+        texts = embed_findings(self.rows.findings, _embedder(model, self.tokenizer, self.device))
         return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
 
     def record(self, scores: NDArray[np.float64]) -> dict[str, Any]:
@@ -83,14 +79,14 @@ class Validation:
         All runs with the same validation patients use the same resamplings of them, so that the replicates of
         two runs' means can be subtracted from each other.
         """
-        labels, patients = self.manifest.labels(self.findings), self.manifest.patients()
+        labels, patients = self.rows.values, self.rows.manifest.patients()
         estimate = patient_bootstrap(
             labels, scores, patients, replicates=REPLICATES, seed=0, metrics=("auc",)
         )["auc"]
         mean = estimate.macro
         intervals = estimate.interval()
         return {
-            "images": len(self.manifest),
+            "images": len(self.rows),
             "patients": len(set(patients.tolist())),
             "replicates": REPLICATES,
             "mean_auc": _numbers(mean.point[0], mean.interval()[0]),
@@ -100,7 +96,7 @@ class Validation:
                     "positives": int((labels[:, column] == 1).sum()),
                     **_numbers(estimate.point[column], intervals[column]),
                 }
-                for column, name in enumerate(self.findings.ids)
+                for column, name in enumerate(self.rows.findings.ids)
             },
             "replicates_of_mean_auc": [rounded(value) for value in mean.replicates[:, 0]],
         }

@@ -5,7 +5,6 @@ The paper averages the scores of its best five epochs.
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ import numpy as np
 from safetensors import SafetensorError
 
 from tier_cli.errors import TierError
-from tier_cli.model.checkpoint import WEIGHTS, read_json, write_json
+from tier_cli.files.atomic import remove_partial, whole_folder
+from tier_cli.model.checkpoint import read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
 from tier_cli.training.progress import Stage
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EPOCHS = "epochs"
 CHOSEN_BY = "mean zero-shot AUC on the validation patients"
-_MEASURED, _SCORES, _PARTIAL = "measured.json", "scores.npy", ".partial"
+_MEASURED, _SCORES = "measured.json", "scores.npy"
 
 
 @dataclass
@@ -88,17 +88,13 @@ class KeptEpochs:
         return sorted((read_json(file) for file in self.folder.glob(f"*/{_MEASURED}")), key=_rank)
 
     def _keep(self, model: TierModel, scores: Any, measured: dict[str, Any]) -> None:
-        partial = self.folder / _PARTIAL
         try:
-            partial.mkdir(parents=True)
-            save_weights(partial, model)
-            np.save(partial / _SCORES, scores)
-            write_json(partial / _MEASURED, measured)
-            with (partial / WEIGHTS).open("rb") as written:
-                os.fsync(written.fileno())
-            partial.rename(self.folder / epoch_name(measured["epoch"]))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with whole_folder(self.folder / epoch_name(measured["epoch"])) as folder:
+                save_weights(folder, model)
+                np.save(folder / _SCORES, scores)
+                write_json(folder / _MEASURED, measured)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise TierError(
                 f"cannot keep epoch {measured['epoch']} ({getattr(error, 'strerror', None) or error})",
                 where=str(self.folder),
@@ -124,17 +120,15 @@ class KeptEpochs:
             Reports how many epochs are written.
         """
         best = self.best()
+        remove_partial(output / EPOCHS)
         for number, measured in enumerate(best):
             name = epoch_name(measured["epoch"])
-            final, partial = output / EPOCHS / name, output / EPOCHS / _PARTIAL / name
-            if not final.exists():
+            if not (output / EPOCHS / name).exists():
                 progress(Stage.WRITING_EPOCHS, number, len(best))
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
-                self._write(partial, output, inputs, record, measured)
-                partial.rename(final)
+                (output / EPOCHS).mkdir(exist_ok=True)
+                with whole_folder(output / EPOCHS / name) as folder:
+                    self._write(folder, output, inputs, record, measured)
         progress(Stage.WRITING_EPOCHS, len(best), len(best))
-        shutil.rmtree(output / EPOCHS / _PARTIAL, ignore_errors=True)
 
     def _write(
         self,

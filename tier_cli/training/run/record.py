@@ -54,7 +54,7 @@ def describe(
             "images": rows,
             "images_without_text": without_text,
             **inputs.about,
-            **_watched(inputs),
+            **_separate_validation(inputs),
         },
         "starting_weights": _weights(inputs),
         "versions": {
@@ -72,11 +72,11 @@ def _file(manifest: Manifest) -> dict[str, str | None]:
     return {"name": origin.name, "manifest_sha256": _hash(origin) if origin.is_file() else None}
 
 
-def _watched(inputs: TrainInputs) -> dict[str, Any]:
-    watched = inputs.validation
-    if watched is None:
+def _separate_validation(inputs: TrainInputs) -> dict[str, Any]:
+    data = inputs.validation
+    if data is None:
         return {}
-    return {"watched": {**watched.record(), **_file(watched.manifest), "rows_sha256": inputs.validation_hash}}
+    return {"watched": {**data.record(), **_file(data.manifest), "rows_sha256": inputs.validation_hash}}
 
 
 def _weights(inputs: TrainInputs) -> dict[str, dict[str, str]]:

@@ -37,9 +37,9 @@ from tier_cli.training.run.start import build_model, build_objective, build_toke
 from tier_cli.training.run.work_folder import STATE, WORK, discard, finished, leave, take
 
 if TYPE_CHECKING:
-    from tier_cli.datasets.manifest import Manifest
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.data.labels import LabelledRows, TrainingRows
     from tier_cli.training.inputs.loader import ImageSource
     from tier_cli.training.progress import TrainingProgress
     from tier_cli.training.settings import RunOptions, TrainSettings
@@ -166,7 +166,7 @@ class _Run:
         unreadable = [*sources.left_out, *trainer.bad.values()]
         record["unreadable_images"] = len(unreadable)
         if check is not None:
-            images = len(check.manifest)
+            images = len(check.rows)
             record["validation"] = {"split": inputs.validation_split, "images": images, **trainer.measured}
         world.first_does(lambda: self._finish(model, record, check, kept))
         # For the person who runs it: what is written holds no path.
@@ -178,15 +178,15 @@ class _Run:
         return Sources(*run, self.work, self.world, self.device, self.progress, before)
 
     def _source(
-        self, sources: Sources, encoders: Encoders, training: Manifest
-    ) -> tuple[ImageSource, Manifest, Pairs]:
+        self, sources: Sources, encoders: Encoders, training: TrainingRows
+    ) -> tuple[ImageSource, TrainingRows, Pairs]:
         """Where the encoders' inputs come from, and the rows and pairs that they are of."""
         s = self.settings
         pixels, training = sources.pixels(training)
         features = None
         if s.freeze_image_blocks:
             features, training = sources.features(encoders.start(), pixels, training)
-        pairs = Pairs(training, s.seed, s.shuffle_captions, self.inputs.findings)
+        pairs = Pairs(training, s.seed, s.shuffle_captions)
         spec = self.inputs.preprocessing
         source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
         return source, training, pairs
@@ -208,16 +208,14 @@ class _Run:
         return state
 
     def _check(
-        self, validation: Manifest | None, sources: Sources, tokenizer: TextTokenizer
+        self, validation: LabelledRows | None, sources: Sources, tokenizer: TextTokenizer
     ) -> Validation | None:
         """What measures a model after each epoch."""
         inputs = self.inputs
         if validation is None:
             return None
         unseen, validation = sources.stored(validation)
-        return Validation(
-            unseen, validation, inputs.validation_findings, inputs.preprocessing, tokenizer, self.device
-        )
+        return Validation(unseen, validation, inputs.preprocessing, tokenizer, self.device)
 
     def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
         """What measures and keeps the best epochs, where that is wanted."""
