@@ -8,7 +8,7 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
-from tier_cli.training.data.splits import SplitChoice
+from tier_cli.training.settings import SplitChoice
 
 NIH = load_findings("nih14")
 
@@ -73,7 +73,7 @@ def test_nothing_is_chosen_by_a_test_split_of_ones_own(table):
     """Its card says that no test image was used."""
     manifest = table("path,patient,split,Mass\na,1,train,1\nb,2,test,0\n")
     for choice in ({"valid_split": "Test"}, {"train_split": "test", "valid_split": "train"}):
-        with pytest.raises(UsageError, match="a test split is for measuring"):
+        with pytest.raises(UsageError, match="a test split is for evaluation"):
             chosen(manifest, **choice)
 
 
@@ -111,7 +111,7 @@ def test_empty_texts_are_dropped_and_counted(table):
     assert rows == {"a": "train"}
     assert data.record["images_without_text"] == 4
     assert data.record["rows"]["train"]["texts"] == 1
-    assert any("nothing is watched" in note for note in data.notes)
+    assert any("no validation" in note for note in data.notes)
 
 
 def left_out(data):
@@ -125,7 +125,7 @@ def test_images_with_labels_are_not_counted_as_images_without(table):
     data = choose_rows(manifest, "csv", SplitChoice(valid_share=0), load_findings("chexpert14"))
     assert left_out(data) == [
         "images without a label of a known finding left out: 1",
-        "images whose labels give no text (uncertain, or No Finding 0) left out: 2",
+        "images whose labels give no caption (uncertain, or No Finding 0) left out: 2",
     ]
     assert data.record["images_without_text"] == 3
     assert data.record["rows"]["train"]["images"] == 2
@@ -146,7 +146,7 @@ def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
     assert data.record["texts"] == "captions written from labels"
-    with pytest.raises(UsageError, match="for evaluation only: it was drawn"):
+    with pytest.raises(UsageError, match="for evaluation"):
         open_training_data("chexpert-5x200", None, tmp_path, None)
 
 

@@ -14,8 +14,8 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.training.data.rows import choose_rows
-from tier_cli.training.data.splits import SplitChoice
 from tier_cli.training.data.validation_data import open_validation_data
+from tier_cli.training.settings import SplitChoice
 
 NIH = load_findings("nih14")
 
@@ -67,8 +67,8 @@ def test_frontal_labelled_rows_of_the_split_called_valid_are_watched(write):
     ("text", "split", "message"),
     [
         ("path,split,Mass\na,train,1\n", None, "--valid-split; splits there: train"),
-        ("path,split,Mass\na,test,1\n", "test", "test splits are for measuring"),
-        ("path,split,Mass\na,Test_2,1\n", "Test_2", "test splits are for measuring"),
+        ("path,split,Mass\na,test,1\n", "test", "a test split is for evaluation"),
+        ("path,split,Mass\na,Test_2,1\n", "Test_2", "a test split is for evaluation"),
         ("path,view,Mass\na,PA,\nb,LL,1\n", None, "no frontal image has a label of nih14"),
         ("path,split,Mass\na,valid,\n", None, "no frontal image of split 'valid' has a label"),
     ],
@@ -91,10 +91,12 @@ def test_nothing_is_drawn_and_the_own_valid_split_is_left_alone(write):
     assert len(data.manifest) == 3
 
 
-@pytest.mark.parametrize(("patient", "what"), [("3", "trained on"), ("4", "in the test split")])
+@pytest.mark.parametrize(("patient", "what"), [("3", "training"), ("4", "test")])
 def test_a_patient_who_is_in_both_manifests_is_refused(write, patient, what):
     elsewhere = watch(write("v.csv", f"path,patient,Mass\nv/x,{patient},1\nv/y,10,0\n"))
-    with pytest.raises(ManifestError, match=f"1 patients are both {what} and watched in v.csv"):
+    with pytest.raises(
+        ManifestError, match=f"1 patients are both in the {what} rows and in the validation data v.csv"
+    ):
         choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", SplitChoice(), NIH, elsewhere)
 
 
@@ -102,7 +104,7 @@ def test_an_image_that_is_in_both_under_another_key_is_refused(write, tmp_path):
     (tmp_path / "a").write_bytes(b"image")
     os.symlink(tmp_path / "a", tmp_path / "alias")
     elsewhere = watch(write("v.csv", "path,patient,Mass\nalias,other,1\n"))
-    with pytest.raises(ManifestError, match="both trained on and watched"):
+    with pytest.raises(ManifestError, match="both in the training rows and in the validation data"):
         choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", SplitChoice(), NIH, elsewhere)
 
 
@@ -112,11 +114,11 @@ def test_chexpert_is_watched_for_its_own_findings_and_never_its_test_split(tmp_p
     assert set(watched.manifest.column("split")) == {"valid"}
     assert watched.findings.name == "chexpert14"
     assert watch(None, None, load_findings("chexpert5"), "chexpert", root).findings.name == "chexpert5"
-    with pytest.raises(UsageError, match=r"test splits.*--valid-split|--valid-split.*test splits"):
+    with pytest.raises(UsageError, match="--valid-split: a test split"):
         watch(None, "test", None, "chexpert", root)
     with pytest.raises(UsageError, match="name one of: train"):
         watch(None, None, None, "nih14", tmp_path)
-    with pytest.raises(UsageError, match="watch another data set"):
+    with pytest.raises(UsageError, match="validate on another data set"):
         watch(None, None, None, "chexpert-5x200", tmp_path)
     with pytest.raises(ManifestError, match="--valid-root"):
         watch(None, None, None, "chexpert", tmp_path / "nowhere")
@@ -132,9 +134,9 @@ def test_keys_of_another_public_data_set_are_other_people(write, tmp_path):
     assert len(choose_rows(own, "nih14", SplitChoice(), NIH, watched).manifest) == 2
     data = choose_rows(own, "chexpert", SplitChoice(), NIH, watched)
     assert names(data.manifest) == ["b"]
-    assert any("watched patients left out of training: 1" in note for note in data.notes)
+    assert any("validation patients left out of training: 1" in note for note in data.notes)
     named = read_manifest(write("t.csv", text.replace("SOURCE", "chexpert")))
-    with pytest.raises(ManifestError, match="both trained on and watched in CheXpert"):
+    with pytest.raises(ManifestError, match="both in the training rows and in the validation data CheXpert"):
         choose_rows(named, "csv", SplitChoice(), NIH, watched)
 
 
@@ -213,7 +215,7 @@ def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_
         (["--valid-data", "v.csv", "--valid-share", "0.2"], "no patients are drawn"),
         (["--valid-data", "absent.csv"], "no such file"),
         (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: unknown data set 'nih41'"),
-        (["--valid-dataset", "chexpert", "--valid-split", "test"], "test splits are for measuring"),
+        (["--valid-dataset", "chexpert", "--valid-split", "test"], "a test split is for evaluation"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message, manifest, towers, tmp_path, capsys):

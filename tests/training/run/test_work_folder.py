@@ -14,7 +14,7 @@ from tier_cli.model.checkpoint import verify
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.progress import Stage
 from tier_cli.training.run.run import train
-from tier_cli.training.run.work_folder import discard, kept, take
+from tier_cli.training.run.work_folder import delete_work, describe_state, prepare_folder
 
 
 def run(manifest, output, towers, *more):
@@ -57,7 +57,7 @@ def test_images_that_were_read_are_not_read_again(
     told = stage(at)
     more = ("--freeze-image-blocks", "1")
     assert run(manifest, tmp_path / "a", towers, *more) == 130
-    assert "Nothing of the training was saved yet" in kept(tmp_path / "a")
+    assert "Nothing of the training was saved yet" in describe_state(tmp_path / "a")
     capsys.readouterr()
     assert run(manifest, tmp_path / "a", towers, *more) == 2
     refused = said(capsys)
@@ -69,10 +69,10 @@ def test_images_that_were_read_are_not_read_again(
 
 
 def test_half_of_a_file_that_a_killed_run_left_does_not_fill_the_disk(tmp_path):
-    take(tmp_path, resume=False)
+    prepare_folder(tmp_path, resume=False)
     half = tmp_path / ".training" / ".features-0123.npy.89abcdef.partial"
     half.write_bytes(b"half")
-    take(tmp_path, resume=True)
+    prepare_folder(tmp_path, resume=True)
     assert not half.exists()
 
 
@@ -113,14 +113,14 @@ def test_tensorboard_that_is_not_installed_is_told_before_an_image_is_read(
 
 def test_a_kill_while_the_folder_is_removed_leaves_no_state(tmp_path, monkeypatch):
     """A state whose squares and log are gone would start the run from nothing, over its own checkpoint."""
-    take(tmp_path, resume=False)
+    prepare_folder(tmp_path, resume=False)
     (tmp_path / ".training" / "state.pt").write_bytes(b"state")
     monkeypatch.setattr("tier_cli.training.run.work_folder.shutil.rmtree", lambda *given, **named: None)
-    discard(tmp_path)
+    delete_work(tmp_path)
     assert not (tmp_path / ".training").exists()
     monkeypatch.undo()
-    take(tmp_path, resume=False)
-    discard(tmp_path)
+    prepare_folder(tmp_path, resume=False)
+    delete_work(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

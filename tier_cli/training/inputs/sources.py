@@ -127,7 +127,7 @@ class Sources:
         views = AugmentedImages(pixels, inputs.preprocessing, 0, None, settings.augmentation)
 
         def write() -> tuple[Path, dict[int, str]]:
-            file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
+            file = (self.run_options.features or self.work) / f"features-{self._key(pixels)}.npy"
             if not file.is_file() or (self.before is None and _any_readable(views, unreadable_rows(file))):
                 write_features(
                     views, len(manifest), start, settings.cached_views, file, self.device,
@@ -159,7 +159,7 @@ class Sources:
             self.before.same(name, bad)
             return
         count = len(self.left_out) + len(bad)
-        if bad and (count > self.inputs.max_bad or len(bad) == len(manifest)):
+        if bad and (count > self.run_options.max_bad or len(bad) == len(manifest)):
             total = f" ({count} in the whole run)" if self.left_out else ""
             raise ManifestError(
                 f"{len(bad)} of {len(manifest)} images cannot be read{total}; the first: {bad[min(bad)]}",
