@@ -1,4 +1,4 @@
-"""A run without a real model: what is scored can be told from what is read."""
+"""Fake a run without a real model: the scores reveal which pixels were read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FINDINGS = FindingSet(
 
 @dataclass
 class FakeEngine:
-    """Embeds an image as (mean, 1); notes the sizes of its batches."""
+    """Embed an image as (mean, 1) and record the batch sizes."""
 
     name: str = "fake"
     device: str = "cpu"
@@ -34,7 +34,7 @@ class FakeEngine:
 
 
 def fake_checkpoint(**changes: Any) -> Any:
-    """All that a run asks of a checkpoint."""
+    """Return an object with everything a run reads from a checkpoint."""
     known: dict[str, Any] = {
         "name": "fake",
         "preprocessing": Preprocessing(resize_short=None, crop=SIZE),

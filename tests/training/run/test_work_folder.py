@@ -148,12 +148,12 @@ def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_run(manifest, towers, tm
 
 def stop_after(steps, monkeypatch):
     """Ends a run after so many steps, with its state saved."""
-    asked, real = iter(range(1000)), Trainer._agree
+    asked, real = iter(range(1000)), Trainer._synchronise
 
-    def agree(self, batch):
+    def synchronise(self, batch):
         return real(self, batch)[0], next(asked) == steps
 
-    monkeypatch.setattr(Trainer, "_agree", agree)
+    monkeypatch.setattr(Trainer, "_synchronise", synchronise)
 
 
 @pytest.fixture
@@ -201,4 +201,4 @@ def test_an_image_that_is_lost_meanwhile_ends_a_resumed_run_that_needs_it(
         file.unlink()
     (data.parent / "6.png").unlink()
     assert run(data, tmp_path / "a", towers, *more, "--resume") == 2
-    assert "cannot be read any more" in said(capsys)
+    assert "can no longer be read" in said(capsys)

@@ -113,9 +113,9 @@ def _derived(given: Arguments, batch_size: int) -> Mapping[str, Any]:
         share = batch_size // int(os.environ.get("WORLD_SIZE", "1"))
         derived["accumulate"] = parts_of(share, given.micro_batch_size)
     if given.freeze_text_layers is None:
-        from tier_cli.training.loop.freezing import usually_frozen
+        from tier_cli.training.loop.freezing import default_frozen_layers
 
-        derived["freeze_text_layers"] = usually_frozen(given.init, given.text_tower)
+        derived["freeze_text_layers"] = default_frozen_layers(given.init, given.text_tower)
     return {name: value for name, value in derived.items() if value is not None}
 
 

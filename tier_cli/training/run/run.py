@@ -170,7 +170,7 @@ class _Run:
         record["command"] = self.run_options.command
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
-            sources.keep()
+            sources.record_start()
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
@@ -249,7 +249,7 @@ class _Run:
         self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
     ) -> None:
         if check is not None:
-            write_json(self.output / VALIDATION, check.judged(check.scores(model)))
+            write_json(self.output / VALIDATION, check.record(check.scores(model)))
         if kept is not None:
             record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
         self.progress(Stage.WRITING_CHECKPOINT, 0, 1)

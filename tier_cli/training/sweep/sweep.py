@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import TierError, UsageError
 from tier_cli.model.checkpoint import TRAINING, read_json, write_json
 from tier_cli.model.copying import CARD
-from tier_cli.training.loop.diverged import NAMES
+from tier_cli.training.loop.diverged import LIST_FILE
 from tier_cli.training.loop.log import METRICS
 from tier_cli.training.report.card import VALIDATION, write_card
 from tier_cli.training.report.curves import CURVES
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SHARED = ".shared"
 TABLE, DOCUMENT, PICTURE = "sweep.csv", "sweep.json", "sweep.png"
 # Files of a run that stay when its weights are deleted.
-_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, NAMES)
+_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, LIST_FILE)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _clear(folder: Path) -> None:
     for left in folder.iterdir():
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
-        elif left.name != NAMES:
+        elif left.name != LIST_FILE:
             left.unlink()
 
 
