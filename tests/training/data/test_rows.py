@@ -1,4 +1,4 @@
-"""Which rows train and which are watched: a mistake here makes every number of a run a lie."""
+"""Which rows are trained on and which are validated on: a mistake here falsifies every number of a run."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def people(count, extra=""):
     return "path,patient,Mass\n" + "".join(f"{n}.png,p{n // 2},{n % 2}\n" for n in range(count)) + extra
 
 
-def test_without_splits_a_tenth_of_the_patients_is_watched_whole(table):
+def test_without_splits_all_images_of_a_tenth_of_the_patients_are_validated_on(table):
     rows, data = chosen(table(people(40)))
-    watched = {int(name[:-4]) // 2 for name, split in rows.items() if split == "valid"}
-    assert len(watched) == 2
+    drawn = {int(name[:-4]) // 2 for name, split in rows.items() if split == "valid"}
+    assert len(drawn) == 2
     assert len(rows) == 40
     assert data.record["rows"]["valid"] == {"images": 4, "patients": 2, "texts": 0}
     assert any("2 of 20 patients" in note for note in data.notes)
 
 
-def test_who_is_watched_depends_on_the_patient_and_the_seed_alone(table):
+def test_who_is_drawn_depends_only_on_the_patient_and_the_seed(table):
     rows, _ = chosen(table(people(40)), split_seed=7)
     lines = people(40).splitlines()
     mixed = "\n".join([lines[0], *reversed(lines[1:])]) + "\n"
@@ -96,7 +96,7 @@ def test_where_official_lists_divide_images_their_patients_stay_in_test(table):
     assert any("of other splits left out of training: 1" in note for note in data.notes)
 
 
-def test_laterals_train_and_are_not_watched(table):
+def test_lateral_views_train_and_are_not_validated_on(table):
     text = (
         "path,patient,split,view,Mass\na,1,train,LATERAL,1\nb,2,train,PA,0\nc,3,valid,LL,1\nd,4,valid,AP,1\n"
     )

@@ -33,7 +33,7 @@ def stage(monkeypatch):
     real = sys.modules[train.__module__]._stoppable
 
     def build(name):
-        def watch(progress, stop):
+        def wrap(progress, stop):
             inner = real(progress, stop)
 
             def ending(stage, done, total, figures=None, epoch=None):
@@ -44,7 +44,7 @@ def stage(monkeypatch):
 
             return ending
 
-        monkeypatch.setattr("tier_cli.training.run.run._stoppable", watch)
+        monkeypatch.setattr("tier_cli.training.run.run._stoppable", wrap)
         return told
 
     return build

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0) -> dict[str, Any]:
-    """Return everything that determines the output; keys with spaces are not options."""
+    """Return everything that determines the output, by the name of its option or a name of its own."""
     same = {
         **asdict(settings),
         "data": inputs.rows_hash,
