@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.findings.load import builtin
-from tier_cli.training.data.rows import choose_rows
-from tier_cli.training.data.splits import Choice
-from tier_cli.training.data.validation_data import Watched
+from tier_cli.training.data.labels import LabelledRows
+from tier_cli.training.data.validation_data import ValidationData, without_validation_patients
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,9 @@ def test_shared_images_are_warned_of(
 ) -> None:
     (tmp_path / "t.csv").write_text("path,patient,split,Mass\na,1,train,1\nb,2,train,0\n")
     (tmp_path / "v.csv").write_text(f"path,patient,Mass\nc,{patient},1\n")
-    nih = builtin("nih14")
-    validation = Watched(read_manifest(tmp_path / "v.csv"), valid, nih, None)
-    data = choose_rows(read_manifest(tmp_path / "t.csv"), train, Choice(), nih, validation)
-    assert any("share images" in note for note in data.notes) == warned
+    manifest, findings = read_manifest(tmp_path / "v.csv"), builtin("nih14")
+    validation = ValidationData(LabelledRows(manifest, findings, manifest.labels(findings)), valid, None)
+    notes: list[str] = []
+    rows = np.ones(2, dtype=bool)
+    without_validation_patients(read_manifest(tmp_path / "t.csv"), train, rows, validation, notes)
+    assert any("share images" in note for note in notes) == warned
