@@ -115,16 +115,12 @@ def export(model: Model, as_json: Json = False) -> None:
 def convert(
     sources: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="SOURCE...", help="Public checkpoint files or folders. Several make an ensemble."
-        ),
+        typer.Argument(metavar="SOURCE...", help="Files or folders to convert. Several make an ensemble."),
     ],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="New checkpoint folder to write.")],
     family: Annotated[
         str | None,
-        typer.Option(
-            "--family", help="Family of SOURCE, such as chexzero or clip, if it cannot be detected."
-        ),
+        typer.Option("--family", help="Family of SOURCE, such as chexzero, if it cannot be detected."),
     ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder with the tokenizer, if SOURCE has none.")

@@ -25,9 +25,7 @@ _SEARCH = "Search"
 
 Text = Annotated[
     str | None,
-    typer.Argument(
-        metavar="TEXT", help="Text that describes what the images should show.", show_default=False
-    ),
+    typer.Argument(metavar="TEXT", help="Text describing what to look for.", show_default=False),
 ]
 Index = Annotated[
     Path,
@@ -51,7 +49,7 @@ Negative = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="Text that describes what the images should not show. Scores become differences of cosines, as in `classify`.",
+        help="Text describing what to avoid; scores become differences of cosines, as in `classify`.",
         show_default=False,
         rich_help_panel=_SEARCH,
     ),
