@@ -13,11 +13,11 @@ import sys
 import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.adapt import adapt
-from tier_cli.metrics.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
 from tier_cli.pipeline.encode import embeddings
-from tier_cli.pipeline.scoring_job import Job, open_job
+from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -54,7 +54,7 @@ def main() -> None:
 class Part:
     """One split: labels, own scores and embeddings of its images."""
 
-    def __init__(self, job: Job, manifest: Manifest):
+    def __init__(self, job: ScoringJob, manifest: Manifest):
         found = list(embeddings(manifest.paths, job.members[0], StreamOptions()))
         there = np.array([isinstance(one, np.ndarray) for one in found])
         self.pooled = np.concatenate([one for one in found if isinstance(one, np.ndarray)]).astype(np.float64)
@@ -69,7 +69,9 @@ class Part:
         return rows[:size]
 
 
-def one(job: Job, fit: Part, judge: Part, size: int, draw: int, replicates: int) -> tuple[float, Estimate]:
+def one(
+    job: ScoringJob, fit: Part, judge: Part, size: int, draw: int, replicates: int
+) -> tuple[float, Estimate]:
     """Fit on one draw; the weight mixed in, and the gain in mean AUC."""
     rows = fit.draw(size, draw)
     truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])
@@ -77,8 +79,11 @@ def one(job: Job, fit: Part, judge: Part, size: int, draw: int, replicates: int)
     scores = judge.own
     if adapted.adaptation is not None:
         scores = adapted.adaptation.apply(judge.pooled, judge.own)
-    gain = paired_difference(judge.labels, scores, judge.own, judge.patients, replicates=replicates)["auc"]
-    return adapted.facts["mix"], gain.macro
+    mixed, own = (
+        patient_bootstrap(judge.labels, values, judge.patients, replicates=replicates)["auc"]
+        for values in (scores, judge.own)
+    )
+    return adapted.facts["mix"], (mixed - own).macro
 
 
 def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:

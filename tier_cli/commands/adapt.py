@@ -11,14 +11,15 @@ import typer
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
 from tier_cli.commands.evaluate import options as e
-from tier_cli.commands.evaluate.data import exclusions, stream_options
+from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.console import is_terminal, tell
+from tier_cli.evaluation.source import stream_options
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -77,7 +78,7 @@ def adapt(
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
     job = open_job(model, findings, engine.value, device.value)
-    from tier_cli.evaluation.selection import labelled
+    from tier_cli.evaluation.truth import labelled
     from tier_cli.fitting.adapt import adapt
     from tier_cli.fitting.adapted_copy import write_adapted
 
@@ -104,7 +105,7 @@ def adapt(
 
 
 def _embed(
-    job: Job, paths: list[str], options: StreamOptions
+    job: ScoringJob, paths: list[str], options: StreamOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Embed the images (M, D) that can be read, and say which of all (N,) they are."""
     import numpy as np

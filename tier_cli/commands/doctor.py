@@ -34,7 +34,6 @@ _PACKAGES = (
 )
 _EXTRAS = {
     "pyarrow": "parquet",
-    "highdicom": "dicom",
     "imagecodecs": "codecs",
 }
 # pydicom also suggests pylibjpeg-libjpeg, which is under the GPL; these replace it.

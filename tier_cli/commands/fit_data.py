@@ -11,8 +11,8 @@ from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.measure import Labelled
     from tier_cli.evaluation.selection import Selection
+    from tier_cli.evaluation.truth import Labelled
 
 
 def check_output(output: Path) -> None:
@@ -32,7 +32,8 @@ def choose_rows(
     frontal_only: bool,
 ) -> Selection:
     """Read the data and choose one split: the one named, else `usual`, else all where there are no splits."""
-    from tier_cli.datasets.registry import CSV, open_data
+    from tier_cli.datasets.opening import open_data
+    from tier_cli.datasets.registry import CSV
     from tier_cli.evaluation.selection import select
 
     manifest = open_data(dataset, data, root, split or (None if dataset == CSV else usual))

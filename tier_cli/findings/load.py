@@ -61,8 +61,8 @@ def load_findings(spec: str | None, default: FindingSet | None = None) -> Findin
     --------
     >>> load_findings("chexpert5").ids
     ('atelectasis', 'cardiomegaly', 'consolidation', 'edema', 'pleural_effusion')
-    >>> load_findings("PTX,rib fracture").ids
-    ('pneumothorax', 'rib_fracture')
+    >>> load_findings("effusion,rib fracture").ids
+    ('pleural_effusion', 'rib_fracture')
     >>> load_findings("sail sign").findings[0].negative
     ('No sail sign.', 'No evidence of sail sign.', 'Sail sign is absent.')
     """

@@ -22,7 +22,8 @@ from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.checkpoint import canonical_hash
 from tier_cli.training.inputs.augment import augment
 from tier_cli.training.inputs.augment_paper import augment_as_published
-from tier_cli.training.inputs.seeds import AUGMENTATION, derive
+from tier_cli.training.progress import Stage
+from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.progress import TrainingProgress
 
     Bytes = NDArray[np.uint8]
     Rows = NDArray[np.int64]
@@ -107,7 +108,7 @@ def read_images(
     preprocessing: Preprocessing,
     folder: Path,
     workers: int,
-    progress: Watcher,
+    progress: TrainingProgress,
     check: Callable[[Mapping[int, str]], None] | None = None,
     without: Collection[int] = (),
 ) -> tuple[Path, list[tuple[int, InputError]]]:
@@ -165,7 +166,7 @@ def read_images(
                 if len(read) == _AT_ONCE:
                     mark()
                 done += 1
-                progress("reading images", done, len(paths))
+                progress(Stage.READING_IMAGES, done, len(paths))
         finally:
             mark()
     return file, list(bad.items())

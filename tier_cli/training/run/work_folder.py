@@ -12,7 +12,7 @@ from typing import Any
 from tier_cli.errors import UsageError
 from tier_cli.files.atomic import remove_partial
 from tier_cli.model.checkpoint import CHECKSUMS, TRAINING, WEIGHTS, read_json
-from tier_cli.training.run.state import check_identity
+from tier_cli.training.run.record import check_identity
 
 WORK, STATE = ".training", "state.pt"
 # The runs of a sweep.
