@@ -102,7 +102,7 @@ def _open(model: str, patches: bool, engine: o.EngineName, device: o.DeviceName)
     from tier_cli.model.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(model)
-    from tier_cli.model.engine import open_engine
+    from tier_cli.model.open_engine import open_engine
     from tier_cli.pipeline.embed import Embedder
 
     return Embedder(checkpoint, open_engine(checkpoint, engine.value, device.value), patches)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from tier_cli.errors import UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
-from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model.engine import Engine
 from tier_cli.model.ensemble import members
 from tier_cli.model.finding_vectors import finding_vectors
+from tier_cli.model.open_engine import open_engine
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation

@@ -28,8 +28,8 @@ from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.model.engine import open_engine
 from tier_cli.model.finding_vectors import finding_vectors
+from tier_cli.model.open_engine import open_engine
 from tier_cli.scoring.score import score
 from tier_cli.training.loop.memory import keep_freed_memory
 
