@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.registry import usual_split
+from tier_cli.datasets.split_names import usual_split
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import TRAINING, file_hash, read_json
 

@@ -146,7 +146,7 @@ def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
     assert data.record["texts"] == "captions written from labels"
-    with pytest.raises(UsageError, match="for measuring"):
+    with pytest.raises(UsageError, match="for evaluation only: it was drawn"):
         open_training_data("chexpert-5x200", None, tmp_path, None)
 
 

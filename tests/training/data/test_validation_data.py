@@ -212,7 +212,7 @@ def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_
         (["--valid-root", "."], "--valid-root: of what data?"),
         (["--valid-data", "v.csv", "--valid-share", "0.2"], "no patients are drawn"),
         (["--valid-data", "absent.csv"], "no such file"),
-        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: 'nih41' is no data set"),
+        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: unknown data set 'nih41'"),
         (["--valid-dataset", "chexpert", "--valid-split", "test"], "test splits are for measuring"),
     ],
 )

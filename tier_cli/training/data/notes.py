@@ -15,9 +15,9 @@ class Note(Enum):
     DRAWN = "no validation split: {split}"
     PATIENTS_OF_OTHER_SPLITS = "images of patients of other splits left out of training: {images}"
     VALIDATION_PATIENTS = "images of validation patients left out of training: {images}"
-    SHARED_NIH_IMAGES = (
-        "some validation images may be trained on too: both data sets are made of NIH's images under"
-        " different names"
+    SHARED_IMAGES = (
+        "some validation images may also be trained on: {train} and {validation} share images, and their"
+        " patients cannot be compared"
     )
     LATERAL = "lateral images left out of training: {images}"
     CAPTIONS = "no reports: captions are written from labels; uncertain labels (-1) are not mentioned"

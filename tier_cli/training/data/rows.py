@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, dataset_info, open_data, usual_split
-from tier_cli.datasets.reports import with_sections
+from tier_cli.datasets.opening import open_data
+from tier_cli.datasets.registry import CSV, dataset_info, trainable_names
+from tier_cli.datasets.split_names import usual_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.training.data.labels import label_training_rows
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 # What to train on: a section of the reports, or captions written from labels.
 Text = Literal["impression", "findings", "both", "labels"]
 LABELS: Text = "labels"
-TRAINABLE = ("mimic-cxr", "openi", "padchest", "nih14", "chexpert")
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
     """
     if dataset != CSV:
         info = dataset_info(dataset)
-        if dataset not in TRAINABLE:
+        if not info.trainable:
             raise UsageError(
-                f"{info.title} is for evaluation only",
+                f"{info.title} is for evaluation only: {info.evaluation_only}",
                 where="--dataset",
-                remedy=f"train on one of: {', '.join(TRAINABLE)}",
+                remedy=f"train on one of: {', '.join(trainable_names())}",
             )
         if text not in (None, LABELS) and not info.reports:
             raise UsageError(
@@ -102,9 +102,7 @@ def open_training_data(dataset: str, data: Path | None, root: Path | None, text:
             )
         wanted = None if text == LABELS or not info.reports else text or "impression"
         return open_data(dataset, data, root, "all", wanted)
-    manifest = open_data(CSV, data, root)
-    if text not in (None, LABELS):
-        return with_sections(manifest, text)
+    manifest = open_data(CSV, data, root, text=None if text == LABELS else text)
     if text == LABELS and "text" in manifest.frame.columns:
         return replace(manifest, frame=manifest.frame.drop(columns="text"))
     return manifest

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, SPLIT_NAMES, dataset_info
+from tier_cli.datasets.registry import CSV, dataset_info
+from tier_cli.datasets.split_names import SPLIT_NAMES
 from tier_cli.errors import ManifestError
 from tier_cli.training.data.notes import Note
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name, open_data, wanted_split
+from tier_cli.datasets.opening import open_data, wanted_split
+from tier_cli.datasets.registry import CSV, dataset_info, dataset_name, may_share_images, patient_namespace
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError, TierError, UsageError
 from tier_cli.findings.load import builtin
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.bool_]
 
-# Data sets that name the same patients by the same keys.
-_FAMILIES = (
-    ("nih14", "nih14-expert", "nih4-expert", "chestx-det10"),
-    ("chexpert", "chexpert-5x200", "chexlocalize"),
-    ("mimic-cxr", "ms-cxr"),
-)
-# Made of NIH's images under other file names.
-_NIH_RENAMED = ("rsna", "siim")
 _OPTION = re.compile(r"--(data|dataset|root|split)\b")
 
 
@@ -203,11 +196,17 @@ def without_validation_patients(
         shared |= np.isin(places, [os.path.realpath(path) for path in held_out.paths])
         _refuse(manifest, train & shared, "training", validation)
         _refuse(manifest, test & shared, "test", validation)
-    elif (train & shared).any():
+        return train & ~shared
+    if (train & shared).any():
         notes.append(Note.VALIDATION_PATIENTS.text(images=int((train & shared).sum())))
-    names = {dataset, validation.dataset}
-    if len(names) > 1 and names & {*_NIH_RENAMED} and names <= {*_FAMILIES[0], *_NIH_RENAMED}:
-        notes.append(Note.SHARED_NIH_IMAGES.text())
+    if dataset != validation.dataset and may_share_images(dataset, validation.dataset):
+        comparable = bool(mine.keys() & theirs.keys()) and not any(
+            (data.column("patient") == "").any() for data in (manifest, held_out)
+        )
+        if not comparable:
+            notes.append(
+                Note.SHARED_IMAGES.text(train=dataset_info(dataset).title, validation=validation.title)
+            )
     return train & ~shared
 
 
@@ -225,15 +224,11 @@ def _namespaces(manifest: Manifest, dataset: str) -> dict[str, Rows]:
     """Map each patient-key namespace to its rows."""
     everywhere = np.ones(len(manifest), dtype=bool)
     if dataset != CSV:
-        return {_family(dataset): everywhere}
-    named = [dataset_name(str(name).strip().lower()) for name in manifest.column("source")]
-    families = np.array([_family(name) for name in named], dtype=np.str_)
-    known = set(families.tolist()) & {_family(name) for name in DATASETS}
-    return {CSV: everywhere, **{family: families == family for family in known}}
-
-
-def _family(dataset: str) -> str:
-    return next((family[0] for family in _FAMILIES if dataset in family), dataset)
+        return {patient_namespace(dataset): everywhere}
+    sources = [patient_namespace(str(name)) for name in manifest.column("source")]
+    namespaces = np.array(sources, dtype=np.str_)
+    known = set(sources) - {""}
+    return {CSV: everywhere, **{namespace: namespaces == namespace for namespace in known}}
 
 
 def _keys(patients: Iterable[Any], plain: bool) -> list[str]:
