@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# The doctests of modules are collected everywhere: these files are no tests, and share one name.
+collect_ignore_glob = ["conftest.py", "*/conftest.py", "support/*"]
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
