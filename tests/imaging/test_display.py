@@ -188,7 +188,7 @@ def test_windows_are_picked_by_number(tmp_path: Path) -> None:
         found = read_radiograph(path, ReadOptions(window=number))
         np.testing.assert_allclose(found.pixels, window(pixels), atol=1e-6)
         assert found.notes == (f"window {number + 1} of 2 used",)
-    assert "there is no window 4" in read_radiograph(path, ReadOptions(window=3)).notes[0]
+    assert "window 4 does not exist" in read_radiograph(path, ReadOptions(window=3)).notes[0]
 
 
 def test_a_voi_lut_goes_before_a_window(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_luts_first_value_is_signed_where_values_are(tmp_path: Path, vr: str) 
     [
         ({"WindowCenter": 100, "WindowWidth": 0}, "window of width 0 ignored"),
         ({"WindowCenter": 100, "WindowWidth": -7}, "window of width -7 ignored"),
-        ({"RescaleSlope": 0, "RescaleIntercept": 4}, "rescale slope or intercept without meaning ignored"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 4}, "invalid rescale slope or intercept ignored"),
         ({"VOILUTSequence": [lut_item([], 0, 12)]}, "empty VOI LUT ignored"),
         ({"ModalityLUTSequence": [lut_item([], 0, 12)]}, "empty modality LUT ignored"),
         ({"PresentationLUTShape": "LIN OD"}, "unknown presentation LUT shape ignored"),
@@ -251,7 +251,7 @@ def test_a_width_of_a_fraction_is_exact(tmp_path: Path) -> None:
 def test_an_unknown_window_function_is_linear(tmp_path: Path) -> None:
     attributes = {"WindowCenter": 2000, "WindowWidth": 3000}
     odd = read_radiograph(write(tmp_path / "x", VOILUTFunction="CUBIC", **attributes))
-    assert odd.notes == ("unknown VOI LUT function taken as LINEAR",)
+    assert odd.notes == ("unknown VOI LUT function: LINEAR used",)
     np.testing.assert_array_equal(odd.pixels, read_radiograph(write(tmp_path / "y", **attributes)).pixels)
 
 

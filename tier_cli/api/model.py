@@ -195,8 +195,8 @@ class Model:
 
         Returns
         -------
-        One path gives one `Result`. A list gives a generator of results in the order of the files, which reads
-        them as it is consumed. A file that cannot be scored gives a result whose `error` says why.
+        One path gives one `Result`. A list gives a generator of results, in the order of the files, which are
+        read as it is consumed. A file that cannot be scored gives a result whose `error` says why.
 
         Raises
         ------
@@ -280,8 +280,8 @@ class Model:
         """Embed one image as a vector of length 1.
 
         Scores depend only on the direction of an embedding, so it is L2-normalised: its dot product with a
-        row of `encode_text` is their cosine. A finding with one positive and one negative prompt has the score
-        ``image @ positive - image @ negative`` under the rule ``cosine_difference``.
+        row of `encode_text` is their cosine. Under the rule ``cosine_difference``, a finding with one positive
+        and one negative prompt has the score ``image @ positive - image @ negative``.
 
         Parameters
         ----------

@@ -47,7 +47,7 @@ def to_dataframe(results: Result | Iterable[Result], *, wide: bool = False) -> p
         any(result.model.adaptation for result in collected),
     )
     rows = [row for result in collected for row in layout.rows(result)]
-    return pd.DataFrame(rows, columns=list(layout.columns)).astype(
+    return pd.DataFrame(rows, columns=list(layout.columns), dtype=object).astype(
         {name: _DTYPES[kind] for name, kind in layout.columns.items()}
     )
 
