@@ -280,8 +280,8 @@ class Model:
         """Embed one image as a vector of length 1.
 
         Scores depend only on the direction of an embedding, so it is L2-normalised: its dot product with a
-        row of `encode_text` is their cosine. Under the rule ``cosine_difference``, a finding with one positive
-        and one negative prompt has the score ``image @ positive - image @ negative``.
+        row of `encode_text` is their cosine. Under the rule ``cosine_difference``, a finding with one
+        positive and one negative prompt has the score ``image @ positive - image @ negative``.
 
         Parameters
         ----------

@@ -37,7 +37,7 @@ _ANYWAY = "pass --accept-any to score it anyway"
 
 
 def check_kind(header: Header, options: ReadOptions, path: str, notes: list[str]) -> None:
-    """Refuse anything but one chest radiograph for presentation; with `options.accept_any`, add a note instead.
+    """Refuse anything but one chest radiograph for presentation, or note it with `options.accept_any`.
 
     Raises
     ------

@@ -24,7 +24,7 @@ _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
 _RLE = "1.2.840.10008.1.2.5"
-# One decoder per syntax, chosen for speed and robustness: on some broken streams GDCM crashes the process, and
+# One decoder per syntax, chosen for speed and robustness: on some broken streams GDCM crashes the process and
 # pylibjpeg-rle raises something that is not an Exception. If a decoder is missing, any other is used.
 _PREFERRED = {
     **dict.fromkeys(_JPEG_8_OR_12, "pillow"),

@@ -101,7 +101,7 @@ class Preprocessing:
         }
 
 
-# Keys that files of earlier releases lack. Omitted if they have their default, so that hashes stay the same.
+# Keys that files of earlier releases lack. Omitted if they have their default, which keeps hashes the same.
 _LATER = frozenset({"eight_bit", "rounding", "square"})
 
 
@@ -114,8 +114,8 @@ class Prepared:
     pixels
         float32 (3, S, S), normalised.
     affine
-        float64 (2, 3): ``affine @ (x, y, 1)`` of an input pixel is (x, y) in the radiograph. Whole numbers are
-        pixel centres; x counts columns.
+        float64 (2, 3): ``affine @ (x, y, 1)`` of an input pixel is (x, y) in the radiograph. Whole numbers
+        are pixel centres; x counts columns.
     """
 
     pixels: NDArray[np.float32]
