@@ -13,9 +13,9 @@ import sys
 import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.adapt import adapt
-from tier_cli.metrics.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
 from tier_cli.pipeline.encode import embeddings
 from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
@@ -79,8 +79,11 @@ def one(
     scores = judge.own
     if adapted.adaptation is not None:
         scores = adapted.adaptation.apply(judge.pooled, judge.own)
-    gain = paired_difference(judge.labels, scores, judge.own, judge.patients, replicates=replicates)["auc"]
-    return adapted.facts["mix"], gain.macro
+    mixed, own = (
+        patient_bootstrap(judge.labels, values, judge.patients, replicates=replicates)["auc"]
+        for values in (scores, judge.own)
+    )
+    return adapted.facts["mix"], (mixed - own).macro
 
 
 def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:

@@ -11,8 +11,9 @@ import typer
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
 from tier_cli.commands.evaluate import options as e
-from tier_cli.commands.evaluate.data import exclusions, stream_options
+from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.console import is_terminal, tell
+from tier_cli.evaluation.source import stream_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +78,7 @@ def adapt(
     d.check_output(output)
     selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
     job = open_job(model, findings, engine.value, device.value)
-    from tier_cli.evaluation.selection import labelled
+    from tier_cli.evaluation.truth import labelled
     from tier_cli.fitting.adapt import adapt
     from tier_cli.fitting.adapted_copy import write_adapted
 

@@ -12,9 +12,10 @@ import typer
 from tier_cli.commands import fit_options as f
 from tier_cli.commands import options as o
 from tier_cli.commands.evaluate import options as e
-from tier_cli.commands.evaluate.data import exclusions, stream_options
+from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.console import is_terminal, tell
 from tier_cli.evaluation.candidates import score
+from tier_cli.evaluation.source import stream_options
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
@@ -97,8 +98,9 @@ def calibrate(
     usage. For research use.
     """
     from tier_cli.commands import fit_data as d
-    from tier_cli.evaluation.calls import check_rule
-    from tier_cli.evaluation.selection import labelled
+    from tier_cli.display.progress import progress_on_stderr
+    from tier_cli.evaluation.thresholds import check_rule
+    from tier_cli.evaluation.truth import labelled
     from tier_cli.pipeline.scoring_job import open_job
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
@@ -107,7 +109,10 @@ def calibrate(
     job = open_job(model or ["tier-small"], findings, engine.value, device.value)
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
-    known = score(job, selection.manifest, options) if scores is None else _read(scores, job, selection)
+    if scores is None:
+        known = score(job, selection.manifest, options, progress_on_stderr)
+    else:
+        known = _read(scores, job, selection)
     from tier_cli.fitting.calibrate import Plan, calibrate
     from tier_cli.fitting.calibrated_copy import describe, write_calibrated
 

@@ -151,30 +151,6 @@ def patient_bootstrap(
     return {name: found[name] for name in metrics}
 
 
-def paired_difference(
-    labels: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    patients: Sequence[str] | NDArray[np.generic],
-    *,
-    replicates: int = 1000,
-    seed: int = 0,
-    metrics: Sequence[str] = RANKING,
-) -> dict[str, Estimate]:
-    """First minus second score set, on the rows that both have, under the same resampling of patients.
-
-    Parameters and result as in `patient_bootstrap`.
-    """
-    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    both = np.isfinite(one) & np.isfinite(two)
-    truth = np.where(both, np.asarray(labels, dtype=np.float64), np.nan)
-    measured = [
-        patient_bootstrap(truth, side, patients, replicates=replicates, seed=seed, metrics=metrics)
-        for side in (one, two)
-    ]
-    return {name: measured[0][name] - measured[1][name] for name in metrics}
-
-
 def _resamplings(
     patients: Sequence[str] | NDArray[np.generic], replicates: int, seed: int
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
