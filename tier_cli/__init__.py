@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tier_cli.api.evaluation import evaluate
     from tier_cli.api.images import read_image
     from tier_cli.api.model import Model, load
     from tier_cli.api.similarity import SimilarityMaps
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
         TierError,
         UsageError,
     )
+    from tier_cli.evaluation.report import Report
+    from tier_cli.evaluation.run import EvaluationSettings
+    from tier_cli.evaluation.sections.options import SectionOptions
     from tier_cli.findings.load import load_findings
     from tier_cli.findings.schema import Finding, FindingSet
     from tier_cli.imaging.radiograph import Radiograph
@@ -36,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "EmbeddingResult",
+    "EvaluationSettings",
     "Failure",
     "Finding",
     "FindingScore",
@@ -45,11 +50,14 @@ __all__ = [
     "ManifestError",
     "Model",
     "Radiograph",
+    "Report",
     "Result",
+    "SectionOptions",
     "SimilarityMaps",
     "TierError",
     "UsageError",
     "__version__",
+    "evaluate",
     "load",
     "load_findings",
     "read_image",
@@ -57,6 +65,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "tier_cli.api.evaluation": ("evaluate",),
     "tier_cli.api.images": ("read_image",),
     "tier_cli.api.model": ("Model", "load"),
     "tier_cli.api.similarity": ("SimilarityMaps",),
@@ -68,6 +77,9 @@ _MODULES = {
         "TierError",
         "UsageError",
     ),
+    "tier_cli.evaluation.report": ("Report",),
+    "tier_cli.evaluation.run": ("EvaluationSettings",),
+    "tier_cli.evaluation.sections.options": ("SectionOptions",),
     "tier_cli.findings.load": ("load_findings",),
     "tier_cli.findings.schema": ("Finding", "FindingSet"),
     "tier_cli.imaging.radiograph": ("Radiograph",),

@@ -15,6 +15,7 @@ HEAVY = ("torch", "transformers", "pandas", "numpy", "pydicom", "PIL", "onnxrunt
 
 # A change here breaks programs of users: announce it in the release notes.
 SIGNATURES = {
+    "evaluate": "(scores, manifest=None, settings=DEFAULT, *, compare=(), progress=False)",
     "load": "(model='tier-small', *, findings=None, engine='auto', device='auto')",
     "load_findings": "(spec, default=None)",
     "read_image": "(path, *, rendering='voi', window=1, views='all', accept_any=False)",
@@ -35,13 +36,15 @@ def _signature(function: object) -> str:
     assert callable(function)
     signature = inspect.signature(function)
     bare = [one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()]
-    return str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    text = str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    return text.replace(repr(tier.EvaluationSettings()), "DEFAULT")
 
 
 def test_names() -> None:
     assert set(tier.__all__) == {
         "CheckpointError",
         "EmbeddingResult",
+        "EvaluationSettings",
         "Failure",
         "Finding",
         "FindingScore",
@@ -51,11 +54,14 @@ def test_names() -> None:
         "ManifestError",
         "Model",
         "Radiograph",
+        "Report",
         "Result",
+        "SectionOptions",
         "SimilarityMaps",
         "TierError",
         "UsageError",
         "__version__",
+        "evaluate",
         "load",
         "load_findings",
         "read_image",
@@ -64,7 +70,7 @@ def test_names() -> None:
     assert all(hasattr(tier, name) for name in tier.__all__)
     assert set(tier.__all__) <= set(dir(tier))
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
-        _ = tier.nope  # type: ignore[attr-defined]
+        _ = tier.nope
 
 
 @pytest.mark.parametrize("name", SIGNATURES)

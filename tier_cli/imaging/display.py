@@ -185,13 +185,13 @@ def grey_table(
     --------
     Two bits through a LINEAR window; MONOCHROME1 inverts the result:
 
-    >>> window = Window(center=2.0, width=4.0)
+    >>> window = Window(center=2.0, width=5.0)
     >>> def counts():
     ...     return np.array([5, 0, 3, 1])
-    >>> grey_table(Display(voi=window), 2, False, "voi", counts).round(2).tolist()
-    [0.0, 0.33, 0.67, 1.0]
-    >>> grey_table(Display(voi=window, inverted=True), 2, False, "voi", counts).round(2).tolist()
-    [1.0, 0.67, 0.33, 0.0]
+    >>> grey_table(Display(voi=window), 2, False, "voi", counts).tolist()
+    [0.125, 0.375, 0.625, 0.875]
+    >>> grey_table(Display(voi=window, inverted=True), 2, False, "voi", counts).tolist()
+    [0.875, 0.625, 0.375, 0.125]
 
     Padding is black whatever its value:
 
