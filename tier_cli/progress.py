@@ -21,5 +21,10 @@ class Progress(Protocol):
 
 @contextmanager
 def no_progress(count: int | None, title: str) -> Iterator[Callable[[], object]]:
-    """Show nothing: the default of libraries."""
+    """Show nothing: the default of libraries.
+
+    Yields
+    ------
+    A function that does nothing, to call once per step.
+    """
     yield lambda: None

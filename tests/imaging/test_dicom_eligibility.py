@@ -192,7 +192,7 @@ def test_a_name_in_the_place_of_a_uid_is_left_out(tmp_path: Path) -> None:
 def test_no_patient_data_in_messages_and_logs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    odd = [
+    odd: list[dict[str, Any]] = [
         {"Modality": "MG"},
         {"Rows": 128},
         {"WindowWidth": 0, "WindowCenter": 0},
@@ -201,7 +201,7 @@ def test_no_patient_data_in_messages_and_logs(
     paths = [write(tmp_path / str(index), **attributes) for index, attributes in enumerate(odd)]
     caplog.clear()
     caplog.set_level(logging.DEBUG)
-    told = []
+    told: list[str] = []
     for path in paths:
         try:
             told += read_radiograph(path).notes

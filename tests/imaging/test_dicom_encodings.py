@@ -31,10 +31,10 @@ JPEG_LS, JPEG_2000, HTJ2K = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", 
 MPEG2, JPIP = "1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.94"
 
 
-def compressed(dataset: Dataset, syntax: str, frame: bytes, path: Path) -> str:
+def compressed(dataset: Dataset, syntax: str, frame: bytes | bytearray, path: Path) -> str:
     """Write the data set with its pixels replaced by a compressed frame."""
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
-    dataset.PixelData = encapsulate([frame])
+    dataset.PixelData = encapsulate([bytes(frame)])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     return save(dataset, path)

@@ -40,7 +40,7 @@ class SimilarityMaps:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches (h, w)."""
+        """Grid of patches: rows and columns (h, w)."""
         return self.values.shape[1], self.values.shape[2]
 
     @property

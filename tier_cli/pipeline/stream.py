@@ -28,7 +28,7 @@ _J = TypeVar("_J", bound="FileResult")
 _MAX_WORKERS = 8
 # How many failed files may wait behind an image until its batch is full, in batches.
 _MAX_WAIT = 4
-_CUT_SHORT = "the run was interrupted: images of this study may be missing"
+_CUT_SHORT = "the run ended early: images of this study may be missing"
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,12 @@ def stream_options(
 
     Parameters
     ----------
-    views, accept_any, include_phi
+    views
         See `ReadOptions`.
     window
         Which of several windows to apply, counted from 1 as in DCMTK.
+    accept_any, include_phi
+        See `ReadOptions`.
     by, batch_size, workers, fail_fast
         See `StreamOptions`.
     """
