@@ -13,7 +13,7 @@ from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError
 from tier_cli.pipeline.scorer import within_memory
-from tier_cli.pipeline.stream import batch_size_of, computed, workers_of
+from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
 from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace, Precision
 from tier_cli.results.record import Failure
 
@@ -81,7 +81,7 @@ class Embedder:
         settings = Settings.of(options.read, self.checkpoint.preprocessing)
         size = batch_size_of(options, self.engine)
         with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
-            yield from computed(outcomes, size, self._batch, _failed, options.fail_fast, tick)
+            yield from compute_results(outcomes, size, self._batch, _failed, options.fail_fast, tick)
 
     def _batch(self, images: Sequence[tuple[str, Decoded]]) -> list[EmbeddingResult]:
         pixels = np.stack([image.pixels for _, image in images])

@@ -117,7 +117,7 @@ def classify(
     with closing(
         decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)
     ) as outcomes:
-        results = computed(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
+        results = compute_results(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
         if options.by == "image":
             yield from map(scorer.finished, results)
         else:
@@ -136,7 +136,7 @@ def workers_of(options: StreamOptions) -> int:
     return min(usable_cpus(), _MAX_WORKERS) if options.workers is None else options.workers
 
 
-def computed(
+def compute_results(
     outcomes: Iterable[Outcome],
     batch_size: int,
     compute: Callable[[list[tuple[str, Decoded]]], list[_J]],
