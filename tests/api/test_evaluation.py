@@ -29,7 +29,7 @@ def test_a_model_its_results_and_the_command_agree(tmp_path: Path, monkeypatch: 
     report = tier.evaluate(model, manifest, SETTINGS)
     assert_type(report, tier.Report)
     found = json.loads(report.to_json())
-    assert found["scores"][0]["findings"] == told["models"][0]["findings"]
+    assert found["scores"][0]["findings"] == told["scores"][0]["findings"]
     results = list(model.classify([EXAMPLES], "chexpert5", workers=0))
     again = json.loads(tier.evaluate(results, manifest, SETTINGS).to_json())
     scored, written = (one["scores"][0]["findings"] for one in (found, again))
