@@ -211,7 +211,7 @@ class Model:
         >>> model = tier.load("tier-small")
         >>> result = model.classify("examples/02-effusion-pa.dcm", "pleural effusion,cardiomegaly")
         >>> sorted(result.scores)
-        ['cardiomegaly', 'pleural_effusion']
+        ['cardiomegaly', 'effusion']
         >>> [result.view for result in model.classify(["examples/*.dcm"], workers=0)]
         ['PA', 'AP', 'PA', 'PA']
         """
