@@ -43,8 +43,8 @@ from transformers import BertConfig, BertModel
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.convert import convert
 from tier_cli.model.engine import usable_cpus
-from tier_cli.phantom.chest import write_dicom
 from tier_cli.phantom.cohort import cases
+from tier_cli.phantom.image_files import write_dicom
 
 TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 FAMILIES = ("chexzero", "biovil")

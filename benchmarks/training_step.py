@@ -33,19 +33,21 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from tier_cli.datasets.manifest import Manifest
+from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.losses import TierObjective
 from tier_cli.model.modeling import TierModel
+from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.distributed import World
 from tier_cli.training.inputs.images import AugmentedImages, StreamedPixels
 from tier_cli.training.inputs.loader import Batch, Batches, Plan, load
-from tier_cli.training.loop.distributed import World
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.memory import keep_freed_memory
 from tier_cli.training.loop.optimise import build_optimizer
 from tier_cli.training.loop.step import Gradients
-from tier_cli.training.run.settings import TrainSettings
+from tier_cli.training.settings import TrainSettings
 
 SIZES = {
     # A ResNet-18 and six layers of 384, as in MiniLM.
@@ -222,7 +224,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 def _seconds_of_loading(paths: list[str]) -> float:
     """As many images as there are through a loading process that has begun."""
     frame = pd.DataFrame({"path": paths, "text": [str(row) for row in range(len(paths))]})
-    pairs = Pairs(Manifest(frame, "table"), 0)
+    pairs = Pairs(label_training_rows(Manifest(frame, "table"), load_findings("nih14")), 0)
     images = AugmentedImages(StreamedPixels(paths, Preprocessing()), Preprocessing(), 0, pairs.after)
     plan = Plan(pairs, _PART, len(paths) // _PART)
     steps, ahead = len(paths) // _PART, 2

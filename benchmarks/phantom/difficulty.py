@@ -27,8 +27,8 @@ from sklearn.preprocessing import StandardScaler
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.model.engine import usable_cpus
-from tier_cli.phantom.chest import FINDINGS
 from tier_cli.phantom.folder import write_folder
+from tier_cli.phantom.lesions import FINDINGS
 
 Array = NDArray[np.float64]
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)

@@ -17,8 +17,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
-from tier_cli.phantom.chest import FINDINGS
 from tier_cli.phantom.cohort import cases
+from tier_cli.phantom.lesions import FINDINGS
 
 KINDS = {"plain": ("both lambdas 0", "tab:blue"), "tier": ("lambdas 0.2 and 0.1", "tab:orange")}
 COLOURS = dict(zip(FINDINGS, ("tab:red", "gold", "tab:cyan", "lime", "violet"), strict=True))

@@ -22,7 +22,7 @@ from tier_cli.imaging.read import read_radiograph
 from tier_cli.model.losses import patch_entropy, token_entropy
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import TextTokenizer, embed_in_batches
-from tier_cli.phantom.chest import FINDINGS
+from tier_cli.phantom.lesions import FINDINGS
 from tier_cli.scoring.score import score
 
 Array = NDArray[np.float64]

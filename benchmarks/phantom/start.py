@@ -28,7 +28,7 @@ from tier_cli.model.configuration import TierConfig
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.tokens import TextTokenizer
-from tier_cli.phantom.chest import FINDINGS
+from tier_cli.phantom.lesions import FINDINGS
 
 # 112 px give 7 x 7 patches, as in the paper.
 IMAGE = {

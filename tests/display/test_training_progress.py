@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tier_cli.display.training_progress import display, figures_line, live, stopping, summarise
 from tier_cli.errors import TierError
+from tier_cli.training.progress import Epoch, Stage
 
 FIGURES = {
     "total": 13.15142, "contrastive": 12.0001, "patch_entropy": 3.88412, "token_entropy": 2.76534,
@@ -28,10 +29,10 @@ def test_figures_are_short_and_all_there():
 def test_a_terminal_of_80_columns_shows_one_line(capsys):
     console = Console(width=80, force_terminal=True, legacy_windows=False, stderr=True)
     with live(console) as progress:
-        progress("reading images", 10, 10)
-        progress("epoch 30/30", 99_000, 100_000, FIGURES)
-        progress("epoch 30/30", 99_001, 100_000)
-        progress("epoch 30/30", 99_001, 100_000, {"mean_auc": 0.71249})
+        progress(Stage.READING_IMAGES, 10, 10)
+        progress(Stage.TRAINING, 99_000, 100_000, FIGURES, Epoch(30, 30))
+        progress(Stage.TRAINING, 99_001, 100_000, None, Epoch(30, 30))
+        progress(Stage.VALIDATION, 99_001, 100_000, {"mean_auc": 0.71249}, Epoch(30, 30))
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     line = written.replace("\r", "\n").splitlines()[-1].rstrip()
     assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
@@ -43,10 +44,10 @@ def test_a_terminal_of_80_columns_shows_one_line(capsys):
 def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
     with display() as progress:
         for done in range(1, 11):
-            progress("reading images", done, 10)
-        progress("epoch 1/2", 1, 100, FIGURES)
-        progress("epoch 1/2", 2, 100)
-        progress("epoch 1/2", 50, 100, {"mean_auc": 0.71249, "effusion": 0.7})
+            progress(Stage.READING_IMAGES, done, 10)
+        progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
+        progress(Stage.TRAINING, 2, 100, None, Epoch(1, 2))
+        progress(Stage.VALIDATION, 50, 100, {"mean_auc": 0.71249, "effusion": 0.7}, Epoch(1, 2))
     assert capsys.readouterr().err.splitlines() == [
         "reading images: 10",
         f"epoch 1/2 1/100 {figures_line(FIGURES)}",
@@ -57,7 +58,7 @@ def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
 def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with display() as progress:
-        progress("epoch 1/2", 1, 100, FIGURES)
+        progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
     summarise({"seconds": 3, "unreadable_images": 0}, "out")
     assert capsys.readouterr().err == ""
 
@@ -150,6 +151,6 @@ def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
 def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
     """It takes a minute or more: without a line the run seems to hang at its end."""
     with display() as progress:
-        progress("writing the checkpoint", 0, 1)
-        progress("epoch 1/3", 1, 9)
+        progress(Stage.WRITING_CHECKPOINT, 0, 1)
+        progress(Stage.TRAINING, 1, 9, None, Epoch(1, 3))
     assert capsys.readouterr().err == "writing the checkpoint ...\n"

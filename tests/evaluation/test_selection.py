@@ -120,8 +120,8 @@ def test_patients_are_counted_among_the_rows_that_are_measured(tmp_path: Path) -
     text = "path,patient,split\na.png,,train\nb.png,,train\nc.png,1,test\nd.png,2,test\ne.png,,valid\n"
     manifest = _manifest(tmp_path, text)
     assert select(manifest, None, [], True).notes == ()
-    assert select(manifest, "valid", [], True).notes[0].startswith("1 of 1 images name no patient")
-    assert select(manifest, "all", [], True).notes[0].startswith("3 of 5 images name no patient")
+    assert select(manifest, "valid", [], True).notes[0].startswith("1 of 1 images have no patient")
+    assert select(manifest, "all", [], True).notes[0].startswith("3 of 5 images have no patient")
 
 
 def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> None:

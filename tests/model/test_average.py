@@ -69,5 +69,5 @@ def test_one_or_the_same_twice_is_no_average(folders: list[Path], tmp_path: Path
         average([str(folders[0])], tmp_path / "mean")
     with pytest.raises(UsageError, match="twice"):
         average([str(folders[0]), str(folders[0])], tmp_path / "mean")
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="already exists"):
         average([str(folder) for folder in folders], folders[0])

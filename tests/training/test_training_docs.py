@@ -34,10 +34,10 @@ def test_every_option_shown_is_one() -> None:
 def test_tensorboard_gets_what_the_file_gets(tmp_path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from tier_cli.training.run.settings import Running
+    from tier_cli.training.settings import RunOptions
 
-    running = Running(device="cpu", workers=0, tensorboard=tmp_path / "board")
-    trainer(tmp_path, running=running, epochs=1).run(silent)
+    run_options = RunOptions(device="cpu", workers=0, tensorboard=tmp_path / "board")
+    trainer(tmp_path, run_options=run_options, epochs=1).run(silent)
     events = EventAccumulator(str(tmp_path / "board"))
     events.Reload()
     first = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])

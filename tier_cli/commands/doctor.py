@@ -34,7 +34,6 @@ _PACKAGES = (
 )
 _EXTRAS = {
     "pyarrow": "parquet",
-    "highdicom": "dicom",
     "imagecodecs": "codecs",
 }
 # pydicom also names pylibjpeg-libjpeg, whose licence is the GPL; these do the same without it.

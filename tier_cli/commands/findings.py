@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -120,11 +119,11 @@ def _problems(spec: str) -> tuple[FindingSet, list[FindingSetError]]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write beside the file and rename, so that no half-written set is ever read."""
-    part = file.with_name(f"{file.name}.partial")
+    from tier_cli.files.atomic import whole_file
+
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, file)
+        with whole_file(file) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from error
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def check_output(output: Path) -> None:
     """Refuse a folder that is there before an hour is spent on filling it."""
-    from tier_cli.model.copying import check_new_folder
+    from tier_cli.files.atomic import check_new_folder
 
     check_new_folder(output)
 
@@ -32,7 +32,8 @@ def choose_rows(
     frontal_only: bool,
 ) -> Selection:
     """Read the data and choose one split: the one named, else `usual`, else all where there are no splits."""
-    from tier_cli.datasets.registry import CSV, open_data
+    from tier_cli.datasets.opening import open_data
+    from tier_cli.datasets.registry import CSV
     from tier_cli.evaluation.selection import select
 
     manifest = open_data(dataset, data, root, split or (None if dataset == CSV else usual))

@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.console import is_terminal, tell
 from tier_cli.errors import TierError
+from tier_cli.training.progress import Stage, no_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.progress import Epoch, TrainingProgress
 
+TITLES = {
+    Stage.READING_IMAGES: "reading images",
+    Stage.COMPUTING_FEATURES: "computing frozen features",
+    Stage.WRITING_CHECKPOINT: "writing the checkpoint",
+    Stage.WRITING_EPOCHS: "writing epochs",
+}
 
 _ONE_SIGNAL_SECONDS = 2.0
 # Of the images that were passed over.
@@ -68,10 +75,10 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def display() -> Iterator[Watcher]:
+def display() -> Iterator[TrainingProgress]:
     """Show each stage as one line on a terminal, and now and then a line where there is none."""
     if not _first():
-        yield _silent
+        yield no_progress
     elif is_terminal("stderr"):
         from rich.console import Console
 
@@ -119,8 +126,13 @@ def figures_line(figures: Mapping[str, float]) -> str:
     )
 
 
-def _validated(what: str, figures: Mapping[str, float]) -> str:
-    return f"{what}: mean zero-shot AUC {figures['mean_auc']:.3f}" if figures else f"{what}: no AUC"
+def _count(epoch: Epoch | None) -> str:
+    return "" if epoch is None else f"{epoch.number}/{epoch.last}"
+
+
+def _validated(figures: Mapping[str, float], epoch: Epoch | None) -> str:
+    result = f"mean zero-shot AUC {figures['mean_auc']:.3f}" if figures else "no AUC"
+    return f"epoch {_count(epoch)}: {result}"
 
 
 def _brief(number: float) -> str:
@@ -136,24 +148,27 @@ def _first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _silent(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-    pass
-
-
-def _plain(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-    """For logs: the lines with figures, and the end of each stage before the training."""
-    if figures is not None and "total" in figures:
-        tell(f"{what} {done}/{total} {figures_line(figures)}")
-    elif figures is not None:
-        tell(_validated(what, figures))
-    elif done == total and not what.startswith("epoch"):
-        tell(f"{what}: {total}")
+def _plain(
+    stage: Stage,
+    done: int,
+    total: int,
+    figures: Mapping[str, float] | None = None,
+    epoch: Epoch | None = None,
+) -> None:
+    """Write lines for a log: the training steps with figures, each validation, the end of other stages."""
+    if stage is Stage.VALIDATION:
+        tell(_validated(figures or {}, epoch))
+    elif stage is Stage.TRAINING:
+        if figures is not None:
+            tell(f"epoch {_count(epoch)} {done}/{total} {figures_line(figures)}")
+    elif done == total:
+        tell(f"{TITLES[stage]}: {total}")
     elif not done:
-        tell(f"{what} ...")
+        tell(f"{TITLES[stage]} ...")
 
 
 @contextmanager
-def live(console: Console) -> Iterator[Watcher]:
+def live(console: Console) -> Iterator[TrainingProgress]:
     """One line a stage, the training's with what a step measured; no bar, which would crowd it out."""
     from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -164,19 +179,25 @@ def live(console: Console) -> Iterator[Watcher]:
         TextColumn("left"),
     )
     with Progress(*columns, console=console) as bars:
-        tasks: dict[str, Any] = {}
+        tasks: dict[Stage, Any] = {}
         shown = ""
 
-        def progress(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+        def progress(
+            stage: Stage,
+            done: int,
+            total: int,
+            figures: Mapping[str, float] | None = None,
+            epoch: Epoch | None = None,
+        ) -> None:
             nonlocal shown
-            stage = "training" if what.startswith("epoch") else what
-            if figures is not None and "total" in figures:
+            if stage is Stage.VALIDATION:
+                bars.console.print(_validated(figures or {}, epoch))
+                return
+            if stage is Stage.TRAINING and figures is not None:
                 shown = figures_line(figures)
-            elif figures is not None:
-                bars.console.print(_validated(what, figures))
+            label = f"{_count(epoch)} {shown}" if stage is Stage.TRAINING else TITLES[stage]
             if stage not in tasks:
-                tasks[stage] = bars.add_task(what, total=total)
-            label = f"{what.removeprefix('epoch ')} {shown}" if stage == "training" else what
+                tasks[stage] = bars.add_task(label, total=total)
             bars.update(tasks[stage], completed=done, description=label, visible=done < total)
 
         yield progress

@@ -105,7 +105,7 @@ def _ignore(report: Report, evaluation: Evaluation, section: str) -> None:
 def evaluate(
     scores: Evaluable,
     manifest: str | Path | Manifest | None = None,
-    settings: EvaluationSettings = EvaluationSettings(),
+    settings: EvaluationSettings | None = None,
     *,
     compare: Sequence[Evaluable] = (),
     command: str = "",
@@ -123,7 +123,7 @@ def evaluate(
     manifest
         The images and labels: a file or a `Manifest`; None with `settings.dataset`.
     settings
-        How to evaluate.
+        How to evaluate; None for the defaults of `tier eval`.
     compare
         Further models or scores. All are measured on the units that all have scores for, and each is
         subtracted from the first.
@@ -143,6 +143,7 @@ def evaluate(
     CheckpointError
         A model cannot be used.
     """
+    settings = settings or EvaluationSettings()
     rule = _rule(settings)
     data = Path(manifest) if isinstance(manifest, str) else manifest
     source = LabelledSource(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
-from tier_cli.results.output import check_writable, leftover_of, whole_file
+from tier_cli.results.output import check_writable, file_writer, leftover_of
 
 if TYPE_CHECKING:
     from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
@@ -56,8 +56,8 @@ class EmbeddingFile:
 
     @contextmanager
     def writer(self, space: EmbeddingSpace) -> Iterator[ResultWriter[EmbeddingResult]]:
-        """Open a writer, see `tier_cli.results.output.whole_file`."""
-        with whole_file(self.path, lambda file: self._open(file, space), binary=True) as writer:
+        """Open a writer, see `tier_cli.results.output.file_writer`."""
+        with file_writer(self.path, lambda file: self._open(file, space), binary=True) as writer:
             yield writer
 
     def _open(self, file: IO[Any], space: EmbeddingSpace) -> ResultWriter[EmbeddingResult]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from tier_cli.errors import UsageError
+from tier_cli.files.atomic import move_whole, whole_file
 
 if TYPE_CHECKING:
     from tier_cli.results.record import Result
@@ -77,9 +78,9 @@ class OutputFile:
 
     @contextmanager
     def writer(self, layout: Layout) -> Iterator[ResultWriter[Result]]:
-        """Open a writer for a file that is complete or absent, see `whole_file`."""
+        """Open a writer for a file that is complete or absent, see `file_writer`."""
         binary = self.ending == ".parquet"
-        with whole_file(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
+        with file_writer(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
             yield writer
 
     @property
@@ -95,7 +96,7 @@ def leftover_of(path: str) -> Path:
 
 
 @contextmanager
-def whole_file(
+def file_writer(
     path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool
 ) -> Iterator[ResultWriter[_T]]:
     """Open a writer; the complete file appears under its name when the block ends.
@@ -112,24 +113,22 @@ def whole_file(
     binary
         Whether the writer takes bytes.
     """
-    partial = _target(path).with_name(f".{_target(path).name}.{os.getpid()}.partial")
-    try:
-        with _create(partial, binary=binary) as file:
-            writer = _Counting(make(file))
-            target: Path | None = _target(path)
-            try:
-                yield writer
-            except BaseException as error:
-                target = _target(path) if isinstance(error, KeyboardInterrupt) else leftover_of(path)
-                target = target if writer.written else None
-                raise
-            finally:
-                # Even if nothing is kept: Parquet's writer must not outlive its file.
-                writer.finish()
-                if target is not None:
-                    _settle(file, partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    target = _target(path)
+    kept: Path | None = None
+    with whole_file(target) as partial, _create(partial, binary=binary) as file:
+        writer = _Counting(make(file))
+        try:
+            yield writer
+        except BaseException as error:
+            if writer.written:
+                kept = target if isinstance(error, KeyboardInterrupt) else leftover_of(path)
+            raise
+        finally:
+            # Even if nothing is kept: Parquet's writer must not outlive its file.
+            writer.finish()
+            file.close()
+            if kept is not None:
+                move_whole(partial, kept)
 
 
 def _target(path: str) -> Path:
@@ -153,19 +152,10 @@ class _Counting(Generic[_T]):
 
 
 def _create(path: Path, *, binary: bool) -> IO[Any]:
-    # Not mkstemp: the file gets the same permissions as any new file in this folder.
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     if binary:
-        return os.fdopen(handle, "wb")
+        return path.open("wb")
     # File names that are not valid UTF-8 are written as the bytes they were read as.
-    return os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="")
-
-
-def _settle(file: IO[Any], partial: Path, target: Path) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
-    os.replace(partial, target)
+    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _writer_for(ending: str, file: Any, layout: Layout) -> ResultWriter[Result]:

@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.errors import ManifestError, UsageError
-from tier_cli.phantom.chest import make_phantom, write_dicom, write_png
+from tier_cli.phantom.image_files import write_dicom, write_png
+from tier_cli.phantom.render import make_phantom
 
 IMAGES = 12
 
@@ -204,8 +205,8 @@ def test_uncertain_labels_count_only_when_asked(model: str, data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--dataset", "chexpert"), "two different data"),
-        (("--dataset", "chexbert"), "no data set that is known"),
+        (("--dataset", "chexpert"), "cannot be used together"),
+        (("--dataset", "chexbert"), "unknown data set"),
         (("--exclude", "contradicted"), "is not COLUMN=VALUE"),
         (("--output", "numbers.html"), ".json or .csv"),
         (("--join", "path"), "add --scores"),

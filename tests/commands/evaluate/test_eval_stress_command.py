@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tier_cli.imaging.corrupt import LEVELS
-from tier_cli.phantom.chest import make_phantom, write_png
+from tier_cli.phantom.image_files import write_png
+from tier_cli.phantom.render import make_phantom
 
 Tier = Callable[..., tuple[int, str, str]]
 OPTIONS = ("--findings", "chexpert5", "--replicates", "20", "--workers", "0", "--device", "cpu")

@@ -35,7 +35,8 @@ from tier_cli.evaluation.truth import Labelled, labelled
 from tier_cli.evaluation.unit_scores import UnitScores, combine_scores
 from tier_cli.findings.load import builtin, load_findings
 from tier_cli.findings.schema import FindingSet
-from tier_cli.phantom.chest import make_phantom, write_png
+from tier_cli.phantom.image_files import write_png
+from tier_cli.phantom.render import make_phantom
 from tier_cli.pipeline.stream import StreamOptions
 
 VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}
@@ -335,21 +336,21 @@ def test_nobody_takes_other_prompts_for_the_same() -> None:
     """Prompts are not compared, so a better number may be that of better prompts."""
     from_file = _published(668)
     from_model = replace(from_file, protocol=replace(from_file.protocol, models=({"name": "mine"},)))
-    for report, known in ((from_file, "; those of mine are not known to tier."), (from_model, ".")):
+    for report, known in ((from_file, "; those behind mine are unknown."), (from_model, ".")):
         text = io.StringIO()
         show(report, {}, Console(file=text, width=80))
         shown = " ".join(text.getvalue().split())
         assert "FINDING / no FINDING" in shown
-        assert f"Their prompts may be others{known}" in shown
+        assert f"The prompts may differ{known}" in shown
         assert "protocol" not in shown
 
 
 def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     truth = Labelled(builtin("chexpert5").ids, np.ones((1, 5)), np.array(["p"]))
-    other = replace(evaluation, score_sets=(UnitScores("mine", np.ones((1, 5))),), by_unit=truth)
+    other = replace(evaluation, unit_scores=(UnitScores("mine", np.ones((1, 5))),), by_unit=truth)
     seen = _read(page(_published(668), other, PageOptions(images=False)))
     assert "Published results on the same images and findings" in seen.text
-    assert "Their prompts may be others; those of mine are not known to tier." in seen.text
+    assert "The prompts may differ; those behind mine are unknown." in seen.text
     assert "CheXzero (one checkpoint, run by the TIER authors)" in seen.text
 
 

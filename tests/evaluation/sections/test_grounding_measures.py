@@ -42,7 +42,7 @@ def _case(region: NDArray[np.bool_], similarities: NDArray[np.float64] | None = 
 
 def _upsampled(case: Case) -> NDArray[np.float64]:
     """The similarity of every pixel of the view (64, 64)."""
-    return np.kron(case.similarities.reshape(GRID), np.ones((16, 16)))
+    return np.asarray(np.kron(case.similarities.reshape(GRID), np.ones((16, 16))), np.float64)
 
 
 def test_the_affine_of_prepare_is_the_one_of_the_hand_made_case() -> None:
@@ -116,8 +116,8 @@ def test_padding_is_no_part_of_the_image() -> None:
 
 
 def test_a_turned_affine_is_refused() -> None:
-    with pytest.raises(ValueError, match="turned"):
-        make_case(np.zeros(16), _region(0, 0, 9, 9), GRID, SIDE, [[-2.0, 0, 80], [0, 2, 0]])
+    with pytest.raises(ValueError, match="rotates or mirrors"):
+        make_case(np.zeros(16), _region(0, 0, 9, 9), GRID, SIDE, np.array([[-2.0, 0, 80], [0, 2, 0]]))
 
 
 def test_ignoring_the_crop_would_be_found_out() -> None:

@@ -8,7 +8,7 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
-from tier_cli.training.data.splits import Choice
+from tier_cli.training.data.splits import SplitChoice
 
 NIH = load_findings("nih14")
 
@@ -23,7 +23,7 @@ def table(tmp_path):
 
 
 def chosen(manifest, dataset="csv", **choice):
-    data = choose_rows(manifest, dataset, Choice(**choice), NIH)
+    data = choose_rows(manifest, dataset, SplitChoice(**choice), NIH)
     names = [path.rsplit("/", 1)[-1] for path in data.manifest.paths]
     rows = dict(zip(names, data.manifest.column("split").tolist(), strict=True))
     return rows, data
@@ -101,7 +101,7 @@ def test_laterals_train_and_are_not_watched(table):
         "path,patient,split,view,Mass\na,1,train,LATERAL,1\nb,2,train,PA,0\nc,3,valid,LL,1\nd,4,valid,AP,1\n"
     )
     assert chosen(table(text))[0] == {"a": "train", "b": "train", "d": "valid"}
-    assert chosen(table(text), frontal_only=True)[0] == {"b": "train", "d": "valid"}
+    assert chosen(table(text), views="frontal")[0] == {"b": "train", "d": "valid"}
 
 
 def test_empty_texts_are_dropped_and_counted(table):
@@ -122,7 +122,7 @@ def test_images_with_labels_are_not_counted_as_images_without(table):
     """Who reads "without a label: 3" of a table full of labels would look for the mistake in the table."""
     rows = "a,1,,,\nb,2,1,,\nc,3,,-1,\nd,4,0,,\ne,5,,,1\n"
     manifest = table("path,patient,No Finding,Edema,Fracture\n" + rows)
-    data = choose_rows(manifest, "csv", Choice(valid_share=0), load_findings("chexpert14"))
+    data = choose_rows(manifest, "csv", SplitChoice(valid_share=0), load_findings("chexpert14"))
     assert left_out(data) == [
         "images without a label of a known finding left out: 1",
         "images whose labels give no text (uncertain, or No Finding 0) left out: 2",
@@ -146,7 +146,7 @@ def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
     assert data.record["texts"] == "captions written from labels"
-    with pytest.raises(UsageError, match="for measuring"):
+    with pytest.raises(UsageError, match="for evaluation only: it was drawn"):
         open_training_data("chexpert-5x200", None, tmp_path, None)
 
 

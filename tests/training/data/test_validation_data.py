@@ -14,8 +14,8 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.training.data.rows import choose_rows
-from tier_cli.training.data.splits import Choice
-from tier_cli.training.data.validation_data import open_watched
+from tier_cli.training.data.splits import SplitChoice
+from tier_cli.training.data.validation_data import open_validation_data
 
 NIH = load_findings("nih14")
 
@@ -45,7 +45,7 @@ def chexpert(root):
 
 
 def watch(file, split=None, findings=None, dataset="csv", root=None):
-    return open_watched(dataset, file, root, split, findings, NIH)
+    return open_validation_data(dataset, file, root, split, findings, NIH)
 
 
 def names(manifest):
@@ -82,11 +82,11 @@ def test_data_with_nothing_to_watch_are_refused_in_one_line(write, text, split, 
 
 def test_nothing_is_drawn_and_the_own_valid_split_is_left_alone(write):
     elsewhere = watch(write("v.csv", "path,patient,Mass\nv/x,9,1\nv/y,10,0\n"))
-    data = choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", Choice(), NIH, elsewhere)
+    data = choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", SplitChoice(), NIH, elsewhere)
     assert names(data.manifest) == ["a", "c"]
     assert data.record["rows"]["valid"]["patients"] == 2
     undivided = "path,patient,Mass\na,1,1\nb,2,0\nc,3,0\n"
-    data = choose_rows(read_manifest(write("t.csv", undivided)), "csv", Choice(), NIH, elsewhere)
+    data = choose_rows(read_manifest(write("t.csv", undivided)), "csv", SplitChoice(), NIH, elsewhere)
     assert set(data.manifest.column("split")) == {"train"}
     assert len(data.manifest) == 3
 
@@ -95,7 +95,7 @@ def test_nothing_is_drawn_and_the_own_valid_split_is_left_alone(write):
 def test_a_patient_who_is_in_both_manifests_is_refused(write, patient, what):
     elsewhere = watch(write("v.csv", f"path,patient,Mass\nv/x,{patient},1\nv/y,10,0\n"))
     with pytest.raises(ManifestError, match=f"1 patients are both {what} and watched in v.csv"):
-        choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", Choice(), NIH, elsewhere)
+        choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", SplitChoice(), NIH, elsewhere)
 
 
 def test_an_image_that_is_in_both_under_another_key_is_refused(write, tmp_path):
@@ -103,7 +103,7 @@ def test_an_image_that_is_in_both_under_another_key_is_refused(write, tmp_path):
     os.symlink(tmp_path / "a", tmp_path / "alias")
     elsewhere = watch(write("v.csv", "path,patient,Mass\nalias,other,1\n"))
     with pytest.raises(ManifestError, match="both trained on and watched"):
-        choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", Choice(), NIH, elsewhere)
+        choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", SplitChoice(), NIH, elsewhere)
 
 
 def test_chexpert_is_watched_for_its_own_findings_and_never_its_test_split(tmp_path):
@@ -128,21 +128,21 @@ def test_keys_of_another_public_data_set_are_other_people(write, tmp_path):
     key = watched.manifest.column("patient")[0]
     text = f"path,patient,split,source,Mass\na,{key},train,SOURCE,1\nb,2,train,SOURCE,0\n"
     own = read_manifest(write("t.csv", text.replace("SOURCE", "")))
-    assert len(choose_rows(own, "csv", Choice(), NIH, watched).manifest) == 2
-    assert len(choose_rows(own, "nih14", Choice(), NIH, watched).manifest) == 2
-    data = choose_rows(own, "chexpert", Choice(), NIH, watched)
+    assert len(choose_rows(own, "csv", SplitChoice(), NIH, watched).manifest) == 2
+    assert len(choose_rows(own, "nih14", SplitChoice(), NIH, watched).manifest) == 2
+    data = choose_rows(own, "chexpert", SplitChoice(), NIH, watched)
     assert names(data.manifest) == ["b"]
     assert any("watched patients left out of training: 1" in note for note in data.notes)
     named = read_manifest(write("t.csv", text.replace("SOURCE", "chexpert")))
     with pytest.raises(ManifestError, match="both trained on and watched in CheXpert"):
-        choose_rows(named, "csv", Choice(), NIH, watched)
+        choose_rows(named, "csv", SplitChoice(), NIH, watched)
 
 
 def test_data_sets_of_the_same_images_are_told_apart_whatever_form_the_key_has(write):
     elsewhere = watch(write("v.csv", "path,patient,source,Mass\nv/x,00000007,chestx-det10,1\n"))
     own = read_manifest(write("t.csv", "path,patient,Mass\na,7,1\nb,8,0\n"))
     with pytest.raises(ManifestError, match="1 patients are both"):
-        choose_rows(own, "nih14", Choice(), NIH, elsewhere)
+        choose_rows(own, "nih14", SplitChoice(), NIH, elsewhere)
 
 
 def test_manifests_of_the_same_public_images_are_told_apart_by_what_their_source_says(write):
@@ -151,10 +151,10 @@ def test_manifests_of_the_same_public_images_are_told_apart_by_what_their_source
     text = "path,patient,source,Mass\na,KEY,SOURCE,1\nb,8,mimic-cxr,0\n"
     leaks = read_manifest(write("t.csv", text.replace("KEY", "p10000032").replace("SOURCE", "mimic-cxr")))
     with pytest.raises(ManifestError, match="1 patients are both"):
-        choose_rows(leaks, "csv", Choice(), NIH, watched)
+        choose_rows(leaks, "csv", SplitChoice(), NIH, watched)
     for key, source in (("007", "ours"), ("007", "mimic-cxr"), ("p10000032", "theirs")):
         apart = read_manifest(write("t.csv", text.replace("KEY", key).replace("SOURCE", source)))
-        assert names(choose_rows(apart, "csv", Choice(), NIH, watched).manifest) == ["a", "b"]
+        assert names(choose_rows(apart, "csv", SplitChoice(), NIH, watched).manifest) == ["a", "b"]
 
 
 def run(manifest, output, towers, *more):
@@ -212,7 +212,7 @@ def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_
         (["--valid-root", "."], "--valid-root: of what data?"),
         (["--valid-data", "v.csv", "--valid-share", "0.2"], "no patients are drawn"),
         (["--valid-data", "absent.csv"], "no such file"),
-        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: 'nih41' is no data set"),
+        (["--valid-dataset", "nih41", "--valid-root", "."], "--valid-dataset: unknown data set 'nih41'"),
         (["--valid-dataset", "chexpert", "--valid-split", "test"], "test splits are for measuring"),
     ],
 )

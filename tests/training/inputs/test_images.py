@@ -21,7 +21,7 @@ from tier_cli.training.inputs.images import (
     read_images,
     store_fits,
 )
-from tier_cli.training.run.settings import Running
+from tier_cli.training.settings import RunOptions
 
 SPEC = Preprocessing(resize_short=36, crop=32)
 
@@ -61,7 +61,7 @@ def test_what_a_draw_is_changed_to_depends_on_its_place_alone(paths, tmp_path):
 
 
 def test_reading_goes_on_where_it_was_stopped(paths, tmp_path):
-    def stopping(what, done, total, figures=None):
+    def stopping(stage, done, total, figures=None, epoch=None):
         if done == 4:
             raise KeyboardInterrupt
 
@@ -70,7 +70,7 @@ def test_reading_goes_on_where_it_was_stopped(paths, tmp_path):
     expected = StreamedPixels(paths, SPEC).read(0)
     Image.new("L", (90, 70)).save(paths[0])
     read: list[int] = []
-    file, _ = read_images(paths, SPEC, tmp_path, 0, lambda what, done, total, figures=None: read.append(done))
+    file, _ = read_images(paths, SPEC, tmp_path, 0, lambda stage, done, *others: read.append(done))
     assert read == [5, 6]
     assert np.array_equal(np.load(file)[0], expected)
 
@@ -88,7 +88,7 @@ def test_reading_stops_at_the_image_that_is_one_too_many(paths, tmp_path):
     shutil.move(paths[2], tmp_path / "elsewhere.png")
     read: list[int] = []
 
-    def watch(what, done, total, figures=None):
+    def watch(stage, done, total, figures=None, epoch=None):
         read.append(done)
 
     def refuse(bad):
@@ -168,7 +168,7 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_full(paths, tmp_path):
 def test_every_process_takes_its_part_of_the_same_batch(tmp_path):
     from little import SETTINGS
 
-    from tier_cli.training.loop.distributed import World
+    from tier_cli.training.distributed import World
 
     whole = batches(tmp_path, SETTINGS)
     parts = [batches(tmp_path, SETTINGS, World(rank, 2)) for rank in range(2)]
@@ -178,7 +178,9 @@ def test_every_process_takes_its_part_of_the_same_batch(tmp_path):
 
 
 def test_metrics_have_what_people_watch(tmp_path):
-    trainer(tmp_path, running=Running(device="cpu", workers=0)).run(silent, lambda model: {"mean_auc": 0.5})
+    trainer(tmp_path, run_options=RunOptions(device="cpu", workers=0)).run(
+        silent, lambda model: {"mean_auc": 0.5}
+    )
     first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     wanted = {"step", "epoch", "total", "contrastive", "patch_entropy", "token_entropy", "similarity_hoyer",
               "similarity_share_above_0.1", "learning_rate", "images_per_second"}  # fmt: skip

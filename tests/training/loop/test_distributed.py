@@ -14,8 +14,8 @@ import torch.multiprocessing as processes
 from little import silent, trainer
 
 from tier_cli.errors import InputError, ManifestError, TierError, UsageError
-from tier_cli.training.loop.distributed import join_world, leave_world
-from tier_cli.training.run.settings import Running
+from tier_cli.training.distributed import join_world, leave_world
+from tier_cli.training.settings import RunOptions
 
 
 class Unreadable:
@@ -116,7 +116,7 @@ def test_images_of_a_loss_that_is_no_number_are_those_of_all_processes(heard):
 
 
 def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
-    made = trainer(tmp_path, running=Running(device="cpu", workers=1), epochs=1)
+    made = trainer(tmp_path, run_options=RunOptions(device="cpu", workers=1), epochs=1)
     made.task.batches.images._pixels = Unreadable(*range(24))
     with pytest.raises(UsageError) as told:
         made.run(silent)

@@ -14,8 +14,8 @@ from little import ROWS, SETTINGS, batches, encoders, silent
 
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
+from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.features import FrozenFeatures, write_features
-from tier_cli.training.loop.distributed import World, join_world, leave_world
 from tier_cli.training.loop.step import Gradients, alone
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}

@@ -8,7 +8,7 @@ from little import silent, trainer
 
 from tier_cli.app import main
 from tier_cli.errors import TierError
-from tier_cli.training.run.diverged import NAMES
+from tier_cli.training.loop.diverged import NAMES
 
 
 def broken(folder):

@@ -12,6 +12,7 @@ from tiny import tiny_checkpoint
 from tier_cli.app import main
 from tier_cli.model.checkpoint import verify
 from tier_cli.training.loop.loop import Trainer
+from tier_cli.training.progress import Stage
 from tier_cli.training.run.run import train
 from tier_cli.training.run.work_folder import discard, kept, take
 
@@ -35,13 +36,13 @@ def stage(monkeypatch):
         def watch(progress, stop):
             inner = real(progress, stop)
 
-            def watched(what, done, total, figures=None):
-                told[what] = told.get(what, 0) + 1
-                inner(what, done, total, figures)
-                if what.startswith(name) and told[what] == 1:
+            def ending(stage, done, total, figures=None, epoch=None):
+                told[stage] = told.get(stage, 0) + 1
+                inner(stage, done, total, figures, epoch)
+                if stage is name and told[stage] == 1:
                     raise KeyboardInterrupt
 
-            return watched
+            return ending
 
         monkeypatch.setattr("tier_cli.training.run.run._stoppable", watch)
         return told
@@ -49,7 +50,7 @@ def stage(monkeypatch):
     return build
 
 
-@pytest.mark.parametrize("at", ["computing frozen features", "epoch 1/1"])
+@pytest.mark.parametrize("at", [Stage.COMPUTING_FEATURES, Stage.TRAINING])
 def test_images_that_were_read_are_not_read_again(
     at, stage, manifest, towers, tmp_path, without_graphs, capsys
 ):
@@ -63,7 +64,7 @@ def test_images_that_were_read_are_not_read_again(
     assert "go on with --resume" in refused
     assert "of the training was saved" not in refused, "no word of a run that never began"
     assert run(manifest, tmp_path / "a", towers, *more, "--resume") == 0
-    assert told["reading images"] == 48
+    assert told[Stage.READING_IMAGES] == 48
     assert not (tmp_path / "a" / ".training").exists()
 
 
@@ -81,13 +82,13 @@ def test_an_error_keeps_what_was_read(manifest, towers, tmp_path, monkeypatch, w
     def full(*given, **named):
         raise torch.cuda.OutOfMemoryError
 
-    told = stage("nothing")
+    told = stage(None)
     with monkeypatch.context() as patched:
         patched.setattr("tier_cli.training.loop.step.Gradients.whole", full)
         assert run(manifest, tmp_path / "a", towers) == 2
-    read = told["reading images"]
+    read = told[Stage.READING_IMAGES]
     assert run(manifest, tmp_path / "a", towers, "--resume", "--batch-size", "8") == 0
-    assert told["reading images"] == read
+    assert told[Stage.READING_IMAGES] == read
 
 
 def test_a_picture_that_cannot_be_drawn_costs_no_weights(manifest, towers, tmp_path, monkeypatch, capsys):
@@ -103,7 +104,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_an_image_is_read(
     manifest, towers, tmp_path, monkeypatch, stage, capsys
 ):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    told = stage("nothing")
+    told = stage(None)
     assert run(manifest, tmp_path / "a", towers, "--tensorboard", str(tmp_path / "board")) == 2
     assert "TensorBoard is not installed" in said(capsys)
     assert told == {}

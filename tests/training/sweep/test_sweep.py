@@ -14,12 +14,13 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import TierError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing
-from tier_cli.training.run.settings import Running, TrainSettings
-from tier_cli.training.run.start import TrainInputs
+from tier_cli.training.data.labels import label_training_rows
+from tier_cli.training.settings import RunOptions, TrainSettings
 from tier_cli.training.sweep import sweep as module
 from tier_cli.training.sweep.grid import at, folder_name, parse_axis, points
 from tier_cli.training.sweep.results import best_of, gather, table
 from tier_cli.training.sweep.sweep import Sweep
+from tier_cli.training.train_inputs import TrainInputs
 
 
 def test_the_papers_grid_has_36_points_and_both_ends():
@@ -59,7 +60,7 @@ class Runs:
     def __init__(self):
         self.made, self.parts, self.fail, self.stop_at = [], [], {}, None
 
-    def __call__(self, inputs, settings, running, output, progress, stop):
+    def __call__(self, inputs, settings, run_options, output, progress, stop):
         if len(self.made) == self.stop_at:
             raise KeyboardInterrupt
         self.made.append((settings.lambda_patch, settings.seed))
@@ -80,7 +81,7 @@ class Runs:
             "settings": {"average_decay": 0.9, "shuffle_captions": False, "seed": settings.seed},
             "data": {"name": "m.csv", "rows_sha256": "0", "manifest_sha256": None, "images_without_text": 0},
             "starting_weights": {}, "versions": {}, "seconds": 1, "processes": 1, "device": "cpu",
-            "unreadable_images": 0, "command": running.command,
+            "unreadable_images": 0, "command": run_options.command,
         }  # fmt: skip
         (output / "validation.json").write_text(json.dumps(judged))
         (output / "training.json").write_text(json.dumps(run))
@@ -102,12 +103,12 @@ def sweep(tmp_path):
         (tmp_path / "start" / "model.safetensors").write_bytes(b"start")
         (tmp_path / "m.csv").write_text("path,split,Mass\n" + rows)
         inputs = TrainInputs(
-            manifest=read_manifest(tmp_path / "m.csv"), preprocessing=Preprocessing(),
-            findings=load_findings("nih14"), init=tmp_path / "start",
+            label_training_rows(read_manifest(tmp_path / "m.csv"), load_findings("nih14")),
+            preprocessing=Preprocessing(), init=tmp_path / "start",
         )  # fmt: skip
         grid = points([parse_axis(axis) for axis in axes])
-        running = Running(resume=resume)
-        return Sweep(inputs, TrainSettings(), running, grid, tmp_path / "out", keep_all, folder_name)
+        run_options = RunOptions(resume=resume)
+        return Sweep(inputs, TrainSettings(), run_options, grid, tmp_path / "out", keep_all, folder_name)
 
     return build
 

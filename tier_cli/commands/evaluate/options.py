@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tier_cli.commands.options import known_dataset
+from tier_cli.datasets.registry import DATASETS
 
 _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
 
@@ -42,7 +43,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Public data set such as chexpert, or csv for a manifest given with --data.",
+        help=f"csv for a manifest given with --data, or one of {', '.join(DATASETS)}.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),

@@ -114,9 +114,9 @@ def train(
         )
     elsewhere = check_watched(context, valid_data, valid_dataset, valid_root)
     from tier_cli.training.data.rows import open_training_data
-    from tier_cli.training.data.splits import Choice
+    from tier_cli.training.data.splits import SplitChoice
     from tier_cli.training.run.run import train as run
-    from tier_cli.training.run.settings import Running, TrainSettings
+    from tier_cli.training.settings import RunOptions, TrainSettings
 
     both = (0.2, 0.1) if reg_weight is None else (reg_weight, reg_weight)
     settings = TrainSettings(
@@ -145,7 +145,7 @@ def train(
         seed=seed,
         shuffle_captions=shuffle_captions,
     )
-    running = Running(
+    run_options = RunOptions(
         device=device.value,
         workers=workers,
         images=images.value,
@@ -162,7 +162,7 @@ def train(
         findings=findings,
         manifest=open_training_data(dataset, data, root, None if text is None else text.value),
         dataset=dataset,
-        choice=Choice(train_split, valid_split, valid_share, split_seed, views.value == "frontal"),
+        choice=SplitChoice(train_split, valid_split, valid_share, split_seed, views.value),
         elsewhere=elsewhere,
         max_bad=max_bad,
         features=features,
@@ -176,10 +176,10 @@ def train(
     from tier_cli.display.training_progress import display, stopping, summarise
 
     if axes:
-        run_sweep(inputs, settings, running, output, axes, keep.value == "all", micro_batch_size, context)
+        run_sweep(inputs, settings, run_options, output, axes, keep.value == "all", micro_batch_size, context)
         return
     with stopping(output) as stop, display() as progress:
-        record = run(inputs, settings, running, output, progress, stop)
+        record = run(inputs, settings, run_options, output, progress, stop)
     summarise(record, output)
 
 
@@ -218,7 +218,7 @@ def _parts(batch_size: int, accumulate: int | None, micro_batch_size: int | None
     """How many parts each process cuts its batch into."""
     if micro_batch_size is None:
         return accumulate or 1
-    from tier_cli.training.run.settings import parts_of
+    from tier_cli.training.settings import parts_of
 
     # Set by torchrun.
     return parts_of(batch_size // int(os.environ.get("WORLD_SIZE", "1")), micro_batch_size)

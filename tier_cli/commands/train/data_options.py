@@ -9,6 +9,7 @@ import typer
 
 from tier_cli.commands.options import ViewsName, known_dataset
 from tier_cli.commands.train import names
+from tier_cli.datasets.registry import trainable_names
 
 _DATA, _START = "Data", "Starting weights"
 
@@ -25,7 +26,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="csv, one's own manifest in --data; or mimic-cxr, openi, padchest, nih14, chexpert.",
+        help=f"csv for a manifest given with --data, or one of {', '.join(trainable_names())}.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),

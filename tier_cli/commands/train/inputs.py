@@ -13,14 +13,14 @@ from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.training.data.splits import Choice
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.data.splits import SplitChoice
+    from tier_cli.training.train_inputs import TrainInputs
 
 
 def check_watched(
     context: typer.Context, data: Path | None, dataset: str | None, root: Path | None
 ) -> tuple[str, Path | None, Path | None] | None:
-    """What ``--valid-data`` and ``--valid-dataset`` name, as `open_watched` takes it; None for neither.
+    """Return what ``--valid-data`` or ``--valid-dataset`` names, for `open_validation_data`, or None.
 
     Raises
     ------
@@ -55,9 +55,7 @@ def check_comparable(inputs: TrainInputs) -> None:
     UsageError
         No finding is both present and absent in what is watched.
     """
-    from tier_cli.training.run.start import can_compare
-
-    if not can_compare(inputs):
+    if not inputs.can_compare():
         raise UsageError(
             "nothing is watched that has a finding both present and absent, to choose epochs by",
             where="--keep-epochs",
@@ -71,7 +69,7 @@ def collect_inputs(
     findings: str | None,
     manifest: Manifest,
     dataset: str,
-    choice: Choice,
+    choice: SplitChoice,
     elsewhere: tuple[str, Path | None, Path | None] | None,
     **others: Any,
 ) -> TrainInputs:
@@ -96,8 +94,8 @@ def collect_inputs(
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
     from tier_cli.training.data.rows import check_contrast, choose_rows
-    from tier_cli.training.data.validation_data import open_watched
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.data.validation_data import open_validation_data
+    from tier_cli.training.train_inputs import TrainInputs
 
     init, image_tower, text_tower = start
     if init is not None:
@@ -111,18 +109,17 @@ def collect_inputs(
         own = load_findings("nih14" if dataset == CSV else dataset_info(dataset).findings)
         others |= {"image_tower": image_tower, "text_tower": text_tower}
     chosen = own if findings is None else load_findings(findings)
-    watched = None
+    validation = None
     if elsewhere is not None:
         named = None if findings is None else chosen
-        watched = open_watched(*elsewhere, choice.valid_split, named, chosen)
-    rows = choose_rows(manifest, dataset, choice, chosen, watched)
-    check_contrast(rows.manifest)
-    tell_notes(rows.notes)
+        validation = open_validation_data(*elsewhere, choice.valid_split, named, chosen)
+    data = choose_rows(manifest, dataset, choice, chosen, validation)
+    check_contrast(data.manifest)
+    tell_notes(data.notes)
     return TrainInputs(
-        manifest=rows.manifest,
-        about=rows.record,
+        rows=data.rows,
+        about=data.record,
         preprocessing=preprocessing,
-        findings=chosen,
-        watched=watched,
+        validation=validation,
         **others,
     )

@@ -15,10 +15,10 @@ from tier_cli.console import tell
 from tier_cli.errors import TierError, UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.training.run.settings import Running, TrainSettings
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.settings import RunOptions, TrainSettings
     from tier_cli.training.sweep.grid import Axis
     from tier_cli.training.sweep.results import Cell
+    from tier_cli.training.train_inputs import TrainInputs
 
 
 def read_axes(texts: Sequence[str]) -> list[Axis]:
@@ -43,7 +43,7 @@ def read_axes(texts: Sequence[str]) -> list[Axis]:
 def run_sweep(
     inputs: TrainInputs,
     settings: TrainSettings,
-    running: Running,
+    run_options: RunOptions,
     output: Path,
     axes: Sequence[Axis],
     keep_all: bool,
@@ -64,7 +64,7 @@ def run_sweep(
 
     grid = points(axes)
     commands = partial(command_line, context)
-    sweep = Sweep(inputs, settings, running, grid, output, keep_all, commands, part_size)
+    sweep = Sweep(inputs, settings, run_options, grid, output, keep_all, commands, part_size)
     with stopping(output) as stop:
         cells = sweep.run(display, tell, stop)
     show_table(table(cells), list(cells[0].values))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.model.checkpoint import read_json, write_json
 from tier_cli.training.inputs.images import AugmentedImages, allocate
-from tier_cli.training.inputs.seeds import VIEW, derive
+from tier_cli.training.progress import Stage
+from tier_cli.training.seeds import VIEW, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.progress import TrainingProgress
 
     Rows = NDArray[np.int64]
 
@@ -67,7 +68,7 @@ def write_features(
     views: int,
     file: Path,
     device: torch.device,
-    progress: Watcher,
+    progress: TrainingProgress,
     check: Callable[[Mapping[int, str]], None],
 ) -> None:
     """Write what `start`, the frozen part of the tower, makes of `views` copies of each image.
@@ -86,7 +87,7 @@ def write_features(
     bad: dict[int, str] = {}
     # An interrupted run leaves nothing that looks like features, and runs that share the folder may compute
     # the same features at the same time.
-    with written_aside(file) as partial, torch.inference_mode():
+    with whole_file(file) as partial, torch.inference_mode():
         for view, end, images, taken in _copies(source, rows, views, bad, check):
             if len(taken):
                 made = start(images.to(device).contiguous(memory_format=torch.channels_last))
@@ -94,7 +95,7 @@ def write_features(
                     allocate(partial, (rows, views, *made.shape[1:]), np.dtype(np.float16))
                     features = np.lib.format.open_memmap(partial, mode="r+")
                 features[taken, view] = made.cpu().numpy().astype(np.float16)
-            progress("computing frozen features", view * rows + end, views * rows)
+            progress(Stage.COMPUTING_FEATURES, view * rows + end, views * rows)
         if features is not None:
             features.flush()
         # First: features that are there are taken for whole.

@@ -15,13 +15,15 @@ import torch
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError, UsageError
+from tier_cli.files.atomic import whole_file
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing, normalise
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.checkpoint import canonical_hash
 from tier_cli.training.inputs.augment import augment
 from tier_cli.training.inputs.augment_paper import augment_as_published
-from tier_cli.training.inputs.seeds import AUGMENTATION, derive
+from tier_cli.training.progress import Stage
+from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from tier_cli.training.report.log import Watcher
+    from tier_cli.training.progress import TrainingProgress
 
     Bytes = NDArray[np.uint8]
     Rows = NDArray[np.int64]
@@ -106,7 +108,7 @@ def read_images(
     preprocessing: Preprocessing,
     folder: Path,
     workers: int,
-    progress: Watcher,
+    progress: TrainingProgress,
     check: Callable[[Mapping[int, str]], None] | None = None,
     without: Collection[int] = (),
 ) -> tuple[Path, list[tuple[int, InputError]]]:
@@ -164,7 +166,7 @@ def read_images(
                 if len(read) == _AT_ONCE:
                     mark()
                 done += 1
-                progress("reading images", done, len(paths))
+                progress(Stage.READING_IMAGES, done, len(paths))
         finally:
             mark()
     return file, list(bad.items())
@@ -280,12 +282,8 @@ def _array(file: Path, shape: tuple[int, ...], dtype: type) -> Bytes:
     """An array in a file, kept when it is there already."""
     if file.is_file():
         return np.lib.format.open_memmap(file, mode="r+")
-    partial = file.with_name(file.name + ".partial")
-    try:
+    with whole_file(file) as partial:
         allocate(partial, shape, np.dtype(dtype))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
     return np.lib.format.open_memmap(file, mode="r+")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,23 +20,24 @@ from tier_cli.training.inputs.images import (
     read_images,
     store_fits,
 )
-from tier_cli.training.run.started_with import write_started
+from tier_cli.training.inputs.started_with import write_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
-    from tier_cli.datasets.manifest import Manifest
+    from tier_cli.training.data.labels import LabelledRows
+    from tier_cli.training.distributed import World
     from tier_cli.training.inputs.images import Pixels
-    from tier_cli.training.loop.distributed import World
-    from tier_cli.training.loop.freezing import Encoders
-    from tier_cli.training.report.log import Watcher
-    from tier_cli.training.run.settings import Running, TrainSettings
-    from tier_cli.training.run.start import TrainInputs
-    from tier_cli.training.run.started_with import Started
+    from tier_cli.training.inputs.started_with import Started
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
+_Rows = TypeVar("_Rows", bound="LabelledRows")
 _MOST_WORKERS = 8
 # Starting processes takes longer than reading so many images.
 _FEW_IMAGES = 200
@@ -48,7 +49,7 @@ class Sources:
 
     Parameters
     ----------
-    inputs, settings, running
+    inputs, settings, run_options
         The run.
     work
         Folder for files that it alone needs.
@@ -62,19 +63,21 @@ class Sources:
 
     inputs: TrainInputs
     settings: TrainSettings
-    running: Running
+    run_options: RunOptions
     work: Path
     world: World
     device: torch.device
-    progress: Watcher
+    progress: TrainingProgress
     before: Started | None = None
     left_out: list[str] = field(default_factory=list)
     _images: str = ""
     _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
-    def pixels(self, manifest: Manifest) -> tuple[Pixels, Manifest]:
-        """Where the training images come from, and their rows; see `Running.images`."""
-        self._images = self.running.images if self.before is None else self.before.mode(self.running.images)
+    def pixels(self, manifest: _Rows) -> tuple[Pixels, _Rows]:
+        """Where the training images come from, and their rows; see `RunOptions.images`."""
+        self._images = (
+            self.run_options.images if self.before is None else self.before.mode(self.run_options.images)
+        )
         if self._images == "auto":
             fits = self.world.first_does(
                 lambda: store_fits(manifest.paths, self.inputs.preprocessing, self._folder())
@@ -90,13 +93,13 @@ class Sources:
         self.world.first_does(lambda: write_started(self.work, self._images, self._rows))
 
     def _folder(self) -> Path:
-        folder = self.running.squares or self.work
+        folder = self.run_options.squares or self.work
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def stored(self, manifest: Manifest, name: str = "watched") -> tuple[StoredPixels, Manifest]:
+    def stored(self, manifest: _Rows, name: str = "watched") -> tuple[StoredPixels, _Rows]:
         """The images that could be read, and their rows; `name` tells these from others of the run."""
-        workers, folder = self.running.workers, self._folder()
+        workers, folder = self.run_options.workers, self._folder()
         if workers is None:
             workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
         spec, without = self.inputs.preprocessing, self._left_out_before(name)
@@ -109,9 +112,7 @@ class Sources:
         rows, left = self._without({row: str(error) for row, error in bad}, manifest, name)
         return StoredPixels(file, rows), left
 
-    def features(
-        self, encoders: Encoders, pixels: Pixels, manifest: Manifest
-    ) -> tuple[FrozenFeatures, Manifest]:
+    def features(self, start: nn.Module, pixels: Pixels, manifest: _Rows) -> tuple[FrozenFeatures, _Rows]:
         """The output of the frozen blocks for the images that could be read, and their rows."""
         inputs, settings = self.inputs, self.settings
         # The views are part of the data, not of the run: equal for all seeds, so that runs can share them.
@@ -121,7 +122,7 @@ class Sources:
             file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
             if not file.is_file() or (self.before is None and _mended(views, unread(file))):
                 write_features(
-                    views, len(manifest), encoders.start(), settings.cached_views, file, self.device,
+                    views, len(manifest), start, settings.cached_views, file, self.device,
                     self.progress, lambda bad: self._check_bad(bad, manifest, "features"),
                 )  # fmt: skip
             return file, unread(file)
@@ -133,9 +134,7 @@ class Sources:
     def _left_out_before(self, name: str) -> Mapping[int, str]:
         return {} if self.before is None else self.before.same(name, {})
 
-    def _without(
-        self, bad: Mapping[int, str], manifest: Manifest, name: str
-    ) -> tuple[NDArray[np.int64], Manifest]:
+    def _without(self, bad: Mapping[int, str], manifest: _Rows, name: str) -> tuple[NDArray[np.int64], _Rows]:
         """Count the rows that cannot be read; the numbers of the others, and these rows."""
         self._check_bad(bad, manifest, name)
         bad = bad if self.before is None else self.before.same(name, bad)
@@ -145,7 +144,7 @@ class Sources:
         keep[list(bad)] = False
         return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
 
-    def _check_bad(self, bad: Mapping[int, str], manifest: Manifest, name: str) -> None:
+    def _check_bad(self, bad: Mapping[int, str], manifest: LabelledRows, name: str) -> None:
         if self.before is not None:
             self.before.same(name, bad)
             return

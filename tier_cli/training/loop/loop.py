@@ -13,11 +13,12 @@ import torch
 
 from tier_cli.errors import ManifestError
 from tier_cli.training.inputs.loader import load, loading_processes
+from tier_cli.training.loop.diverged import forget, not_a_number
+from tier_cli.training.loop.log import METRICS, Log, measures
 from tier_cli.training.loop.optimise import WeightAverage, build_optimizer, changing, set_changing, set_rate
+from tier_cli.training.loop.state import save_state
 from tier_cli.training.loop.step import Gradients, alone
-from tier_cli.training.report.log import Log, measures
-from tier_cli.training.run.diverged import forget, not_a_number
-from tier_cli.training.run.state import save_state
+from tier_cli.training.progress import Epoch, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
     from tier_cli.errors import TierError
     from tier_cli.model.modeling import TierModel
+    from tier_cli.training.distributed import World
     from tier_cli.training.inputs.loader import Batch
-    from tier_cli.training.loop.distributed import World
     from tier_cli.training.loop.step import Outcome
-    from tier_cli.training.report.log import Watcher
-    from tier_cli.training.run.task import Task
+    from tier_cli.training.loop.task import Task
+    from tier_cli.training.progress import TrainingProgress
 
 _LOG_EVERY = 20
 
@@ -83,7 +84,7 @@ class Trainer:
 
     def run(
         self,
-        progress: Watcher,
+        progress: TrainingProgress,
         after_epoch: Callable[[TierModel], dict[str, float]] | None = None,
     ) -> float:
         """Train; the first process's model ends with the averaged weights and in eval mode.
@@ -113,7 +114,7 @@ class Trainer:
         pad_id = self.model.text_tower.config.pad_token_id or 0
         gradients = Gradients(shared, self.model, task.objective, self.world, s.precision, s.seed, pad_id)
         if self.world.first:
-            file, board = task.folder / "metrics.jsonl", task.running.tensorboard
+            file, board = task.folder / METRICS, task.run_options.tensorboard
             self._log = Log(file, self._log_length, board, self._step)
             forget(task.folder)
         try:
@@ -128,12 +129,12 @@ class Trainer:
     def _train(
         self,
         gradients: Gradients,
-        progress: Watcher,
+        progress: TrainingProgress,
         after_epoch: Callable[[TierModel], dict[str, float]] | None,
     ) -> None:
         task, s = self.task, self.task.settings
         task.encoders.train_mode(s.freeze_text_layers, statistics=s.accumulate == 1)
-        workers = task.running.workers
+        workers = task.run_options.workers
         if workers is None:
             workers = loading_processes(task.batches.images, self.device)
         with closing(load(task.batches, self._step, self.steps, workers, self.device)) as batches:
@@ -143,7 +144,7 @@ class Trainer:
         self,
         batches: Iterator[Batch],
         gradients: Gradients,
-        progress: Watcher,
+        progress: TrainingProgress,
         after_epoch: Callable[[TierModel], dict[str, float]] | None,
     ) -> None:
         s = self.task.settings
@@ -161,7 +162,8 @@ class Trainer:
             self._step += 1
             self._seconds = before + time.monotonic() - began
             figures = self._note(outcome, rate)
-            progress(f"epoch {self._epoch()}/{s.epochs}", self._step, self.steps, figures)
+            epoch = Epoch(self._epoch(), s.epochs)
+            progress(Stage.TRAINING, self._step, self.steps, figures, epoch)
             if self._step % self._per_epoch == 0:
                 self._measure(after_epoch, progress)
             if self._due(saved):
@@ -235,7 +237,7 @@ class Trainer:
         return figures
 
     def _measure(
-        self, after_epoch: Callable[[TierModel], dict[str, float]] | None, progress: Watcher
+        self, after_epoch: Callable[[TierModel], dict[str, float]] | None, progress: TrainingProgress
     ) -> None:
         if self._log is None or after_epoch is None:
             return
@@ -244,19 +246,19 @@ class Trainer:
         # Not counted as training time.
         self._mark = self._mark[0] + time.monotonic() - then, self._mark[1]
         self._log.write({"epoch_end": self._epoch() - 1, "step": self._step, **self.measured})
-        stage = f"epoch {self._epoch()}/{self.task.settings.epochs}"
-        progress(stage, self._step, self.steps, self.measured)
+        epoch = Epoch(self._epoch(), self.task.settings.epochs)
+        progress(Stage.VALIDATION, self._step, self.steps, self.measured, epoch)
 
     def _epoch(self) -> int:
         """Of the step before, counted from 1."""
         return -(-self._step // self._per_epoch)
 
     def _due(self, saved: float) -> bool:
-        running = self.task.running
+        run_options = self.task.run_options
         return (
             self._step % self._per_epoch == 0
-            or bool(running.save_steps and self._step % running.save_steps == 0)
-            or time.monotonic() - saved > running.save_minutes * 60
+            or bool(run_options.save_steps and self._step % run_options.save_steps == 0)
+            or time.monotonic() - saved > run_options.save_minutes * 60
         )
 
     def _save(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tier_cli.model.modeling import TierModel
-    from tier_cli.training.run.settings import TrainSettings
+    from tier_cli.training.settings import TrainSettings
 
 
 def build_optimizer(model: TierModel, settings: TrainSettings, fresh_heads: bool) -> torch.optim.Optimizer:

@@ -12,15 +12,15 @@ from torch.nn import functional
 
 from tier_cli.model.losses import EntropySums, LossParts
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
-from tier_cli.training.inputs.seeds import STEP, derive
+from tier_cli.training.seeds import STEP, derive
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tier_cli.model.losses import Objective
     from tier_cli.model.modeling import TierModel
+    from tier_cli.training.distributed import World
     from tier_cli.training.inputs.loader import Batch
-    from tier_cli.training.loop.distributed import World
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -14,18 +14,16 @@ from tier_cli.metrics.ranking import auc
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
 from tier_cli.training.inputs.images import centred
-from tier_cli.training.sweep.results import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from tier_cli.datasets.manifest import Manifest
-    from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.inputs.images import Pixels
 
 _BATCH = 16
@@ -38,15 +36,14 @@ class Validation:
 
     Parameters
     ----------
-    pixels, manifest
-        The images, and their rows.
-    findings, preprocessing, tokenizer, device
-        What they are scored for, with, and where.
+    pixels, rows
+        The images, and their rows with labels of the findings to score.
+    preprocessing, tokenizer, device
+        What they are scored with, and where.
     """
 
     pixels: Pixels
-    manifest: Manifest
-    findings: FindingSet
+    rows: LabelledRows
     preprocessing: Preprocessing
     tokenizer: TextTokenizer
     device: torch.device
@@ -57,9 +54,9 @@ class Validation:
 
     def aucs(self, scores: NDArray[np.float64]) -> dict[str, float]:
         """AUC of each finding with both classes, and their mean; empty where there is none."""
-        labels = self.manifest.labels(self.findings)
+        labels = self.rows.values
         aucs = {}
-        for column, name in enumerate(self.findings.ids):
+        for column, name in enumerate(self.rows.findings.ids):
             known = np.isin(labels[:, column], (0, 1))
             if len(set(labels[known, column])) == 2:
                 aucs[name] = auc(labels[known, column], scores[known, column])
@@ -68,12 +65,12 @@ class Validation:
     @torch.no_grad()
     def scores(self, model: TierModel) -> NDArray[np.float64]:
         """Scores (N, F), as `tier eval` would give them."""
-        starts = range(0, len(self.manifest), _BATCH)
-        rows = [range(first, min(first + _BATCH, len(self.manifest))) for first in starts]
+        starts = range(0, len(self.rows), _BATCH)
+        rows = [range(first, min(first + _BATCH, len(self.rows))) for first in starts]
         pooled = np.concatenate(
             [_encode(model, self.pixels, part, self.preprocessing, self.device) for part in rows]
         )
-        texts = embed_findings(self.findings, _embedder(model, self.tokenizer, self.device))
+        texts = embed_findings(self.rows.findings, _embedder(model, self.tokenizer, self.device))
         return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
 
     def judged(self, scores: NDArray[np.float64]) -> dict[str, Any]:
@@ -82,14 +79,14 @@ class Validation:
         All runs that watch the same patients draw the same resamplings of them, so that the replicates of
         two runs' means can be subtracted from each other.
         """
-        labels, patients = self.manifest.labels(self.findings), self.manifest.patients()
+        labels, patients = self.rows.values, self.rows.manifest.patients()
         estimate = patient_bootstrap(
             labels, scores, patients, replicates=REPLICATES, seed=0, metrics=("auc",)
         )["auc"]
         mean = estimate.macro
         intervals = estimate.interval()
         return {
-            "images": len(self.manifest),
+            "images": len(self.rows),
             "patients": len(set(patients.tolist())),
             "replicates": REPLICATES,
             "mean_auc": _numbers(mean.point[0], mean.interval()[0]),
@@ -99,10 +96,15 @@ class Validation:
                     "positives": int((labels[:, column] == 1).sum()),
                     **_numbers(estimate.point[column], intervals[column]),
                 }
-                for column, name in enumerate(self.findings.ids)
+                for column, name in enumerate(self.rows.findings.ids)
             },
             "replicates_of_mean_auc": [rounded(value) for value in mean.replicates[:, 0]],
         }
+
+
+def rounded(value: float) -> float | None:
+    """A number for JSON and CSV, None where there is none."""
+    return round(float(value), 5) if np.isfinite(value) else None
 
 
 def _numbers(point: float, interval: NDArray[np.float64]) -> dict[str, float | None]:

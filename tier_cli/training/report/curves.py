@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from tier_cli.training.loop.log import METRICS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METRICS, CURVES = "metrics.jsonl", "curves.png"
+CURVES = "curves.png"
 _COLOURS = ("#1f4e79", "#c55a11", "#3b7d3b")
 # More findings than this are drawn in grey, without a name.
 _NAMED = 8

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +12,22 @@ import numpy as np
 from safetensors import SafetensorError
 
 from tier_cli.errors import TierError
-from tier_cli.model.checkpoint import WEIGHTS, read_json, write_json
+from tier_cli.files.atomic import remove_partial, whole_folder
+from tier_cli.model.checkpoint import read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
+from tier_cli.training.progress import Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import CURVES
-from tier_cli.training.run.start import tokenizer_folder
 
 if TYPE_CHECKING:
     from tier_cli.training.loop.validate import Validation
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.train_inputs import TrainInputs
 
 EPOCHS = "epochs"
 CHOSEN_BY = "mean zero-shot AUC on the watched patients"
-_MEASURED, _SCORES, _ASIDE = "measured.json", "scores.npy", ".partial"
+_MEASURED, _SCORES = "measured.json", "scores.npy"
 
 
 @dataclass
@@ -85,17 +85,13 @@ class KeptEpochs:
         return sorted((read_json(file) for file in self.folder.glob(f"*/{_MEASURED}")), key=_rank)
 
     def _keep(self, model: TierModel, scores: Any, measured: dict[str, Any]) -> None:
-        aside = self.folder / _ASIDE
         try:
-            aside.mkdir(parents=True)
-            save_weights(aside, model)
-            np.save(aside / _SCORES, scores)
-            write_json(aside / _MEASURED, measured)
-            with (aside / WEIGHTS).open("rb") as written:
-                os.fsync(written.fileno())
-            aside.rename(self.folder / epoch_name(measured["epoch"]))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with whole_folder(self.folder / epoch_name(measured["epoch"])) as folder:
+                save_weights(folder, model)
+                np.save(folder / _SCORES, scores)
+                write_json(folder / _MEASURED, measured)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
             raise TierError(
                 f"epoch {measured['epoch']} cannot be kept ({getattr(error, 'strerror', None) or error})",
                 where=str(self.folder),
@@ -103,7 +99,7 @@ class KeptEpochs:
             ) from error
 
     def finish(
-        self, output: Path, inputs: TrainInputs, record: dict[str, Any], tell: Callable[[str, int, int], None]
+        self, output: Path, inputs: TrainInputs, record: dict[str, Any], progress: TrainingProgress
     ) -> None:
         """Write those that stay as checkpoints into ``epochs`` of the output, each whole or not at all.
 
@@ -113,21 +109,19 @@ class KeptEpochs:
             Of the run, with its curves.
         inputs, record
             What it started from, and what its training.json holds.
-        tell
-            Told how far it is.
+        progress
+            Shows how far the writing is.
         """
         best = self.best()
+        remove_partial(output / EPOCHS)
         for number, measured in enumerate(best):
             name = epoch_name(measured["epoch"])
-            place, aside = output / EPOCHS / name, output / EPOCHS / _ASIDE / name
-            if not place.exists():
-                tell("writing epochs", number, len(best))
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir(parents=True)
-                self._write(aside, output, inputs, record, measured)
-                aside.rename(place)
-        tell("writing epochs", len(best), len(best))
-        shutil.rmtree(output / EPOCHS / _ASIDE, ignore_errors=True)
+            if not (output / EPOCHS / name).exists():
+                progress(Stage.WRITING_EPOCHS, number, len(best))
+                (output / EPOCHS).mkdir(exist_ok=True)
+                with whole_folder(output / EPOCHS / name) as folder:
+                    self._write(folder, output, inputs, record, measured)
+        progress(Stage.WRITING_EPOCHS, len(best), len(best))
 
     def _write(
         self,
@@ -148,7 +142,7 @@ class KeptEpochs:
             "validation": {**record["validation"], **measured["figures"]},
         }
         model = TierModel.from_pretrained(kept)
-        save_checkpoint(folder, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, own)
+        save_checkpoint(folder, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, own)
         # Where a card cannot be written, the run has said so of its own.
         with suppress(*CARD_ERRORS):
             write_card(folder, _selection(measured["epoch"], record["settings"]["epochs"], self.count))

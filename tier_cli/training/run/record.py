@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +16,8 @@ from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.training.run.settings import TrainSettings
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.settings import TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
 
 def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0) -> dict[str, Any]:
@@ -30,24 +29,12 @@ def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0)
         "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
         "finding set": canonical_hash(inputs.findings.to_toml()),
     }
-    if inputs.watched is not None:
-        same["watched data"] = inputs.watched_hash
-        same["watched findings"] = canonical_hash(inputs.judged_by.to_toml())
+    if inputs.validation is not None:
+        same["watched data"] = inputs.validation_hash
+        same["watched findings"] = canonical_hash(inputs.validation_findings.to_toml())
     if keep_epochs:
         same["keep_epochs"] = keep_epochs
     return same
-
-
-def content_hash(manifest: Manifest) -> str:
-    """SHA-256 (hex) of a manifest's columns and cells; paths count from its root, wherever that lies."""
-    frame = manifest.frame
-    digest = hashlib.sha256("\x1f".join(frame.columns).encode())
-    paths = list(frame.columns).index("path")
-    for row in frame.itertuples(index=False, name=None):
-        cells = [str(cell) for cell in row]
-        cells[paths] = os.path.relpath(cells[paths], manifest.root)
-        digest.update(b"\x1e" + "\x1f".join(cells).encode())
-    return digest.hexdigest()
 
 
 def describe(
@@ -67,7 +54,7 @@ def describe(
             "images": rows,
             "images_without_text": without_text,
             **inputs.about,
-            **_watched(inputs),
+            **_separate_validation(inputs),
         },
         "starting_weights": _weights(inputs),
         "versions": {
@@ -85,11 +72,11 @@ def _file(manifest: Manifest) -> dict[str, str | None]:
     return {"name": origin.name, "manifest_sha256": _hash(origin) if origin.is_file() else None}
 
 
-def _watched(inputs: TrainInputs) -> dict[str, Any]:
-    watched = inputs.watched
-    if watched is None:
+def _separate_validation(inputs: TrainInputs) -> dict[str, Any]:
+    data = inputs.validation
+    if data is None:
         return {}
-    return {"watched": {**watched.record(), **_file(watched.manifest), "rows_sha256": inputs.watched_hash}}
+    return {"watched": {**data.record(), **_file(data.manifest), "rows_sha256": inputs.validation_hash}}
 
 
 def _weights(inputs: TrainInputs) -> dict[str, dict[str, str]]:
@@ -106,3 +93,35 @@ def _hash(path: Path) -> str:
         return file_hash(path)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
+    """Refuse to go on with a run under other settings or with other data, naming what differs.
+
+    Raises
+    ------
+    UsageError
+        Naming every difference.
+    """
+    before = json.loads(saved)
+    differing = [
+        f"{_option(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            f"the run to resume is another one: {'; '.join(differing)}",
+            where=str(where),
+            remedy="give what it was started with, or another --output",
+        )
+
+
+def _option(name: str) -> str:
+    return name if " " in name else f"--{name.replace('_', '-')}"
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    # A hash: the first figures tell it from another.
+    return text[:12] if len(text) == 64 else text

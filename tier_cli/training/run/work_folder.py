@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tier_cli.errors import UsageError
+from tier_cli.files.atomic import remove_partial
 from tier_cli.model.checkpoint import CHECKSUMS, TRAINING, WEIGHTS, read_json
-from tier_cli.training.run.state import check_identity
+from tier_cli.training.run.record import check_identity
 
 WORK, STATE = ".training", "state.pt"
 # The runs of a sweep.
@@ -37,8 +38,7 @@ def take(output: Path, resume: bool) -> None:
             remedy="name another --output folder",
         ) from error
     # Of a run that was killed while it computed features, as large as these.
-    for partial in work.glob(".*.partial"):
-        partial.unlink(missing_ok=True)
+    remove_partial(work)
     if not resume and ((work / STATE).exists() or _arrays(work)):
         raise UsageError(
             "holds a run that is not finished",

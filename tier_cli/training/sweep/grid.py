@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import product
 
 from tier_cli.errors import UsageError
-from tier_cli.training.run.settings import TrainSettings
+from tier_cli.training.settings import TrainSettings
 
 SEED = "seed"
 _BOTH = "reg-weight"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.training.loop.validate import rounded
 from tier_cli.training.report.card import VALIDATION
 from tier_cli.training.sweep.grid import SEED, Point
 
@@ -131,11 +132,6 @@ def _row(cell: Cell, best: Cell | None) -> dict[str, Any]:
         "best": cell is best,
         **{f"auc:{name}": rounded(value) for name, value in cell.findings.items()},
     }
-
-
-def rounded(value: float) -> float | None:
-    """A number for JSON and CSV, None where there is none."""
-    return round(float(value), 5) if np.isfinite(value) else None
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:

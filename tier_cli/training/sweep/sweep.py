@@ -13,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import TierError, UsageError
 from tier_cli.model.checkpoint import TRAINING, read_json, write_json
 from tier_cli.model.copying import CARD
+from tier_cli.training.loop.diverged import NAMES
+from tier_cli.training.loop.log import METRICS
 from tier_cli.training.report.card import VALIDATION, write_card
-from tier_cli.training.report.curves import CURVES, METRICS
-from tier_cli.training.run.diverged import NAMES
-from tier_cli.training.run.record import identity
+from tier_cli.training.report.curves import CURVES
+from tier_cli.training.run.record import check_identity, identity
 from tier_cli.training.run.run import train
-from tier_cli.training.run.settings import parts_of
-from tier_cli.training.run.start import can_compare
-from tier_cli.training.run.state import check_identity
 from tier_cli.training.run.work_folder import POINTS
+from tier_cli.training.settings import parts_of
 from tier_cli.training.sweep.grid import SEED, Point, at, folder_name, label
 from tier_cli.training.sweep.heat_map import draw_sweep
 from tier_cli.training.sweep.results import POINT, Cell, best_of, gather, table, write_csv
 
 if TYPE_CHECKING:
-    from tier_cli.training.report.log import Watcher
-    from tier_cli.training.run.settings import Running, TrainSettings
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
 SHARED = ".shared"
 TABLE, DOCUMENT, PICTURE = "sweep.csv", "sweep.json", "sweep.png"
@@ -43,7 +42,7 @@ class Sweep:
 
     Parameters
     ----------
-    inputs, settings, running
+    inputs, settings, run_options
         What all runs have in common.
     points
         What each has of its own, seeds of one setting after each other.
@@ -59,7 +58,7 @@ class Sweep:
 
     inputs: TrainInputs
     settings: TrainSettings
-    running: Running
+    run_options: RunOptions
     points: Sequence[Point]
     output: Path
     keep_all: bool
@@ -68,7 +67,7 @@ class Sweep:
 
     def run(
         self,
-        display: Callable[[], AbstractContextManager[Watcher]],
+        display: Callable[[], AbstractContextManager[TrainingProgress]],
         tell: Callable[[str], None],
         stop: Callable[[], bool] = lambda: False,
     ) -> list[Cell]:
@@ -81,7 +80,7 @@ class Sweep:
         tell
             Says which run it is.
         stop
-            Ends the run that is going on in good order; the same sweep with `Running.resume` goes on.
+            Ends the run that is going on in good order; the same sweep with `RunOptions.resume` goes on.
 
         Raises
         ------
@@ -120,13 +119,13 @@ class Sweep:
             )
         for point in self.points:
             self._at(point).parts(1)
-        if not can_compare(self.inputs):
+        if not self.inputs.can_compare():
             raise UsageError(
                 "no finding is both present and absent in the patients to compare the runs on",
                 where="--sweep",
                 remedy="give labelled images to watch: a split, --valid-data, or --valid-share above 0",
             )
-        if (self.output / POINTS).exists() and not self.running.resume:
+        if (self.output / POINTS).exists() and not self.run_options.resume:
             raise UsageError(
                 "holds a sweep already",
                 where=str(self.output),
@@ -144,13 +143,13 @@ class Sweep:
         self,
         point: Point,
         same: dict[str, Any],
-        display: Callable[[], AbstractContextManager[Watcher]],
+        display: Callable[[], AbstractContextManager[TrainingProgress]],
         stop: Callable[[], bool],
     ) -> None:
-        folder, shared, board = self.folder(point), self.output / SHARED, self.running.tensorboard
+        folder, shared, board = self.folder(point), self.output / SHARED, self.run_options.tensorboard
         inputs = replace(self.inputs, features=self.inputs.features or shared)
-        running = replace(
-            self.running,
+        run_options = replace(
+            self.run_options,
             resume=True,
             squares=shared,
             tensorboard=None if board is None else board / folder.name,
@@ -159,7 +158,7 @@ class Sweep:
         failed = None
         try:
             with display() as progress:
-                train(inputs, self._at(point), running, folder, progress, stop)
+                train(inputs, self._at(point), run_options, folder, progress, stop)
         except TierError as error:
             if error.kind != "diverged":
                 raise

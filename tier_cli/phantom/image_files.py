@@ -1,4 +1,4 @@
-"""Synthetic chests as files: DICOM that a viewer opens and nobody takes for a patient, and PNG."""
+"""Write synthetic chests as DICOM or PNG files that are marked as synthetic."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tier_cli.errors import UsageError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from tier_cli.phantom.chest import PhantomImage
+    from tier_cli.phantom.render import PhantomImage
 
 Compression = Literal["none", "rle", "jpeg2000"]
 _STORED_MAX = 4095  # 12 bits stored of 16
-# Black and white lie inside the stored range, so that a reader that ignores the window is found out.
+# Black and white lie inside the stored range, so that ignoring the window shows in the result.
 _BLACK, _WHITE = 300, 3500
 _FIELD_MM = 400
 _DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -34,26 +34,26 @@ def write_dicom(
     patient: str = "",
     study: str = "",
 ) -> None:
-    """Write a phantom as a DX image, 12 bits stored, with a window, marked synthetic.
+    """Write a phantom as a DX image with 12 bits stored and a window, marked as synthetic.
 
-    The same phantom and arguments give the same file: UIDs are derived from the pixels.
+    The same phantom and arguments give the same file, as UIDs are derived from the pixels.
 
     Parameters
     ----------
     path
         The file to write.
     phantom
-        From `tier_cli.phantom.chest.make_phantom`.
+        The image, from `tier_cli.phantom.render.make_phantom`.
     monochrome1
-        Store bright as low values, tagged MONOCHROME1 and INVERSE.
+        Store bright pixels as low values, tagged MONOCHROME1 and INVERSE.
     compression
         Transfer syntax: Explicit VR Little Endian, RLE Lossless or JPEG 2000 Lossless.
     view
         ViewPosition.
     patient
-        PatientID; from the seed by default.
+        PatientID; derived from the seed by default.
     study
-        Files with the same text here are of one study; by default each file is a study of its own.
+        Files with the same text belong to one study; by default each file is its own study.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def write_dicom(
     from pydicom.uid import JPEG2000Lossless, RLELossless
 
     if compression not in ("none", "rle", "jpeg2000"):
-        raise UsageError(f"unknown compression {compression!r}", remedy="choose none, rle or jpeg2000")
+        raise UsageError(f"unknown compression {compression!r}", remedy="use none, rle or jpeg2000")
     stored = np.rint(_BLACK + phantom.pixels.astype(np.float64) * (_WHITE - _BLACK)).astype(np.uint16)
     if monochrome1:
         stored = (_STORED_MAX - stored).astype(np.uint16)
@@ -78,7 +78,7 @@ def write_dicom(
 
 
 def write_png(path: str | Path, phantom: PhantomImage, *, bits: Literal[8, 16] = 8) -> None:
-    """Write a phantom as a grey PNG of 8 or 16 bits, marked synthetic in its Description."""
+    """Write a phantom as a grey PNG of 8 or 16 bits, marked as synthetic in its Description."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -116,7 +116,7 @@ def _dataset(stored: NDArray[np.uint16], monochrome1: bool, view: str, patient: 
 
 
 def _describe(dataset: Dataset, view: str, patient: str) -> None:
-    """Who, what and when: nobody, a phantom, at no time."""
+    """Fill in patient, study and view: no person, no date, a phantom."""
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.DerivationDescription = "Computed from geometric shapes; no patient was imaged"
     dataset.PatientName, dataset.PatientID = "SYNTHETIC^PHANTOM", patient
@@ -141,7 +141,7 @@ def _describe(dataset: Dataset, view: str, patient: str) -> None:
 
 
 def _geometry(dataset: Dataset, columns: int, monochrome1: bool) -> None:
-    """Pixel size and the way from stored values to what is displayed."""
+    """Fill in the pixel size and the path from stored to displayed values."""
     spacing = f"{_FIELD_MM / columns:.6f}"
     dataset.ImagerPixelSpacing = dataset.PixelSpacing = [spacing, spacing]
     dataset.PixelSpacingCalibrationType = "GEOMETRY"
@@ -167,5 +167,5 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
 
 
 def _uid(key: str) -> str:
-    """A UID that depends on the key alone (PS3.5 B.2: 2.25 and a 128-bit number)."""
+    """Return a UID that depends on the key alone (PS3.5 B.2: 2.25 and a 128-bit number)."""
     return f"2.25.{int(hashlib.sha256(key.encode()).hexdigest()[:32], 16)}"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tier_cli.model.losses import Objective
     from tier_cli.training.inputs.loader import Batches
     from tier_cli.training.loop.freezing import Encoders
-    from tier_cli.training.run.settings import Running, TrainSettings
+    from tier_cli.training.settings import RunOptions, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Task:
         Around the model, on the device, its parameters frozen as wanted.
     objective, batches
         What is minimised, and where batches come from.
-    settings, running
+    settings, run_options
         The run.
     identity
         What a state must have been saved with to be gone on from: names and plain values.
@@ -46,7 +46,7 @@ class Task:
     objective: Objective
     batches: Batches
     settings: TrainSettings
-    running: Running
+    run_options: RunOptions
     identity: dict[str, Any]
     folder: Path
     state_file: Path

@@ -1,4 +1,4 @@
-"""What tests of readers look at in a manifest."""
+"""Read labels, cells and paths of a manifest in plain Python types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tier_cli.findings.load import builtin
 
 
 def labels_of(manifest: Manifest, findings: str, *names: str) -> list[list[float | None]]:
-    """Labels of findings, a list a row, None = blank."""
+    """Return labels of findings, one list per row, None = blank."""
     fs = builtin(findings)
     table = manifest.labels(fs)[:, [fs.ids.index(name) for name in names]]
     return [[None if np.isnan(value) else value for value in row] for row in table.tolist()]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tier_cli.errors import UsageError
-from tier_cli.phantom.chest import FINDINGS, Lesion, PhantomImage, make_phantom, write_dicom, write_png
-from tier_cli.phantom.files import Compression
+from tier_cli.phantom.image_files import Compression, write_dicom, write_png
+from tier_cli.phantom.lesions import FINDINGS, Lesion
+from tier_cli.phantom.render import PhantomImage, make_phantom
 
 SMALL = (128, 128)
 
@@ -96,7 +97,7 @@ def test_dicom_displays_the_phantom_by_pydicoms_own_pipeline(
     tmp_path: Path, healthy: PhantomImage, monochrome1: bool, compression: Compression
 ) -> None:
     import pydicom
-    from pydicom.pixels import apply_voi_lut
+    from pydicom.pixels.processing import apply_voi_lut
 
     path = tmp_path / "phantom.dcm"
     write_dicom(path, healthy, monochrome1=monochrome1, compression=compression)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
 
@@ -14,12 +14,7 @@ if TYPE_CHECKING:
     from tier_cli.training.loop.step import Outcome
 
 
-class Watcher(Protocol):
-    """Told how far a stage is."""
-
-    def __call__(self, what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-        """Take the stage's name, how much of it is done, and what a step or, after an epoch, it measured."""
-        ...
+METRICS = "metrics.jsonl"
 
 
 class Log:

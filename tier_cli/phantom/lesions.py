@@ -1,4 +1,4 @@
-"""What can be wrong with the synthetic chest: five findings of chosen side, size and contrast."""
+"""Draw findings into the synthetic chest: five kinds, each with side, size and contrast."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Lesion:
         One of `FINDINGS`.
     side
         ``right`` or ``left`` of the patient (the patient's right is the image's left); empty = chance.
-        The heart has none.
+        Cardiomegaly has no side.
     size
-        From 0, hardly there, to 1, as large as it gets; negative = chance.
+        From 0 (hardly visible) to 1 (largest); negative = chance.
     contrast
-        1 = as dense as soft tissue or fluid is, less = fainter; up to 3 for a nodule with lime in it.
+        1 = as dense as soft tissue or fluid, less = fainter; up to 3 for a calcified nodule.
     place
-        x (from the spine outwards, positive on both sides) and y (downwards) in millimetres, for a nodule
-        or a consolidation; None = chance.
+        x (outwards from the spine, positive on both sides) and y (downwards) in millimetres, for nodules and
+        consolidations; None = chance.
     """
 
     finding: str
@@ -44,19 +44,20 @@ class Lesion:
     def __post_init__(self) -> None:
         if self.finding not in FINDINGS:
             raise UsageError(
-                f"the phantom has no finding {self.finding!r}", remedy=f"choose among {', '.join(FINDINGS)}"
+                f"the phantom has no finding {self.finding!r}", remedy=f"use one of {', '.join(FINDINGS)}"
             )
         if self.side not in ("", *SIDES):
-            raise UsageError(f"{self.side!r} is no side", remedy="write right or left, or nothing")
+            raise UsageError(f"unknown side {self.side!r}", remedy="use right, left or nothing")
         densest = 3 if self.finding == "nodule" else 1
         if self.size > 1 or not 0 <= self.contrast <= densest:
             raise UsageError(
-                f"size lies between 0 and 1, contrast between 0 and {densest}",
+                f"size {self.size} or contrast {self.contrast} is out of range",
                 where=f"finding {self.finding!r}",
+                remedy=f"use a size between 0 and 1 and a contrast between 0 and {densest}",
             )
 
     def settled(self, rng: np.random.Generator) -> Lesion:
-        """The same lesion with what was left to chance drawn."""
+        """Return the same lesion with everything that was left to chance drawn."""
         side, size = ("right", "left")[int(rng.integers(2))], float(rng.uniform(0.35, 0.9))
         if self.finding == "cardiomegaly":
             side = ""
@@ -65,18 +66,18 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a lesion does to the chest; all maps (H, W).
+    """How a lesion changes the chest; all maps (H, W).
 
     Parameters
     ----------
     fluid
-        Share of the lung's air that tissue or fluid has replaced.
+        Share of the lung's air that is replaced by tissue or fluid.
     air
-        Share of the lung that free air has replaced.
+        Share of the lung that is replaced by free air.
     tissue
-        Millimetres of tissue added.
+        Added tissue in millimetres.
     extent
-        Where it is, for its box.
+        Pixels that the box encloses.
     """
 
     fluid: Map
@@ -98,14 +99,14 @@ def draw_lesion(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> C
 
 
 def _cardiomegaly(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
-    """The heart itself is drawn larger by the anatomy; here only its place is told."""
+    """Return only the extent of the heart: the anatomy itself draws it larger."""
     nothing = np.zeros_like(anatomy.x)
     heart = heart_share(anatomy.x, anatomy.y, anatomy.build) > 0.2
     return Changes(nothing, nothing, nothing, heart & (anatomy.y > 185) & (anatomy.y < 310))
 
 
 def _effusion(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
-    """Fluid that fills the angle, climbs the wall and hides the diaphragm."""
+    """Draw fluid that fills the costophrenic angle, climbs the wall and hides the diaphragm."""
     outwards = np.clip(SIDES[lesion.side] * anatomy.x / anatomy.chest_width(anatomy.y).clip(1), 0, 1)
     level = min(anatomy.build.right_dome, anatomy.build.left_dome) + 22 - 125 * lesion.size
     surface = level - (14 + 26 * lesion.size) * outwards**5 + 6 * (1 - outwards)
@@ -116,7 +117,7 @@ def _effusion(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Cha
 
 
 def _consolidation(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
-    """A patch with a ragged edge and branching air inside."""
+    """Draw a patch with a ragged edge and mottled density."""
     lung = anatomy.outline[lesion.side]
     across, cy = lesion.place or (
         rng.uniform(62, 88),
@@ -135,7 +136,7 @@ def _consolidation(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -
 
 
 def _nodule(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
-    """A round mass of tissue in the free part of the lung."""
+    """Draw a ball of tissue in the lung."""
     radius = 4 + 10 * lesion.size
     across, cy = lesion.place or (rng.uniform(65, 95), rng.uniform(125, 235))
     cx = SIDES[lesion.side] * across
@@ -146,10 +147,10 @@ def _nodule(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Chang
 
 
 def _pneumothorax(lesion: Lesion, anatomy: Anatomy, rng: np.random.Generator) -> Changes:
-    """Free air along the wall and above the apex, and the fine line of the pleura where the lung ends."""
+    """Draw free air along the wall and above the apex, and the thin pleural line where the lung ends."""
     gap = 10 + 45 * lesion.size
     y = anatomy.y
-    # The lung sinks away from the top more than from the side.
+    # The lung collapses away from the apex more than from the side.
     edge = anatomy.chest_width(y - 0.9 * gap) - 0.75 * gap * soft_step(300 - y, 60)
     beyond = SIDES[lesion.side] * anatomy.x - edge
     lung = anatomy.outline[lesion.side]

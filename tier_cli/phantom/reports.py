@@ -1,4 +1,4 @@
-"""Reports on synthetic chests: what is there, with size, side and place, and some of what is not."""
+"""Write reports on synthetic chests: every finding with size, side and place, and some absent ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from tier_cli.phantom.findings import FINDINGS, Lesion
+from tier_cli.phantom.lesions import FINDINGS, Lesion
 
 _MOST_DENIALS = 4
 _SHORT_SHARE = 0.1
@@ -21,13 +21,13 @@ _NORMAL_SENTENCE_SHARE = 0.3
 def write_report(lesions: Sequence[Lesion], rng: random.Random) -> str:
     """Write a report on one study.
 
-    Most reports name every finding there is and deny up to four that are not there. Some say one thing
-    only, as short reports do.
+    Most reports mention every finding that is present and deny up to four that are absent. Some make a
+    single statement, as short reports do.
 
     Parameters
     ----------
     lesions
-        Settled lesions; none for a healthy chest.
+        Lesions with all choices drawn; none for a healthy chest.
     rng
         Source of every choice: the same state gives the same report.
     """
@@ -48,18 +48,18 @@ def write_report(lesions: Sequence[Lesion], rng: random.Random) -> str:
 
 
 def size_word(size: float) -> str:
-    """How a report calls a size from 0 to 1."""
+    """Return the word for a size from 0 to 1."""
     return "small" if size < 0.45 else "moderate" if size < 0.72 else "large"
 
 
 def zone_word(y: float) -> str:
-    """How a report calls a height in the lung, y in millimetres from the top of the picture."""
+    """Return the word for a height in the lung, y in millimetres from the top of the image."""
     return "upper" if y < 150 else "mid" if y < 205 else "lower"
 
 
 @cache
 def _bank() -> dict[str, Any]:
-    text = files("tier_cli.phantom").joinpath("captions.toml").read_text(encoding="utf-8")
+    text = files("tier_cli.phantom").joinpath("reports.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

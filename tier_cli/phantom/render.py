@@ -1,7 +1,7 @@
-"""The project's synthetic chest radiographs: seeded, numpy only, nobody's image.
+"""Render synthetic chest radiographs from a seed, with numpy alone.
 
-For examples, tests and benchmarks. They look like a chest to a reader and to a decoder; they say nothing
-about how well a model reads patients.
+For examples, tests and benchmarks. They look like a chest to a reader and to a decoder, but results on them
+say nothing about how well a model reads patients.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.phantom.anatomy import Anatomy, draw_anatomy
-from tier_cli.phantom.files import write_dicom, write_png
-from tier_cli.phantom.findings import FINDINGS, Changes, Lesion, draw_lesion
-from tier_cli.phantom.scene import ORDINARY, Scene
+from tier_cli.phantom.lesions import Changes, Lesion, draw_lesion
+from tier_cli.phantom.scene import STANDARD, Scene
 from tier_cli.phantom.shapes import Build, Map, blur
 
-__all__ = ["FINDINGS", "Lesion", "Phantom", "PhantomImage", "make_phantom", "write_dicom", "write_png"]
-
-# Linear attenuation at about 70 keV, per millimetre (NIST tables, rounded); lung is air with some tissue.
+# Linear attenuation per millimetre at about 70 keV (NIST tables, rounded); lung is air with some tissue.
 _TISSUE, _BONE = 0.0190, 0.0300
 
 Box = tuple[int, int, int, int]
@@ -35,11 +32,11 @@ class PhantomImage:
     pixels
         float32 (H, W) in [0, 1], air dark, bone bright.
     findings
-        The lesions drawn, by finding id, every choice filled in; empty for a healthy chest.
+        The lesions by finding id, with every random choice filled in; empty for a healthy chest.
     boxes
-        For each finding its boxes (x0, y0, x1, y1) in pixels, x1 and y1 exclusive.
+        The boxes (x0, y0, x1, y1) of each finding in pixels, x1 and y1 exclusive.
     seed
-        The seed it was made from.
+        The seed that it was rendered from.
     """
 
     pixels: NDArray[np.float32]
@@ -50,24 +47,24 @@ class PhantomImage:
 
 @dataclass(frozen=True)
 class Phantom:
-    """A recipe: the same recipe gives the same image.
+    """The recipe of a radiograph: the same recipe gives the same image.
 
     Parameters
     ----------
     seed
-        Chooses the body, the vessels, the noise, and what a lesion leaves open.
+        Determines the body, the vessels, the noise, and what a lesion leaves to chance.
     findings
-        Lesions, or their ids (`FINDINGS`).
+        Lesions, or finding ids (`tier_cli.phantom.lesions.FINDINGS`).
     shape
-        Height and width in pixels; the field is always 400 mm wide.
+        Height and width in pixels; the image is always 400 mm wide.
     noise
-        Quantum noise relative to an ordinary exposure; 0 = none.
+        Quantum noise relative to a standard exposure; 0 = none.
     build
-        The body, where the seed is not to choose it.
+        The body; by default the seed determines it.
     scene
-        The exposure and what lies in the beam besides the chest.
+        The exposure and the objects in the beam besides the chest.
     shot
-        Tells pictures of one seed apart: (study, picture), both from 1; the body and its vessels stay.
+        Distinguishes images of one seed: (study, image), both from 1. Body and vessels stay the same.
     """
 
     seed: int
@@ -75,12 +72,12 @@ class Phantom:
     shape: tuple[int, int] = (512, 512)
     noise: float = 1.0
     build: Build | None = None
-    scene: Scene = ORDINARY
+    scene: Scene = STANDARD
     shot: tuple[int, ...] = ()
 
     def render(self) -> PhantomImage:
-        """Draw it."""
-        # Separate streams: the same seed gives the same body with and without lesions.
+        """Render the image."""
+        # Separate random streams: the same seed gives the same body with and without lesions.
         body = np.random.default_rng([self.seed, 0])
         lesion = np.random.default_rng([self.seed, 1, *self.shot[:1]])
         noise = np.random.default_rng([self.seed, 2, *self.shot])
@@ -107,22 +104,22 @@ def make_phantom(
     shape: tuple[int, int] = (512, 512),
     noise: float = 1.0,
 ) -> PhantomImage:
-    """Draw one synthetic radiograph; parameters as in `Phantom`."""
+    """Render one synthetic radiograph; parameters as in `Phantom`."""
     return Phantom(seed, tuple(findings), shape, noise).render()
 
 
 def _expose(
     anatomy: Anatomy, changes: list[Changes], scene: Scene, rng: np.random.Generator, noise: float
 ) -> NDArray[np.float32]:
-    """Beer and Lambert, scatter, photons, and the film's curve."""
+    """Apply the Beer-Lambert law, scatter, photon noise and the film curve."""
     attenuation = _attenuation(anatomy, changes, scene)
     through = np.exp(-attenuation)
     step = 400 / through.shape[1]
     through = blur(through, scene.blur / step) + scene.scatter * blur(through, 45 / step)
-    # A blur by Fourier transform leaves tiny negative numbers behind metal.
+    # Blurring by Fourier transform leaves tiny negative numbers behind metal.
     through = np.clip(through, 1e-6, None)
     if noise:
-        # Photons spread over a pixel's area, so that a smaller image is not a noisier one.
+        # Photons per pixel scale with its area, so that a smaller image is not noisier.
         photons = scene.photons * (step / 400 * 512) ** 2
         spread = noise * np.sqrt(through / photons)
         through = np.clip(through + spread * rng.standard_normal(through.shape), 1e-6, None)
@@ -135,7 +132,7 @@ def _expose(
 
 
 def _attenuation(anatomy: Anatomy, changes: list[Changes], scene: Scene) -> Map:
-    """Sum of attenuation times path over everything a ray crosses."""
+    """Return the sum of attenuation times path length over everything that a ray crosses (H, W)."""
     lung = anatomy.lungs["right"] + anatomy.lungs["left"]
     fluid, air, extra = (np.zeros_like(lung) for _ in range(3))
     for change in changes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from tier_cli.errors import TierError, UsageError
+from tier_cli.files.atomic import whole_file
 
 _FORMAT = 1
 
@@ -22,13 +21,9 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
     TierError
         It cannot be written; the last one stays.
     """
-    partial = file.with_name(file.name + ".partial")
     try:
-        with partial.open("wb") as opened:
+        with whole_file(file) as partial, partial.open("wb") as opened:
             _write({"format": _FORMAT, **state}, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        partial.replace(file)
     except OSError as error:
         kept = "; the state saved before it is kept" if file.exists() else ""
         raise TierError(
@@ -36,8 +31,6 @@ def save_state(file: Path, state: dict[str, Any]) -> None:
             where=str(file),
             remedy="make room and go on with --resume",
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write(state: dict[str, Any], opened: BinaryIO) -> None:
@@ -90,35 +83,3 @@ def load_state(file: Path) -> dict[str, Any]:
             remedy="go on with the version that wrote it, or start again in another folder",
         )
     return state
-
-
-def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
-    """Refuse to go on with a run under other settings or with other data, naming what differs.
-
-    Raises
-    ------
-    UsageError
-        Naming every difference.
-    """
-    before = json.loads(saved)
-    differing = [
-        f"{_option(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
-    if differing:
-        raise UsageError(
-            f"the run to resume is another one: {'; '.join(differing)}",
-            where=str(where),
-            remedy="give what it was started with, or another --output",
-        )
-
-
-def _option(name: str) -> str:
-    return name if " " in name else f"--{name.replace('_', '-')}"
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    # A hash: the first figures tell it from another.
-    return text[:12] if len(text) == 64 else text

@@ -119,7 +119,7 @@ def parts_of(batch: int, size: int) -> int:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunOptions:
     """How a run is carried out; none of it decides what is learnt, but for the arithmetic of the device.
 
     Parameters
