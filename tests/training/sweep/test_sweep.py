@@ -1,4 +1,4 @@
-"""A grid of runs: each point once, the best chosen on validation patients, nothing lost when it is stopped."""
+"""A grid of runs: each point once, the best by validation patients, nothing lost when it is stopped."""
 
 from __future__ import annotations
 
