@@ -15,7 +15,8 @@ import numpy as np
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.evaluation.measure import Labelled
 from tier_cli.fitting.adapt import adapt
-from tier_cli.metrics.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.statistics import ranking
 from tier_cli.pipeline.encode import embeddings
 from tier_cli.pipeline.scoring_job import Job, open_job
 from tier_cli.pipeline.stream import StreamOptions
@@ -40,7 +41,8 @@ def main() -> None:
     for model in given.models:
         job = open_job(model, device="cpu")
         fit, judge = (Part(job, manifest.split(name)) for name in (given.fit, given.judge))
-        own = patient_bootstrap(judge.labels, judge.own, judge.patients, replicates=given.replicates)["auc"]
+        areas = {"own": ranking(judge.labels, judge.own, auprc=False)}
+        own = resample(areas, judge.patients, replicates=given.replicates)["own"]["auc"]
         for size in given.sizes:
             gains, mixes = [], []
             for draw in range(given.draws):
@@ -77,8 +79,12 @@ def one(job: Job, fit: Part, judge: Part, size: int, draw: int, replicates: int)
     scores = judge.own
     if adapted.adaptation is not None:
         scores = adapted.adaptation.apply(judge.pooled, judge.own)
-    gain = paired_difference(judge.labels, scores, judge.own, judge.patients, replicates=replicates)["auc"]
-    return adapted.facts["mix"], gain.macro
+    areas = {
+        name: ranking(judge.labels, values, auprc=False)
+        for name, values in (("adapted", scores), ("own", judge.own))
+    }
+    found = resample(areas, judge.patients, replicates=replicates)
+    return adapted.facts["mix"], (found["adapted"]["auc"] - found["own"]["auc"]).macro
 
 
 def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from tier_cli.console import printable
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.metrics.statistics import PROBABILITIES
+from tier_cli.metrics.statistics import METRIC_NAMES, PROBABILITIES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 5
 _BY_FINDING = ("findings", "readers_under_curve")
-HEADS = {
-    "auc": "AUC",
-    "auprc": "AUPRC",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV",
-    "f1": "F1",
-    "mcc": "MCC",
-    "brier": "Brier",
-    "ece": "ECE",
-}
 # Of what calls are measured by, as much as fits beside the names of findings.
 _CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
 _DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
@@ -121,7 +110,7 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
         how = f" by {thresholds.rule}" if thresholds.rule else ""
         title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
         for number, names in enumerate(_CALLS):
-            heads = [*(HEADS[name] for name in names), *(["threshold"] if number else [])]
+            heads = [*(METRIC_NAMES[name] for name in names), *(["threshold"] if number else [])]
             table = new_table(*heads)
             for row in measured.rows:
                 last = [Text(_plain(row.threshold))] if number else []
@@ -130,7 +119,7 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
             table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
     if set(PROBABILITIES) <= set(measured.macro):
-        table = new_table(*(HEADS[name] for name in PROBABILITIES))
+        table = new_table(*(METRIC_NAMES[name] for name in PROBABILITIES))
         for row in measured.rows:
             table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
         table.add_section()
@@ -146,7 +135,7 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
         # Areas and errors differ by little: three digits, and so one to a table.
         form = "+.3f" if len(names) == 1 else "+.2f"
         parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
-        table = new_table(*(part or HEADS[name] for name in names for part in parts))
+        table = new_table(*(part or METRIC_NAMES[name] for name in names for part in parts))
         for row in difference.rows:
             cells = [cell for name in names for cell in _tested(row.metrics[name], form, len(parts) > 2)]
             table.add_row(label(row.finding, labels), *cells)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.findings.load import NO_FINDINGS
-from tier_cli.metrics.bootstrap import Estimate, paired_difference, patient_bootstrap
+from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import Statistic, decisions, probabilities, ranking, together
 
 if TYPE_CHECKING:
@@ -193,9 +193,8 @@ def measure(name: str, truth: Labelled, scores: Floats, how: Resampling) -> Meas
     """
     used = np.asarray((np.isfinite(scores) & np.isfinite(truth.labels)).any(axis=1))
     truth, scores = truth.where(used), scores[used]
-    estimates = patient_bootstrap(
-        truth.labels, scores, truth.patients, replicates=how.replicates, seed=how.seed
-    )
+    statistics = {0: ranking(truth.labels, scores)}
+    estimates = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)[0]
     return measured(name, truth, np.isfinite(scores), estimates, how.level)
 
 
@@ -204,9 +203,10 @@ def compare(name: str, truth: Labelled, first: Floats, second: Floats, how: Resa
     both = np.isfinite(first) & np.isfinite(second)
     used = np.asarray((both & np.isfinite(truth.labels)).any(axis=1))
     truth, first, second = truth.where(used), first[used], second[used]
-    estimates = paired_difference(
-        truth.labels, first, second, truth.patients, replicates=how.replicates, seed=how.seed
-    )
+    labels = np.where(both[used], truth.labels, np.nan)
+    statistics = {side: ranking(labels, scores) for side, scores in enumerate((first, second))}
+    found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
+    estimates = {metric: found[0][metric] - found[1][metric] for metric in found[0]}
     return measured(name, truth, both[used], estimates, how.level, tested=True)
 
 
