@@ -73,7 +73,7 @@ def test_scores_say_that_they_are_adapted(tier: Tier, data: Path, model: str, ad
     assert changed == ["atelectasis"]
     (other,) = _lines(tier, image, "--model", adapted, "--findings", "pneumonia")
     assert other["scoring"] == "cosine_difference"
-    assert "the adaptation is for other prompts: scores are without it" in other["notes"]
+    assert "scores are not adapted: the adaptation does not match the prompts of this run" in other["notes"]
 
 
 def test_tables_tell_adaptations_apart(

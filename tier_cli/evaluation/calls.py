@@ -186,13 +186,12 @@ def own_calibration(
         What is evaluated: a calibration that was fitted on it is not used.
     """
     from tier_cli.pipeline.image_scorer import calibration_of
-    from tier_cli.scoring.calibration import NOT_CALIBRATED
 
     if unit not in ("image", "study"):
         return OwnCalibration(None, None, f"{_NOTHING}no calibration is for the unit {unit}")
     calibration, content = calibration_of(job.members, job.findings, "study" if unit == "study" else "image")
     if not calibration.findings:
-        return OwnCalibration(None, None, _NOTHING + calibration.note.removeprefix(NOT_CALIBRATED))
+        return OwnCalibration(None, None, _NOTHING + calibration.reason)
     fitted_on = content.get("fitted_on", {})
     overlap = _overlap(images, fitted_on)
     if overlap is Overlap.SURE:
