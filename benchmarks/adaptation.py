@@ -18,7 +18,7 @@ from tier_cli.fitting.adapt import adapt
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import ranking
 from tier_cli.pipeline.encode import embeddings
-from tier_cli.pipeline.scoring_job import Job, open_job
+from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 class Part:
     """One split: labels, own scores and embeddings of its images."""
 
-    def __init__(self, job: Job, manifest: Manifest):
+    def __init__(self, job: ScoringJob, manifest: Manifest):
         found = list(embeddings(manifest.paths, job.members[0], StreamOptions()))
         there = np.array([isinstance(one, np.ndarray) for one in found])
         self.pooled = np.concatenate([one for one in found if isinstance(one, np.ndarray)]).astype(np.float64)
@@ -71,7 +71,9 @@ class Part:
         return rows[:size]
 
 
-def one(job: Job, fit: Part, judge: Part, size: int, draw: int, replicates: int) -> tuple[float, Estimate]:
+def one(
+    job: ScoringJob, fit: Part, judge: Part, size: int, draw: int, replicates: int
+) -> tuple[float, Estimate]:
     """Fit on one draw; the weight mixed in, and the gain in mean AUC."""
     rows = fit.draw(size, draw)
     truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])

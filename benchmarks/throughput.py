@@ -21,7 +21,7 @@ from tier_cli.decoding.prefetch import decoded
 from tier_cli.imaging.discover import Source, discover
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.engine import usable_cpus
-from tier_cli.pipeline.scoring_job import Job, open_job
+from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _halves(
-    job: Job, sources: list[Source], batch_size: int, workers: int
+    job: ScoringJob, sources: list[Source], batch_size: int, workers: int
 ) -> dict[str, Callable[[], object]]:
     settings = Settings(
         ReadOptions(rendering=job.checkpoint.preprocessing.rendering), job.checkpoint.preprocessing

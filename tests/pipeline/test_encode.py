@@ -16,7 +16,7 @@ from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.pipeline.encode import embeddings, patch_maps
-from tier_cli.pipeline.scorer import Member
+from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.stream import StreamOptions
 
 DAMAGE = (Corruption("noise", 0.2), Corruption("inversion", 1), Corruption("crop", 0.7))
@@ -33,8 +33,8 @@ class PatchEngine(FakeEngine):
 
 
 @pytest.fixture
-def member(vectors: FindingVectors) -> Member:
-    return Member(fake_checkpoint(), PatchEngine(), vectors)  # type: ignore[arg-type]
+def member(vectors: FindingVectors) -> Scorer:
+    return Scorer(fake_checkpoint(), PatchEngine(), vectors)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def paths(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("batch_size", [1, 5, 100])
 def test_every_variant_is_that_of_its_image(
-    member: Member, paths: list[str], workers: int, batch_size: int
+    member: Scorer, paths: list[str], workers: int, batch_size: int
 ) -> None:
     ticks: list[int] = []
     options = StreamOptions(workers=workers, batch_size=batch_size)
@@ -68,7 +68,7 @@ def test_every_variant_is_that_of_its_image(
 
 
 def test_a_copy_under_another_name_is_damaged_in_the_same_way(
-    member: Member, paths: list[str], tmp_path: Path
+    member: Scorer, paths: list[str], tmp_path: Path
 ) -> None:
     copy = tmp_path / "elsewhere.png"
     copy.write_bytes(Path(paths[0]).read_bytes())
@@ -76,7 +76,7 @@ def test_a_copy_under_another_name_is_damaged_in_the_same_way(
     np.testing.assert_array_equal(one, two)
 
 
-def test_patches_come_with_the_way_back_to_the_file(member: Member, paths: list[str]) -> None:
+def test_patches_come_with_the_way_back_to_the_file(member: Scorer, paths: list[str]) -> None:
     maps = list(patch_maps(paths, member, StreamOptions(workers=0, batch_size=3)))
     assert isinstance(maps[2], InputError)
     first = maps[0]

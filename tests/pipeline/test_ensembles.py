@@ -17,23 +17,23 @@ from tier_cli.errors import UsageError
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing
-from tier_cli.pipeline.scorer import Member, run_stamp
+from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
 from tier_cli.scoring.adaptation import Adaptation
 
 
-def _member(vectors: FindingVectors, letter: str, **changes: Any) -> Member:
+def _member(vectors: FindingVectors, letter: str, **changes: Any) -> Scorer:
     hashes = {"weights": letter * 64, "preprocessing": changes.pop("spec", "0") * 64}
-    return Member(fake_checkpoint(name=letter, hashes=hashes, **changes), FakeEngine(), vectors)
+    return Scorer(fake_checkpoint(name=letter, hashes=hashes, **changes), FakeEngine(), vectors)
 
 
 def _scores(results: list[Result]) -> np.ndarray:
     return np.array([[f.score for f in result.findings] for result in results])
 
 
-def _run(members: list[Member], files: list[Path], workers: int = 0) -> list[Result]:
+def _run(members: list[Scorer], files: list[Path], workers: int = 0) -> list[Result]:
     sources = [Source(str(file)) for file in files]
     return list(classify(sources, members, FINDINGS, StreamOptions(workers=workers)))
 

@@ -19,7 +19,7 @@ from tier_cli.decoding.decode import Decoded, decode
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source, discover
-from tier_cli.pipeline.scorer import Member
+from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
 
@@ -35,7 +35,7 @@ def run(vectors: FindingVectors) -> Any:
     ):
         checkpoint = fake_checkpoint(calibration=calibration)
         wanted = StreamOptions(**{"workers": 0, **options})
-        member = Member(checkpoint, engine or FakeEngine(), vectors)
+        member = Scorer(checkpoint, engine or FakeEngine(), vectors)
         return classify(sources, [member], FINDINGS, wanted, tick)
 
     return start
@@ -191,7 +191,7 @@ def test_too_large_a_batch_names_the_remedy(run: Any, tmp_path: Path) -> None:
 
 def test_unknown_scoring_is_refused(vectors: FindingVectors) -> None:
     with pytest.raises(CheckpointError, match="'dot'"):
-        next(classify([], [Member(fake_checkpoint(scoring="dot"), FakeEngine(), vectors)], FINDINGS))
+        next(classify([], [Scorer(fake_checkpoint(scoring="dot"), FakeEngine(), vectors)], FINDINGS))
 
 
 def _calibration(unit: str) -> dict[str, Any]:
@@ -284,6 +284,6 @@ def test_rendering_is_the_checkpoints(run: Any, vectors: FindingVectors, tmp_pat
     scores = []
     for rendering in ("voi", "minmax"):
         checkpoint = fake_checkpoint(preprocessing=replace(plain, rendering=rendering))
-        (result,) = classify(sources, [Member(checkpoint, FakeEngine(), vectors)], FINDINGS)
+        (result,) = classify(sources, [Scorer(checkpoint, FakeEngine(), vectors)], FINDINGS)
         scores.append(result.findings[0].score)
     assert scores[0] != scores[1]

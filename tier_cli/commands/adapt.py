@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -104,7 +104,7 @@ def adapt(
 
 
 def _embed(
-    job: Job, paths: list[str], options: StreamOptions
+    job: ScoringJob, paths: list[str], options: StreamOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Embed the images (M, D) that can be read, and say which of all (N,) they are."""
     import numpy as np

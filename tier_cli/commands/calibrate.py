@@ -19,7 +19,7 @@ from tier_cli.evaluation.candidates import score
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
     from tier_cli.evaluation.selection import Selection
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
 
 class Method(StrEnum):
@@ -123,7 +123,7 @@ def calibrate(
         raise typer.Exit(3)
 
 
-def _read(path: Path, job: Job, selection: Selection) -> Scores:
+def _read(path: Path, job: ScoringJob, selection: Selection) -> Scores:
     from tier_cli.fitting.own_scores import read_own_scores
 
     return read_own_scores(path, selection.manifest, job)

@@ -14,7 +14,7 @@ from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.commands.sink import Sink
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
 
 def classify(
@@ -68,7 +68,7 @@ def _check(output: str | None, wide: bool, contradictory: bool) -> OutputFile | 
     return None
 
 
-def _job(models: list[str], findings: str | None, engine: o.EngineName, device: o.DeviceName) -> Job:
+def _job(models: list[str], findings: str | None, engine: o.EngineName, device: o.DeviceName) -> ScoringJob:
     from tier_cli.model.ensemble import members
 
     # First alone: to refuse an unknown model nothing heavy has to be loaded.
@@ -79,12 +79,12 @@ def _job(models: list[str], findings: str | None, engine: o.EngineName, device: 
     return open_job(models, findings, engine.value, device.value)
 
 
-def _sink(job: Job, layout: Layout, file: OutputFile | None, top: int | None, hash_ids: bool) -> Sink:
+def _sink(job: ScoringJob, layout: Layout, file: OutputFile | None, top: int | None, hash_ids: bool) -> Sink:
     from tier_cli.commands.sink import Sink
     from tier_cli.results.privacy import Hasher
 
     return Sink(layout, job.findings, file, top, Hasher.from_environment() if hash_ids else None)
 
 
-def _layout(job: Job, by: o.Unit, wide: bool, include_phi: bool) -> Layout:
+def _layout(job: ScoringJob, by: o.Unit, wide: bool, include_phi: bool) -> Layout:
     return Layout(job.findings.ids, by.value, wide, include_phi, bool(job.stamp.adaptation))

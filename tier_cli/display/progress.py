@@ -71,14 +71,14 @@ def progress(
 
 
 @contextmanager
-def progress_on_stderr(count: int, title: str) -> Iterator[Callable[[], object]]:
-    """Show progress over `count` files on stderr where that is a terminal; give what to call once a file."""
+def progress_on_stderr(count: int | None, title: str) -> Iterator[Callable[[], object]]:
+    """Show progress on stderr if it is a terminal: a `tier_cli.progress.Progress`."""
     if not is_terminal("stderr"):
         yield lambda: None
         return
     from rich.console import Console
 
-    with progress(Console(stderr=True), lambda: count, title) as tick:
+    with progress(Console(stderr=True), None if count is None else lambda: count, title) as tick:
         yield tick
 
 

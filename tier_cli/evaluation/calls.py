@@ -16,7 +16,7 @@ from tier_cli.scoring.operating_points import Rule, choose, parse_rule
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Labelled
     from tier_cli.evaluation.selection import Selection
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.scoring.calibration import Calibration
 
 FEW = 10
@@ -134,7 +134,7 @@ def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:
     return notes
 
 
-def adaptation_notes(job: Job, images: Images | None) -> list[str]:
+def adaptation_notes(job: ScoringJob, images: Images | None) -> list[str]:
     """Say which images a model's scores were adapted on; loudly where they are those that are evaluated."""
     import json
 
@@ -168,7 +168,7 @@ class OwnCalibration:
 
 
 def own_calibration(
-    job: Job, unit: str, findings: Sequence[str], scores: Floats, images: Images | None = None
+    job: ScoringJob, unit: str, findings: Sequence[str], scores: Floats, images: Images | None = None
 ) -> OwnCalibration:
     """Apply a model's calibration, if it has one that was fitted for these weights, prompts and unit.
 

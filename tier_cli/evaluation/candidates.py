@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.scores import Scores
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
 _DEFAULT_MODEL = "tier-small"
@@ -25,7 +25,7 @@ class Candidate:
     """One of what is measured: a model, or a file of scores."""
 
     name: str
-    job: Job | None = None
+    job: ScoringJob | None = None
     file: Path | None = None
 
     @property
@@ -97,7 +97,7 @@ def _opened(one: Path | list[str], findings: str | None, engine: str, device: st
     return Candidate(job.stamp.name, job)
 
 
-def score(job: Job, manifest: Manifest, options: StreamOptions) -> Scores:
+def score(job: ScoringJob, manifest: Manifest, options: StreamOptions) -> Scores:
     """Run the pipeline of `tier classify` over the manifest's images."""
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.scores import collect

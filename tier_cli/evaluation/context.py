@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.selection import Selection
     from tier_cli.evaluation.units import Units
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
 
@@ -63,9 +63,9 @@ class Evaluation:
     by_unit: Labelled
     contenders: tuple[Contender, ...]
     protocol: Protocol
-    job: Job | None
+    job: ScoringJob | None
     options: StreamOptions
-    score: Callable[[Job, Manifest, StreamOptions], Scores]
+    score: Callable[[ScoringJob, Manifest, StreamOptions], Scores]
     notes: tuple[str, ...] = ()
 
     @cached_property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.fitted_on import Images
     from tier_cli.evaluation.scores import Scores
     from tier_cli.evaluation.selection import Truth
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.scoring.operating_points import Rule
 
 NO_CALLS = "no sensitivity, specificity, PPV, F1 and MCC: no thresholds; --select-on SPLIT chooses them"
@@ -42,7 +42,7 @@ class Selecting:
 def contend(
     scores: Scores,
     truth: Truth,
-    job: Job | None = None,
+    job: ScoringJob | None = None,
     selecting: Selecting | None = None,
     are_probabilities: bool = False,
     images: Images | None = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tier_cli.evaluation.selection import Truth
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
 PREVALENCE_WARNING = (
     "It holds where the findings are as frequent as they were here, in the same kind of images and "
@@ -28,7 +28,7 @@ PREVALENCE_WARNING = (
 
 
 def describe(
-    job: Job,
+    job: ScoringJob,
     unit: Literal["image", "study"],
     truth: Truth,
     values: np.ndarray[Any, np.dtype[np.float64]],

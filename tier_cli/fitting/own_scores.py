@@ -10,10 +10,10 @@ from tier_cli.evaluation.scores import Scores, read_scores, read_table
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
 
-def read_own_scores(path: Path, manifest: Manifest, job: Job) -> Scores:
+def read_own_scores(path: Path, manifest: Manifest, job: ScoringJob) -> Scores:
     """Read scores and check by their hashes that the same run would give them.
 
     Parameters

@@ -12,17 +12,17 @@ import numpy as np
 
 from tier_cli.decoding.decode import Settings
 from tier_cli.decoding.prefetch import decoded
-from tier_cli.display.progress import progress_on_stderr
 from tier_cli.errors import InputError
 from tier_cli.imaging.discover import Source
 from tier_cli.pipeline.stream import batch_size_of, workers_of
+from tier_cli.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.decoding.decode import Affine, Decoded
     from tier_cli.imaging.corrupt import Corruption
-    from tier_cli.pipeline.scorer import Member
+    from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.stream import StreamOptions
 
 _T = TypeVar("_T")
@@ -58,7 +58,7 @@ class PatchMap:
 
 def embeddings(
     paths: Sequence[str],
-    member: Member,
+    scorer: Scorer,
     options: StreamOptions,
     corruptions: Sequence[Corruption] = (),
     seed: int = 0,
@@ -68,7 +68,7 @@ def embeddings(
 
     Parameters
     ----------
-    paths, member, options
+    paths, scorer, options
         The files, the model, and how files are read.
     corruptions, seed
         The V ways of damage, and what they depend on beside the image.
@@ -79,48 +79,50 @@ def embeddings(
     ------
     For each path, in order, the global embeddings (1 + V, D), the image as it is first, or what is wrong.
     """
-    read = Settings.of(options.read, member.checkpoint.preprocessing)
+    read = Settings.of(options.read, scorer.checkpoint.preprocessing)
     settings = replace(read, corruptions=tuple(corruptions), seed=seed)
-    limit = batch_size_of(options, member.engine)
+    limit = batch_size_of(options, scorer.engine)
 
     def compute(images: Sequence[Decoded]) -> list[NDArray[np.float32]]:
         pixels = np.concatenate([image.pixels.reshape(-1, *image.pixels.shape[-3:]) for image in images])
         parts = [pixels[first : first + limit] for first in range(0, len(pixels), limit)]
-        encoded = np.concatenate([member.encode(part) for part in parts])
+        encoded = np.concatenate([scorer.encode(part) for part in parts])
         return list(encoded.reshape(len(images), 1 + len(corruptions), -1))
 
     # Several variants a file: fewer files at a time, so that memory stays what it is for one.
     yield from _each(paths, settings, options, max(1, limit // (1 + len(corruptions))), compute, tick)
 
 
-def embedding_matrix(paths: Sequence[str], member: Member, options: StreamOptions) -> NDArray[np.float32]:
-    """Embed every image, one row a path (N, D), showing progress; NaN where it cannot be used."""
-    matrix = np.full((len(paths), member.vectors.positive.shape[1]), np.nan, np.float32)
-    with progress_on_stderr(len(paths), "Embedding images") as tick:
-        for place, pooled in enumerate(embeddings(paths, member, options, tick=tick)):
+def embedding_matrix(
+    paths: Sequence[str], scorer: Scorer, options: StreamOptions, progress: Progress = no_progress
+) -> NDArray[np.float32]:
+    """Embed every image: one row per path (N, D), NaN where the file cannot be used."""
+    matrix = np.full((len(paths), scorer.vectors.positive.shape[1]), np.nan, np.float32)
+    with progress(len(paths), "Embedding images") as tick:
+        for row, pooled in enumerate(embeddings(paths, scorer, options, tick=tick)):
             if not isinstance(pooled, InputError):
-                matrix[place] = pooled[0]
+                matrix[row] = pooled[0]
     return matrix
 
 
 def patch_maps(
     paths: Sequence[str],
-    member: Member,
+    scorer: Scorer,
     options: StreamOptions,
     tick: Callable[[], object] = lambda: None,
 ) -> Generator[PatchMap | InputError, None, None]:
     """Give the patches of each image, in order, or what is wrong with it; parameters as in `embeddings`."""
 
     def compute(images: Sequence[Decoded]) -> list[PatchMap]:
-        patches, grid = member.engine.patches(np.stack([image.pixels for image in images]))
+        patches, grid = scorer.engine.patches(np.stack([image.pixels for image in images]))
         side = images[0].pixels.shape[-1]
         return [
             PatchMap(own, grid, side, image.affine, image.size, image.turned)
             for own, image in zip(patches, images, strict=True)
         ]
 
-    settings = Settings.of(options.read, member.checkpoint.preprocessing)
-    yield from _each(paths, settings, options, batch_size_of(options, member.engine), compute, tick)
+    settings = Settings.of(options.read, scorer.checkpoint.preprocessing)
+    yield from _each(paths, settings, options, batch_size_of(options, scorer.engine), compute, tick)
 
 
 def _each(

@@ -11,7 +11,7 @@ import numpy as np
 
 from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.errors import InputError
-from tier_cli.pipeline.scorer import Member, run_stamp
+from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.results.record import Failure, FindingScore, Result, Unit
 from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_calibration
 from tier_cli.scoring.score import check_scoring
@@ -36,7 +36,7 @@ class ImageScorer:
         Where a checkpoint's scoring is unknown or its calibration makes no sense.
     """
 
-    def __init__(self, members: Sequence[Member], findings: FindingSet, unit: Unit):
+    def __init__(self, members: Sequence[Scorer], findings: FindingSet, unit: Unit):
         for member in members:
             check_scoring(member.checkpoint.scoring)
         self._members, self._ids, self._unit = members, findings.ids, unit
@@ -91,7 +91,7 @@ class ImageScorer:
         return Result((path,), self._stamp, self._scoring, unit=self._unit, **known)
 
 
-def calibration_keys(members: Sequence[Member], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:
+def calibration_keys(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:
     """Say for each member what a calibration in its folder must have been fitted for to hold for this run."""
     ensemble = run_stamp(members, findings).weights if len(members) > 1 else ""
     return [
@@ -108,7 +108,7 @@ def calibration_keys(members: Sequence[Member], findings: FindingSet, unit: Unit
 
 
 def calibration_of(
-    members: Sequence[Member], findings: FindingSet, unit: Unit
+    members: Sequence[Scorer], findings: FindingSet, unit: Unit
 ) -> tuple[Calibration, Mapping[str, Any]]:
     """Take the first calibration that holds; where none does, the first that says why.
 

@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class Scorer:
     """A model of a run.
 
     Parameters
@@ -111,7 +111,7 @@ def within_memory(
         ) from error
 
 
-def run_stamp(members: Sequence[Member], findings: FindingSet) -> ModelStamp:
+def run_stamp(members: Sequence[Scorer], findings: FindingSet) -> ModelStamp:
     """Say which model, or which ensemble, a run scores with."""
     stamps = tuple(member.stamp(findings) for member in members)
     if len(stamps) == 1:

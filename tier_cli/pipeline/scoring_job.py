@@ -12,7 +12,7 @@ from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.engine import Engine, open_engine
 from tier_cli.model.ensemble import members
 from tier_cli.model.finding_vectors import finding_vectors
-from tier_cli.pipeline.scorer import Member, run_stamp
+from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation
 from tier_cli.scoring.score import check_scoring
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoringJob:
     """A model, or several whose scores are averaged, with what it looks for."""
 
-    members: tuple[Member, ...]
+    members: tuple[Scorer, ...]
     findings: FindingSet
 
     @property
@@ -65,7 +65,7 @@ class Job:
 
 def open_job(
     model: str | Sequence[str], findings: str | None = None, engine: str = "auto", device: str = "auto"
-) -> Job:
+) -> ScoringJob:
     """Open one or several checkpoints and get the vectors of a finding set, their own by default.
 
     Parameters
@@ -91,10 +91,10 @@ def open_job(
         _check_same_findings(checkpoints)
     opened = tuple(_member(checkpoint, chosen, engine, device) for checkpoint in checkpoints)
     _check_together(opened, chosen)
-    return Job(opened, chosen)
+    return ScoringJob(opened, chosen)
 
 
-def _member(checkpoint: Checkpoint, findings: FindingSet, engine: str, device: str) -> Member:
+def _member(checkpoint: Checkpoint, findings: FindingSet, engine: str, device: str) -> Scorer:
     opened = open_engine(checkpoint, engine, device)
     vectors = finding_vectors(checkpoint, findings, lambda: opened)
     adaptation, note = read_adaptation(checkpoint.path, adaptation_key(checkpoint, findings))
@@ -104,7 +104,7 @@ def _member(checkpoint: Checkpoint, findings: FindingSet, engine: str, device: s
             where=str(checkpoint.path),
             remedy="adapt again with `tier adapt`",
         )
-    return Member(checkpoint, opened, vectors, adaptation, note)
+    return Scorer(checkpoint, opened, vectors, adaptation, note)
 
 
 def adaptation_key(checkpoint: Checkpoint, findings: FindingSet) -> AdaptationKey:
@@ -125,7 +125,7 @@ def _check_same_findings(checkpoints: Sequence[Checkpoint]) -> None:
             )
 
 
-def _check_together(members: Sequence[Member], findings: FindingSet) -> None:
+def _check_together(members: Sequence[Scorer], findings: FindingSet) -> None:
     """Only scores that mean the same can be averaged, and each model counts once."""
     first, seen = members[0], set()
     for member in members:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.discover import Source
     from tier_cli.model.engine import Engine
-    from tier_cli.pipeline.scorer import Member
+    from tier_cli.pipeline.scorer import Scorer
     from tier_cli.results.record import Judged, Result, Unit
 
 _T = TypeVar("_T")
@@ -57,7 +57,7 @@ class StreamOptions:
 
 def classify(
     sources: Iterable[Source],
-    members: Sequence[Member],
+    members: Sequence[Scorer],
     findings: FindingSet,
     options: StreamOptions = StreamOptions(),
     tick: Callable[[], object] = lambda: None,

@@ -21,8 +21,8 @@ from tier_cli.evaluation.sections.grounding import grounding_section
 from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.preprocess import Preprocessing
-from tier_cli.pipeline.scorer import Member
-from tier_cli.pipeline.scoring_job import Job
+from tier_cli.pipeline.scorer import Scorer
+from tier_cli.pipeline.scoring_job import ScoringJob
 from tier_cli.pipeline.stream import StreamOptions
 
 FINDINGS = FindingSet(
@@ -52,7 +52,7 @@ def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
         scoring="cosine_difference",
     )
     vectors = FindingVectors(np.stack([BRIGHT, DARK]), np.stack([DARK, BRIGHT]))
-    job = Job((Member(checkpoint, engine or Eye(), vectors),), FINDINGS)  # type: ignore[arg-type]
+    job = ScoringJob((Scorer(checkpoint, engine or Eye(), vectors),), FINDINGS)  # type: ignore[arg-type]
     return SimpleNamespace(
         job=job,
         selection=SimpleNamespace(manifest=manifest),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Resampling
     from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.encode import PatchMap
-    from tier_cli.pipeline.scorer import Member
+    from tier_cli.pipeline.scorer import Scorer
 
     Floats = NDArray[np.float64]
 
@@ -127,7 +127,7 @@ def _targets(row: Sequence[Region], findings: FindingSet, unknown: Counter[str])
 
 def _look(
     evaluation: Evaluation,
-    member: Member,
+    member: Scorer,
     findings: Sequence[str],
     rows: Sequence[int],
     targets: Sequence[Sequence[Target]],
@@ -159,7 +159,7 @@ def _look(
 
 
 def _directions(
-    member: Member, findings: Sequence[str], targets: Sequence[Sequence[Target]]
+    member: Scorer, findings: Sequence[str], targets: Sequence[Sequence[Target]]
 ) -> Mapping[tuple[str, str], Floats]:
     """The direction (D,) that a patch's cosine is taken with: a difference of two for most scorings."""
     from tier_cli.scoring.score import uses_negatives

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.findings.schema import Finding
     from tier_cli.findings.vectors import FindingVectors
-    from tier_cli.pipeline.scorer import Member
+    from tier_cli.pipeline.scorer import Scorer
 
     Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def _only(vectors: FindingVectors, place: int) -> FindingVectors:
 class _Worded:
     """A model with the embeddings of all images and of all prompts; adaptations are left out."""
 
-    def __init__(self, member: Member, findings: Sequence[Finding], images: NDArray[np.float32]):
+    def __init__(self, member: Scorer, findings: Sequence[Finding], images: NDArray[np.float32]):
         texts = list(dict.fromkeys(text for f in findings for text in (*f.positive, *f.negative)))
         self.member = member
         self._texts = dict(zip(texts, member.engine.embed_texts(texts), strict=True))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.measure import Labelled, Resampling
-    from tier_cli.pipeline.scoring_job import Job
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
     Vectors = NDArray[np.float32]
 
@@ -166,7 +166,7 @@ def _images(evaluation: Evaluation) -> Vectors:
     return np.concatenate(units, axis=1) / _root(evaluation.job)
 
 
-def _texts(job: Job, texts: tuple[str, ...]) -> Vectors:
+def _texts(job: ScoringJob, texts: tuple[str, ...]) -> Vectors:
     """Embed reports (T, D) as images are."""
     from tier_cli.display.progress import progress_on_stderr
 
@@ -185,7 +185,7 @@ def _texts(job: Job, texts: tuple[str, ...]) -> Vectors:
     return np.asarray(vectors, np.float32) / _root(job)
 
 
-def _root(job: Job | None) -> np.float32:
+def _root(job: ScoringJob | None) -> np.float32:
     return np.float32(np.sqrt(len(job.members) if job else 1))
 
 
@@ -195,7 +195,7 @@ def _numbered(studies: Units, used: NDArray[np.bool_]) -> Units:
     return Units("study", index, len(names))
 
 
-def _findings(evaluation: Evaluation, job: Job, images: Vectors) -> list[dict[str, Any]]:
+def _findings(evaluation: Evaluation, job: ScoringJob, images: Vectors) -> list[dict[str, Any]]:
     """Precision of the images nearest to each finding's positive vector."""
     truth, how = evaluation.truth, evaluation.protocol.resampling
     wanted = [job.findings.ids.index(name) for name in truth.findings]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.measure import Labelled, Resampling
-    from tier_cli.pipeline.scorer import Member
+    from tier_cli.pipeline.scorer import Scorer
 
     Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def _scores(evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> 
     return np.asarray(np.mean(each, axis=0))
 
 
-def _scored_by(member: Member, evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> Floats:
+def _scored_by(member: Scorer, evaluation: Evaluation, chosen: Sequence[Corruption], seed: int) -> Floats:
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.pipeline.encode import embeddings
 
