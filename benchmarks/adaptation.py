@@ -14,7 +14,7 @@ import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.evaluation.measure import Labelled
-from tier_cli.fitting.adapt import adapt
+from tier_cli.fitting.adapt import fit_adaptation
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import ranking
 from tier_cli.pipeline.encode import embeddings
@@ -77,7 +77,7 @@ def one(
     """Fit on one draw; the weight mixed in, and the gain in mean AUC."""
     rows = fit.draw(size, draw)
     truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])
-    adapted = adapt(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
+    adapted = fit_adaptation(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
     scores = judge.own
     if adapted.adaptation is not None:
         scores = adapted.adaptation.apply(judge.pooled, judge.own)

@@ -410,7 +410,7 @@ def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_p
     ("arguments", "message"),
     [
         (("--operating-point", "youden"), "never chosen on what is evaluated"),
-        (("--select-on", "valid", "--operating-point", "best"), "no rule for an operating point"),
+        (("--select-on", "valid", "--operating-point", "best"), "is not a rule for an operating point"),
         (("--select-on", "test"), "that is evaluated"),
         (("--select-on", "all"), "patients who are in all too"),
         (("--compare", "a", "b", "--model", "c"), "--compare"),
