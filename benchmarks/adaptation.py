@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.adapt import fit_adaptation
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import ranking

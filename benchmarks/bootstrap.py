@@ -14,10 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tier_cli.evaluation.build import build_groups
-from tier_cli.evaluation.calls import Thresholds
-from tier_cli.evaluation.measure import Contender, Labelled, Resampling
-from tier_cli.evaluation.subgroups import divide
+from tier_cli.evaluation.build import measure_units
+from tier_cli.evaluation.divisions import divide
+from tier_cli.evaluation.measure import Resampling
+from tier_cli.evaluation.thresholds import Thresholds
+from tier_cli.evaluation.truth import Labelled
+from tier_cli.evaluation.unit_scores import UnitScores
 from tier_cli.metrics.bootstrap import resample
 from tier_cli.metrics.statistics import ranking
 
@@ -36,7 +38,7 @@ def main() -> None:
     scores = rng.normal(size=shape) + labels
     patients = rng.integers(0, given.patients, given.images).astype(str)
     thresholds = Thresholds("", "", np.full(given.findings, 0.5))
-    whole = Contender("scores", scores, thresholds, 1 / (1 + np.exp(-scores)))
+    whole = UnitScores("scores", scores, thresholds, 1 / (1 + np.exp(-scores)))
     truth = Labelled(tuple(f"f{number}" for number in range(given.findings)), labels, patients)
     sex = divide("sex", rng.choice(["F", "M"], given.images))
     how = Resampling(given.replicates)
@@ -55,7 +57,7 @@ def main() -> None:
         "with calls and probabilities",
         lambda: resample({0: whole.statistic(labels)}, patients, replicates=given.replicates),
     )
-    measure("within two groups", lambda: build_groups(truth, [whole], [sex], how))
+    measure("within two groups", lambda: measure_units(truth, [whole], [sex], how))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ import pytest
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
-from tier_cli.evaluation.calls import check_apart, check_rule, select_thresholds, threshold_notes
+from tier_cli.evaluation.calls import adaptation_notes
 from tier_cli.evaluation.fitted_on import Images
-from tier_cli.evaluation.measure import Labelled
 from tier_cli.evaluation.scores import Scores
-from tier_cli.evaluation.selection import Selection, Truth, labelled, select
-from tier_cli.evaluation.unit_scores import NO_CALLS, NO_PROBABILITIES, Selecting, contend
+from tier_cli.evaluation.selection import Selection, select
+from tier_cli.evaluation.thresholds import check_apart, check_rule, select_thresholds, threshold_notes
+from tier_cli.evaluation.truth import Labelled, Truth, labelled
+from tier_cli.evaluation.unit_scores import NO_CALLS, NO_PROBABILITIES, Note, SelectionSplit, combine_scores
 from tier_cli.findings.load import load_findings
 from tier_cli.scoring.operating_points import choose
 
@@ -40,7 +41,7 @@ def _truth(folder: Path, split: str) -> tuple[Selection, Truth]:
 
 def test_the_evaluated_split_is_no_selection_split(tmp_path: Path) -> None:
     test = _rows(tmp_path, TEXT, "test")
-    with pytest.raises(UsageError, match="that is evaluated"):
+    with pytest.raises(UsageError, match="on the evaluated split"):
         check_apart(test, _rows(tmp_path, TEXT, "TEST"))
     check_apart(test, _rows(tmp_path, TEXT, "valid"))
 
@@ -50,7 +51,7 @@ def test_shared_patients_are_refused_and_not_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="1 of 2 images of split test") as caught:
         check_apart(_rows(tmp_path, text, "test"), _rows(tmp_path, text, "valid"))
     assert "Jones" not in str(caught.value)
-    with pytest.raises(ManifestError, match="are of patients who are in all too"):
+    with pytest.raises(ManifestError, match="belong to patients who are also in all"):
         check_apart(_rows(tmp_path, text, "test"), _rows(tmp_path, text, "all"))
 
 
@@ -77,10 +78,10 @@ def test_thresholds_come_from_the_split_alone() -> None:
 def test_without_thresholds_and_probabilities_the_report_says_why(tmp_path: Path) -> None:
     selection, truth = _truth(tmp_path, "test")
     scores = Scores("s", FINDINGS.ids, np.ones((len(selection.manifest), 2)))
-    contender, notes = contend(scores, truth)
-    assert contender.calls is None
-    assert contender.probabilities is None
-    assert notes == [NO_CALLS, NO_PROBABILITIES]
+    one, notes = combine_scores(scores, truth)
+    assert one.calls is None
+    assert one.probabilities is None
+    assert notes == [Note(NO_CALLS), Note(NO_PROBABILITIES)]
 
 
 def test_selected_thresholds_and_stated_probabilities(tmp_path: Path) -> None:
@@ -89,37 +90,35 @@ def test_selected_thresholds_and_stated_probabilities(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     theirs = Scores("s", FINDINGS.ids, rng.random((20, 2)))
     ours = Scores("s", FINDINGS.ids, rng.random((20, 2)))
-    selecting = Selecting("valid", check_rule("youden"), valid, theirs)
-    contender, notes = contend(ours, test, None, selecting, are_probabilities=True)
-    assert contender.thresholds is not None
-    assert contender.thresholds.values[0] == choose(valid.by_unit.labels[:, 0], theirs.values[:, 0], "youden")
-    np.testing.assert_array_equal(contender.probabilities, ours.values)
+    split = SelectionSplit("valid", check_rule("youden"), valid, theirs)
+    one, notes = combine_scores(ours, test, None, split, are_probabilities=True)
+    assert one.thresholds is not None
+    assert one.thresholds.values[0] == choose(valid.by_unit.labels[:, 0], theirs.values[:, 0], "youden")
+    np.testing.assert_array_equal(one.probabilities, ours.values)
     few = "thresholds chosen on fewer than 10 positives or negatives of split valid: pneumothorax, hernia"
-    assert notes == [few]
+    assert notes == [Note(few)]
 
 
 def test_what_is_called_a_probability_must_be_one(tmp_path: Path) -> None:
     _, truth = _truth(tmp_path, "test")
     values = np.full((20, 2), 0.5)
     values[3, 1] = 1.5
-    with pytest.raises(ManifestError, match=r"1\.5 is no probability"):
-        contend(Scores("s.csv", FINDINGS.ids, values), truth, are_probabilities=True)
+    with pytest.raises(ManifestError, match=r"1\.5 is not a probability"):
+        combine_scores(Scores("s.csv", FINDINGS.ids, values), truth, are_probabilities=True)
 
 
 def test_partly_scored_units_are_counted(tmp_path: Path) -> None:
     text = "a.png,p,,1,0\nb.png,p,,0,0\nc.png,q,,0,1\n"
     _, truth = labelled(_rows(tmp_path, text, "all"), FINDINGS, "ignore", "patient")
     values = np.array([[0.25, 0.5], [NAN, NAN], [0.1, 0.2]])
-    contender, notes = contend(Scores("s", FINDINGS.ids, values), truth)
-    np.testing.assert_array_equal(contender.scores, [[0.25, 0.5], [0.1, 0.2]])
-    assert notes[0] == "s: 1 patients have the mean of only some of their images"
+    one, notes = combine_scores(Scores("s", FINDINGS.ids, values), truth)
+    np.testing.assert_array_equal(one.scores, [[0.25, 0.5], [0.1, 0.2]])
+    assert notes[0].text == "s: 1 patients are scored by the mean of only some of their images"
 
 
 def test_adapted_scores_are_told_and_a_fit_is_called_a_fit(tmp_path: Path) -> None:
     import json
     from types import SimpleNamespace
-
-    from tier_cli.evaluation.calls import adaptation_notes
 
     facts = {"fitted_on": {"data": "few.csv", "split": "train", "rows_sha256": "abc"}}
     these = Images("few.csv", "csv", "train", (), "abc", "")
@@ -130,4 +129,4 @@ def test_adapted_scores_are_told_and_a_fit_is_called_a_fit(tmp_path: Path) -> No
     assert adaptation_notes(job, replace(these, rows_sha256="other", table_sha256="t")) == [  # type: ignore[arg-type]
         "m was adapted on labelled images (few.csv, split train): not zero-shot"
     ]
-    assert "those of a fit" in adaptation_notes(job, these)[1]  # type: ignore[arg-type]
+    assert "how well it fits them" in adaptation_notes(job, these)[1]  # type: ignore[arg-type]

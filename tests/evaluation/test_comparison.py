@@ -1,4 +1,4 @@
-"""Two score sets on the same images, against DeLong's test, which is right where images are independent."""
+"""Compare two score sets on the same images; DeLong's test is the reference where images are independent."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from tier_cli.evaluation.measure import Labelled, Resampling, compare, holm
-from tier_cli.metrics.bootstrap import Estimate, resample
-from tier_cli.metrics.statistics import ranking
+from tier_cli.evaluation.build import measure_units
+from tier_cli.evaluation.measure import Metric, Resampling, holm
+from tier_cli.evaluation.truth import Labelled
+from tier_cli.evaluation.unit_scores import UnitScores
+from tier_cli.metrics.bootstrap import Estimate
 
 
 def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -37,32 +39,32 @@ def _case(rows: int = 500, better: float = 0.5) -> tuple[np.ndarray, np.ndarray,
 
 def _difference(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, patients: np.ndarray, replicates: int
-) -> Estimate:
-    areas = {side: ranking(labels[:, None], scores[:, None]) for side, scores in enumerate((first, second))}
-    found = resample(areas, patients, replicates=replicates)
-    return found[0]["auc"] - found[1]["auc"]
+) -> Metric:
+    """Compare two score sets as `tier eval` does."""
+    truth = Labelled(("a",), labels[:, None], patients.astype(str))
+    sets = [UnitScores("x", first[:, None]), UnitScores("y", second[:, None])]
+    (difference,) = measure_units(truth, sets, [], Resampling(replicates)).differences
+    return difference.rows[0].metrics["auc"]
 
 
 @pytest.mark.parametrize("better", [0.0, 0.5])
 def test_interval_and_p_value_agree_with_delong(better: float) -> None:
     labels, first, second = _case(better=better)
-    estimate = _difference(labels, first, second, np.arange(500).astype(str), 1000)
+    metric = _difference(labels, first, second, np.arange(500), 1000)
     difference, error = delong(labels, first, second)
-    assert estimate.point[0] == pytest.approx(difference, abs=1e-9)
-    assert np.std(estimate.replicates) == pytest.approx(error, rel=0.1)
-    low, high = estimate.interval()[0]
-    assert low == pytest.approx(difference - 1.96 * error, abs=0.25 * error)
-    assert high == pytest.approx(difference + 1.96 * error, abs=0.25 * error)
+    assert metric.value == pytest.approx(difference, abs=1e-9)
+    assert metric.high - metric.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert metric.low == pytest.approx(difference - 1.96 * error, abs=0.25 * error)
+    assert metric.high == pytest.approx(difference + 1.96 * error, abs=0.25 * error)
     p = 2 * norm.sf(abs(difference) / error)
-    assert estimate.p_values()[0] == pytest.approx(p, abs=0.03)
+    assert metric.p == pytest.approx(p, abs=0.03)
 
 
 def test_several_images_a_patient_widen_the_interval_where_delong_would_not() -> None:
     labels, first, second = (np.repeat(one, 4) for one in _case(150))
     _, error = delong(labels, first, second)
-    patients = np.repeat(np.arange(150), 4).astype(str)
-    estimate = _difference(labels, first, second, patients, 300)
-    assert np.std(estimate.replicates) > 1.6 * error
+    metric = _difference(labels, first, second, np.repeat(np.arange(150), 4), 300)
+    assert metric.high - metric.low > 1.6 * 2 * 1.96 * error
 
 
 def test_p_values_are_two_sided_never_zero_and_one_for_no_difference() -> None:
@@ -85,8 +87,9 @@ def test_holm_multiplies_the_smallest_most_and_never_changes_the_order() -> None
 def test_only_findings_are_corrected_and_the_mean_is_one_test() -> None:
     labels, first, second = _case(200)
     truth = Labelled(("a", "b"), np.stack([labels, labels], axis=1), np.arange(200).astype(str))
-    ours, theirs = (np.stack([one, one], axis=1) for one in (first, second))
-    difference = compare("x minus y", truth, ours, theirs, Resampling(200))
+    sets = [UnitScores(name, np.stack([one, one], axis=1)) for name, one in (("x", first), ("y", second))]
+    (difference,) = measure_units(truth, sets, [], Resampling(200)).differences
+    assert difference.name == "x minus y"
     metric = difference.rows[0].metrics["auc"]
     assert metric.p is not None
     assert metric.p_holm == pytest.approx(min(1, 2 * metric.p))

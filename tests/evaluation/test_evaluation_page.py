@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from tier_cli.app import main
-from tier_cli.evaluation.document import COLUMNS, report_document
+from tier_cli.evaluation.document import COLUMNS
 from tier_cli.evaluation.measure import Measured, Resampling
-from tier_cli.evaluation.report import Protocol, Report
-from tier_cli.evaluation.subgroups import FEW, WIDE
+from tier_cli.evaluation.protocol import Protocol
+from tier_cli.evaluation.report import Report
+from tier_cli.evaluation.subgroups import WIDE
+from tier_cli.evaluation.thresholds import FEW
 from tier_cli.metrics.statistics import ECE_BINS, METRICS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/evaluation.md").read_text(encoding="utf-8")
@@ -50,7 +52,7 @@ def test_the_columns_of_csv_are_those_of_the_page() -> None:
 def test_every_key_of_the_document_is_explained() -> None:
     protocol = Protocol("m", "csv", "all", 0, "all", (), "ignore", {}, (None,), "", Resampling())
     empty = Measured("s", 0, 0, (), {})
-    document = report_document(Report(protocol, (empty,), (), (), (), ()))
+    document = Report(protocol, (empty,), (), (), (), ()).to_dict()
     explained = set(re.findall(r"`(\w+)`", _rows("The JSON document")))
     assert set(document) - {"schema_version"} <= explained
     assert set(document["scores"][0]) <= explained

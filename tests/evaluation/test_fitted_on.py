@@ -8,7 +8,8 @@ import pytest
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.evaluation.fitted_on import Images, Overlap, images_of
-from tier_cli.evaluation.selection import labelled, select
+from tier_cli.evaluation.selection import select
+from tier_cli.evaluation.truth import labelled
 from tier_cli.findings.load import load_findings
 
 ROWS = "".join(f"{n}.png,p{n},{['valid', 'test'][n % 2]},{n % 5},{n % 3 // 2},{n % 2}\n" for n in range(20))

@@ -1,4 +1,4 @@
-"""What stands in a table: numbers, counts, blanks, uncertain labels."""
+"""The numbers of a table: values, counts, blanks, uncertain labels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tier_cli.evaluation.measure import Labelled, Resampling, compare, measure, settle_uncertain
+from tier_cli.evaluation.build import measure_units
+from tier_cli.evaluation.measure import Measured, Resampling
+from tier_cli.evaluation.truth import Labelled, settle_uncertain
+from tier_cli.evaluation.unit_scores import UnitScores
 
 HOW = Resampling(replicates=50)
+
+
+def _measure(truth: Labelled, scores: np.ndarray) -> Measured:
+    (found,) = measure_units(truth, [UnitScores("m", scores)], [], HOW).measured
+    return found
+
+
+def _compare(truth: Labelled, first: np.ndarray, second: np.ndarray) -> Measured:
+    sets = [UnitScores("m", first), UnitScores("o", second)]
+    (found,) = measure_units(truth, sets, [], HOW).differences
+    return found
 
 
 def _truth(rows: int = 80) -> tuple[Labelled, np.ndarray]:
@@ -23,7 +37,7 @@ def _truth(rows: int = 80) -> tuple[Labelled, np.ndarray]:
 def test_counts_and_numbers_of_each_finding() -> None:
     truth, scores = _truth()
     scores[:5] = np.nan
-    measured = measure("m", truth, scores, HOW)
+    measured = _measure(truth, scores)
     assert (measured.n, measured.patients, measured.averaged) == (75, 75, 2)
     for number in (0, 1):
         row, known = (
@@ -48,22 +62,22 @@ def test_what_is_no_finding_is_left_out_of_a_second_mean() -> None:
     scores, other = (rng.normal(size=labels.shape) + labels for _ in range(2))
     truth = Labelled(("hernia", "normal", "edema", "unchanged"), labels, np.arange(60).astype(str))
     apart = Labelled(("hernia", "edema"), labels[:, [0, 2]], truth.patients)
-    found, alone = measure("m", truth, scores, HOW), measure("m", apart, scores[:, [0, 2]], HOW)
+    found, alone = _measure(truth, scores), _measure(apart, scores[:, [0, 2]])
     assert found.left_out == ("normal", "unchanged")
     assert (found.macro["auc"].findings, found.macro_without["auc"].findings) == (4, 2)
     assert found.macro_without == alone.macro
     assert alone.macro_without == {}
-    difference = compare("m minus o", truth, scores, other, HOW)
-    less = compare("m minus o", apart, scores[:, [0, 2]], other[:, [0, 2]], HOW)
+    difference = _compare(truth, scores, other)
+    less = _compare(apart, scores[:, [0, 2]], other[:, [0, 2]])
     assert difference.macro_without == less.macro
     # Where one of them has one class only, it is in no mean.
     one_class = Labelled(truth.findings, np.where([0, 1, 0, 1], 0, labels), truth.patients)
-    assert measure("m", one_class, scores, HOW).macro_without == {}
+    assert _measure(one_class, scores).macro_without == {}
 
 
 def test_one_class_has_its_count_and_no_number() -> None:
     truth, scores = _truth()
-    row = measure("m", truth, scores, HOW).rows[2]
+    row = _measure(truth, scores).rows[2]
     assert (row.n, row.positives, row.both_classes) == (80, 0, False)
     assert np.isnan([row.metrics["auc"].value, row.metrics["auc"].low, row.metrics["auprc"].value]).all()
     assert row.metrics["auc"].replicates == 0
@@ -73,10 +87,10 @@ def test_difference_counts_what_both_have() -> None:
     truth, scores = _truth()
     other = scores + np.random.default_rng(1).normal(size=scores.shape)
     other[:10] = np.nan
-    difference = compare("x minus y", truth, scores, other, HOW)
+    difference = _compare(truth, scores, other)
     assert difference.n == 70
     kept = Labelled(truth.findings, truth.labels[10:], truth.patients[10:])
-    ours, theirs = measure("x", kept, scores[10:], HOW), measure("y", kept, other[10:], HOW)
+    ours, theirs = _measure(kept, scores[10:]), _measure(kept, other[10:])
     assert difference.rows[1].metrics["auc"].value == pytest.approx(
         ours.rows[1].metrics["auc"].value - theirs.rows[1].metrics["auc"].value, abs=1e-12
     )

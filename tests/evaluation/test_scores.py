@@ -93,9 +93,9 @@ def test_parquet(tmp_path: Path, manifest: Manifest) -> None:
     [
         ("path,pneumothorax\na.png,high\n", "'high' is not a score"),
         ("path,pneumothorax\na.png,inf\n", "'inf' is not a score"),
-        ("path,pneumothorax\na.png,1\na.png,2\n", "stands in two rows"),
+        ("path,pneumothorax\na.png,1\na.png,2\n", "has two rows"),
         ("path,finding,score\na.png,effusion,1\na.png,effusion,1\n", "two scores for pleural_effusion"),
-        ("path,finding,score\na.png,fracture,1\n", "no row is of a finding"),
+        ("path,finding,score\na.png,fracture,1\n", "no row belongs to a finding"),
         ("path,effusion,prob_effusion\na.png,1,2\n", "both name the finding pleural_effusion"),
         ("path,fracture\na.png,1\n", "no column is a finding"),
         ("path,pneumothorax\nz.png,1\n", "no row of column 'path' is an image"),

@@ -16,10 +16,12 @@ from tier_cli.errors import ManifestError, UsageError
 from tier_cli.evaluation.build import build_report
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.measure import Resampling
-from tier_cli.evaluation.report import Protocol, Report, check_output, write_report
+from tier_cli.evaluation.protocol import Protocol
+from tier_cli.evaluation.report import Report, check_output, write_report
 from tier_cli.evaluation.scores import Scores, Unscored
-from tier_cli.evaluation.selection import Selection, labelled, select
-from tier_cli.evaluation.unit_scores import contend
+from tier_cli.evaluation.selection import Selection, select
+from tier_cli.evaluation.truth import labelled
+from tier_cli.evaluation.unit_scores import combine_scores
 from tier_cli.findings.load import builtin, load_findings
 from tier_cli.findings.schema import FindingSet
 from tier_cli.pipeline.stream import StreamOptions
@@ -80,11 +82,10 @@ def _built(
         scores=tuple(scores),
         units=truth.units,
         by_unit=truth.by_unit,
-        contenders=tuple(contend(one, truth)[0] for one in scores),
+        unit_scores=tuple(combine_scores(one, truth)[0] for one in scores),
         protocol=protocol,
         job=None,
         options=StreamOptions(),
-        score=lambda job, manifest, options: scores[0],
     )
     return build_report(evaluation, by)
 
@@ -108,8 +109,8 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
     selection = select(manifest, None, [("contradicted", "1")], True)
     assert [Path(path).name for path in selection.manifest.paths] == ["b.png", "d.png"]
     assert selection.notes == (
-        "images left out by contradicted=1: 1 of 4",
-        "lateral and oblique images left out: 1; --views all takes them",
+        "images excluded by contradicted=1: 1 of 4",
+        "lateral and oblique images left out: 1; include them with --views all",
     )
     assert len(select(manifest, None, [], False).manifest) == 4
 
@@ -129,18 +130,18 @@ def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> 
         tmp_path, "path,patient,split\na.png,1,Train\nb.png,2,train\nc.png,3,holdout\nd.png,4,\n"
     )
     assert select(manifest, None, [], True).notes == (
-        "no split is called test or valid, so every row was taken, 2 of split train among them: "
-        "--split names one, as holdout",
+        "no split is called test or valid, so all rows were evaluated, including 2 of split train; "
+        "choose a split with --split, e.g. holdout",
     )
     assert select(manifest, "all", [], True).notes == ()
     assert select(manifest, "holdout", [], True).notes == ()
-    assert select(manifest, None, [("split", "train")], True).notes[-1].startswith("images left out by split")
+    assert select(manifest, None, [("split", "train")], True).notes[-1].startswith("images excluded by split")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path\na.png\na.png\n", "stand in more than one row"),
+        ("path\na.png\na.png\n", "appear in more than one row"),
         ("path,view\na.png,LATERAL\n", "no image is left"),
         ("path,site\n" + "".join(f"{n}.png,{n}\n" for n in range(40)), "40 different values"),
     ],
@@ -168,7 +169,7 @@ def test_images_without_any_label_are_left_out(tmp_path: Path) -> None:
     selection, truth = labelled(select(_manifest(tmp_path, text), None, [], True), FINDINGS, "ignore")
     assert [Path(path).name for path in selection.manifest.paths] == ["a.png", "d.png"]
     assert len(truth.by_unit.patients) == 2
-    assert "images without any label left out: 2" in selection.notes
+    assert "images without labels left out: 2" in selection.notes
     blank = select(_manifest(tmp_path, "path,hernia\na.png,\nb.png,-1\n"), None, [], True)
     with pytest.raises(ManifestError, match="every label of split all is blank"):
         labelled(blank, FINDINGS, "ignore")
@@ -229,10 +230,8 @@ def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
 
 
 def test_resamplings_too_few_for_a_corrected_p_value_are_told(tmp_path: Path) -> None:
-    least = (
-        "with 2 findings and 20 resamplings no corrected p value can be below 0.19: --replicates 80 or more"
-    )
-    assert least in _report(tmp_path, sets=2).notes
+    least = "no corrected p value can be below 0.19; use --replicates 80 or more"
+    assert any(note.endswith(least) for note in _report(tmp_path, sets=2).notes)
     assert not any("corrected p value" in note for note in _report(tmp_path, sets=1).notes)
 
 
@@ -256,9 +255,9 @@ def test_tables_say_what_is_missing_and_obey_no_markup(tmp_path: Path) -> None:
     assert "[red]Pneumothorax" in shown
     assert "set0 minus set1: 39 images of 20 patients" in shown
     assert "set0: by source" in shown
-    assert "too small a group to tell" in shown
+    assert "? = group too small" in shown
     assert "mean of 2" in shown
-    assert "1 of 40 images have no scores and count nowhere" in shown
+    assert "1 of 40 images have no scores and do not count" in shown
     assert "0.png: no such file" in shown
 
 

@@ -7,9 +7,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.build import build_groups
-from tier_cli.evaluation.measure import Contender, Labelled, Metric, Resampling, Row
-from tier_cli.evaluation.subgroups import divide, too_small
+from tier_cli.evaluation.build import measure_units
+from tier_cli.evaluation.divisions import divide
+from tier_cli.evaluation.measure import Metric, Resampling, Row
+from tier_cli.evaluation.subgroups import too_small
+from tier_cli.evaluation.truth import Labelled
+from tier_cli.evaluation.unit_scores import UnitScores
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def test_bands_that_are_there_already_stay() -> None:
     division = divide("age", np.array(["60-79", "old", ""]))
     assert division.cells.tolist() == ["60-79", "old", "unknown"]
     assert division.groups == ("60-79", "old", "unknown")
-    assert division.sides == ("60-79", "old")
+    assert division.compared == ("60-79", "old")
 
 
 def test_bands_stand_in_the_order_of_age() -> None:
@@ -53,7 +56,7 @@ def test_bands_stand_in_the_order_of_age() -> None:
 def test_what_means_nothing_is_unknown() -> None:
     division = divide("sex", np.array(["F", "Unknown", "", "nan", " F ", "M"]))
     assert division.cells.tolist() == ["F", "unknown", "unknown", "unknown", "F", "M"]
-    assert division.sides == ("F", "M")
+    assert division.compared == ("F", "M")
 
 
 def test_too_many_groups_are_refused() -> None:
@@ -75,7 +78,7 @@ def test_what_is_too_small(n: int, positives: int, width: float, reason: str) ->
     assert too_small(row) == reason
 
 
-def _truth(rows: int) -> tuple[Labelled, Contender, np.ndarray]:
+def _truth(rows: int) -> tuple[Labelled, UnitScores, np.ndarray]:
     """Two findings; the first is told apart well among women only."""
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, (rows, 2)).astype(float)
@@ -85,19 +88,19 @@ def _truth(rows: int) -> tuple[Labelled, Contender, np.ndarray]:
     sex[:5] = ""
     return (
         Labelled(("a", "b"), labels, np.arange(rows).astype(str)),
-        Contender("m", scores),
+        UnitScores("m", scores),
         sex,
     )
 
 
 def test_gaps_are_differences_of_what_stands_in_the_groups() -> None:
-    truth, contender, sex = _truth(400)
+    truth, one, sex = _truth(400)
     how = Resampling(100)
-    groups, gaps = build_groups(truth, [contender], [divide("sex", sex)], how)
+    found = measure_units(truth, [one], [divide("sex", sex)], how)
+    groups, gaps = found.groups, found.gaps
     assert [group.value for group in groups] == ["F", "M", "unknown"]
     expected = {
-        value: roc_auc_score(truth.labels[sex == value, 0], contender.scores[sex == value, 0])
-        for value in "FM"
+        value: roc_auc_score(truth.labels[sex == value, 0], one.scores[sex == value, 0]) for value in "FM"
     }
     women, men = groups[0], groups[1]
     assert women.measured[0].rows[0].metrics["auc"].value == pytest.approx(expected["F"], abs=1e-9)
@@ -113,19 +116,20 @@ def test_gaps_are_differences_of_what_stands_in_the_groups() -> None:
 
 
 def test_the_rest_is_all_other_known_groups() -> None:
-    truth, contender, _ = _truth(400)
+    truth, one, _ = _truth(400)
     hospital = np.array([["x", "y", "z", ""][n % 4] for n in range(400)])
-    groups, _ = build_groups(truth, [contender], [divide("hospital", hospital)], Resampling(20))
+    groups = measure_units(truth, [one], [divide("hospital", hospital)], Resampling(20)).groups
     rest = np.isin(hospital, ["y", "z"])
-    own = roc_auc_score(truth.labels[hospital == "x", 1], contender.scores[hospital == "x", 1])
-    others = roc_auc_score(truth.labels[rest, 1], contender.scores[rest, 1])
+    own = roc_auc_score(truth.labels[hospital == "x", 1], one.scores[hospital == "x", 1])
+    others = roc_auc_score(truth.labels[rest, 1], one.scores[rest, 1])
     assert groups[0].against_rest[0]["b"].value == pytest.approx(own - others, abs=1e-9)
 
 
 def test_small_groups_are_no_side_of_a_gap() -> None:
-    truth, contender, _ = _truth(400)
+    truth, one, _ = _truth(400)
     hospital = np.array(["tiny" if n < 12 else "big" for n in range(400)])
-    groups, gaps = build_groups(truth, [contender], [divide("hospital", hospital)], Resampling(50))
+    found = measure_units(truth, [one], [divide("hospital", hospital)], Resampling(50))
+    groups, gaps = found.groups, found.gaps
     assert not gaps
     assert groups[1].value == "tiny"
     assert groups[1].too_small[0]["a"].endswith(("positives", "negatives"))
@@ -137,8 +141,8 @@ def test_images_of_one_patient_in_both_groups_are_resampled_together() -> None:
     labels, scores = rng.integers(0, 2, (150, 1)).astype(float), rng.normal(size=(150, 1))
     patients = np.arange(150).astype(str)
     truth = Labelled(("a",), np.tile(labels, (2, 1)), np.tile(patients, 2))
-    contender = Contender("m", np.tile(scores, (2, 1)) + np.tile(labels, (2, 1)) * 2)
+    one = UnitScores("m", np.tile(scores, (2, 1)) + np.tile(labels, (2, 1)) * 2)
     view = np.repeat(["PA", "AP"], 150)
-    groups, _ = build_groups(truth, [contender], [divide("view", view)], Resampling(50))
+    groups = measure_units(truth, [one], [divide("view", view)], Resampling(50)).groups
     against = groups[0].against_rest[0]["a"]
     assert (against.value, against.low, against.high) == (0, 0, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.adapt import MIN_PATIENTS, MIXES, fit_adaptation
 
 SIZE = 24

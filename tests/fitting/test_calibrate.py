@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, recall_score
 
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.calibrate import MIN_PATIENTS, Plan, fit_calibration
 from tier_cli.fitting.folds import patient_folds
 from tier_cli.scoring.operating_points import choose, parse_rule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tier_cli.commands.evaluate.data import exclusions, stream_options
+from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root, Uncertain, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
@@ -24,6 +24,7 @@ from tier_cli.commands.options import (
     Workers,
 )
 from tier_cli.console import is_terminal, tell
+from tier_cli.evaluation.source import stream_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +85,7 @@ def adapt(
     check_new_folder(output)
     selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
     job = open_job(model, findings, engine.value, device.value)
-    from tier_cli.evaluation.selection import labelled
+    from tier_cli.evaluation.truth import labelled
     from tier_cli.fitting.adapt import fit_adaptation
     from tier_cli.fitting.adapted_copy import write_adapted
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tier_cli.commands.evaluate.data import exclusions, stream_options
+from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root, Uncertain, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
@@ -27,6 +27,7 @@ from tier_cli.commands.options import (
 )
 from tier_cli.console import is_terminal, tell
 from tier_cli.evaluation.candidates import score
+from tier_cli.evaluation.source import stream_options
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
@@ -104,8 +105,9 @@ def calibrate(
     usage. For research use.
     """
     from tier_cli.commands.fit_data import choose_rows, describe_rows
-    from tier_cli.evaluation.calls import check_rule
-    from tier_cli.evaluation.selection import labelled
+    from tier_cli.display.progress import progress_on_stderr
+    from tier_cli.evaluation.thresholds import check_rule
+    from tier_cli.evaluation.truth import labelled
     from tier_cli.model.copying import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job
 
@@ -115,7 +117,10 @@ def calibrate(
     job = open_job(model or ["tier-small"], findings, engine.value, device.value)
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
-    known = score(job, selection.manifest, options) if scores is None else _saved(scores, job, selection)
+    if scores is None:
+        known = score(job, selection.manifest, options, progress_on_stderr)
+    else:
+        known = _saved(scores, job, selection)
     from tier_cli.fitting.calibrate import Plan, fit_calibration
     from tier_cli.fitting.calibrated_copy import calibration_content, write_calibrated
 

@@ -11,8 +11,8 @@ from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.measure import Labelled
     from tier_cli.evaluation.selection import Selection
+    from tier_cli.evaluation.truth import Labelled
 
 
 def choose_rows(

@@ -1,76 +1,77 @@
-"""An evaluation as tables for people, at 80 columns."""
+"""Show an evaluation as tables of 80 columns."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from tier_cli.console import printable
+from tier_cli.display.group_table import show_groups
+from tier_cli.display.table_parts import finding_table, interval, label, print_table
+from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.metrics.statistics import METRIC_NAMES, PROBABILITIES
+from tier_cli.metrics.statistics import PROBABILITIES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tier_cli.evaluation.measure import Measured, Metric
-    from tier_cli.evaluation.report import Protocol, Report
+    from tier_cli.evaluation.protocol import Protocol
+    from tier_cli.evaluation.report import Report
     from tier_cli.evaluation.scores import Unscored
     from tier_cli.evaluation.yardsticks import Yardstick
 
 _MOST_LISTED = 5
-_BY_FINDING = ("findings", "readers_under_curve")
-# Of what calls are measured by, as much as fits beside the names of findings.
+# The metrics of calls, as many to a table as fit beside the names of findings.
 _CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
 _DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
 
 
 def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
-    """Print all tables; `show_notes` says what is missing and what should be known.
+    """Print all tables; `show_notes` prints the notes and the images without scores.
 
     Parameters
     ----------
     report
         The numbers.
     labels
-        Names of the findings for people, by id.
+        Display names of the findings, by id.
     console
         Where to print.
     """
-    from tier_cli.display.group_table import show_groups
-
     protocol = report.protocol
     console.print(Text(_protocol_line(protocol), style="dim"))
     plural = PLURALS[protocol.unit]
     for measured in report.measured:
         title = f"{printable(measured.name)}: {measured.n} {plural} of {measured.patients} patients"
-        put(console, title, _ranking(measured, labels))
+        print_table(console, title, _ranking(measured, labels))
         for title, table in _further(measured, labels):
-            put(console, title, table)
+            print_table(console, title, table)
     if report.yardsticks:
-        put(console, TITLE, _published(report.yardsticks))
+        print_table(console, TITLE, _published(report.yardsticks))
         sources = dict.fromkeys(one.source for one in report.yardsticks)
         for line in (*sources, report.yardsticks_caveat):
             console.print(Text(printable(line), style="dim"))
     for difference in report.differences:
         for title, table in _differences(difference, labels, plural):
-            put(console, title, table)
+            print_table(console, title, table)
     show_groups(report, labels, console)
 
 
 def show_notes(report: Report, console: Console) -> None:
-    """Print what should be known, then which images have no scores."""
+    """Print the notes, then the images without scores."""
     for note in report.notes:
         console.print(Text(printable(note), style="dim"))
-    _tell_unscored(report.unscored, report.protocol.images, "count nowhere", console)
+    _show_unscored(report.unscored, report.protocol.images, "do not count", console)
     selected = report.protocol.selected_on
     if selected is not None:
-        fate = f"took no part in choosing thresholds on split {printable(selected.split)}"
-        _tell_unscored(selected.unscored, selected.images, fate, console)
+        outcome = f"were not used to choose thresholds on split {printable(selected.split)}"
+        _show_unscored(selected.unscored, selected.images, outcome, console)
 
 
 def _protocol_line(protocol: Protocol) -> str:
@@ -83,7 +84,7 @@ def _protocol_line(protocol: Protocol) -> str:
 
 
 def _ranking(measured: Measured, labels: Mapping[str, str]) -> Table:
-    table = new_table("n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
+    table = finding_table("n", "positives", "AUC", "95% interval", "AUPRC", "95% interval")
     for row in measured.rows:
         table.add_row(label(row.finding, labels), str(row.n), str(row.positives), *_wide(row.metrics))
     table.add_section()
@@ -104,14 +105,14 @@ def _published(yardsticks: Sequence[Yardstick]) -> Table:
 
 
 def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[str, Table]]:
-    """Give tables of calls, where there are thresholds, and of probabilities, each with its title."""
+    """Yield tables of calls, if there are thresholds, and of probabilities, each with its title."""
     thresholds = measured.thresholds
     if thresholds is not None and any(math.isfinite(row.threshold) for row in measured.rows):
         how = f" by {thresholds.rule}" if thresholds.rule else ""
         title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
         for number, names in enumerate(_CALLS):
-            heads = [*(METRIC_NAMES[name] for name in names), *(["threshold"] if number else [])]
-            table = new_table(*heads)
+            heads = [*(HEADINGS[name] for name in names), *(["threshold"] if number else [])]
+            table = finding_table(*heads)
             for row in measured.rows:
                 last = [Text(_plain(row.threshold))] if number else []
                 table.add_row(label(row.finding, labels), *_short(row.metrics, names), *last)
@@ -119,7 +120,7 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
             table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
     if set(PROBABILITIES) <= set(measured.macro):
-        table = new_table(*(METRIC_NAMES[name] for name in PROBABILITIES))
+        table = finding_table(*(HEADINGS[name] for name in PROBABILITIES))
         for row in measured.rows:
             table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
         table.add_section()
@@ -132,10 +133,10 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
     for names in _DIFFERENCES:
         if not set(names) <= set(difference.macro):
             continue
-        # Areas and errors differ by little: three digits, and so one to a table.
+        # Areas and errors differ by little and need three digits, so each has a table of its own.
         form = "+.3f" if len(names) == 1 else "+.2f"
         parts = ("", "p", "p Holm") if len(names) == 1 else ("", "p Holm")
-        table = new_table(*(part or METRIC_NAMES[name] for name in names for part in parts))
+        table = finding_table(*(part or HEADINGS[name] for name in names for part in parts))
         for row in difference.rows:
             cells = [cell for name in names for cell in _tested(row.metrics[name], form, len(parts) > 2)]
             table.add_row(label(row.finding, labels), *cells)
@@ -151,7 +152,7 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
 
 
 def _tested(metric: Metric, form: str, both: bool) -> list[Text]:
-    """A difference, its p value where there is room, and Holm's, which the mean, a single test, has not."""
+    """Format a difference, its p value if there is room, and Holm's, which the mean (a single test) lacks."""
     corrected = Text("" if metric.p_holm is None else _p(metric.p_holm))
     return [interval(metric, form), *([Text(_p(metric.p))] if both else []), corrected]
 
@@ -160,55 +161,6 @@ def _p(p: float | None) -> str:
     if p is None or math.isnan(p):
         return ""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def put(console: Console, title: str, table: Table) -> None:
-    """Print a table below its title, if it has one; Rich would break a title at the table's width."""
-    if title:
-        console.print(Text(title, style="bold"))
-    console.print(table)
-
-
-def new_table(*columns: str) -> Table:
-    """Begin a table of findings."""
-    table = Table(box=None, header_style="dim")
-    table.add_column("finding", max_width=26, overflow="fold")
-    for name in columns:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    return table
-
-
-def label(finding: str, labels: Mapping[str, str]) -> Text:
-    """Give the name of a finding for people."""
-    return Text(printable(labels.get(finding, finding)))
-
-
-def named(content: Any, labels: Mapping[str, str]) -> Any:
-    """Give a section's content with the names of findings for people in place of their ids.
-
-    Ids are what ``finding`` says, and the keys of mappings called as in `_BY_FINDING`.
-    """
-    if isinstance(content, list | tuple):
-        return [named(one, labels) for one in content]
-    if not isinstance(content, Mapping):
-        return content
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if key == "finding":
-            found[key] = labels.get(value, value)
-        elif key in _BY_FINDING and isinstance(value, Mapping):
-            found[key] = {labels.get(of, of): named(one, labels) for of, one in value.items()}
-        else:
-            found[key] = named(value, labels)
-    return found
-
-
-def interval(metric: Metric, form: str = ".2f") -> Text:
-    """Write a number with its interval in one cell, a hyphen where there is none."""
-    if math.isnan(metric.value):
-        return Text("-")
-    bounds = f"[{metric.low:{form}}, {metric.high:{form}}]"
-    return Text(f"{metric.value:{form}} {bounds if math.isfinite(metric.low) else ''}".rstrip())
 
 
 def _mean(measured: Measured, metric: str) -> Text:
@@ -221,11 +173,11 @@ def _mean_without(measured: Measured) -> Text:
 
 
 def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:
-    """AUC and AUPRC, the interval in a column of its own."""
+    """Yield AUC and AUPRC, each followed by its interval."""
     for metric in (metrics["auc"], metrics["auprc"]):
-        there = not math.isnan(metric.value)
-        yield Text(f"{metric.value:.3f}" if there else "-")
-        yield Text(f"[{metric.low:.3f}, {metric.high:.3f}]" if there else "")
+        known = not math.isnan(metric.value)
+        yield Text(f"{metric.value:.3f}" if known else "-")
+        yield Text(f"[{metric.low:.3f}, {metric.high:.3f}]" if known else "")
 
 
 def _short(metrics: Mapping[str, Metric], names: Sequence[str], form: str = ".2f") -> Iterator[Text]:
@@ -236,11 +188,11 @@ def _plain(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def _tell_unscored(unscored: Sequence[Unscored], images: int, fate: str, console: Console) -> None:
+def _show_unscored(unscored: Sequence[Unscored], images: int, outcome: str, console: Console) -> None:
     if not unscored:
         return
-    console.print(Text(f"{len(unscored)} of {images} images have no scores and {fate}:", style="yellow"))
+    console.print(Text(f"{len(unscored)} of {images} images have no scores and {outcome}:", style="yellow"))
     for image in unscored[:_MOST_LISTED]:
         console.print(Text(f"  {printable(image.path)}: {printable(image.message)}"), soft_wrap=True)
     if len(unscored) > _MOST_LISTED:
-        console.print(Text(f"  and {len(unscored) - _MOST_LISTED} more, all in the JSON document"))
+        console.print(Text(f"  and {len(unscored) - _MOST_LISTED} more; the JSON document lists all"))

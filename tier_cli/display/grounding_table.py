@@ -1,4 +1,4 @@
-"""The section ``grounding`` for people."""
+"""Show how well patches match regions as tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIGNED = {"cnr"}
 
 
 def show_grounding(content: Mapping[str, Any], console: Console) -> None:
-    """Print where the model points, how well patches in a region stand out, and what must be known."""
+    """Print the pointing game, how well regions stand out, and the notes."""
     if content["findings"]:
         title = f"Grounding: {content['cases']} cases of {content['patients']} patients"
         console.print(_pointing(content, title))

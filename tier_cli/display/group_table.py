@@ -1,4 +1,4 @@
-"""Groups and the gaps between them as tables for people."""
+"""Show groups and the gaps between them as tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tier_cli.console import printable
-from tier_cli.display.evaluation_table import interval, label, new_table, put
+from tier_cli.display.table_parts import finding_table, interval, label, print_table
 from tier_cli.evaluation.subgroups import RULE
 from tier_cli.evaluation.units import PLURALS
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.report import Report
     from tier_cli.evaluation.subgroups import Gap, Group
 
-# As many columns as fit beside the names of findings and the gap.
+# The number of columns that fit beside the names of findings and the gap.
 _MOST_BESIDE = 4
 
 
 def show_groups(report: Report, labels: Mapping[str, str], console: Console) -> None:
-    """Print, for each column and score set, the groups, then the findings within them and the gaps.
+    """Print, for each column and score set, the groups, then the findings in each group and the gaps.
 
     Parameters
     ----------
     report
         The numbers.
     labels
-        Names of the findings for people, by id.
+        Display names of the findings, by id.
     console
         Where to print.
     """
@@ -41,11 +41,11 @@ def show_groups(report: Report, labels: Mapping[str, str], console: Console) -> 
         for number, measured in enumerate(report.measured):
             gaps = [gap for gap in report.gaps if gap.by == by and gap.scores == measured.name]
             title = f"{printable(measured.name)}: by {printable(by)}"
-            put(console, title, _overview(groups, number, PLURALS[report.protocol.unit]))
+            print_table(console, title, _overview(groups, number, PLURALS[report.protocol.unit]))
             if gaps or len(groups) <= _MOST_BESIDE:
                 console.print(_findings(groups, number, gaps, labels))
     if report.groups:
-        console.print(Text(f"? = too small a group to tell: {RULE}", style="dim"))
+        console.print(Text(f"? = group too small: {RULE}", style="dim"))
 
 
 def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
@@ -65,9 +65,9 @@ def _overview(groups: Sequence[Group], number: int, plural: str) -> Table:
 
 
 def _findings(groups: Sequence[Group], number: int, gaps: Sequence[Gap], labels: Mapping[str, str]) -> Table:
-    """The AUC of each finding in each group, as far as there is room, and the largest gap."""
+    """Build the table of each finding's AUC by group, as far as there is room, and of the largest gap."""
     beside = groups if len(groups) <= _MOST_BESIDE else ()
-    table = new_table(*(printable(group.value) for group in beside), "AUC gap", "highest, lowest")
+    table = finding_table(*(printable(group.value) for group in beside), "AUC gap", "highest, lowest")
     known = {gap.finding: gap for gap in gaps}
     for place, row in enumerate(groups[0].measured[number].rows):
         if not beside and row.finding not in known:

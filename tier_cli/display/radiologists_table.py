@@ -1,4 +1,4 @@
-"""Radiologists beside models as tables for people."""
+"""Show radiologists beside models as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tier_cli.console import printable
-from tier_cli.display.evaluation_table import put
+from tier_cli.display.table_parts import print_table
 from tier_cli.evaluation.intervals import value_text
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ _HEADS = {"sensitivity": "sensitivity", "specificity": "specificity", "mcc": "MC
 
 
 def show_readers(content: Mapping[str, Any], console: Console) -> None:
-    """Print everybody's means over findings, then each model against the mean of the radiologists."""
-    people = [*content["readers"], {"name": "mean of the readers", **content["mean_of_readers"]}]
+    """Print all means over findings, then each model against the mean of the radiologists."""
+    people = [*content["readers"], {"name": "mean of the radiologists", **content["mean_of_readers"]}]
     models = [model for model in content["scores"] if model["macro"] is not None]
     title = (
-        f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, means of findings"
+        f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, "
+        "means over findings"
     )
     for names in (("sensitivity", "specificity"), ("mcc", "f1")):
         table = Table(box=None, header_style="dim")
@@ -32,11 +33,11 @@ def show_readers(content: Mapping[str, Any], console: Console) -> None:
             table.add_column(_HEADS[name], justify="right", no_wrap=True)
         for one in [*people, *models]:
             table.add_row(Text(printable(one["name"])), *(_cell(one["macro"][name]) for name in names))
-        put(console, title, table)
+        print_table(console, title, table)
         title = ""
     for model in content["scores"]:
         title = f"{printable(model['name'])} minus the mean of the radiologists"
-        put(console, title, _against(content, model))
+        print_table(console, title, _against(content, model))
 
 
 def _against(content: Mapping[str, Any], model: Mapping[str, Any]) -> Table:

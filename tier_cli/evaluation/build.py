@@ -1,157 +1,173 @@
-"""From scored units to the report: every number under one resampling of the patients."""
+"""Measure scored units: every number of a report under the same resamplings of patients."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tier_cli.evaluation.calls import FEW
-from tier_cli.evaluation.measure import Contender, Labelled, Measured, Resampling, measured
+from tier_cli.evaluation.divisions import Division, divide
+from tier_cli.evaluation.measure import Measured, Resampling, measured
 from tier_cli.evaluation.report import Report
-from tier_cli.evaluation.subgroups import Division, Gap, Group, against, divide, gaps, too_small
+from tier_cli.evaluation.subgroups import Gap, Group, against, gaps, too_small
+from tier_cli.evaluation.thresholds import FEW
+from tier_cli.evaluation.unit_scores import common_units
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import Statistic, ranking, within
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
+    from tier_cli.evaluation.truth import Labelled
+    from tier_cli.evaluation.unit_scores import UnitScores
 
 _SMALL_P = 0.05
 
-Estimates = dict[tuple[str, ...], dict[str, Estimate]]
+# By ("all", score set), or by ("group" or "rest", score set, column, value); then by metric.
+_Estimates = dict[tuple[str, ...], dict[str, Estimate]]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The numbers of a report.
+
+    Parameters
+    ----------
+    measured
+        One per score set.
+    differences
+        The first score set minus each other one.
+    groups, gaps
+        The numbers within the groups of each column, and the gaps between these.
+    """
+
+    measured: tuple[Measured, ...]
+    differences: tuple[Measured, ...]
+    groups: tuple[Group, ...]
+    gaps: tuple[Gap, ...]
 
 
 def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
-    """Measure one score set, or several and the first less each other, on what all have scores for.
+    """Measure an evaluation and add its notes.
 
     Parameters
     ----------
     evaluation
         What was scored.
     by
-        Columns of the manifest to measure within.
+        Manifest columns to group by.
     """
-    how = evaluation.protocol.resampling
-    contenders = common_ground(evaluation.contenders)
-    divisions = [
-        divide(column, evaluation.selection.manifest.column(column)).of_units(evaluation.units)
-        for column in by
-    ]
-    truth, contenders, divisions = _used(evaluation.by_unit, contenders, divisions)
-    estimates = _estimates(truth, contenders, divisions, how)
-    whole = tuple(_one(truth, c, estimates["all", str(i)], how) for i, c in enumerate(contenders))
+    how, units = evaluation.protocol.resampling, evaluation.units
+    manifest = evaluation.selection.manifest
+    divisions = [divide(column, manifest.column(column)).of_units(units) for column in by]
+    found = measure_units(evaluation.by_unit, evaluation.unit_scores, divisions, how)
+    first = found.measured[0]
     notes = [*evaluation.selection.notes, *evaluation.notes]
-    differences = tuple(
-        _difference(truth, contenders, other, estimates, how) for other in range(1, len(contenders))
-    )
-    if differences:
-        plural, all_ = evaluation.units.plural, "both" if len(contenders) == 2 else "all"
-        notes.append(f"{all_} were measured on the {whole[0].n} {plural} that {all_} have scores for")
-        notes += _least_p(differences[0], how)
-    groups, found = _groups(truth, contenders, divisions, estimates, how)
+    if found.differences:
+        every = "both" if len(found.measured) == 2 else "all"
+        notes.append(f"{every} were measured on the {first.n} {units.plural} that {every} have scores for")
+        notes += _smallest_p(found.differences[0], how)
+    notes += _few(first, units.plural)
     # An image that several score sets lack is listed once.
     unscored = {image.path: image for one in reversed(evaluation.scores) for image in one.unscored}
-    notes += _few(whole[0], evaluation.units.plural)
     return Report(
-        evaluation.protocol, whole, differences, groups, tuple(unscored.values()), tuple(notes), gaps=found
+        evaluation.protocol,
+        found.measured,
+        found.differences,
+        found.groups,
+        tuple(unscored.values()),
+        tuple(notes),
+        gaps=found.gaps,
     )
 
 
-def build_groups(
-    truth: Labelled, contenders: Sequence[Contender], divisions: Sequence[Division], how: Resampling
-) -> tuple[tuple[Group, ...], tuple[Gap, ...]]:
-    """Measure within the groups of each column, and the gaps between them."""
-    return _groups(truth, contenders, divisions, _estimates(truth, contenders, divisions, how), how)
+def measure_units(
+    truth: Labelled, score_sets: Sequence[UnitScores], divisions: Sequence[Division], how: Resampling
+) -> Measurements:
+    """Measure score sets, their differences from the first, and groups, on the units that all sets score.
+
+    Parameters
+    ----------
+    truth
+        (U, F) labels.
+    score_sets
+        One or several.
+    divisions
+        The columns to group by, over the U units.
+    how
+        How patients are resampled.
+    """
+    score_sets = common_units(score_sets)
+    # Only patients with a score and a label are resampled.
+    used = np.asarray((np.isfinite(score_sets[0].scores) & np.isfinite(truth.labels)).any(axis=1))
+    truth, score_sets = truth.where(used), tuple(one.where(used) for one in score_sets)
+    divisions = [replace(division, cells=division.cells[used]) for division in divisions]
+    estimates = _estimate(truth, score_sets, divisions, how)
+    whole = (_measured(truth, one, estimates["all", str(n)], how) for n, one in enumerate(score_sets))
+    others = range(1, len(score_sets))
+    differences = (_difference(truth, score_sets, other, estimates, how) for other in others)
+    groups, found = _groups(truth, score_sets, divisions, estimates, how)
+    return Measurements(tuple(whole), tuple(differences), groups, found)
 
 
-def common_ground(contenders: Sequence[Contender]) -> tuple[Contender, ...]:
-    """Leave out of each score set what another one lacks."""
-    there = np.isfinite([one.scores for one in contenders]).all(axis=0)
-    return tuple(
-        replace(
-            one,
-            scores=np.where(there, one.scores, np.nan),
-            probabilities=None if one.probabilities is None else np.where(there, one.probabilities, np.nan),
-        )
-        for one in contenders
-    )
-
-
-def _used(
-    truth: Labelled, contenders: Sequence[Contender], divisions: Sequence[Division]
-) -> tuple[Labelled, tuple[Contender, ...], list[Division]]:
-    """Only patients with a score and a label are resampled."""
-    used = np.asarray((np.isfinite(contenders[0].scores) & np.isfinite(truth.labels)).any(axis=1))
-    kept = [replace(division, cells=division.cells[used]) for division in divisions]
-    return truth.where(used), tuple(one.where(used) for one in contenders), kept
-
-
-def _estimates(
-    truth: Labelled, contenders: Sequence[Contender], divisions: Sequence[Division], how: Resampling
-) -> Estimates:
-    """Everything by what it is of: ("all", score set), ("group" or "rest", score set, column, value)."""
+def _estimate(
+    truth: Labelled, score_sets: Sequence[UnitScores], divisions: Sequence[Division], how: Resampling
+) -> _Estimates:
     statistics: dict[tuple[str, ...], Statistic] = {}
-    for number, contender in enumerate(contenders):
-        set_number = str(number)
-        statistics["all", set_number] = contender.statistic(truth.labels)
+    for number, one in enumerate(score_sets):
+        statistics["all", str(number)] = one.statistic(truth.labels)
         for division in divisions:
             for value in division.groups:
-                key = (set_number, division.by, value)
+                key = (str(number), division.by, value)
                 rows = division.cells == value
-                statistics["group", *key] = within(rows, contender.where(rows).statistic(truth.labels[rows]))
-                rest = np.isin(division.cells, [other for other in division.sides if other != value])
-                if value in division.sides and len(division.sides) > 2:
-                    areas = ranking(truth.labels[rest], contender.scores[rest], auprc=False)
+                statistics["group", *key] = within(rows, one.where(rows).statistic(truth.labels[rows]))
+                rest = np.isin(division.cells, [other for other in division.compared if other != value])
+                if value in division.compared and len(division.compared) > 2:
+                    areas = ranking(truth.labels[rest], one.scores[rest], auprc=False)
                     statistics["rest", *key] = within(rest, areas)
     found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
     for estimates in found.values():
         if "ece" in estimates:
             estimates["ece"] = estimates["ece"].centred
-    for number in range(len(contenders)):
+    for number in range(len(score_sets)):
         for division in divisions:
-            if len(division.sides) == 2:
-                for value, other in (division.sides, division.sides[::-1]):
-                    found["rest", str(number), division.by, value] = found[
-                        "group", str(number), division.by, other
-                    ]
+            # The rest of two groups is the other group.
+            if len(division.compared) == 2:
+                for value, other in (division.compared, division.compared[::-1]):
+                    own, opposite = (str(number), division.by, value), (str(number), division.by, other)
+                    found["rest", *own] = found["group", *opposite]
     return found
 
 
-def _within(truth: Labelled, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.where(rows[:, None], truth.labels, np.nan)
-
-
-def _one(truth: Labelled, contender: Contender, estimates: dict[str, Estimate], how: Resampling) -> Measured:
-    scored = np.isfinite(contender.scores)
-    return measured(contender.name, truth, scored, estimates, how.level, thresholds=contender.thresholds)
+def _measured(truth: Labelled, one: UnitScores, estimates: dict[str, Estimate], how: Resampling) -> Measured:
+    scored = np.isfinite(one.scores)
+    return measured(one.name, truth, scored, estimates, how.level, thresholds=one.thresholds)
 
 
 def _difference(
-    truth: Labelled, contenders: Sequence[Contender], other: int, estimates: Estimates, how: Resampling
+    truth: Labelled, score_sets: Sequence[UnitScores], other: int, estimates: _Estimates, how: Resampling
 ) -> Measured:
-    """The first score set minus another."""
+    """Measure the first score set minus another one."""
     first, second = estimates["all", "0"], estimates["all", str(other)]
     shared = {name: first[name] - second[name] for name in first if name in second}
-    name = f"{contenders[0].name} minus {contenders[other].name}"
-    return measured(name, truth, np.isfinite(contenders[0].scores), shared, how.level, tested=True)
+    name = f"{score_sets[0].name} minus {score_sets[other].name}"
+    return measured(name, truth, np.isfinite(score_sets[0].scores), shared, how.level, tested=True)
 
 
 def _groups(
     truth: Labelled,
-    contenders: Sequence[Contender],
+    score_sets: Sequence[UnitScores],
     divisions: Sequence[Division],
-    estimates: Estimates,
+    estimates: _Estimates,
     how: Resampling,
 ) -> tuple[tuple[Group, ...], tuple[Gap, ...]]:
     groups, found = [], []
     for division in divisions:
-        inside = [_group(truth, contenders, division, value, estimates, how) for value in division.groups]
+        inside = [_group(truth, score_sets, division, value, estimates, how) for value in division.groups]
         groups += inside
-        for number in range(len(contenders)):
+        for number in range(len(score_sets)):
             areas = {g.value: estimates["group", str(number), g.by, g.value]["auc"] for g in inside}
             found += gaps(inside, areas, number, truth.findings, how.level)
     return tuple(groups), tuple(found)
@@ -159,34 +175,34 @@ def _groups(
 
 def _group(
     truth: Labelled,
-    contenders: Sequence[Contender],
+    score_sets: Sequence[UnitScores],
     division: Division,
     value: str,
-    estimates: Estimates,
+    estimates: _Estimates,
     how: Resampling,
 ) -> Group:
     rows = division.cells == value
+    group_truth = replace(truth, labels=np.where(rows[:, None], truth.labels, np.nan))
     inside, rest, small = [], [], []
-    for number, contender in enumerate(contenders):
+    for number, one in enumerate(score_sets):
         key = (str(number), division.by, value)
         own = estimates["group", *key]
-        part = replace(truth, labels=_within(truth, rows))
-        inside.append(_one(part, contender, own, how))
+        inside.append(_measured(group_truth, one, own, how))
         others = estimates.get(("rest", *key))
         rest.append(against(own["auc"], others["auc"], truth.findings, how.level) if others else {})
         small.append({row.finding: too_small(row) for row in inside[-1].rows})
     return Group(division.by, value, tuple(inside), tuple(rest), tuple(small))
 
 
-def _least_p(difference: Measured, how: Resampling) -> list[str]:
-    """Say where so many findings are corrected for that no p value could be small."""
+def _smallest_p(difference: Measured, how: Resampling) -> list[str]:
+    """Warn if the correction for many findings rules out a small p value."""
     least = difference.averaged * 2 / (how.replicates + 1)
     if least <= _SMALL_P:
         return []
     wanted = math.ceil(2 * difference.averaged / _SMALL_P)
     return [
         f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value can be "
-        f"below {min(1, least):.2f}: --replicates {wanted} or more"
+        f"below {min(1, least):.2f}; use --replicates {wanted} or more"
     ]
 
 
@@ -194,4 +210,4 @@ def _few(whole: Measured, plural: str) -> list[str]:
     few = [r.finding for r in whole.rows if r.both_classes and min(r.positives, r.n - r.positives) < FEW]
     if not few:
         return []
-    return [f"fewer than {FEW} {plural} of one class, so the interval says little: {', '.join(few)}"]
+    return [f"fewer than {FEW} {plural} of one class, so the intervals mean little: {', '.join(few)}"]

@@ -1,108 +1,186 @@
-"""What `tier eval` measures: models that score, and files of scores."""
+"""Open what is to be evaluated: models, and files or tables of scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
 
 from tier_cli.errors import UsageError
+from tier_cli.progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.scores import Scores
     from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
-_DEFAULT_MODEL = "tier-small"
-_TABLES = (".csv", ".tsv", ".parquet", ".csv.gz")
+_SUFFIXES = (".csv", ".tsv", ".parquet", ".csv.gz")
+
+# A model (name, folder, or opened), several models whose scores are averaged, or scores: a file, a data frame
+# or a mapping of columns.
+Evaluable: TypeAlias = Union[
+    str, Path, Sequence[str], "ScoringJob", "pd.DataFrame", Mapping[str, Sequence[Any]]
+]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of what is measured: a model, or a file of scores."""
+    """A model, or a file or table of scores, that is to be evaluated.
+
+    Parameters
+    ----------
+    name
+        How the report calls it.
+    job
+        The opened model; None for scores.
+    table
+        The scores; None for a model.
+    """
 
     name: str
     job: ScoringJob | None = None
-    file: Path | None = None
+    table: Path | pd.DataFrame | None = None
 
     @property
     def stamp(self) -> dict[str, Any] | None:
-        """The model as results name it; None for a file."""
+        """The model as results name it; None for scores."""
         return None if self.job is None else self.job.stamp.to_dict()
 
     def scores(
-        self, manifest: Manifest, findings: FindingSet, options: StreamOptions, join: str | None
+        self,
+        manifest: Manifest,
+        findings: FindingSet,
+        options: StreamOptions,
+        join: str | None,
+        progress: Progress = no_progress,
     ) -> Scores:
-        """Give the scores of a manifest's images."""
+        """Score a manifest's images, or match the scores to them.
+
+        Parameters
+        ----------
+        manifest, findings
+            Images and findings.
+        options, progress
+            For a model: how images are read, and where progress is reported.
+        join
+            For scores: the column to join on.
+        """
         if self.job is not None:
-            return replace(score(self.job, manifest, options), name=self.name)
-        from tier_cli.evaluation.scores import read_scores
+            return replace(score(self.job, manifest, options, progress), name=self.name)
+        from tier_cli.evaluation.scores import match_scores, read_scores
 
-        return replace(read_scores(str(self.file), manifest, findings, join), name=self.name)
+        if self.table is None or isinstance(self.table, Path):
+            return replace(read_scores(str(self.table), manifest, findings, join), name=self.name)
+        return match_scores(self.name, self.table, manifest, findings, join)
 
 
-def candidates(
-    model: Sequence[str] | None,
-    scores: Sequence[Path] | None,
-    compare: tuple[str, str] | None,
-    findings: str | None,
-    engine: str,
-    device: str,
+def open_candidates(
+    evaluables: Sequence[Evaluable], findings: str | None, engine: str, device: str
 ) -> tuple[tuple[Candidate, ...], FindingSet]:
-    """Open what is to be measured, one thing or several; and give the finding set.
+    """Open one or several models or tables of scores; return them with the finding set.
+
+    Parameters
+    ----------
+    evaluables
+        At least one.
+    findings
+        Name or file of the finding set; None for that of the first model.
+    engine, device
+        See `open_engine`.
 
     Raises
     ------
     UsageError
-        Files alone without a finding set.
+        Scores alone without a finding set.
     """
-    if compare is not None:
-        named: list[Path | list[str]] = [Path(text) if is_table(text) else [text] for text in compare]
-    else:
-        named = [list(model or [_DEFAULT_MODEL])] if model or not scores else []
-        named += scores or []
-    if findings is None and all(isinstance(one, Path) for one in named):
+    if findings is None and not any(_is_model(one) for one in evaluables):
         raise UsageError(
-            "scores from a file need a finding set",
-            where="--scores" if compare is None else "--compare",
-            remedy="name it with --findings, e.g. nih14, or add --model",
+            "scores without a model need a finding set",
+            where="--findings",
+            remedy="name the set, e.g. --findings nih14, or add --model",
         )
-    found = [_opened(one, findings, engine, device) for one in named]
-    jobs = [one.job for one in found if one.job is not None]
+    found = [_open(one, findings, engine, device) for one in evaluables]
     if len({one.name for one in found}) < len(found):
-        own = ["model"] if isinstance(named[0], list) else []
-        texts = compare or [*own, *map(str, scores or [])]
-        found = [replace(one, name=text) for one, text in zip(found, texts, strict=True)]
-    if jobs:
-        return tuple(found), jobs[0].findings
+        given = zip(evaluables, found, strict=True)
+        found = [replace(candidate, name=_given_name(one, candidate.name)) for one, candidate in given]
+    job = next((one.job for one in found if one.job is not None), None)
+    if job is not None:
+        return tuple(found), job.findings
     from tier_cli.findings.load import load_findings
 
     return tuple(found), load_findings(findings)
 
 
 def is_table(text: str) -> bool:
-    """Tell whether a text names a file of scores rather than a model."""
-    return text.lower().endswith(_TABLES)
+    """Tell by its suffix whether a text names a file of scores rather than a model."""
+    return text.lower().endswith(_SUFFIXES)
 
 
-def _opened(one: Path | list[str], findings: str | None, engine: str, device: str) -> Candidate:
+def _is_model(one: Evaluable) -> bool:
+    if isinstance(one, str):
+        return not is_table(one)
     if isinstance(one, Path):
-        return Candidate(one.name, file=one)
-    from tier_cli.pipeline.scoring_job import open_job
+        return not is_table(str(one))
+    if _is_names(one):
+        return True
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
-    job = open_job(one, findings, engine, device)
+    return isinstance(one, ScoringJob)
+
+
+def _is_names(one: Evaluable) -> TypeGuard[Sequence[str]]:
+    return isinstance(one, Sequence) and not isinstance(one, str)
+
+
+def _open(one: Evaluable, findings: str | None, engine: str, device: str) -> Candidate:
+    if not _is_model(one):
+        return _open_scores(one)
+    from tier_cli.pipeline.scoring_job import ScoringJob, open_job
+
+    if isinstance(one, ScoringJob):
+        return Candidate(one.stamp.name, one)
+    names = [str(one)] if isinstance(one, str | Path) else [str(name) for name in one]
+    job = open_job(names, findings, engine, device)
     return Candidate(job.stamp.name, job)
 
 
-def score(job: ScoringJob, manifest: Manifest, options: StreamOptions) -> Scores:
-    """Run the pipeline of `tier classify` over the manifest's images."""
-    from tier_cli.display.progress import progress_on_stderr
+def _open_scores(one: Any) -> Candidate:
+    if isinstance(one, str | Path):
+        return Candidate(Path(one).name, table=Path(one))
+    import pandas as pd
+
+    return Candidate("scores", table=one if isinstance(one, pd.DataFrame) else pd.DataFrame(dict(one)))
+
+
+def _given_name(one: Evaluable, name: str) -> str:
+    """Return a candidate's name as the caller gave it, to tell two apart whose short names are the same."""
+    if isinstance(one, str | Path):
+        return str(one)
+    return ", ".join(map(str, one)) if _is_names(one) else name
+
+
+def score(
+    job: ScoringJob, manifest: Manifest, options: StreamOptions, progress: Progress = no_progress
+) -> Scores:
+    """Score a manifest's images with the pipeline of `tier classify`.
+
+    Parameters
+    ----------
+    job, manifest
+        The model and the images.
+    options
+        How images are read and streamed.
+    progress
+        Where progress is reported.
+    """
     from tier_cli.evaluation.scores import collect
     from tier_cli.imaging.discover import Source
 
-    with progress_on_stderr(len(manifest), "Scoring") as tick:
+    with progress(len(manifest), "Scoring") as tick:
         results = job.classify((Source(path) for path in manifest.paths), options, tick)
         return collect(job.stamp.name, results, job.findings)

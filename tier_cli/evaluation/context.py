@@ -1,22 +1,23 @@
-"""What a section of the report works with, and what a section is."""
+"""A scored evaluation, and the optional sections that measure more of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tier_cli.progress import Progress, no_progress
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.console import Console
 
-    from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.measure import Contender, Labelled
-    from tier_cli.evaluation.report import Protocol
+    from tier_cli.evaluation.protocol import Protocol
     from tier_cli.evaluation.scores import Scores
     from tier_cli.evaluation.selection import Selection
+    from tier_cli.evaluation.truth import Labelled
+    from tier_cli.evaluation.unit_scores import UnitScores
     from tier_cli.evaluation.units import Units
     from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.scoring_job import ScoringJob
@@ -32,27 +33,27 @@ class Evaluation:
     findings
         The finding set.
     selection
-        The rows that are evaluated: `selection.manifest`.
+        The evaluated rows: `selection.manifest`.
     truth
-        Their labels (N, F'), for the findings that have a column, and one patient key a row.
+        Their labels (N, F) for the findings that have a column, and one patient key per row.
     scores
-        One score set, or several that are compared, each with a row a row of the manifest.
+        One or several score sets, each with one row per manifest row.
     units
-        Which unit (image, study, patient) each row belongs to; `units.mean` takes scores of rows to units.
+        The unit (image, study, patient) of each row; `units.mean` averages scores over units.
     by_unit
-        The labels of the units (U, F').
-    contenders
-        One a score set: the scores of the units (U, F'), with calls and probabilities where there are any.
+        The labels of the units (U, F).
+    unit_scores
+        One per score set: the scores of the units (U, F), with calls and probabilities where there are any.
     protocol
-        What is being done; `protocol.resampling` says how intervals are made.
+        What is evaluated and how; `protocol.resampling` says how intervals are made.
     job
-        The model of the first score set, open; None where that is a file of scores.
+        The opened model of the first score set; None if that is a file or table of scores.
     options
-        How images are read and streamed, to score them again under other circumstances.
-    score
-        ``score(job, manifest, options)`` scores the images of a manifest, showing progress.
+        How images are read and streamed.
     notes
-        What a reader should know about how calls and probabilities came about.
+        Remarks on how calls and probabilities came about.
+    progress
+        Where sections report their progress.
     """
 
     findings: FindingSet
@@ -61,37 +62,34 @@ class Evaluation:
     scores: tuple[Scores, ...]
     units: Units
     by_unit: Labelled
-    contenders: tuple[Contender, ...]
+    unit_scores: tuple[UnitScores, ...]
     protocol: Protocol
     job: ScoringJob | None
     options: StreamOptions
-    score: Callable[[ScoringJob, Manifest, StreamOptions], Scores]
     notes: tuple[str, ...] = ()
+    progress: Progress = no_progress
 
     @cached_property
     def embeddings(self) -> tuple[NDArray[np.float32], ...]:
-        """Every image as each model of `job` embeds it (N, D), NaN where it cannot be used; made once."""
+        """Embeddings (N, D) of every image by each model of `job`, NaN for unusable files; computed once."""
         from tier_cli.pipeline.encode import embedding_matrix
 
         paths = self.selection.manifest.paths
         members = () if self.job is None else self.job.members
-        return tuple(embedding_matrix(paths, member, self.options) for member in members)
+        return tuple(embedding_matrix(paths, member, self.options, self.progress) for member in members)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report that is made after scoring.
+    """An optional part of the report, measured after scoring.
 
     Parameters
     ----------
     name
         Its key under ``sections`` of the JSON document.
-    make
-        Gives what JSON can hold (no NaN: null), or None where the section does not apply.
-    show
-        Prints what `make` gave, for people.
+    measure
+        Returns the content, ready for JSON (None instead of NaN); None if the section does not apply.
     """
 
     name: str
-    make: Callable[[Evaluation], dict[str, Any] | None]
-    show: Callable[[Mapping[str, Any], Console], None]
+    measure: Callable[[Evaluation], dict[str, Any] | None]

@@ -1,11 +1,10 @@
-"""An evaluation as a JSON document and as rows of CSV: the same numbers, rounded alike."""
+"""Write measurements as JSON documents and as rows of CSV, with the same rounding."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.evaluation.intervals import number
@@ -15,7 +14,7 @@ from tier_cli.metrics.statistics import ECE_BINS, METRICS
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric, Row
-    from tier_cli.evaluation.report import Protocol, Report
+    from tier_cli.evaluation.protocol import Protocol
     from tier_cli.evaluation.subgroups import Gap, Group
     from tier_cli.evaluation.yardsticks import Yardstick
 
@@ -28,41 +27,29 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def report_document(report: Report) -> dict[str, Any]:
-    """Give the JSON document; what is not a number is null."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "origin": asdict(report.origin),
-        **_protocol(report.protocol),
-        "scores": [
-            {**measured_document(measured), "model": model}
-            for measured, model in zip(report.measured, report.protocol.models, strict=True)
-        ],
-        "differences": [measured_document(difference) for difference in report.differences],
-        "groups": [_group(group) for group in report.groups],
-        "gaps": [_gap(gap) for gap in report.gaps],
-        "yardsticks": [_yardstick(one) for one in report.yardsticks],
-        "sections": dict(report.sections),
-        "unscored": [vars(image) for image in report.unscored],
-        "notes": list(report.notes),
-    }
+def csv_text(whole: Iterable[Measured], groups: Sequence[Group]) -> str:
+    """Return CSV with one row per finding, score set and group; the mean is the row ``macro``.
 
-
-def report_rows(report: Report) -> str:
-    """Give CSV: one row a finding, score set and group; the macro mean is the row ``macro``."""
+    Parameters
+    ----------
+    whole
+        Score sets and differences over all units.
+    groups
+        The same within groups.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for measured in (*report.measured, *report.differences):
+    for measured in whole:
         writer.writerows(_cells("", "", measured))
-    for group in report.groups:
+    for group in groups:
         for measured in group.measured:
             writer.writerows(_cells(group.by, group.value, measured))
     return text.getvalue()
 
 
 def measured_document(measured: Measured) -> dict[str, Any]:
-    """Give one score set's numbers, or a difference's."""
+    """Return the numbers of a score set or of a difference."""
     thresholds = measured.thresholds
     return {
         "name": measured.name,
@@ -76,7 +63,7 @@ def measured_document(measured: Measured) -> dict[str, Any]:
 
 
 def _without(measured: Measured) -> dict[str, Any]:
-    """The mean over findings alone, where others are measured too."""
+    """Return the mean without labels that are not findings, if there are such."""
     if not measured.macro_without:
         return {}
     numbers = _numbers(measured.macro_without)
@@ -84,7 +71,7 @@ def _without(measured: Measured) -> dict[str, Any]:
 
 
 def metric_document(metric: Metric) -> dict[str, Any]:
-    """Give a number with its interval, and p values where it has any."""
+    """Return a number with its interval, and its p values if it has any."""
     document: dict[str, Any] = {
         "value": number(metric.value),
         "low": number(metric.low),
@@ -99,7 +86,8 @@ def metric_document(metric: Metric) -> dict[str, Any]:
     return document
 
 
-def _protocol(protocol: Protocol) -> dict[str, Any]:
+def protocol_document(protocol: Protocol) -> dict[str, Any]:
+    """Return the part of a report's document that says what was evaluated and how."""
     how, selected = protocol.resampling, protocol.selected_on
     return {
         "data": protocol.data,
@@ -133,7 +121,8 @@ def _protocol(protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def _yardstick(one: Yardstick) -> dict[str, Any]:
+def yardstick_document(one: Yardstick) -> dict[str, Any]:
+    """Return a published result."""
     return {
         "model": one.model,
         "auc": one.auc,
@@ -157,7 +146,8 @@ def _numbers(metrics: Mapping[str, Metric]) -> dict[str, Any]:
     return {name: metric_document(metric) for name, metric in metrics.items()}
 
 
-def _group(group: Group) -> dict[str, Any]:
+def group_document(group: Group) -> dict[str, Any]:
+    """Return the numbers within a group."""
     scores = []
     for place, measured in enumerate(group.measured):
         document = measured_document(measured)
@@ -169,7 +159,8 @@ def _group(group: Group) -> dict[str, Any]:
     return {"by": group.by, "value": group.value, "scores": scores}
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def gap_document(gap: Gap) -> dict[str, Any]:
+    """Return a gap between groups."""
     return {
         "by": gap.by,
         "scores": gap.scores,

@@ -1,4 +1,4 @@
-"""Which images something was fitted on, and whether those that are evaluated are among them."""
+"""Tell whether the evaluated images are among those a calibration or adaptation was fitted on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tier_cli.model.checkpoint import canonical_hash
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.evaluation.measure import Labelled
     from tier_cli.evaluation.selection import Selection
+    from tier_cli.evaluation.truth import Labelled
 
 
 class Overlap(Enum):
-    """Whether images that are evaluated were fitted on, as far as can be told."""
+    """Whether evaluated images were used for fitting, as far as the records tell."""
 
     NONE = "none"
     POSSIBLE = "possible"
@@ -29,7 +29,7 @@ class Overlap(Enum):
 
 @dataclass(frozen=True)
 class Images:
-    """Images by what names them without naming a patient.
+    """Identify images without naming a patient.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ class Images:
     table_sha256: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what a calibration says of the images that it was fitted on."""
+        """Return the record that a calibration keeps of the images it was fitted on."""
         return {**asdict(self), "excluded": list(self.excluded)}
 
     def overlap(self, fitted_on: Mapping[str, Any]) -> Overlap:
-        """Tell whether these images were among those of another `to_dict`."""
+        """Tell whether these images overlap those of a record made by `to_dict`."""
         if fitted_on.get("rows_sha256") == self.rows_sha256:
             return Overlap.SURE
         known = self.dataset != CSV and fitted_on.get("dataset") == self.dataset
@@ -67,20 +67,20 @@ class Images:
         apart = len(splits) > 1 and "all" not in splits
         if apart or not (known or fitted_on.get("table_sha256") == self.table_sha256):
             return Overlap.NONE
-        # What other rows were dropped may have been all that both have.
+        # With other rows dropped, none of the rest need be in both.
         same = sorted(fitted_on.get("excluded") or []) == sorted(self.excluded)
         return Overlap.SURE if same else Overlap.POSSIBLE
 
 
 def images_of(selection: Selection, truth: Labelled, data: Path | None, dataset: str) -> Images:
-    """Name the images of a selection and their labels; no folders, which are this machine's.
+    """Identify the images of a selection and their labels, without folders of this machine.
 
     Parameters
     ----------
     selection, truth
-        The rows, and the labels (N, F) of each.
+        The rows and their labels (N, F).
     data, dataset
-        As the options name them.
+        The manifest's file, and ``csv`` or the public data set.
     """
     manifest = selection.manifest
     return Images(
@@ -94,13 +94,13 @@ def images_of(selection: Selection, truth: Labelled, data: Path | None, dataset:
 
 
 def rows_hash(manifest: Manifest, truth: Labelled) -> str:
-    """SHA-256 (hex) of the images' paths below their root and their labels, in order."""
+    """Return the SHA-256 (hex) of the images' paths below their root and their labels, in order."""
     labels = [[None if math.isnan(cell) else int(cell) for cell in row] for row in truth.labels.tolist()]
     paths = _below(manifest.root, manifest.paths)
     return canonical_hash({"findings": list(truth.findings), "paths": paths, "labels": labels})
 
 
 def _below(root: str, paths: list[str]) -> list[str]:
-    # Names of files need not be UTF-8.
+    # File names need not be UTF-8.
     below = (os.fsencode(Path(os.path.relpath(path, root)).as_posix()) for path in paths)
     return [name.decode("utf-8", "backslashreplace") for name in below]

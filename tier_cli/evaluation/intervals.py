@@ -1,4 +1,4 @@
-"""A number with its interval, as documents and as tables of sections hold it."""
+"""Write numbers with their intervals, for JSON and for tables of sections."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _DIGITS = 6
 
 
 def number(value: float) -> float | None:
-    """Give a number for JSON: rounded, null where there is none."""
+    """Round a number for JSON; None if it is not finite."""
     return round(float(value), _DIGITS) if math.isfinite(value) else None
 
 
 def documents(estimate: Estimate, level: float) -> list[dict[str, float | None]]:
-    """Give ``value``, ``low`` and ``high`` of each column of an estimate."""
+    """Return ``value``, ``low`` and ``high`` of each column of an estimate."""
     return [
         {"value": number(value), "low": number(low), "high": number(high)}
         for value, (low, high) in zip(estimate.point, estimate.interval(level), strict=True)
@@ -26,10 +26,10 @@ def documents(estimate: Estimate, level: float) -> list[dict[str, float | None]]
 
 
 def value_text(content: Mapping[str, Any], form: str = ".3f") -> str:
-    """Write a value for people, a hyphen where there is none."""
+    """Format a value; a hyphen if there is none."""
     return "-" if content["value"] is None else f"{content['value']:{form}}"
 
 
 def interval_text(content: Mapping[str, Any], form: str = ".3f") -> str:
-    """Write an interval for people, blank where there is none."""
+    """Format an interval; blank if there is none."""
     return "" if content["low"] is None else f"[{content['low']:{form}}, {content['high']:{form}}]"

@@ -1,28 +1,53 @@
-"""How a report came about: so that somebody else can judge it and do it again."""
+"""Record how a report came about: command, versions and hashes, so that it can be judged and repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("numpy", "torch", "onnxruntime", "transformers", "pillow", "pydicom", "matplotlib")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How a run came about.
+    """How a report came about.
 
     Parameters
     ----------
     command
-        As it was typed.
+        The command line; empty if there was none.
     versions
-        Of the programs that took part.
+        Versions of the packages involved.
     files
-        SHA-256 by the name of the file: the manifest, files of scores.
+        SHA-256 by file name: the manifest and files of scores.
     rows_sha256
-        Of the images' paths and their labels.
+        Hash of the images' paths and labels.
     """
 
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     rows_sha256: str = ""
+
+
+def record_origin(command: str, files: Iterable[Path], rows_sha256: str) -> Origin:
+    """Record a command, the hashes of its input files, and the versions of the packages involved."""
+    from tier_cli.model.checkpoint import file_hash
+
+    hashes = {str(file): file_hash(file) for file in files if file.is_file()}
+    return Origin(command, dict(_versions()), hashes, rows_sha256)
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    from tier_cli import __version__
+
+    yield "tier-cli", __version__
+    yield "Python", platform.python_version()
+    for name in _PACKAGES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue

@@ -1,80 +1,36 @@
-"""An evaluation as one document, one table of rows, and in words: the same numbers everywhere."""
+"""The report of an evaluation: as one JSON document and as a table of CSV."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.document import report_document, report_rows
-from tier_cli.evaluation.measure import Measured, Resampling
+from tier_cli.evaluation.document import (
+    SCHEMA_VERSION,
+    csv_text,
+    gap_document,
+    group_document,
+    measured_document,
+    protocol_document,
+    yardstick_document,
+)
 from tier_cli.evaluation.origin import Origin
-from tier_cli.evaluation.scores import Unscored
-from tier_cli.evaluation.subgroups import Gap, Group
 from tier_cli.evaluation.yardsticks import Yardstick, caveat, comparable
 from tier_cli.files.atomic import written_aside
 from tier_cli.results.output import check_writable
 
-_ENDINGS = (".json", ".csv")
+if TYPE_CHECKING:
+    from tier_cli.evaluation.measure import Measured
+    from tier_cli.evaluation.protocol import Protocol
+    from tier_cli.evaluation.scores import Unscored
+    from tier_cli.evaluation.subgroups import Gap, Group
 
-
-@dataclass(frozen=True)
-class SelectedOn:
-    """The split that thresholds were chosen on, by which rule, and its images without scores."""
-
-    split: str
-    rule: str
-    images: int
-    unscored: tuple[Unscored, ...] = ()
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What was evaluated and how: all that somebody needs to do it again.
-
-    Parameters
-    ----------
-    data, dataset, split
-        The manifest, its reader, and the split (``all`` = every row).
-    images
-        Rows evaluated, with or without scores.
-    views
-        ``frontal`` or ``all``.
-    excluded
-        Column=value pairs that were dropped.
-    uncertain
-        What became of labels of -1.
-    finding_set
-        Its name and hash.
-    models
-        Name and hashes, one a score set; None for scores from a file.
-    scoring
-        The checkpoint's own scoring; empty without a model.
-    resampling
-        How the intervals were made.
-    unit
-        What is counted: ``image``, ``study`` or ``patient``.
-    selected_on
-        Where thresholds were chosen, if they were.
-    """
-
-    data: str
-    dataset: str
-    split: str
-    images: int
-    views: str
-    excluded: tuple[str, ...]
-    uncertain: str
-    finding_set: dict[str, str]
-    models: tuple[dict[str, Any] | None, ...]
-    scoring: str
-    resampling: Resampling
-    unit: str = "image"
-    selected_on: SelectedOn | None = None
+_SUFFIXES = (".json", ".csv")
 
 
 @dataclass(frozen=True)
@@ -86,21 +42,21 @@ class Report:
     protocol
         What was evaluated and how.
     measured
-        One a score set.
+        One per score set.
     differences
         The first score set minus each other one.
     groups
-        The same within each group.
+        The numbers within each group.
     unscored
         Images without scores.
     notes
-        What a reader should know.
+        Remarks for the reader.
     gaps
-        The differences between groups of a column.
+        The differences between the groups of a column.
     sections
-        The optional parts by name, each as JSON has it.
+        The optional sections by name, each as in JSON.
     origin
-        How the run came about.
+        Command, versions and hashes.
     """
 
     protocol: Protocol
@@ -115,7 +71,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every image had scores, those that thresholds were chosen on too."""
+        """Whether every image had scores, including those on which thresholds were chosen."""
         selected = self.protocol.selected_on
         return not self.unscored and (selected is None or not selected.unscored)
 
@@ -131,42 +87,57 @@ class Report:
 
     @property
     def yardsticks_caveat(self) -> str:
-        """What was not compared with them."""
+        """What may differ from the published results."""
         models = zip(self.measured, self.protocol.models, strict=True)
         return caveat([one.name for one, model in models if model is None])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the JSON document; what is not a number is null."""
-        return report_document(self)
+        """Return the JSON document; a missing number is None."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "origin": asdict(self.origin),
+            **protocol_document(self.protocol),
+            "scores": [
+                {**measured_document(measured), "model": model}
+                for measured, model in zip(self.measured, self.protocol.models, strict=True)
+            ],
+            "differences": [measured_document(difference) for difference in self.differences],
+            "groups": [group_document(group) for group in self.groups],
+            "gaps": [gap_document(gap) for gap in self.gaps],
+            "yardsticks": [yardstick_document(one) for one in self.yardsticks],
+            "sections": dict(self.sections),
+            "unscored": [vars(image) for image in self.unscored],
+            "notes": list(self.notes),
+        }
 
     def to_json(self) -> str:
-        """Give the document as text."""
+        """Return the document as text."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """Give one row a finding, score set and group; the macro mean is the row ``macro``."""
-        return report_rows(self)
+        """Return CSV with one row per finding, score set and group; the mean is the row ``macro``."""
+        return csv_text((*self.measured, *self.differences), self.groups)
 
 
 def check_output(path: str) -> None:
-    """Refuse a file that cannot be written, before the work.
+    """Refuse an output file that cannot be written, before the work starts.
 
     Raises
     ------
     UsageError
-        An unknown ending, or a place that cannot be written to.
+        An unknown suffix, or a place that cannot be written to.
     """
-    if Path(path).suffix.lower() not in _ENDINGS:
+    if Path(path).suffix.lower() not in _SUFFIXES:
         raise UsageError(
-            f"the format of '{Path(path).name}' cannot be told by its ending",
+            f"'{Path(path).name}' has no known format",
             where="--output",
-            remedy="end it in .json or .csv",
+            remedy="use the suffix .json or .csv",
         )
     check_writable(path)
 
 
 def write_report(report: Report, path: str) -> None:
-    """Write .json or .csv, whole or not at all."""
+    """Write the report to a .json or .csv file, whole or not at all."""
     target = Path(os.path.realpath(path))
     text = report.to_csv() if target.suffix.lower() == ".csv" else report.to_json()
     with written_aside(target) as partial:

@@ -1,4 +1,4 @@
-"""Scores for a manifest's images: from a model's results, or from a file made elsewhere."""
+"""Collect scores for a manifest's images from a model's results, or match scores made elsewhere."""
 
 from __future__ import annotations
 
@@ -16,18 +16,28 @@ from tier_cli.datasets.delimited import read_rows
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.findings.schema import FindingSet
     from tier_cli.results.record import Result
 
-# What people put before the name of a finding in a column of scores.
+# Prefixes that people put before the name of a finding in a column of scores.
 _PREFIXES = ("", "prob_", "score_", "pred_")
 _NOT_A_SCORE = frozenset({"", "nan", "na", "none", "null"})
 
 
 @dataclass(frozen=True)
 class Unscored:
-    """An image without scores, and why."""
+    """An image without scores, and why.
+
+    Parameters
+    ----------
+    path
+        The image.
+    kind, message
+        The reason, as a word and as a sentence.
+    """
 
     path: str
     kind: str
@@ -41,15 +51,15 @@ class Scores:
     Parameters
     ----------
     name
-        The model or the file they came from.
+        The model or the file.
     findings
         F finding ids.
     values
-        (N, F) in the order of the manifest; NaN = none, never a substitute.
+        (N, F) in manifest order; NaN = none, never a substitute.
     unscored
-        The images without any.
+        The images without scores.
     notes
-        How they were found.
+        How the scores were matched to images.
     """
 
     name: str
@@ -59,7 +69,7 @@ class Scores:
     notes: tuple[str, ...] = ()
 
     def of(self, findings: Sequence[str]) -> NDArray[np.float64]:
-        """The scores (N, F) of some findings, in the order given; NaN for a finding without scores."""
+        """Return the scores (N, F) of some findings, in the order given; NaN for a finding without scores."""
         chosen = np.full((len(self.values), len(findings)), np.nan)
         for number, name in enumerate(findings):
             if name in self.findings:
@@ -68,7 +78,7 @@ class Scores:
 
 
 def collect(name: str, results: Iterable[Result], findings: FindingSet) -> Scores:
-    """Take one result an image, in the order of the manifest."""
+    """Collect one result per image, in manifest order."""
     rows: list[list[float]] = []
     unscored = []
     for result in results:
@@ -83,28 +93,47 @@ def collect(name: str, results: Iterable[Result], findings: FindingSet) -> Score
 def read_scores(
     path: str | Path, manifest: Manifest, findings: FindingSet, join: str | None = None
 ) -> Scores:
-    """Read scores made elsewhere and put them beside a manifest's rows.
+    """Read scores made elsewhere and match them to a manifest's rows.
 
     Parameters
     ----------
     path
-        CSV or Parquet: one column a finding, named by id or alias (``prob_``, ``score_`` or ``pred_`` may
-        stand before), or tidy with columns `finding` and `score`.
+        CSV or Parquet: one column per finding, named by id or alias (optionally prefixed by ``prob_``,
+        ``score_`` or ``pred_``), or tidy with columns `finding` and `score`.
     manifest, findings
-        Where the scores belong.
+        The images and the finding set.
     join
         A column that both tables have. By default `path` (or `file`), else `instance`.
 
     Raises
     ------
     ManifestError
-        Nothing to join on, no finding, a score that is no number, two rows for one image, no match.
+        No column to join on, no finding, a score that is not a number, two rows for one image, or no match.
     """
-    where = str(path)
     header, rows = read_table(Path(path))
-    column, keys, notes = _keys(header, rows, manifest, join, where)
-    table = _tidy if {"finding", "score"} <= set(header) else _wide
-    known = table(header, rows, header.index(column), findings, where)
+    return _match_table(Path(path).name, str(path), header, rows, manifest, findings, join)
+
+
+def match_scores(
+    name: str, frame: pd.DataFrame, manifest: Manifest, findings: FindingSet, join: str | None = None
+) -> Scores:
+    """Match a data frame of scores to a manifest's rows; columns and errors as in `read_scores`."""
+    header, rows = _text_cells(frame)
+    return _match_table(name, name, header, rows, manifest, findings, join)
+
+
+def _match_table(
+    name: str,
+    where: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    manifest: Manifest,
+    findings: FindingSet,
+    join: str | None,
+) -> Scores:
+    column, keys, notes = _join_keys(header, manifest, join, where)
+    layout = _tidy if {"finding", "score"} <= set(header) else _wide
+    known = layout(header, rows, header.index(column), findings, where)
     if not known:
         raise ManifestError("holds no scores", where=where)
     matched, how = _match(list(known), keys, manifest.root if column in ("path", "file") else None)
@@ -112,26 +141,26 @@ def read_scores(
         raise ManifestError(
             f"no row of column {column!r} is an image of the manifest",
             where=where,
-            remedy="give the same paths or instance UIDs, or name a column that both tables have with --join",
+            remedy="use the same paths or instance UIDs, or name a column that both tables have with --join",
         )
     values = np.full((len(manifest), len(findings.ids)), np.nan)
     for row, key in matched.items():
         values[row] = known[key]
     paths = manifest.paths
     unscored = tuple(
-        Unscored(paths[row], "no_score", f"{Path(path).name} has no score for it")
+        Unscored(paths[row], "no_score", f"no score in {name}")
         for row in np.flatnonzero(~np.isfinite(values).any(axis=1))
     )
-    return Scores(Path(path).name, findings.ids, values, unscored, (*notes, *how))
+    return Scores(name, findings.ids, values, unscored, (*notes, *how))
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read CSV or Parquet as header and rows of text.
+    """Read CSV or Parquet as a header and rows of text.
 
     Raises
     ------
     ManifestError
-        It cannot be read, or Parquet without pyarrow.
+        The file cannot be read, or is Parquet and pyarrow is not installed.
     """
     if path.suffix.lower() != ".parquet":
         return read_rows(path)
@@ -147,17 +176,23 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         ) from error
     except (OSError, ValueError) as error:
         raise ManifestError("cannot be read as Parquet", where=str(path)) from error
+    return _text_cells(frame)
+
+
+def _text_cells(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     frame = frame.astype(object).where(frame.notna(), "")
     return [str(name) for name in frame.columns], [[str(cell) for cell in row] for row in frame.to_numpy()]
 
 
-def _keys(
-    header: Sequence[str], rows: Sequence[Sequence[str]], manifest: Manifest, join: str | None, where: str
+def _join_keys(
+    header: Sequence[str], manifest: Manifest, join: str | None, where: str
 ) -> tuple[str, NDArray[np.str_], tuple[str, ...]]:
-    """The column of the scores to join on, and the manifest's cells to join it with."""
+    """Choose the column of the scores to join on; return it, the manifest's cells, and notes."""
     if join is not None:
         if join not in header:
-            raise ManifestError(f"there is no column {join!r}", where=where, remedy="choose another --join")
+            raise ManifestError(
+                f"has no column {join!r}", where=where, remedy="name one of its columns with --join"
+            )
         return join, manifest.column(join), ()
     for name in ("path", "file"):
         if name in header:
@@ -165,7 +200,7 @@ def _keys(
     if "instance" in header and (manifest.column("instance") != "").any():
         return "instance", manifest.column("instance"), ("scores were joined by instance UID",)
     raise ManifestError(
-        "there is no column path or instance to join with the manifest",
+        "has no column path or instance to join with the manifest",
         where=where,
         remedy="name a column that both tables have with --join",
     )
@@ -174,7 +209,7 @@ def _keys(
 def _tidy(
     header: Sequence[str], rows: Sequence[Sequence[str]], place: int, findings: FindingSet, where: str
 ) -> dict[str, list[float]]:
-    """One row a finding, as `tier classify` writes CSV."""
+    """Read one row per image and finding, as `tier classify` writes CSV."""
     name, value = header.index("finding"), header.index("score")
     order = {finding: number for number, finding in enumerate(findings.ids)}
     known: dict[str, list[float]] = {}
@@ -191,7 +226,7 @@ def _tidy(
         scores[number] = _score(row[value], where, "score")
     if not seen:
         raise ManifestError(
-            "no row is of a finding of the finding set", where=where, remedy="check --findings"
+            "no row belongs to a finding of the finding set", where=where, remedy="check --findings"
         )
     return known
 
@@ -199,7 +234,7 @@ def _tidy(
 def _wide(
     header: Sequence[str], rows: Sequence[Sequence[str]], place: int, findings: FindingSet, where: str
 ) -> dict[str, list[float]]:
-    """One column a finding."""
+    """Read one column per finding."""
     columns: dict[str, int] = {}
     for number, name in enumerate(header):
         finding = None if number == place else _finding(name, findings)
@@ -219,7 +254,7 @@ def _wide(
     known: dict[str, list[float]] = {}
     for row in rows:
         if row[place] in known:
-            raise ManifestError(f"{row[place]!r} stands in two rows", where=where, remedy="keep one of them")
+            raise ManifestError(f"{row[place]!r} has two rows", where=where, remedy="keep one of them")
         known[row[place]] = [
             _score(row[columns[name]], where, header[columns[name]]) if name in columns else math.nan
             for name in findings.ids
@@ -251,10 +286,10 @@ def _score(cell: str, where: str, column: str) -> float:
 def _match(
     names: Sequence[str], keys: NDArray[np.str_], root: str | None
 ) -> tuple[dict[int, str], tuple[str, ...]]:
-    """Which row of the manifest goes with which name; `root` is where paths start, None if these are none."""
+    """Match manifest rows to names; `root` is the folder of relative paths, None if names are not paths."""
     if root is None:
         return _joined(names, keys, str, str), ()
-    # Relative paths may start from the images' folder or from the working directory.
+    # Relative paths may be relative to the images' folder or to the working directory.
     ways = [lambda name: os.path.abspath(os.path.join(root, name)), os.path.abspath]
     found = max((_joined(names, keys, way, os.path.abspath) for way in ways), key=len)
     if found:

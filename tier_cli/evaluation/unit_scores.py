@@ -1,37 +1,90 @@
-"""Score sets by unit, with the calls and the probabilities that they allow."""
+"""Combine image scores into unit scores, with the calls and probabilities they allow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.calls import (
-    adaptation_notes,
-    own_calibration,
-    select_thresholds,
-    threshold_notes,
-)
-from tier_cli.evaluation.measure import Contender
+from tier_cli.evaluation.calls import adaptation_notes, own_calibration
+from tier_cli.evaluation.thresholds import Thresholds, select_thresholds, threshold_notes
+from tier_cli.metrics.statistics import Statistic, decisions, probabilities, ranking, together
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.calls import Floats, Thresholds
     from tier_cli.evaluation.fitted_on import Images
     from tier_cli.evaluation.scores import Scores
-    from tier_cli.evaluation.selection import Truth
+    from tier_cli.evaluation.truth import Truth
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.scoring.operating_points import Rule
 
-NO_CALLS = "no sensitivity, specificity, PPV, F1 and MCC: no thresholds; --select-on SPLIT chooses them"
-NO_PROBABILITIES = "no Brier score and no ECE: nothing says these scores are probabilities (--probabilities)"
+NO_CALLS = "no sensitivity, specificity, PPV, F1 and MCC: choose thresholds with --select-on SPLIT"
+NO_PROBABILITIES = "no Brier score and no ECE: the scores are not known to be probabilities (--probabilities)"
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Selecting:
-    """The split that thresholds are chosen on, with one score set's scores of its images."""
+class UnitScores:
+    """One score set by unit, with calls and probabilities where there are any.
+
+    Parameters
+    ----------
+    name
+        The model or the file.
+    scores
+        (U, F), NaN = none.
+    thresholds
+        Thresholds of the calls; None = no calls.
+    probabilities
+        (U, F), NaN = none; None if the scores are not probabilities and no calibration applies.
+    """
+
+    name: str
+    scores: Floats
+    thresholds: Thresholds | None = None
+    probabilities: Floats | None = None
+
+    @property
+    def calls(self) -> Floats | None:
+        """(U, F) 1, 0, NaN; None without thresholds."""
+        return None if self.thresholds is None else self.thresholds.calls(self.scores)
+
+    def statistic(self, labels: Floats) -> Statistic:
+        """Return everything that can be measured: ranking, then calls, then probabilities."""
+        labels = np.where(np.isfinite(self.scores), labels, np.nan)
+        parts = [ranking(labels, self.scores)]
+        if self.calls is not None:
+            parts.append(decisions(labels, self.calls))
+        if self.probabilities is not None:
+            parts.append(probabilities(labels, self.probabilities))
+        return together(*parts)
+
+    def where(self, keep: NDArray[np.bool_]) -> UnitScores:
+        """Return the rows for which `keep` (U,) is true."""
+        kept = None if self.probabilities is None else self.probabilities[keep]
+        return replace(self, scores=self.scores[keep], probabilities=kept)
+
+
+def common_units(score_sets: Sequence[UnitScores]) -> tuple[UnitScores, ...]:
+    """Keep only the scores that every score set has; the others become NaN."""
+    in_all = np.isfinite([one.scores for one in score_sets]).all(axis=0)
+    return tuple(
+        replace(
+            one,
+            scores=np.where(in_all, one.scores, np.nan),
+            probabilities=None if one.probabilities is None else np.where(in_all, one.probabilities, np.nan),
+        )
+        for one in score_sets
+    )
+
+
+@dataclass(frozen=True)
+class SelectionSplit:
+    """The split on which thresholds are chosen, with one score set's scores for its images."""
 
     split: str
     rule: Rule
@@ -39,83 +92,103 @@ class Selecting:
     scores: Scores
 
 
-def contend(
+@dataclass(frozen=True)
+class Note:
+    """A remark on one score set.
+
+    Parameters
+    ----------
+    text
+        The remark.
+    names_set
+        The text itself names the model or the file.
+    """
+
+    text: str
+    names_set: bool = False
+
+
+def combine_scores(
     scores: Scores,
     truth: Truth,
     job: ScoringJob | None = None,
-    selecting: Selecting | None = None,
+    selection_split: SelectionSplit | None = None,
     are_probabilities: bool = False,
     images: Images | None = None,
-) -> tuple[Contender, list[str]]:
-    """Take a score set to units; give calls and probabilities where something says how.
+) -> tuple[UnitScores, list[Note]]:
+    """Average scores over units, and add calls and probabilities where something defines them.
 
     Parameters
     ----------
     scores
-        By image, as the rows of the manifest.
+        By image, in manifest order.
     truth
-        The labels and units of these rows.
+        Labels and units of these rows.
     job
-        The model, whose own calibration gives probabilities, and thresholds where no split does.
-    selecting
+        The model, whose own calibration gives probabilities, and thresholds unless a split gives them.
+    selection_split
         Where thresholds are chosen.
     are_probabilities
-        The scores are probabilities as they are.
+        The scores are probabilities.
     images
-        What is evaluated: a calibration that was fitted on it is left aside.
+        The evaluated images: a calibration fitted on them is not used.
 
     Returns
     -------
-    The contender, and notes for the reader.
+    The unit scores, and notes for the reader.
 
     Raises
     ------
     ManifestError
-        Scores that are called probabilities are not within 0 and 1.
+        A score that is meant to be a probability is outside [0, 1].
     """
     findings, units = truth.by_unit.findings, truth.units
     values = scores.of(findings)
-    notes = [*_partly_scored(scores.name, values, truth), *_without(scores.name, values, findings)]
+    notes = [*_partly_scored(scores.name, values, truth), *_unscored(scores.name, values, findings)]
     by_unit = units.mean(values)
-    probabilities: Floats | None = None
+    predicted: Floats | None = None
     thresholds: Thresholds | None = None
     if are_probabilities:
         check_probabilities(scores)
-        probabilities = by_unit
+        predicted = by_unit
     elif job is not None:
         own = own_calibration(job, units.kind, findings, by_unit, images)
-        probabilities, thresholds = own.probabilities, own.thresholds
-        notes += [*([own.note] if own.note else []), *adaptation_notes(job, images)]
-    if selecting is not None:
-        theirs = selecting.truth
-        chosen_on = theirs.units.mean(selecting.scores.of(findings))
-        thresholds = select_thresholds(theirs.by_unit, chosen_on, selecting.rule, selecting.split)
+        predicted, thresholds = own.probabilities, own.thresholds
+        notes += [Note(own.note)] if own.note else []
+        notes += [Note(text, names_set=True) for text in adaptation_notes(job, images)]
+    if selection_split is not None:
+        chosen_on = selection_split.truth
+        chosen_scores = chosen_on.units.mean(selection_split.scores.of(findings))
+        thresholds = select_thresholds(
+            chosen_on.by_unit, chosen_scores, selection_split.rule, selection_split.split
+        )
     if thresholds is not None:
-        notes += threshold_notes(truth.by_unit, thresholds)
+        notes += [Note(text) for text in threshold_notes(truth.by_unit, thresholds)]
     else:
-        notes.append(NO_CALLS)
-    if probabilities is None and job is None:
-        notes.append(NO_PROBABILITIES)
-    return Contender(scores.name, by_unit, thresholds, probabilities), notes
+        notes.append(Note(NO_CALLS))
+    if predicted is None and job is None:
+        notes.append(Note(NO_PROBABILITIES))
+    return UnitScores(scores.name, by_unit, thresholds, predicted), notes
 
 
-def _partly_scored(name: str, values: Floats, truth: Truth) -> list[str]:
-    there = np.isfinite(values).any(axis=1)
+def _partly_scored(name: str, values: Floats, truth: Truth) -> list[Note]:
+    scored = np.isfinite(values).any(axis=1)
     units = truth.units
-    partly = np.intersect1d(units.index[there], units.index[~there])
+    partly = np.intersect1d(units.index[scored], units.index[~scored])
     if not partly.size:
         return []
-    return [f"{name}: {partly.size} {units.plural} have the mean of only some of their images"]
+    text = f"{name}: {partly.size} {units.plural} are scored by the mean of only some of their images"
+    return [Note(text, names_set=True)]
 
 
-def _without(name: str, values: Floats, findings: Sequence[str]) -> list[str]:
-    there = np.isfinite(values)
-    absent = [finding for place, finding in enumerate(findings) if not there[:, place].any()]
-    return [f"{name} has no scores for {', '.join(absent)}"] if absent else []
+def _unscored(name: str, values: Floats, findings: Sequence[str]) -> list[Note]:
+    known = np.isfinite(values)
+    absent = [finding for place, finding in enumerate(findings) if not known[:, place].any()]
+    return [Note(f"{name} has no scores for {', '.join(absent)}", names_set=True)] if absent else []
 
 
 def check_probabilities(scores: Scores) -> None:
-    """Refuse what is called probabilities and lies outside 0 and 1.
+    """Refuse probabilities outside [0, 1].
 
     Raises
     ------
@@ -126,5 +199,5 @@ def check_probabilities(scores: Scores) -> None:
     outside = known[(known < 0) | (known > 1)]
     if outside.size:
         raise ManifestError(
-            f"{outside[0]:g} is no probability", where=scores.name, remedy="leave --probabilities out"
+            f"{outside[0]:g} is not a probability", where=scores.name, remedy="leave out --probabilities"
         )

@@ -1,4 +1,4 @@
-"""From images to what is counted: images, studies or patients."""
+"""Combine images into the units that are counted: images, studies or patients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RULE = (
     "else 0 if any has 0, else blank"
 )
 PLURALS = {"image": "images", "study": "studies", "patient": "patients"}
-# What a unit's label is, from the weakest to the strongest of its images' labels: blank, 0, -1, 1.
+# Labels from weakest to strongest: a unit takes the strongest label among its images.
 _STRENGTH = np.array([np.nan, 0.0, -1.0, 1.0])
 
 Floats = NDArray[np.float64]
@@ -28,16 +28,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Units:
-    """Which unit each image belongs to.
+    """The unit that each image belongs to.
 
     Parameters
     ----------
     kind
         ``image``, ``study`` or ``patient``.
     index
-        (N,) number of the unit of each image; units are numbered as they first appear.
+        (N,) the number of each image's unit; units are numbered in order of first appearance.
     count
-        U, how many units there are.
+        U, the number of units.
     """
 
     kind: str
@@ -46,22 +46,22 @@ class Units:
 
     @property
     def plural(self) -> str:
-        """What several of them are called."""
+        """The plural of `kind`."""
         return PLURALS[self.kind]
 
     def mean(self, values: Floats) -> Floats:
-        """Scores of images (N, F) to scores of units (U, F): means of what is finite, else NaN."""
-        there = np.isfinite(values)
+        """Average the finite scores (N, F) of each unit's images into (U, F); NaN where there are none."""
+        known = np.isfinite(values)
         sums, counts = np.zeros((2, self.count, values.shape[1]))
-        np.add.at(sums, self.index, np.where(there, values, 0))
-        np.add.at(counts, self.index, there)
+        np.add.at(sums, self.index, np.where(known, values, 0))
+        np.add.at(counts, self.index, known)
         means: Floats = np.full_like(sums, np.nan)
         return np.divide(sums, counts, out=means, where=counts > 0)
 
     def labels(self, raw: Floats) -> Floats:
-        """Labels of images (N, F) to labels of units (U, F), both 1, 0, -1 = uncertain, NaN = blank.
+        """Combine image labels (N, F) into unit labels (U, F): 1, 0, -1 = uncertain, NaN = blank.
 
-        1 if any image has 1, else -1 if any has -1, else 0 if any has 0.
+        A unit is 1 if any image is 1, else -1 if any is -1, else 0 if any is 0.
         """
         strength = np.select([raw == 1, raw == -1, raw == 0], [3, 2, 1], default=0)
         strongest = np.zeros((self.count, raw.shape[1]), dtype=np.intp)
@@ -69,25 +69,27 @@ class Units:
         return _STRENGTH[strongest]
 
     def column(self, cells: NDArray[np.str_]) -> NDArray[np.str_]:
-        """Cells of images (N,) to cells of units (U,): what all images share, else ``mixed``."""
+        """Combine image cells (N,) into unit cells (U,): the value all images share, else ``mixed``."""
         first = self.first(cells).astype(object)
         differs = np.zeros(self.count, dtype=bool)
         np.logical_or.at(differs, self.index, cells != first[self.index])
         return np.where(differs, MIXED, first).astype(np.str_)
 
     def where(self, keep: NDArray[np.bool_]) -> tuple[Units, NDArray[np.bool_]]:
-        """Keep some units (U,); give them renumbered, and which images (N,) are theirs."""
+        """Keep some units (U,); return them renumbered, and a mask (N,) of their images."""
         images = keep[self.index]
         renumbered = np.cumsum(keep) - 1
         return Units(self.kind, renumbered[self.index[images]], int(keep.sum())), images
 
     def first(self, cells: NDArray[np.str_]) -> NDArray[np.str_]:
-        """Cells of images (N,) to cells of units (U,): what each unit's first image has."""
+        """Return the cell (U,) of each unit's first image."""
         return cells[np.unique(self.index, return_index=True)[1]]
 
 
 def units_of(manifest: Manifest, kind: str) -> Units:
-    """Group a manifest's images; an image that names no study, or no patient, is a unit of its own.
+    """Group the images of a manifest.
+
+    An image without a study, or without a patient, is a unit of its own.
 
     Parameters
     ----------
@@ -108,17 +110,17 @@ def units_of(manifest: Manifest, kind: str) -> Units:
     studies, paths = manifest.column("study"), manifest.column("path")
     keys = np.where(studies == "", np.char.add("image:", paths), np.char.add("study:", studies))
     units = _numbered(kind, keys)
-    named = manifest.column("patient")
-    # A row that names no patient says nothing against the others of its study.
-    told = np.flatnonzero(named != "")
-    first = np.full(units.count, "", dtype=named.dtype)
-    first[units.index[told[::-1]]] = named[told[::-1]]
-    mixed = told[first[units.index[told]] != named[told]]
+    patients = manifest.column("patient")
+    # A row without a patient does not contradict the other rows of its study.
+    named = np.flatnonzero(patients != "")
+    first = np.full(units.count, "", dtype=patients.dtype)
+    first[units.index[named[::-1]]] = patients[named[::-1]]
+    mixed = named[first[units.index[named]] != patients[named]]
     if mixed.size:
         raise ManifestError(
             f"the study of {str(paths[mixed[0]])!r} has images of different patients",
             where=manifest.origin,
-            remedy="give studies names that no other patient's have",
+            remedy="use study names that are unique across patients",
         )
     return units
 

@@ -1,7 +1,7 @@
-"""Published results: shown beside a result only where images and findings are the same.
+"""Find published results on the same images and findings.
 
-Prompts are not compared: they are part of the method that is measured, not of the test, and not all papers
-publish theirs word by word.
+Prompts need not be the same: they belong to the method, not to the test, and not all papers publish theirs
+verbatim.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Yardstick:
     Parameters
     ----------
     model, source
-        What was measured, and where that was published.
+        The model, and where the result was published.
     dataset, split, unit, images
-        The test set: the reader's name for it, ``image`` or ``study``, and how many images.
+        The test set: its name in tier, its split, ``image`` or ``study``, and the number of images.
     findings
-        Ids of the findings that the mean is over.
+        Ids of the findings in the mean.
     auc
         Mean area under the ROC curve.
     prompts, selection
-        Which prompts were used, and which data chose the model.
+        The prompts used, and the data on which the model was selected.
     """
 
     model: str
@@ -49,7 +49,7 @@ class Yardstick:
 
 @cache
 def yardsticks() -> tuple[Yardstick, ...]:
-    """Every published result that ships."""
+    """Return all published results that ship with tier."""
     text = resources.files("tier_cli.evaluation").joinpath("yardsticks.toml").read_text(encoding="utf-8")
     content = tomllib.loads(text)
     found = []
@@ -63,16 +63,16 @@ def yardsticks() -> tuple[Yardstick, ...]:
 def comparable(
     dataset: str, split: str, unit: str, images: int, findings: Iterable[str]
 ) -> tuple[Yardstick, ...]:
-    """The published results on this test set and these findings, best first.
+    """Return the published results on a test set and findings, best first.
 
     Parameters
     ----------
     dataset, split, unit
         As `Yardstick` names them.
     images
-        How many images were measured.
+        Number of images measured.
     findings
-        Ids of the findings that the mean is over.
+        Ids of the findings in the mean.
     """
     ids = frozenset(findings)
     same = [
@@ -85,9 +85,6 @@ def comparable(
 
 
 def caveat(files: Sequence[str]) -> str:
-    """Say what was not compared; `files` are score sets that come from files."""
-    unknown = f"; those of {' and '.join(files)} are not known to tier" if files else ""
-    return (
-        "Of the same data set, split, unit, number of images and findings. Their prompts may be others"
-        f"{unknown}."
-    )
+    """Say what may differ from the published results; `files` are score sets that come from files."""
+    unknown = f"; those behind {' and '.join(files)} are unknown" if files else ""
+    return f"Same data set, split, unit, number of images and findings. The prompts may differ{unknown}."

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.folds import patient_folds
 from tier_cli.fitting.gda import fit_scaled_gda
 from tier_cli.fitting.left_out import summary, too_few_patients

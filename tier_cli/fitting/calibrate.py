@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.evaluation.measure import Labelled
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.curves import fit_curve
 from tier_cli.fitting.folds import patient_folds
 from tier_cli.fitting.left_out import too_few_patients

@@ -18,7 +18,7 @@ from tier_cli.model.copying import checkpoint_copy, write_card_section
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tier_cli.evaluation.selection import Truth
+    from tier_cli.evaluation.truth import Truth
     from tier_cli.pipeline.scoring_job import ScoringJob
 
 PREVALENCE_WARNING = (

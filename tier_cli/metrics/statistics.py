@@ -17,18 +17,6 @@ RANKING = ("auc", "auprc")
 DECISIONS = ("sensitivity", "specificity", "ppv", "f1", "mcc")
 PROBABILITIES = ("brier", "ece")
 METRICS = (*RANKING, *DECISIONS, *PROBABILITIES)
-# How tables and pages write the metrics.
-METRIC_NAMES = {
-    "auc": "AUC",
-    "auprc": "AUPRC",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV",
-    "f1": "F1",
-    "mcc": "MCC",
-    "brier": "Brier",
-    "ece": "ECE",
-}
 ECE_BINS = 15
 
 

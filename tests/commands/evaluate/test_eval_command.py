@@ -208,7 +208,7 @@ def test_uncertain_labels_count_only_when_asked(model: str, data: Path) -> None:
         (("--dataset", "chexbert"), "no data set that is known"),
         (("--exclude", "contradicted"), "is not COLUMN=VALUE"),
         (("--output", "numbers.html"), ".json or .csv"),
-        (("--join", "path"), "nothing to join"),
+        (("--join", "path"), "add --scores"),
         (("--scores", "peer.csv"), "need a finding set"),
         (("--by", "hospital"), "no column 'hospital'"),
         (("--split", "valid"), "no image is in split 'valid'"),
@@ -402,22 +402,22 @@ def test_reads_are_checked_before_anything_is_scored(
 def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_path: Path) -> None:
     (tmp_path / "logits.csv").write_text("path,effusion\n0.png,0.5\n2.png,-3\n")
     arguments = ("--scores", tmp_path / "logits.csv", "--probabilities", "--split", "all")
-    with pytest.raises(ManifestError, match="-3 is no probability"):
+    with pytest.raises(ManifestError, match="-3 is not a probability"):
         _peer_run(peers, *arguments)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--operating-point", "youden"), "never chosen on what is evaluated"),
+        (("--operating-point", "youden"), "cannot choose thresholds on the evaluated images"),
         (("--select-on", "valid", "--operating-point", "best"), "is not a rule for an operating point"),
-        (("--select-on", "test"), "that is evaluated"),
-        (("--select-on", "all"), "patients who are in all too"),
+        (("--select-on", "test"), "on the evaluated split"),
+        (("--select-on", "all"), "patients who are also in all"),
         (("--compare", "a", "b", "--model", "c"), "--compare"),
         (("--probabilities", "--model", "tier-small"), "add --scores"),
         (("--unit", "study", "--by", "hospital"), "no column 'hospital'"),
         (("--compare", "a.csv", "b.csv"), "need a finding set"),
-        (("--scores", "numbers.json", "--findings", "nih14"), "is no CSV or Parquet"),
+        (("--scores", "numbers.json", "--findings", "nih14"), "is neither CSV nor Parquet"),
     ],
 )
 def test_options_that_do_not_go_together(peers: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -456,7 +456,7 @@ def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitte
     for split in ("valid", "all"):
         fitted = _done(_run(*table, "--model", copy, "--split", split))
         assert "brier" not in _finding(fitted)
-        assert any("calibration was fitted on images that are evaluated" in note for note in fitted["notes"])
+        assert any("fitted on the evaluated images" in note for note in fitted["notes"])
 
 
 def test_several_files_are_compared_with_the_first_on_common_ground(data: Path, tmp_path: Path) -> None:

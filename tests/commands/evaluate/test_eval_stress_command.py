@@ -46,7 +46,7 @@ def test_sections_stand_beside_the_table(tier: Tier, model: str, data: Path, tmp
     assert (robustness["n"], prompts["n"]) == (9, 9)
     assert prompts["findings"][0]["combined"] == measured["auc"]["value"]
     assert (grounding["cases"], grounding["findings"][0]["finding"]) == (5, "pleural_effusion")
-    for title in ("Damaged images", "Prompts", "Grounding"):
+    for title in ("Corrupted images", "Prompts", "Grounding"):
         assert f"\n{title}: " in told
     table = told[told.index("Prompts: ") : told.index("Grounding: ")]
     assert "Pleural effusion" in table, "people read names, programs ids"
@@ -79,7 +79,7 @@ def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_p
     bare.write_text("path,effusion\nabsent.png,1\n")
     code, _, told = tier("eval", "--data", bare, "--model", "no-such-model", "--grounding")
     assert code == 2
-    assert "no image has a place to look for; --grounding needs a column boxes or mask" in told
+    assert "no image has a box or a mask; --grounding needs a column boxes or mask" in told
 
 
 def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
@@ -89,14 +89,14 @@ def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
     asked = ("--scores", tmp_path / "peer.csv", "--findings", "nih14", "--corrupt", "blur")
     code, _, told = tier("eval", "--data", data, *asked)
     assert code == 2
-    assert "--corrupt: a file of scores is no model to ask" in told
+    assert "--corrupt: needs a model, not scores from a file" in told
 
 
 def test_groups_are_never_patients(tier: Tier, data: Path) -> None:
     """Keys of patients would stand in every table and file."""
     code, _, told = tier("eval", "--data", data, "--model", "no-such-model", "--by", "sex,Patient")
     assert code == 2
-    assert "'Patient' makes no groups" in told
+    assert "cannot group by the column 'Patient'" in told
 
 
 def test_who_stops_a_section_keeps_the_numbers(
@@ -105,13 +105,13 @@ def test_who_stops_a_section_keeps_the_numbers(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tier_cli.evaluation.sections.robustness._make", stopped)
+    monkeypatch.setattr("tier_cli.evaluation.sections.robustness._measure", stopped)
     output = tmp_path / "numbers.json"
     code, _, told = tier(
         "eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur", "--output", output
     )
     assert code == 130
-    assert f"What was measured until then is in {output}" in told
+    assert f"Numbers measured so far are in {output}" in told
     document = json.loads(output.read_text())
     assert document["scores"][0]["macro"]["auc"]["value"] is not None
     assert document["sections"] == {}

@@ -20,17 +20,19 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.display.evaluation_table import show
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.build import build_report
-from tier_cli.evaluation.calls import Thresholds
 from tier_cli.evaluation.context import Evaluation
-from tier_cli.evaluation.measure import Contender, Labelled, Measured, Metric, Resampling, Row
+from tier_cli.evaluation.measure import Measured, Metric, Resampling, Row
 from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.page.write import PageOptions, check_page, page, write_page
-from tier_cli.evaluation.report import Protocol, Report
+from tier_cli.evaluation.protocol import Protocol
+from tier_cli.evaluation.report import Report
 from tier_cli.evaluation.scores import Scores, Unscored
 from tier_cli.evaluation.sections.exclusive import measure_exclusive
 from tier_cli.evaluation.sections.radiologists import readers_section
-from tier_cli.evaluation.selection import labelled, select
-from tier_cli.evaluation.unit_scores import contend
+from tier_cli.evaluation.selection import select
+from tier_cli.evaluation.thresholds import Thresholds
+from tier_cli.evaluation.truth import Labelled, labelled
+from tier_cli.evaluation.unit_scores import UnitScores, combine_scores
 from tier_cli.findings.load import builtin, load_findings
 from tier_cli.findings.schema import FindingSet
 from tier_cli.phantom.chest import make_phantom, write_png
@@ -112,24 +114,24 @@ def _evaluation(
     values[0, 0] = np.nan
     gone = Unscored(str(folder / "keyed-0.png"), "missing", f"{folder}/keyed-0.png: no such file")
     scores = tuple(Scores(names[k], findings.ids, one, (gone,) * (not k)) for k, one in enumerate(values))
-    contenders = []
+    score_sets = []
     for k, one in enumerate(scores):
-        contender = contend(one, truth, are_probabilities=k == 0)[0]
-        thresholds = Thresholds("split valid", "youden", np.array([0.4, 0.6]), (9, 9))
-        contenders.append(replace(contender, thresholds=thresholds if k == 0 else None))
+        one_set = combine_scores(one, truth, are_probabilities=k == 0)[0]
+        thresholds = Thresholds("split valid", "youden", np.array([0.4, 0.6]))
+        score_sets.append(replace(one_set, thresholds=thresholds if k == 0 else None))
     protocol = Protocol(
         "manifest.csv", "csv", "all", N, "frontal", (), "ignore", {"name": "set", "hash": "f00d"},
         (None,) * sets, "", Resampling(30),
     )  # fmt: skip
     return Evaluation(
-        findings, selection, truth.by_image, scores, truth.units, truth.by_unit, tuple(contenders), protocol,
-        None, StreamOptions(), lambda job, manifest, options: scores[0],
+        findings, selection, truth.by_image, scores, truth.units, truth.by_unit, tuple(score_sets), protocol,
+        None, StreamOptions(),
     )  # fmt: skip
 
 
 def _report(evaluation: Evaluation, by: tuple[str, ...] = ()) -> Report:
     report = build_report(evaluation, by)
-    return replace(report, sections={"readers": readers_section().make(evaluation)})
+    return replace(report, sections={"readers": readers_section().measure(evaluation)})
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +271,7 @@ def test_a_section_without_a_layout_is_shown_as_it_is(report: Report, evaluation
 
 
 def test_top_1_accuracy_and_retrieval_have_tables(report: Report, evaluation: Evaluation) -> None:
-    exclusive = measure_exclusive(evaluation.by_unit, evaluation.contenders, Resampling(20), "images")
+    exclusive = measure_exclusive(evaluation.by_unit, evaluation.unit_scores, Resampling(20), "images")
     number = {"value": 0.375, "low": 0.25, "high": 0.5, "replicates": 20}
     direction = {
         "direction": "image_to_report", "queries": 24, "gallery": 20,
@@ -344,7 +346,7 @@ def test_nobody_takes_other_prompts_for_the_same() -> None:
 
 def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     truth = Labelled(builtin("chexpert5").ids, np.ones((1, 5)), np.array(["p"]))
-    other = replace(evaluation, contenders=(Contender("mine", np.ones((1, 5))),), by_unit=truth)
+    other = replace(evaluation, score_sets=(UnitScores("mine", np.ones((1, 5))),), by_unit=truth)
     seen = _read(page(_published(668), other, PageOptions(images=False)))
     assert "Published results on the same images and findings" in seen.text
     assert "Their prompts may be others; those of mine are not known to tier." in seen.text
@@ -375,6 +377,6 @@ def test_many_images_and_findings_make_no_huge_page(evaluation: Evaluation) -> N
     rng = np.random.default_rng(1)
     labels, scores = rng.integers(0, 2, (30_000, 1)).astype(float), rng.normal(size=(30_000, 1))
     for kind in (roc, precision_recall):
-        figure = kind("x", 0, labels, [Contender("a", scores)])
+        figure = kind("x", 0, labels, [UnitScores("a", scores)])
         assert figure is not None
         assert len(figure.svg) < 20_000

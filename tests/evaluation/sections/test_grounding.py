@@ -15,6 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
+from tier_cli.display.grounding_table import show_grounding
 from tier_cli.errors import CheckpointError, ManifestError
 from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.sections.grounding import grounding_section
@@ -24,6 +25,7 @@ from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.scoring_job import ScoringJob
 from tier_cli.pipeline.stream import StreamOptions
+from tier_cli.progress import no_progress
 
 FINDINGS = FindingSet(
     "two", tuple(Finding(name, name, (f"{name} spot",), (name,), ("no",)) for name in ("bright", "dark"))
@@ -58,6 +60,7 @@ def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
         selection=SimpleNamespace(manifest=manifest),
         options=StreamOptions(workers=0),
         protocol=SimpleNamespace(resampling=Resampling(30)),
+        progress=no_progress,
     )
 
 
@@ -80,7 +83,7 @@ def _box(finding: str, x: int, y: int, **more: Any) -> dict[str, Any]:
 
 
 def _made(evaluation: Any) -> dict[str, Any]:
-    content = grounding_section().make(evaluation)
+    content = grounding_section().measure(evaluation)
     assert content is not None
     json.dumps(content, allow_nan=False)
     return content
@@ -151,8 +154,8 @@ def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
     content = _made(_evaluation(manifest))
     assert content["cases"] == 1
     assert content["notes"] == [
-        "1 regions of fracture, no finding of the set, left out",
-        "1 left out of grounding: missing",
+        "1 regions of fracture left out: not a finding of the set",
+        "1 left out: missing",
     ]
 
 
@@ -165,7 +168,7 @@ def test_places_in_a_file_that_is_shown_turned_are_left_out(tmp_path: Path) -> N
         picture.save(tmp_path / "0.png", exif=exif)
     content = _made(_evaluation(manifest))
     assert content["cases"] == 1
-    assert content["notes"] == ["1 left out of grounding: the file is shown turned, its places are not"]
+    assert content["notes"] == ["1 left out: the file is displayed rotated or mirrored, its regions are not"]
 
 
 def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:
@@ -175,9 +178,9 @@ def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Pat
 
     bare = _made(_evaluation(_manifest(tmp_path, [("48-16", [])])))
     blind = _made(_evaluation(_manifest(tmp_path, [("48-16", [_box("bright", 48, 16)])]), Blind()))
-    for content, message in ((bare, "nothing to ground"), (blind, "no grid of patches")):
+    for content, message in ((bare, "nothing to measure"), (blind, "no grid of patches")):
         text = io.StringIO()
-        grounding_section().show(content, Console(file=text, width=80))
+        show_grounding(content, Console(file=text, width=80))
         assert content["findings"] == []
         assert message in text.getvalue()
 
@@ -191,8 +194,7 @@ def test_a_cell_that_is_no_list_of_boxes_is_an_error(tmp_path: Path) -> None:
 def test_tables_fit_a_terminal(tmp_path: Path) -> None:
     rows = [(f"{x}-{y}", [_box("bright", x, y), _box("dark", 0, 0)]) for x, y in PLACES]
     text = io.StringIO()
-    section = grounding_section()
-    section.show(_made(_evaluation(_manifest(tmp_path, rows))), Console(file=text, width=80))
+    show_grounding(_made(_evaluation(_manifest(tmp_path, rows))), Console(file=text, width=80))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert any("cropped away, counted as misses: 4" in line for line in lines)

@@ -21,7 +21,7 @@ IMAGES = RNG.normal(size=(50, 8)).astype(np.float32)
 
 
 def _spread(labels: np.ndarray, images: np.ndarray = IMAGES) -> dict:  # type: ignore[type-arg]
-    def of_pairs(pairs: Sequence[Pair]) -> np.ndarray:  # type: ignore[type-arg]
+    def of_pairs(pairs: Sequence[Pair]) -> np.ndarray:
         sides = [np.stack([VECTORS[pair[side] or ""] for pair in pairs]) for side in (0, 1)]
         return score(images, FindingVectors(*sides))
 
@@ -69,7 +69,7 @@ def test_a_scoring_without_negatives_has_one_value_a_positive_prompt() -> None:
     labels = RNG.integers(0, 2, 50).astype(float)
     unit = IMAGES / np.linalg.norm(IMAGES, axis=1, keepdims=True)
 
-    def of_pairs(pairs: Sequence[Pair]) -> np.ndarray:  # type: ignore[type-arg]
+    def of_pairs(pairs: Sequence[Pair]) -> np.ndarray:
         return np.asarray(unit @ np.stack([VECTORS[positive] for positive, _ in pairs]).T, np.float64)
 
     row = prompt_spread(FINDING, labels, unit[:, 0].astype(float), of_pairs, with_negatives=False)

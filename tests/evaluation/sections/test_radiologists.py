@@ -12,9 +12,11 @@ from sklearn.metrics import f1_score, matthews_corrcoef, recall_score
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.display.radiologists_table import show_readers
 from tier_cli.errors import ManifestError
-from tier_cli.evaluation.calls import Thresholds
-from tier_cli.evaluation.measure import Contender, Labelled, Resampling
+from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.sections.radiologists import Reads, measure_readers, reads_of, under_curve
+from tier_cli.evaluation.thresholds import Thresholds
+from tier_cli.evaluation.truth import Labelled
+from tier_cli.evaluation.unit_scores import UnitScores
 from tier_cli.findings.load import load_findings
 
 FINDINGS = load_findings("pneumothorax,pleural effusion")
@@ -43,8 +45,8 @@ def test_columns_are_matched_by_the_names_of_findings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("reader:effusion", "names no reader and finding"),
-        ("reader:x:effusion,reader:x:pleural effusion", "two columns are x's reads"),
+        ("reader:effusion", "does not name a reader and a finding"),
+        ("reader:x:effusion,reader:x:pleural effusion", "two columns hold x's reads"),
     ],
 )
 def test_columns_that_make_no_sense(tmp_path: Path, header: str, message: str) -> None:
@@ -54,7 +56,7 @@ def test_columns_that_make_no_sense(tmp_path: Path, header: str, message: str) -
         reads_of(manifest, FINDINGS, ("pleural_effusion",))
 
 
-def _case(rows: int = 120) -> tuple[Labelled, list[Reads], Contender]:
+def _case(rows: int = 120) -> tuple[Labelled, list[Reads], UnitScores]:
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 2, (rows, 2)).astype(float)
     wrong = [rng.random((rows, 2)) < rate for rate in (0.1, 0.3)]
@@ -65,12 +67,12 @@ def _case(rows: int = 120) -> tuple[Labelled, list[Reads], Contender]:
     scores = rng.normal(size=(rows, 2)) + labels
     scores[-1] = NAN
     truth = Labelled(("pneumothorax", "pleural_effusion"), labels, np.arange(rows).astype(str))
-    return truth, reads, Contender("m", scores, thresholds)
+    return truth, reads, UnitScores("m", scores, thresholds)
 
 
 def test_everybody_is_measured_on_what_everybody_has() -> None:
-    truth, reads, contender = _case()
-    content = measure_readers(truth, reads, [contender], Resampling(60), "images")
+    truth, reads, one_set = _case()
+    content = measure_readers(truth, reads, [one_set], Resampling(60), "images")
     first, second = content["findings"]
     assert (first["n"], first["readers"]) == (112, 2)
     assert (second["n"], second["readers"]) == (119, 1)
@@ -82,7 +84,7 @@ def test_everybody_is_measured_on_what_everybody_has() -> None:
         assert found["mcc"]["value"] == pytest.approx(matthews_corrcoef(labels, calls), abs=1e-6)
         assert found["sensitivity"]["value"] == pytest.approx(recall_score(labels, calls), abs=1e-6)
         assert found["mcc"]["low"] < found["mcc"]["value"] < found["mcc"]["high"]
-    calls = (contender.scores[rows, 0] >= 0.5).astype(float)
+    calls = (one_set.scores[rows, 0] >= 0.5).astype(float)
     mean = np.mean([f1_score(labels, one.values[rows, 0]) for one in reads])
     difference = content["scores"][0]["minus_readers"]["findings"]["pneumothorax"]["f1"]
     assert difference["value"] == pytest.approx(f1_score(labels, calls) - mean, abs=1e-6)
@@ -94,8 +96,8 @@ def test_everybody_is_measured_on_what_everybody_has() -> None:
 
 
 def test_without_thresholds_only_the_curve_is_compared() -> None:
-    truth, reads, contender = _case()
-    content = measure_readers(truth, reads, [Contender("m", contender.scores)], Resampling(10), "images")
+    truth, reads, one_set = _case()
+    content = measure_readers(truth, reads, [UnitScores("m", one_set.scores)], Resampling(10), "images")
     model = content["scores"][0]
     assert model["macro"] is None
     assert model["minus_readers"] is None
@@ -118,9 +120,9 @@ def test_readers_under_the_curve() -> None:
 def test_tables_fit_80_columns() -> None:
     from rich.console import Console
 
-    truth, reads, contender = _case()
+    truth, reads, one_set = _case()
     text = io.StringIO()
-    content = measure_readers(truth, reads, [contender], Resampling(10), "images")
+    content = measure_readers(truth, reads, [one_set], Resampling(10), "images")
     show_readers(content, Console(file=text, width=80))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tier_cli.display.robustness_table import show_robustness
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.measure import Labelled, Resampling
-from tier_cli.evaluation.sections.robustness import measure_robustness, robustness_section, show_robustness
+from tier_cli.evaluation.measure import Resampling
+from tier_cli.evaluation.sections.robustness import measure_robustness, robustness_section
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.imaging.corrupt import Corruption
 
 RNG = np.random.default_rng(1)
@@ -28,7 +30,7 @@ def truth() -> Labelled:
     return Labelled(("effusion", "nodule", "hernia"), labels, np.array([f"p{n // 3}" for n in range(60)]))
 
 
-def _scores(truth: Labelled) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _scores(truth: Labelled) -> tuple[np.ndarray, np.ndarray]:
     clean = np.nan_to_num(truth.labels) + RNG.normal(size=(60, 3))
     return clean, np.stack([clean, -clean])
 

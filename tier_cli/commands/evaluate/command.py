@@ -1,129 +1,151 @@
-"""`tier eval`: measure a model's scores against labels."""
+"""Measure a model's scores against labels: `tier eval`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from typer import Exit, echo
+from typer import Exit
 
-from tier_cli.commands import options as o
-from tier_cli.commands.evaluate import options as e
-from tier_cli.commands.evaluate.data import Data, exclusions, stream_options
-from tier_cli.commands.evaluate.origin import origin_of
+from tier_cli.commands import options as shared_options
+from tier_cli.commands.evaluate import options as eval_options
+from tier_cli.commands.evaluate.command_line import command_line
+from tier_cli.commands.evaluate.data import exclusions
+from tier_cli.commands.evaluate.output import ReportOutput
 from tier_cli.commands.evaluate.page import Page
-from tier_cli.commands.evaluate.sections import Wishes, check_model, check_rows, check_wishes, sections
-from tier_cli.console import is_terminal, tell
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.candidates import candidates, is_table
-from tier_cli.evaluation.run import Given, run
+from tier_cli.evaluation.candidates import is_table
+from tier_cli.evaluation.sections.options import SectionOptions
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.context import Evaluation, Section
-    from tier_cli.evaluation.report import Report
-    from tier_cli.evaluation.selection import Selection
-    from tier_cli.scoring.operating_points import Rule
+    from tier_cli.evaluation.candidates import Evaluable
 
-_NO_GROUPS = ("path", "patient", "study", "series", "instance", "text", "boxes", "mask")
+_DEFAULT_MODEL = "tier-small"
+_NOT_GROUPS = ("path", "patient", "study", "series", "instance", "text", "boxes", "mask")
 
 
 def evaluate(
-    data: e.Data = None,
-    dataset: e.Dataset = CSV,
-    root: e.Root = None,
-    split: e.Split = None,
-    exclude: e.Exclude = None,
-    uncertain: e.Unsure = e.Uncertain.IGNORE,
-    views: o.Views = o.ViewsName.FRONTAL,
-    model: e.Model = None,
-    scores: e.ScoresFile = None,
-    compare: e.Compare = None,
-    join: e.Join = None,
-    probabilities: e.Probabilities = False,
-    findings: o.Findings = None,
-    engine: o.Engine = o.EngineName.AUTO,
-    device: o.Device = o.DeviceName.AUTO,
-    unit: e.Unit = None,
-    by: e.By = None,
-    select_on: e.SelectOn = None,
-    operating_point: e.OperatingPoint = None,
-    replicates: e.Replicates = 1000,
-    seed: e.Seed = 0,
-    exclusive: e.Exclusive = False,
-    corrupt: e.Corrupt = None,
-    prompt_sensitivity: e.PromptSensitivity = False,
-    grounding: e.Grounding = False,
-    retrieval: e.Retrieval = False,
-    output: e.Output = None,
-    report: e.Report = None,
-    report_images: e.ReportImages = True,
-    report_paths: e.ReportPaths = False,
-    report_note: e.ReportNote = None,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = None,
+    data: eval_options.Data = None,
+    dataset: eval_options.Dataset = CSV,
+    root: eval_options.Root = None,
+    split: eval_options.Split = None,
+    exclude: eval_options.Exclude = None,
+    uncertain: eval_options.Unsure = eval_options.Uncertain.IGNORE,
+    views: shared_options.Views = shared_options.ViewsName.FRONTAL,
+    model: eval_options.Model = None,
+    scores: eval_options.ScoresFile = None,
+    compare: eval_options.Compare = None,
+    join: eval_options.Join = None,
+    probabilities: eval_options.Probabilities = False,
+    findings: shared_options.Findings = None,
+    engine: shared_options.Engine = shared_options.EngineName.AUTO,
+    device: shared_options.Device = shared_options.DeviceName.AUTO,
+    unit: eval_options.Unit = None,
+    by: eval_options.By = None,
+    select_on: eval_options.SelectOn = None,
+    operating_point: eval_options.OperatingPoint = None,
+    replicates: eval_options.Replicates = 1000,
+    seed: eval_options.Seed = 0,
+    exclusive: eval_options.Exclusive = False,
+    corrupt: eval_options.Corrupt = None,
+    prompt_sensitivity: eval_options.PromptSensitivity = False,
+    grounding: eval_options.Grounding = False,
+    retrieval: eval_options.Retrieval = False,
+    output: eval_options.Output = None,
+    report: eval_options.Report = None,
+    report_images: eval_options.ReportImages = True,
+    report_paths: eval_options.ReportPaths = False,
+    report_note: eval_options.ReportNote = None,
+    batch_size: shared_options.BatchSize = None,
+    workers: shared_options.Workers = None,
 ) -> None:
     """Measure scores against labels, with 95% intervals over patients.
 
-    AUC and AUPRC always; sensitivity, specificity, PPV, F1 and MCC where there
-    are thresholds, from --select-on or a calibrated model; Brier score and
-    calibration error where there are probabilities.
+    AUC and AUPRC are always measured; sensitivity, specificity, PPV, F1 and MCC
+    need thresholds, from --select-on or a calibrated model; Brier score and
+    calibration error need probabilities.
 
-    Images without scores are counted and listed, and stand in no number. Tables
-    go to stderr; JSON goes to stdout in a pipe, or to --output.
+    Images without scores are counted and listed, and never enter a number.
+    Tables go to stderr; JSON goes to --output, or to stdout in a pipe.
 
-    Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
+    Exit codes: 0 if every image had scores, 3 if some had none, 2 for wrong
     usage. For research use.
     """
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()
-    rule = _rule(select_on, operating_point)
-    source = Data(dataset, data, root, exclusions(exclude or []), views.value == "frontal")
-    info = source.info
-    exclusive = exclusive or (info is not None and info.exclusive)
-    wishes = Wishes(corrupt, prompt_sensitivity, grounding, exclusive, retrieval)
-    check_wishes(wishes)
-    columns = _columns(by or "")
-    rows = source.rows(split, columns)
-    check_rows(wishes, rows.manifest)
-    selecting = _selecting(source, rows, select_on)
-    wanted = findings or (info.findings if info else None)
-    sets, finding_set = candidates(model, scores, compare, wanted, engine.value, device.value)
-    check_model(wishes, sets[0].job is not None)
-    given = Given(
-        source=source,
-        unit=unit.value if unit else (info.unit if info else "image"),
+    first, *others = _evaluables(model, scores, compare)
+    from tier_cli.display.progress import progress_on_stderr
+    from tier_cli.evaluation.run import EvaluationSettings
+    from tier_cli.evaluation.run import evaluate as measure
+
+    settings = EvaluationSettings(
+        findings=findings,
+        dataset=dataset,
+        root=root,
+        split=split,
+        exclude=exclusions(exclude or []),
+        views=views.value,
         uncertain=uncertain.value,
+        unit=unit.value if unit else None,
+        by=_columns(by or ""),
+        select_on=select_on,
+        operating_point=operating_point,
         join=join,
         probabilities=probabilities,
-        rule=rule,
         replicates=replicates,
         seed=seed,
-        stream=stream_options(views.value, batch_size, workers),
+        sections=SectionOptions(_kinds(corrupt), prompt_sensitivity, grounding, exclusive, retrieval),
+        engine=engine.value,
+        device=device.value,
+        batch_size=batch_size,
+        workers=workers,
     )
-    evaluation = run(given, rows, selecting, sets, finding_set)
-    from tier_cli.evaluation.build import build_report
-
-    origin = origin_of(evaluation, source, [*map(str, scores or []), *(compare or ())])
-    numbers = replace(build_report(evaluation, columns), origin=origin)
-    done = _give(numbers, evaluation, sections(wishes), output)
-    page.give(done, evaluation)
+    results = ReportOutput(output)
+    try:
+        measure(
+            first,
+            data,
+            settings,
+            compare=others,
+            command=command_line(dataset, root),
+            progress=progress_on_stderr,
+            observe=results,
+        )
+    except KeyboardInterrupt:
+        results.interrupted()
+        raise
+    done, evaluation = results.finish()
+    page.write(done, evaluation)
     if not done.complete:
         raise Exit(3)
 
 
-def _columns(by: str) -> list[str]:
-    """Read ``--by``; what names a patient or an image divides nothing, and would stand in every output."""
-    names = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
+def _evaluables(
+    model: Sequence[str] | None, scores: Sequence[Path] | None, compare: tuple[str, str] | None
+) -> list[Evaluable]:
+    if compare is not None:
+        return list(compare)
+    models: list[Evaluable] = [list(model or [_DEFAULT_MODEL])] if model or not scores else []
+    return [*models, *(scores or [])]
+
+
+def _columns(by: str) -> tuple[str, ...]:
+    """Parse ``--by``; refuse columns that identify patients or images, which would appear in every output."""
+    names = dict.fromkeys(name.strip() for name in by.split(",") if name.strip())
     for name in names:
-        if name.lower() in _NO_GROUPS:
+        if name.lower() in _NOT_GROUPS:
             raise UsageError(
-                f"the column {name!r} makes no groups", where="--by", remedy="e.g. sex,age,view,source"
+                f"cannot group by the column {name!r}", where="--by", remedy="e.g. sex,age,view,source"
             )
-    return names
+    return tuple(names)
+
+
+def _kinds(corrupt: str | None) -> tuple[str, ...] | None:
+    """Parse ``--corrupt``."""
+    return None if corrupt is None else tuple(kind.strip() for kind in corrupt.split(",") if kind.strip())
 
 
 def _check(
@@ -134,84 +156,25 @@ def _check(
     probabilities: bool,
     output: str | None,
 ) -> None:
-    """Refuse what cannot work before anything is loaded."""
+    """Refuse options that cannot work, before anything is loaded."""
     if compare is not None and (model or scores):
         raise UsageError(
-            "names both things to measure, and --model or --scores another",
+            "cannot be combined with --model or --scores",
             where="--compare",
-            remedy="leave these out",
+            remedy="name both models or files of scores with --compare",
         )
     for file in scores or []:
         if not is_table(str(file)):
             raise UsageError(
-                f"'{file}' is no CSV or Parquet", where="--scores", remedy="end it in .csv or .parquet"
+                f"'{file}' is neither CSV nor Parquet",
+                where="--scores",
+                remedy="use a file with the suffix .csv or .parquet",
             )
-    tables = bool(scores) or any(is_table(text) for text in compare or ())
-    if join is not None and not tables:
-        raise UsageError("there is nothing to join", where="--join", remedy="add --scores FILE")
-    if probabilities and not tables:
-        raise UsageError(
-            "speaks of a file of scores, and there is none",
-            where="--probabilities",
-            remedy="add --scores FILE",
-        )
+    has_table = bool(scores) or any(is_table(text) for text in compare or ())
+    for option, used in (("--join", join is not None), ("--probabilities", probabilities)):
+        if used and not has_table:
+            raise UsageError("requires --scores FILE", where=option, remedy="add --scores FILE")
     if output is not None:
         from tier_cli.evaluation.report import check_output
 
         check_output(output)
-
-
-def _rule(select_on: str | None, operating_point: str | None) -> Rule:
-    """Check how thresholds are chosen."""
-    if operating_point is not None and select_on is None:
-        raise UsageError(
-            "thresholds are never chosen on what is evaluated",
-            where="--operating-point",
-            remedy="name a split to choose them on with --select-on, e.g. valid",
-        )
-    from tier_cli.evaluation.calls import check_rule
-
-    return check_rule(operating_point or "youden")
-
-
-def _selecting(source: Data, rows: Selection, select_on: str | None) -> Selection | None:
-    """Read the split that thresholds are chosen on; refuse one that has anything in common with `rows`."""
-    if select_on is None:
-        return None
-    from tier_cli.evaluation.calls import check_apart
-
-    selecting = source.rows(select_on)
-    check_apart(rows, selecting)
-    return selecting
-
-
-def _give(report: Report, evaluation: Evaluation, asked: Sequence[Section], output: str | None) -> Report:
-    """Show and write the tables before the sections, for these may take long and be stopped."""
-    from rich.console import Console
-
-    from tier_cli.display.evaluation_table import named, show, show_notes
-    from tier_cli.evaluation.report import write_report
-
-    console = Console(stderr=True)
-    labels = {finding.id: finding.label for finding in evaluation.findings.findings}
-    show(report, labels, console)
-    if output is not None:
-        write_report(report, output)
-    try:
-        for section in asked:
-            content = section.make(evaluation)
-            if content is not None:
-                section.show(named(content, labels), console)
-                report = replace(report, sections={**report.sections, section.name: content})
-    except KeyboardInterrupt:
-        if output is not None:
-            write_report(report, output)
-            tell(f"What was measured until then is in {output}")
-        raise
-    show_notes(report, console)
-    if output is not None:
-        write_report(report, output)
-        tell(f"All numbers are in {output}")
-    elif not is_terminal("stdout"):
-        echo(report.to_json(), nl=False)
-    return report

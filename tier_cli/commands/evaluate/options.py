@@ -1,4 +1,4 @@
-"""The options of `tier eval` alone."""
+"""The options of `tier eval`; `tier calibrate` and `tier adapt` share those of its data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Re
 
 
 class Uncertain(StrEnum):
-    """What becomes of labels of -1."""
+    """What labels of -1 count as."""
 
     IGNORE = "ignore"
     POSITIVE = "positive"
@@ -22,7 +22,7 @@ class Uncertain(StrEnum):
 
 
 class UnitName(StrEnum):
-    """What is counted."""
+    """The unit that is counted."""
 
     IMAGE = "image"
     STUDY = "study"
@@ -33,7 +33,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         metavar="MANIFEST.csv",
-        help="One row an image: path, patient, and a column a finding (1, 0, blank, -1 = uncertain).",
+        help="One row per image: path, patient, and one column per finding (1, 0, blank, -1 = uncertain).",
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -42,7 +42,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="csv, one's own manifest in --data; or a public data set such as chexpert.",
+        help="Public data set such as chexpert, or csv for a manifest given with --data.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),
@@ -51,7 +51,7 @@ Root = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="The folder of the data set (TIER_DATA_ROOT); with --data, where its paths start.",
+        help="Folder of the data set (TIER_DATA_ROOT); with --data, the folder its paths are relative to.",
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -60,7 +60,7 @@ Split = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Rows to evaluate; test where there is one, else valid, else all.",
+        help="Rows to evaluate: a split, or all. Default: test, else valid, else all.",
         show_default=False,
         rich_help_panel=_DATA,
     ),
@@ -69,19 +69,19 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN=VALUE",
-        help="Drop these rows; may be repeated.",
+        help="Drop these rows. Repeatable.",
         show_default=False,
         rich_help_panel=_DATA,
     ),
 ]
 Unsure = Annotated[
-    Uncertain, typer.Option(help="What labels of -1 count as. Blanks never count.", rich_help_panel=_DATA)
+    Uncertain, typer.Option(help="What labels of -1 count as; blanks never count.", rich_help_panel=_DATA)
 ]
 Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FOLDER",
-        help="The checkpoint; several times: the mean of their scores. tier-small unless --scores is given.",
+        help="Checkpoint; repeat to average several. Default: tier-small, unless --scores is given.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -90,7 +90,7 @@ ScoresFile = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Scores made elsewhere, CSV or Parquet; may be repeated: the first set minus each other.",
+        help="Scores made elsewhere, CSV or Parquet. Repeat to subtract each further set from the first.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -99,7 +99,7 @@ Compare = Annotated[
     tuple[str, str] | None,
     typer.Option(
         metavar="A B",
-        help="Two models or files of scores: measure both, and A minus B with p values.",
+        help="Measure two models or files of scores, and A minus B with p values.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -108,7 +108,7 @@ Probabilities = Annotated[
     bool,
     typer.Option(
         "--probabilities",
-        help="The file's scores are probabilities: Brier score and calibration error too.",
+        help="Treat scores from files as probabilities; adds Brier score and calibration error.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -116,7 +116,7 @@ Join = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column that the scores and the manifest share; path, else instance, by default.",
+        help="Column shared by scores and manifest. Default: path, else instance.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -125,7 +125,7 @@ By = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN,...",
-        help="Measure also within each group, e.g. sex,age,view; ages in bands.",
+        help="Also measure within groups, e.g. sex,age,view; ages in bands.",
         show_default=False,
         rich_help_panel=_NUMBERS,
     ),
@@ -133,7 +133,7 @@ By = Annotated[
 Unit = Annotated[
     UnitName | None,
     typer.Option(
-        help="What is counted: scores are averaged over its images. The data set's own unit, else image.",
+        help="Unit to count; scores are averaged over its images. Default: that of the data set, else image.",
         show_default=False,
         rich_help_panel=_NUMBERS,
     ),
@@ -142,7 +142,7 @@ SelectOn = Annotated[
     str | None,
     typer.Option(
         metavar="SPLIT",
-        help="Choose thresholds on this split, whose patients are others.",
+        help="Choose thresholds on this split, which must have other patients.",
         show_default=False,
         rich_help_panel=_NUMBERS,
     ),
@@ -151,21 +151,23 @@ OperatingPoint = Annotated[
     str | None,
     typer.Option(
         metavar="RULE",
-        help="How: youden (the default), f1, mcc, sensitivity=0.9 or specificity=0.9.",
+        help="How to choose thresholds: youden (default), f1, mcc, sensitivity=0.9 or specificity=0.9.",
         show_default=False,
         rich_help_panel=_NUMBERS,
     ),
 ]
 Replicates = Annotated[
     int,
-    typer.Option(min=1, metavar="N", help="Resamplings of patients for intervals.", rich_help_panel=_NUMBERS),
+    typer.Option(
+        min=1, metavar="N", help="Resamplings of patients for the intervals.", rich_help_panel=_NUMBERS
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamplings.", rich_help_panel=_NUMBERS)]
 Exclusive = Annotated[
     bool,
     typer.Option(
         "--exclusive",
-        help="Every image has exactly one finding: top-1 accuracy too, as always for chexpert-5x200.",
+        help="Add top-1 accuracy, for images with exactly one finding each; always on for chexpert-5x200.",
         rich_help_panel=_NUMBERS,
     ),
 ]
@@ -173,7 +175,7 @@ Corrupt = Annotated[
     str | None,
     typer.Option(
         metavar="KIND,...",
-        help="Score damaged images too: all, or noise, blur, contrast, rotation, jpeg, crop, inversion.",
+        help="Also score corrupted images: all, or noise, blur, contrast, rotation, jpeg, crop, inversion.",
         show_default=False,
         rich_help_panel=_NUMBERS,
     ),
@@ -182,7 +184,7 @@ PromptSensitivity = Annotated[
     bool,
     typer.Option(
         "--prompt-sensitivity",
-        help="Measure every pair of prompts of a finding on its own.",
+        help="Measure each pair of a finding's prompts on its own.",
         rich_help_panel=_NUMBERS,
     ),
 ]
@@ -190,7 +192,7 @@ Grounding = Annotated[
     bool,
     typer.Option(
         "--grounding",
-        help="Measure whether patches stand out where boxes or masks of the manifest are.",
+        help="Measure whether patches stand out inside the boxes or masks of the manifest.",
         rich_help_panel=_NUMBERS,
     ),
 ]
@@ -206,7 +208,7 @@ Report = Annotated[
     str | None,
     typer.Option(
         metavar="FILE.html",
-        help="Write a page too, complete in itself: tables, curves, worst errors, protocol.",
+        help="Write a self-contained page: tables, curves, worst errors, protocol.",
         show_default=False,
         rich_help_panel=_RESULTS,
     ),
@@ -215,7 +217,7 @@ ReportImages = Annotated[
     bool,
     typer.Option(
         "--report-images/--no-report-images",
-        help="Small pictures of the worst errors; text in their pixels can be read.",
+        help="Show small pictures of the worst errors; text in their pixels is readable.",
         rich_help_panel=_RESULTS,
     ),
 ]
@@ -223,7 +225,7 @@ ReportPaths = Annotated[
     bool,
     typer.Option(
         "--report-paths",
-        help="Write paths of images into the page; they may hold keys of patients.",
+        help="Write image paths into the page; they may contain patient keys.",
         rich_help_panel=_RESULTS,
     ),
 ]
@@ -231,7 +233,7 @@ ReportNote = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="Write a paragraph into the page, such as what the data's licence asks for.",
+        help="Add a paragraph to the page, such as the acknowledgement the data's licence asks for.",
         show_default=False,
         rich_help_panel=_RESULTS,
     ),
@@ -242,7 +244,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write .json or .csv instead of JSON on stdout.",
+        help="Write a .json or .csv file instead of JSON on stdout.",
         show_default=False,
         rich_help_panel=_RESULTS,
     ),

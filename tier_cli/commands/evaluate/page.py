@@ -1,4 +1,4 @@
-"""What `tier eval --report` was asked for."""
+"""Write the page that `tier eval --report` asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Page:
-    """The options of the page, as they were given."""
+    """The options of the page, as given on the command line.
+
+    Parameters
+    ----------
+    path
+        The file; None = no page.
+    images, paths
+        Include pictures of the worst errors; include paths of images.
+    note
+        A paragraph for the top.
+    """
 
     path: str | None
     images: bool
@@ -23,12 +33,12 @@ class Page:
     note: str | None
 
     def check(self) -> None:
-        """Refuse what cannot work before anything is loaded.
+        """Refuse options that cannot work, before anything is loaded.
 
         Raises
         ------
         UsageError
-            Options of a page without one, or a file that cannot be written.
+            Options of a page without a page, or a file that cannot be written.
         """
         if self.path is not None:
             from tier_cli.evaluation.page.write import check_page
@@ -40,11 +50,11 @@ class Page:
             ("--report-paths", self.paths),
             ("--report-note", self.note is not None),
         )
-        for name, there in given:
-            if there:
-                raise UsageError("there is no page", where=name, remedy="add --report FILE.html")
+        for option, used in given:
+            if used:
+                raise UsageError("requires --report", where=option, remedy="add --report FILE.html")
 
-    def give(self, report: Report, evaluation: Evaluation) -> None:
+    def write(self, report: Report, evaluation: Evaluation) -> None:
         """Write the page, if one was asked for."""
         if self.path is None:
             return
@@ -52,4 +62,4 @@ class Page:
 
         write_page(report, evaluation, self.path, PageOptions(self.images, self.paths, self.note or ""))
         pictures = ", with pictures of the images" if self.images else ""
-        tell(f"The page is {self.path}{pictures}")
+        tell(f"Page written to {self.path}{pictures}")

@@ -82,7 +82,7 @@ def worst_errors(
     )
     row = "row of the table of images, counted from 1 below its header"
     text = (
-        f"Scores of {evaluation.contenders[0].name}. For each finding, positives with the lowest and "
+        f"Scores of {evaluation.unit_scores[0].name}. For each finding, positives with the lowest and "
         f"negatives with the highest scores, {view}; a wrong label looks like an error too. The number is "
         f"the {row}.",
         f"{known} Text that is burned into the pixels can be read in the pictures, and the terms of the data "
@@ -100,7 +100,7 @@ def _of_finding(
     settings: Settings,
     seen: dict[int, str],
 ) -> Iterator[tuple[str, list[Picture]]]:
-    labels, scores = evaluation.by_unit.labels[:, place], evaluation.contenders[0].scores[:, place]
+    labels, scores = evaluation.by_unit.labels[:, place], evaluation.unit_scores[0].scores[:, place]
     known = np.isfinite(labels) & np.isfinite(scores)
     positive, negative = np.sort(scores[known & (labels == 1)]), np.sort(scores[known & (labels == 0)])
     missed, alarms = worst(labels, scores, count)

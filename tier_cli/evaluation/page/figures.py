@@ -16,7 +16,7 @@ from tier_cli.evaluation.page.svg import FAINT, INK, MARKERS, STYLES, colour, dr
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tier_cli.evaluation.measure import Contender
+    from tier_cli.evaluation.unit_scores import UnitScores
     from tier_cli.metrics.ranking import Floats
 
 _SQUARE = (3.1, 2.8)
@@ -53,10 +53,10 @@ class Line:
 
 
 def roc(
-    title: str, place: int, labels: Floats, contenders: Sequence[Contender], reads: Sequence[Read] = ()
+    title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores], reads: Sequence[Read] = ()
 ) -> Figure | None:
     """Draw the ROC curves of a finding (a column), operating points and radiologists; None for one class."""
-    found = _curves(place, labels, contenders)
+    found = _curves(place, labels, score_sets)
     if not found:
         return None
 
@@ -75,10 +75,10 @@ def roc(
 
 
 def precision_recall(
-    title: str, place: int, labels: Floats, contenders: Sequence[Contender]
+    title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores]
 ) -> Figure | None:
     """Draw precision over recall of a finding (a column) as average precision sums it up."""
-    found = _curves(place, labels, contenders)
+    found = _curves(place, labels, score_sets)
     if not found:
         return None
     column = labels[:, place]
@@ -103,11 +103,11 @@ def precision_recall(
     return Figure(title, draw(f"pr {title}", alt, paint, _SQUARE))
 
 
-def reliabilities(title: str, place: int, labels: Floats, contenders: Sequence[Contender]) -> Figure | None:
+def reliabilities(title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores]) -> Figure | None:
     """Draw observed shares over predicted probabilities of a finding; None where there are none."""
     found = [
         (number, reliability(labels[:, place], one.probabilities[:, place]))
-        for number, one in enumerate(contenders)
+        for number, one in enumerate(score_sets)
         if one.probabilities is not None
     ]
     found = [(number, bins) for number, bins in found if bins]
@@ -194,10 +194,10 @@ def levels(
 
 
 def _curves(
-    place: int, labels: Floats, contenders: Sequence[Contender]
+    place: int, labels: Floats, score_sets: Sequence[UnitScores]
 ) -> list[tuple[int, Curve, tuple[float, float, float] | None]]:
     found = []
-    for number, one in enumerate(contenders):
+    for number, one in enumerate(score_sets):
         lines = curve(labels[:, place], one.scores[:, place])
         if lines is not None:
             threshold = np.nan if one.thresholds is None else float(one.thresholds.values[place])

@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.display.evaluation_table import HEADS
+from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.page import figures as draw
 from tier_cli.evaluation.page.parts import DASH, MOST_FIGURES, Figure, Part, Table, cell, p_value
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.metrics.statistics import DECISIONS, PROBABILITIES, RANKING
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.measure import Contender, Labelled, Measured, Metric
+    from tier_cli.evaluation.measure import Measured, Metric
     from tier_cli.evaluation.report import Report
+    from tier_cli.evaluation.truth import Labelled
+    from tier_cli.evaluation.unit_scores import UnitScores
 
 Labels = Mapping[str, str]
 
 
 def overview(report: Report) -> Part:
     """The means over findings of each score set."""
-    metrics = [m for m in HEADS if any(m in one.macro for one in report.measured)]
+    metrics = [m for m in HEADINGS if any(m in one.macro for one in report.measured)]
     rows = [
         (PLURALS[report.protocol.unit], *(str(one.n) for one in report.measured)),
         ("patients", *(str(one.patients) for one in report.measured)),
-        *((HEADS[name], *(mean_cell(one, name) for one in report.measured)) for name in metrics),
+        *((HEADINGS[name], *(mean_cell(one, name) for one in report.measured)) for name in metrics),
         *_without(report.measured, metrics),
     ]
     heads = ("", *(one.name for one in report.measured))
@@ -45,7 +47,7 @@ def _without(measured: Sequence[Measured], metrics: Sequence[str]) -> Iterator[t
         left_out = " and ".join(measured[0].left_out)
         for name in metrics:
             means = (replace(one, macro=one.macro_without) for one in measured)
-            yield (f"{HEADS[name]}, without {left_out}", *(mean_cell(one, name) for one in means))
+            yield (f"{HEADINGS[name]}, without {left_out}", *(mean_cell(one, name) for one in means))
 
 
 def by_finding(report: Report, labels: Labels) -> Part:
@@ -76,14 +78,14 @@ def differences(report: Report, labels: Labels) -> Part | None:
 
 
 def curves(
-    report: Report, truth: Labelled, contenders: Sequence[Contender], labels: Labels
+    report: Report, truth: Labelled, score_sets: Sequence[UnitScores], labels: Labels
 ) -> Iterator[Part]:
     """ROC, precision-recall and reliability of each finding."""
     shown = most_positives(report.measured[0])
-    legend = [one.name for one in contenders]
+    legend = [one.name for one in score_sets]
     more = _left_out(report.measured[0], shown)
     reads = _reads(report.sections)
-    chosen = any(one.thresholds is not None for one in contenders)
+    chosen = any(one.thresholds is not None for one in score_sets)
     text = [*(["A larger mark is the operating point."] if chosen else []), *more]
     crosses = ["A cross is a radiologist."] if reads else []
 
@@ -94,7 +96,7 @@ def curves(
                 labels.get(name, name),
                 place,
                 truth.labels,
-                contenders,
+                score_sets,
                 **{k: v.get(name, ()) for k, v in extra.items()},
             )
             for place, name in places
@@ -108,7 +110,7 @@ def curves(
         legend,
         each(draw.precision_recall),
     )
-    if any(one.probabilities is not None for one in contenders):
+    if any(one.probabilities is not None for one in score_sets):
         told = "The bins of the calibration error, with Wilson's 95% intervals for units taken one by one."
         yield Part("Reliability of probabilities", [told, *more], legend, each(draw.reliabilities))
 
@@ -145,7 +147,7 @@ def _ranking(one: Measured, labels: Labels) -> Table:
         for row in one.rows
     ]
     last = ("mean", "", "", *(mean_cell(one, name) for name in RANKING))
-    return Table(one.name, ("finding", "n", "positives", *(HEADS[name] for name in RANKING)), rows, last)
+    return Table(one.name, ("finding", "n", "positives", *(HEADINGS[name] for name in RANKING)), rows, last)
 
 
 def _side_by_side(report: Report, labels: Labels, metric: str) -> Table:
@@ -162,7 +164,7 @@ def _side_by_side(report: Report, labels: Labels, metric: str) -> Table:
     ]
     heads = ("finding", "n", "positives", *names)
     last = ("mean", "", "", *(mean_cell(one, metric) for one in report.measured))
-    return Table(HEADS[metric], heads, rows, last)
+    return Table(HEADINGS[metric], heads, rows, last)
 
 
 def _single(measured: Measured, labels: Labels) -> Iterator[Table]:
@@ -190,18 +192,18 @@ def _table(
         )
         for row in measured.rows
     ]
-    heads = ("finding", *(HEADS[name] for name in metrics), *(["threshold"] if threshold else []))
+    heads = ("finding", *(HEADINGS[name] for name in metrics), *(["threshold"] if threshold else []))
     last = ("mean", *(mean_cell(measured, name) for name in metrics), *([""] if threshold else []))
     return Table(caption, heads, rows, last)
 
 
 def _difference(one: Measured, labels: Labels) -> Table:
-    metrics = [name for name in HEADS if name in one.macro]
+    metrics = [name for name in HEADINGS if name in one.macro]
     rows = [
         (labels.get(row.finding, row.finding), *(c for name in metrics for c in _tested(row.metrics[name])))
         for row in one.rows
     ]
-    heads = ("finding", *(head for name in metrics for head in (HEADS[name], "p", "p (Holm)")))
+    heads = ("finding", *(head for name in metrics for head in (HEADINGS[name], "p", "p (Holm)")))
     last = ("mean", *(c for name in metrics for c in _tested(one.macro[name])))
     return Table(one.name, heads, rows, last)
 

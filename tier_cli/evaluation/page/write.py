@@ -89,10 +89,10 @@ def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOpti
 
 
 def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iterator[Part]:
-    from tier_cli.evaluation.build import common_ground
     from tier_cli.evaluation.page import numbers
     from tier_cli.evaluation.page.groups import groups
     from tier_cli.evaluation.page.sections import section_parts
+    from tier_cli.evaluation.unit_scores import common_units
 
     labels = {finding.id: finding.label for finding in evaluation.findings.findings}
     manifest = evaluation.selection.manifest
@@ -101,7 +101,7 @@ def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iter
         _yardsticks(report),
         numbers.by_finding(report, labels),
         numbers.differences(report, labels),
-        *numbers.curves(report, evaluation.by_unit, common_ground(evaluation.contenders), labels),
+        *numbers.curves(report, evaluation.by_unit, common_units(evaluation.unit_scores), labels),
         *groups(report, labels),
         *section_parts(report.sections, labels),
         _errors(report, evaluation, labels, options) if options.images else None,

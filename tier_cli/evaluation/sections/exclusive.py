@@ -1,4 +1,4 @@
-"""Top-1 accuracy, for data sets in which every image has exactly one of the findings."""
+"""Measure top-1 accuracy where every image has exactly one of the findings."""
 
 from __future__ import annotations
 
@@ -6,57 +6,53 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
-from tier_cli.console import printable
-from tier_cli.display.evaluation_table import put
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.document import metric_document
-from tier_cli.evaluation.intervals import interval_text, value_text
-from tier_cli.evaluation.measure import Contender, Labelled, Resampling, as_metrics
+from tier_cli.evaluation.measure import as_metrics
 from tier_cli.metrics.bootstrap import resample
 from tier_cli.metrics.ranking import Floats, ratio
 from tier_cli.metrics.statistics import Statistic, Weights, tally
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tier_cli.evaluation.context import Evaluation
+    from tier_cli.evaluation.measure import Resampling
+    from tier_cli.evaluation.truth import Labelled
+    from tier_cli.evaluation.unit_scores import UnitScores
 
 
 def exclusive_section() -> Section:
-    """Give the section ``exclusive``."""
-    return Section("exclusive", _make, show_exclusive)
+    """Return the section ``exclusive``."""
+    return Section("exclusive", _measure)
 
 
-def _make(evaluation: Evaluation) -> dict[str, Any]:
+def _measure(evaluation: Evaluation) -> dict[str, Any]:
     return measure_exclusive(
-        evaluation.by_unit, evaluation.contenders, evaluation.protocol.resampling, evaluation.units.plural
+        evaluation.by_unit, evaluation.unit_scores, evaluation.protocol.resampling, evaluation.units.plural
     )
 
 
 def measure_exclusive(
-    truth: Labelled, contenders: Sequence[Contender], how: Resampling, plural: str
+    truth: Labelled, score_sets: Sequence[UnitScores], how: Resampling, plural: str
 ) -> dict[str, Any]:
-    """Measure how often the finding with the highest score is the one that is there.
+    """Measure how often the finding with the highest score is the true one.
 
-    A row counts if exactly one finding is positive and every model has a score for every finding. Where k
-    findings share the highest score, the right one among them counts 1/k.
+    A row counts if exactly one finding is positive and every score set scores every finding. If k findings
+    share the highest score and the true one is among them, the row counts 1/k.
 
     Parameters
     ----------
     truth
         N rows with labels of F findings.
-    contenders
-        One a model.
+    score_sets
+        One or several.
     how, plural
-        How patients are resampled; what rows are called.
+        How patients are resampled; the plural of the unit.
     """
     one = (truth.labels == 1).sum(axis=1) == 1
-    used = one & np.logical_and.reduce([np.isfinite(c.scores).all(axis=1) for c in contenders])
+    used = one & np.logical_and.reduce([np.isfinite(c.scores).all(axis=1) for c in score_sets])
     positive = (truth.labels == 1)[used]
-    statistics = {number: _accuracy(positive, c.scores[used]) for number, c in enumerate(contenders)}
+    statistics = {number: _accuracy(positive, c.scores[used]) for number, c in enumerate(score_sets)}
     found = resample(statistics, truth.patients[used], replicates=how.replicates, seed=how.seed)
     return {
         "unit": plural,
@@ -78,7 +74,7 @@ def measure_exclusive(
                     )
                 ],
             }
-            for number, c in enumerate(contenders)
+            for number, c in enumerate(score_sets)
         ],
     }
 
@@ -93,19 +89,3 @@ def _accuracy(positive: np.ndarray[tuple[int, int], np.dtype[np.bool_]], scores:
         return {"accuracy": whole, "recall": ratio(right, there)}
 
     return statistic
-
-
-def show_exclusive(content: Mapping[str, Any], console: Console) -> None:
-    """Print the accuracy of each score set."""
-    title = (
-        f"Top-1 accuracy: {content['n']} {content['unit']} of {content['patients']} patients, "
-        f"chance {content['chance']:.3f}"
-    )
-    table = Table(box=None, header_style="dim")
-    table.add_column("scores", max_width=40, overflow="fold")
-    for name in ("accuracy", "95% interval"):
-        table.add_column(name, justify="right")
-    for one in content["scores"]:
-        accuracy = one["accuracy"]
-        table.add_row(Text(printable(one["name"])), value_text(accuracy), Text(interval_text(accuracy)))
-    put(console, title, table)

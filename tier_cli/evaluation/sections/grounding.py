@@ -1,4 +1,4 @@
-"""The section ``grounding``: regions of the manifest against the patches of the model, by finding."""
+"""Compare the model's patches with the regions of the manifest, by finding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.display.grounding_table import show_grounding
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.intervals import documents, number
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# What a patch is compared with, and the fixed thresholds at which intersection over union is averaged.
+# How patches are compared with text, and the fixed thresholds over which intersection over union is averaged.
 SIMILARITIES = {
     "difference": "cosine with the finding's positive vector minus cosine with its negative vector",
     "positive": "cosine with the finding's positive vector",
@@ -51,7 +50,7 @@ FIXED = {"difference": (0.0,), "positive": _COSINES, "phrase": _COSINES}
 _WHOLE = 1 - 1e-6
 _MEASURES: Mapping[str, Callable[[Case], float]] = {
     "pointing": pointing,
-    # What a map of chance, and one that always points at the middle, would do.
+    # What a random map, and one that always points at the centre, would achieve.
     "pointing_random": lambda case: float(case.hits.mean()),
     "pointing_centre": lambda case: float(case.centre),
     "pointing_over_random": lambda case: pointing(case) - float(case.hits.mean()),
@@ -63,7 +62,15 @@ _MEASURES: Mapping[str, Callable[[Case], float]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """What to look for in one image: a finding, or a phrase about it, and the regions that show it."""
+    """What to look for in one image.
+
+    Parameters
+    ----------
+    finding, text
+        The finding; a phrase that describes it, blank if there is none.
+    regions
+        Where it is.
+    """
 
     finding: str
     text: str
@@ -72,7 +79,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Found:
-    """Cases with what each is of (finding and key of `SIMILARITIES`), and what could not be used."""
+    """The cases, and what could not be used.
+
+    Parameters
+    ----------
+    cases
+        One per target and image.
+    groups
+        Finding and key of `SIMILARITIES` of each case.
+    patients
+        Patient of each case.
+    unusable
+        Counts of what could not be used, by reason.
+    """
 
     cases: list[Case] = field(default_factory=list)
     groups: list[tuple[str, str]] = field(default_factory=list)
@@ -81,38 +100,40 @@ class Found:
 
 
 def grounding_section() -> Section:
-    """Give the section ``grounding``."""
-    return Section("grounding", _make, show_grounding)
+    """Return the section ``grounding``."""
+    return Section("grounding", _measure)
 
 
-def _make(evaluation: Evaluation) -> dict[str, Any]:
+def _measure(evaluation: Evaluation) -> dict[str, Any]:
     from tier_cli.datasets.regions import regions
 
     job, manifest = evaluation.job, evaluation.selection.manifest
     if job is None:
-        raise UsageError("places need a model that shows them", where="--grounding", remedy="add --model")
+        raise UsageError("grounding needs a model with patches", where="--grounding", remedy="add --model")
     unknown: Counter[str] = Counter()
     targets = [tuple(_targets(row, job.findings, unknown)) for row in regions(manifest)]
     rows = [row for row, wanted in enumerate(targets) if wanted]
-    notes = [f"{many} regions of {name}, no finding of the set, left out" for name, many in unknown.items()]
+    notes = [
+        f"{count} regions of {name} left out: not a finding of the set" for name, count in unknown.items()
+    ]
     if not rows:
-        notes.append("nothing to ground: no image has boxes or a mask of a finding of the set")
+        notes.append("nothing to measure: no image has boxes or a mask of a finding of the set")
         return {"notes": notes, "findings": []}
     try:
-        found = _look(evaluation, job.members[0], job.findings.ids, rows, [targets[row] for row in rows])
+        found = _find(evaluation, job.members[0], job.findings.ids, rows, [targets[row] for row in rows])
     except CheckpointError as error:
-        # The scores were measured before this: they must not be lost for want of patches.
+        # The table is already measured: it must not be lost because the model has no patches.
         return {"notes": [*notes, str(error)], "findings": []}
     if len(job.members) > 1:
-        notes.append(f"of several models, the places are those of {job.checkpoint.name}")
-    notes += [f"{many} left out of grounding: {why}" for why, many in found.unusable.items()]
+        notes.append(f"of several models, only {job.checkpoint.name} was measured")
+    notes += [f"{count} left out: {reason}" for reason, count in found.unusable.items()]
     if not found.cases:
         return {"notes": notes, "findings": []}
     return {"notes": notes, **measure_grounding(found, evaluation.protocol.resampling)}
 
 
 def _targets(row: Sequence[Region], findings: FindingSet, unknown: Counter[str]) -> Iterator[Target]:
-    """Put the regions of one image together that show one finding or are described by one phrase."""
+    """Group the regions of one image that show one finding or are described by one phrase."""
     together: dict[tuple[str, str], list[Region]] = {}
     for region in row:
         known = findings.match(region.finding)
@@ -125,15 +146,14 @@ def _targets(row: Sequence[Region], findings: FindingSet, unknown: Counter[str])
         yield Target(name, text, tuple(parts))
 
 
-def _look(
+def _find(
     evaluation: Evaluation,
     member: Scorer,
     findings: Sequence[str],
     rows: Sequence[int],
     targets: Sequence[Sequence[Target]],
 ) -> Found:
-    """Compare the patches of each image with what is to be found in it."""
-    from tier_cli.display.progress import progress_on_stderr
+    """Compare the patches of each image with its targets."""
     from tier_cli.pipeline.encode import patch_maps
     from tier_cli.scoring.score import uses_negatives
 
@@ -141,7 +161,7 @@ def _look(
     directions = _directions(member, findings, targets)
     own = "difference" if uses_negatives(member.checkpoint.scoring) else "positive"
     found = Found()
-    with progress_on_stderr(len(rows), "Looking for regions") as tick:
+    with evaluation.progress(len(rows), "Looking for regions") as tick:
         maps = patch_maps([paths[row] for row in rows], member, evaluation.options, tick)
         for row, wanted, seen in zip(rows, targets, maps, strict=True):
             if isinstance(seen, InputError):
@@ -161,7 +181,7 @@ def _look(
 def _directions(
     member: Scorer, findings: Sequence[str], targets: Sequence[Sequence[Target]]
 ) -> Mapping[tuple[str, str], Floats]:
-    """The direction (D,) that a patch's cosine is taken with: a difference of two for most scorings."""
+    """Return, for each target, the direction (D,) to compare patches with: a difference for most scorings."""
     from tier_cli.scoring.score import uses_negatives
 
     wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
@@ -175,10 +195,10 @@ def _directions(
 
 
 def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
-    """Lay the patches over what is to be found; or say in a word why that cannot be."""
+    """Lay the patches over a target's regions; or say why that is impossible."""
     if seen.turned:
-        # Boxes are in the pixels of the file, and the file says that these lie otherwise than shown.
-        return "the file is shown turned, its places are not"
+        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
+        return "the file is displayed rotated or mirrored, its regions are not"
     height, width = seen.size
     region = np.zeros(seen.size, dtype=bool)
     try:
@@ -201,8 +221,8 @@ def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:
 
     Returns
     -------
-    The section. The pointing game and intersection over union count a region that was cropped away as missed;
-    the AUC and the contrast-to-noise ratio are of regions that the model sees at least in part.
+    The section. The pointing game and intersection over union count a cropped-away region as missed; the AUC
+    and the contrast-to-noise ratio cover regions that the model sees at least in part.
     """
     names = list(dict.fromkeys(sorted(found.groups)))
     groups = np.array([names.index(group) for group in found.groups], dtype=np.intp)
@@ -230,7 +250,7 @@ def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:
         "partly_outside_view": int(((seen > 0) & (seen < _WHOLE)).sum()),
         "similarities": {kind: SIMILARITIES[kind] for kind in sorted({kind for _, kind in names})},
         "fixed_thresholds": {kind: list(FIXED[kind]) for kind in sorted({kind for _, kind in names})},
-        "best_threshold": "for each half of the patients the one that is best for the other half, by finding",
+        "best_threshold": "for each half of the patients, that of the other half, by finding",
         "macro": {name: documents(one.macro, how.level)[0] for name, one in estimates.items()},
         "findings": [
             {

@@ -1,8 +1,8 @@
-"""Does the model look where the finding is: similarities of patches against a region of the image.
+"""Measure whether the patches that resemble a finding lie in its region of the image.
 
-Similarities are taken as they are, one a patch: every source pixel has the similarity of the patch that
-covers it. So pixels need not be listed, for areas say the same: the measures weigh each patch by how many
-pixels of the region, and of the rest of the image, it covers.
+Similarities are used as they are, one per patch, without smoothing: every source pixel has the similarity of
+the patch that covers it. Pixels need not be enumerated: each patch is weighted by the number of pixels of the
+region, and of the rest of the image, that it covers.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One finding in one image: where it is, and what the model sees where.
+    """One finding in one image: its region, and the similarity of each patch.
 
     Parameters
     ----------
     similarities
-        (P,) one a patch.
+        (P,) one per patch.
     inside
         (P,) source pixels of the region that each patch covers.
     covered
-        (P,) source pixels that each patch covers; less than its area where it reaches over the image's edge.
+        (P,) source pixels that each patch covers; less than its area if it extends beyond the image's edge.
     region
-        Source pixels of the whole region, what is cropped away included.
+        Source pixels of the whole region, including what is cropped away.
     hits
         (P,) whether the centre of each patch lies in the region.
     centre
-        Whether the centre of what the model sees lies in the region.
+        Whether the centre of the model's view lies in the region.
     """
 
     similarities: Floats
@@ -52,14 +52,14 @@ class Case:
 
     @property
     def outside(self) -> Floats:
-        """(P,) source pixels beside the region that each patch covers."""
+        """(P,) source pixels outside the region that each patch covers."""
         rest = self.covered - self.inside
-        # What is left of a patch that lies in the region is rounding.
+        # The tiny rest of a patch inside the region is rounding error.
         return np.where(rest > _ROUNDING, rest, 0.0)
 
     @property
     def visible(self) -> float:
-        """The share of the region that the model sees."""
+        """The share of the region that lies in the model's view."""
         return float(self.inside.sum()) / self.region
 
 
@@ -75,20 +75,20 @@ def make_case(
     region
         (H, W) in the source image; not empty.
     grid
-        Rows and columns of patches, which divide the input evenly.
+        Rows and columns of patches; they divide the input evenly.
     side
         Side of the input in pixels.
     affine
-        (2, 3) from a pixel of the input to the source image's, whole numbers being pixel centres.
+        (2, 3) from pixels of the input to pixels of the source image; whole numbers are pixel centres.
 
     Raises
     ------
     ValueError
-        An affine that turns or mirrors: preparing an image does neither.
+        The affine rotates or mirrors, which preprocessing never does.
     """
     matrix = np.asarray(affine, dtype=np.float64)
     if matrix[0, 1] or matrix[1, 0] or min(matrix[0, 0], matrix[1, 1]) <= 0:
-        raise ValueError("patches can only be laid over an image that is neither turned nor mirrored")
+        raise ValueError("the affine rotates or mirrors; patches need one that only scales and shifts")
     (step_x, _, first_x), (_, step_y, first_y) = matrix
     across = _edges(grid[1], side, step_x, first_x)
     down = _edges(grid[0], side, step_y, first_y)
@@ -108,19 +108,19 @@ def make_case(
 
 
 def _edges(count: int, side: int, step: float, first: float) -> Floats:
-    """Where patches begin and end in the source (count + 1,); pixel k reaches from k to k + 1."""
+    """Return the edges (count + 1,) of patches in the source; pixel k extends from k to k + 1."""
     return (np.arange(count + 1) * side / count - 0.5) * step + first + 0.5
 
 
 def _shares(edges: Floats, length: int) -> Floats:
-    """How much of each of `length` pixels lies between two edges that follow each other (cells, length)."""
+    """Return the share of each of `length` pixels between successive edges (cells, length)."""
     pixels = np.arange(length)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     return np.asarray(np.clip(overlap, 0, 1), np.float64)
 
 
 def _lies_in(region: NDArray[np.bool_], down: Floats, across: Floats) -> NDArray[np.bool_]:
-    """Whether points lie in the region (rows, columns); outside the image is outside."""
+    """Tell which points (rows, columns) lie in the region; points outside the image do not."""
     rows, columns = np.floor(down).astype(int), np.floor(across).astype(int)
     there = np.outer((rows >= 0) & (rows < region.shape[0]), (columns >= 0) & (columns < region.shape[1]))
     found = region[np.ix_(rows.clip(0, region.shape[0] - 1), columns.clip(0, region.shape[1] - 1))]
@@ -128,15 +128,15 @@ def _lies_in(region: NDArray[np.bool_], down: Floats, across: Floats) -> NDArray
 
 
 def pointing(case: Case) -> float:
-    """The pointing game: 1 where the centre of the best patch lies in the region, else 0; ties share."""
+    """Play the pointing game: 1 if the most similar patch's centre is in the region, else 0; ties share."""
     best = case.similarities == case.similarities.max()
     return float(case.hits[best].mean())
 
 
 def inside_auc(case: Case) -> float:
-    """AUC of the similarities of the pixels in the region against those of the others the model sees.
+    """Return the AUC of similarity for pixels inside the region against the other pixels in view.
 
-    NaN where the model sees none of the region, or nothing else.
+    NaN if the view contains none of the region, or nothing else.
     """
     _, place = np.unique(case.similarities, return_inverse=True)
     of_region, of_rest = (np.bincount(place, weights=areas) for areas in (case.inside, case.outside))
@@ -145,10 +145,10 @@ def inside_auc(case: Case) -> float:
 
 
 def cnr(case: Case) -> float:
-    """Contrast-to-noise ratio: the difference of means by the root of the summed variances.
+    """Return the contrast-to-noise ratio: difference of means over the root of the summed variances.
 
-    As for MS-CXR (Boecking et al., ECCV 2022), with its sign: below 0 where the model likes the region less
-    than the rest. NaN as in `inside_auc`, or where all similarities are the same.
+    As for MS-CXR (Boecking et al., ECCV 2022), with its sign: below 0 if the region is less similar than the
+    rest. NaN as in `inside_auc`, or if all similarities are equal.
     """
     (mean_in, variance_in), (mean_out, variance_out) = (
         _moments(case.similarities, areas) for areas in (case.inside, case.outside)
@@ -166,9 +166,9 @@ def _moments(values: Floats, areas: Floats) -> tuple[float, float]:
 
 
 def ious(case: Case, thresholds: ArrayLike) -> Floats:
-    """Intersection over union (K,) of the region and the patches of at least each of K thresholds.
+    """Return the intersection over union (K,) of the region and the patches at or above each of K thresholds.
 
-    What is cropped away of the region counts in the union.
+    The cropped-away part of the region counts in the union.
     """
     chosen = case.similarities >= np.atleast_1d(thresholds)[:, None]
     common = chosen @ case.inside
@@ -176,12 +176,12 @@ def ious(case: Case, thresholds: ArrayLike) -> Floats:
 
 
 def iou_of_view(case: Case) -> float:
-    """Intersection over union of the region and all that the model sees: what pointing everywhere gives."""
+    """Return the intersection over union of the region and the whole view: a model that points everywhere."""
     return float(ious(case, [-np.inf])[0])
 
 
 def halves(patients: NDArray[np.str_], seed: int = 0) -> tuple[NDArray[np.bool_], ...]:
-    """Put the patients of N cases into two halves by chance: masks (N,) of each; none for one patient."""
+    """Split the patients of N cases into random halves; return their masks (N,), or none for one patient."""
     keys, of_case = np.unique(patients, return_inverse=True)
     if len(keys) < 2:
         return ()
@@ -193,7 +193,7 @@ def halves(patients: NDArray[np.str_], seed: int = 0) -> tuple[NDArray[np.bool_]
 def split_ious(
     cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]], candidates: int = 99
 ) -> tuple[Floats, Floats]:
-    """Intersection over union at the best threshold, chosen on other patients.
+    """Measure intersection over union at the best threshold, chosen on other patients.
 
     Each half is measured at the threshold that is best for the other half, among quantiles of the
     similarities there.
@@ -203,7 +203,7 @@ def split_ious(
     cases, parts
         N cases, and their `halves`.
     candidates
-        Thresholds tried.
+        Number of thresholds tried.
 
     Returns
     -------
@@ -222,16 +222,16 @@ def split_ious(
 
 
 def usual_place(cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]]) -> Floats:
-    """The pointing game of always pointing where the finding mostly is in other patients.
+    """Play the pointing game by always pointing where the finding usually is in other patients.
 
-    Parameters and result (N,) as of `split_ious`: for each half the patch whose centre most often lies in the
-    regions of the other half. No image is looked at.
+    Parameters and result (N,) as in `split_ious`: for each half, the patch whose centre lies most often in
+    the regions of the other half. No image is used.
     """
     values = np.full(len(cases), np.nan)
     for mine in parts:
         others = [case for case, here in zip(cases, mine, strict=True) if not here]
         often = np.mean([case.hits for case in others], axis=0)
-        # Regions smaller than a patch may hold no centre: then the patch that covers most of them.
+        # Regions smaller than a patch may contain no centre: then take the patch that covers most of them.
         share = np.mean([case.inside / case.region for case in others], axis=0)
         best = np.lexsort((share, often))[-1]
         values[mine] = [case.hits[best] for case, here in zip(cases, mine, strict=True) if here]
@@ -239,14 +239,14 @@ def usual_place(cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]]) -> Fl
 
 
 def means(values: dict[str, Floats], groups: NDArray[np.intp], count: int) -> Statistic:
-    """Give the mean of each measure within each group, for resampling.
+    """Return a statistic: the mean of each measure within each group.
 
     Parameters
     ----------
     values
-        (N,) a measure by name; NaN = the case is left out of it.
+        (N,) values by measure; NaN = the case does not count for it.
     groups, count
-        (N,) the group of each case, and how many groups there are.
+        (N,) the group of each case, and the number of groups.
     """
     member = groups[:, None] == np.arange(count)
 

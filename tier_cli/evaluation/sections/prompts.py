@@ -1,4 +1,4 @@
-"""How much the AUC of a finding depends on the words: every positive prompt against every negative one."""
+"""Measure how much a finding's AUC depends on the prompts: each positive one against each negative one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tier_cli.metrics.ranking import auc, macro_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rich.console import Console
 
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.findings.schema import Finding
@@ -24,38 +23,38 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# A positive and a negative prompt; None where the scoring has no use for one.
+# A positive and a negative prompt; None if the scoring uses no negative prompts.
 Pair = tuple[str, str | None]
-_SPREAD = ("min", "median", "max", "sd")
+SPREAD = ("min", "median", "max", "sd")
 
 
 def prompts_section() -> Section:
-    """Give the section ``prompts``."""
-    return Section("prompts", _make, show_prompts)
+    """Return the section ``prompts``."""
+    return Section("prompts", _measure)
 
 
-def _make(evaluation: Evaluation) -> dict[str, Any]:
+def _measure(evaluation: Evaluation) -> dict[str, Any]:
     from tier_cli.scoring.score import uses_negatives
 
     job = evaluation.job
     if job is None:
         raise UsageError(
-            "prompts need a model to score with", where="--prompt-sensitivity", remedy="add --model"
+            "measuring prompts needs a model", where="--prompt-sensitivity", remedy="add --model"
         )
     truth = evaluation.by_unit
     findings = [finding for finding in job.findings.findings if finding.id in truth.findings]
-    worded = [
-        _Worded(member, findings, images)
+    scorers = [
+        _PromptScorer(member, findings, images)
         for member, images in zip(job.members, evaluation.embeddings, strict=True)
     ]
 
     def combined(finding: Finding) -> Floats:
         place = job.findings.ids.index(finding.id)
-        each = [one.scores(_only(one.member.vectors, place)) for one in worded]
+        each = [one.scores(_only(one.member.vectors, place)) for one in scorers]
         return np.asarray(evaluation.units.mean(np.mean(each, axis=0))[:, 0])
 
     def of_pairs(pairs: Sequence[Pair]) -> Floats:
-        each = [one.scores(one.vectors(pairs)) for one in worded]
+        each = [one.scores(one.vectors(pairs)) for one in scorers]
         return evaluation.units.mean(np.asarray(np.mean(each, axis=0)))
 
     with_negatives = uses_negatives(job.checkpoint.scoring)
@@ -73,8 +72,18 @@ def _only(vectors: FindingVectors, place: int) -> FindingVectors:
     return FindingVectors(vectors.positive[place : place + 1], vectors.negative[place : place + 1])
 
 
-class _Worded:
-    """A model with the embeddings of all images and of all prompts; adaptations are left out."""
+class _PromptScorer:
+    """Score images by single prompts with one model, without its adaptation.
+
+    Parameters
+    ----------
+    member
+        The model.
+    findings
+        The findings whose prompts are embedded.
+    images
+        (N, D) embeddings of all images.
+    """
 
     def __init__(self, member: Scorer, findings: Sequence[Finding], images: NDArray[np.float32]):
         texts = list(dict.fromkeys(text for f in findings for text in (*f.positive, *f.negative)))
@@ -83,7 +92,7 @@ class _Worded:
         self._images = images
 
     def vectors(self, pairs: Sequence[Pair]) -> FindingVectors:
-        """One direction a pair."""
+        """Return one direction per pair."""
         from tier_cli.findings.vectors import FindingVectors
 
         positive = np.stack([self._texts[pair[0]] for pair in pairs])
@@ -93,7 +102,7 @@ class _Worded:
         return FindingVectors(positive, negative)
 
     def scores(self, vectors: FindingVectors) -> Floats:
-        """Score every image (N, K), NaN where it cannot be used."""
+        """Score every image (N, K); NaN for unusable files."""
         from tier_cli.scoring.score import score
 
         return score(self._images, vectors, self.member.rule)
@@ -106,22 +115,22 @@ def prompt_spread(
     of_pairs: Callable[[Sequence[Pair]], Floats],
     with_negatives: bool = True,
 ) -> dict[str, Any]:
-    """Measure the AUC of each pair of prompts of a finding, and of all together.
+    """Measure the AUC of each pair of a finding's prompts, and of all together.
 
     Parameters
     ----------
     finding
-        Its prompts.
+        The finding and its prompts.
     labels, combined
-        (N,) labels, and scores by the mean vectors of all its prompts.
+        (N,) labels, and scores by the mean vectors of all prompts.
     of_pairs
-        Gives scores (N, K) for K pairs of prompts.
+        Returns scores (N, K) for K pairs of prompts.
     with_negatives
-        Whether the scoring has any use for negative prompts; without, each positive one stands alone.
+        Whether the scoring uses negative prompts; if not, each positive prompt is measured alone.
 
     Returns
     -------
-    The row of the section: pairs in the order of the finding set, AUC null where there is one class only.
+    The row of the section: pairs in the order of the finding set, AUC None if there is only one class.
     """
     negatives: tuple[str | None, ...] = finding.negative if with_negatives else (None,)
     pairs = list(product(finding.positive, negatives))
@@ -143,33 +152,12 @@ def prompt_spread(
 
 def _spread(values: Floats) -> dict[str, float | None]:
     if not np.isfinite(values).all():
-        return dict.fromkeys(_SPREAD)
+        return dict.fromkeys(SPREAD)
     found = (values.min(), np.median(values), values.max(), values.std())
-    return {name: number(value) for name, value in zip(_SPREAD, found, strict=True)}
+    return {name: number(value) for name, value in zip(SPREAD, found, strict=True)}
 
 
 def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     known = [row for row in rows if row["min"] is not None]
-    macro = {name: number(float(macro_mean([row[name] for row in known]))) for name in ("combined", *_SPREAD)}
+    macro = {name: number(float(macro_mean([row[name] for row in known]))) for name in ("combined", *SPREAD)}
     return {"averaged": len(known), "macro": macro, "findings": list(rows)}
-
-
-def show_prompts(content: Mapping[str, Any], console: Console) -> None:
-    """Print one line a finding: all prompts together, and the spread of single pairs."""
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"Prompts: AUC of single pairs of prompts, {content['n']} {content['plural']}"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
-    table.add_column("finding", max_width=30, overflow="fold")
-    for name in ("pairs", "together", *_SPREAD):
-        table.add_column(name, justify="right")
-    for row in content["findings"]:
-        table.add_row(Text(row["finding"]), str(len(row["pairs"])), *_cells(row))
-    table.add_section()
-    table.add_row(Text(f"mean of {content['averaged']}", style="bold"), "", *_cells(content["macro"]))
-    console.print(table)
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    return ["-" if row[name] is None else f"{row[name]:.3f}" for name in ("combined", *_SPREAD)]

@@ -1,4 +1,4 @@
-"""Against radiologists: their sensitivity, specificity, MCC and F1 beside the model's, on the same units."""
+"""Compare models with radiologists: sensitivity, specificity, MCC and F1 on the same units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tier_cli.datasets.manifest import READER
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.document import metric_document
-from tier_cli.evaluation.measure import Contender, Labelled, Resampling, as_metrics, settle_uncertain
+from tier_cli.evaluation.measure import as_metrics
+from tier_cli.evaluation.truth import settle_uncertain
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.ranking import Floats, macro_mean
 from tier_cli.metrics.statistics import Statistic, decisions
@@ -20,29 +21,38 @@ from tier_cli.metrics.statistics import Statistic, decisions
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.context import Evaluation
+    from tier_cli.evaluation.measure import Resampling
+    from tier_cli.evaluation.truth import Labelled
+    from tier_cli.evaluation.unit_scores import UnitScores
     from tier_cli.findings.schema import FindingSet
 
 METRICS = ("sensitivity", "specificity", "f1", "mcc")
-# What models are compared with radiologists by, as in the papers on CheXpert's test set.
+# The metrics of the comparison, as in the papers on CheXpert's test set.
 COMPARED = ("mcc", "f1")
 
 
 @dataclass(frozen=True)
 class Reads:
-    """One radiologist's reads of N images or units: (N, F) 1, 0, -1 = uncertain, NaN = none."""
+    """One radiologist's reads of N images or units.
+
+    Parameters
+    ----------
+    name
+        The radiologist.
+    values
+        (N, F) 1, 0, -1 = uncertain, NaN = none.
+    """
 
     name: str
     values: Floats
 
 
 def readers_section() -> Section:
-    """Give the section ``readers``, which is there where the manifest has ``reader:`` columns."""
-    from tier_cli.display.radiologists_table import show_readers
-
-    return Section("readers", _make, show_readers)
+    """Return the section ``readers``, which applies if the manifest has ``reader:`` columns."""
+    return Section("readers", _measure)
 
 
-def _make(evaluation: Evaluation) -> dict[str, Any] | None:
+def _measure(evaluation: Evaluation) -> dict[str, Any] | None:
     found = reads_of(evaluation.selection.manifest, evaluation.findings, evaluation.truth.findings)
     if not found:
         return None
@@ -53,28 +63,29 @@ def _make(evaluation: Evaluation) -> dict[str, Any] | None:
     return measure_readers(
         evaluation.by_unit,
         reads,
-        evaluation.contenders,
+        evaluation.unit_scores,
         evaluation.protocol.resampling,
         evaluation.units.plural,
     )
 
 
 def reads_of(manifest: Manifest, findings: FindingSet, wanted: Sequence[str]) -> list[Reads]:
-    """Find the radiologists' reads among a manifest's columns ``reader:<name>:<finding>``.
+    """Read the radiologists' reads from a manifest's columns ``reader:<name>:<finding>``.
 
     Parameters
     ----------
     manifest
         N rows.
     findings
-        The finding set, by whose names and aliases the columns are matched.
+        The finding set, whose names and aliases the columns are matched to.
     wanted
-        F ids of it.
+        F ids of the set.
 
     Raises
     ------
     ManifestError
-        A column without a finding in its name, two of one reader for one finding, or a cell that is no label.
+        A column name without reader or finding, two columns of one reader for one finding, or a cell that is
+        not a label.
     """
     columns: dict[str, dict[str, str]] = {}
     for column in map(str, manifest.frame.columns):
@@ -83,7 +94,7 @@ def reads_of(manifest: Manifest, findings: FindingSet, wanted: Sequence[str]) ->
         reader, colon, name = column.removeprefix(READER).rpartition(":")
         if not (reader and colon):
             raise ManifestError(
-                f"column {column!r} names no reader and finding",
+                f"column {column!r} does not name a reader and a finding",
                 where=manifest.origin,
                 remedy="call it reader:NAME:FINDING",
             )
@@ -91,14 +102,18 @@ def reads_of(manifest: Manifest, findings: FindingSet, wanted: Sequence[str]) ->
         if finding is None or finding.id not in wanted:
             continue
         if columns.setdefault(reader, {}).setdefault(finding.id, column) != column:
-            raise ManifestError(f"two columns are {reader}'s reads of {finding.id}", where=manifest.origin)
+            raise ManifestError(
+                f"two columns hold {reader}'s reads of {finding.id}",
+                where=manifest.origin,
+                remedy="keep one of them",
+            )
     return [Reads(reader, _parsed(manifest, findings, wanted, of)) for reader, of in columns.items()]
 
 
 def _parsed(
     manifest: Manifest, findings: FindingSet, wanted: Sequence[str], columns: Mapping[str, str]
 ) -> Floats:
-    """Read a reader's columns as the labels that they are."""
+    """Parse a reader's columns as labels (N, F)."""
     kept = manifest.frame[["path", *columns.values()]]
     frame = kept.rename(columns={c: name for name, c in columns.items()})
     labels = replace(manifest, frame=frame, origin=f"{manifest.origin}, reader").labels(findings)
@@ -106,26 +121,26 @@ def _parsed(
 
 
 def measure_readers(
-    truth: Labelled, reads: Sequence[Reads], contenders: Sequence[Contender], how: Resampling, plural: str
+    truth: Labelled, reads: Sequence[Reads], score_sets: Sequence[UnitScores], how: Resampling, plural: str
 ) -> dict[str, Any]:
     """Measure radiologists and models on the same rows under the same resamplings of patients.
 
-    For each finding only rows count that have a label, a score of every model and a read of every radiologist
-    who read the finding at all.
+    For each finding, only rows count that have a label, a score of every score set, and a read of every
+    radiologist who read the finding at all.
 
     Parameters
     ----------
     truth
         N rows with labels of F findings.
     reads
-        One a radiologist, (N, F).
-    contenders
-        One a model.
+        (N, F), one per radiologist.
+    score_sets
+        One or several.
     how, plural
-        How patients are resampled; what rows are called.
+        How patients are resampled; the plural of the unit.
     """
-    kept = _common(truth, reads, contenders)
-    truth, reads, contenders = kept.truth, kept.reads, kept.contenders
+    kept = _common(truth, reads, score_sets)
+    truth, reads, score_sets = kept.truth, kept.reads, kept.score_sets
     found = resample(_statistics(kept), truth.patients, replicates=how.replicates, seed=how.seed)
     people = [found["reader", number] for number in range(len(reads))]
     mean = {name: _mean_over([one[name] for one in people]) for name in METRICS}
@@ -150,33 +165,43 @@ def measure_readers(
         "mean_of_readers": _numbers(mean, METRICS, names, how),
         "scores": [
             _model(one, found.get(("model", number)), mean, kept, how)
-            for number, one in enumerate(contenders)
+            for number, one in enumerate(score_sets)
         ],
     }
 
 
 @dataclass(frozen=True)
 class _Common:
-    """What everybody has: labels are NaN elsewhere; `readers` counts those who read each finding."""
+    """The rows that all have in common.
+
+    Parameters
+    ----------
+    truth
+        Labels; NaN where somebody has no read or no score.
+    reads, score_sets
+        Radiologists and score sets.
+    readers
+        The number of radiologists who read each finding.
+    """
 
     truth: Labelled
     reads: list[Reads]
-    contenders: list[Contender]
+    score_sets: list[UnitScores]
     readers: list[int]
 
 
-def _common(truth: Labelled, reads: Sequence[Reads], contenders: Sequence[Contender]) -> _Common:
+def _common(truth: Labelled, reads: Sequence[Reads], score_sets: Sequence[UnitScores]) -> _Common:
     read = np.array([np.isfinite(one.values).any(axis=0) for one in reads])
     common = np.isfinite(truth.labels) & read.any(axis=0)
-    for contender in contenders:
-        common &= np.isfinite(contender.scores)
-    for one, which in zip(reads, read, strict=True):
-        common &= np.isfinite(one.values) | ~which
+    for one in score_sets:
+        common &= np.isfinite(one.scores)
+    for reader, which in zip(reads, read, strict=True):
+        common &= np.isfinite(reader.values) | ~which
     used = np.asarray(common.any(axis=1))
     return _Common(
         replace(truth, labels=np.where(common, truth.labels, np.nan)).where(used),
         [replace(one, values=one.values[used]) for one in reads],
-        [one.where(used) for one in contenders],
+        [one.where(used) for one in score_sets],
         [int(count) for count in read.sum(axis=0)],
     )
 
@@ -184,13 +209,13 @@ def _common(truth: Labelled, reads: Sequence[Reads], contenders: Sequence[Conten
 def _statistics(kept: _Common) -> dict[tuple[str, int], Statistic]:
     labels = kept.truth.labels
     people = {("reader", number): decisions(labels, one.values) for number, one in enumerate(kept.reads)}
-    calls = {("model", number): one.calls for number, one in enumerate(kept.contenders)}
+    calls = {("model", number): one.calls for number, one in enumerate(kept.score_sets)}
     models = {key: decisions(labels, each) for key, each in calls.items() if each is not None}
     return people | models
 
 
 def _model(
-    contender: Contender,
+    score_set: UnitScores,
     estimates: dict[str, Estimate] | None,
     mean: Mapping[str, Estimate],
     kept: _Common,
@@ -198,10 +223,10 @@ def _model(
 ) -> dict[str, Any]:
     findings, labels = kept.truth.findings, kept.truth.labels
     under = {
-        finding: under_curve(labels[:, f], contender.scores[:, f], [one.values[:, f] for one in kept.reads])
+        finding: under_curve(labels[:, f], score_set.scores[:, f], [one.values[:, f] for one in kept.reads])
         for f, finding in enumerate(findings)
     }
-    document: dict[str, Any] = {"name": contender.name, "readers_under_curve": under}
+    document: dict[str, Any] = {"name": score_set.name, "readers_under_curve": under}
     if estimates is None:
         return document | {"findings": None, "macro": None, "minus_readers": None}
     differences = {name: estimates[name] - mean[name] for name in COMPARED}
@@ -220,11 +245,11 @@ def under_curve(labels: Floats, scores: Floats, reads: Sequence[Floats]) -> int 
     labels, scores
         (N,) of one finding; NaN = left out.
     reads
-        (N,) each, of the readers; one without any read does not count.
+        (N,) each, of the readers; a reader without any read does not count.
 
     Returns
     -------
-    None where there is no curve: one class only.
+    None if there is no curve because there is only one class.
     """
     known = np.isfinite(labels) & np.isfinite(scores)
     truth, values = labels[known] == 1, scores[known]
@@ -242,7 +267,7 @@ def under_curve(labels: Floats, scores: Floats, reads: Sequence[Floats]) -> int 
 
 
 def _height(wrong: Floats, found: Floats, place: float) -> float:
-    """The ROC curve at a false positive rate: its top where it rises, a straight line between its points."""
+    """Return the height of the ROC curve at a false positive rate: top of a rise, linear between points."""
     last = int(np.searchsorted(wrong, place, side="right")) - 1
     if wrong[last] == place or last + 1 == wrong.size:
         return float(found[last])
@@ -251,7 +276,7 @@ def _height(wrong: Floats, found: Floats, place: float) -> float:
 
 
 def _mean_over(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean over the readers who read a finding."""
+    """Average over the readers who read a finding."""
     points = macro_mean(np.stack([one.point for one in estimates], axis=-1))
     return Estimate(points, macro_mean(np.stack([one.replicates for one in estimates], axis=-1)))
 
@@ -263,7 +288,7 @@ def _numbers(
     how: Resampling,
     tested: bool = False,
 ) -> dict[str, Any]:
-    """Give ``findings``, a mapping by id, and ``macro``, the mean over findings."""
+    """Return ``findings``, a mapping by id, and ``macro``, the mean over findings."""
     table = {name: as_metrics(estimates[name], how.level, tested) for name in names}
     means = {name: as_metrics(estimates[name].macro, how.level, tested)[0] for name in names}
     return {

@@ -1,15 +1,14 @@
-"""The section ``retrieval``: images and their reports, found by each other."""
+"""Measure how well images find their reports, and reports their images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tier_cli.errors import CheckpointError, ManifestError, UsageError
 from tier_cli.evaluation.context import Section
-from tier_cli.evaluation.intervals import documents, interval_text, number, value_text
+from tier_cli.evaluation.intervals import documents, number
 from tier_cli.evaluation.sections.retrieval_measures import (
     PRECISIONS,
     RANKS,
@@ -25,25 +24,25 @@ from tier_cli.metrics.bootstrap import resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rich.console import Console
 
     from tier_cli.evaluation.context import Evaluation
-    from tier_cli.evaluation.measure import Labelled, Resampling
+    from tier_cli.evaluation.measure import Resampling
+    from tier_cli.evaluation.truth import Labelled
     from tier_cli.pipeline.scoring_job import ScoringJob
+    from tier_cli.progress import Progress
 
     Vectors = NDArray[np.float32]
 
 RULE = (
-    "an image and a report match if they are of one study, or the report is word for word that of its study; "
-    "each wording stands once among the reports to choose from; ties count against the model"
+    "an image and a report match if they belong to one study, or if the report has the same words as that of "
+    "the image's study; reports with the same words count as one candidate; ties count against the model"
 )
-_DIRECTIONS = {"image_to_report": "image to report", "report_to_image": "report to image"}
 _TEXTS_AT_A_TIME = 64
 
 
 def retrieval_section() -> Section:
-    """Give the section ``retrieval``."""
-    return Section("retrieval", _make, show_retrieval)
+    """Return the section ``retrieval``."""
+    return Section("retrieval", _measure)
 
 
 def check_texts(texts: NDArray[np.str_], origin: str) -> None:
@@ -58,36 +57,36 @@ def check_texts(texts: NDArray[np.str_], origin: str) -> None:
         raise ManifestError("no image has a report", where=origin, remedy="--retrieval needs a column text")
 
 
-def _make(evaluation: Evaluation) -> dict[str, Any]:
+def _measure(evaluation: Evaluation) -> dict[str, Any]:
     job, manifest = evaluation.job, evaluation.selection.manifest
     if job is None:
-        raise UsageError("reports need a model to be embedded", where="--retrieval", remedy="add --model")
+        raise UsageError("embedding reports needs a model", where="--retrieval", remedy="add --model")
     images = _images(evaluation)
     usable = np.isfinite(images).all(axis=1)
     texts, studies = manifest.column("text"), units_of(manifest, "study")
-    # A report that only an unusable image carries is not among those to choose from.
-    worded = usable & (np.char.strip(texts) != "")
-    told = np.zeros(studies.count, bool)
-    told[studies.index[worded]] = True
-    used = usable & told[studies.index]
+    # A report that only an unusable image carries is not a candidate.
+    with_text = usable & (np.char.strip(texts) != "")
+    has_report = np.zeros(studies.count, bool)
+    has_report[studies.index[with_text]] = True
+    used = usable & has_report[studies.index]
     if not used.any():
         raise ManifestError("no image that could be scored has a report", where=manifest.origin)
     patients, how = evaluation.truth.patients[used], evaluation.protocol.resampling
-    known = _numbered(studies, used)
-    pairing = pair_up(texts[used].tolist(), known)
-    vectors = _texts(job, pairing.texts)
+    used_studies = _numbered(studies, used)
+    pairing = pair_up(texts[used].tolist(), used_studies)
+    vectors = _texts(job, pairing.texts, evaluation.progress)
     return {
         "rule": RULE,
         "images": int(used.sum()),
-        "studies": known.count,
+        "studies": used_studies.count,
         "patients": len(np.unique(patients)),
         "texts": len(pairing.texts),
         "texts_of_several_studies": pairing.shared,
         "left_out": {
-            "without_report": int((usable & ~told[studies.index]).sum()),
+            "without_report": int((usable & ~has_report[studies.index]).sum()),
             "unusable": int((~usable).sum()),
         },
-        "directions": measure_directions(images[used], vectors, pairing, known, patients, how),
+        "directions": measure_directions(images[used], vectors, pairing, used_studies, patients, how),
         "findings": _findings(evaluation, job, images),
     }
 
@@ -107,11 +106,11 @@ def measure_directions(
     images, texts
         (N, D) and (T, D); their products are similarities.
     pairing, studies
-        What belongs together.
+        Which images and texts match, and the study of each image.
     patients
-        (N,) one key an image.
+        (N,) one patient key per image.
     how
-        How patients are resampled; what there is to choose from stays the same.
+        How patients are resampled; the candidates stay the same.
     """
     from_texts = ranks(texts, images, pairing.by_text)
     of_queries = pairing.queries[:, 1]
@@ -155,9 +154,9 @@ def _direction(
 
 
 def _images(evaluation: Evaluation) -> Vectors:
-    """Every image's unit vectors, side by side over the root of the number of models; NaN where unusable.
+    """Return the images' unit vectors of all models side by side, divided by the root of their number.
 
-    So that products of such vectors are means of cosines.
+    Products of such vectors are means of cosines. NaN for unusable files.
     """
     units = []
     for found in evaluation.embeddings:
@@ -166,12 +165,10 @@ def _images(evaluation: Evaluation) -> Vectors:
     return np.concatenate(units, axis=1) / _root(evaluation.job)
 
 
-def _texts(job: ScoringJob, texts: tuple[str, ...]) -> Vectors:
-    """Embed reports (T, D) as images are."""
-    from tier_cli.display.progress import progress_on_stderr
-
+def _texts(job: ScoringJob, texts: tuple[str, ...], progress: Progress) -> Vectors:
+    """Embed reports (T, D) like images."""
     parts = []
-    with progress_on_stderr(len(texts), "Embedding reports") as tick:
+    with progress(len(texts), "Embedding reports") as tick:
         for first in range(0, len(texts), _TEXTS_AT_A_TIME):
             some = texts[first : first + _TEXTS_AT_A_TIME]
             parts.append(np.concatenate([m.engine.embed_texts(some) for m in job.members], axis=1))
@@ -180,7 +177,8 @@ def _texts(job: ScoringJob, texts: tuple[str, ...]) -> Vectors:
     vectors = np.concatenate(parts)
     if not np.isfinite(vectors).all():
         raise CheckpointError(
-            "the model gave no finite embedding of a report", remedy="check it with `tier model verify`"
+            "the embedding of a report is not finite",
+            remedy="check it with `tier model verify`",
         )
     return np.asarray(vectors, np.float32) / _root(job)
 
@@ -190,13 +188,13 @@ def _root(job: ScoringJob | None) -> np.float32:
 
 
 def _numbered(studies: Units, used: NDArray[np.bool_]) -> Units:
-    """The studies of the images that are used, numbered anew."""
+    """Return the studies of the images in use, renumbered."""
     names, index = np.unique(studies.index[used], return_inverse=True)
     return Units("study", index, len(names))
 
 
 def _findings(evaluation: Evaluation, job: ScoringJob, images: Vectors) -> list[dict[str, Any]]:
-    """Precision of the images nearest to each finding's positive vector."""
+    """Measure the precision of the images nearest to each finding's positive vector."""
     truth, how = evaluation.truth, evaluation.protocol.resampling
     wanted = [job.findings.ids.index(name) for name in truth.findings]
     vectors = np.concatenate([member.vectors.positive[wanted] for member in job.members], axis=1) / _root(job)
@@ -219,50 +217,3 @@ def _rates(truth: Labelled, scores: NDArray[np.float64], place: int) -> dict[str
     known = truth.labels[np.isfinite(scores[:, place]), place]
     n, positives = int(np.isfinite(known).sum()), int((known == 1).sum())
     return {"n": n, "positives": positives, "chance": number(positives / n) if n else None}
-
-
-def show_retrieval(content: Mapping[str, Any], console: Console) -> None:
-    """Print both directions, then the findings."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from tier_cli.display.evaluation_table import put
-
-    for one in content["directions"]:
-        table = Table(box=None, header_style="dim")
-        table.add_column("", min_width=14)
-        for name in ("value", "95% interval", "chance"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in one["recall"]:
-            cells = (value_text(row), Text(interval_text(row)), f"{row['chance']:.3f}")
-            table.add_row(f"recall at {row['k']}", *cells)
-        median = one["median_rank"]
-        form = ".1f"
-        table.add_row(
-            "median rank", value_text(median, form), Text(interval_text(median, form)), str(median["chance"])
-        )
-        kind = _DIRECTIONS[one["direction"]]
-        put(console, f"Retrieval, {kind}: {one['queries']} queries among {one['gallery']}", table)
-    console.print(Text(content["rule"], style="dim"))
-    put(console, "Images nearest to a finding's prompts: share that have it", _finding_table(content))
-
-
-def _finding_table(content: Mapping[str, Any]) -> Any:
-    from rich.text import Text
-
-    from tier_cli.display.evaluation_table import new_table
-
-    table = new_table("n", "positive", *(f"first {k}" for k in PRECISIONS), "95% interval", "chance")
-    for row in content["findings"]:
-        *_, last = row["precision"]
-        rate = "-" if row["chance"] is None else f"{row['chance']:.3f}"
-        values = [value_text(one) for one in row["precision"]]
-        table.add_row(
-            Text(row["finding"]),
-            str(row["n"]),
-            str(row["positives"]),
-            *values,
-            Text(interval_text(last)),
-            rate,
-        )
-    return table

@@ -1,4 +1,4 @@
-"""How well images find their reports, and reports their images: ranks, recall and what chance would give."""
+"""Compute ranks, recall and chance levels of retrieval between images and reports."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 RANKS = (1, 5, 10)
 PRECISIONS = (5, 10)
-# Similarities held at a time: bounds memory at some tens of megabytes.
+# Similarities held at a time: limits memory to some tens of megabytes.
 _CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
 class Relevant:
-    """Which of a gallery each query is to find.
+    """The relevant members of a gallery for each query.
 
     Parameters
     ----------
     starts, members
-        (Q + 1,) and (E,): those of query q are `members[starts[q] : starts[q + 1]]`, at least one.
+        (Q + 1,) and (E,): query q has `members[starts[q] : starts[q + 1]]`, at least one.
     gallery
-        G, how many there are to choose from.
+        G, the number of candidates.
     """
 
     starts: Numbers
@@ -42,12 +42,12 @@ class Relevant:
 
     @property
     def counts(self) -> Numbers:
-        """How many are right, a query (Q,)."""
+        """(Q,) the number of relevant members per query."""
         return np.diff(self.starts)
 
     @classmethod
     def of(cls, pairs: NDArray[np.intp], queries: int, gallery: int) -> Relevant:
-        """Make it from (query, member) pairs (E, 2), in any order and maybe repeated."""
+        """Build from (query, member) pairs (E, 2), in any order, possibly repeated."""
         unique = np.unique(pairs, axis=0)
         starts = np.searchsorted(unique[:, 0], np.arange(queries + 1))
         return cls(starts, unique[:, 1], gallery)
@@ -55,20 +55,20 @@ class Relevant:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which images and reports belong together: those of one study, and with it all of the same wording.
+    """The matching images and reports: those of one study, and reports with the same words.
 
     Parameters
     ----------
     texts
-        The T distinct reports, runs of white space as one space.
+        The T distinct reports, with runs of white space replaced by one space.
     by_image
-        For each image (N,) the texts of its study; images without any must have been left out.
+        For each of N images, the texts of its study; images without any must have been left out.
     by_text
-        For each text (T,) the images of the studies that have it.
+        For each of T texts, the images of the studies that have it.
     queries
-        (Q, 2) a study and a text of it: each report once a study.
+        (Q, 2) a study and one of its texts: each report once per study.
     shared
-        Texts of more than one study.
+        The number of texts that several studies have.
     """
 
     texts: tuple[str, ...]
@@ -84,7 +84,7 @@ def pair_up(texts: Sequence[str], studies: Units) -> Pairing:
     Parameters
     ----------
     texts
-        One an image (N,); blank where its study has the text elsewhere.
+        (N,) one per image; blank if another image of its study carries the text.
     studies
         The study of each image, numbered from 0.
     """
@@ -105,7 +105,7 @@ def pair_up(texts: Sequence[str], studies: Units) -> Pairing:
 
 
 def _images_and_texts(study_of: NDArray[np.intp], queries: NDArray[np.intp]) -> NDArray[np.intp]:
-    """From (study, text) pairs, sorted by study, to (image, text) pairs."""
+    """Turn (study, text) pairs, sorted by study, into (image, text) pairs."""
     first = np.searchsorted(queries[:, 0], study_of, side="left")
     count = np.searchsorted(queries[:, 0], study_of, side="right") - first
     images = np.repeat(np.arange(len(study_of)), count)
@@ -114,17 +114,17 @@ def _images_and_texts(study_of: NDArray[np.intp], queries: NDArray[np.intp]) -> 
 
 
 def ranks(queries: Vectors, gallery: Vectors, relevant: Relevant) -> NDArray[np.intp]:
-    """Rank of the first right member of the gallery for each query (Q,), from 1.
+    """Return the rank (Q,), from 1, of each query's first relevant member of the gallery.
 
-    Members that are right but not the best of these are passed over; wrong ones that are as near count as
-    nearer, so that a model that says the same of everything finds nothing.
+    Other relevant members are skipped. Irrelevant ones with the same similarity count as nearer, so that a
+    model that embeds everything alike finds nothing.
 
     Parameters
     ----------
     queries, gallery
-        (Q, D) and (G, D); nearer is a larger product.
+        (Q, D) and (G, D); a larger product is nearer.
     relevant
-        What is right.
+        The relevant members.
     """
     found = np.empty(len(queries), np.intp)
     size = max(1, _CELLS // max(1, len(gallery)))
@@ -141,7 +141,7 @@ def ranks(queries: Vectors, gallery: Vectors, relevant: Relevant) -> NDArray[np.
 
 
 def finding_ranks(places: NDArray[np.intp]) -> Statistic:
-    """Give ``recall`` at each of `RANKS` (R, 3) and ``median_rank`` (R, 1) of queries of ranks (Q,)."""
+    """Return a statistic of ranks (Q,): ``recall`` at each of `RANKS` (R, 3) and ``median_rank`` (R, 1)."""
     found = (places[:, None] <= np.array(RANKS)).astype(np.float64)
     order = np.argsort(places, kind="stable")
     ascending = places[order]
@@ -150,7 +150,7 @@ def finding_ranks(places: NDArray[np.intp]) -> Statistic:
         each = np.asarray(weights, np.float64)
         total = each.sum(axis=1, keepdims=True)
         reached = np.cumsum(each[:, order], axis=1)
-        # As of the ranks themselves, each as often as its weight says: the mean of the two in the middle.
+        # The median of the ranks, each repeated by its weight: the mean of the two in the middle.
         low = ascending[np.minimum((reached < total / 2).sum(axis=1), len(ascending) - 1)]
         high = ascending[np.minimum((reached <= total / 2).sum(axis=1), len(ascending) - 1)]
         return {"recall": ratio(each @ found, total), "median_rank": ((low + high) / 2)[:, None]}
@@ -159,19 +159,19 @@ def finding_ranks(places: NDArray[np.intp]) -> Statistic:
 
 
 def chance(relevant: NDArray[np.intp], gallery: int) -> tuple[list[float], int]:
-    """Give recall at each of `RANKS` and the median rank of queries whose gallery is shuffled.
+    """Return recall at each of `RANKS` and the median rank for a shuffled gallery.
 
     Parameters
     ----------
     relevant
-        (Q,) how many members are right, a query.
+        (Q,) the number of relevant members per query.
     gallery
-        How many there are.
+        G, the number of candidates.
 
     Notes
     -----
-    None of the first r is right with probability prod_{j<r} (G - R - j) / (G - j), as drawn without
-    replacement. The median is the least rank by which half of all queries have found something.
+    None of the first r is relevant with probability prod_{j<r} (G - R - j) / (G - j), drawing without
+    replacement. The median is the smallest rank by which half of all queries have a hit.
     """
     counts, times = np.unique(relevant, return_counts=True)
     missed = np.zeros(gallery + 1)
@@ -184,14 +184,16 @@ def chance(relevant: NDArray[np.intp], gallery: int) -> tuple[list[float], int]:
 
 
 def precisions(labels: Floats, scores: Floats) -> Statistic:
-    """Give ``precision@K`` (R, F) for each of `PRECISIONS`: the share of 1 among the K highest scores.
+    """Return a statistic: ``precision@K`` (R, F) for `PRECISIONS`, the share of 1 among the K highest scores.
+
+    It is NaN if there are fewer than K rows.
 
     Parameters
     ----------
     labels
         (N, F) 1, 0, anything else = row left out for that finding.
     scores
-        (N, F), NaN = row left out for that finding. NaN where fewer than K rows are there.
+        (N, F), NaN = row left out for that finding.
     """
     sides = []
     for label, score in zip(labels.T, scores.T, strict=True):
@@ -209,14 +211,14 @@ def precisions(labels: Floats, scores: Floats) -> Statistic:
 
 
 def _precision(weights: Weights, rows: NDArray[np.intp], labels: Floats, k: int) -> Floats:
-    """Share of 1 among the first K rows (R,), a row taken as often as its weight says."""
+    """Return the share of 1 among the first K rows (R,), each row repeated by its weight."""
     size = 4 * k
     while True:
         each = np.take(weights, rows[:size], axis=1).astype(np.float64)
         before = np.cumsum(each, axis=1) - each
         taken = np.clip(k - before, 0, each)
         total = taken.sum(axis=1)
-        # All that are needed are usually among the first few: the others are not looked at.
+        # The first few rows usually suffice: more are read only if needed.
         if size >= len(rows) or (total >= k).all():
             return ratio(taken @ labels[:size], np.where(total >= k, total, 0))
         size *= 4

@@ -1,0 +1,128 @@
+"""Choose the thresholds of calls on a split other than the evaluated one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.errors import ManifestError, UsageError
+from tier_cli.scoring.operating_points import Rule, choose, parse_rule
+
+if TYPE_CHECKING:
+    from tier_cli.evaluation.selection import Selection
+    from tier_cli.evaluation.truth import Labelled
+
+# With fewer positives or negatives than this, a number means little.
+FEW = 10
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The lowest score at which each finding is called present.
+
+    Parameters
+    ----------
+    source
+        Where they come from, for people: ``split valid``, ``the model's calibration``.
+    rule
+        How they were chosen; empty if only the calibration knows.
+    values
+        (F,) scores; NaN = none.
+    few
+        Findings whose threshold rests on fewer than `FEW` positives or negatives.
+    """
+
+    source: str
+    rule: str
+    values: Floats
+    few: tuple[str, ...] = ()
+
+    def calls(self, scores: Floats) -> Floats:
+        """Turn scores (N, F) into calls: 1 = present, 0 = absent, NaN = no score or no threshold."""
+        known = np.isfinite(scores) & np.isfinite(self.values)
+        return np.where(known, scores >= self.values, np.nan)
+
+
+def check_rule(text: str) -> Rule:
+    """Parse ``--operating-point``.
+
+    Raises
+    ------
+    UsageError
+        The text is not a rule.
+    """
+    try:
+        return parse_rule(text)
+    except UsageError as error:
+        raise UsageError(error.what, where="--operating-point", remedy=error.remedy) from error
+
+
+def check_apart(evaluated: Selection, selecting: Selection) -> None:
+    """Refuse to choose thresholds on evaluated images: the result would not be a test.
+
+    Raises
+    ------
+    UsageError
+        Both are the same split.
+    ManifestError
+        They share patients.
+    """
+    if evaluated.split.lower() == selecting.split.lower():
+        raise UsageError(
+            f"cannot choose thresholds on the evaluated split {evaluated.split!r}",
+            where="--select-on",
+            remedy="name another split",
+        )
+    others = set(selecting.manifest.patients())
+    shared = np.array([key in others for key in evaluated.manifest.patients()], dtype=bool)
+    if shared.any():
+        first = evaluated.manifest.paths[int(np.flatnonzero(shared)[0])]
+        raise ManifestError(
+            f"{int(shared.sum())} of {shared.size} images of split {evaluated.split} belong to patients who "
+            f"are also in {selecting.split}, first {first!r}",
+            where="--select-on",
+            remedy="split by patient",
+        )
+
+
+def select_thresholds(truth: Labelled, scores: Floats, rule: Rule, split: str) -> Thresholds:
+    """Choose one threshold per finding; none if one class is absent.
+
+    Parameters
+    ----------
+    truth, scores
+        Labels and scores (N, F) of the split on which thresholds are chosen.
+    rule
+        How to choose them.
+    split
+        Name of that split.
+    """
+    known = np.isfinite(scores) & np.isfinite(truth.labels)
+    values = np.full(len(truth.findings), np.nan)
+    few = []
+    for number, finding in enumerate(truth.findings):
+        labels = truth.labels[known[:, number], number]
+        positives = int((labels == 1).sum())
+        if 0 < positives < labels.size:
+            values[number] = choose(labels, scores[known[:, number], number], rule)
+            few += [finding] if min(positives, labels.size - positives) < FEW else []
+    return Thresholds(f"split {split}", str(rule), values, tuple(few))
+
+
+def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:
+    """List the findings without a threshold, and those whose threshold rests on few images."""
+    notes = []
+    without = [f for f, value in zip(truth.findings, thresholds.values, strict=True) if np.isnan(value)]
+    if without:
+        notes.append(f"no threshold from {thresholds.source}: {', '.join(without)}")
+    if thresholds.few:
+        few = ", ".join(thresholds.few)
+        notes.append(
+            f"thresholds chosen on fewer than {FEW} positives or negatives of {thresholds.source}: {few}"
+        )
+    return notes
