@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tier_cli.api.model import Model
 from tier_cli.datasets.registry import CSV
-from tier_cli.evaluation.run import EvaluationSettings
+from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.progress import no_progress
 from tier_cli.results.record import Result
 
