@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tier_cli.evaluation.report import Report
-    from tier_cli.evaluation.run import EvaluationSettings
+    from tier_cli.evaluation.settings import EvaluationSettings
     from tier_cli.evaluation.sections.options import SectionOptions
     from tier_cli.findings.load import load_findings
     from tier_cli.findings.schema import Finding, FindingSet
@@ -78,7 +78,7 @@ _MODULES = {
         "UsageError",
     ),
     "tier_cli.evaluation.report": ("Report",),
-    "tier_cli.evaluation.run": ("EvaluationSettings",),
+    "tier_cli.evaluation.settings": ("EvaluationSettings",),
     "tier_cli.evaluation.sections.options": ("SectionOptions",),
     "tier_cli.findings.load": ("load_findings",),
     "tier_cli.findings.schema": ("Finding", "FindingSet"),
