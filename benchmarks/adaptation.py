@@ -14,8 +14,9 @@ import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.evaluation.truth import Labelled
-from tier_cli.fitting.adapt import adapt
-from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
+from tier_cli.fitting.adapt import fit_adaptation
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.statistics import ranking
 from tier_cli.pipeline.encode import embeddings
 from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
@@ -40,7 +41,8 @@ def main() -> None:
     for model in given.models:
         job = open_job(model, device="cpu")
         fit, judge = (Part(job, manifest.split(name)) for name in (given.fit, given.judge))
-        own = patient_bootstrap(judge.labels, judge.own, judge.patients, replicates=given.replicates)["auc"]
+        areas = {"own": ranking(judge.labels, judge.own, auprc=False)}
+        own = resample(areas, judge.patients, replicates=given.replicates)["own"]["auc"]
         for size in given.sizes:
             gains, mixes = [], []
             for draw in range(given.draws):
@@ -75,15 +77,16 @@ def one(
     """Fit on one draw; return the weight mixed in and the gain in mean AUC."""
     rows = fit.draw(size, draw)
     truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])
-    adapted = adapt(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
+    adapted = fit_adaptation(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
     scores = judge.own
     if adapted.adaptation is not None:
         scores = adapted.adaptation.apply(judge.pooled, judge.own)
-    mixed, own = (
-        patient_bootstrap(judge.labels, values, judge.patients, replicates=replicates)["auc"]
-        for values in (scores, judge.own)
-    )
-    return adapted.facts["mix"], (mixed - own).macro
+    areas = {
+        name: ranking(judge.labels, values, auprc=False)
+        for name, values in (("adapted", scores), ("own", judge.own))
+    }
+    found = resample(areas, judge.patients, replicates=replicates)
+    return adapted.facts["mix"], (found["adapted"]["auc"] - found["own"]["auc"]).macro
 
 
 def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,24 @@ class FakeEngine:
         self.batches.append(len(pixels))
         means = pixels.mean(axis=(1, 2, 3))
         return np.stack([means, np.ones_like(means)], axis=1)
+
+    def patches(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Refuse: it has no patches."""
+        raise NotImplementedError
+
+    def features(
+        self, pixels: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
+        """Refuse: it has no patches."""
+        raise NotImplementedError
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Refuse: it reads no texts."""
+        raise NotImplementedError
+
+    def project_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Refuse: it reads no texts."""
+        raise NotImplementedError
 
 
 def fake_checkpoint(**changes: Any) -> Any:

@@ -14,8 +14,9 @@ from PIL import Image
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.radiograph import Radiograph
 from tier_cli.model.checkpoint import IMAGE_GRAPH, Checkpoint
-from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model.engine import Engine
 from tier_cli.model.finding_vectors import finding_vectors
+from tier_cli.model.open_engine import open_engine
 from tier_cli.model.tokens import TextTokenizer
 from tier_cli.scoring.score import rule_of, score
 

@@ -26,10 +26,11 @@ from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing, prepare
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
-from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.statistics import ranking
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.model.engine import open_engine
 from tier_cli.model.finding_vectors import finding_vectors
+from tier_cli.model.open_engine import open_engine
 from tier_cli.scoring.score import score
 from tier_cli.training.loop.memory import keep_freed_memory
 
@@ -162,12 +163,9 @@ def measure(test: Manifest, compared: dict[str, Array], rows: NDArray[np.bool_])
     """Return the AUC per finding and their mean with intervals, and paired differences of the means."""
     part = test.where(rows)
     labels, patients = part.labels(FINDINGS), part.patients()
-    estimates = {
-        name: patient_bootstrap(
-            labels, values[rows], patients, replicates=REPLICATES, seed=SEED, metrics=("auc",)
-        )["auc"]
-        for name, values in compared.items()
-    }
+    areas = {name: ranking(labels, values[rows], auprc=False) for name, values in compared.items()}
+    found = resample(areas, patients, replicates=REPLICATES, seed=SEED)
+    estimates = {name: measured["auc"] for name, measured in found.items()}
     groups = grouped(estimates)
     return {
         "n": len(part),
@@ -203,13 +201,12 @@ def within(test: Manifest, compared: dict[str, Array]) -> dict[str, Any]:
         for value in sorted(set(values)):
             rows = values == value
             enough = ((labels[rows] == 1).sum(axis=0) >= 5) & ((labels[rows] == 0).sum(axis=0) >= 5)
-            estimates = {
-                name: patient_bootstrap(
-                    labels[rows][:, enough], scores[rows][:, enough], patients[rows],
-                    replicates=REPLICATES, seed=SEED, metrics=("auc",),
-                )["auc"]
+            areas = {
+                name: ranking(labels[rows][:, enough], scores[rows][:, enough], auprc=False)
                 for name, scores in compared.items()
-            }  # fmt: skip
+            }
+            found = resample(areas, patients[rows], replicates=REPLICATES, seed=SEED)
+            estimates = {name: measured["auc"] for name, measured in found.items()}
             result[f"{column} {value}"] = {
                 "n": int(rows.sum()),
                 "findings": int(enough.sum()),

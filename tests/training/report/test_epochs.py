@@ -12,7 +12,8 @@ from tiny import tiny_model
 
 from tier_cli.app import main
 from tier_cli.errors import TierError
-from tier_cli.model.checkpoint import open_checkpoint, verify
+from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.verify import verify
 from tier_cli.training.loop.state import save_state
 from tier_cli.training.report.card import write_card
 from tier_cli.training.report.epochs import KeptEpochs

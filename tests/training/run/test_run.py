@@ -16,8 +16,9 @@ from safetensors.numpy import load_file
 from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer
 
 from tier_cli.app import main
-from tier_cli.model.checkpoint import open_checkpoint, verify
-from tier_cli.model.engine import open_engine
+from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.open_engine import open_engine
+from tier_cli.model.verify import verify
 
 
 def run(manifest, output, towers, *more):

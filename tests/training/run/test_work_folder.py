@@ -10,7 +10,7 @@ import pytest
 from tiny import tiny_checkpoint
 
 from tier_cli.app import main
-from tier_cli.model.checkpoint import verify
+from tier_cli.model.verify import verify
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.progress import Stage
 from tier_cli.training.run.run import train

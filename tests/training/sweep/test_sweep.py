@@ -1,4 +1,4 @@
-"""A grid of runs: each point once, the best by the validation patients, nothing lost by a stop."""
+"""A grid of runs: each point once, the best by validation patients, nothing lost when it is stopped."""
 
 from __future__ import annotations
 

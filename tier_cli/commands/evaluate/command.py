@@ -78,8 +78,8 @@ def evaluate(
     page.check()
     first, *others = _evaluables(model, scores, compare)
     from tier_cli.display.progress import progress_on_stderr
-    from tier_cli.evaluation.run import EvaluationSettings
     from tier_cli.evaluation.run import evaluate as measure
+    from tier_cli.evaluation.settings import EvaluationSettings
 
     settings = EvaluationSettings(
         findings=findings,

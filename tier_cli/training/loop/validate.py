@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from tier_cli.findings.vectors import embed_findings
-from tier_cli.metrics.bootstrap import patient_bootstrap
+from tier_cli.metrics.bootstrap import resample
 from tier_cli.metrics.ranking import auc
+from tier_cli.metrics.statistics import ranking
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
 from tier_cli.training.inputs.images import centre_crops
@@ -80,9 +81,8 @@ class Validation:
         two runs' means can be subtracted from each other.
         """
         labels, patients = self.rows.values, self.rows.manifest.patients()
-        estimate = patient_bootstrap(
-            labels, scores, patients, replicates=REPLICATES, seed=0, metrics=("auc",)
-        )["auc"]
+        areas = {"auc": ranking(labels, scores, auprc=False)}
+        estimate = resample(areas, patients, replicates=REPLICATES, seed=0)["auc"]["auc"]
         mean = estimate.macro
         intervals = estimate.interval()
         return {
