@@ -41,15 +41,19 @@ def ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Trace each architecture once, where tests export graphs; tests that need no torch do not load it."""
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the traced graphs, which all processes of a test run share."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_once(graphs: Path) -> Iterator[None]:
+    """Trace each architecture once, where tests export graphs; tests that need no torch do not load it."""
     with pytest.MonkeyPatch.context() as patch:
         if "torch" in sys.modules:
             from traced import reuse_traces
 
-            reuse_traces(patch, folder)
+            reuse_traces(patch, graphs)
         yield

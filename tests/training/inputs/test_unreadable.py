@@ -45,7 +45,8 @@ def broken(manifest, tmp_path):
 @pytest.mark.parametrize(("images", "frozen"), MODES)
 def test_max_bad_is_of_the_whole_run(images, frozen, broken, towers, tmp_path, capsys, without_graphs):
     """One image to train on and one to watch are two, and 1 allows one of them."""
-    more = ("--images", images, "--freeze-image-blocks", frozen)
+    # Without a loading process, which takes seconds to start: test_distributed.py has one.
+    more = ("--images", images, "--freeze-image-blocks", frozen, "--workers", "0")
     assert run(broken, tmp_path / "a", towers, *more) == 2
     assert "cut.png" in (told := said(capsys)) or "nothing.png" in told
     assert "--max-bad" in told

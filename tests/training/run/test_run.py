@@ -235,10 +235,20 @@ def test_a_disk_without_room_for_the_images_is_told(manifest, towers, tmp_path, 
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
+REUSING_TRACES = """
+import pathlib, sys
+import pytest
+from traced import reuse_traces
+from tier_cli.app import main
+reuse_traces(pytest.MonkeyPatch(), pathlib.Path(sys.argv.pop(1)))
+sys.exit(main())
+"""
+
+
+def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path, graphs):
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"),
-        *(sys.executable, "-c", "import sys; from tier_cli.app import main; sys.exit(main())"),
+        *(sys.executable, "-c", REUSING_TRACES, str(graphs)),
         *(
             "train",
             "--data",
@@ -251,10 +261,10 @@ def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
         ),
         *("--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2", "--device", "cpu"),
     ]
-    here = str(Path(__file__).resolve().parents[3])
+    here = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{here}:{here / 'tests' / 'support'}", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

@@ -171,7 +171,7 @@ def test_an_image_that_comes_back_does_not_change_a_run_that_is_resumed(
     images, unreadable, manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
 ):
     broken, late = unreadable
-    more = ("--images", images, "--max-bad", "1", "--epochs", "3")
+    more = ("--images", images, "--max-bad", "1", "--epochs", "3", "--workers", "0")
     assert run(broken, tmp_path / "whole", towers, *more) == 0
     with monkeypatch.context() as patched:
         stop_after({"memory-map": 2, "stream": 5}[images], patched)
