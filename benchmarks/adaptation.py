@@ -1,8 +1,8 @@
-"""What `tier adapt` gains on other patients: python benchmarks/adaptation.py MANIFEST.csv MODEL [MODEL ...]
+"""Measure what `tier adapt` gains: python benchmarks/adaptation.py MANIFEST.csv MODEL [MODEL ...]
 
-Fits on N images of patients drawn from one split, judges on another: mean AUC of the findings minus that of
-the checkpoint's own scores, averaged over the draws, with a 95 % interval over the patients judged on. The
-models must not have seen the patients of either split.
+Fits on N images of patients drawn from one split and evaluates on another. The gain is the mean AUC of the
+findings minus that of the checkpoint's own scores, averaged over the draws, with a 95 % interval over the
+evaluated patients. The models must not have seen the patients of either split.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("manifest")
     parser.add_argument("models", nargs="+")
     parser.add_argument("--fit", default="valid", help="split to draw labelled images from")
-    parser.add_argument("--judge", default="test", help="split to judge on")
+    parser.add_argument("--judge", default="test", help="split to evaluate on")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--replicates", type=int, default=1000)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 class Part:
-    """One split: labels, own scores and embeddings of its images."""
+    """Hold the labels, own scores and embeddings of one split's images."""
 
     def __init__(self, job: ScoringJob, manifest: Manifest):
         found = list(embeddings(manifest.paths, job.members[0], StreamOptions()))
@@ -65,7 +65,7 @@ class Part:
         self.patients = manifest.patients()[there]
 
     def draw(self, size: int, seed: int) -> np.ndarray:
-        """Row numbers of about `size` images: all images of one random patient after the other."""
+        """Return the rows of about `size` images, taking random patients one by one with all their images."""
         order = np.random.default_rng(seed).permutation(np.unique(self.patients))
         rows = np.concatenate([np.flatnonzero(self.patients == patient) for patient in order])
         return rows[:size]
@@ -74,7 +74,7 @@ class Part:
 def one(
     job: ScoringJob, fit: Part, judge: Part, size: int, draw: int, replicates: int
 ) -> tuple[float, Estimate]:
-    """Fit on one draw; the weight mixed in, and the gain in mean AUC."""
+    """Fit on one draw; return the weight mixed in and the gain in mean AUC."""
     rows = fit.draw(size, draw)
     truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])
     adapted = fit_adaptation(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
@@ -90,7 +90,7 @@ def one(
 
 
 def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     points = np.array([gain.point[0] for gain in gains])
     mean = Estimate(np.array([points.mean()]), np.mean([gain.replicates for gain in gains], axis=0))
     low, high = mean.interval()[0]

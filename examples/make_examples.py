@@ -1,6 +1,6 @@
 """Draw the images of this folder again: python examples/make_examples.py [FOLDER].
 
-The same version of the project draws the same pictures. They are synthetic: no patient was imaged.
+The same version of the project draws the same images. They are synthetic: no patient was imaged.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tier_cli.phantom.chest import Lesion, make_phantom, write_dicom, write_png
-
-FINDINGS = ("cardiomegaly", "consolidation", "effusion", "nodule", "pneumothorax")
+from tier_cli.phantom.image_files import write_dicom, write_png
+from tier_cli.phantom.lesions import FINDINGS, Lesion
+from tier_cli.phantom.render import make_phantom
 
 
 def main(folder: Path) -> None:
-    """Write the images and the manifest of their labels."""
+    """Write the images and a manifest with their labels."""
     folder.mkdir(parents=True, exist_ok=True)
     healthy = make_phantom(1)
     effusion = [Lesion("effusion", "left", 0.7)]

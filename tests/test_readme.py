@@ -1,30 +1,37 @@
-"""What the README promises is there."""
+"""What the README shows is what happens; `tests/docs/test_pages.py` checks its commands and links."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+
+import pytest
 
 from tier_cli.app import main
 
 ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
-def readme_commands() -> list[str]:
-    return re.findall(
-        r"^\$? ?(tier [^\n|>]*)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
+def test_first_commands_install_and_test() -> None:
+    # .ci/run runs these two as they stand.
+    first, second, *others = re.findall(r"^```sh\n(.+?)\n```$", README, re.M | re.S)
+    assert first == "python -m pip install -c constraints.txt . && tier classify examples"
+    assert second == 'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest'
+    assert not others
 
 
-def test_every_option_of_the_readme_exists(capsys):
-    commands = readme_commands()
-    assert len(commands) > 5
-    for command in commands:
-        words = command.replace("\\", " ").split("#")[0].split()[1:]
-        name = [word for word in words[:2] if re.fullmatch("[a-z]+", word)]
-        if name[0] not in ("data", "findings", "model"):
-            name = name[:1]
-        assert main([*name, "--help"]) == 0, command
-        help_text = capsys.readouterr().out
-        for option in (word.split("=")[0] for word in words if word.startswith("--")):
-            assert option in help_text, f"{command}: no {option}"
+def test_scores_shown_are_those_of_the_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    names = ("02-effusion-pa.dcm", "01-healthy.dcm", "07-healthy.png")
+    assert main(["classify", *(f"examples/{name}" for name in names), "--device", "cpu"]) == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    effusion, *healthy = ({one["finding"]: one["score"] for one in result["findings"]} for result in results)
+    shown = [float(score) for score in re.findall(r"^ [A-Z][a-z ]+ ([+-]\d\.\d{3}) ", README, re.M)]
+    assert shown == pytest.approx(sorted(effusion.values(), reverse=True), abs=2e-3)
+    for name, scores in zip(names[1:], healthy, strict=True):
+        (number,) = re.findall(rf"`{name}`\s\((-0\.\d+)\)", README)
+        assert float(number) == pytest.approx(scores["effusion"], abs=2e-3)

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from xrays import write_png
 
-from tier_cli.model.checkpoint import verify
+from tier_cli.model.verify import verify
 
 Tier = Callable[..., tuple[int, str, str]]
 COUNT = 60

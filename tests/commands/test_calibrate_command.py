@@ -14,7 +14,7 @@ import pytest
 from tiny import tiny_checkpoint
 from xrays import write_dicom, write_png
 
-from tier_cli.model.checkpoint import verify
+from tier_cli.model.verify import verify
 
 Tier = Callable[..., tuple[int, str, str]]
 COUNT = 64

@@ -54,7 +54,7 @@ def test_one_split_alone(tier: Tier, manifest: Path) -> None:
     assert (code, json.loads(out)["images"]) == (0, 1)
     code, _, err = tier("data", "inspect", manifest, "--split", "valid")
     assert code == 2
-    assert "splits there: test, train" in err
+    assert "existing splits: test, train" in err
 
 
 def test_a_public_data_set(tier: Tier, tmp_path: Path) -> None:
@@ -65,15 +65,15 @@ def test_a_public_data_set(tier: Tier, tmp_path: Path) -> None:
     document = json.loads(out)
     assert (document["images"], document["boxes"], document["finding_set"]) == (1, 1, "chexpert14")
     # The box is one of 1024 pixels and ends at 1030.
-    assert (code, err) == (3, "images with boxes that lie outside of them: 1\n")
+    assert (code, err) == (3, "images with boxes outside the image: 1\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "no data are named"),
+        ((), "no data given"),
         (("none.csv",), "no such file"),
-        (("--dataset", "nih41", "--root", "."), "'nih41' is no data set"),
+        (("--dataset", "nih41", "--root", "."), "unknown data set 'nih41'"),
     ],
 )
 def test_wrong_usage_is_told(tier: Tier, arguments: tuple[str, ...], message: str) -> None:
@@ -91,8 +91,8 @@ def test_a_person_reads_a_table_that_fits(
     code, out, err = tier("data", "inspect", manifest)
     assert (code, err) == (3, "")
     assert "splits: test: images 2, patients 2; train: images 1, patients 1" in out
-    assert "Wrong: paths that stand in several rows: 1" in out
-    assert "Wrong: patients in more than one split: 1" in out
+    assert "Problem: paths in several rows: 1" in out
+    assert "Problem: patients in more than one split: 1" in out
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -110,7 +110,7 @@ def test_a_manifest_is_named_as_training_takes_it(tier: Tier, manifest: Path) ->
     assert tier("data", "inspect", "--data", manifest) == tier("data", "inspect", manifest)
     code, _, err = tier("data", "inspect", manifest, "--data", manifest)
     assert code == 2
-    assert "named twice" in err
+    assert "two manifests" in err
 
 
 def test_texts_of_a_manifest_are_counted_as_training_would_read_them(tier: Tier, manifest: Path) -> None:
@@ -127,5 +127,5 @@ def test_what_can_only_be_refused_later_gives_3(tier: Tier, manifest: Path) -> N
     manifest.write_text("path,patient\na.png,1\nb.png,2\n")
     code, out, err = tier("data", "inspect", manifest, "--findings", "nih14")
     assert code == 3
-    assert err == "neither texts nor labels of nih14: nothing to train or measure on\n"
+    assert err == "neither texts nor labels of nih14: nothing to train on or to evaluate\n"
     assert [problem["kind"] for problem in json.loads(out)["problems"]] == ["nothing"]

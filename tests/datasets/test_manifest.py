@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tier_cli.datasets.delimited import read_rows
+from tier_cli.datasets.csv_file import read_rows
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import parse_findings
@@ -70,7 +70,7 @@ def test_paths_start_from_the_manifest_or_the_root(tmp_path: Path) -> None:
 def test_the_path_column_may_be_called_file(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, "patient,File\n1,a.png\n"))
     assert manifest.paths == [str(tmp_path / "a.png")]
-    assert manifest.notes == ("paths are in the column 'File'",)
+    assert manifest.notes == ("image paths are read from the column 'File'",)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -101,7 +101,7 @@ def test_patients_fall_back_to_study_then_image(tmp_path: Path) -> None:
         _write(tmp_path, "path,patient,study\na.png,7,s1\nb.png,,s2\nc.png,,s2\nd.png,,\n")
     )
     assert list(manifest.patients()) == ["7", "study:s2", "study:s2", f"image:{tmp_path / 'd.png'}"]
-    assert manifest.notes[0].startswith("3 of 4 images name no patient")
+    assert manifest.notes[0].startswith("3 of 4 images have no patient")
 
 
 def test_rows_are_chosen_by_split_and_by_value(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_rows_are_chosen_by_split_and_by_value(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, table)).split("test")
     assert len(manifest) == 4
     assert [Path(path).name for path in manifest.without("contradicted", "1").paths] == ["d.png", "e.png"]
-    with pytest.raises(ManifestError, match="splits there: Test, test"):
+    with pytest.raises(ManifestError, match="existing splits: Test, test"):
         manifest.split("valid")
     with pytest.raises(ManifestError, match="no column 'contradict'"):
         manifest.without("contradict", "1")
@@ -134,8 +134,8 @@ def test_missing_reserved_columns_are_blank(tmp_path: Path) -> None:
         ("path,patient\na.png,1\nb.png\n", "line 3 has 1 cells, the header has 2"),
         ("path,patient\na.png,1,2\n", "line 2 has 3 cells"),
         ('path,text\na.png,"cut within a quo', "line 2 is not CSV"),
-        ("path,view,View\na.png,PA,AP\n", "'view' is there twice"),
-        ("path,patient\n,1\n", "image 1 has no path"),
+        ("path,view,View\na.png,PA,AP\n", "two columns are named 'view'"),
+        ("path,patient\n,1\n", "row 1 has no path"),
     ],
 )
 def test_faults_are_told(tmp_path: Path, text: str, message: str) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from layouts import chexpert, openi_xml
 
-from tier_cli.datasets.registry import DATASETS, data_roots, dataset_names, open_data, read_dataset
+from tier_cli.datasets.opening import data_roots, open_data, read_dataset
+from tier_cli.datasets.registry import (
+    DATASETS,
+    dataset_info,
+    dataset_names,
+    may_share_images,
+    patient_namespace,
+    trainable_names,
+)
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import builtin
 
@@ -21,6 +29,18 @@ def test_every_data_set_says_what_it_is(name: str) -> None:
     assert builtin(info.findings).ids
     assert info.default_split in info.splits
     assert info.unit in ("image", "study")
+    assert info.patient_namespace in DATASETS
+    assert {info.patient_namespace} <= set(info.image_sources) <= set(DATASETS) or name in ("rsna", "siim")
+
+
+def test_what_data_sets_share() -> None:
+    assert trainable_names() == ("chexpert", "mimic-cxr", "padchest", "openi", "nih14")
+    assert patient_namespace(" NIH ") == patient_namespace("chestx-det10") == "nih14"
+    assert patient_namespace("ours") == patient_namespace("csv") == ""
+    assert may_share_images("nih14", "siim")
+    assert may_share_images("rsna", "covid-qu-ex")
+    assert not may_share_images("chexpert", "mimic-cxr")
+    assert dataset_info("nih") is DATASETS["nih14"]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -44,7 +64,7 @@ def test_naming_the_data_sets_loads_no_heavy_library() -> None:
 
 def test_the_root_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIER_DATA_ROOT", raising=False)
-    with pytest.raises(UsageError, match=r"where is CheXpert.*TIER_DATA_ROOT"):
+    with pytest.raises(UsageError, match=r"no folder given for CheXpert.*TIER_DATA_ROOT"):
         data_roots("chexpert", None)
     monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path))
     assert data_roots("chexpert", None) == (tmp_path,)
@@ -58,7 +78,7 @@ def test_the_root_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyt
     given = tmp_path / "chexpert" / "CheXpert-v1.0-small"
     assert data_roots("chexpert", given) == (given,)
     monkeypatch.setenv("TIER_DATA_ROOT", str(tmp_path / "nowhere"))
-    with pytest.raises(ManifestError, match=r"nowhere: there is no such folder; check TIER_DATA_ROOT"):
+    with pytest.raises(ManifestError, match=r"nowhere: no such folder; check TIER_DATA_ROOT"):
         open_data("chexpert", None, None)
 
 
@@ -82,7 +102,7 @@ def test_all_means_every_split(tmp_path: Path) -> None:
 def test_options_that_do_not_go_together(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--dataset NAME with --root FOLDER"):
         open_data("csv", None, None)
-    with pytest.raises(UsageError, match="two different data"):
+    with pytest.raises(UsageError, match="cannot be used together"):
         open_data("chexpert", tmp_path / "manifest.csv", tmp_path)
     with pytest.raises(UsageError, match="did you mean chexpert"):
         open_data("chexprt", None, tmp_path)

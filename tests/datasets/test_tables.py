@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from layouts import write_table
 
-from tier_cli.datasets.tables import build_manifest, find_table, missing_notes, read_table
+from tier_cli.datasets.build import build_manifest, missing_notes
+from tier_cli.datasets.download import find_table
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 
@@ -44,7 +46,7 @@ def test_blanks_beyond_the_header_and_columns_without_a_name(tmp_path: Path) -> 
         ("", "the table is empty"),
         ("a,b\n1,2\n3", "line 3 has 1 cells, the header has 2"),
         ("a,b\n1,2,3\n", "line 2 has 3 cells, the header has 2"),
-        ("b,c\n1,2\n", "there is no column 'a'; the columns are b, c"),
+        ("b,c\n1,2\n", "no column 'a'; the columns are b, c"),
         ('a,b\n"1,2\n', "line 2 has 1 cells"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tier_cli.datasets.manifest import read_manifest
-from tier_cli.datasets.views import direction, lateral_rows
+from tier_cli.datasets.views import lateral_rows, projection
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_views_of_the_data_sets(tmp_path: Path, view: str, beside: bool) -> None
     ],
 )
 def test_captions_call_a_view_what_it_is(view: str, told: str) -> None:
-    assert direction(view) == told
+    assert projection(view) == told

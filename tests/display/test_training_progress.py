@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tier_cli.display.training_progress import display, figures_line, live, stopping, summarise
 from tier_cli.errors import TierError
+from tier_cli.training.progress import Epoch, Stage
 
 FIGURES = {
     "total": 13.15142, "contrastive": 12.0001, "patch_entropy": 3.88412, "token_entropy": 2.76534,
@@ -28,10 +30,10 @@ def test_figures_are_short_and_all_there():
 def test_a_terminal_of_80_columns_shows_one_line(capsys):
     console = Console(width=80, force_terminal=True, legacy_windows=False, stderr=True)
     with live(console) as progress:
-        progress("reading images", 10, 10)
-        progress("epoch 30/30", 99_000, 100_000, FIGURES)
-        progress("epoch 30/30", 99_001, 100_000)
-        progress("epoch 30/30", 99_001, 100_000, {"mean_auc": 0.71249})
+        progress(Stage.READING_IMAGES, 10, 10)
+        progress(Stage.TRAINING, 99_000, 100_000, FIGURES, Epoch(30, 30))
+        progress(Stage.TRAINING, 99_001, 100_000, None, Epoch(30, 30))
+        progress(Stage.VALIDATION, 99_001, 100_000, {"mean_auc": 0.71249}, Epoch(30, 30))
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     line = written.replace("\r", "\n").splitlines()[-1].rstrip()
     assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
@@ -43,10 +45,10 @@ def test_a_terminal_of_80_columns_shows_one_line(capsys):
 def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
     with display() as progress:
         for done in range(1, 11):
-            progress("reading images", done, 10)
-        progress("epoch 1/2", 1, 100, FIGURES)
-        progress("epoch 1/2", 2, 100)
-        progress("epoch 1/2", 50, 100, {"mean_auc": 0.71249, "effusion": 0.7})
+            progress(Stage.READING_IMAGES, done, 10)
+        progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
+        progress(Stage.TRAINING, 2, 100, None, Epoch(1, 2))
+        progress(Stage.VALIDATION, 50, 100, {"mean_auc": 0.71249, "effusion": 0.7}, Epoch(1, 2))
     assert capsys.readouterr().err.splitlines() == [
         "reading images: 10",
         f"epoch 1/2 1/100 {figures_line(FIGURES)}",
@@ -57,8 +59,8 @@ def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
 def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with display() as progress:
-        progress("epoch 1/2", 1, 100, FIGURES)
-    summarise({"seconds": 3, "unreadable_images": 0}, "out")
+        progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
+    summarise({"seconds": 3, "unreadable_images": 0}, Path("out"))
     assert capsys.readouterr().err == ""
 
 
@@ -87,9 +89,9 @@ def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path
     ("left", "message"),
     [
         ([], "Stopped. Nothing was saved yet."),
-        ([".training/images-1.npy"], "What was read of the images is kept"),
-        ([".training/images-1.npy", ".training/state.pt"], "goes on from the last state that was saved"),
-        (["points/seed-0/training.json"], "--resume goes on from there"),
+        ([".training/images-1.npy"], "The images read so far are kept"),
+        ([".training/images-1.npy", ".training/state.pt"], "continue from the last saved state"),
+        (["points/seed-0/training.json"], "--resume to continue the sweep"),
     ],
 )
 def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, capsys):
@@ -118,12 +120,12 @@ def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, c
     for reads, told in ((False, False), (True, True), (False, False)):
         with pytest.raises(TierError):
             failed(reads=reads)
-        assert ("with --resume uses it" in " ".join(capsys.readouterr().err.split())) == told
+        assert ("--resume to use them" in " ".join(capsys.readouterr().err.split())) == told
 
 
 def test_a_run_that_is_over_is_told_to_be(capsys, tmp_path):
     summarise({"over": True}, tmp_path)
-    assert "it is over" in " ".join(capsys.readouterr().err.split())
+    assert "finished: nothing to do" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
@@ -139,7 +141,7 @@ def test_passed_over_images_are_told(capsys, tmp_path):
     summarise(record, tmp_path)
     told = capsys.readouterr().err
     assert "mean zero-shot AUC 0.750 on 9 images" in told
-    assert "2 unreadable images were passed over" in told
+    assert "2 unreadable images were left out" in told
 
 
 def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
@@ -150,6 +152,6 @@ def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
 def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
     """It takes a minute or more: without a line the run seems to hang at its end."""
     with display() as progress:
-        progress("writing the checkpoint", 0, 1)
-        progress("epoch 1/3", 1, 9)
+        progress(Stage.WRITING_CHECKPOINT, 0, 1)
+        progress(Stage.TRAINING, 1, 9, None, Epoch(1, 3))
     assert capsys.readouterr().err == "writing the checkpoint ...\n"

@@ -12,8 +12,9 @@ from tiny import SIZE, tiny_checkpoint
 
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model.average import average
-from tier_cli.model.checkpoint import open_checkpoint, verify, write_checksums
-from tier_cli.model.engine import open_engine
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
+from tier_cli.model.open_engine import open_engine
+from tier_cli.model.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -69,5 +70,5 @@ def test_one_or_the_same_twice_is_no_average(folders: list[Path], tmp_path: Path
         average([str(folders[0])], tmp_path / "mean")
     with pytest.raises(UsageError, match="twice"):
         average([str(folders[0]), str(folders[0])], tmp_path / "mean")
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="already exists"):
         average([str(folder) for folder in folders], folders[0])

@@ -8,8 +8,8 @@ import pytest
 from tiny import tiny_checkpoint
 
 from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import verify
 from tier_cli.model.copying import checkpoint_copy, write_card_section
+from tier_cli.model.verify import verify
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_an_empty_folder_is_taken_and_others_are_not(source: Path, tmp_path: Pat
         pass
     assert verify(tmp_path / "empty") == []
     for taken in (source, source / "config.json"):
-        with pytest.raises(UsageError, match="already there"), checkpoint_copy(source, taken):
+        with pytest.raises(UsageError, match="already exists"), checkpoint_copy(source, taken):
             pass
     with pytest.raises(UsageError, match="no such folder"), checkpoint_copy(source, tmp_path / "a" / "b"):
         pass

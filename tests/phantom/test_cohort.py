@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,9 @@ import pytest
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.errors import UsageError
 from tier_cli.findings.load import builtin
-from tier_cli.phantom.chest import FINDINGS
-from tier_cli.phantom.cohort import cases
+from tier_cli.phantom.cohort import Case, cases
 from tier_cli.phantom.folder import write_folder
+from tier_cli.phantom.lesions import FINDINGS, Lesion
 
 SIZE = 64
 WORDS = {
@@ -25,6 +27,10 @@ WORDS = {
     "pneumothorax": ("pneumothorax",),
 }
 DENIALS = ("no ", "neither", "normal", "not enlarged", "sharp", "clear")
+
+
+def lesions(case: Case) -> list[Lesion]:
+    return [one for one in case.phantom.findings if isinstance(one, Lesion)]
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +47,27 @@ def test_a_picture_depends_on_seed_and_index_alone() -> None:
 
 
 def test_patients_stay_in_their_split_and_studies_share_their_report() -> None:
-    splits, texts, sexes = defaultdict(set), defaultdict(set), defaultdict(set)
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    texts: defaultdict[str, set[str]] = defaultdict(set)
+    people: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
     drawn = list(cases(400, 0, SIZE))
     for case in drawn:
         splits[case.patient].add(case.split)
-        sexes[case.patient].add((case.sex, case.age))
+        people[case.patient].add((case.sex, case.age))
         texts[case.study].add(case.text)
-    assert all(len(seen) == 1 for seen in (*splits.values(), *sexes.values(), *texts.values()))
+    assert {len(seen) for seen in splits.values()} == {len(seen) for seen in texts.values()} == {1}
+    assert {len(seen) for seen in people.values()} == {1}
     assert {case.split for case in drawn} == {"train", "valid", "test"}
     assert len(splits) < len(texts) < len(drawn), "some have several studies, some studies several pictures"
 
 
 def test_view_sex_and_age_tell_nothing_of_the_findings() -> None:
     drawn = list(cases(4000, 5, SIZE))
-    about = np.array([(case.view == "AP", case.sex == "F", case.age) for case in drawn], dtype=float)
-    there = np.array([[name in {one.finding for one in case.phantom.findings} for name in FINDINGS]
-                      for case in drawn], dtype=float)  # fmt: skip
+    about = np.array([(case.view == "AP", case.sex == "F", case.age) for case in drawn], dtype=np.float64)
+    there = np.array(
+        [[name in {one.finding for one in lesions(case)} for name in FINDINGS] for case in drawn],
+        dtype=np.float64,
+    )
     correlation = np.corrcoef(about.T, there.T)[:3, 3:]
     assert np.abs(correlation).max() < 0.08
     assert np.all((there.mean(axis=0) > 0.2) & (there.mean(axis=0) < 0.4))
@@ -64,12 +75,12 @@ def test_view_sex_and_age_tell_nothing_of_the_findings() -> None:
 
 def test_reports_say_what_there_is_and_nothing_else() -> None:
     for case in cases(600, 1, SIZE):
-        there = {one.finding for one in case.phantom.findings}
+        there = {one.finding for one in lesions(case)}
         for sentence in case.text.split(". "):
             named = {name for name, words in WORDS.items() if any(word in sentence.lower() for word in words)}
             denied = any(word in f"{sentence.lower()} " for word in DENIALS)
             assert named.isdisjoint(there) if denied else named <= there, case.text
-            sides = {one.side for one in case.phantom.findings if one.finding in named}
+            sides = {one.side for one in lesions(case) if one.finding in named}
             for side in ("left", "right"):
                 assert side not in sentence.lower() or side in sides, case.text
 
@@ -133,7 +144,7 @@ def test_pictures_of_one_study_share_its_uid_in_dicom(tmp_path: Path) -> None:
 
 def test_a_manifest_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("mine\n")
-    with pytest.raises(UsageError, match="manifest already"):
+    with pytest.raises(UsageError, match="already contains a manifest"):
         write_folder(tmp_path, 1, 0, size=SIZE)
     assert (tmp_path / "manifest.csv").read_text() == "mine\n"
 
@@ -145,9 +156,13 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_no_manifest_is_left_of_a_run_that_was_broken_off(tmp_path: Path) -> None:
-    def stop() -> None:
-        raise KeyboardInterrupt
+    @contextmanager
+    def interrupted(count: int | None, title: str) -> Iterator[Callable[[], object]]:
+        def stop() -> None:
+            raise KeyboardInterrupt
+
+        yield stop
 
     with pytest.raises(KeyboardInterrupt):
-        write_folder(tmp_path, 5, 0, size=SIZE, tick=stop)
+        write_folder(tmp_path, 5, 0, size=SIZE, progress=interrupted)
     assert [path.name for path in tmp_path.iterdir()] == ["images"]

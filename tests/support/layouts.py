@@ -1,4 +1,4 @@
-"""Public data sets as they lie on disk, in miniature and with their traps: built from their headers."""
+"""Build miniature downloads of data sets with reports or reads from their headers, including their traps."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ OPENI_XML = """<?xml version="1.0" encoding="utf-8"?>
 <AbstractText Label="IMPRESSION">{impression}</AbstractText>
 </Abstract></Article></MedlineCitation><MeSH>{headings}<automatic>edema</automatic></MeSH>
 {images}</eCitation>"""
-OPENI_REPORTS = (
+OPENI_REPORTS: tuple[tuple[int, str, str, list[str], list[str]], ...] = (
     # number, findings, impression, headings, images
     (1, "Heart &lt; normal XXXX.", "No XXXX disease.", ["normal"], ["1_IM-0001-3001", "1_IM-0001-4001"]),
     (2, "", "Effusion.", ["Pleural Effusion/left", "Thickening/pleura/apex"], ["2_IM-0652-1001"]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,17 +13,20 @@ import torch
 from tiny import tiny_model, tiny_tokenizer
 
 from tier_cli.datasets.manifest import Manifest
+from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.tokens import TextTokenizer
+from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.distributed import World
 from tier_cli.training.inputs.images import AugmentedImages, StoredPixels
 from tier_cli.training.inputs.loader import Batches, Plan
-from tier_cli.training.loop.distributed import World
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.loop import Trainer
-from tier_cli.training.run.settings import Running, TrainSettings
-from tier_cli.training.run.task import Task
+from tier_cli.training.loop.task import Task
+from tier_cli.training.progress import no_progress
+from tier_cli.training.settings import RunOptions, TrainSettings
 
 ROWS = 24
 SETTINGS = TrainSettings(
@@ -49,7 +54,8 @@ def batches(folder: Path, settings: TrainSettings, world: World = World()) -> Ba
             "text": [f"{REPORTS[row % 4]} {row}" for row in range(ROWS)],
         }
     )
-    pairs = Pairs(Manifest(frame, "table"), settings.seed)
+    rows = label_training_rows(Manifest(frame, "table"), load_findings("nih14"))
+    pairs = Pairs(rows, settings.seed)
     pixels = StoredPixels(file, np.arange(ROWS))
     images = AugmentedImages(pixels, Preprocessing(resize_short=36, crop=32), settings.seed, pairs.after)
     plan = Plan(pairs, settings.batch_size, ROWS // settings.batch_size, world.rank, world.size)
@@ -64,19 +70,22 @@ def encoders(settings: TrainSettings) -> Encoders:
 
 
 def trainer(
-    folder: Path, stop=lambda: False, running: Running | None = None, world: World = World(), **changes
+    folder: Path,
+    stop: Callable[[], bool] = lambda: False,
+    run_options: RunOptions | None = None,
+    world: World = World(),
+    **changes: Any,
 ) -> Trainer:
     """A trainer that writes metrics.jsonl and state.pt into `folder`."""
     settings = replace(SETTINGS, **changes)
     objective = OBJECTIVES[settings.objective](settings.lambda_patch, settings.lambda_token, settings.entropy)
-    running = running or Running(device="cpu", workers=0)
+    run_options = run_options or RunOptions(device="cpu", workers=0)
     task = Task(
-        encoders(settings), objective, batches(folder, settings, world), settings, running, {"seed": 0},
+        encoders(settings), objective, batches(folder, settings, world), settings, run_options, {"seed": 0},
         folder, folder / "state.pt", fresh_heads=True, max_bad=0, left_out=0,
         paths=[f"{row}.png" for row in range(ROWS)],
     )  # fmt: skip
     return Trainer(task, world, torch.device("cpu"), stop)
 
 
-def silent(what, done, total, figures=None) -> None:
-    """Watch nothing."""
+silent = no_progress

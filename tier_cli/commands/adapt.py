@@ -25,6 +25,7 @@ from tier_cli.commands.options import (
 )
 from tier_cli.console import is_terminal, tell
 from tier_cli.evaluation.source import stream_options
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ def adapt(
     exclude: Exclude = None,
     uncertain: Unsure = Uncertain.IGNORE,
     views: Views = ViewsName.FRONTAL,
-    model: Model = "tier-small",
+    model: Model = DEFAULT_MODEL,
     findings: Findings = None,
     engine: Engine = EngineName.AUTO,
     device: Device = DeviceName.AUTO,
@@ -78,7 +79,7 @@ def adapt(
     wrong usage. For research use.
     """
     from tier_cli.commands.fit_data import choose_rows, describe_rows
-    from tier_cli.model.copying import check_new_folder
+    from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import adaptation_key, open_job
 
     excluded = exclusions(exclude or [])

@@ -28,6 +28,7 @@ from tier_cli.commands.options import (
 from tier_cli.console import is_terminal, tell
 from tier_cli.evaluation.candidates import score
 from tier_cli.evaluation.source import stream_options
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
@@ -108,13 +109,13 @@ def calibrate(
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.thresholds import check_rule
     from tier_cli.evaluation.truth import labelled
-    from tier_cli.model.copying import check_new_folder
+    from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     check_new_folder(output)
     selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
-    job = open_job(model or ["tier-small"], findings, engine.value, device.value)
+    job = open_job(model or [DEFAULT_MODEL], findings, engine.value, device.value)
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
     if scores is None:

@@ -1,4 +1,4 @@
-"""`tier data`: draw synthetic chests, look through data."""
+"""Run `tier data`: inspect data and draw synthetic chests."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import typer
 from tier_cli.commands.inspect import inspect
 from tier_cli.console import tell
 
-app = typer.Typer(help="Make data to train and try models on, and look through data.", no_args_is_help=True)
+app = typer.Typer(help="Inspect data, and draw synthetic chests to try models on.", no_args_is_help=True)
 app.command()(inspect)
 
 
 class Format(StrEnum):
-    """What a picture is written as."""
+    """File format of the images."""
 
     PNG = "png"
     DICOM = "dicom"
@@ -29,51 +29,54 @@ def phantom(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Gets manifest.csv and images/; made if need be.", show_default=False
+            metavar="DIR",
+            help="Output folder for manifest.csv and images/; created if missing.",
+            show_default=False,
         ),
     ],
-    count: Annotated[int, typer.Option(min=1, help="How many pictures.", show_default=False)],
-    seed: Annotated[int, typer.Option(min=0, help="Which cohort: the same seed gives the same files.")] = 0,
-    format: Annotated[Format, typer.Option(help="PNG of 8 bits, or DICOM (DX, 12 bits).")] = Format.PNG,
+    count: Annotated[int, typer.Option(min=1, help="Number of images.", show_default=False)],
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the cohort: the same seed gives the same files.")
+    ] = 0,
+    format: Annotated[Format, typer.Option(help="8-bit PNG, or 12-bit DICOM (DX).")] = Format.PNG,
     size: Annotated[int, typer.Option(min=64, max=4096, help="Width and height in pixels.")] = 512,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that draw; as many as CPUs.", show_default=False)
+        int | None, typer.Option(min=1, help="Drawing processes (default: one per CPU).", show_default=False)
     ] = None,
 ) -> None:
     """Draw synthetic chest X-rays with reports, labels and boxes.
 
-    Five findings of random size, side and contrast (cardiomegaly, consolidation,
-    effusion, nodule, pneumothorax) in people of many builds.
+    Five findings (cardiomegaly, consolidation, effusion, nodule, pneumothorax) of
+    random size, side and contrast in people of many builds.
 
-    Every picture is labelled as synthetic. They are for trying out, testing and
-    teaching; they say nothing about patients.
+    Every image is marked as synthetic. Use them for trials, tests and teaching;
+    results on them say nothing about patients.
     """
     from tier_cli.model.engine import usable_cpus
     from tier_cli.phantom.folder import write_folder
 
-    with _progress(count) as tick:
-        written = write_folder(
-            folder,
-            count,
-            seed,
-            kind=format.value,
-            size=size,
-            workers=workers or min(usable_cpus(), count),
-            tick=tick,
-        )
+    written = write_folder(
+        folder,
+        count,
+        seed,
+        kind=format.value,
+        size=size,
+        workers=workers or min(usable_cpus(), count),
+        progress=_show_progress,
+    )
     for split, images in written.images.items():
-        tell(f"{split}: {images} pictures of {written.patients[split]} synthetic patients")
+        tell(f"{split}: {images} images of {written.patients[split]} synthetic patients")
     tell(f"Wrote {written.manifest}")
 
 
 @contextmanager
-def _progress(count: int) -> Iterator[Callable[[], object]]:
+def _show_progress(count: int | None, title: str) -> Iterator[Callable[[], object]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("Drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    # Off a terminal Rich would leave an empty line in its place.
+    # Without a terminal Rich would leave an empty line behind.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("", total=count)
         yield lambda: bars.advance(task)

@@ -28,7 +28,8 @@ def choose_rows(
 
     All rows are chosen only if the data have no splits.
     """
-    from tier_cli.datasets.registry import CSV, open_data
+    from tier_cli.datasets.opening import open_data
+    from tier_cli.datasets.registry import CSV
     from tier_cli.evaluation.selection import select
 
     manifest = open_data(dataset, data, root, split or (None if dataset == CSV else default_split))

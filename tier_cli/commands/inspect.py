@@ -1,4 +1,4 @@
-"""`tier data inspect`: what a manifest or a data set holds, and what is wrong with it."""
+"""Run `tier data inspect`: show what a manifest or a data set contains and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -12,73 +12,80 @@ import typer
 
 from tier_cli.commands.options import known_dataset
 from tier_cli.console import is_terminal, printable, tell
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.datasets.survey.survey import Survey
+    from tier_cli.datasets.survey.result import Survey
     from tier_cli.findings.schema import FindingSet
 
 
 def inspect(
     manifest: Annotated[
         Path | None,
-        typer.Argument(metavar="MANIFEST.csv", help="A manifest of your own.", show_default=False),
+        typer.Argument(metavar="MANIFEST.csv", help="Your own manifest.", show_default=False),
     ] = None,
     dataset: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="A public data set instead, such as nih14.", callback=known_dataset
+            metavar="NAME",
+            help=f"Public data set instead of a manifest: {', '.join(DATASETS)}.",
+            callback=known_dataset,
         ),
     ] = "csv",
     named: Annotated[
         Path | None,
-        typer.Option("--data", metavar="MANIFEST.csv", help="The same as the argument.", show_default=False),
+        typer.Option("--data", metavar="MANIFEST.csv", help="Same as the argument.", show_default=False),
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="The data set's folder (or TIER_DATA_ROOT), or where a manifest's paths start.",
+            help="Folder of the data set (default: TIER_DATA_ROOT), or base of a manifest's relative paths.",
             show_default=False,
         ),
     ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Only this split.")] = "all",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split to inspect; all for every split.")
+    ] = "all",
     text: Annotated[
         str | None,
         typer.Option(
             metavar="PART",
-            help="What to read of reports: impression, findings or both; a manifest's are taken as they are "
-            "without it, a public data set's are not read.",
+            help="Part of the reports to read: impression, findings or both. Without it, texts of a manifest "
+            "are used unchanged and reports of a public data set are not read.",
             show_default=False,
         ),
     ] = None,
     findings: Annotated[
         str | None,
         typer.Option(
-            metavar="SET", help="Whose columns are labels; the set that fits best.", show_default=False
+            metavar="SET",
+            help="Finding set of the label columns (default: the best match).",
+            show_default=False,
         ),
     ] = None,
-    sample: Annotated[int, typer.Option(min=0, metavar="N", help="How many images to read.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of those.")] = 0,
+    sample: Annotated[int, typer.Option(min=0, metavar="N", help="Number of images to read.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for drawing these images.")] = 0,
 ) -> None:
-    """Show what data hold and what is wrong with them, before an hour is spent on them.
+    """Show what data contain and what is wrong with them.
 
-    Counts rows, patients, splits, views, labels, texts and boxes; looks for every
-    file and reads a few. A table on a terminal, JSON in a pipe.
+    Counts images, patients, splits, views, labels, texts and boxes, checks that
+    every file exists and reads a few. Prints a table on a terminal, else JSON.
 
-    Exit codes: 0 when nothing is wrong, 3 when something is, 2 for wrong usage.
+    Exit codes: 0 without problems, 3 with problems, 2 for wrong usage.
     """
-    from tier_cli.datasets.survey.survey import survey
+    from tier_cli.datasets.survey.survey import survey_manifest
     from tier_cli.decoding.sizes import image_sizes
     from tier_cli.model.engine import usable_cpus
 
     if manifest is not None and named is not None:
-        raise UsageError("a manifest is named twice", where="--data", remedy="leave one of the two out")
+        raise UsageError("two manifests given", where="--data", remedy="leave out --data or the argument")
     data, chosen = _open(manifest or named, dataset, root, split, text, findings)
-    found = survey(data, chosen, partial(image_sizes, workers=usable_cpus()), sample, seed)
+    found = survey_manifest(data, chosen, partial(image_sizes, workers=usable_cpus()), sample, seed)
     if is_terminal("stdout"):
         from rich.console import Console
 
@@ -94,26 +101,24 @@ def inspect(
 def _open(
     path: Path | None, dataset: str, root: Path | None, split: str, text: str | None, findings: str | None
 ) -> tuple[Manifest, FindingSet]:
-    from tier_cli.datasets.registry import CSV, dataset_info, open_data
-    from tier_cli.datasets.reports import with_sections
-    from tier_cli.datasets.survey.survey import best_set
+    from tier_cli.datasets.opening import open_data
+    from tier_cli.datasets.registry import CSV, dataset_info
+    from tier_cli.datasets.survey.survey import best_finding_set
     from tier_cli.findings.load import load_findings
 
     if path is None and dataset == CSV:
         raise UsageError(
-            "no data are named",
+            "no data given",
             where="MANIFEST.csv",
-            remedy="name a manifest, or give --dataset NAME --root FOLDER, or draw synthetic chests with "
+            remedy="name a manifest, give --dataset NAME --root FOLDER, or draw synthetic chests with "
             "`tier data phantom DIR --count 2000` and name DIR/manifest.csv",
         )
     chosen = None if findings is None else load_findings(findings)
     data = open_data(dataset, path, root, split, text)
-    if dataset == CSV and text is not None:
-        data = with_sections(data, text)
     if dataset == CSV and split.lower() != "all":
         data = data.split(split)
     if chosen is None:
-        chosen = best_set(data) if dataset == CSV else load_findings(dataset_info(dataset).findings)
+        chosen = best_finding_set(data) if dataset == CSV else load_findings(dataset_info(dataset).findings)
     return data, chosen
 
 
@@ -127,22 +132,21 @@ def _show(found: Survey, console: Console) -> None:
     for remark in found.remarks:
         console.print(Text(printable(remark), style="dim"))
     for problem in found.problems:
-        console.print(Text(printable(f"Wrong: {problem.what}"), style="red"))
+        console.print(Text(printable(f"Problem: {problem.what}"), style="red"))
         for example in problem.examples:
             console.print(Text(printable(f"  {example}"), style="dim"))
     if not found.problems:
-        console.print(Text("Nothing wrong was found.", style="green"))
+        console.print(Text("No problems found.", style="green"))
 
 
 def _lines(found: Survey) -> Iterator[str]:
     yield found.origin
-    unknown = f" (not named in {found.without_patient} images)" if found.without_patient else ""
+    unknown = f" ({found.without_patient} images without one)" if found.without_patient else ""
     yield f"images {found.images}, patients {found.patients}{unknown}, studies {found.studies}"
     yield "splits: " + "; ".join(
-        f"{split.name or 'none named'}: images {split.images}, patients {split.patients}"
-        for split in found.splits
+        f"{split.name or 'none'}: images {split.images}, patients {split.patients}" for split in found.splits
     )
-    yield "views: " + ", ".join(f"{view or 'none named'} {count}" for view, count in found.views.items())
+    yield "views: " + ", ".join(f"{view or 'unknown'} {count}" for view, count in found.views.items())
     texts = found.texts
     if texts.words:
         low, middle, high = texts.words
@@ -150,10 +154,10 @@ def _lines(found: Survey) -> Iterator[str]:
     for text, times in texts.repeated:
         yield f"  {times} times: {text if len(text) <= 60 else text[:57] + '...'}"
     if found.images_with_regions:
-        yield f"boxes {found.boxes}, masks {found.masks}, images with any {found.images_with_regions}"
+        yield f"boxes {found.boxes}, masks {found.masks}, images with either {found.images_with_regions}"
     if found.ignored_columns:
-        yield f"columns that are no labels of {found.finding_set}: {', '.join(found.ignored_columns)}"
-    yield f"files: {found.files.files} looked for, {found.files.read} read"
+        yield f"columns that are not labels of {found.finding_set}: {', '.join(found.ignored_columns)}"
+    yield f"files: {found.files.files} checked, {found.files.read} read"
 
 
 def _labels(found: Survey) -> object:

@@ -1,4 +1,4 @@
-"""Captions written from labels, for data sets that have labels but no reports."""
+"""Write captions from labels, for data sets that have labels but no reports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from tier_cli.datasets.views import direction
+from tier_cli.datasets.views import projection
 from tier_cli.errors import ManifestError
 
-# Nothing is found but, perhaps, devices: the id of that label among the findings.
+# The id of the label that nothing but devices, if anything, is present.
 NORMAL = "no_finding"
 _MOST_SENTENCES = 4
 _HEADER_SHARE = 0.25
@@ -43,7 +43,7 @@ class _Phrases:
 
 @cache
 def _bank(others: tuple[tuple[str, str], ...] = ()) -> dict[str, _Phrases]:
-    """The phrases of the 14 known findings and of others, given as pairs of id and name."""
+    """Return the phrases of the 14 known findings and of others, given as pairs of id and name."""
     data = _data()
     bank = {name: _own_phrases(entry) for name, entry in data["findings"].items()}
     for name, label in others:
@@ -61,7 +61,7 @@ def _own_phrases(entry: Mapping[str, Sequence[str]]) -> _Phrases:
 
 
 def _plain_phrases(label: str) -> _Phrases:
-    """For a finding without phrases of its own: its name in the shared frames."""
+    """Return phrases for a finding that has none of its own: its name in the shared frames."""
     noun = _noun(label)
     frames = _data()["frames"]
     present, absent = (
@@ -72,13 +72,13 @@ def _plain_phrases(label: str) -> _Phrases:
 
 
 def _noun(label: str) -> str:
-    """A finding's name as it stands within a sentence; COPD stays."""
+    """Return a finding's name as written within a sentence; COPD stays in capitals."""
     return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _is_plural(noun: str) -> bool:
     head = noun.split(" of ")[0]
-    # Tuberculosis, abscess and pectus are one thing.
+    # Tuberculosis, abscess and pectus are singular.
     return head.endswith("s") and not head.endswith(("is", "ss", "us"))
 
 
@@ -95,12 +95,12 @@ def _framed(frames: Sequence[str], nouns: Sequence[str]) -> tuple[str, ...]:
 
 
 def known_findings() -> tuple[str, ...]:
-    """Ids of the findings that captions can speak of, whatever the finding set: ChestX-ray14's."""
+    """Return the ids of findings that captions mention whatever the finding set: ChestX-ray14's."""
     return tuple(_bank())
 
 
 def is_device(name: str) -> bool:
-    """Whether a finding's id is of a device, which is no abnormality: `NORMAL` says nothing of it."""
+    """Return whether a finding's id is a device. Devices are not abnormalities, so `NORMAL` allows them."""
     return not _DEVICES.isdisjoint(name.split("_"))
 
 
@@ -113,12 +113,11 @@ def write_caption(
     sex: str = "",
     age: str = "",
 ) -> Caption:
-    """Write one caption that says only what the labels support.
+    """Write one caption that states only what the labels support.
 
-    Half of the captions speak of one finding, as prompts do; the others list several. A finding that is
-    not in `labels` is unknown and is never mentioned. Where `NORMAL` is present and nothing else but
-    devices, half of them say that, or all when there is nothing else to say; where it is absent, nothing
-    is said of it.
+    Half of the captions mention one finding, as prompts do; the others list several. A finding that is not
+    in `labels` is unknown and is never mentioned. Where `NORMAL` is present, with nothing else but devices,
+    half of the captions state that, or all where nothing else is known. An absent `NORMAL` is never stated.
 
     Parameters
     ----------
@@ -127,38 +126,38 @@ def write_caption(
     rng
         Source of every choice: the same state gives the same caption.
     others
-        Further findings that images may have, id -> name for people, whether labelled here or not.
+        Further findings that images may have, id -> name for people, labelled in this image or not.
     view, sex, age
-        Written into an occasional header, which claims nothing; empty where unknown.
+        Mentioned in an occasional header, which makes no claim; empty where unknown.
 
     Raises
     ------
     ManifestError
-        When no label is given that says something, or one that there are no phrases for.
+        No label supports a sentence, or a label has no phrases.
     """
     bank = _bank(tuple((others or {}).items()))
-    said = {name: value for name, value in labels.items() if name != NORMAL}
-    present = [name for name, value in said.items() if value]
-    absent = [name for name, value in said.items() if not value]
+    stated = {name: value for name, value in labels.items() if name != NORMAL}
+    present = [name for name, value in stated.items() if value]
+    absent = [name for name, value in stated.items() if not value]
     normal = labels.get(NORMAL, False) and all(is_device(name) for name in present)
-    unknown = sorted(set(said) - set(bank))
-    if unknown or not (said or normal):
+    unknown = sorted(set(stated) - set(bank))
+    if unknown or not (stated or normal):
         raise ManifestError(
-            f"captions cannot be written for {', '.join(unknown) or 'an image without labels'}",
-            remedy=f"use labels among: {', '.join(bank)}; or give a text column",
+            f"cannot write a caption for {', '.join(unknown) or 'an image without labels'}",
+            remedy=f"use labels among {', '.join(bank)}, or give a column `text`",
         )
-    if normal and (not said or rng.random() < _NORMAL_SHARE):
+    if normal and (not stated or rng.random() < _NORMAL_SHARE):
         sentences, claims = _normal({name: (others or {})[name] for name in present}, rng)
     else:
         clear = labels.get(NORMAL) is not False and not present
-        all_absent = clear and all(name in said or is_device(name) for name in bank)
+        all_absent = clear and all(name in stated or is_device(name) for name in bank)
         sentences, claims = _sentences(present, absent, all_absent, bank, rng)
     header = _header(view, sex, age, rng) if rng.random() < _HEADER_SHARE else ""
     return Caption(". ".join([header, *sentences] if header else sentences) + ".", claims)
 
 
 def _normal(devices: Mapping[str, str], rng: random.Random) -> tuple[list[str], dict[str, bool]]:
-    """Say of the whole image that it is normal, apart from devices (id -> name)."""
+    """Write that the whole image is normal, apart from devices (id -> name)."""
     frames = _data()["frames"]["normal"]
     if not devices:
         return [rng.choice(frames["phrases"])], {NORMAL: True}
@@ -172,15 +171,15 @@ def _sentences(
 ) -> tuple[list[str], dict[str, bool]]:
     if all_absent and rng.random() < _NORMAL_SENTENCE_SHARE:
         normal: list[str] = _data()["frames"]["all_absent"]["phrases"]
-        # Clear lungs may well lie behind a broken rib: of further findings these phrases claim nothing.
+        # Lungs can be clear behind a broken rib: these phrases make no claim about further findings.
         return [rng.choice(normal)], dict.fromkeys(known_findings(), False)
     if rng.random() < _SINGLE_CLAIM_SHARE:
         positive = bool(present) and (not absent or rng.random() < _POSITIVE_SHARE)
         chosen = {rng.choice(present if positive else absent): positive}
     else:
-        said = rng.sample(present, min(len(present), _MOST_SENTENCES - 1))
-        denied = rng.sample(absent, min(len(absent), rng.randint(1, _MOST_SENTENCES - len(said))))
-        chosen = dict.fromkeys(said, True) | dict.fromkeys(denied, False)
+        affirmed = rng.sample(present, min(len(present), _MOST_SENTENCES - 1))
+        denied = rng.sample(absent, min(len(absent), rng.randint(1, _MOST_SENTENCES - len(affirmed))))
+        chosen = dict.fromkeys(affirmed, True) | dict.fromkeys(denied, False)
     sentences = [
         rng.choice(bank[name].present if value else bank[name].absent) for name, value in chosen.items()
     ]
@@ -190,8 +189,8 @@ def _sentences(
 
 def _header(view: str, sex: str, age: str, rng: random.Random) -> str:
     person = {"M": "man", "F": "woman"}.get(sex.upper()[:1], "")
-    taken = direction(view)
-    frames = _data()["frames"]["header" if taken else "header_without_view"]["phrases"]
+    view_name = projection(view)
+    frames = _data()["frames"]["header" if view_name else "header_without_view"]["phrases"]
     usable = [frame for frame in frames if (person and age) or "{person}" not in frame]
     chosen: str = rng.choice(usable)
-    return chosen.format(view=taken, age=age, person=person)
+    return chosen.format(view=view_name, age=age, person=person)

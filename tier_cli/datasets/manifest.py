@@ -1,4 +1,4 @@
-"""The manifest: one row an image, its labels and its patient. Training and evaluation read nothing else."""
+"""Read a manifest: one row per image, with its labels and its patient."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.datasets.delimited import read_rows
-from tier_cli.datasets.registry import usual_split
-from tier_cli.datasets.reports import says_nothing
+from tier_cli.datasets.csv_file import read_rows
+from tier_cli.datasets.reports import is_blank_text
+from tier_cli.datasets.split_names import usual_split
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tier_cli.findings.schema import FindingSet
 
+# Columns of a human reader's labels start with this, e.g. reader:bc4:edema.
 READER = "reader:"
 PATH_ALIASES = ("file", "filename", "image", "image_path")
 _LABELS: Mapping[str, float] = {"": math.nan, "nan": math.nan, "1": 1.0, "0": 0.0, "-1": -1.0}
@@ -30,19 +31,19 @@ _LABELS: Mapping[str, float] = {"": math.nan, "nan": math.nan, "1": 1.0, "0": 0.
 
 @dataclass(frozen=True)
 class Manifest:
-    """Images with labels.
+    """Images with labels. Training and evaluation read their images from nothing else.
 
     Parameters
     ----------
     frame
-        One row an image, every cell text, blank = not known. Has `path` (absolute, or relative to the
-        working directory when the manifest's own path is) and whatever else the file had.
+        One row per image, every cell text, blank = not known. It has `path` (absolute, or relative to the
+        working directory when the manifest's own path is) and the other columns of the file.
     origin
-        The file it was read from, for messages.
+        The file that it was read from, for messages.
     root
         The folder that relative paths start from.
     notes
-        What a reader should know about how it was read.
+        What people should know about how it was read.
     """
 
     frame: pd.DataFrame
@@ -55,29 +56,29 @@ class Manifest:
 
     @property
     def paths(self) -> list[str]:
-        """One path a row, in the order of the file."""
+        """Return one path per row, in the order of the file."""
         return [str(path) for path in self.frame["path"]]
 
     def column(self, name: str) -> NDArray[np.str_]:
-        """One column as text (N,); blank everywhere when a reserved column is absent.
+        """Return one column as text (N,), all blank where a reserved column is missing.
 
         Raises
         ------
         ManifestError
-            A column that is neither there nor reserved.
+            The column is neither present nor reserved.
         """
         if name in self.frame.columns:
             return np.asarray(self.frame[name], dtype=np.str_)
         if name in RESERVED:
             return np.full(len(self), "", dtype=np.str_)
         raise ManifestError(
-            f"there is no column {name!r}",
+            f"no column {name!r}",
             where=self.origin,
             remedy=f"the columns are {', '.join(self.frame.columns)}",
         )
 
     def patients(self) -> NDArray[np.str_]:
-        """One key a row (N,): the patient, else the study, else the image itself."""
+        """Return one key per row (N,): the patient, else the study, else the image itself."""
         keys = self.column("patient").astype(object)
         for prefix, name in (("study:", "study"), ("image:", "path")):
             fallback = self.column(name)
@@ -85,12 +86,12 @@ class Manifest:
         return keys.astype(np.str_)
 
     def label_columns(self, findings: FindingSet) -> dict[str, str]:
-        """Which column holds which finding: finding id -> column, in the order of the finding set.
+        """Return the column of each finding, id -> column, in the order of the finding set.
 
         Raises
         ------
         ManifestError
-            Two columns are names of one finding.
+            Two columns name the same finding.
         """
         found: dict[str, str] = {}
         for column in self.frame.columns:
@@ -107,13 +108,13 @@ class Manifest:
         return {name: found[name] for name in findings.ids if name in found}
 
     def ignored_columns(self, findings: FindingSet) -> list[str]:
-        """Columns that are neither reserved, nor a finding of the set, nor a human reader's."""
+        """Return the columns that are neither reserved, nor findings of the set, nor a human reader's."""
         used = {*RESERVED, *self.label_columns(findings).values()}
         columns = (str(column) for column in self.frame.columns)
         return [column for column in columns if column not in used and not column.startswith(READER)]
 
     def holds_labels(self, column: str) -> bool:
-        """Whether a column holds labels and nothing else, whatever they are of."""
+        """Return whether a column contains labels and nothing else, whatever its name."""
         cells = set(self.frame[column])
         if not cells - {""}:
             return False
@@ -124,14 +125,14 @@ class Manifest:
         return not all(math.isnan(value) for value in values)
 
     def labels(self, findings: FindingSet) -> NDArray[np.float64]:
-        """Labels (N, F) in the order of the finding set: 1, 0, -1 = uncertain, NaN = not mentioned.
+        """Return labels (N, F) in the order of the finding set: 1, 0, -1 = uncertain, NaN = not mentioned.
 
         A finding without a column is NaN throughout.
 
         Raises
         ------
         ManifestError
-            A cell that is not a label; two columns for one finding.
+            A cell is not a label, or two columns name the same finding.
         """
         columns = self.label_columns(findings)
         labels = np.full((len(self), len(findings.ids)), np.nan)
@@ -144,28 +145,28 @@ class Manifest:
         values: dict[str, float] = {}
         for row, cell in enumerate(self.frame[column]):
             if cell not in values:
-                # By its path: rows of a split are counted otherwise than those of the file.
+                # Name the image, not the row: a split numbers its rows differently from the file.
                 path = self.frame["path"].iloc[row]
                 values[cell] = _label(cell, f"{self.origin}, column {column!r}, image {path}")
         return np.array([values[cell] for cell in self.frame[column]], dtype=np.float64)
 
     def where(self, keep: NDArray[np.bool_]) -> Manifest:
-        """The rows for which `keep` (N,) is true."""
+        """Return the rows for which `keep` (N,) is true."""
         return replace(self, frame=self.frame[keep].reset_index(drop=True))
 
     def split(self, name: str) -> Manifest:
-        """The rows of one split, as `in_split` tells them."""
+        """Return the rows of one split; see `in_split`."""
         return self.where(self.in_split(name))
 
     def in_split(self, name: str) -> NDArray[np.bool_]:
-        """Which rows (N,) are in a split; where none has that name, in one that others call otherwise.
+        """Return which rows (N,) are in a split of this name or, where none is, of a synonym.
 
         ``valid`` finds ``val``, for example; see `usual_split`.
 
         Raises
         ------
         ManifestError
-            No row has that split.
+            No row is in that split.
         """
         splits = self.column("split")
         lowered = np.char.lower(splits)
@@ -176,52 +177,54 @@ class Manifest:
         if not chosen.any():
             known = ", ".join(sorted({str(value) for value in splits} - {""})) or "none"
             raise ManifestError(
-                f"no image is in split {name!r}", where=self.origin, remedy=f"splits there: {known}"
+                f"no image is in split {name!r}", where=self.origin, remedy=f"existing splits: {known}"
             )
         return chosen
 
     def without(self, column: str, value: str) -> Manifest:
-        """The rows whose cell is not `value`; numbers are compared as numbers (``1`` drops ``1.0``)."""
+        """Return the rows whose cell is not `value`; numbers compare as numbers (``1`` drops ``1.0``)."""
         same = _comparable(value)
         return self.where(
             np.array([_comparable(str(cell)) != same for cell in self.column(column)], dtype=bool)
         )
 
     def repeated_paths(self) -> list[str]:
-        """Paths that stand in more than one row."""
+        """Return the paths that occur in more than one row."""
         return [path for path, times in Counter(self.paths).items() if times > 1]
 
 
 def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     """Read a CSV manifest (comma, semicolon or tab; UTF-8).
 
-    A text that says nothing (``nan``, ``___``) is blank, as `says_nothing` tells.
+    Texts without content (``nan``, ``___``) become blank; see `is_blank_text`.
 
     Parameters
     ----------
     path
-        The file. It needs a column `path` (or `file`, `filename`, `image`, `image_path`).
+        The file, with a column `path` (or `file`, `filename`, `image`, `image_path`).
     root
-        Folder that relative image paths start from; the manifest's own folder by default.
+        The folder that relative image paths start from; the manifest's own folder by default.
 
     Raises
     ------
     ManifestError
-        The file is absent, is not text, has no column of paths, a repeated column or a ragged row.
+        The file is missing or not text, has no column of paths, a repeated column or a ragged row.
     """
     origin = Path(path)
     base = Path(root) if root is not None else origin.parent
     if not base.is_dir():
-        raise ManifestError("the folder of images is not there", where=str(base), remedy="check --root")
+        raise ManifestError("the folder of images does not exist", where=str(base), remedy="check --root")
     header, rows = read_rows(origin)
     notes: list[str] = []
     header = _named(header, str(origin), notes)
     place, text = header.index("path"), header.index("text") if "text" in header else None
     for number, row in enumerate(rows):
         if not row[place]:
-            raise ManifestError(f"image {number + 1} has no path", where=str(origin))
+            raise ManifestError(
+                f"row {number + 1} has no path", where=str(origin), remedy="fill the column of paths"
+            )
         row[place] = str(base / row[place])
-        if text is not None and says_nothing(row[text]):
+        if text is not None and is_blank_text(row[text]):
             row[text] = ""
     import pandas as pd
 
@@ -232,36 +235,34 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
 
 
 def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:
-    """The header with reserved columns in lower case and the column of paths called `path`."""
+    """Return the header with reserved columns in lower case and the column of paths named `path`."""
     names = [name.lower() if name.lower() in RESERVED else name for name in header]
     if "path" not in names:
         lowered = [name.lower() for name in names]
         alias = next((name for name in PATH_ALIASES if name in lowered), None)
         if alias is None:
             raise ManifestError(
-                "there is no column of image paths",
+                "no column of image paths",
                 where=origin,
-                remedy=f"call it 'path'; the columns are {', '.join(header)}",
+                remedy=f"name it 'path'; the columns are {', '.join(header)}",
             )
         place = lowered.index(alias)
-        notes.append(f"paths are in the column {header[place]!r}")
+        notes.append(f"image paths are read from the column {header[place]!r}")
         names[place] = "path"
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
-        raise ManifestError(
-            f"the column {repeated[0]!r} is there twice", where=origin, remedy="keep one of them"
-        )
+        raise ManifestError(f"two columns are named {repeated[0]!r}", where=origin, remedy="keep one of them")
     return names
 
 
 def patient_notes(manifest: Manifest) -> list[str]:
-    """Say how many of the rows name no patient, and what becomes of them; nothing where all do."""
+    """Return a note on rows without a patient and how they are treated; nothing where there are none."""
     blank = int((manifest.column("patient") == "").sum())
     if not blank:
         return []
     return [
-        f"{blank} of {len(manifest)} images name no patient: "
-        "each study, or each image without a study, counts as a patient of its own"
+        f"{blank} of {len(manifest)} images have no patient: "
+        "each study, or each image without a study, counts as one patient"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Where findings lie: boxes and masks, as the columns `boxes` and `mask` of a manifest hold them."""
+"""Read and write the boxes and masks of findings in the columns `boxes` and `mask` of a manifest."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _REMEDY = {
 
 @dataclass(frozen=True)
 class Region:
-    """One region of one image that shows one finding.
+    """A region of an image that shows one finding.
 
     Parameters
     ----------
     finding
         Its id, or a name that a finding set knows.
     text
-        The phrase that describes it, or an empty text.
+        The phrase that describes it, or empty.
     box
         ``(x0, y0, x1, y1)`` in pixels, the last column and row excluded.
     size
@@ -41,7 +41,7 @@ class Region:
     counts
         COCO run lengths of a mask of `size`.
     path
-        A picture of the mask, white where the finding is.
+        A mask image, white where the finding is.
     """
 
     finding: str
@@ -52,14 +52,14 @@ class Region:
     path: str | None = None
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """Give the region in an image of this height and width (H, W), scaled to it where sizes differ.
+        """Return the region as a mask (H, W), scaled to this height and width where its own size differs.
 
-        A region that is smaller than a pixel of the image keeps the pixels that it touches.
+        A region smaller than a pixel keeps the pixels that it touches.
 
         Raises
         ------
         InputError
-            The picture of the mask is absent or cannot be read.
+            The mask file is missing or cannot be read.
         """
         if self.box is not None:
             return _box_mask(self.box, self.size or (height, width), (height, width))
@@ -69,12 +69,12 @@ class Region:
 
 
 def regions(manifest: Manifest) -> list[tuple[Region, ...]]:
-    """Read the columns `boxes` and `mask`: one tuple a row, empty where a row has neither.
+    """Read the columns `boxes` and `mask`: one tuple per row, empty where a row has neither.
 
     Raises
     ------
     ManifestError
-        A cell that is not a list of boxes or masks, with its image and column.
+        A cell is not a list of boxes or masks; the error names its image and column.
     """
     found: list[tuple[Region, ...]] = [()] * len(manifest)
     paths = manifest.paths
@@ -92,7 +92,7 @@ def boxes_cell(found: Iterable[Region]) -> str:
 
 
 def mask_cell(found: Iterable[Region]) -> str:
-    """Write regions with run lengths or pictures as a cell of the column `mask`; blank without any."""
+    """Write regions with run lengths or mask files as a cell of the column `mask`; blank without any."""
     return _written([region for region in found if region.box is None])
 
 
@@ -129,7 +129,7 @@ def _cell(cell: str, column: str, where: str, root: str) -> tuple[Region, ...]:
 def _boxed(entry: Mapping[str, Any]) -> Region:
     box = entry.get("box")
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        raise ValueError("a box is not four numbers")
+        raise ValueError("the box is not four numbers")
     x0, y0, x1, y1 = (float(number) for number in box)
     if x0 >= x1 or y0 >= y1:
         raise ValueError(f"the box {box} is empty")
@@ -140,25 +140,25 @@ def _masked(entry: Mapping[str, Any]) -> Region:
     path = entry.get("path")
     if path is not None:
         if not isinstance(path, str) or not path:
-            raise ValueError("the path of a mask is not a text")
+            raise ValueError("the path of the mask is not a string")
         return Region(_finding(entry), _text(entry), path=path)
     size = _size(entry)
     if size is None:
-        raise ValueError("a mask has no size")
+        raise ValueError("the mask has no size")
     return Region(_finding(entry), _text(entry), size=size, counts=from_coco(entry.get("counts"), size))
 
 
 def _finding(entry: Mapping[str, Any]) -> str:
     finding = entry.get("finding")
     if not isinstance(finding, str) or not finding.strip():
-        raise ValueError("a region names no finding")
+        raise ValueError("the region has no finding")
     return finding
 
 
 def _text(entry: Mapping[str, Any]) -> str:
     text = entry.get("text", "")
     if not isinstance(text, str):
-        raise ValueError("the text of a region is not a text")
+        raise ValueError("the text of the region is not a string")
     return text
 
 
@@ -168,18 +168,18 @@ def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def image_size(size: object) -> tuple[int, int]:
-    """Check a list of height and width.
+    """Check a list of height and width, and return it.
 
     Raises
     ------
     ValueError
-        It is none, or that of no image.
+        It is not two whole numbers, or not the size of an image.
     """
     if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
-        raise ValueError("the size of a region is not [height, width]")
+        raise ValueError("the size of the region is not [height, width]")
     height, width = size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"the size {size} of a region is that of no image")
+        raise ValueError(f"the size {size} of the region is not possible")
     return height, width
 
 
@@ -199,7 +199,7 @@ def _box_mask(
 
 
 def _span(start: float, end: float, length: int) -> slice:
-    """Give the pixels whose centres lie in [start, end), or the one around its middle when there is none."""
+    """Return the pixels whose centres lie in [start, end), or else the pixel around its middle."""
     first, last = math.ceil(start - 0.5), math.ceil(end - 0.5)
     if first >= last:
         first = math.floor((start + end) / 2)
@@ -208,7 +208,7 @@ def _span(start: float, end: float, length: int) -> slice:
 
 
 def _resized(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Take for each pixel of `shape` what lies under its centre."""
+    """Resample a mask to `shape`: each pixel takes the value under its centre."""
     if mask.shape == shape:
         return mask
     rows, columns = (
@@ -226,8 +226,8 @@ def _picture(path: str) -> NDArray[np.bool_]:
     from PIL import Image
 
     if not os.path.isfile(path):
-        raise InputError("there is no such mask", where=path, remedy="check the path", kind="missing")
+        raise InputError("no such mask file", where=path, remedy="check the path", kind="missing")
     with guarded(path, "the mask"), Image.open(path, formats=("PNG", "JPEG", "TIFF", "BMP", "GIF")) as image:
         pixels = np.asarray(image if image.mode in ("1", "L", "I;16", "I") else image.convert("L"))
-    # White is 1, 255 or 65535, and a JPEG's edges are grey: half of the brightest tells them apart.
+    # White is 1, 255 or 65535, and edges are grey in a JPEG: half of the brightest value separates them.
     return np.asarray(pixels > pixels.max() / 2, dtype=bool)

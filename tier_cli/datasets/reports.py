@@ -1,28 +1,23 @@
-"""Radiology reports: the sections that training reads, cleaned of what stands for removed names and dates."""
+"""Extract sections from radiology reports and clean them of de-identification marks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from tier_cli.datasets.registry import TEXTS
-from tier_cli.errors import ManifestError, UsageError
+# The parts of a report that can be asked for.
+PARTS = ("impression", "findings", "both")
 
-if TYPE_CHECKING:
-    from tier_cli.datasets.manifest import Manifest
-
-# A line that starts with words in capitals up to a colon, as in MIT-LCP/mimic-cxr, or with a section's name.
+# A line that starts with capitals up to a colon, as in MIT-LCP/mimic-cxr, or with a section's name.
 _HEADER = re.compile(
     r"^ ?([A-Z][A-Z ()/,&-]*|Impression|Findings|Conclusions?|Indication|Comparison|Technique):(?=\s|$)",
     re.MULTILINE,
 )
 _IN_LINE = re.compile(r"(?<=\S)[ \t]+IMPRESSION:(?=[ \t]*\S)")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
-# CheXzero ends the impression here: what follows is said to colleagues, not of the image.
+# CheXzero ends the impression here: what follows addresses colleagues, it does not describe the image.
 _ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
 _BLANK = re.compile(r"_{2,}|\[\*\*.*?\*\*\]|\bX{3,}\b")
 _SAID = re.compile(r"[^\W_]")
@@ -39,7 +34,7 @@ _NAMES: Mapping[str, str] = {
     "findings": _FINDINGS,
     "finding": _FINDINGS,
 }
-# Some reports head their findings with what was exposed: "CHEST, TWO VIEWS:", "PA AND LATERAL:".
+# Some reports head their findings with the views taken: "CHEST, TWO VIEWS:", "PA AND LATERAL:".
 _VIEWS = re.compile(
     r"chest|portable|(?:pa|ap|frontal) and|lateral and|(?:one|two|frontal|pa|ap|lateral) views?|ribs|upright"
 )
@@ -56,7 +51,7 @@ _NEITHER = (
 
 
 def section(text: str, which: str) -> str:
-    """Take a part out of a report.
+    """Return one part of a report.
 
     Parameters
     ----------
@@ -68,8 +63,8 @@ def section(text: str, which: str) -> str:
     Returns
     -------
     str
-        The part, cleaned by `clean`. A report without either section gives its last paragraph, as MIMIC's
-        own parser does; a report that has the other section alone, or nothing, gives ``""``.
+        The part, cleaned by `clean`. Of a report without either section it is the last paragraph, as in
+        MIMIC's own parser; of a report that has only the other section, or nothing, it is ``""``.
     """
     parts = sections(text)
     if _IMPRESSION not in parts and _FINDINGS not in parts:
@@ -78,16 +73,16 @@ def section(text: str, which: str) -> str:
 
 
 def joined(findings: str, impression: str, which: str) -> str:
-    """Put together what `which` asks for of two sections that are already apart."""
+    """Return the part `which` of a report whose two sections are already separate."""
     wanted = {_IMPRESSION: (impression,), _FINDINGS: (findings,), "both": (findings, impression)}[which]
     return " ".join(part for part in (clean(text) for text in wanted) if part)
 
 
 def sections(text: str) -> dict[str, str]:
-    """Split a report at its headers: name -> text, the last of several with one name that is not empty.
+    """Split a report at its headers: name -> text. Of sections with one name the last non-empty one counts.
 
-    Without an impression and findings there is a ``last_paragraph``: what follows the first blank line of
-    the last section.
+    A report without impression and findings has a ``last_paragraph``: what follows the first blank line of
+    its last section.
     """
     found = list(_HEADER.finditer(text))
     starts = [match.start() for match in found]
@@ -101,7 +96,7 @@ def sections(text: str) -> dict[str, str]:
         if part.strip() or name not in (_IMPRESSION, _FINDINGS):
             last = part
     if _IMPRESSION not in parts and (within := list(_IN_LINE.finditer(text))):
-        # CheXzero takes what follows the last of them, wherever in a line it stands.
+        # CheXzero takes what follows the last of them, wherever in a line it is.
         begin = within[-1].end()
         parts[_IMPRESSION] = text[begin : min((s for s in starts if s > begin), default=len(text))]
     if _IMPRESSION not in parts and _FINDINGS not in parts:
@@ -112,7 +107,7 @@ def sections(text: str) -> dict[str, str]:
 
 
 def clean(text: str) -> str:
-    """Cut advice and notifications, take out de-identification blanks, and write one space for any."""
+    """Cut advice and notifications, remove de-identification blanks, and collapse white space."""
     text = _ADVICE.split(text, maxsplit=1)[0]
     text = _SPACES.sub(" ", _BLANK.sub(" ", text))
     text = _REPEATED_STOP.sub(r"\1", _LOST_BEFORE_STOP.sub(r"\1", text))
@@ -120,46 +115,8 @@ def clean(text: str) -> str:
     return text if re.search(r"\w", text) else ""
 
 
-def with_sections(manifest: Manifest, which: str) -> Manifest:
-    """Take a part out of each report of a manifest of one's own, and note how many reports have none.
-
-    Parameters
-    ----------
-    manifest
-        Its column `text` holds whole reports.
-    which
-        As for `section`.
-
-    Raises
-    ------
-    UsageError
-        An unknown part.
-    ManifestError
-        There is no such column, or no report has such a part.
-    """
-    if which not in TEXTS:
-        raise UsageError(
-            f"{which!r} is no part of a report", where="--text", remedy=f"use {', '.join(TEXTS)}"
-        )
-    whole = manifest.column("text").tolist()
-    parts = [section(text, which) for text in whole]
-    filled, lost = (
-        sum(map(bool, parts)),
-        sum(bool(text) and not part for text, part in zip(whole, parts, strict=True)),
-    )
-    what = "findings or impression" if which == "both" else which
-    if not filled:
-        raise ManifestError(
-            f"no cell of the column `text` is a report with {what}",
-            where=manifest.origin,
-            remedy="leave out --text: the texts are then used as they are",
-        )
-    notes = (f"reports without {what}: {lost} of {filled + lost}",) if lost else ()
-    return replace(manifest, frame=manifest.frame.assign(text=parts), notes=(*manifest.notes, *notes))
-
-
-def says_nothing(text: str) -> bool:
-    """Whether nothing is left without de-identification blanks: no word, no number; or a table's ``nan``."""
+def is_blank_text(text: str) -> bool:
+    """Return whether a text has no word or number but de-identification blanks, or is a table's ``nan``."""
     return text.strip().lower() == "nan" or not _SAID.search(_BLANK.sub(" ", text))
 
 

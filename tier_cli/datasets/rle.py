@@ -1,4 +1,4 @@
-"""Masks as run lengths: COCO's form, and how other forms come to it.
+"""Convert masks to and from COCO's run lengths.
 
 COCO's uncompressed form lists the lengths of runs down the columns, zeros first; a mask (2, 2) whose first
 column is set is ``[0, 2, 2]``. Format: cocodataset/cocoapi, ``common/maskApi.c``.
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Each character of the compressed form carries five bits, a continuation bit above them, and starts at "0".
+# A character of the compressed form, counted from "0", holds five bits and a continuation bit above them.
 _FIRST, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
 _LONGEST = 8
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Give the run lengths of a mask (H, W)."""
+    """Return the run lengths of a mask (H, W)."""
     flat = np.asarray(mask, dtype=bool).ravel(order="F")
     edges = np.flatnonzero(np.diff(flat)) + 1
     starts = np.concatenate(([0], edges, [flat.size]))
@@ -26,7 +26,7 @@ def encode_mask(mask: NDArray[np.bool_]) -> tuple[int, ...]:
 
 
 def decode_mask(counts: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Give the mask (H, W) of run lengths.
+    """Return the mask (H, W) of run lengths.
 
     Raises
     ------
@@ -39,7 +39,13 @@ def decode_mask(counts: Sequence[int], size: tuple[int, int]) -> NDArray[np.bool
 
 
 def check_counts(counts: Sequence[int], size: tuple[int, int]) -> None:
-    """Refuse run lengths that are negative or do not fill a mask of `size` (H, W)."""
+    """Check that run lengths are not negative and fill a mask of `size` (H, W).
+
+    Raises
+    ------
+    ValueError
+        They are negative or do not fill the mask.
+    """
     if any(count < 0 for count in counts):
         raise ValueError("a run of the mask has a negative length")
     pixels = size[0] * size[1]
@@ -50,17 +56,17 @@ def check_counts(counts: Sequence[int], size: tuple[int, int]) -> None:
 
 
 def from_compressed(text: str) -> tuple[int, ...]:
-    """Read COCO's compressed form: numbers of five bits a character, from the third run on as differences.
+    """Read COCO's compressed form: five bits per character, from the third run on as differences.
 
     Raises
     ------
     ValueError
-        The text is not of this form.
+        The text does not have this form.
     """
     codes = np.array([ord(character) - _FIRST for character in text], dtype=np.int64)
     odd = np.flatnonzero((codes < 0) | (codes > 63))
     if odd.size:
-        raise ValueError(f"{text[odd[0]]!r} does not belong into a compressed mask")
+        raise ValueError(f"{text[odd[0]]!r} is not a character of a compressed mask")
     if not codes.size or codes[-1] & _MORE:
         raise ValueError("the compressed mask ends in the middle of a number")
     ends = np.flatnonzero((codes & _MORE) == 0)
@@ -71,18 +77,18 @@ def from_compressed(text: str) -> tuple[int, ...]:
     place = np.arange(codes.size) - np.repeat(starts, length)
     runs = np.add.reduceat((codes & 0x1F) << (_BITS * place), starts)
     runs -= np.where(codes[ends] & _SIGN, 1 << (_BITS * length), 0)
-    # The first three runs stand as they are, later ones as differences from the run two before.
+    # The first three runs are plain numbers, later ones are differences from the run two before.
     runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
     return tuple(runs.tolist())
 
 
 def from_coco(counts: object, size: tuple[int, int]) -> tuple[int, ...]:
-    """Read COCO's run lengths of a mask of `size` (H, W), compressed (a text) or not (a list).
+    """Read COCO's run lengths of a mask of `size` (H, W), compressed (text) or plain (list).
 
     Raises
     ------
     ValueError
-        They are neither, or do not fill the mask.
+        The value is neither, or the runs do not fill the mask.
     """
     runs = from_compressed(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list | tuple) or not all(type(run) is int for run in runs):
@@ -97,7 +103,7 @@ def from_relative(text: str, size: tuple[int, int]) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        The text is not of this form or leads out of a mask of `size` (H, W).
+        The text does not have this form or exceeds a mask of `size` (H, W).
     """
     try:
         runs = [int(word) for word in text.split()]
@@ -107,15 +113,15 @@ def from_relative(text: str, size: tuple[int, int]) -> tuple[int, ...]:
         raise ValueError("the run lengths are not pairs of gap and length")
     rest = size[0] * size[1] - sum(runs)
     if rest < 0:
-        raise ValueError(f"the runs lead out of a mask of {size[0]} x {size[1]} pixels")
-    # This is COCO's form but for the last run of zeros.
+        raise ValueError(f"the runs exceed a mask of {size[0]} x {size[1]} pixels")
+    # COCO's form, except that the last run of zeros is missing.
     return (*runs, rest) if rest else tuple(runs)
 
 
 def from_polygons(polygons: Sequence[Sequence[Sequence[float]]], size: tuple[int, int]) -> tuple[int, ...]:
-    """Fill polygons of (x, y) corners, edges included, and give the run lengths of their union.
+    """Fill polygons of (x, y) corners, edges included, and return the run lengths of their union.
 
-    One polygon that crosses itself is filled even-odd; two polygons that overlap are one region.
+    A polygon that crosses itself is filled even-odd; overlapping polygons are one region.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a manifest's `view` column says of an image."""
+"""Interpret the column `view` of a manifest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-# As the reader of DICOM has it, and swimmer's views, which MIMIC-CXR has: MIMIC writes "AP LLD".
+# The codes of the DICOM reader, and swimmer's views, which MIMIC-CXR contains; MIMIC writes "AP LLD".
 _LATERAL = frozenset({"L", "LL", "RL", "SWIMMERS"})
 _OBLIQUE = frozenset({"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE"})
 _DECUBITUS = frozenset({"LLD", "RLD", "DECUBITUS"})
-_BESIDE = _LATERAL | _OBLIQUE | _DECUBITUS
+_NOT_FRONTAL = _LATERAL | _OBLIQUE | _DECUBITUS
 
 
-def direction(view: str) -> str:
-    """Say how an image was taken: PA, AP, Frontal, Lateral, Oblique or Decubitus; ``""`` where unknown."""
+def projection(view: str) -> str:
+    """Return how an image was taken: PA, AP, Frontal, Lateral, Oblique or Decubitus; ``""`` where unknown."""
     words = set(re.findall("[A-Z]+", view.upper()))
-    # What says more comes first: "AP LLD" is a decubitus view, a "lateral decubitus" is no lateral one.
+    # The most specific comes first: "AP LLD" and "lateral decubitus" are decubitus views.
     for name, known in (("Decubitus", _DECUBITUS), ("Oblique", _OBLIQUE), ("Lateral", _LATERAL)):
         if words & known or (known is _LATERAL and "LAT" in view.upper()):
             return name
@@ -33,10 +33,10 @@ def direction(view: str) -> str:
 
 
 def lateral_rows(manifest: Manifest) -> NDArray[np.bool_]:
-    """Which rows (N,) are lateral, oblique or decubitus views; an unknown view counts as frontal."""
+    """Return which rows (N,) are lateral, oblique or decubitus views; an unknown view counts as frontal."""
     return np.array([_is_lateral(str(view)) for view in manifest.column("view")], dtype=bool)
 
 
 def _is_lateral(view: str) -> bool:
     words = set(re.findall("[A-Z]+", view.upper()))
-    return bool(words & _BESIDE) or "LAT" in view.upper()
+    return bool(words & _NOT_FRONTAL) or "LAT" in view.upper()

@@ -65,10 +65,12 @@ class Candidate:
         ----------
         manifest, findings
             Images and findings.
-        options, progress
-            For a model: how images are read, and where progress is reported.
+        options
+            For a model: how images are read.
         join
             For scores: the column to join on.
+        progress
+            For a model: where progress is reported.
         """
         if self.job is not None:
             return replace(score(self.job, manifest, options, progress), name=self.name)
@@ -106,8 +108,10 @@ def open_candidates(
         )
     found = [_open(one, findings, engine, device) for one in evaluables]
     if len({one.name for one in found}) < len(found):
-        given = zip(evaluables, found, strict=True)
-        found = [replace(candidate, name=_given_name(one, candidate.name)) for one, candidate in given]
+        found = [
+            replace(candidate, name=_long_name(one, f"{candidate.name} {number}"))
+            for number, (one, candidate) in enumerate(zip(evaluables, found, strict=True), 1)
+        ]
     job = next((one.job for one in found if one.job is not None), None)
     if job is not None:
         return tuple(found), job.findings
@@ -157,11 +161,11 @@ def _open_scores(one: Any) -> Candidate:
     return Candidate("scores", table=one if isinstance(one, pd.DataFrame) else pd.DataFrame(dict(one)))
 
 
-def _given_name(one: Evaluable, name: str) -> str:
-    """Return a candidate's name as the caller gave it, to tell two apart whose short names are the same."""
+def _long_name(one: Evaluable, otherwise: str) -> str:
+    """Return a candidate's name as the caller gave it, to distinguish two with the same short name."""
     if isinstance(one, str | Path):
         return str(one)
-    return ", ".join(map(str, one)) if _is_names(one) else name
+    return ", ".join(map(str, one)) if _is_names(one) else otherwise
 
 
 def score(

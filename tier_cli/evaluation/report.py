@@ -21,7 +21,7 @@ from tier_cli.evaluation.document import (
 )
 from tier_cli.evaluation.origin import Origin
 from tier_cli.evaluation.yardsticks import Yardstick, caveat, comparable
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
@@ -140,5 +140,5 @@ def write_report(report: Report, path: str) -> None:
     """Write the report to a .json or .csv file, whole or not at all."""
     target = Path(os.path.realpath(path))
     text = report.to_csv() if target.suffix.lower() == ".csv" else report.to_json()
-    with written_aside(target) as partial:
+    with whole_file(target) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")

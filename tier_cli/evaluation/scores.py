@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.datasets.delimited import read_rows
+from tier_cli.datasets.csv_file import read_rows
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:

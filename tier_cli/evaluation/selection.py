@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tier_cli.datasets.manifest import patient_notes
-from tier_cli.datasets.registry import usual_split
+from tier_cli.datasets.split_names import usual_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.divisions import divide

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.datasets.registry import CSV
 
 if TYPE_CHECKING:
+    from tier_cli.datasets.info import DatasetInfo
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.datasets.registry import DatasetInfo
     from tier_cli.evaluation.selection import Selection
     from tier_cli.pipeline.stream import StreamOptions
 
@@ -72,7 +72,7 @@ class LabelledSource:
         UsageError, ManifestError
             The options do not go together, the data cannot be used, or no row is left.
         """
-        from tier_cli.datasets.registry import open_data
+        from tier_cli.datasets.opening import open_data
         from tier_cli.evaluation.selection import select
 
         if self.data is None or isinstance(self.data, Path):

@@ -1,4 +1,4 @@
-"""Whether a model was trained on the file whose rows are measured, as far as its own record tells."""
+"""Note which checkpoints were trained on the rows that are evaluated, by their own records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.registry import usual_split
+from tier_cli.datasets.split_names import usual_split
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import TRAINING, file_hash, read_json
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def trained_on_notes(checkpoints: Iterable[Checkpoint], selection: Selection) -> list[str]:
-    """Say which checkpoints have seen rows of the same file and split in training.
+    """Return one note per checkpoint that was trained on rows of the same file and split.
 
     Parameters
     ----------
     checkpoints
-        Each with its training.json, or without: then nothing is known, and nothing is said.
+        The checkpoints; one without a training.json gets no note, because nothing is known about it.
     selection
-        The rows that are measured.
+        The rows that are evaluated.
     """
     table = Path(selection.manifest.origin)
     return [
@@ -35,7 +35,7 @@ def trained_on_notes(checkpoints: Iterable[Checkpoint], selection: Selection) ->
 
 
 def _record(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is recorded of its training data; empty where nothing is, or nothing that can be read."""
+    """Return the record of the training data; empty if there is no readable record."""
     file = checkpoint.path / TRAINING
     try:
         data = read_json(file).get("data") if file.is_file() else None
@@ -46,7 +46,14 @@ def _record(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _trained_on(record: dict[str, Any], table: Path, split: str) -> bool:
     known = record.get("manifest_sha256")
-    # How a run divided its data is recorded in words, with the name of the split in some of them alone.
-    said = (split, f"rows of split {split} train")
-    seen = usual_split(split) in ("all", "train") or str(record.get("split")) in said
+    seen = _may_overlap(record, usual_split(split))
     return known is not None and seen and table.is_file() and known == file_hash(table)
+
+
+def _may_overlap(record: dict[str, Any], split: str) -> bool:
+    """Return whether training rows may lie in a split of the same file."""
+    if "train_split" not in record:
+        # Older records do not name the split; a test split was never trained on.
+        return split != "test"
+    trained = record["train_split"]
+    return trained is None or split in ("all", usual_split(str(trained)))

@@ -1,22 +1,112 @@
-"""Files that are there whole or not at all."""
+"""Write files and folders that are either whole or absent."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
+from tier_cli.errors import UsageError
+
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Give a name beside a file to write under: it becomes the file when the block ends, or is removed.
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` to write to, and move the file to `path` when the block ends.
 
-    The name is this writer's own, so that two may write the same file at the same time, on two machines too.
+    If the block raises, the temporary file is deleted and `path` stays as it was. The name is unique, so that
+    several processes, even on several machines, may write the same file at the same time. The content is on
+    the disk before the move. A link at `path` is replaced; resolve it first to replace what it points to.
+
+    Parameters
+    ----------
+    path
+        The file to write; its folder must exist.
     """
-    partial = path.with_name(f".{path.name}.{token_hex(4)}.partial")
+    partial = _partial(path)
     try:
         yield partial
-        partial.replace(path)
+        move_whole(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill, and move it to `path` when the block ends.
+
+    If the block raises, everything written is deleted. The folder to fill already has the name of `path`,
+    which files in it may quote; it lies in a temporary folder beside `path`.
+
+    Parameters
+    ----------
+    path
+        The folder to write: absent or empty, see `check_new_folder`. Its parent must exist.
+    """
+    path = path.absolute()
+    scratch = _partial(path)
+    folder = scratch / path.name
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        for file in folder.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        folder.replace(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_new_folder(folder: Path, *, parents: bool = False) -> None:
+    """Refuse a folder that already holds something.
+
+    Parameters
+    ----------
+    folder
+        The folder that is going to be written.
+    parents
+        Whether the folders above it may be missing, because they will be created.
+
+    Raises
+    ------
+    UsageError
+        It is a file, or a folder that is not empty, or the folder above it is missing.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise UsageError("already exists", where=str(folder), remedy="name a new or empty folder")
+    if not parents and not folder.absolute().parent.is_dir():
+        raise UsageError(
+            "no such folder", where=str(folder.parent), remedy="create it, or check the name of the output"
+        )
+
+
+def move_whole(partial: Path, path: Path) -> None:
+    """Move a complete file to its final place once its content is on the disk."""
+    _sync(partial)
+    partial.replace(path)
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete what processes that were killed left of files and folders they had not finished in `folder`.
+
+    Only for a folder that no other process writes to.
+    """
+    for left in folder.glob(".*.partial"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{token_hex(4)}.partial")
+
+
+def _sync(file: Path) -> None:
+    # Not "rb": Windows flushes only files that are open for writing.
+    with file.open("r+b") as opened:
+        os.fsync(opened.fileno())

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.files.atomic import check_new_folder
 from tier_cli.model.checkpoint import (
     CONFIG,
     FINDINGS,
@@ -23,7 +24,7 @@ from tier_cli.model.checkpoint import (
     read_json,
     write_json,
 )
-from tier_cli.model.copying import CARD, check_new_folder, checkpoint_copy
+from tier_cli.model.copying import CARD, checkpoint_copy
 from tier_cli.model.save import complete
 
 _KEPT = (

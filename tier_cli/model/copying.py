@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.errors import CheckpointError
+from tier_cli.files.atomic import check_new_folder, whole_folder
 from tier_cli.model.checkpoint import CHECKSUMS, write_checksums
 
 CARD = "README.md"
-
-
-def check_new_folder(output: Path) -> None:
-    """Refuse a folder that already holds something.
-
-    Raises
-    ------
-    UsageError
-        It is a file, or a folder that is not empty, or there is no folder to make it in.
-    """
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.exists() or output.is_symlink():
-        raise UsageError("is already there", where=str(output), remedy="name a new folder with --output")
-    if not output.absolute().parent.is_dir():
-        raise UsageError(
-            "there is no such folder", where=str(output.parent), remedy="make it, or check --output"
-        )
 
 
 @contextmanager
@@ -55,27 +36,20 @@ def checkpoint_copy(source: Path, output: Path, leave_out: Collection[str] = ())
         The copy cannot be written.
     """
     check_new_folder(output)
-    output = output.absolute()
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+        with whole_folder(output) as folder:
+            _copy(source, folder, {CHECKSUMS, *leave_out})
+            yield folder
+            write_checksums(folder)
     except OSError as error:
-        raise _no_copy(output, error) from error
-    # Under its own name, which what is written into it may quote.
-    partial = scratch / output.name
-    try:
-        try:
-            _copy(source, partial, {CHECKSUMS, *leave_out})
-        except OSError as error:
-            raise _no_copy(output, error) from error
-        yield partial
-        write_checksums(partial)
-        os.replace(partial, output)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        raise CheckpointError(
+            f"the copy cannot be written: {error.strerror or error}",
+            where=str(output),
+            remedy="check the free space and the permissions of the folder",
+        ) from error
 
 
 def _copy(source: Path, output: Path, leave_out: Collection[str]) -> None:
-    output.mkdir()
     for file in sorted(source.iterdir()):
         if file.is_file() and file.name not in leave_out and not file.name.startswith("."):
             shutil.copyfile(file, output / file.name)
@@ -92,9 +66,3 @@ def write_card_section(folder: Path, title: str, text: str) -> None:
     else:
         after = f"{before.rstrip()}\n\n{section}"
     card.write_text(after.rstrip() + "\n", encoding="utf-8")
-
-
-def _no_copy(output: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"the copy cannot be written: {error.strerror}", where=str(output), remedy="check room and rights"
-    )

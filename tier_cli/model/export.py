@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tier_cli.errors import CheckpointError
+from tier_cli.files.atomic import whole_file
 from tier_cli.model.checkpoint import IMAGE_GRAPH, PREPROCESSING, TEXT_GRAPH, WEIGHTS, file_hash, read_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.weights import StoredTensor, read_layout, tensor_digests
@@ -54,13 +55,9 @@ def export_graphs(folder: str | Path) -> dict[str, float]:
         graph = _trace(encoder, example)
         store.bind(graph, set(encoder.state_dict()))
         _describe(graph, {**encoder.properties(example), "weights": digest})
-        partial = folder / f"partial.{name}"
-        try:
+        with whole_file(folder / name) as partial:
             partial.write_bytes(graph.SerializeToString())
-            differences[name] = _compare(partial, encoder, size)
-            partial.replace(folder / name)
-        finally:
-            partial.unlink(missing_ok=True)
+            differences[name] = _compare(partial, name, encoder, size)
     return differences
 
 
@@ -213,7 +210,7 @@ def _describe(graph: Any, properties: dict[str, str]) -> None:
         graph.metadata_props.add(key=key, value=value)
 
 
-def _compare(path: Path, encoder: Any, size: int) -> float:
+def _compare(path: Path, graph: str, encoder: Any, size: int) -> float:
     from tier_cli.model.onnx_engine import open_session
 
     session = open_session(path, threads=torch.get_num_threads())
@@ -232,7 +229,7 @@ def _compare(path: Path, encoder: Any, size: int) -> float:
             if not difference <= TOLERANCE:  # NaN is no agreement either
                 raise CheckpointError(
                     f"'{name}' differs from torch by {difference:.1e}, more than {TOLERANCE:.0e}",
-                    where=path.name.removeprefix("partial."),
+                    where=graph,
                     remedy="use --engine torch and report the versions `tier doctor` shows",
                 )
             worst = max(worst, difference)

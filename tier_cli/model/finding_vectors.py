@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_dir
 from tier_cli.findings.vectors import FindingVectors, embed_findings
 from tier_cli.model.checkpoint import VECTORS, canonical_hash
@@ -124,13 +123,5 @@ def _write(path: Path, entries: dict[str, FindingVectors]) -> None:
     for key, vectors in entries.items():
         tensors[f"{key}.positive"], tensors[f"{key}.negative"] = vectors.positive, vectors.negative
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own, then a rename: several processes may write the same cache entry.
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(tensors))
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as partial:
+        partial.write_bytes(save(tensors))

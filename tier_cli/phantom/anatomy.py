@@ -1,6 +1,6 @@
-"""Anatomy of the synthetic chest: how many millimetres of what a ray crosses at each pixel.
+"""Draw the anatomy of the synthetic chest as thickness maps: millimetres of tissue that each ray crosses.
 
-Shapes are drawn from textbook proportions, not from anybody's image.
+Shapes follow textbook proportions; no patient's image was used.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tier_cli.phantom.tubes import draw_tubes, draw_vessels
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Thickness maps (H, W) in millimetres, and the coordinates they were drawn on.
+    """Thickness maps (H, W) in millimetres, and the coordinates that they were drawn on.
 
-    `lungs` holds the air-bearing thickness of each lung by side, `outline` its silhouette in [0, 1] without
-    what lies behind diaphragm, heart and mediastinum; `vessels` run in the lungs; `air` is in the airways
-    and the stomach, `bone` in all of the skeleton.
+    `lungs` is the air-bearing thickness of each lung by side, `outline` its silhouette in [0, 1] without the
+    parts behind diaphragm, heart and mediastinum. `vessels` are those in the lungs, `air` is in airways and
+    stomach, `bone` is the whole skeleton.
     """
 
     x: Map
@@ -43,11 +43,11 @@ class Anatomy:
     bone: Map
 
     def chest_width(self, y: Map) -> Map:
-        """Half the inner width of the rib cage at height y."""
+        """Return half the inner width of the rib cage at height y."""
         return chest_width(y, self.build)
 
     def dome(self, side: str) -> Map:
-        """Height y of the diaphragm at each x of one side."""
+        """Return the height y of the diaphragm at each x of one side."""
         return dome(self.x, side, self.build)
 
 
@@ -66,9 +66,9 @@ def draw_anatomy(height: int, width: int, build: Build, rng: np.random.Generator
 
 
 def heart_share(x: Map, y: Map, build: Build) -> Map:
-    """How much of the depth of the chest the heart and great vessels take, in [0, 1]."""
+    """Return the share of the chest's depth that heart and great vessels take, in [0, 1]."""
     scale = build.heart * build.width
-    # The right edge of the heart stays by the spine; growth goes mostly to the left and downwards.
+    # The right border of the heart stays near the spine; it grows mostly to the left and downwards.
     grown = scale - 0.96
     rest = build.right_dome - 292
     ventricle = ellipsoid(x, y, 24 + 26 * grown, 255 + rest + 4 * grown, 70 * scale, 53 * scale, 0.5)
@@ -80,7 +80,7 @@ def heart_share(x: Map, y: Map, build: Build) -> Map:
 
 
 def _mediastinum(x: Map, y: Map) -> Map:
-    """Share of the depth that the middle of the chest takes."""
+    """Return the share of the chest's depth that the mediastinum takes."""
     half = np.interp(y, [0, 60, 90, 125, 160, 200, 330], [46, 40, 30, 25, 25, 24, 24])
     return 0.97 * soft_step(half - np.abs(x + 1), 5)
 
@@ -100,7 +100,7 @@ def _lung(x: Map, y: Map, side: str, build: Build, centre: Map, heart: Map) -> t
     apex = 64 + 0.03 * np.clip(54 * build.width - np.abs(x), 0, None) ** 2
     own = soft_step(SIDES[side] * x, 2) * soft_step(half - np.abs(x), 1.5) * soft_step(y - apex, 3)
     above = soft_step(dome(x, side, build) - y, 2.5)
-    # Lung lies behind the dome too, in the posterior recess, and thins out downwards.
+    # Lung also lies behind the dome, in the posterior recess, and thins out downwards.
     recess = 0.42 * np.exp(-np.clip(y - dome(x, side, build), 0, None) / 22)
     cavity = deep * np.clip(1 - across**3.2, 0, None) ** 0.42 * own
     lung = cavity * np.maximum(above, recess) * (1 - centre) * (1 - heart)
@@ -123,6 +123,6 @@ def _airways(x: Map, y: Map) -> Map:
     trachea = 26 * np.sqrt(np.clip(1 - ((x + 2) / 10) ** 2, 0, None)) * soft_step(172 - y, 6)
     bronchi = np.zeros_like(x)
     draw_tubes(bronchi, x, y, [(-3.0, 170.0, -34.0, 192.0, 7.0), (-1.0, 170.0, 38.0, 190.0, 6.0)])
-    # The bubble of the stomach below the left dome has a level floor: people stand for this picture.
+    # The stomach bubble below the left dome has a level floor, as the person is upright.
     bubble = 34 * np.clip(1 - ((x - 66) / 27) ** 2 - ((y - 337) / 16) ** 2, 0, None) ** 0.6
     return np.maximum(trachea, bronchi) + bubble * soft_step(343 - y, 4)

@@ -1,4 +1,4 @@
-"""The skeleton of the synthetic chest, in millimetres of bone along each ray."""
+"""Draw the skeleton of the synthetic chest in millimetres of bone along each ray."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from tier_cli.phantom.shapes import SIDES, Build, Map, chest_width, soft_step
 
 
 def skeleton(x: Map, y: Map, build: Build) -> Map:
+    """Return spine, clavicles, shoulders and ribs as one thickness map (H, W)."""
     bone = _spine(x, y) + _clavicles(x, y, build) + _shoulders(x, y, build)
     for number in range(11):
         for sign in SIDES.values():
-            # A rib fills a small part of the picture: only there is it computed.
+            # A rib covers a small part of the image, so it is computed only there.
             part = _window(sign * x, y, number, build)
             bone[part] += _rib(sign * x[part], y[part], number, build)
     return bone
@@ -32,17 +33,17 @@ def _spine(x: Map, y: Map) -> Map:
 
 
 def _level(number: int, build: Build) -> float:
-    """Height y of a rib beside the spine."""
+    """Return the height y of a rib beside the spine."""
     return 74 + 22.5 * build.rib_gap * number
 
 
 def _drop(number: int) -> float:
-    """How much lower a rib ends than it begins."""
+    """Return how much lower a rib ends than it begins."""
     return 62.0 + 7 * number
 
 
 def _window(x: Map, y: Map, number: int, build: Build) -> tuple[slice, slice]:
-    """Rows and columns outside of which a rib on the side of positive x has no bone."""
+    """Return the rows and columns that a rib on the side of positive x is confined to."""
     top, bottom = _level(number, build) - 48, _level(number, build) + _drop(number) + 42
     rows = np.flatnonzero((y.max(axis=1) > top) & (y.min(axis=1) < bottom))
     columns = np.flatnonzero((x > 0).any(axis=0))
@@ -52,7 +53,7 @@ def _window(x: Map, y: Map, number: int, build: Build) -> tuple[slice, slice]:
 
 
 def _rib(x: Map, y: Map, number: int, build: Build) -> Map:
-    """One rib, seen twice: its back part runs outwards and down, its front part on inwards and down."""
+    """Draw one rib: its back part runs outwards and down, its front part inwards and further down."""
     level = _level(number, build)
     lateral = np.array([level + 26.0])
     reach = float(chest_width(lateral, build)[0]) + 3.5
@@ -72,7 +73,7 @@ def _rib(x: Map, y: Map, number: int, build: Build) -> Map:
 def _band(off: Map, turn: Map, radius: float, reach: float, drop: float) -> Map:
     steep = np.minimum(drop / 2 * np.tan(np.minimum(turn, 1.5)) / reach, 3.5)
     v = off / (radius * np.sqrt(1 + steep**2))
-    # A shell of cortex around marrow: brighter at the edges than in the middle.
+    # Cortex around marrow: brighter at the edges than in the middle.
     drawn: Map = (
         np.clip(1 - v**2, 0, None) ** 0.5 - 0.55 * np.clip(1 - (v / 0.72) ** 2, 0, None) ** 0.5
     ) * 15

@@ -1,4 +1,4 @@
-"""Synthetic people who come to be X-rayed: who, how often, with what. Drawn one after the other, for ever."""
+"""Draw an endless cohort of synthetic patients with their studies, views, findings and reports."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import count, islice
 
 import numpy as np
 
-from tier_cli.phantom.captions import write_report
-from tier_cli.phantom.chest import Phantom, PhantomImage
-from tier_cli.phantom.findings import FINDINGS, Lesion
+from tier_cli.phantom.lesions import FINDINGS, Lesion
+from tier_cli.phantom.render import Phantom, PhantomImage
+from tier_cli.phantom.reports import write_report
 from tier_cli.phantom.scene import Scene
 from tier_cli.phantom.shapes import Build, chest_width
 
-# Findings come independently of each other and of everything else, so that nothing gives them away.
+# Findings are independent of each other and of everything else, so that no shortcut predicts them.
 _SHARES = {
     "cardiomegaly": 0.3,
     "consolidation": 0.3,
@@ -31,7 +31,7 @@ _SMALLEST = {
     "nodule": 0.6,
     "pneumothorax": 0.25,
 }
-# In small pictures a nodule is a few pixels wide: it is never both small and faint.
+# In small images a nodule is a few pixels wide, so it is never both small and faint.
 _CONTRASTS = {"nodule": (1.6, 3.0)}
 _CONTRAST = (0.65, 1.0)
 _SPLITS = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
@@ -41,16 +41,16 @@ _PLACES_TRIED = 40
 
 @dataclass(frozen=True)
 class Case:
-    """One picture of a synthetic patient, drawn only when asked for.
+    """One image of a synthetic patient, rendered only on demand.
 
     Parameters
     ----------
     index
-        Number of the picture, from 0.
+        Number of the image, from 0.
     patient, study, view, sex, age, split, text
-        As in a manifest; all pictures of a patient are in one split, all of a study share its report.
+        As in a manifest. All images of a patient are in one split, all images of a study share its report.
     phantom
-        Draws it.
+        The recipe that renders it.
     """
 
     index: int
@@ -65,18 +65,18 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Its file name without the ending."""
+        """Return the file name without its suffix."""
         return f"{self.index:06d}"
 
     def render(self) -> PhantomImage:
-        """Draw it."""
+        """Render the image."""
         return self.phantom.render()
 
 
 def cases(number: int, seed: int, size: int) -> Iterator[Case]:
-    """The first `number` pictures of the cohort of this seed, `size` pixels wide and high.
+    """Yield the first `number` images of the cohort of this seed, `size` pixels wide and high.
 
-    A picture depends on the seed and its own index, not on how many there are.
+    An image depends on the seed and its own index, not on `number`.
     """
     return islice(_endless(seed, size), number)
 
@@ -115,9 +115,9 @@ def _patient(seed: int, patient: int, size: int, index: int) -> Iterator[Case]:
 
 
 def draw_lesions(rng: np.random.Generator, build: Build) -> list[Lesion]:
-    """Draw what one study shows: every finding by its own chance, with size, side, contrast and place."""
+    """Draw the lesions of one study: each finding independently, with size, side, contrast and place."""
     lesions: list[Lesion] = []
-    # The pleura first: what fills it leaves less room for the rest.
+    # Pleural findings first: they leave less room for the others.
     for name in sorted(FINDINGS, key=lambda one: one in ("nodule", "consolidation")):
         if rng.random() >= _SHARES[name]:
             continue
@@ -137,7 +137,7 @@ def _draw(name: str, side: str, rng: np.random.Generator, build: Build, others: 
         return Lesion(name, "", size, 1.0)
     if name not in ("nodule", "consolidation"):
         return Lesion(name, side, size, contrast)
-    # Both change the same things at every try, so that a later choice does not depend on how many there were.
+    # Every try uses the same random numbers, so that later draws do not depend on the number of tries.
     x, y = rng.uniform(40, 125, _PLACES_TRIED), rng.uniform(105, 270, _PLACES_TRIED)
     free = [place for place in zip(x, y, strict=True) if _is_free(place, side, size, build, others)]
     across, down = free[0] if free else (75.0, 160.0)

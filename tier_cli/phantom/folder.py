@@ -1,4 +1,4 @@
-"""A folder of synthetic chests and its manifest, drawn by several processes at once."""
+"""Write a folder of synthetic chests with a manifest, rendered by several processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 from tier_cli.errors import UsageError
-from tier_cli.phantom.chest import FINDINGS, PhantomImage, write_dicom, write_png
+from tier_cli.files.atomic import whole_file
 from tier_cli.phantom.cohort import Case, cases
+from tier_cli.phantom.image_files import write_dicom, write_png
+from tier_cli.phantom.lesions import FINDINGS
+from tier_cli.phantom.render import PhantomImage
+from tier_cli.progress import Progress, no_progress
 
 Format = Literal["png", "dicom"]
 SOURCE = "synthetic"
@@ -27,13 +31,13 @@ COLUMNS = (
     *FINDINGS,
     *("text", "boxes"),
 )
-_TOGETHER = 8
-_AHEAD = 4
+_BATCH = 8
+_BATCHES_AHEAD = 4
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was written: the manifest, and how many pictures of how many patients in each split."""
+class WrittenCohort:
+    """The manifest that was written, and the numbers of images and patients in each split."""
 
     manifest: Path
     images: dict[str, int]
@@ -48,73 +52,71 @@ def write_folder(
     kind: Format = "png",
     size: int = 512,
     workers: int = 1,
-    tick: Callable[[], object] = lambda: None,
-) -> Written:
-    """Write `number` pictures into folder/images and folder/manifest.csv.
+    progress: Progress = no_progress,
+) -> WrittenCohort:
+    """Write `number` images to folder/images and their rows to folder/manifest.csv.
 
     The files depend on seed, size and kind alone, not on the number of workers.
 
     Parameters
     ----------
     folder
-        Made if need be.
+        The output folder; created if missing.
     number, seed
-        How many pictures of which cohort.
+        How many images of which cohort.
     kind
         ``png`` (8 bits) or ``dicom``.
     size
-        Pixels, width and height.
+        Width and height in pixels.
     workers
-        Processes that draw; 1 draws in this one.
-    tick
-        Called once a picture.
+        Number of drawing processes; with 1 this process draws.
+    progress
+        Shows progress; one step per image.
 
     Raises
     ------
     UsageError
-        The folder holds a manifest already, or cannot be written.
+        The folder already contains a manifest, or cannot be written.
     """
     manifest = folder / "manifest.csv"
     if manifest.exists():
-        raise UsageError("holds a manifest already", where=str(folder), remedy="name another folder")
-    partial = folder / ".manifest.csv.partial"
+        raise UsageError(
+            "the folder already contains a manifest", where=str(folder), remedy="name another folder"
+        )
     images: dict[str, int] = {}
     patients: dict[str, set[str]] = {}
     try:
         (folder / "images").mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(manifest) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            for row in _rows(folder, cases(number, seed, size), kind, workers):
-                writer.writerow(row)
-                images[row["split"]] = images.get(row["split"], 0) + 1
-                patients.setdefault(row["split"], set()).add(row["patient"])
-                tick()
-        partial.replace(manifest)
+            with progress(number, "Drawing") as step:
+                for row in _rows(folder, cases(number, seed, size), kind, workers):
+                    writer.writerow(row)
+                    images[row["split"]] = images.get(row["split"], 0) + 1
+                    patients.setdefault(row["split"], set()).add(row["patient"])
+                    step()
     except OSError as error:
         raise UsageError(
             f"cannot be written: {error.strerror}", where=str(folder), remedy="name another folder"
         ) from error
-    finally:
-        if partial.is_file():
-            partial.unlink()
-    return Written(manifest, images, {split: len(names) for split, names in patients.items()})
+    return WrittenCohort(manifest, images, {split: len(names) for split, names in patients.items()})
 
 
 def _rows(folder: Path, drawn: Iterator[Case], kind: Format, workers: int) -> Iterator[dict[str, str]]:
-    """Write the pictures, and give their rows in order."""
+    """Write the images and yield their rows in order."""
     if workers <= 1:
         for case in drawn:
             yield _write(folder, case, kind)
         return
     waiting: deque[Future[list[dict[str, str]]]] = deque()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
         try:
-            # A few batches ahead: the cohort is as long as wanted and never in memory.
-            while batch := tuple(islice(drawn, _TOGETHER)):
+            # Submit only a few batches ahead, so that a cohort of any length needs little memory.
+            while batch := tuple(islice(drawn, _BATCH)):
                 waiting.append(pool.submit(_write_batch, folder, batch, kind))
-                if len(waiting) > workers * _AHEAD:
+                if len(waiting) > workers * _BATCHES_AHEAD:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -123,15 +125,15 @@ def _rows(folder: Path, drawn: Iterator[Case], kind: Format, workers: int) -> It
                 future.cancel()
 
 
-def _begin() -> None:
-    """In a fresh process: use one thread, and end when the process that started this one is no more."""
+def _prepare_worker() -> None:
+    """Prepare a worker process: use one thread, and exit when the parent process has gone."""
     os.environ["OMP_NUM_THREADS"] = "1"
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _end_after(parent: BaseProcess) -> None:
+def _exit_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Coordinates and shapes that the synthetic chest is drawn with.
+"""Define coordinates and basic shapes of the synthetic chest.
 
 Lengths are millimetres in a plane 400 mm wide: x from -200 (the patient's right, the image's left) to 200,
 y from 0 (top) downwards.
@@ -17,18 +17,18 @@ SIDES = {"right": -1.0, "left": 1.0}
 
 @dataclass(frozen=True)
 class Build:
-    """How one person is built and stands; drawn at random around the ordinary.
+    """The body and the position of one person, drawn at random around the average.
 
     Parameters
     ----------
     width, depth, heart
-        Of the chest and the heart, relative to the ordinary.
+        Width and depth of the chest and size of the heart, relative to the average.
     right_dome, left_dome
         Height y of the diaphragm, millimetres.
     rib_gap
-        Distance of ribs, relative to the ordinary.
+        Distance between ribs, relative to the average.
     tilt, shift, zoom
-        How the person stands before the detector: radians, millimetres, magnification.
+        Position in front of the detector: radians, millimetres, magnification.
     """
 
     width: float
@@ -43,7 +43,7 @@ class Build:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Build:
-        """An ordinary adult, standing nearly straight."""
+        """Draw an average adult who stands nearly straight."""
         right = rng.uniform(284, 300)
         return Build(
             width=rng.uniform(0.94, 1.05),
@@ -58,7 +58,7 @@ class Build:
 
     @staticmethod
     def draw_varied(rng: np.random.Generator) -> Build:
-        """One of many kinds of people: slight and broad, with high domes and low, on either side."""
+        """Draw a person from a wide range: slight or broad, with high or low domes on either side."""
         right = rng.uniform(264, 306)
         return Build(
             width=rng.uniform(0.84, 1.08),
@@ -72,7 +72,7 @@ class Build:
         )
 
     def posed(self, rng: np.random.Generator, view: str) -> Build:
-        """The same person before the detector on one occasion; lying (AP) is nearer and breathes less."""
+        """Return the same person in a random position; lying (AP), domes are higher and the heart larger."""
         lying = view == "AP"
         higher = rng.uniform(0, 14) if lying else rng.uniform(-4, 4)
         return replace(
@@ -87,7 +87,7 @@ class Build:
 
 
 def plane(height: int, width: int, build: Build) -> tuple[Map, Map]:
-    """Coordinates x, y (H, W) of the pixel centres in the patient's frame."""
+    """Return the coordinates x, y (H, W) of the pixel centres in the patient's frame."""
     step = 400 / width
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     middle = 200.0
@@ -100,32 +100,35 @@ def plane(height: int, width: int, build: Build) -> tuple[Map, Map]:
 
 
 def soft_step(distance: Map, width: float) -> Map:
-    """0 far below zero, 1 far above; `width` millimetres wide."""
+    """Return a smooth step from 0 below zero to 1 above, `width` millimetres wide."""
     step: Map = 0.5 * (1 + np.tanh(2 * distance / width))
     return step
 
 
 def ellipsoid(x: Map, y: Map, cx: float, cy: float, a: float, b: float, turn: float) -> Map:
+    """Return the relative thickness of an ellipsoid with centre (cx, cy), half axes a, b and a rotation."""
     u = np.cos(turn) * (x - cx) + np.sin(turn) * (y - cy)
     v = -np.sin(turn) * (x - cx) + np.cos(turn) * (y - cy)
-    # A flat middle and a steep edge, as a body of even density gives a silhouette.
+    # A flat middle and a steep edge, like the silhouette of a uniformly dense body.
     inside: Map = np.clip(1 - (u / a) ** 2 - (v / b) ** 2, 0, None) ** 0.35
     return inside
 
 
 def chest_width(y: Map, build: Build) -> Map:
+    """Return half the inner width of the rib cage at height y."""
     up = np.clip((300 - y) / 242, 0, 1)
     return 141 * build.width * np.clip(1 - up**2.5, 0, None) ** 0.52
 
 
 def dome(x: Map, side: str, build: Build) -> Map:
+    """Return the height y of the diaphragm at each x of one side."""
     sign, top = SIDES[side], build.right_dome if side == "right" else build.left_dome
     off = (sign * x - 62 * build.width) / (80 * build.width)
     return top + 15 * off**2 + 30 * np.clip(off, 0, None) ** 4
 
 
 def blur(image: Map, sigma: float) -> Map:
-    """Gaussian blur, edges mirrored; sigma in pixels."""
+    """Blur with a Gaussian of sigma pixels, mirroring the edges."""
     pad = min(int(4 * sigma) + 1, min(image.shape) - 1)
     wide = np.pad(image, pad, mode="reflect")
     rows = np.exp(-2 * (np.pi * sigma * np.fft.fftfreq(wide.shape[0])) ** 2)

@@ -1,4 +1,4 @@
-"""Round tubes of the synthetic chest: vessels that branch, bronchi, wires and catheters."""
+"""Draw the round tubes of the synthetic chest: branching vessels, bronchi, wires and catheters."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from tier_cli.phantom.shapes import Map
 
-# x and y of one end, x and y of the other, radius; millimetres.
+# x, y of one end, x, y of the other, radius; in millimetres.
 Tube = tuple[float, float, float, float, float]
 
 _THINNEST = 0.6
-# exp(-3.2 ** 2) of a tube's thickness is left out at the rim of its window.
+# At the edge of its window a tube's thickness has fallen to exp(-3.2 ** 2).
 _RIM = 3.2
 
 
 def draw_vessels(x: Map, y: Map, rng: np.random.Generator) -> Map:
-    """Branching tubes that leave each hilum and thin out towards the wall, millimetres (H, W)."""
+    """Draw tubes that branch from each hilum and thin out towards the wall, in millimetres (H, W)."""
     tubes: list[Tube] = []
     for sign, cy in ((-1.0, 190.0), (1.0, 182.0)):
         for angle in np.linspace(-1.45, 1.35, 10):
@@ -30,20 +30,20 @@ def draw_vessels(x: Map, y: Map, rng: np.random.Generator) -> Map:
 
 
 def draw_tubes(total: Map, x: Map, y: Map, tubes: Sequence[Tube], thickness: float = 3.4) -> None:
-    """Draw tubes into `total` (H, W), the thicker of what is there and the tube, in place.
+    """Draw tubes into `total` (H, W) in place; where they overlap, the greater thickness counts.
 
     Parameters
     ----------
     total, x, y
-        Millimetres of tube so far, and the coordinates of the pixels.
+        Thickness in millimetres so far, and the coordinates of the pixels.
     tubes
-        What to draw.
+        The tubes to draw.
     thickness
-        Millimetres in the middle of a tube, in radii.
+        Thickness in the middle of a tube, in units of its radius.
     """
     given = np.asarray(tubes, dtype=np.float64).reshape(-1, 5)
     corner, size = _windows(given, x, y)
-    # Tubes with windows of one size are drawn together: one by one, Python would take longer than numpy.
+    # Tubes with windows of one size are drawn together, as a loop over single tubes is much slower.
     for side in np.unique(size):
         chosen = size == side
         _draw_windows(total, x, y, given[chosen], corner[chosen], int(side), thickness)
@@ -67,7 +67,7 @@ def _branch(
 
 
 def _windows(tubes: Map, x: Map, y: Map) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row and column (N, 2) of the square around each tube, and its side in pixels (N,)."""
+    """Return first row and column (N, 2) of the square around each tube, and its side in pixels (N,)."""
     across, down = x[0, 1] - x[0, 0], y[0, 1] - y[0, 0]
     square = across**2 + down**2
     u, v = tubes[:, [0, 2]] - x[0, 0], tubes[:, [1, 3]] - y[0, 0]
@@ -76,7 +76,7 @@ def _windows(tubes: Map, x: Map, y: Map) -> tuple[NDArray[np.int64], NDArray[np.
     ends = np.stack([rows, columns], axis=1)
     first, last = ends.min(axis=2) - rim[:, None], ends.max(axis=2) + rim[:, None]
     size = np.ceil(last - first).max(axis=1).astype(np.int64) + 1
-    # Few different sizes: up to 4, 6, 8, 12, 16, 24, ... pixels.
+    # Round up to few different sizes: 4, 6, 8, 12, 16, 24, ... pixels.
     power = 2 ** np.floor(np.log2(np.maximum(size - 1, 2))).astype(np.int64)
     return np.floor(first).astype(np.int64), np.where(size <= power * 3 // 2, power * 3 // 2, power * 2)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import faiss as _faiss
 import numpy as np
 
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.search.exact import Hit, best
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, graph: Any) -> None:
-    with written_aside(path) as partial, partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         faiss.write_index(graph, faiss.PyCallbackIOWriter(file.write))
     _forget(path)
 

@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.errors import ManifestError, UsageError
-from tier_cli.phantom.chest import make_phantom, write_dicom, write_png
+from tier_cli.phantom.image_files import write_dicom, write_png
+from tier_cli.phantom.render import make_phantom
 
 IMAGES = 12
 
@@ -60,7 +61,7 @@ def _done(result: Result, code: int = 0) -> dict:  # type: ignore[type-arg]
 
 
 def _scores_from_classify(model: str, data: Path, file: Path) -> dict[str, float]:
-    """The pleural effusion scores of the same images from `tier classify`'s own pipeline, by file name."""
+    """Return and write the pleural effusion scores of `tier classify`'s pipeline, by file name."""
     from tier_cli.imaging.discover import Source
     from tier_cli.pipeline.scoring_job import open_job
     from tier_cli.pipeline.stream import StreamOptions
@@ -113,7 +114,7 @@ def test_numbers_say_how_they_came_about(
 
 
 def test_a_model_that_has_seen_the_images_says_so(model: str, data: Path, tmp_path: Path) -> None:
-    """Numbers on training images must not pass for numbers on others, on the terminal or in JSON."""
+    """Numbers on training images are marked as such, on the terminal and in JSON."""
     seen = Path(shutil.copytree(model, tmp_path / "seen"))
     record = {"manifest_sha256": sha256(data.read_bytes()).hexdigest(), "split": "as the manifest says"}
     (seen / "training.json").write_text(json.dumps({"data": record}))
@@ -204,8 +205,8 @@ def test_uncertain_labels_count_only_when_asked(model: str, data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--dataset", "chexpert"), "two different data"),
-        (("--dataset", "chexbert"), "no data set that is known"),
+        (("--dataset", "chexpert"), "cannot be used together"),
+        (("--dataset", "chexbert"), "unknown data set"),
         (("--exclude", "contradicted"), "is not COLUMN=VALUE"),
         (("--output", "numbers.html"), ".json or .csv"),
         (("--join", "path"), "add --scores"),
@@ -460,7 +461,7 @@ def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitte
 
 
 def test_several_files_are_compared_with_the_first_on_common_ground(data: Path, tmp_path: Path) -> None:
-    """A third set that lacks an image must not be measured on other images than the first two."""
+    """All sets are measured on the same images, even if the third lacks one."""
     sick = [number % 3 == 0 for number in range(IMAGES)]
     names = [f"{number:02}.{'dcm' if number % 2 else 'png'}" for number in range(IMAGES)]
     files = []

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tier_cli.phantom.chest import make_phantom, write_dicom, write_png
+from tier_cli.phantom.image_files import write_dicom, write_png
+from tier_cli.phantom.render import make_phantom
 
 Tier = Callable[..., tuple[int, str, str]]
 QUICK = ("--replicates", "10", "--workers", "0", "--device", "cpu")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, files, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import Region, regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 
 
@@ -27,7 +27,7 @@ def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
 def test_rsna_without_classes_knows_nothing_of_normal_images(tmp_path: Path) -> None:
     manifest = read_dataset("rsna", layouts.rsna(tmp_path, classes=False), None)
     assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, None], [0, None], [0, None]]
-    assert any("no finding is blank" in note for note in manifest.notes)
+    assert any("No Finding is blank" in note for note in manifest.notes)
 
 
 def test_rsna_refuses_targets_that_contradict(tmp_path: Path) -> None:
@@ -66,5 +66,5 @@ def test_siim_does_not_take_pictures_of_masks_for_images(tmp_path: Path) -> None
 def test_siim_names_the_row_of_a_broken_mask(tmp_path: Path) -> None:
     path = layouts.siim(tmp_path) / "train-rle.csv"
     path.write_text(path.read_text() + "1.2.4.1.1,5 9999999\n")
-    with pytest.raises(ManifestError, match=r"row 4, column 'EncodedPixels': the runs lead out"):
+    with pytest.raises(ManifestError, match=r"row 4, column 'EncodedPixels': the runs exceed"):
         read_dataset("siim", tmp_path, None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import layouts_b as layouts
 import pytest
-from looking import cells, files, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 
 
@@ -30,15 +30,15 @@ def test_chestx_det10_labels_follow_from_boxes(tmp_path: Path) -> None:
     assert [region.box for region in first] == [(0, 0, 9, 8), (512, 0, 1024, 9)]
     assert first[1].mask(512, 512)[:4, 256:].all()
     assert second == ()
-    assert "1 boxes without an area are left out" in manifest.notes
+    assert "boxes without an area, left out: 1" in manifest.notes
     assert cells(read_dataset("chestx-det10", root, None), "split") == ["train", "test", "test"]
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"file_name": "1.png", "syms": ["Mass"], "boxes": []}, "image 1: makes no sense"),
-        ({"file_name": "1.png", "syms": ["Cold"], "boxes": [[1, 2, 3, 4]]}, "'Cold' is none of the 10"),
+        ({"file_name": "1.png", "syms": ["Mass"], "boxes": []}, "image 1: cannot be understood"),
+        ({"file_name": "1.png", "syms": ["Cold"], "boxes": [[1, 2, 3, 4]]}, "'Cold' is not one of the 10"),
         ({"syms": [], "boxes": []}, "file_name"),
         ("1.png", "not an object"),
     ],

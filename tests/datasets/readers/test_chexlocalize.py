@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, files, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -64,7 +64,7 @@ def test_chexlocalize_without_tables_has_no_labels(tmp_path: Path) -> None:
     manifest = read_dataset("chexlocalize", root, None)
     assert cells(manifest, "split") == ["valid", "test"]
     assert np.isnan(manifest.labels(builtin("chexpert14"))).all()
-    assert any("val_labels.csv is not there" in note for note in manifest.notes)
+    assert any("val_labels.csv is missing" in note for note in manifest.notes)
 
 
 def test_chexlocalize_takes_chexperts_own_table_of_valid(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_chexlocalize_takes_chexperts_own_table_of_valid(tmp_path: Path) -> None
 @pytest.mark.parametrize("counts", ["94", [9, 4, 30], [9.0, 4.0, 35.0], None])
 def test_chexlocalize_names_the_image_of_a_broken_mask(tmp_path: Path, counts: object) -> None:
     root = layouts.chexlocalize(tmp_path, {"Edema": {"size": [8, 6], "counts": counts}})
-    with pytest.raises(ManifestError, match=r"patient64741_study1_view1_frontal: a mask makes no sense"):
+    with pytest.raises(ManifestError, match=r"patient64741_study1_view1_frontal: a mask cannot be read"):
         read_dataset("chexlocalize", root, "test")
     (root / "CheXlocalize" / "gt_segmentations_test.json").unlink()
-    with pytest.raises(ManifestError, match="the test split of CheXlocalize is not there"):
+    with pytest.raises(ManifestError, match="the test split of CheXlocalize is missing"):
         read_dataset("chexlocalize", root, "test")

@@ -19,7 +19,7 @@ from layouts import (
     write_table,
 )
 
-from tier_cli.datasets.registry import open_data, read_dataset
+from tier_cli.datasets.opening import open_data, read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -90,7 +90,7 @@ def test_labels_of_studies_go_to_every_image(tmp_path: Path) -> None:
     manifest = read_dataset("chexpert", tmp_path, "test")
     assert _label(manifest, "lung_lesion") == [0, 0, 1]
     assert list(manifest.column("study")) == ["patient64741/study1"] * 2 + ["patient64742/study1"]
-    assert any("of 2 studies" in note for note in manifest.notes)
+    assert any("belong to 2 studies" in note for note in manifest.notes)
 
 
 def test_radiologists_are_read_by_name_for_two_of_their_columns_are_swapped(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_wrong_root_says_what_was_looked_for_and_what_is_there(tmp_path: Path)
 
 def test_a_table_of_something_else_names_file_and_columns(tmp_path: Path) -> None:
     write_table(tmp_path / "train.csv", ["id", "label"], [["1", "2"]])
-    with pytest.raises(ManifestError, match=r"train\.csv: there is no column 'Path'.*id, label"):
+    with pytest.raises(ManifestError, match=r"train\.csv: no column 'Path'.*id, label"):
         read_dataset("chexpert", tmp_path, "train")
 
 
@@ -177,14 +177,14 @@ def test_patients_of_5x200_are_not_trained_on(tmp_path: Path) -> None:
     chexpert_5x200(root)
     train = read_dataset("chexpert", root, "train")
     assert list(train.column("patient")) == ["patient00002"]
-    assert "left out of training: 3" in train.notes[0]
+    assert "left out: 3" in train.notes[0]
 
 
 def test_5x200_with_two_findings_in_an_image_is_refused(tmp_path: Path) -> None:
     root = chexpert(tmp_path)
     line = chexpert_row("a/train/patient00001/study1/view1_frontal.jpg", ",,,", {}, "1.0")
     write_table(root / "chexpert_5x200.csv", CHEXPERT_HEADER, [line])
-    with pytest.raises(ManifestError, match="image 1 has 5 of the five findings"):
+    with pytest.raises(ManifestError, match="row 1 has 5 of the five findings"):
         open_data("chexpert-5x200", None, root)
 
 
@@ -195,7 +195,7 @@ def test_labels_of_the_test_set_without_its_images_do_not_stop_the_other_splits(
     assert set(open_data("chexpert", None, root, "all").column("split")) == {"train", "valid"}
     there = open_data("chexpert", None, root)
     assert set(there.column("split")) == {"valid"}
-    assert there.notes[0] == "there is no split test on disk: this is valid"
+    assert there.notes[0] == "no test split on disk: using the valid split instead"
     with pytest.raises(ManifestError, match=r"the test split .* groundtruth.csv with images in test/"):
         open_data("chexpert", None, root, "test")
 
@@ -206,6 +206,6 @@ def test_parts_that_lie_side_by_side_belong_together(tmp_path: Path) -> None:
     chexpert_reads(tmp_path / "cheXpert-test-set-labels")
     chexpert(tmp_path)
     manifest = open_data("chexpert", None, tmp_path, "test")
-    reads = {name.split(":")[1] for name in manifest.frame if name.startswith("reader:")}
+    reads = {name.split(":")[1] for name in map(str, manifest.frame) if name.startswith("reader:")}
     assert reads == {"bc4", "bc6", "bc8"}
     assert set(open_data("chexpert", None, tmp_path, "train").column("split")) == {"train"}

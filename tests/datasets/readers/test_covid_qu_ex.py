@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import read_dataset
 
 
 def test_covid_qu_ex_is_covid_against_other_pneumonia(tmp_path: Path) -> None:

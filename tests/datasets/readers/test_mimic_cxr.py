@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from layouts import MIMIC_IMAGES, REPORT, mimic, write_table
 
-from tier_cli.datasets.registry import open_data, read_dataset
+from tier_cli.datasets.opening import open_data, read_dataset
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import builtin
 
@@ -36,7 +36,7 @@ def test_every_split_wherever_the_download_put_the_tables(tmp_path: Path, kind: 
 def test_views_and_what_the_view_code_tells_where_they_are_blank(tmp_path: Path) -> None:
     manifest = read_dataset("mimic-cxr", mimic(tmp_path), None)
     assert list(manifest.column("view")) == ["PA", "LATERAL", "AP", "AP", ""]
-    assert any(note.startswith("images whose view nothing tells: 1 of 5") for note in manifest.notes)
+    assert any(note.startswith("images without a view: 1 of 5") for note in manifest.notes)
 
 
 def test_a_study_without_a_row_of_labels_is_blank_and_uncertain_stays(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_test_labels_are_the_radiologists_under_their_own_names(tmp_path: Path) 
         # Airspace Opacity is Lung Opacity; a study that they did not read is blank.
         np.testing.assert_array_equal(np.array(_label(manifest, "lung_opacity"))[rows], [1, NAN])
         np.testing.assert_array_equal(np.array(_label(manifest, "edema"))[rows], [0, NAN])
-        assert any("radiologists' of 1 studies" in note for note in manifest.notes)
+        assert any("by radiologists for 1 studies" in note for note in manifest.notes)
     # They did not judge No Finding; the labeler's word must not stand in for theirs.
     assert np.isnan(_label(read_dataset("mimic-cxr", tmp_path, None), "no_finding")[3:]).all()
 
@@ -74,7 +74,7 @@ def test_texts_are_the_wanted_part_of_each_study_s_report(tmp_path: Path, report
     manifest = open_data("mimic-cxr", None, root, "all", "impression")
     first = "Study 50000001 of."
     assert list(manifest.column("text")) == [first, first, "Study 50000002 of.", "Study 50000003 of.", ""]
-    assert any("3 studies, 1 without any" in note for note in manifest.notes)
+    assert any("3 studies, 1 without one" in note for note in manifest.notes)
     both = read_dataset("mimic-cxr", root, "valid", "both")
     assert list(both.column("text")) == ["Heart 50000002. Study 50000002 of."]
     assert set(read_dataset("mimic-cxr", root, "valid").column("text")) == {""}
@@ -100,7 +100,7 @@ def test_texts_from_the_sectioned_table(tmp_path: Path) -> None:
 
 
 def test_reports_that_are_not_there_are_an_error_not_blanks(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"reports are not there.*mimic-cxr-reports\.zip"):
+    with pytest.raises(ManifestError, match=r"reports are missing.*mimic-cxr-reports\.zip"):
         read_dataset("mimic-cxr", mimic(tmp_path, reports="none"), "train", "impression")
 
 
@@ -155,7 +155,7 @@ def test_patients_of_ms_cxr_are_not_trained_on(tmp_path: Path) -> None:
     manifest = read_dataset("mimic-cxr", tmp_path, None)
     # The patient of a test image stays: it is training that must not see them.
     assert list(manifest.column("split")) == ["valid", "test", "test"]
-    assert any("left out of training: 2" in note for note in manifest.notes)
+    assert any("left out: 2" in note for note in manifest.notes)
 
 
 def test_physionets_tree_keeps_reports_and_images_in_two_projects(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import pytest
-from looking import cells, files, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 
 
@@ -21,7 +21,7 @@ def test_ms_cxr_keeps_the_phrase_of_each_box(tmp_path: Path, beside: bool) -> No
     assert Path(manifest.paths[0]).is_file()
     (found,) = regions(manifest)
     assert [region.text for region in found] == ["Opacities, bibasilar"] * 2 + ["Small effusion"]
-    assert found[0].box == (196, 1136, 728, 1451)
+    assert found[0].box == (196.0, 1136.0, 728.0, 1451.0)
     assert found[0].size == (2021, 1767)
     assert (cells(manifest, "patient"), cells(manifest, "study")) == (["10000032"], ["50414267"])
     assert labels_of(manifest, "chexpert14", "pneumonia", "pleural_effusion", "edema") == [[1, 1, None]]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, files, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import Region, regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -55,7 +55,7 @@ def test_nih14_boxes_are_pixels_of_1024_and_call_infiltration_so(tmp_path: Path)
 def test_nih14_ages_are_years(tmp_path: Path, year: int, ages: list[str]) -> None:
     manifest = read_dataset("nih14", layouts.nih14(tmp_path, year=year), None)
     assert cells(manifest, "age") == ages
-    assert "1 ages above 120 or unreadable are left blank" in manifest.notes
+    assert "ages above 120 or unreadable, left blank: 1" in manifest.notes
     assert cells(manifest, "sex") == ["M", "M", "F"]
     assert cells(manifest, "view") == ["PA", "PA", "AP"]
 
@@ -63,13 +63,13 @@ def test_nih14_ages_are_years(tmp_path: Path, year: int, ages: list[str]) -> Non
 def test_nih14_refuses_labels_that_it_does_not_know(tmp_path: Path) -> None:
     path = layouts.nih14(tmp_path) / "Data_Entry_2017_v2020.csv"
     path.write_text(path.read_text().replace("Effusion|", "Effusions|"))
-    with pytest.raises(ManifestError, match="'Effusions', which is none of the 14"):
+    with pytest.raises(ManifestError, match="'Effusions', which is not one of the 14"):
         read_dataset("nih14", tmp_path, "test")
 
 
 def test_nih14_without_a_list_has_no_such_split(tmp_path: Path) -> None:
     (layouts.nih14(tmp_path) / "test_list.txt").unlink()
-    with pytest.raises(ManifestError, match="the test split of NIH ChestX-ray14 is not there"):
+    with pytest.raises(ManifestError, match="the test split of NIH ChestX-ray14 is missing"):
         read_dataset("nih14", tmp_path, "test")
     manifest = read_dataset("nih14", tmp_path, None)
     assert cells(manifest, "split") == ["train", "train"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, labels_of
 
-from tier_cli.datasets.registry import read_dataset
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.sections.radiologists import reads_of
 from tier_cli.findings.load import builtin
@@ -56,7 +56,7 @@ def test_nih14_expert_refuses_a_table_without_its_radiologists(tmp_path: Path) -
     root = layouts.nih14_expert(tmp_path, labels=False)
     (table,) = root.rglob("test_individual_readers.csv")
     table.write_text(table.read_text().replace("4343883996", "1"))
-    with pytest.raises(ManifestError, match="4343883996 are not in the table"):
+    with pytest.raises(ManifestError, match=r"table lacks radiologists .*: 4343883996"):
         read_dataset("nih14-expert", root, "test")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from layouts import openi_tables, openi_xml
 
-from tier_cli.datasets.registry import open_data
+from tier_cli.datasets.opening import open_data
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -34,7 +34,7 @@ def test_reports_images_texts_and_labels(tmp_path: Path, build) -> None:
 def test_which_image_is_lateral_is_known_from_the_table_alone(tmp_path: Path) -> None:
     unknown = open_data("openi", None, openi_xml(tmp_path / "a"))
     assert set(unknown.column("view")) == {""}
-    assert any("lateral images stay in" in note for note in unknown.notes)
+    assert any("lateral images are kept" in note for note in unknown.notes)
     expected = ["LATERAL", "FRONTAL", "FRONTAL", "FRONTAL"]
     assert list(open_data("openi", None, openi_tables(tmp_path / "b")).column("view")) == expected
     # Both lie under one root: the XML reports with the views of the table.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from layouts import PADCHEST_HEADER, padchest, write_table
 
+from tier_cli.datasets.opening import open_data, read_dataset
 from tier_cli.datasets.readers.padchest import label_columns
-from tier_cli.datasets.registry import open_data, read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -94,5 +94,5 @@ def test_a_renamed_table_is_found_and_none_is_told(tmp_path: Path) -> None:
 
 def test_a_table_without_physicians_has_no_test_split(tmp_path: Path) -> None:
     write_table(tmp_path / "padchest.csv", PADCHEST_HEADER, [["x"] * len(PADCHEST_HEADER)])
-    with pytest.raises(ManifestError, match="the test split of PadChest is not there"):
+    with pytest.raises(ManifestError, match="the test split of PadChest is missing"):
         read_dataset("padchest", tmp_path, "test")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import layouts_b as layouts
 import numpy as np
 import pytest
-from looking import cells, files, labels_of
+import region_layouts as layouts
+from manifest_cells import cells, files, labels_of
 
+from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import Region, regions
-from tier_cli.datasets.registry import read_dataset
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -30,7 +30,7 @@ def test_vindr_takes_the_majority_of_three_and_the_consensus(tmp_path: Path) -> 
 def test_vindr_boxes_are_those_of_findings_that_the_majority_saw(tmp_path: Path) -> None:
     train, *test = regions(read_dataset("vindr", layouts.vindr(tmp_path), None))
     assert [region.finding for region in train] == ["nodule_mass", "nodule_mass", "ild"]
-    assert train[0].box == (10, 20, 30.5, 40)
+    assert train[0].box == (10.0, 20.0, 30.5, 40.0)
     assert test == [(Region("lung_opacity", box=(100, 200, 300, 400)),), ()]
 
 
@@ -60,7 +60,7 @@ def test_vindr_finds_converted_images(tmp_path: Path) -> None:
     layouts.picture(root / "test" / "b1.png")
     manifest = read_dataset("vindr", root, "test")
     assert files(manifest, root) == ["test/b1.png", "test/b2.dicom"]
-    assert any("images with boxes that are no DICOM: 1" in note for note in manifest.notes)
+    assert any("images with boxes that are not DICOM: 1" in note for note in manifest.notes)
 
 
 def test_vindr_scales_boxes_where_the_first_size_is_known(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_vindr_scales_boxes_where_the_first_size_is_known(tmp_path: Path) -> Non
     layouts.picture(root / "train" / "a1.png")
     layouts.put(root / "train_meta.csv", "image_id,dim0,dim1\na1,2400,1600\n")
     manifest = read_dataset("vindr", root, "train")
-    assert not any("no DICOM" in note for note in manifest.notes)
+    assert not any("not DICOM" in note for note in manifest.notes)
     region = regions(manifest)[0][1]
     assert (region.box, region.size) == ((50, 60, 70, 80), (2400, 1600))
 
@@ -77,5 +77,5 @@ def test_vindr_scales_boxes_where_the_first_size_is_known(tmp_path: Path) -> Non
 def test_vindr_without_the_tables_of_a_split(tmp_path: Path) -> None:
     root = layouts.vindr(tmp_path)
     (root / "annotations" / "image_labels_test.csv").unlink()
-    with pytest.raises(ManifestError, match="the test split of VinDr-CXR is not there"):
+    with pytest.raises(ManifestError, match="the test split of VinDr-CXR is missing"):
         read_dataset("vindr", root, "test")

@@ -10,7 +10,8 @@ import pytest
 from xrays import write_dicom, write_png
 
 from tier_cli.datasets.manifest import read_manifest
-from tier_cli.datasets.survey.survey import Survey, best_set, survey
+from tier_cli.datasets.survey.result import Survey
+from tier_cli.datasets.survey.survey import best_finding_set, survey_manifest
 from tier_cli.errors import InputError
 from tier_cli.findings.load import builtin
 from tier_cli.imaging.read import read_radiograph
@@ -37,7 +38,7 @@ def read(paths: Sequence[str]) -> dict[str, tuple[int, int] | InputError]:
 def look(folder: Path, *lines: str, findings: str = "chexpert14", sample: int = 32) -> Survey:
     path = folder / "manifest.csv"
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    return survey(read_manifest(path), builtin(findings), read, sample)
+    return survey_manifest(read_manifest(path), builtin(findings), read, sample)
 
 
 def kinds(found: Survey) -> list[str]:
@@ -158,7 +159,7 @@ def test_cells_that_make_no_sense_are_told_and_end_nothing(
 
 def test_a_column_with_a_slip_in_its_name_is_pointed_at(images: Path) -> None:
     found = look(images, "path,Cardiomegly", "0.png,1")
-    assert "the column 'Cardiomegly' is ignored; is it 'cardiomegaly'?" in found.remarks
+    assert "the column 'Cardiomegly' is ignored; did you mean 'cardiomegaly'?" in found.remarks
     assert "no column is a label of chexpert14" in found.remarks
 
 
@@ -195,15 +196,15 @@ def test_columns_that_look_like_labels_and_are_none_are_told(images: Path) -> No
     ]
     told = [remark for remark in look(images, *lines).remarks if "look like labels" in remark]
     assert told == [
-        "columns that look like labels and are no findings of chexpert14: tuberculosis; "
-        "name them with --findings, or give a set that has them"
+        "columns that look like labels but are not findings of chexpert14: tuberculosis; "
+        "to use them, give --findings a set that contains them"
     ]
 
 
 def test_regions_of_other_findings_are_told(images: Path) -> None:
     cell = '[{""finding"": ""unicorn"", ""box"": [1, 1, 2, 2]}]'
     found = look(images, "path,boxes", f'0.png,"{cell}"')
-    assert "regions of findings that chexpert14 has not: 1 (unicorn)" in found.remarks
+    assert "boxes and masks of findings that are not in chexpert14: 1 (unicorn)" in found.remarks
 
 
 def test_dicom_is_read_too(tmp_path: Path) -> None:
@@ -221,4 +222,4 @@ def test_dicom_is_read_too(tmp_path: Path) -> None:
 def test_the_set_that_fits_is_found(tmp_path: Path, columns: str, name: str) -> None:
     path = tmp_path / "manifest.csv"
     path.write_text(f"path,{columns}\n0.png" + ",1" * (columns.count(",") + 1) + "\n")
-    assert best_set(read_manifest(path)).name == name
+    assert best_finding_set(read_manifest(path)).name == name

@@ -35,7 +35,8 @@ from tier_cli.evaluation.truth import Labelled, labelled
 from tier_cli.evaluation.unit_scores import UnitScores, combine_scores
 from tier_cli.findings.load import builtin, load_findings
 from tier_cli.findings.schema import FindingSet
-from tier_cli.phantom.chest import make_phantom, write_png
+from tier_cli.phantom.image_files import write_png
+from tier_cli.phantom.render import make_phantom
 from tier_cli.pipeline.stream import StreamOptions
 
 VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}

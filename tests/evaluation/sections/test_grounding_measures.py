@@ -1,4 +1,4 @@
-"""Grounding on maps made by hand, against what counting pixels gives."""
+"""Grounding measures on maps made by hand, against counting pixels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _case(region: NDArray[np.bool_], similarities: NDArray[np.float64] | None = 
 
 def _upsampled(case: Case) -> NDArray[np.float64]:
     """The similarity of every pixel of the view (64, 64)."""
-    return np.kron(case.similarities.reshape(GRID), np.ones((16, 16)))
+    return np.asarray(np.kron(case.similarities.reshape(GRID), np.ones((16, 16))), np.float64)
 
 
 def test_the_affine_of_prepare_is_the_one_of_the_hand_made_case() -> None:
@@ -116,8 +116,8 @@ def test_padding_is_no_part_of_the_image() -> None:
 
 
 def test_a_turned_affine_is_refused() -> None:
-    with pytest.raises(ValueError, match="turned"):
-        make_case(np.zeros(16), _region(0, 0, 9, 9), GRID, SIDE, [[-2.0, 0, 80], [0, 2, 0]])
+    with pytest.raises(ValueError, match="rotates or mirrors"):
+        make_case(np.zeros(16), _region(0, 0, 9, 9), GRID, SIDE, np.array([[-2.0, 0, 80], [0, 2, 0]]))
 
 
 def test_ignoring_the_crop_would_be_found_out() -> None:
@@ -138,7 +138,7 @@ def test_ignoring_the_crop_would_be_found_out() -> None:
 
 
 def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> None:
-    """Patients of one half are best served at 1, those of the other at 0.5: each gets the other's."""
+    """One half is best at threshold 1, the other at 0.5: each is measured at the other's."""
     levels = np.array([0.0] * 8 + [0.5] * 4 + [1.0] * 4)
     small, large = _region(16, 48, 80, 64), _region(16, 32, 80, 64)
     cases = [_case(region, levels) for region in (small, small, large, large)]
@@ -155,7 +155,7 @@ def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> Non
 
 
 def test_the_usual_place_is_that_of_other_patients() -> None:
-    """A finding that is always in one corner is found there without looking; one that wanders is not."""
+    """A finding that is always in one corner is hit without looking; one that moves is not."""
     corner, elsewhere = _region(16, 0, 32, 16), _region(64, 48, 80, 64)
     patients = np.array(list("abcdef"))
     always = usual_place([_case(corner) for _ in patients], halves(patients))

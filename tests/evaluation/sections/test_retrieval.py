@@ -1,4 +1,4 @@
-"""Retrieval: ranks as counted by hand, chance as by shuffling, medians as numpy has them."""
+"""Retrieval: ranks against counting by hand, chance against shuffling, medians against numpy."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_precision_counts_rows_as_often_as_drawn() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Six images of four studies; the one image of the last that has its report is missing."""
+    """Six images of four studies; of the last, the only image with its report is missing."""
     from xrays import write_png
 
     rows = ["path,patient,study,effusion,text"]
@@ -159,7 +159,7 @@ def test_from_the_command_line(data: Path, tmp_path: Path, capfd: Any) -> None:
     assert [one["queries"] for one in section["directions"]] == [4, 3]
     assert [one["recall"][1]["value"] for one in section["directions"]] == [1, 1]
     assert section["findings"][0]["precision"][0]["value"] == pytest.approx(2 / 5)
-    assert "Retrieval, image to report: 4 queries among 3\n" in told
+    assert "Retrieval, image to report: 4 queries, 3 candidates\n" in told
     bare = tmp_path / "bare.csv"
     bare.write_text("path,effusion\n0.png,1\n")
     assert run("eval", "--data", bare, "--model", "no-such-model", "--retrieval") == 2

@@ -67,7 +67,7 @@ def test_what_cannot_be_converted_exits_with_2(tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr()
     assert said.out == ""
     assert "not a checkpoint of a known kind" in " ".join(said.err.split())
-    assert "is there already" in " ".join(said.err.split())
+    assert "already exists" in " ".join(said.err.split())
 
 
 def test_the_page_names_every_family_scoring_and_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -163,7 +163,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         convert(tmp_path / "a.pt", tmp_path / "made")
 
 

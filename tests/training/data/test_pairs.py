@@ -8,7 +8,10 @@ import pytest
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import load_findings
+from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.data.pairs import Pairs
+
+NIH = load_findings("nih14")
 
 
 @pytest.fixture
@@ -20,8 +23,14 @@ def manifest(tmp_path):
     return write
 
 
+def pairs_of(manifest, seed, shuffle=False, findings=NIH):
+    return Pairs(label_training_rows(manifest, findings), seed, shuffle)
+
+
 def test_reports_of_one_study_are_not_each_others_negatives(manifest):
-    pairs = Pairs(manifest("path,study,text\na,s1,Clear.\nb,s1,Other words.\nc,s2,Mass.\nd,,Mass.\n"), seed=0)
+    pairs = pairs_of(
+        manifest("path,study,text\na,s1,Clear.\nb,s1,Other words.\nc,s2,Mass.\nd,,Mass.\n"), seed=0
+    )
     everything = np.arange(4), np.arange(4)
     excluded = pairs.excluded(*everything)
     assert pairs.texts(*everything) == ["Clear.", "Other words.", "Mass.", "Mass."]
@@ -36,12 +45,12 @@ def test_reports_of_one_study_are_not_each_others_negatives(manifest):
 def test_studies_that_are_numbered_within_each_patient_are_studies_of_their_own(manifest):
     """Otherwise first visits of all patients would not be told apart."""
     rows = "path,patient,study,text\na,p1,1,Clear.\nb,p1,1,Small heart.\nc,p2,1,Mass.\n"
-    excluded = Pairs(manifest(rows), seed=0).excluded(np.arange(3), np.arange(3))
+    excluded = pairs_of(manifest(rows), seed=0).excluded(np.arange(3), np.arange(3))
     assert excluded.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
 
 
 def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
-    pairs = Pairs(manifest("path,Mass,Effusion\na,1,\nb,0,\nc,,1\n"), seed=0)
+    pairs = pairs_of(manifest("path,Mass,Effusion\na,1,\nb,0,\nc,,1\n"), seed=0)
     for start in range(0, 60, 3):
         excluded = pairs.excluded(np.arange(3), np.arange(start, start + 3))
         # A text about a mass is false of b, and unknown of c, which no label speaks of.
@@ -52,34 +61,34 @@ def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
 
 
 def test_rows_without_text_are_counted_and_never_drawn(manifest):
-    pairs = Pairs(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
+    pairs = pairs_of(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
     assert pairs.without_text == 1
     assert set(pairs.draw(0, 50)) == {0, 2}
 
 
 def test_an_epoch_of_reports_draws_every_row_once(manifest):
-    pairs = Pairs(manifest("path,text\na,One.\nb,Two.\nc,Three.\n"), seed=0)
+    pairs = pairs_of(manifest("path,text\na,One.\nb,Two.\nc,Three.\n"), seed=0)
     assert sorted(pairs.draw(0, 3)) == [0, 1, 2]
 
 
 def test_a_rare_finding_is_drawn_more_often(manifest):
     rows = "".join(f"n{i},0,0\n" for i in range(90)) + "".join(f"m{i},1,0\n" for i in range(9)) + "h,0,1\n"
-    pairs = Pairs(manifest("path,Mass,Hernia\n" + rows), seed=0)
+    pairs = pairs_of(manifest("path,Mass,Hernia\n" + rows), seed=0)
     drawn = pairs.draw(0, 4000)
     assert np.mean(drawn == 99) > 4 / 100
 
 
 def test_the_control_permutes_labels_and_keeps_their_numbers(manifest):
     table = "path,Mass\n" + "".join(f"i{i},{int(i < 30)}\n" for i in range(100))
-    plain, shuffled = Pairs(manifest(table), seed=0), Pairs(manifest(table), seed=0, shuffle=True)
-    column = plain._spoken.ids.index("mass")
-    before, after = plain._spoken.values[:, column], shuffled._spoken.values[:, column]
+    plain, shuffled = pairs_of(manifest(table), seed=0), pairs_of(manifest(table), seed=0, shuffle=True)
+    column = plain._labels.ids.index("mass")
+    before, after = plain._labels.values[:, column], shuffled._labels.values[:, column]
     assert before.sum() == after.sum()
     assert (before != after).any()
 
 
 def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
-    pairs = Pairs(manifest("path,Mass,Effusion\na,-1,1\nb,1,0\n"), seed=0)
+    pairs = pairs_of(manifest("path,Mass,Effusion\na,-1,1\nb,1,0\n"), seed=0)
     for start in range(0, 40, 2):
         drawn = np.arange(2), np.arange(start, start + 2)
         texts, excluded = pairs.texts(*drawn), pairs.excluded(*drawn)
@@ -89,12 +98,12 @@ def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
 
 
 def test_a_manifest_with_nothing_to_say_is_refused(manifest):
-    with pytest.raises(ManifestError, match="text or a label"):
-        Pairs(manifest("path,view\na,PA\n"), seed=0)
+    with pytest.raises(ManifestError, match="no row has a text"):
+        pairs_of(manifest("path,view\na,PA\n"), seed=0)
 
 
 def test_images_of_one_study_are_not_negatives_with_captions_either(manifest):
-    pairs = Pairs(manifest("path,study,Mass\na,s1,1\nb,s1,0\nc,s2,0\n"), seed=0)
+    pairs = pairs_of(manifest("path,study,Mass\na,s1,1\nb,s1,0\nc,s2,0\n"), seed=0)
     for start in range(0, 60, 3):
         excluded = pairs.excluded(np.arange(3), np.arange(start, start + 3))
         assert excluded[0, 1]
@@ -104,7 +113,7 @@ def test_images_of_one_study_are_not_negatives_with_captions_either(manifest):
 
 def test_every_draw_depends_on_its_place_alone(manifest):
     table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
-    first, second = Pairs(manifest(table), seed=5), Pairs(manifest(table), seed=5)
+    first, second = pairs_of(manifest(table), seed=5), pairs_of(manifest(table), seed=5)
     later = second.draw(3, 20)
     rows, places = first.draw(3, 20), np.arange(100, 120)
     assert rows.tolist() == later.tolist()
@@ -114,7 +123,7 @@ def test_every_draw_depends_on_its_place_alone(manifest):
 
 
 def test_a_row_that_stands_in_has_a_text(manifest):
-    pairs = Pairs(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
+    pairs = pairs_of(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
     assert pairs.after(0) == 2
     assert pairs.after(2) == 0
 
@@ -132,10 +141,10 @@ def drawn(pairs, times=60):
 
 def test_every_label_of_chexpert_trains(manifest):
     table = "path,No Finding,Lung Opacity,Fracture,Support Devices\n"
-    pairs = Pairs(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\ne,,,,\n"), seed=0, findings=CHEXPERT)
+    pairs = pairs_of(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\ne,,,,\n"), seed=0, findings=CHEXPERT)
     assert len(pairs) == 4
     assert set(pairs.draw(0, 60)) == {0, 1, 2, 3}
-    pairs = Pairs(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\n"), seed=0, findings=CHEXPERT)
+    pairs = pairs_of(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\n"), seed=0, findings=CHEXPERT)
     texts = [row for row, _ in drawn(pairs, 40)]
     for row, words in enumerate((("normal",), ("opacit",), ("fracture",), ("device", "hardware"))):
         assert any(word in text[row].lower() for text in texts for word in words)
@@ -144,7 +153,7 @@ def test_every_label_of_chexpert_trains(manifest):
 def test_that_a_chest_is_normal_is_false_of_any_with_a_finding_and_no_other(manifest):
     table = "path,No Finding,Fracture,Support Devices,Edema\n"
     rows = "normal,1,,,\nbroken,,1,,\ndevice,,,1,\nill,0,,,0\nboth,1,,1,\n"
-    pairs = Pairs(manifest(table + rows), seed=0, findings=CHEXPERT)
+    pairs = pairs_of(manifest(table + rows), seed=0, findings=CHEXPERT)
     normal, broken, device, ill, both = range(5)
     for texts, excluded in drawn(pairs):
         # Columns are texts. It is false of a broken rib and of an image that is known not to be normal.
@@ -164,19 +173,19 @@ def test_that_a_chest_is_normal_is_false_of_any_with_a_finding_and_no_other(mani
 
 def test_a_column_of_ones_own_trains_under_its_name(manifest):
     table = manifest("path,tuberculosis\na,1\nb,0\n")
-    pairs = Pairs(table, seed=0, findings=load_findings("tuberculosis"))
+    pairs = pairs_of(table, seed=0, findings=load_findings("tuberculosis"))
     for texts, excluded in drawn(pairs):
         assert all("tuberculosis" in text.lower() for text in texts)
         assert not excluded[0, 1]
         assert not excluded[1, 0]
     with pytest.raises(ManifestError, match="--findings"):
-        Pairs(table, seed=0)
+        pairs_of(table, seed=0)
 
 
 def test_a_set_of_other_names_changes_no_caption_of_nihs_columns(manifest):
     """Of ChestX-ray14's columns, captions are the same whatever set the checkpoint scores."""
     table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
-    one, other = Pairs(manifest(table), seed=5), Pairs(manifest(table), seed=5, findings=CHEXPERT)
+    one, other = pairs_of(manifest(table), seed=5), pairs_of(manifest(table), seed=5, findings=CHEXPERT)
     rows, places = one.draw(1, 20), np.arange(20)
     assert rows.tolist() == other.draw(1, 20).tolist()
     assert one.texts(rows, places) == other.texts(rows, places)
@@ -184,7 +193,7 @@ def test_a_set_of_other_names_changes_no_caption_of_nihs_columns(manifest):
 
 def test_no_finding_that_other_labels_gainsay_counts_for_nothing(manifest):
     rows = "a,1,1,\nb,1,-1,0\nc,,0,\n"
-    pairs = Pairs(manifest("path,No Finding,Edema,Fracture\n" + rows), seed=0, findings=CHEXPERT)
+    pairs = pairs_of(manifest("path,No Finding,Edema,Fracture\n" + rows), seed=0, findings=CHEXPERT)
     for texts, excluded in drawn(pairs):
         assert not any("normal" in text.lower() for text in texts[:2])
         # Perhaps it has an edema: a text that it has none is not false of it.
@@ -193,6 +202,6 @@ def test_no_finding_that_other_labels_gainsay_counts_for_nothing(manifest):
 
 def test_mass_anywhere_is_no_lung_mass(manifest):
     table = manifest('path,"mass, site not said",pulmonary mass\na,1,0\nb,1,0\n')
-    pairs = Pairs(table, seed=0, findings=load_findings("padchest192"))
+    pairs = pairs_of(table, seed=0, findings=load_findings("padchest192"))
     for texts, _ in drawn(pairs, 200):
         assert not any(text.lower() in ("there is lung mass.", "there is pulmonary mass.") for text in texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tier_cli.training.inputs.images import (
     read_images,
     store_fits,
 )
-from tier_cli.training.run.settings import Running
+from tier_cli.training.settings import RunOptions
 
 SPEC = Preprocessing(resize_short=36, crop=32)
 
@@ -52,7 +53,7 @@ def test_streamed_images_are_the_bytes_that_are_kept(paths, tmp_path):
 
 
 def test_what_a_draw_is_changed_to_depends_on_its_place_alone(paths, tmp_path):
-    images = AugmentedImages(StreamedPixels(paths, SPEC), SPEC, 3, stand_in=lambda row: row + 1)
+    images = AugmentedImages(StreamedPixels(paths, SPEC), SPEC, 3, replacement=lambda row: row + 1)
     together, _, _ = images.batch(np.array([4, 1, 2]), np.array([10, 11, 12]))
     alone, _, _ = images.batch(np.array([1]), np.array([11]))
     elsewhere, _, _ = images.batch(np.array([1]), np.array([12]))
@@ -61,7 +62,7 @@ def test_what_a_draw_is_changed_to_depends_on_its_place_alone(paths, tmp_path):
 
 
 def test_reading_goes_on_where_it_was_stopped(paths, tmp_path):
-    def stopping(what, done, total, figures=None):
+    def stopping(stage, done, total, figures=None, epoch=None):
         if done == 4:
             raise KeyboardInterrupt
 
@@ -70,7 +71,7 @@ def test_reading_goes_on_where_it_was_stopped(paths, tmp_path):
     expected = StreamedPixels(paths, SPEC).read(0)
     Image.new("L", (90, 70)).save(paths[0])
     read: list[int] = []
-    file, _ = read_images(paths, SPEC, tmp_path, 0, lambda what, done, total, figures=None: read.append(done))
+    file, _ = read_images(paths, SPEC, tmp_path, 0, lambda stage, done, *others: read.append(done))
     assert read == [5, 6]
     assert np.array_equal(np.load(file)[0], expected)
 
@@ -88,7 +89,7 @@ def test_reading_stops_at_the_image_that_is_one_too_many(paths, tmp_path):
     shutil.move(paths[2], tmp_path / "elsewhere.png")
     read: list[int] = []
 
-    def watch(what, done, total, figures=None):
+    def watch(stage, done, total, figures=None, epoch=None):
         read.append(done)
 
     def refuse(bad):
@@ -121,14 +122,14 @@ def test_squares_that_lie_there_fit(paths, tmp_path, monkeypatch):
 
 def test_a_streamed_image_that_cannot_be_read_is_replaced_and_told(paths):
     broken = [*paths[:3], "nowhere.png", *paths[4:]]
-    images = AugmentedImages(StreamedPixels(broken, SPEC), SPEC, 0, stand_in=lambda row: (row + 1) % 6)
+    images = AugmentedImages(StreamedPixels(broken, SPEC), SPEC, 0, replacement=lambda row: (row + 1) % 6)
     pixels, taken, bad = images.batch(np.array([3, 0]), np.array([0, 1]))
     assert taken.tolist() == [4, 0]
     assert [row for row, _ in bad] == [3]
     assert "nowhere.png" in bad[0][1]
     assert torch.isfinite(pixels).all()
-    nothing = AugmentedImages(StreamedPixels(["nowhere.png"], SPEC), SPEC, 0, stand_in=lambda row: 0)
-    with pytest.raises(UsageError, match="after each other cannot be read"):
+    nothing = AugmentedImages(StreamedPixels(["nowhere.png"], SPEC), SPEC, 0, replacement=lambda row: 0)
+    with pytest.raises(UsageError, match="in a row cannot be read"):
         nothing.batch(np.array([0]), np.array([0]))
 
 
@@ -144,7 +145,8 @@ class _Failing:
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_streamed_images_are_held_to_max_bad(allowed, tmp_path):
     made = trainer(tmp_path, epochs=1)
-    made.task.batches.images._pixels = _Failing()
+    images: Any = made.task.batches.images
+    images._pixels = _Failing()
     object.__setattr__(made.task, "max_bad", allowed)
     if allowed:
         made.run(silent)
@@ -168,7 +170,7 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_full(paths, tmp_path):
 def test_every_process_takes_its_part_of_the_same_batch(tmp_path):
     from little import SETTINGS
 
-    from tier_cli.training.loop.distributed import World
+    from tier_cli.training.distributed import World
 
     whole = batches(tmp_path, SETTINGS)
     parts = [batches(tmp_path, SETTINGS, World(rank, 2)) for rank in range(2)]
@@ -178,7 +180,9 @@ def test_every_process_takes_its_part_of_the_same_batch(tmp_path):
 
 
 def test_metrics_have_what_people_watch(tmp_path):
-    trainer(tmp_path, running=Running(device="cpu", workers=0)).run(silent, lambda model: {"mean_auc": 0.5})
+    trainer(tmp_path, run_options=RunOptions(device="cpu", workers=0)).run(
+        silent, lambda model: {"mean_auc": 0.5}
+    )
     first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     wanted = {"step", "epoch", "total", "contrastive", "patch_entropy", "token_entropy", "similarity_hoyer",
               "similarity_share_above_0.1", "learning_rate", "images_per_second"}  # fmt: skip

@@ -19,8 +19,9 @@ from little import silent, trainer
 from tier_cli.app import main
 from tier_cli.errors import TierError, UsageError
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.training.run.settings import Running
-from tier_cli.training.run.state import check_identity, load_state, save_state
+from tier_cli.training.loop.state import load_state, save_state
+from tier_cli.training.run.record import check_identity
+from tier_cli.training.settings import RunOptions
 
 STEPS = 9
 
@@ -73,12 +74,12 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bits(changes, tmp_path, monke
 def test_steps_after_the_last_state_are_made_again_and_logged_once(tmp_path, monkeypatch):
     monkeypatch.setattr("tier_cli.training.loop.loop._LOG_EVERY", 1)
 
-    def killed(what, done, total, figures=None):
+    def killed(stage, done, total, figures=None, epoch=None):
         if done == 5:
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        trainer(tmp_path, running=Running(device="cpu", workers=0, save_steps=2)).run(killed)
+        trainer(tmp_path, run_options=RunOptions(device="cpu", workers=0, save_steps=2)).run(killed)
     assert [line["step"] for line in log(tmp_path)] == [1, 2, 3, 4, 5]
     resumed = trainer(tmp_path)
     resumed.resume(load_state(tmp_path / "state.pt"))
@@ -89,21 +90,21 @@ def test_steps_after_the_last_state_are_made_again_and_logged_once(tmp_path, mon
 def test_a_log_survives_a_kill_and_a_stop_before_its_next_line(tmp_path, monkeypatch):
     """A length that the log does not have would fill it with zeros, and no curve could be drawn."""
     monkeypatch.setattr("tier_cli.training.loop.loop._LOG_EVERY", 4)
-    running = Running(device="cpu", workers=0, save_steps=3)
+    run_options = RunOptions(device="cpu", workers=0, save_steps=3)
 
-    def killed(what, done, total, figures=None):
+    def killed(stage, done, total, figures=None, epoch=None):
         if done == 5:
             raise RuntimeError
 
-    trainer(tmp_path / "whole", running=running).run(silent)
+    trainer(tmp_path / "whole", run_options=run_options).run(silent)
     folder = tmp_path / "stopped"
     with pytest.raises(RuntimeError):
-        trainer(folder, running=running).run(killed)
-    again = trainer(folder, lambda: True, running=running)
+        trainer(folder, run_options=run_options).run(killed)
+    again = trainer(folder, lambda: True, run_options=run_options)
     again.resume(load_state(folder / "state.pt"))
     with pytest.raises(KeyboardInterrupt):
         again.run(silent)
-    last = trainer(folder, running=running)
+    last = trainer(folder, run_options=run_options)
     last.resume(load_state(folder / "state.pt"))
     last.run(silent)
     assert log(folder) == log(tmp_path / "whole")
@@ -128,15 +129,15 @@ def test_tensorboard_shows_a_step_once(tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setattr("tier_cli.training.loop.loop._LOG_EVERY", 1)
-    running = Running(device="cpu", workers=0, save_steps=2, tensorboard=tmp_path / "board")
+    run_options = RunOptions(device="cpu", workers=0, save_steps=2, tensorboard=tmp_path / "board")
 
-    def killed(what, done, total, figures=None):
+    def killed(stage, done, total, figures=None, epoch=None):
         if done == 5:
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        trainer(tmp_path / "run", running=running).run(killed)
-    resumed = trainer(tmp_path / "run", running=running)
+        trainer(tmp_path / "run", run_options=run_options).run(killed)
+    resumed = trainer(tmp_path / "run", run_options=run_options)
     resumed.resume(load_state(tmp_path / "run" / "state.pt"))
     resumed.run(silent)
     shown = EventAccumulator(str(tmp_path / "board"))
@@ -145,7 +146,10 @@ def test_tensorboard_shows_a_step_once(tmp_path, monkeypatch):
 
 
 def test_loading_processes_give_the_same_as_none(tmp_path):
-    alone, helped = trainer(tmp_path / "a"), trainer(tmp_path / "b", running=Running(device="cpu", workers=1))
+    alone, helped = (
+        trainer(tmp_path / "a"),
+        trainer(tmp_path / "b", run_options=RunOptions(device="cpu", workers=1)),
+    )
     alone.run(silent)
     helped.run(silent)
     assert all(torch.equal(value, weights(helped)[name]) for name, value in weights(alone).items())

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from tier_cli.commands.options import known_dataset
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
 
@@ -42,7 +44,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Public data set such as chexpert, or csv for a manifest given with --data.",
+        help=f"csv for a manifest given with --data, or one of {', '.join(DATASETS)}.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),
@@ -81,7 +83,7 @@ Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FOLDER",
-        help="Checkpoint; repeat to average several. Default: tier-small, unless --scores is given.",
+        help=f"Checkpoint; repeat to average several. Default: {DEFAULT_MODEL}, unless --scores is given.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),

@@ -1,4 +1,4 @@
-"""ChestX-Det10 (Liu et al., 2020): 3,543 images of NIH ChestX-ray14 with boxes by radiologists."""
+"""Read ChestX-Det10 (Liu et al., 2020): 3,543 images of NIH ChestX-ray14 with boxes by radiologists."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.image_files import images_in, read_json
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, images_in, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_json
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -20,29 +21,20 @@ LABELS = (
     *("Atelectasis", "Calcification", "Consolidation", "Effusion", "Emphysema", "Fibrosis", "Fracture"),
     *("Mass", "Nodule", "Pneumothorax"),
 )
-INFO = DatasetInfo(
-    name="chestx-det10",
-    title="ChestX-Det10",
-    findings="chestxdet10",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout="test.json  train.json\ntest_data/36200.png  train_data/36199.png",
-    module=__name__,
-)
+INFO = DATASETS["chestx-det10"]
 
 _SIZE = (1024, 1024)
-# NIH's own file names begin with the patient; those of the download do not.
+# NIH's own file names begin with the patient, the names in the download do not.
 _NIH_NAME = re.compile(r"(\d{8})_\d{3}")
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read boxes and the labels that follow from them: a finding without a box is 0.
+    """Read boxes and derive labels from them: a finding without a box is 0.
 
     Raises
     ------
     ManifestError
-        The list of a split is absent or not what it should be.
+        The list of a split is missing or has unexpected contents.
     """
     columns: dict[str, list[str]] = {}
     empty = 0
@@ -57,9 +49,9 @@ def read(root: Path, split: str | None) -> Manifest:
         if split is None or not any(path.is_file() for name in INFO.splits for path in _lists(root, name)):
             raise wrong_root(INFO, root, *(f"{name}.json" for name in INFO.splits))
         raise absent_split(INFO, root, split, f"{split}.json")
-    notes = [f"{empty} boxes without an area are left out"] if empty else []
+    notes = [f"boxes without an area, left out: {empty}"] if empty else []
     if not any(columns["patient"]):
-        notes.append("ChestX-Det10 names no patients: each image counts as one")
+        notes.append("ChestX-Det10 names no patients: each image counts as one patient")
     return build_manifest(columns, root, root, notes)
 
 
@@ -100,7 +92,7 @@ def _rows(root: Path, split: str, file: Path) -> tuple[dict[str, list[str]], int
 
 
 def _entry(entry: Any, where: str) -> tuple[str, list[Region], list[Region]]:
-    """Give file name, regions, and the regions whose box has no area."""
+    """Return the file name, the regions, and the regions whose box has no area."""
     try:
         if not isinstance(entry, Mapping):
             raise ValueError("not an object")
@@ -109,9 +101,11 @@ def _entry(entry: Any, where: str) -> tuple[str, list[Region], list[Region]]:
         for label, box in zip(entry["syms"], entry["boxes"], strict=True):
             (x0, x1), (y0, y1) = sorted(map(float, box[0::2])), sorted(map(float, box[1::2]))
             if label not in LABELS:
-                raise ValueError(f"{label!r} is none of the 10 findings")
+                raise ValueError(f"{label!r} is not one of the 10 findings")
             into = regions if x0 < x1 and y0 < y1 else flat
             into.append(Region(label, box=(x0, y0, x1, y1), size=_SIZE))
         return str(entry["file_name"]), regions, flat
     except (ValueError, TypeError, KeyError) as error:
-        raise ManifestError(f"makes no sense ({error})", where=where, remedy="download it again") from error
+        raise ManifestError(
+            f"cannot be understood ({error})", where=where, remedy="download it again"
+        ) from error

@@ -1,4 +1,4 @@
-"""CheXlocalize (Saporta et al., Nature Machine Intelligence 2022): masks of CheXpert's valid and test."""
+"""Read CheXlocalize (Saporta et al., Nature Machine Intelligence 2022): masks for CheXpert images."""
 
 from __future__ import annotations
 
@@ -7,58 +7,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.image_files import first_folder, read_json
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, first_folder, wrong_root
 from tier_cli.datasets.regions import Region, image_size, mask_cell
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.rle import from_coco, from_polygons
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_columns,
-    wrong_root,
-)
+from tier_cli.datasets.tables import read_json, read_table, table_columns
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="chexlocalize",
-    title="CheXlocalize",
-    findings="chexpert14",
-    splits=("valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "CheXlocalize/gt_segmentations_test.json (or gt_annotations_test.json; _val for valid)\n"
-        "CheXpert/test_labels.csv  CheXpert/val_labels.csv\n"
-        "CheXpert/test/patient64741/study1/view1_frontal.jpg  CheXpert/val/..."
-    ),
-    module=__name__,
-)
+INFO = DATASETS["chexlocalize"]
 
-# The data set's own name of each split, and the folders that its images are found in.
+# The data set's own name of each split, its tables, and the folders of its images.
 _NAMES = {"valid": "val", "test": "test"}
 _TABLES = {"valid": ("val_labels.csv", "valid.csv"), "test": ("test_labels.csv", "test.csv")}
 _FOLDERS = {"valid": ("val", "valid"), "test": ("test",)}
 _KEY = re.compile(r"(patient\d+)[_/](study\d+)[_/](view\w+?)(?:\.jpg)?$")
-# CheXpert's name for what is called otherwise here.
+# CheXlocalize's name -> CheXpert's.
 _TASKS = {"Airspace Opacity": "Lung Opacity"}
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read masks, and labels where CheXpert's tables are there.
+    """Read masks, and labels where CheXpert's tables exist.
 
-    With a table every image of the split is a row, without masks where nothing was marked; otherwise the
-    images with masks are, and all labels are blank.
+    With a table every image of the split is a row, and images without a marked finding have no mask. Without
+    one, only the images with masks are rows, and all labels are blank.
 
     Raises
     ------
     ManifestError
-        The masks are absent or not what they should be.
+        The masks are missing or have unexpected contents.
     """
     masks_at = _nearest(root, "CheXlocalize")
     images_at = _nearest(root, "CheXpert")
@@ -78,7 +59,7 @@ def read(root: Path, split: str | None) -> Manifest:
 
 
 def _nearest(root: Path, name: str) -> Path:
-    """Give the part of the download called `name`: below the root, beside it, or the root itself."""
+    """Return the part of the download called `name`: below the root, beside it, or the root itself."""
     return first_folder((root / name, root.parent / name)) or root
 
 
@@ -93,13 +74,13 @@ def _rows(images_at: Path, split: str, file: Path, notes: list[str]) -> dict[str
     findings = {finding.id: [""] * len(masks) for finding in builtin(INFO.findings).findings}
     keys = list(masks)
     if table is None:
-        notes.append(f"{split}: no labels, for {_TABLES[split][0]} is not there")
+        notes.append(f"{split}: no labels, as {_TABLES[split][0]} is missing")
     else:
         keys, labels = _labels(table)
         findings = {name: labels.get(name, [""] * len(keys)) for name in findings}
         lost = set(masks).difference(keys)
         if lost:
-            notes.append(f"{split}: {len(lost)} images with masks are not in {table.name}")
+            notes.append(f"{split}: images with masks that are not in {table.name}: {len(lost)}")
     folder = first_folder(images_at / name for name in _FOLDERS[split]) or images_at / _FOLDERS[split][0]
     parts = [key.split("_", 2) for key in keys]
     return {
@@ -124,15 +105,17 @@ def _labels(table: Path) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _key(text: str, where: str) -> str:
-    """Give ``patient64622_study1_view1_frontal`` of such a key or of any path that ends so."""
+    """Return the key, such as ``patient64622_study1_view1_frontal``, from a key or the end of a path."""
     match = _KEY.search(text)
     if match is None:
-        raise ManifestError(f"{text!r} names no patient, study and view", where=where)
+        raise ManifestError(
+            f"{text!r} does not name a patient, study and view", where=where, remedy="download it again"
+        )
     return "_".join(match.groups())
 
 
 def _masks(file: Path) -> dict[str, list[Region]]:
-    """Read the masks of a split, leaving out those that are empty."""
+    """Read the masks of a split without the empty ones."""
     document = read_json(file)
     if not isinstance(document, dict):
         raise ManifestError("is not a table of images", where=str(file), remedy="download it again")
@@ -143,7 +126,7 @@ def _masks(file: Path) -> dict[str, list[Region]]:
             found[_key(name, str(file))] = list(_regions(tasks))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ManifestError(
-                f"a mask makes no sense ({error})", where=where, remedy="download it again"
+                f"a mask cannot be read ({error})", where=where, remedy="download it again"
             ) from error
     return found
 

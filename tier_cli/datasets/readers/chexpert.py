@@ -1,4 +1,4 @@
-"""CheXpert: train and valid of the download, small or full, and the test set with its radiologists' reads."""
+"""Read CheXpert: train and valid of the download, small or full, and test with its radiologists' reads."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -17,20 +19,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="chexpert",
-    title="CheXpert",
-    findings="chexpert14",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="image",
-    layout="""CheXpert-v1.0/ (or CheXpert-v1.0-small/, or CheXlocalize's CheXpert/)
-  train.csv  valid.csv  test_labels.csv
-  train/patient00001/study1/view1_frontal.jpg
-  valid/  test/
-cheXpert-test-set-labels/ (optional: groundtruth.csv, radiologists/)""",
-    module="tier_cli.datasets.readers.chexpert",
-)
+INFO = DATASETS["chexpert"]
 
 LABELS = (
     "No Finding",
@@ -49,7 +38,7 @@ LABELS = (
     "Support Devices",
 )
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
-# The radiologists whose reads were kept apart from the majority that made the labels.
+# The radiologists whose reads did not enter the majority that made the labels.
 _READERS = ("bc4", "bc6", "bc8")
 _TABLES = {
     "train": ("train.csv",),
@@ -66,7 +55,7 @@ _FIVE_BY_200 = ("chexpert_5x200.csv", "chexpert_8x200.csv", "chexpert-5x200.csv"
 
 @dataclass(frozen=True)
 class Image:
-    """One image by the last parts of its path."""
+    """The last three parts of an image's path."""
 
     patient: str
     study: str
@@ -76,13 +65,13 @@ class Image:
 def read(root: Path, split: str | None) -> Manifest:
     """Read splits of CheXpert.
 
-    Labels stay as they are: 1, 0, -1 = uncertain, blank = not mentioned. The test set's are of images
-    (test_labels.csv) or, where only groundtruth.csv is there, of the study that the image is of.
+    Labels are kept: 1, 0, -1 = uncertain, blank = not mentioned. Test labels are per image
+    (test_labels.csv) or, where only groundtruth.csv exists, those of the image's study.
 
     Raises
     ------
     ManifestError
-        A table is absent or not CheXpert's.
+        A table is missing or is not CheXpert's.
     """
     import pandas as pd
 
@@ -102,7 +91,7 @@ def read(root: Path, split: str | None) -> Manifest:
 
 
 def base_folders(root: Path) -> list[Path]:
-    """The folders that may hold parts of CheXpert: the root and, down to two levels, folders of its name."""
+    """Return the folders that may hold parts of CheXpert: the root and folders of its name, two deep."""
     named = _folders(root, "chexpert")
     holders = [*named, *_folders(root, "chexlocalize")]
     return [root, *named, *(path for holder in holders for path in _folders(holder, "chexpert"))]
@@ -113,25 +102,25 @@ def _folders(folder: Path, name: str) -> list[Path]:
 
 
 def image_of(path: str, where: Path) -> Image:
-    """Take a `Path` cell apart, whatever it starts with.
+    """Split a `Path` cell into its last parts, whatever it starts with.
 
     Raises
     ------
     ManifestError
-        It does not end in patientN/studyN.
+        The cell does not end in patientN/studyN.
     """
     match = _TAIL.search(path)
     if match is None:
         raise ManifestError(
             f"{path!r} does not end in patientN/studyN/image",
             where=f"{where}, column 'Path'",
-            remedy="use the table of the download as it is",
+            remedy="use the unchanged table of the download",
         )
     return Image(match[1], match[2], match[3] or "")
 
 
 def image_paths(bases: Sequence[Path], table: Path, split: str, images: Sequence[Image]) -> list[str]:
-    """Where the images of a split lie: beside their table, else in another base folder, else in batches."""
+    """Return the paths of a split's images: beside their table, in another base folder, or in batches."""
     places = [table.parent, *bases]
     folder = next((p / f for p in places for f in _FOLDERS[split] if (p / f).is_dir()), None)
     batches: dict[str, str] = {}
@@ -145,14 +134,14 @@ def image_paths(bases: Sequence[Path], table: Path, split: str, images: Sequence
 
 
 def view_of(name: str, side: str = "", projection: str = "") -> str:
-    """AP or PA where it is told, LATERAL, else FRONTAL; the file's name tells what the columns do not."""
+    """Return LATERAL, AP, PA or, where no projection is given, FRONTAL; the file name fills blank columns."""
     if side.lower() == "lateral" or (not side and "lateral" in name):
         return "LATERAL"
     return projection if projection in ("AP", "PA") else "FRONTAL"
 
 
 def list_5x200(bases: Iterable[Path]) -> Path | None:
-    """The published list of CheXpert 5x200, where it is there."""
+    """Return the published list of CheXpert 5x200, where it exists."""
     return next((path for base in bases if (path := find_table(base, *_FIVE_BY_200))), None)
 
 
@@ -165,7 +154,7 @@ def _split(root: Path, bases: Sequence[Path], split: str) -> Manifest | None:
 
 
 def _table(root: Path, bases: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """The first of `names` in the base folders."""
+    """Return the first of `names` in the base folders."""
     for name in names:
         found = [path for base in bases if (path := find_table(base, name))]
         if len(found) > 1:
@@ -187,9 +176,7 @@ def _by_image(root: Path, bases: Sequence[Path], table: Path, split: str) -> Man
     images = [image_of(path, table) for path in frame["Path"]]
     if split == "train" and (listed := list_5x200(bases)) is not None:
         kept = _outside(listed, images)
-        notes.append(
-            f"images of the patients of {listed.name} left out of training: {len(images) - sum(kept)}"
-        )
+        notes.append(f"training images of patients in {listed.name}, left out: {len(images) - sum(kept)}")
         frame = frame[kept].reset_index(drop=True)
         images = [image for image, keep in zip(images, kept, strict=True) if keep]
     blank = [""] * len(frame)
@@ -208,12 +195,12 @@ def _by_image(root: Path, bases: Sequence[Path], table: Path, split: str) -> Man
 
 
 def _by_study(root: Path, bases: Sequence[Path], table: Path) -> Manifest | None:
-    """The test set from labels of studies: every image that is on disk has its study's labels, if any is."""
+    """Read test labels of studies: every image on disk has the labels of its study. None without images."""
     frame = read_table(table, ["Study", *COMPETITION], _others(COMPETITION))
     studies = [image_of(path, table) for path in frame["Study"]]
     folder = next((base / "test" for base in bases if (base / "test").is_dir()), None)
     if folder is None:
-        # The labels are public, the images came later: many have the one without the other.
+        # The labels were published before the images: many copies have only the labels.
         return None
     images, rows = [], []
     for row, study in enumerate(studies):
@@ -221,7 +208,7 @@ def _by_study(root: Path, bases: Sequence[Path], table: Path) -> Manifest | None
         found = sorted(path.name for path in place.glob("view*.*")) or ["view1_frontal.jpg"]
         images += [Image(study.patient, study.study, name) for name in found]
         rows += [row] * len(found)
-    notes = [f"labels are of {len(studies)} studies; every image has those of its study"]
+    notes = [f"labels belong to {len(studies)} studies; every image has the labels of its study"]
     labels = frame.iloc[rows]
     columns: dict[str, Sequence[str] | pd.Series[str]] = {
         "path": [f"{folder}/{i.patient}/{i.study}/{i.name}" for i in images],
@@ -247,7 +234,7 @@ def _others(known: Sequence[str]) -> list[str]:
 
 
 def _outside(listed: Path, images: Sequence[Image]) -> list[bool]:
-    """Which images are of patients that the list does not have."""
+    """Return which images belong to patients that are not in the list."""
     from tier_cli.datasets.tables import table_columns
 
     column = next((name for name in ("Path", "imgpath") if name in table_columns(listed)), "Path")
@@ -256,9 +243,9 @@ def _outside(listed: Path, images: Sequence[Image]) -> list[bool]:
 
 
 def _reads(bases: Sequence[Path], images: Sequence[Image], notes: list[str]) -> Mapping[str, list[str]]:
-    """The benchmark radiologists' reads as columns ``reader:<name>:<finding id>``, joined by study.
+    """Return the benchmark radiologists' reads as columns ``reader:<name>:<finding id>``, joined by study.
 
-    Their files have Lung Lesion and Lung Opacity in the other order than groundtruth.csv: read by name.
+    Their files swap Lung Lesion and Lung Opacity relative to groundtruth.csv, so columns are read by name.
     """
     folders = [base / inner for base in bases for inner in ("radiologists/benchmark_radiologists", "")]
     columns: dict[str, list[str]] = {}
@@ -276,5 +263,5 @@ def _reads(bases: Sequence[Path], images: Sequence[Image], notes: list[str]) -> 
             columns[column] = ["" if row is None else cells[row] for row in found]
     if columns:
         names = sorted({column.split(":")[1] for column in columns})
-        notes.append(f"reads of {len(names)} radiologists, one a study: {', '.join(names)}")
+        notes.append(f"reads of {len(names)} radiologists, one per study: {', '.join(names)}")
     return columns

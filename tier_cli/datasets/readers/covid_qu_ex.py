@@ -1,4 +1,4 @@
-"""COVID-QU-Ex (Tahir et al., 2021): COVID-19, other pneumonia and normal images of many sources."""
+"""Read COVID-QU-Ex (Tahir et al., 2021): COVID-19, other pneumonia and normal images of many sources."""
 
 from __future__ import annotations
 
@@ -7,48 +7,35 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import first_folder, images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, first_folder, images_in, wrong_root
 from tier_cli.datasets.regions import Region, mask_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, wrong_root
+from tier_cli.datasets.registry import DATASETS
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="covid-qu-ex",
-    title="COVID-QU-Ex",
-    findings="covid",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "Lung Segmentation Data/Test/COVID-19/images/covid_1.png\n"
-        "Infection Segmentation Data/Test/COVID-19/images/, .../infection masks/ (fewer images, masks)\n"
-        "with Train, Val, Test and COVID-19, Non-COVID, Normal"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["covid-qu-ex"]
 
 _FOLDERS = {"train": "Train", "valid": "Val", "test": "Test"}
-# Labels of each folder: COVID-19 against other pneumonia, so blank in normal images; pneumonia; no finding.
+# Folder -> labels of COVID-19 (against other pneumonia, so blank in normal images), pneumonia, no finding.
 _CLASSES = {"COVID-19": ("1", "1", "0"), "Non-COVID": ("0", "1", "0"), "Normal": ("", "0", "1")}
 _LABELS = ("COVID-19", "Pneumonia", "No Finding")
 _PARTS = ("Lung Segmentation Data", "Infection Segmentation Data")
-# The images from BIMCV are called sub-S10880_ses-E18932_run-1.png.
+# Images from BIMCV have names such as sub-S10880_ses-E18932_run-1.png.
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)_(ses-[A-Za-z0-9]+)?")
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the lung part, which has all images, or else the infection part.
+    """Read the lung part, which has all images, or where it is missing the infection part.
 
-    An infection mask is taken from the infection part where that has the same file; the two parts are split
-    differently, and the split of the part that is read holds.
+    Infection masks come from the infection part where that contains the same file. The two parts are split
+    differently; the split of the part that is read counts.
 
     Raises
     ------
     ManifestError
-        Neither part is there, or none of its images.
+        Both parts or all their images are missing.
     """
     whole, infected = _part(root, _PARTS[0]), _part(root, _PARTS[1])
     part = whole or infected or root
@@ -74,12 +61,16 @@ def read(root: Path, split: str | None) -> Manifest:
         raise absent_split(INFO, part, split, f"{_FOLDERS[split]}/COVID-19/images")
     columns["source"] = [INFO.name] * len(columns["path"])
     blank = columns["patient"].count("")
-    notes = [f"{blank} of {len(columns['path'])} images name no patient: each counts as one"] if blank else []
+    notes = (
+        [f"{blank} of {len(columns['path'])} images have no patient: each counts as one patient"]
+        if blank
+        else []
+    )
     return build_manifest(columns, part, root, notes)
 
 
 def _part(root: Path, name: str) -> Path | None:
-    """Find a part by its name; the archives hold it in a folder of the same name, some copies with _."""
+    """Find a part by its name; archives nest it in a folder of the same name, some copies write _."""
     names = (name, name.replace(" ", "_"))
     if root.name in names and (root / _FOLDERS["test"]).is_dir():
         return root
@@ -88,7 +79,7 @@ def _part(root: Path, name: str) -> Path | None:
 
 
 def _masks(part: Path) -> dict[str, tuple[str, str]]:
-    """Give, for COVID-19 images of the infection part, stem -> (image, infection mask)."""
+    """Return stem -> (image, infection mask) for the COVID-19 images of the infection part."""
     found: dict[str, tuple[str, str]] = {}
     for folder in _FOLDERS.values():
         place = part / folder / "COVID-19"
@@ -100,7 +91,7 @@ def _masks(part: Path) -> dict[str, tuple[str, str]]:
 
 def _mask(masks: dict[str, tuple[str, str]], stem: str, path: str) -> str:
     image, mask = masks.get(stem, ("", ""))
-    # Of one name in two parts only the very same file is trusted to be the same image.
+    # Equal names in the two parts are the same image only where the files are the same.
     if not mask or (image != path and os.path.getsize(image) != os.path.getsize(path)):
         return ""
     return mask_cell([Region("COVID-19", path=mask)])

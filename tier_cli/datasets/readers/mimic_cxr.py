@@ -1,4 +1,4 @@
-"""MIMIC-CXR-JPG (2.0.0, 2.1.0): official splits, the labelers' and the radiologists' labels, reports."""
+"""Read MIMIC-CXR-JPG (2.0.0, 2.1.0): official splits, labels by labelers and radiologists, reports."""
 
 from __future__ import annotations
 
@@ -7,40 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, wrong_root
 from tier_cli.datasets.readers.chexpert import LABELS
 from tier_cli.datasets.readers.mimic_reports import report_texts
-from tier_cli.datasets.registry import SPLIT_NAMES, DatasetInfo
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_columns,
-    wrong_root,
-)
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.split_names import SPLIT_NAMES
+from tier_cli.datasets.tables import read_table, table_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="mimic-cxr",
-    title="MIMIC-CXR-JPG",
-    findings="chexpert14",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="study",
-    layout="""mimic-cxr-2.0.0-split.csv.gz
-mimic-cxr-2.0.0-metadata.csv.gz
-mimic-cxr-2.0.0-chexpert.csv.gz (or -negbio)
-mimic-cxr-2.1.0-test-set-labeled.csv (optional)
-patients.csv.gz of MIMIC-IV (optional: sex and age)
-files/p10/p10000032/s50414267/<dicom_id>.jpg
-files/p10/p10000032/s50414267.txt (reports; or mimic-cxr-reports.zip)""",
-    module="tier_cli.datasets.readers.mimic_cxr",
-    reports=True,
-)
+INFO = DATASETS["mimic-cxr"]
 
 _SPLIT = "mimic-cxr-2.0.0-split.csv"
 _METADATA = "mimic-cxr-2.0.0-metadata.csv"
@@ -48,7 +28,7 @@ _LABELERS = ("mimic-cxr-2.0.0-chexpert.csv", "mimic-cxr-2.0.0-negbio.csv")
 _RADIOLOGISTS = "mimic-cxr-2.1.0-test-set-labeled.csv"
 _VERSIONS = ("2.1.0", "2.0.0")
 _INSIDE = ("", "mimic-cxr-jpg", "physionet.org/files/mimic-cxr-jpg", "files/mimic-cxr-jpg")
-# MIMIC-CXR 2.1.0 says Airspace Opacity for what the labelers call Lung Opacity.
+# MIMIC-CXR 2.1.0 uses Airspace Opacity for the labelers' Lung Opacity.
 _SYNONYMS = {"Airspace Opacity": "Lung Opacity"}
 _VIEWS = {
     "postero-anterior": "PA",
@@ -66,22 +46,22 @@ _PROBES = 20
 def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
     """Read splits of MIMIC-CXR-JPG.
 
-    Labels are of studies; every image has its study's. Those of the test split are the radiologists' of
-    version 2.1.0 where that file is there: studies without them are blank.
+    Labels belong to studies, and every image has the labels of its study. Where the radiologists' labels of
+    version 2.1.0 exist, they are the labels of the test split, and studies without them are blank.
 
     Parameters
     ----------
     root
-        The folder of the tables, or one above it.
+        The folder of the tables, or a folder above it.
     split
         ``train``, ``valid``, ``test``, or None for all.
     text
-        Fill `text` from the reports: ``impression``, ``findings`` or ``both``.
+        Fill the column `text` from the reports: ``impression``, ``findings`` or ``both``.
 
     Raises
     ------
     ManifestError
-        The list of splits or, where reports are wanted, the reports are absent; a table is not MIMIC's.
+        The list of splits or, where `text` is given, the reports are missing, or a table is not MIMIC's.
     """
     base = next((folder for folder in _bases(root) if find_table(folder, _SPLIT)), None)
     if base is None or (table := find_table(base, _SPLIT)) is None:
@@ -112,14 +92,14 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
 
 
 def _bases(root: Path) -> Iterator[Path]:
-    """Where the tables may lie under the folder that somebody calls MIMIC-CXR."""
+    """Yield the folders below the root that may hold the tables."""
     for inside in _INSIDE:
         yield root / inside
         yield from (root / inside / version for version in _VERSIONS)
 
 
 def _paths(base: Path, images: pd.DataFrame) -> list[str]:
-    """``files/p10/p10000032/s50414267/<dicom_id>.jpg``, or without ``files/``, or .png or .dcm."""
+    """Return ``files/p10/p10000032/s50414267/<dicom_id>.jpg``, or without ``files/``, or .png or .dcm."""
     relative = [
         f"p{subject[:2]}/p{subject}/s{study}/{dicom}"
         for dicom, study, subject in zip(
@@ -139,7 +119,7 @@ def _paths(base: Path, images: pd.DataFrame) -> list[str]:
 
 
 def _outside_ms_cxr(folders: Sequence[Path], images: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Take MS-CXR's patients out of training where its table is at hand, or grounding is measured on them."""
+    """Drop MS-CXR's patients from training where its table exists, as grounding is evaluated on them."""
     places = [folder / inside for folder in folders for inside in ("", "ms-cxr")]
     table = next((path for place in places if (path := find_table(place, *_PHRASES))), None)
     train = images["split"] == "train"
@@ -147,16 +127,16 @@ def _outside_ms_cxr(folders: Sequence[Path], images: pd.DataFrame, notes: list[s
         return images
     subjects = read_table(table, ["path"])["path"].str.extract(r"/p(\d+)/s\d+/")[0]
     held = train & images["subject_id"].isin(set(subjects.dropna()))
-    notes.append(f"images of the patients of {table.name} left out of training: {int(held.sum())}")
+    notes.append(f"training images of patients in {table.name}, left out: {int(held.sum())}")
     return images[~held].reset_index(drop=True)
 
 
 def _metadata(base: Path, images: pd.DataFrame, notes: list[str]) -> tuple[list[str], list[str]]:
-    """View and year of each image (N,): ViewPosition, or where that is blank what the view code says."""
+    """Return view and year of each image (N,); a blank ViewPosition is filled from the view code."""
     table = find_table(base, _METADATA)
     blank = [""] * len(images)
     if table is None:
-        notes.append(f"no {_METADATA}: the views are not known, so lateral images stay in")
+        notes.append(f"no {_METADATA}: views are unknown, so lateral images are kept")
         return blank, blank
     code, date = "ViewCodeSequence_CodeMeaning", "StudyDate"
     frame = read_table(table, ["dicom_id", "ViewPosition"], [code, date])
@@ -169,12 +149,12 @@ def _metadata(base: Path, images: pd.DataFrame, notes: list[str]) -> tuple[list[
     found = [known.get(dicom, ("", "")) for dicom in images["dicom_id"]]
     views = [view for view, _ in found]
     if unknown := views.count(""):
-        notes.append(f"images whose view nothing tells: {unknown} of {len(views)}; they count as frontal")
+        notes.append(f"images without a view: {unknown} of {len(views)}; they count as frontal")
     return views, [year for _, year in found]
 
 
 def _people(folders: Sequence[Path], images: pd.DataFrame, years: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Sex and age from MIMIC-IV's table of patients, where it is there: its years are shifted alike."""
+    """Return sex and age from MIMIC-IV's table of patients, whose years are shifted like MIMIC-CXR's."""
     places = [folder / inside for folder in folders for inside in ("", "hosp", "core", "mimiciv/hosp")]
     table = next((path for place in places if (path := find_table(place, _PEOPLE))), None)
     if table is None:
@@ -190,13 +170,13 @@ def _people(folders: Sequence[Path], images: pd.DataFrame, years: Sequence[str])
 
 
 def _labels(base: Path, images: pd.DataFrame, notes: list[str]) -> dict[str, list[str]]:
-    """One column a label (N,): the labeler's; for the test split the radiologists', where they are there."""
+    """Return one column per label (N,): the labeler's or, for test where present, the radiologists'."""
     labeler, radiologists = find_table(base, *_LABELERS), find_table(base, _RADIOLOGISTS)
     test = list(images["split"] == "test")
     made: dict[str, list[str]] = {}
     if labeler is not None and not (radiologists is not None and all(test)):
         made = _by_study(labeler, images["study_id"], notes)
-        notes.append(f"labels made from the reports by a program: {labeler.name}")
+        notes.append(f"labels extracted from reports by a program: {labeler.name}")
     if radiologists is not None and any(test):
         truth = _by_study(radiologists, images["study_id"], notes)
         blank = [""] * len(test)
@@ -206,19 +186,19 @@ def _labels(base: Path, images: pd.DataFrame, notes: list[str]) -> dict[str, lis
         read = {
             study for study, *cells in zip(images["study_id"], *truth.values(), strict=True) if any(cells)
         }
-        notes.append(f"test labels are the radiologists' of {len(read)} studies: {radiologists.name}")
+        notes.append(f"test labels by radiologists for {len(read)} studies: {radiologists.name}")
     if not made:
-        notes.append(f"no labels: neither {' nor '.join((*_LABELERS, _RADIOLOGISTS))} is there")
+        notes.append(f"no labels: none of {', '.join((*_LABELERS, _RADIOLOGISTS))} exists")
     return {name: made[name] for name in LABELS if name in made}
 
 
 def _by_study(table: Path, studies: pd.Series[str], notes: list[str]) -> dict[str, list[str]]:
-    """The labels of a table, each (N,), blank for a study that is not in it."""
+    """Return the labels of a table, each (N,), blank for a study that is not in it."""
     named = {name: _SYNONYMS.get(name, name) for name in table_columns(table)}
     present = [name for name, label in named.items() if label in LABELS]
     frame = read_table(table, ["study_id", *present])
     repeated = int(frame["study_id"].duplicated().sum())
     if repeated:
-        notes.append(f"{table.name} has {repeated} studies twice; the first row of each is read")
+        notes.append(f"{table.name} has repeated rows of {repeated} studies; the first row of each is read")
     rows = frame.drop_duplicates("study_id").set_index("study_id").reindex(studies).fillna("")
     return {named[name]: list(rows[name]) for name in present}

@@ -1,4 +1,4 @@
-"""The reports of MIMIC-CXR: sections already made, files beside the studies, or the archive as downloaded."""
+"""Read the reports of MIMIC-CXR: a table of sections, files beside the studies, or the downloaded archive."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.download import find_table, wrong_root
+from tier_cli.datasets.info import DatasetInfo
 from tier_cli.datasets.reports import clean, joined, section
-from tier_cli.datasets.tables import find_table, read_table, wrong_root
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -25,25 +26,25 @@ Find = Callable[[str, str], str]
 def report_texts(
     info: DatasetInfo, base: Path, root: Path, images: pd.DataFrame, which: str, notes: list[str]
 ) -> list[str]:
-    """The wanted part of each image's report (N,), ``""`` where there is none.
+    """Return one part of each image's report (N,), ``""`` where the report lacks it.
 
     Parameters
     ----------
     info, base, root
-        The data set, the folder of its tables, and the folder that was named.
+        The data set, the folder of its tables, and the folder given as root.
     images
         Rows with ``subject_id`` and ``study_id``.
     which
         ``impression``, ``findings`` or ``both``.
     notes
-        Gets where the reports came from and how many are empty.
+        Receives the origin of the reports and how many are empty.
 
     Raises
     ------
     ManifestError
-        There are no reports, or the archive cannot be read.
+        The reports are missing, or the archive cannot be read.
     """
-    # In PhysioNet's own tree the reports' project lies beside that of the images.
+    # In PhysioNet's own tree the project of the reports lies beside that of the images.
     beside = [root / inside / "mimic-cxr" for inside in ("", "physionet.org/files", "files")]
     places = [base, root, *(place / version for place in beside for version in ("", "2.1.0", "2.0.0"))]
     folders = list(dict.fromkeys([*places, base / "mimic-cxr-reports", root / "mimic-cxr-reports"]))
@@ -67,10 +68,10 @@ def report_texts(
             "files/p10/p10000032/s50414267.txt",
             _ARCHIVE,
             _SECTIONED,
-            what="the reports are not there (they are in MIMIC-CXR, not in MIMIC-CXR-JPG)",
+            what="the reports are missing (they come with MIMIC-CXR, not with MIMIC-CXR-JPG)",
         )
     empty = sum(not text for text in texts.values())
-    notes.append(f"texts ({which}) from {origin.name}: {len(texts) - empty} studies, {empty} without any")
+    notes.append(f"texts ({which}) from {origin.name}: {len(texts) - empty} studies, {empty} without one")
     return [texts[study] for study in images["study_id"]]
 
 
@@ -91,7 +92,7 @@ def _sectioned(table: Path, which: str) -> Find:
 
 
 def _candidates(subject: str, study: str) -> tuple[str, ...]:
-    """Beside the study's folder, as downloaded; or in it, as TIER's authors had them."""
+    """Return the paths of a report: beside the study's folder, as downloaded, or in it, as in TIER's code."""
     place = f"p{subject[:2]}/p{subject}/s{study}"
     return f"{place}.txt", f"{place}/s{study}.txt"
 

@@ -1,4 +1,4 @@
-"""MS-CXR (Boecking et al., ECCV 2022): phrases of MIMIC-CXR reports with the boxes that they speak of."""
+"""Read MS-CXR (Boecking et al., ECCV 2022): phrases of MIMIC-CXR reports with boxes around what they name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.datasets.image_files import first_folder
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, first_folder, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell, image_size
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -20,40 +21,28 @@ CATEGORIES = (
     *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Lung Opacity", "Pleural Effusion"),
     *("Pneumonia", "Pneumothorax"),
 )
-INFO = DatasetInfo(
-    name="ms-cxr",
-    title="MS-CXR",
-    findings="chexpert14",
-    splits=("train", "valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "MS_CXR_Local_Alignment_v1.1.0.csv (or v1.0.0)\n"
-        "files/p10/p10000032/s50414267/<dicom_id>.jpg of MIMIC-CXR-JPG, here or in mimic-cxr/ beside it"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["ms-cxr"]
 
 _TABLES = ("MS_CXR_Local_Alignment_v1.1.0.csv", "MS_CXR_Local_Alignment_v1.0.0.csv")
 _SPLITS = {"train": "train", "val": "valid", "validate": "valid", "valid": "valid", "test": "test"}
 _COLUMNS = ("dicom_id", "category_name", "label_text", "path", "x", "y", "w", "h")
 _KEYS = re.compile(r"p(?P<patient>\d+)/s(?P<study>\d+)/")
-# Where MIMIC-CXR-JPG may lie, in the folder of MS-CXR or above it.
+# Folders of MIMIC-CXR-JPG in the folder of MS-CXR or above it.
 _MIMIC = ("", "mimic-cxr", "mimic-cxr-jpg")
 _VERSIONS = ("", "2.1.0", "2.0.0")
 _KINDS = (".jpg", ".png", ".dcm")
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read one row an image, each box with its phrase.
+    """Read one row per image, each box with its phrase.
 
-    A category that an image has a phrase of is 1; the others are blank, for nobody said that they are absent.
-    Version 1.0.0 has no splits: all of it is `test`.
+    Categories with a phrase are 1; the others are blank, as nobody stated that they are absent. Version 1.0.0
+    has no splits: all of it is `test`.
 
     Raises
     ------
     ManifestError
-        The table is absent or not what it should be, or the split is not in it.
+        The table is missing or has unexpected contents, or it lacks the split.
     """
     places = (root / place for place in ("", "ms-cxr", "1.1.0", "ms-cxr/1.1.0", "1.0.0", "ms-cxr/1.0.0"))
     table = next((found for place in places if (found := find_table(place, *_TABLES))), None)
@@ -68,16 +57,18 @@ def read(root: Path, split: str | None) -> Manifest:
         where = f"{table}, row {row}"
         named = _SPLITS.get(cells["split"].lower())
         if named is None:
-            raise ManifestError(f"there is no split {cells['split']!r}", where=where)
+            raise ManifestError(f"unknown split {cells['split']!r}", where=where, remedy="download it again")
         if split in (None, named):
             first.setdefault(cells["dicom_id"], (cells["path"], named))
             boxes.setdefault(cells["dicom_id"], []).append(_region(cells, where))
     if not boxes:
         raise ManifestError(
-            f"there is no split {split!r}", where=str(table), remedy="version 1.0.0 is all test"
+            f"no split {split!r}", where=str(table), remedy="use --split test: version 1.0.0 has no other"
         )
     columns = _columns(_images(table.parent), first, boxes)
-    return build_manifest(columns, table, root, ["a blank label says nothing: only phrases were marked"])
+    return build_manifest(
+        columns, table, root, ["blank labels are unknown: only findings with a phrase were marked"]
+    )
 
 
 def _columns(
@@ -100,19 +91,19 @@ def _columns(
 def _region(cells: Mapping[Any, str], where: str) -> Region:
     category = cells["category_name"]
     if category not in CATEGORIES:
-        raise ManifestError(f"there is no category {category!r}", where=where, remedy="download it again")
+        raise ManifestError(f"unknown category {category!r}", where=where, remedy="download it again")
     try:
         x, y, width, height = (float(cells[name]) for name in ("x", "y", "w", "h"))
         size = image_size([int(float(cells[name])) for name in ("image_height", "image_width")])
     except (ValueError, OverflowError):
         raise ManifestError(
-            "the box or the image's size makes no sense", where=where, remedy="download it again"
+            "the box or the image size is not valid", where=where, remedy="download it again"
         ) from None
     return Region(category, cells["label_text"], (x, y, x + width, y + height), size)
 
 
 def _images(folder: Path) -> Path:
-    """Give the folder of MIMIC-CXR-JPG's files/: the table's own, or one in it, above or beside it."""
+    """Return the folder that holds MIMIC-CXR-JPG's files/: the table's own, or one in, above or beside it."""
     above = (folder, folder.parent, folder.parent.parent)
     places = [place / name / version for place in above for name in _MIMIC for version in _VERSIONS]
     found = first_folder(place / "files" / f"p1{n}" for place in places for n in range(10))
@@ -120,7 +111,7 @@ def _images(folder: Path) -> Path:
 
 
 def _image(images: Path, path: str) -> str:
-    """Give an image of the table's path, or of another kind in its place: boxes hold for any of full size."""
+    """Return the table's image, or its conversion to another format: boxes fit every full-size version."""
     named = images / path
     kinds = (named.with_suffix(kind) for kind in _KINDS)
     return str(next((other for other in (named, *kinds) if other.is_file()), named))

@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14 (Wang et al., CVPR 2017): 112,120 frontal images, labels from reports, boxes for 984."""
+"""Read NIH ChestX-ray14 (Wang et al., CVPR 2017): 112,120 frontal images, labels from reports, 984 boxes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, images_in, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_lines,
-    wrong_root,
-)
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_lines
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -29,36 +23,24 @@ LABELS = (
     *("Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia"),
 )
 NORMAL = "No Finding"
-INFO = DatasetInfo(
-    name="nih14",
-    title="NIH ChestX-ray14",
-    findings="nih14",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "Data_Entry_2017_v2020.csv\ntrain_val_list.txt  test_list.txt\nBBox_List_2017.csv (optional)\n"
-        "images_001/images/00000001_000.png ... images_012/images/, or images/00000001_000.png"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["nih14"]
 
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
 _BOX_SIZE = (1024, 1024)
-# The boxes call this finding otherwise than the labels do.
+# The name of a finding in the list of boxes -> its name in the labels.
 _BOX_NAMES = {"Infiltrate": "Infiltration"}
 # A few ages in the table are above 400.
 _OLDEST = 120
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the official split; `train` is the official train_val list.
+    """Read the official splits; `train` is the official train_val list.
 
     Raises
     ------
     ManifestError
-        The table or the list of a split is absent, or a label is not one of the 14.
+        The table or the list of a split is missing, or a label is not one of the 14.
     """
     entries = read_entries(root)
     if entries is None:
@@ -68,7 +50,7 @@ def read(root: Path, split: str | None) -> Manifest:
     frame = frame[frame["Image Index"].isin(list(splits))].reset_index(drop=True)
     if frame.empty:
         raise ManifestError(
-            "no image of the official lists is in the table",
+            "the table contains no image of the official lists",
             where=str(table),
             remedy="download the lists again",
         )
@@ -76,7 +58,7 @@ def read(root: Path, split: str | None) -> Manifest:
     paths, boxes = image_paths(root, names), _boxes(root)
     columns: dict[str, list[str]] = {
         "path": paths,
-        **people(frame),
+        **patient_columns(frame),
         "instance": [Path(name).stem for name in names],
         "split": [splits[name] for name in names],
         "source": [INFO.name] * len(names),
@@ -87,7 +69,7 @@ def read(root: Path, split: str | None) -> Manifest:
 
 
 def _splits(root: Path, split: str | None) -> dict[str, str]:
-    """Give image name -> split, for the splits wanted whose list is there."""
+    """Return image name -> split for the requested splits whose list exists."""
     found: dict[str, str] = {}
     for name, file in _LISTS.items():
         path = root / file
@@ -101,12 +83,12 @@ def _splits(root: Path, split: str | None) -> dict[str, str]:
 
 
 def read_entries(root: Path) -> tuple[Path, pd.DataFrame] | None:
-    """Read the table of all images, of 2020 or 2017, where it is there.
+    """Read the table of all images, of 2020 or 2017; None where it is missing.
 
     Raises
     ------
     ManifestError
-        It is not what it should be.
+        The table has unexpected contents.
     """
     table = find_table(root, *_TABLES)
     if table is None:
@@ -119,14 +101,14 @@ def read_entries(root: Path) -> tuple[Path, pd.DataFrame] | None:
 
 
 def image_paths(root: Path, names: Sequence[str]) -> list[str]:
-    """Find images by their names in the folders of the download."""
+    """Return the paths of images, found by name in the folders of the download."""
     folders = sorted(path for path in root.glob("images*") if path.is_dir())
     known = images_in([*(folder / "images" for folder in folders), *folders, root])
     return [known.get(Path(name).stem, str(root / "images" / name)) for name in names]
 
 
-def people(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Give patient, study, age in years, sex and view of each row of the table."""
+def patient_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return patient, study, age in years, sex and view of each row of the table."""
     blank = [""] * len(frame)
     given = {name: list(frame[name]) for name in frame.columns}
     patients = given.get("Patient ID", blank)
@@ -143,7 +125,7 @@ def people(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _age(cell: str) -> str:
-    """Give years: the table of 2017 says 058Y, 013M or 004D, that of 2020 says 58."""
+    """Return an age in years: the table of 2017 has 058Y, 013M or 004D, that of 2020 has 58."""
     number, unit = (cell[:-1], cell[-1]) if cell and cell[-1] in "YMD" else (cell, "Y")
     if not number.isdecimal():
         return ""
@@ -157,16 +139,16 @@ def _labels(frame: pd.DataFrame, table: Path) -> dict[str, list[str]]:
         unknown = sorted(labels.difference(LABELS, [NORMAL]))
         if unknown:
             raise ManifestError(
-                f"{cell!r} holds {unknown[0]!r}, which is none of the 14 findings",
+                f"{cell!r} contains {unknown[0]!r}, which is not one of the 14 findings",
                 where=f"{table}, column 'Finding Labels'",
-                remedy="use the table as NIH gives it",
+                remedy="use NIH's unchanged table",
             )
     found = [sets[cell] for cell in frame["Finding Labels"]]
     return {name: ["1" if name in labels else "0" for labels in found] for name in (*LABELS, NORMAL)}
 
 
 def _boxes(root: Path) -> dict[str, list[Region]]:
-    """Read the boxes by place: the commas of the header's ``Bbox [x,y,w,h]`` are not quoted."""
+    """Read the boxes by position, as the header ``Bbox [x,y,w,h]`` has unquoted commas."""
     path = find_table(root, "BBox_List_2017.csv")
     found: dict[str, list[Region]] = {}
     lines = table_lines(path) if path is not None else iter([])
@@ -188,9 +170,9 @@ def _boxes(root: Path) -> dict[str, list[Region]]:
 def _notes(frame: pd.DataFrame, splits: dict[str, str]) -> list[str]:
     notes = []
     if len(frame) < len(splits):
-        notes.append(f"{len(splits) - len(frame)} images of the official lists are not in the table")
+        notes.append(f"images of the official lists that are not in the table: {len(splits) - len(frame)}")
     if "Patient Age" in frame:
         odd = sum(bool(cell) and not _age(cell) for cell in frame["Patient Age"])
         if odd:
-            notes.append(f"{odd} ages above {_OLDEST} or unreadable are left blank")
+            notes.append(f"ages above {_OLDEST} or unreadable, left blank: {odd}")
     return notes

@@ -1,4 +1,4 @@
-"""Radiologists' labels of 810 test images of ChestX-ray14 (Nabulsi et al., Scientific Reports 2021)."""
+"""Read radiologists' labels of 810 ChestX-ray14 test images (Nabulsi et al., Scientific Reports 2021)."""
 
 from __future__ import annotations
 
@@ -6,51 +6,40 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.readers.nih14 import image_paths, people, read_entries
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, table_columns, wrong_root
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, wrong_root
+from tier_cli.datasets.readers.nih14 import image_paths, patient_columns, read_entries
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_columns
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="nih14-expert",
-    title="the expert labels of NIH ChestX-ray14",
-    findings="nih14",
-    splits=("test",),
-    default_split="test",
-    unit="image",
-    layout=(
-        "all_findings_expert_labels/test_labels.csv\n"
-        "all_findings_expert_labels/test_individual_readers.csv (the radiologists' reads)\n"
-        "images_001/images/00000001_000.png ... of NIH ChestX-ray14"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["nih14-expert"]
 
 _FOLDER = "all_findings_expert_labels"
 _LABELS, _READS = "test_labels.csv", "test_individual_readers.csv"
-# Three of the five radiologists make the labels by majority; the two others were kept to compare with.
+# The majority of these three of the five radiologists is the label; the other two are for comparison.
 _TRUTH = ("4343882785", "4343883593", "4343883996")
 _ABNORMAL, _NO_FINDING = "Abnormal", "No Finding"
 _CELLS = {"YES": "1", "1": "1", "TRUE": "1", "NO": "0", "0": "0", "FALSE": "0", "HEDGE": "-1", "": ""}
 _FLIPPED = {"1": "0", "0": "1"}
 
-# Image -> finding id, or No Finding -> label.
+# Image -> finding id (or No Finding) -> label.
 _Labels = dict[str, dict[str, str]]
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labels and, as columns ``reader:``, the reads that the labels were not made of.
+    """Read the labels and, as columns ``reader:``, the reads that did not make the labels.
 
-    Without the table of labels, they are the majority of the three radiologists whom its authors took.
+    Without the table of labels, the majority of the same three radiologists as its authors chose is used.
 
     Raises
     ------
     ManifestError
-        Neither table is there, or one is not what it should be.
+        Both tables are missing, or one has unexpected contents.
     """
     labels_at, reads_at = find_expert(root, _FOLDER, _LABELS), find_expert(root, _FOLDER, _READS)
     origin = labels_at or reads_at
@@ -63,12 +52,12 @@ def read(root: Path, split: str | None) -> Manifest:
         labels = _rows(labels_at, patients)[""]
     else:
         labels = _majority(reads, origin)
-        notes.append(f"{_LABELS} is not there: labels are the majority of its three radiologists")
+        notes.append(f"{_LABELS} is missing: labels are the majority of its three radiologists")
     images = list(labels)
     place = images_of(root)
     columns: dict[str, list[str]] = {
         "path": image_paths(place, images),
-        **_known(place, images),
+        **_columns_of_nih14(place, images),
         "patient": [patients[image] for image in images],
         "instance": [Path(image).stem for image in images],
         "view": ["PA"] * len(images),
@@ -85,9 +74,9 @@ def read(root: Path, split: str | None) -> Manifest:
 
 
 def find_expert(root: Path, inside: str, name: str) -> Path | None:
-    """Find one of Google's tables in its folder, or under a name that says the folder.
+    """Find one of Google's tables in its folder, or under a name that starts with the folder's.
 
-    Two folders have tables of the same name, so the name alone will not do.
+    Tables of the same name exist in two folders, so the file name alone is not enough.
     """
     folders = [root / inside, *sorted(root.glob(f"*/{inside}")), *([root] if root.name == inside else [])]
     plain = (found for folder in folders if (found := find_table(folder, name)))
@@ -96,25 +85,25 @@ def find_expert(root: Path, inside: str, name: str) -> Path | None:
 
 
 def images_of(root: Path) -> Path:
-    """Give the folder of ChestX-ray14 itself: the root, or one in or beside it."""
+    """Return the folder of ChestX-ray14 itself: the root, or a folder in or beside it."""
     places = (root, root / "nih14", root.parent, root.parent / "nih14")
     return next((place for place in places if any(place.glob("images*/"))), root)
 
 
 def _reads(table: Path, patients: dict[str, str]) -> dict[str, _Labels]:
-    """Give reader -> image -> labels."""
+    """Return reader -> image -> labels."""
     return _rows(table, patients, "Reader ID")
 
 
 def _rows(table: Path, patients: dict[str, str], reader: str | None = None) -> dict[str, _Labels]:
-    """Read a table's rows, of one reader called "" where it has none, and the patient of each image."""
+    """Return reader -> image -> labels and collect the patient of each image; without readers, "" is one."""
     findings = builtin(INFO.findings)
     named = {name: finding.id for name in table_columns(table) if (finding := findings.match(name))}
     frame = read_table(table, ["Image ID", "Patient ID", _ABNORMAL, *named, *([reader] if reader else [])])
     absent = set(findings.ids).difference(named.values())
     if absent:
         raise ManifestError(
-            f"there is no column of {', '.join(sorted(absent))}", where=str(table), remedy="download it again"
+            f"no column for {', '.join(sorted(absent))}", where=str(table), remedy="download it again"
         )
     found: dict[str, _Labels] = {}
     for cells in frame.to_dict("records"):
@@ -125,12 +114,14 @@ def _rows(table: Path, patients: dict[str, str], reader: str | None = None) -> d
         row[_NO_FINDING] = _FLIPPED.get(abnormal, abnormal)
         patients[image] = cells["Patient ID"]
         if found.setdefault(cells[reader] if reader else "", {}).setdefault(image, row) is not row:
-            raise ManifestError("the image has two rows of one reader", where=where)
+            raise ManifestError(
+                "the image has two rows by one reader", where=where, remedy="download it again"
+            )
     return found
 
 
 def label_of(cell: str, where: str) -> str:
-    """Give 1 for YES, 0 for NO, -1 for HEDGE and blank for blank.
+    """Return 1 for YES, 0 for NO, -1 for HEDGE and blank for blank.
 
     Raises
     ------
@@ -146,7 +137,7 @@ def _majority(reads: Mapping[str, _Labels], table: Path) -> _Labels:
     absent = [reader for reader in _TRUTH if reader not in reads]
     if absent:
         raise ManifestError(
-            f"the radiologists {', '.join(absent)} are not in the table, whose majority is the label",
+            f"the table lacks radiologists whose majority is the label: {', '.join(absent)}",
             where=str(table),
             remedy=f"download {_LABELS}",
         )
@@ -167,12 +158,12 @@ def _columns(labels: _Labels, images: list[str], prefix: str) -> dict[str, list[
     return {f"{prefix}{name}": [labels.get(image, blank)[name] for image in images] for name in names}
 
 
-def _known(place: Path, images: list[str]) -> dict[str, list[str]]:
-    """Give age, sex and study where ChestX-ray14's own table is there."""
+def _columns_of_nih14(place: Path, images: list[str]) -> dict[str, list[str]]:
+    """Return study, age and sex from ChestX-ray14's own table, where it exists."""
     entries = read_entries(place)
     if entries is None:
         return {}
-    known = people(entries[1])
+    known = patient_columns(entries[1])
     rows = {image: row for row, image in enumerate(entries[1]["Image Index"])}
     found = [rows.get(image) for image in images]
     return {

@@ -1,33 +1,22 @@
-"""Adjudicated labels of four findings for 4,374 images of ChestX-ray14 (Majkowska et al., Radiology 2020)."""
+"""Read adjudicated labels of 4,374 ChestX-ray14 images, four findings (Majkowska et al., Radiology 2020)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.readers.nih14 import image_paths, people
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, wrong_root
+from tier_cli.datasets.readers.nih14 import image_paths, patient_columns
 from tier_cli.datasets.readers.nih14_expert import find_expert, images_of, label_of
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import absent_split, build_manifest, read_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
 LABELS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
-INFO = DatasetInfo(
-    name="nih4-expert",
-    title="the adjudicated labels of NIH ChestX-ray14",
-    findings="nih4",
-    splits=("valid", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "four_findings_expert_labels/test_labels.csv\n"
-        "four_findings_expert_labels/validation_labels.csv\n"
-        "images_001/images/00000001_000.png ... of NIH ChestX-ray14"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["nih4-expert"]
 
 _FOLDER = "four_findings_expert_labels"
 _TABLES = {"valid": "validation_labels.csv", "test": "test_labels.csv"}
@@ -35,12 +24,12 @@ _PEOPLE = ("Patient ID", "Follow-up #", "Patient Age", "Patient Gender", "View P
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labels that three radiologists agreed on; blank where an image was not adjudicated.
+    """Read the labels that three radiologists agreed on; images that were not adjudicated are blank.
 
     Raises
     ------
     ManifestError
-        The table of a split is absent or not what it should be.
+        The table of a split is missing or has unexpected contents.
     """
     tables = {name: find_expert(root, _FOLDER, file) for name, file in _TABLES.items()}
     there = {name: table for name, table in tables.items() if table is not None}
@@ -62,7 +51,7 @@ def _rows(place: Path, split: str, table: Path) -> dict[str, list[str]]:
     images = list(frame["Image Index"])
     return {
         "path": image_paths(place, images),
-        **people(frame),
+        **patient_columns(frame),
         "instance": [Path(image).stem for image in images],
         "split": [split] * len(images),
         "source": [INFO.name] * len(images),

@@ -1,4 +1,4 @@
-"""Open-i (the Indiana University chest X-rays): XML reports as published, or the re-pack in two tables."""
+"""Read Open-i (Indiana University chest X-rays): XML reports as published, or repackaged tables."""
 
 from __future__ import annotations
 
@@ -9,31 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.reports import joined
-from tier_cli.datasets.tables import build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="openi",
-    title="Open-i",
-    findings="nih14",
-    splits=("all",),
-    default_split="all",
-    unit="image",
-    layout="""ecgen-radiology/1.xml ... (or indiana_reports.csv and indiana_projections.csv)
-NLMCXR_png/CXR1_1_IM-0001-3001.png (or images/images_normalized/1_IM-0001-3001.dcm.png)""",
-    module="tier_cli.datasets.readers.openi",
-    reports=True,
-)
+INFO = DATASETS["openi"]
 
 _REPORTS, _PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 _XML_FOLDERS = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "reports/ecgen-radiology", "")
 _IMAGE_FOLDERS = ("NLMCXR_png", "images/images_normalized", "images", "NLMCXR_dcm", "")
-# Finding of the set nih14 -> the headings that indexers gave; the first part of "Opacity/lung/base/left".
+# Finding of the set nih14 -> the indexers' headings; of "Opacity/lung/base/left" the first part counts.
 _HEADINGS: dict[str, tuple[str, ...]] = {
     "Atelectasis": ("pulmonary atelectasis", "atelectasis"),
     "Cardiomegaly": ("cardiomegaly",),
@@ -70,10 +61,10 @@ class Report:
 
 
 def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
-    """Read Open-i; it has no official split, so every row's is ``all``.
+    """Read Open-i. It has no official split: every row is in the split ``all``.
 
-    Labels come from the headings that people gave the reports (MeSH): 1 or 0, blank for a report without
-    headings. Its reports name no patients: each report counts as one.
+    Labels come from the headings (MeSH) that people gave to reports: 1 or 0, blank for a report without
+    headings. Reports name no patients, so each report counts as one patient.
 
     Parameters
     ----------
@@ -82,12 +73,12 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
     split
         ``all`` or None.
     text
-        Fill `text` from the reports: ``impression``, ``findings`` or ``both``; XXXX is taken out.
+        Fill the column `text` from the reports: ``impression``, ``findings`` or ``both``; XXXX is removed.
 
     Raises
     ------
     ManifestError
-        No reports are there, or one cannot be read.
+        The reports are missing, or one cannot be read.
     """
     folder = next((f for inside in _XML_FOLDERS if _has_xml(f := root / inside)), None)
     views, projections = _projections(root)
@@ -115,11 +106,11 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
 
 
 def _notes(reports: Sequence[Report], views: dict[str, str]) -> list[str]:
-    notes = ["reports name no patients: each counts as one"]
+    notes = ["reports name no patients: each report counts as one patient"]
     if without := sum(not report.images for report in reports):
         notes.append(f"reports without an image: {without}")
     if not views:
-        notes.append(f"no {_PROJECTIONS}: the views are not known, so lateral images stay in")
+        notes.append(f"no {_PROJECTIONS}: views are unknown, so lateral images are kept")
     return notes
 
 
@@ -138,10 +129,10 @@ def _report(path: Path) -> Report:
     Raises
     ------
     ManifestError
-        It is not XML.
+        The file is not XML.
     """
     try:
-        # This parser fetches nothing, and expat itself stops entities that grow without bound.
+        # This parser loads nothing external, and expat limits the expansion of entities.
         document = ElementTree.parse(path).getroot()  # noqa: S314
     except (OSError, ElementTree.ParseError) as error:
         raise ManifestError(
@@ -175,7 +166,7 @@ def _from_table(table: Path, projections: dict[str, list[str]]) -> list[Report]:
 
 
 def _projections(root: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """View by image stem, and image names by report, from the re-pack's table where it is there."""
+    """Return view by image stem and image names by report, from the repackaging's table where it exists."""
     table = find_table(root, _PROJECTIONS)
     views: dict[str, str] = {}
     names: dict[str, list[str]] = {}
@@ -188,7 +179,7 @@ def _projections(root: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def _stem(image: str) -> str:
-    """What both publications call an image: ``1_IM-0001-3001`` of CXR1_1_IM-0001-3001 and of ....dcm.png."""
+    """Return the name common to both publications, e.g. ``1_IM-0001-3001`` for CXR1_1_IM-0001-3001."""
     return _PREFIX.sub(r"\1_\2", _bare(image))
 
 
@@ -215,7 +206,7 @@ def _label(headings: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 def _paths(root: Path, names: Sequence[str]) -> list[str]:
-    """The image of each name: under the folders and with the endings of both publications."""
+    """Return the path of each image, in the folders and with the suffixes of both publications."""
     places = [root / inside for inside in _IMAGE_FOLDERS if (root / inside).is_dir()]
     there = [path for place in reversed(places) for path in _images(place)]
     files = {_stem(path.name): str(path) for path in there} | {_bare(path.name): str(path) for path in there}

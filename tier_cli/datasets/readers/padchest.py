@@ -1,4 +1,4 @@
-"""PadChest: the images that physicians labelled, whole labels compared, and the Spanish reports."""
+"""Read PadChest: labels by physicians or a network, compared as whole words, and Spanish reports."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, wrong_root
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.reports import clean
-from tier_cli.datasets.tables import absent_split, build_manifest, find_table, read_table, wrong_root
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
 from tier_cli.findings.schema import fold
@@ -20,35 +22,24 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="padchest",
-    title="PadChest",
-    findings="padchest57",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout="""PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv (or .csv.gz)
-<ImageDir>/<ImageID>.png (or all images in one folder, here or in images/)""",
-    module="tier_cli.datasets.readers.padchest",
-    reports=True,
-)
+INFO = DATASETS["padchest"]
 
 _TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 _NEEDED = ("ImageID", "ImageDir", "StudyID", "PatientID", "Projection", "MethodLabel", "Labels")
 _OPTIONAL = ("PatientSex_DICOM", "PatientBirth", "StudyDate_DICOM", "ViewPosition_DICOM", "Report")
 _SPLITS = {"physician": "test", "rnn_model": "train"}
-# "mass" is the label for a mass anywhere; as a column of that name it would pass for a pulmonary mass.
+# PadChest's "mass" is a mass anywhere; a column of that name would match the finding pulmonary mass.
 _RENAMED = {"mass": "mass, site not said"}
 _PROBES = 20
-# A text in quotes, or a nan outside of one, which is how pandas writes a label that is absent.
+# A quoted text, or nan outside of quotes, as pandas writes a missing label.
 _QUOTED_OR_NAN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\bnan\b""", re.IGNORECASE)
 
 
 def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
-    """Read PadChest: ``test`` is what physicians labelled, ``train`` what a network labelled from reports.
+    """Read PadChest: physicians labelled ``test``, a network labelled ``train`` from the reports.
 
-    Every label of the rows becomes a column: 1 where the image has it, 0 where it has others, blank where
-    the image has no labels at all. Labels are compared whole: "nodule" is not in "pseudonodule".
+    Every label becomes a column: 1 where the image has it, 0 where it has only others, blank where it has no
+    labels at all. Whole labels are compared: "nodule" does not match "pseudonodule".
 
     Parameters
     ----------
@@ -57,12 +48,12 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
     split
         ``train``, ``test``, or None for both.
     text
-        Anything but None fills `text` with the whole report: Spanish, stemmed, without sections.
+        Anything but None fills the column `text` with the whole report: Spanish, stemmed, without sections.
 
     Raises
     ------
     ManifestError
-        The table is absent or not PadChest's.
+        The table is missing or is not PadChest's.
     """
     table = _table(root)
     frame = read_table(table, _NEEDED, _OPTIONAL)
@@ -92,15 +83,15 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
 def label_columns(
     cells: Sequence[str] | pd.Series[str], where: str, notes: list[str]
 ) -> Mapping[str, list[str]]:
-    """One column (N,) a label, in the order of the alphabet: 1, 0, or blank for an image without labels.
+    """Return one column (N,) per label in alphabetical order: 1, 0, or blank for an image without labels.
 
     Raises
     ------
     ManifestError
-        A cell is not the text of a list.
+        A cell is not a list.
     """
     parsed: dict[str, tuple[str, ...]] = {cell: _labels_of(cell, where) for cell in dict.fromkeys(cells)}
-    # Names that differ only in case or spaces are one label.
+    # Labels that differ only in case or spaces are the same.
     names: dict[str, str] = {}
     for labels in parsed.values():
         for label in labels:
@@ -121,7 +112,7 @@ def label_columns(
 def _table(root: Path) -> Path:
     if table := find_table(root, _TABLE):
         return table
-    # Copies are often renamed, but rarely beyond recognition.
+    # Copies often have other names that still resemble the original.
     likely = sorted({*root.glob("*[Pp][Aa][Dd][Cc][Hh][Ee][Ss][Tt]*.csv*"), *root.glob("*labels_160K*.csv*")})
     likely = [path for path in likely if path.name.endswith((".csv", ".csv.gz"))]
     if len(likely) != 1:
@@ -140,14 +131,14 @@ def _labels_of(cell: str, where: str) -> tuple[str, ...]:
         raise ManifestError(
             f"{cell[:60]!r} is not a list of labels",
             where=f"{where}, column 'Labels'",
-            remedy="use the table of the download as it is",
+            remedy="use the unchanged table of the download",
         )
     stripped = (" ".join(str(label).split()) for label in labels)
     return tuple(dict.fromkeys(label for label in stripped if label and label.lower() != "nan"))
 
 
 def _paths(folder: Path, frame: pd.DataFrame) -> list[str]:
-    """``<ImageDir>/<ImageID>`` where that folder is there, else flat; in the table's folder or in images/."""
+    """Return ``<ImageDir>/<ImageID>`` where that folder exists, else a flat path; with or without images/."""
     places = [folder, folder / "images", *sorted(p for p in folder.glob("images*") if p.is_dir())]
     names, inner = list(frame["ImageID"]), [cell.removesuffix(".0") for cell in frame["ImageDir"]]
     step = max(1, len(names) // _PROBES)
@@ -170,7 +161,7 @@ def _views(frame: pd.DataFrame) -> list[str]:
 
 
 def _ages(frame: pd.DataFrame) -> list[str]:
-    """Years from birth to the study, as far as the years alone tell."""
+    """Return ages in years, from the years of birth and study."""
     ages = []
     for born, taken in zip(
         _optional(frame, "PatientBirth"), _optional(frame, "StudyDate_DICOM"), strict=True

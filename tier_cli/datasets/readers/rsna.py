@@ -1,53 +1,42 @@
-"""RSNA Pneumonia Detection Challenge (2018): 26,684 images of NIH ChestX-ray14, read again, with boxes."""
+"""Read the RSNA Pneumonia Challenge (2018): 26,684 images of NIH ChestX-ray14, read again, with boxes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import find_table, images_in, require_table
 from tier_cli.datasets.regions import Region, boxes_cell
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import build_manifest, find_table, need_table, read_table
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="rsna",
-    title="RSNA Pneumonia",
-    findings="chexpert14",
-    splits=("train",),
-    default_split="train",
-    unit="image",
-    layout=(
-        "stage_2_train_labels.csv\nstage_2_detailed_class_info.csv (optional)\n"
-        "stage_2_train_images/<patientId>.dcm"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["rsna"]
 
 _TABLE = "stage_2_train_labels.csv"
 _CLASSES = "stage_2_detailed_class_info.csv"
 _IMAGES = "stage_2_train_images"
 _NORMAL = "Normal"
-# Every image has this size; copies that were made smaller keep the boxes of the originals.
+# The size of every original image; smaller copies keep the boxes of the originals.
 _SIZE = (1024, 1024)
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labelled images, all of which the challenge calls train: `split` changes nothing.
+    """Read the labelled images, which are all in the challenge's split train: `split` has no effect.
 
-    An image has a row a box. `Pneumonia` is the challenge's target, a lung opacity suspicious for pneumonia;
-    `No Finding` is its class Normal, so that both are 0 in images with other abnormalities.
+    The table has one row per box. `Pneumonia` is the challenge's target, a lung opacity suspicious for
+    pneumonia; `No Finding` is its class Normal. Both are 0 in images with other abnormalities.
 
     Raises
     ------
     ManifestError
-        The table is absent or not what it should be.
+        The table is missing or has unexpected contents.
     """
-    table = need_table(INFO, root, _TABLE)
+    table = require_table(INFO, root, _TABLE)
     frame = read_table(table, ["patientId", "x", "y", "width", "height", "Target"])
     targets: dict[str, str] = {}
     boxes: dict[str, list[Region]] = {}
@@ -73,7 +62,7 @@ def read(root: Path, split: str | None) -> Manifest:
         "boxes": [boxes_cell(boxes.get(name, ())) for name in targets],
         "class": [classes.get(name, "") for name in targets],
     }
-    notes = [] if classes else [f"no finding is blank: {_CLASSES} is not there"]
+    notes = [] if classes else [f"No Finding is blank, as {_CLASSES} is missing"]
     return build_manifest(columns, table, root, notes)
 
 

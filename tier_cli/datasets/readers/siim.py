@@ -1,4 +1,4 @@
-"""SIIM-ACR Pneumothorax Segmentation (2019): images of NIH ChestX-ray14 with masks of the pneumothorax."""
+"""Read SIIM-ACR Pneumothorax Segmentation (2019): images of NIH ChestX-ray14 with pneumothorax masks."""
 
 from __future__ import annotations
 
@@ -6,29 +6,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_below
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import images_below, require_table
 from tier_cli.datasets.regions import Region, mask_cell
-from tier_cli.datasets.registry import DatasetInfo
+from tier_cli.datasets.registry import DATASETS
 from tier_cli.datasets.rle import from_relative
-from tier_cli.datasets.tables import build_manifest, need_table, read_table
+from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="siim",
-    title="SIIM-ACR Pneumothorax",
-    findings="chexpert14",
-    splits=("train",),
-    default_split="train",
-    unit="image",
-    layout=(
-        "train-rle.csv (or stage_2_train.csv)\n"
-        "dicom-images-train/<study>/<series>/<ImageId>.dcm, or any other folders"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["siim"]
 
 _TABLES = ("stage_2_train.csv", "train-rle.csv")
 _SIZE = (1024, 1024)
@@ -36,14 +25,14 @@ _NONE = "-1"
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read the labelled images, all of which the challenge calls train: `split` changes nothing.
+    """Read the labelled images, which are all in the challenge's split train: `split` has no effect.
 
     Raises
     ------
     ManifestError
-        The table is absent or a mask makes no sense.
+        The table is missing or a mask cannot be read.
     """
-    table = need_table(INFO, root, *_TABLES)
+    table = require_table(INFO, root, *_TABLES)
     frame = read_table(table, ["ImageId", "EncodedPixels"])
     masks: dict[str, list[Region]] = {}
     for row, (name, runs) in enumerate(frame.itertuples(index=False, name=None), 1):
@@ -67,11 +56,11 @@ def read(root: Path, split: str | None) -> Manifest:
         "Pneumothorax": ["1" if found else "0" for found in masks.values()],
         "mask": [mask_cell(found) for found in masks.values()],
     }
-    notes = ["SIIM-ACR names no patients: each study, or each image without one, counts as one"]
+    notes = ["SIIM-ACR names no patients: each study, or each image without a study, counts as one patient"]
     return build_manifest(columns, table, root, notes)
 
 
 def _study(path: str) -> str:
-    """Give the study of ``<study>/<series>/<image>.dcm``; blank in other folders."""
+    """Return the study of ``<study>/<series>/<image>.dcm``; blank in other folders."""
     folder = Path(path).parent.parent.name
     return folder if re.fullmatch(r"[0-9]+(\.[0-9]+)+", folder) else ""

@@ -1,4 +1,4 @@
-"""VinDr-CXR (Nguyen et al., Scientific Data 2022): 18,000 images, 28 labels and boxes by radiologists."""
+"""Read VinDr-CXR (Nguyen et al., Scientific Data 2022): 18,000 images, radiologists' labels and boxes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.image_files import images_in
+from tier_cli.datasets.build import build_manifest
+from tier_cli.datasets.download import absent_split, find_table, images_in, wrong_root
 from tier_cli.datasets.regions import Region, boxes_cell, image_size
-from tier_cli.datasets.registry import DatasetInfo
-from tier_cli.datasets.tables import (
-    absent_split,
-    build_manifest,
-    find_table,
-    read_table,
-    table_columns,
-    wrong_root,
-)
+from tier_cli.datasets.registry import DATASETS
+from tier_cli.datasets.tables import read_table, table_columns
 from tier_cli.errors import ManifestError
 from tier_cli.findings.load import builtin
 
@@ -27,35 +21,22 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
 
-INFO = DatasetInfo(
-    name="vindr",
-    title="VinDr-CXR",
-    findings="vindr28",
-    splits=("train", "test"),
-    default_split="test",
-    unit="image",
-    layout=(
-        "annotations/image_labels_test.csv\nannotations/annotations_test.csv  (and both for train)\n"
-        "test/<image_id>.dicom  train/<image_id>.dicom\n"
-        "or Kaggle's train.csv with train/<image_id>.dicom: 14 findings, no test labels"
-    ),
-    module=__name__,
-)
+INFO = DATASETS["vindr"]
 
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
 _NO_FINDING = "no_finding"
 
 
 def read(root: Path, split: str | None) -> Manifest:
-    """Read PhysioNet's layout, or Kaggle's where only that is there.
+    """Read PhysioNet's layout, or Kaggle's where only that exists.
 
-    Of three readers (train) the majority counts, and the boxes are those of every reader who marked a
-    finding that the majority saw. Test is a consensus.
+    A train label is the majority of three readers; the boxes are those of every reader who marked a finding
+    that the majority saw. Test labels are a consensus.
 
     Raises
     ------
     ManifestError
-        Tables are absent or not what they should be.
+        Tables are missing or have unexpected contents.
     """
     folder = root / "annotations" if (root / "annotations").is_dir() else root
     parts = []
@@ -69,7 +50,7 @@ def read(root: Path, split: str | None) -> Manifest:
             raise ManifestError(
                 "Kaggle's copy of VinDr-CXR has no test labels",
                 where=str(kaggle),
-                remedy="use --split train, or PhysioNet's copy",
+                remedy="use --split train or PhysioNet's copy",
             )
         parts.append(_kaggle(root, kaggle))
     if not parts:
@@ -78,7 +59,7 @@ def read(root: Path, split: str | None) -> Manifest:
             raise absent_split(INFO, folder, split, tables[split])
         raise wrong_root(INFO, folder, *tables.values(), "train.csv")
     columns, notes = _joined([columns for columns, _ in parts]), [note for _, said in parts for note in said]
-    notes.append("VinDr-CXR names no patients: each image counts as one")
+    notes.append("VinDr-CXR names no patients: each image counts as one patient")
     return build_manifest(columns, folder, root, [*notes, *_converted(columns)])
 
 
@@ -102,15 +83,15 @@ def _physionet(root: Path, folder: Path, split: str, table: Path) -> tuple[_Colu
     }
     marks = find_table(folder, f"annotations_{split}.csv")
     boxes = {} if marks is None else _boxes(read_table(marks, ["image_id", "class_name", *_CORNERS]), marks)
-    notes = [] if marks is not None else [f"no boxes: annotations_{split}.csv is not there"]
+    notes = [] if marks is not None else [f"no boxes, as annotations_{split}.csv is missing"]
     absent = [finding.label for finding in findings.findings if finding.id not in labels]
     if absent:
-        notes.append(f"{table.name} has no column {', '.join(absent)}")
+        notes.append(f"{table.name} has no column for {', '.join(absent)}")
     return _columns(root, split, list(votes), labels, boxes), notes
 
 
 def _kaggle(root: Path, table: Path) -> tuple[_Columns, list[str]]:
-    """Read rows of boxes: an image's readers are those who have a row, if only one that says no finding."""
+    """Read Kaggle's rows of boxes: the readers of an image are those with a row, even a row of no finding."""
     findings = builtin("vindr28")
     frame = read_table(table, ["image_id", "class_name", "rad_id", *_CORNERS])
     readers: dict[str, set[str]] = defaultdict(set)
@@ -119,9 +100,9 @@ def _kaggle(root: Path, table: Path) -> tuple[_Columns, list[str]]:
         found = findings.match(name)
         if found is None:
             raise ManifestError(
-                f"{name!r} is no label of VinDr-CXR",
+                f"{name!r} is not a label of VinDr-CXR",
                 where=f"{table}, column 'class_name'",
-                remedy="use the table as Kaggle gives it",
+                remedy="use Kaggle's unchanged table",
             )
         seen[name] = defaultdict(set)
     for image, name, reader in frame[["image_id", "class_name", "rad_id"]].itertuples(index=False, name=None):
@@ -132,7 +113,7 @@ def _kaggle(root: Path, table: Path) -> tuple[_Columns, list[str]]:
         for name in seen
         if (finding := findings.match(name))
     }
-    notes = ["Kaggle's copy: 14 local findings and no finding; the other labels are blank"]
+    notes = ["Kaggle's copy has 14 local findings and no finding; the other labels are blank"]
     return _columns(root, "train", list(readers), labels, _boxes(frame, table)), notes
 
 
@@ -149,7 +130,7 @@ def _majority(votes: int, readers: int) -> str:
 
 
 def _boxes(frame: pd.DataFrame, table: Path) -> dict[str, list[Region]]:
-    """Give the boxes of each image; rows without one say that a reader found nothing there."""
+    """Return the boxes of each image; rows without a box are reads without a finding."""
     findings = builtin("vindr28")
     found: dict[str, list[Region]] = defaultdict(list)
     wanted = frame[["image_id", "class_name", *_CORNERS]]
@@ -191,7 +172,7 @@ def _columns(
 
 
 def _sizes(root: Path, split: str) -> dict[str, tuple[int, int]]:
-    """Read the sizes before conversion, which copies with smaller pictures give in ``train_meta.csv``."""
+    """Read the original image sizes, which copies with smaller images list in ``train_meta.csv``."""
     table = find_table(root, f"{split}_meta.csv")
     if table is None:
         return {}
@@ -202,21 +183,23 @@ def _sizes(root: Path, split: str) -> dict[str, tuple[int, int]]:
             for image, height, width in frame.itertuples(index=False, name=None)
         }
     except ValueError:
-        raise ManifestError("a size makes no sense", where=str(table), remedy="download it again") from None
+        raise ManifestError(
+            "an image size is not valid", where=str(table), remedy="download it again"
+        ) from None
 
 
 def _converted(columns: _Columns) -> Iterable[str]:
-    """Warn of boxes on pictures: they are pixels of the DICOM files, and who knows what became of those."""
+    """Warn of boxes on converted images: boxes are in pixels of the DICOM files, whose size may differ."""
     doubtful = sum(
         bool(boxes) and '"size"' not in boxes and Path(path).suffix not in (".dicom", ".dcm")
         for path, boxes in zip(columns["path"], columns["boxes"], strict=True)
     )
     if doubtful:
-        yield f"images with boxes that are no DICOM: {doubtful}; their boxes hold only at full size"
+        yield f"images with boxes that are not DICOM: {doubtful}; their boxes fit only at full size"
 
 
 def _joined(parts: Iterable[_Columns]) -> _Columns:
-    """Put tables below one another; a column that one of them lacks is blank there."""
+    """Concatenate tables; a column that one of them lacks is blank there."""
     tables = list(parts)
     names = dict.fromkeys(name for table in tables for name in table)
     return {

@@ -1,4 +1,4 @@
-"""The files of a manifest: which are there, and whether a few of them can be scored."""
+"""Check that the files of a manifest exist and that a few of them can be scored."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import numpy as np
 from tier_cli.datasets.regions import Region
 from tier_cli.errors import InputError
 
-# Gives height and width of each image, or why it cannot be scored (tier_cli.decoding.sizes).
-Read = Callable[[Sequence[str]], Mapping[str, tuple[int, int] | InputError]]
+# Returns height and width of each image, or why it cannot be scored (tier_cli.decoding.sizes).
+ReadSizes = Callable[[Sequence[str]], Mapping[str, tuple[int, int] | InputError]]
 
-# Looking for files is waiting for the disk, or for the network behind it.
+# Looking for files means waiting for the disk or the network behind it, so many threads pay off.
 _THREADS, _BLOCK = 32, 256
-# Boxes drawn by hand end at the border, give or take a pixel.
+# Boxes drawn by hand may end a pixel beyond the border.
 _SLACK = 1.0
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What files were looked for and read.
+    """Which files were looked for and read.
 
     Parameters
     ----------
     files
-        Distinct paths looked for.
+        Number of distinct paths looked for.
     read
         How many of them were decoded.
     missing, empty, missing_masks, outside
-        Paths.
+        Paths of files that do not exist, are empty, or are images with boxes outside them.
     unreadable
-        ``path: reason`` of those decoded that cannot be scored.
+        ``path: reason`` of decoded images that cannot be scored.
     """
 
     files: int
@@ -48,9 +48,9 @@ class FileCheck:
 
 
 def check_files(
-    paths: Sequence[str], found: Sequence[tuple[Region, ...]], read: Read, sample: int, seed: int
+    paths: Sequence[str], found: Sequence[tuple[Region, ...]], read_sizes: ReadSizes, sample: int, seed: int
 ) -> FileCheck:
-    """Look for every file, and read `sample` images drawn at random and as many of those with boxes."""
+    """Look for every file; read `sample` images drawn at random and as many of those with boxes."""
     distinct = list(dict.fromkeys(paths))
     sizes = _sizes(distinct)
     masks = list(dict.fromkeys(region.path for row in found for region in row if region.path))
@@ -59,7 +59,7 @@ def check_files(
     unsized = [path for path in there if any(r.box and not r.size for r in boxes.get(path, ()))]
     rng = np.random.default_rng(seed)
     drawn = list(dict.fromkeys([*_draw(there, sample, rng), *_draw(unsized, sample, rng)]))
-    shapes = read(drawn)
+    shapes = read_sizes(drawn)
     return FileCheck(
         files=len(distinct),
         read=len(drawn),
@@ -74,7 +74,7 @@ def check_files(
 
 
 def _sizes(paths: Sequence[str]) -> dict[str, int | None]:
-    """Give the bytes of each file, None where there is no file."""
+    """Return the bytes of each file, None where no file exists."""
     blocks = [paths[start : start + _BLOCK] for start in range(0, len(paths), _BLOCK)]
     with ThreadPoolExecutor(_THREADS) as pool:
         sizes = [size for block in pool.map(_block, blocks) for size in block]
@@ -100,7 +100,7 @@ def _draw(paths: Sequence[str], sample: int, rng: np.random.Generator) -> list[s
 
 
 def _outside(row: Sequence[Region], shape: tuple[int, int] | InputError | None) -> bool:
-    """Tell whether a box leaves its image; without the image's size, whether it begins before 0."""
+    """Return whether a box extends beyond its image or, without the image's size, begins before 0."""
     for region in row:
         if region.box is None:
             continue

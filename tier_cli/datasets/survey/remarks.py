@@ -1,23 +1,25 @@
-"""What is worth knowing of a manifest and not wrong: a sentence each."""
+"""Write remarks on what is worth knowing about a manifest without being wrong."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.datasets.survey.survey import LabelCount, TextCount
+    from tier_cli.datasets.regions import Region
+    from tier_cli.datasets.survey.result import LabelCount, TextCount
     from tier_cli.findings.schema import FindingSet
 
-_NAMED = 3
-# Beyond this share of one text, pairs of image and text tell each other apart badly.
+_MOST_NAMED = 3
+# When one text makes up more than this share of all texts, image-text pairs are hard to tell apart.
 _REPEATED = 0.2
 
 
-def one_class(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[str]:
-    """Tell of findings, and splits, that have no AUC."""
+def without_auc(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[str]:
+    """Yield the findings, by split, for which no AUC can be computed."""
     if not labels:
         yield f"no column is a label of {findings.name}"
     for split in dict.fromkeys(split for label in labels for split in label.one_class):
@@ -26,28 +28,36 @@ def one_class(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[st
         yield f"no AUC{where} without both 1 and 0: {', '.join(names)}"
 
 
-def near_misses(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
-    """Tell of columns whose names are nearly those of findings."""
+def misspelt_columns(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
+    """Yield ignored columns whose names resemble those of findings."""
     names = {name.casefold(): name for finding in findings.findings for name in finding.names}
     for column in ignored:
         close = get_close_matches(column.casefold().replace(" ", "_"), names, n=1, cutoff=0.85)
         if close:
-            yield f"the column {column!r} is ignored; is it {names[close[0]]!r}?"
+            yield f"the column {column!r} is ignored; did you mean {names[close[0]]!r}?"
 
 
-def like_labels(manifest: Manifest, ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
-    """Tell of columns that may be labels of findings that the set has not."""
+def unused_labels(manifest: Manifest, ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
+    """Yield ignored columns that look like labels of findings outside the set."""
     alike = [column for column in ignored if manifest.holds_labels(column)]
     if alike:
-        more = f" and {len(alike) - _NAMED} more" if len(alike) > _NAMED else ""
+        more = f" and {len(alike) - _MOST_NAMED} more" if len(alike) > _MOST_NAMED else ""
         yield (
-            f"columns that look like labels and are no findings of {findings.name}: "
-            f"{', '.join(alike[:_NAMED])}{more}; name them with --findings, or give a set that has them"
+            f"columns that look like labels but are not findings of {findings.name}: "
+            f"{', '.join(alike[:_MOST_NAMED])}{more}; to use them, give --findings a set that contains them"
         )
 
 
-def shared(texts: TextCount) -> Iterable[str]:
-    """Tell of a text that very many images have."""
+def common_text(texts: TextCount) -> Iterable[str]:
+    """Yield a text that a large share of the images has."""
     for _, times in texts.repeated[:1]:
         if times > _REPEATED * texts.filled:
-            yield f"one text stands at {times} of {texts.filled} images"
+            yield f"{times} of {texts.filled} images have the same text"
+
+
+def unknown_regions(regions: Iterable[Sequence[Region]], findings: FindingSet) -> Iterable[str]:
+    """Yield the findings of boxes and masks that are not in the set."""
+    unknown = Counter(r.finding for row in regions for r in row if findings.match(r.finding) is None)
+    if unknown:
+        names = ", ".join(name for name, _ in unknown.most_common(_MOST_NAMED))
+        yield f"boxes and masks of findings that are not in {findings.name}: {unknown.total()} ({names})"

@@ -15,7 +15,7 @@ from tier_cli.errors import UsageError
 from tier_cli.evaluation.page.origin import images, notes, protocol_part, reproduction_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.files.atomic import written_aside
+from tier_cli.files.atomic import whole_file
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def write_page(
     options: PageOptions = PageOptions(),
 ) -> None:
     """Write the page completely or not at all."""
-    with written_aside(Path(os.path.realpath(path))) as partial:
+    with whole_file(Path(os.path.realpath(path))) as partial:
         partial.write_text(page(report, evaluation, options), encoding="utf-8")
 
 

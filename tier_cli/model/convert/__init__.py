@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.files.atomic import check_new_folder, whole_folder
 from tier_cli.model.checkpoint import file_hash
 from tier_cli.model.convert.detect import FAMILIES, check_form, detect
 
@@ -116,11 +117,8 @@ def convert(
     """
     check_paths(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the folder that it becomes, whole or not at all.
-    with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
-        opened = Source(source, tokenizer, scratch / "parts", text_tower, origin)
-        opened.scratch.mkdir()
+    with whole_folder(dest) as folder, TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        opened = Source(source, tokenizer, Path(scratch), text_tower, origin)
         chosen = family or detect(source, () if source.is_dir() else opened.weights)
         check_form(source, chosen)
         if text_tower is not None and not FAMILIES[chosen].two_parts:
@@ -130,9 +128,7 @@ def convert(
                 remedy="leave it out",
             )
         module = import_module(f"{__name__}.{FAMILIES[chosen].module}")
-        record = _write(scratch / "made", module.convert(opened, chosen), opened, chosen, findings)
-        (scratch / "made").replace(dest)
-    return record
+        return _write(folder, module.convert(opened, chosen), opened, chosen, findings)
 
 
 def _write(
@@ -192,8 +188,7 @@ def check_paths(source: Path, dest: Path, family: str | None) -> None:
         raise UsageError(f"unknown family '{family}'", remedy=f"use one of {', '.join(FAMILIES)}")
     if not source.exists():
         raise CheckpointError("no such file or folder", where=str(source))
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-        raise UsageError("is there already", where=str(dest), remedy="name a folder that is not there yet")
+    check_new_folder(dest, parents=True)
 
 
 def _hashes(source: Path) -> dict[str, str]:

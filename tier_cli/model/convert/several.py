@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
+from tier_cli.files.atomic import whole_folder
 from tier_cli.model.convert import check_paths, convert
 
 if TYPE_CHECKING:
@@ -46,30 +46,28 @@ def convert_several(
     for source in sources:
         check_paths(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".converting-", dir=dest.parent, ignore_cleanup_errors=True) as name:
-        made = Path(name) / "made"
+    with whole_folder(dest) as folder:
         records: list[dict[str, Any]] = []
         seen: dict[str, Path] = {}
         for number, source in enumerate(sources, start=1):
             # By the ensemble's name, since results name each member.
             member = f"{dest.name}-{number}"
-            record = convert(source, made / member, family, tokenizer, findings, text_tower)
+            record = convert(source, folder / member, family, tokenizer, findings, text_tower)
             if records and record["family"] != records[0]["family"]:
                 raise UsageError(
                     f"is of the family {record['family']}, not {records[0]['family']}",
                     where=str(source),
                     remedy="only scores that mean the same can be averaged",
                 )
-            weights = open_checkpoint(made / member).hashes["weights"]
+            weights = open_checkpoint(folder / member).hashes["weights"]
             if weights in seen:
                 raise UsageError(
                     f"has the weights of {seen[weights]}", where=str(source), remedy="name each file once"
                 )
             seen[weights] = source
             records.append({"name": member, **record})
-        write_ensemble(made, [record["name"] for record in records])
-        (made / "README.md").write_text(_card(dest.name, records), encoding="utf-8")
-        made.replace(dest)
+        write_ensemble(folder, [record["name"] for record in records])
+        (folder / "README.md").write_text(_card(dest.name, records), encoding="utf-8")
     return records
 
 

@@ -1,4 +1,4 @@
-"""What the labels of a manifest let captions say, and what they make known of its images."""
+"""Read the labels that captions are written from, and what they say about each image."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.findings.schema import Finding, FindingSet
 
-    Rows = NDArray[np.int64]
+    Rows = NDArray[np.int64] | NDArray[np.bool_]
 
 _NORMAL_NAMES = frozenset({"nofinding", "normal"})
-# PadChest's labels of an examination, not of what is seen.
-_UNSPOKEN = frozenset({"unchanged", "suboptimal_study"})
+# PadChest labels of the examination, not of the image.
+_NOT_IN_CAPTIONS = frozenset({"unchanged", "suboptimal_study"})
 
 
 @dataclass(frozen=True)
-class Spoken:
+class CaptionLabels:
     """Labels that captions are written from.
 
     Parameters
     ----------
     ids
-        The findings: `known_findings`, then others of the finding set that the manifest has a column of.
+        The findings: `known_findings`, then others of the finding set for which the manifest has a column.
     others
-        Those others but `NORMAL`: id -> name for people, as `write_caption` takes them.
+        Names for people of these others, without `NORMAL`, by id: the argument `others` of `write_caption`.
     values
         (N, F) labels: 1, 0, -1 = uncertain, NaN = not mentioned. `NORMAL` is 1 only where nothing but devices
         is present or uncertain, and 0 where something is present.
@@ -44,29 +44,32 @@ class Spoken:
     others: Mapping[str, str]
     values: NDArray[np.float64]
 
-    def reordered(self, order: Rows) -> Spoken:
-        """The labels of the rows in another order (N,)."""
-        return replace(self, values=self.values[order])
+    def rows(self, rows: Rows) -> CaptionLabels:
+        """Return the labels of some rows, by a mask (N,) or by row numbers in any order."""
+        return replace(self, values=self.values[rows])
 
-    def of(self, row: int) -> dict[str, bool]:
-        """What is known of one image, for `write_caption`."""
+    def of_image(self, row: int) -> dict[str, bool]:
+        """Return the certain labels of one image, for `write_caption`."""
         return {n: bool(v) for n, v in zip(self.ids, self.values[row], strict=True) if v in (0, 1)}
 
     def positive(self) -> NDArray[np.bool_]:
-        """Which findings (N, F) are present; that nothing is found is none."""
+        """Return which findings (N, F) are present; `NORMAL` never counts."""
         return np.asarray((self.values == 1) & (np.array(self.ids) != NORMAL))
 
     def usable(self) -> NDArray[np.bool_]:
-        """Of which rows (N,) a caption can be written: that something is found, unsaid what, gives none."""
-        told = np.isin(self.values, (0, 1)) & (np.array(self.ids) != NORMAL)
-        return np.asarray((told | (self.values == 1)).any(axis=1))
+        """Return which rows (N,) give a caption; an unnamed abnormality (`NORMAL` 0 alone) gives none."""
+        certain = np.isin(self.values, (0, 1)) & (np.array(self.ids) != NORMAL)
+        return np.asarray((certain | (self.values == 1)).any(axis=1))
 
     def unlabelled(self) -> NDArray[np.bool_]:
-        """Which rows (N,) have no label at all, an uncertain one neither."""
+        """Return which rows (N,) have no label at all, not even an uncertain one."""
         return np.asarray(np.isnan(self.values).all(axis=1))
 
-    def known(self, rows: Rows) -> NDArray[np.float64]:
-        """Findings of images (N, F): 1 present, -1 absent, 0 not known. A normal image has none of them."""
+    def signs(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the findings (N, F) of some images: 1 present, -1 absent, 0 unknown.
+
+        A normal image has none of the abnormal findings.
+        """
         values = self.values[rows]
         signs = np.nan_to_num(np.where(values < 0, 0, values * 2 - 1))
         if NORMAL in self.ids:
@@ -75,39 +78,42 @@ class Spoken:
         return np.asarray(signs)
 
 
-def spoken_labels(manifest: Manifest, findings: FindingSet | None = None) -> Spoken:
-    """The labels of a manifest that captions are written from.
+def read_caption_labels(
+    manifest: Manifest, findings: FindingSet, labels: NDArray[np.float64]
+) -> CaptionLabels:
+    """Read the labels of a manifest that captions are written from.
 
     Parameters
     ----------
     manifest
         The rows.
     findings
-        Captions speak of the findings of this set too, where a column is not one of `known_findings`.
+        Captions also mention the findings of this set whose column is not one of `known_findings`.
+    labels
+        (N, F) labels of `findings` in the manifest.
 
     Raises
     ------
     ManifestError
-        A cell that is not a label; two columns for one finding.
+        A cell is not a label, or two columns name one finding.
     """
     nih = load_findings("nih14")
+    known = labels if findings == nih else manifest.labels(nih)
     ids = list(known_findings())
-    columns = [manifest.labels(nih)[:, [nih.ids.index(name) for name in ids]]]
+    columns = [known[:, [nih.ids.index(name) for name in ids]]]
     others: dict[str, str] = {}
-    if findings is not None:
-        used, own = set(manifest.label_columns(nih).values()), manifest.label_columns(findings)
-        labels = manifest.labels(findings)
-        for number, finding in enumerate(findings.findings):
-            column = own.get(finding.id)
-            if column is None or column in used or finding.id in _UNSPOKEN:
-                continue
-            # One name can mean two things: PadChest's mass is anywhere, NIH's in the lung.
-            name = NORMAL if _is_normal(finding) else column if finding.id in ids else finding.id
-            ids.append(name)
-            columns.append(labels[:, [number]])
-            if name != NORMAL:
-                others[name] = finding.label
-    return Spoken(tuple(ids), others, _consistent(ids, np.hstack(columns)))
+    used, own = set(manifest.label_columns(nih).values()), manifest.label_columns(findings)
+    for number, finding in enumerate(findings.findings):
+        column = own.get(finding.id)
+        if column is None or column in used or finding.id in _NOT_IN_CAPTIONS:
+            continue
+        # One name can mean two things: PadChest's mass is anywhere, NIH's in the lung.
+        name = NORMAL if _is_normal(finding) else column if finding.id in ids else finding.id
+        ids.append(name)
+        columns.append(labels[:, [number]])
+        if name != NORMAL:
+            others[name] = finding.label
+    return CaptionLabels(tuple(ids), others, _consistent(ids, np.hstack(columns)))
 
 
 def _is_normal(finding: Finding) -> bool:
@@ -115,12 +121,12 @@ def _is_normal(finding: Finding) -> bool:
 
 
 def _abnormal(ids: tuple[str, ...] | list[str]) -> NDArray[np.bool_]:
-    """Which findings (F,) a normal image has not."""
+    """Return which findings (F,) a normal image does not have: all but `NORMAL` and devices."""
     return np.array([name != NORMAL and not is_device(name) for name in ids], dtype=bool)
 
 
 def _consistent(ids: list[str], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The labels with No Finding where the others bear it out; there may be no such column."""
+    """Correct the column of `NORMAL`, if there is one, by the other labels."""
     if NORMAL in ids:
         place = ids.index(NORMAL)
         others = values[:, _abnormal(ids)]

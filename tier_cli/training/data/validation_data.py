@@ -1,4 +1,4 @@
-"""Data of their own to watch after each epoch: which rows of them, and that nobody in them is trained on."""
+"""Open separate validation data, and keep their patients out of the training rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name, open_data, wanted_split
+from tier_cli.datasets.opening import open_data, wanted_split
+from tier_cli.datasets.registry import CSV, dataset_info, dataset_name, may_share_images, patient_namespace
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError, TierError, UsageError
 from tier_cli.findings.load import builtin
-from tier_cli.training.data.splits import TEST, VALID, VALID_NAMES, is_synthetic, labelled
+from tier_cli.training.data.labels import LabelledRows, label_rows
+from tier_cli.training.data.notes import Note
+from tier_cli.training.data.splits import TEST, VALID, VALID_NAMES, is_synthetic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,45 +28,46 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.bool_]
 
-# Data sets with the same patients under the same keys.
-_FAMILIES = (
-    ("nih14", "nih14-expert", "nih4-expert", "chestx-det10"),
-    ("chexpert", "chexpert-5x200", "chexlocalize"),
-    ("mimic-cxr", "ms-cxr"),
-)
-# Taken from NIH's images, under other names.
-_NIH_RENAMED = ("rsna", "siim")
 _OPTION = re.compile(r"--(data|dataset|root|split)\b")
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What is watched when it is not a part of the training data.
+class ValidationData:
+    """Validation data that are not a part of the training data.
 
     Parameters
     ----------
-    manifest
-        Its frontal images with labels.
+    rows
+        The frontal images with labels of the findings to validate on.
     dataset
         The name of a public data set, or ``csv``.
-    findings
-        What it is measured for.
     split
-        Whose rows these are; None for all there are.
+        The split of the rows; None if all rows are used.
     """
 
-    manifest: Manifest
+    rows: LabelledRows
     dataset: str
-    findings: FindingSet
     split: str | None
 
     @property
+    def manifest(self) -> Manifest:
+        """The rows, without their labels."""
+        return self.rows.manifest
+
+    @property
+    def findings(self) -> FindingSet:
+        """The finding set to validate on."""
+        return self.rows.findings
+
+    @property
     def title(self) -> str:
-        """What people call it."""
-        return Path(self.manifest.origin).name if self.dataset == CSV else dataset_info(self.dataset).title
+        """The name of the data for people."""
+        if self.dataset == CSV:
+            return Path(self.manifest.origin).name
+        return dataset_info(self.dataset).title
 
     def record(self) -> dict[str, Any]:
-        """What it is, for the record of the run: plain values, no paths, no keys of patients."""
+        """Return a description for the record of the run: plain values, no paths, no patient keys."""
         return {
             "dataset": None if self.dataset == CSV else self.dataset,
             "title": None if self.dataset == CSV else self.title,
@@ -73,57 +77,58 @@ class Watched:
         }
 
 
-def open_watched(
+def open_validation_data(
     dataset: str,
     data: Path | None,
     root: Path | None,
     split: str | None,
     findings: FindingSet | None,
     own: FindingSet,
-) -> Watched:
-    """Open what ``--valid-data`` or ``--valid-dataset`` names.
+) -> ValidationData:
+    """Open the validation data that ``--valid-data`` or ``--valid-dataset`` names.
 
     Parameters
     ----------
     dataset, data, root
         As for `open_data`.
     split
-        Its rows to watch; None for those called valid, or all where nothing is divided.
+        The split to use; None uses the split called valid, or all rows of data without splits.
     findings
-        What to measure, where it was named; else the data set's own set, or, for a manifest,
+        The finding set that the user named; None uses the data set's own, or for a manifest `own`.
     own
-        the checkpoint's.
+        The finding set of the checkpoint.
 
     Raises
     ------
     UsageError
-        A test split, or no other to watch.
+        A test split was named, or the data set has only a test split.
     ManifestError
-        What is on disk cannot be used, or no frontal image of it has a label.
+        The data on disk cannot be used, or no frontal image has a label.
     """
     if split is not None and split.strip().lower().startswith(TEST):
         raise UsageError(
-            "test splits are for measuring", where="--valid-split", remedy="leave it to `tier eval`"
+            "a test split is for evaluation", where="--valid-split", remedy="leave it to `tier eval`"
         )
     try:
         manifest, name = _opened(dataset_name(dataset), data, root, split)
     except TierError as error:
-        raise _of_these_options(error) from error
+        raise _with_option_names(error) from error
     if findings is None:
         findings = own if dataset == CSV else builtin(dataset_info(dataset).findings)
-    kept = manifest.where(~lateral_rows(manifest) & labelled(manifest, findings))
+    rows = label_rows(manifest, findings)
+    kept = rows.where(~lateral_rows(manifest) & rows.labelled())
     if not len(kept):
         of = "" if name is None else f" of split {name!r}"
         raise ManifestError(
-            f"no frontal image{of} has a label of {findings.name} to watch",
+            f"no frontal image{of} has a label of {findings.name} to validate on",
             where=manifest.origin,
-            remedy="name the set of its labels with --findings, or other data",
+            remedy="name the finding set of its labels with --findings, or use other data",
         )
-    return Watched(kept, dataset_name(dataset), findings, name)
+    return ValidationData(kept, dataset_name(dataset), name)
 
 
 def _opened(dataset: str, data: Path | None, root: Path | None, split: str | None) -> tuple[Manifest, Any]:
-    """The rows to watch, and the name of their split."""
+    """Return the validation rows of a data set or manifest, and the name of their split."""
     if dataset == CSV:
         return _own_rows(open_data(CSV, data, root), split)
     info = dataset_info(dataset)
@@ -132,9 +137,9 @@ def _opened(dataset: str, data: Path | None, root: Path | None, split: str | Non
     if name == TEST or (name is None and TEST in info.splits):
         others = ", ".join(other for other in info.splits if other != TEST)
         raise UsageError(
-            f"test splits are for measuring, and {info.title} has no split to watch of its own",
+            f"test splits are for evaluation, and {info.title} has no validation split",
             where="--valid-split",
-            remedy=f"name one of: {others}" if others else "watch another data set",
+            remedy=f"name one of: {others}" if others else "validate on another data set",
         )
     return open_data(dataset, data, root, name or "all"), name
 
@@ -155,74 +160,77 @@ def _own_rows(manifest: Manifest, split: str | None) -> tuple[Manifest, str | No
     return manifest.where(valid), VALID
 
 
-def _of_these_options(error: TierError) -> TierError:
-    """The same error by the names that the options have here."""
+def _with_option_names(error: TierError) -> TierError:
+    """Return the error with the option names of the validation data."""
     where, remedy = (
         None if text is None else _OPTION.sub(r"--valid-\1", text) for text in (error.where, error.remedy)
     )
     return type(error)(error.what, where=where, remedy=remedy, kind=error.kind)
 
 
-def without_watched(
-    manifest: Manifest, dataset: str, train: Rows, watched: Watched, notes: list[str]
+def without_validation_patients(
+    manifest: Manifest, dataset: str, train: Rows, validation: ValidationData, notes: list[str]
 ) -> Rows:
-    """The rows that train, none of a patient who is watched.
+    """Return the training rows without patients and images of the validation data.
 
-    Patients are compared where their keys can be the same: in two manifests, in data sets of the same images,
-    and in a manifest whose column `source` names such a data set. Images are compared by where they lie.
+    Patients are compared where their keys can be equal: in two manifests, in data sets of the same images,
+    and in a manifest whose column `source` names such a data set. Images are compared by path.
 
     Raises
     ------
     ManifestError
-        Patients or images of a manifest of one's own are in both. Public data sets of the same images are
-        no mistake: what is watched is left out of training, and counted.
+        A patient or an image of the user's own manifest is in both. Public data sets may share images: then
+        validation patients are left out of training, and counted in a note.
     """
     test = np.char.startswith(np.char.lower(manifest.column("split")), TEST) & ~train
     shared = np.zeros(len(manifest), dtype=bool)
-    mine, theirs = _spaces(manifest, dataset), _spaces(watched.manifest, watched.dataset)
-    for space in mine.keys() & theirs.keys():
-        plain = space != CSV
+    held_out = validation.manifest
+    mine, theirs = _namespaces(manifest, dataset), _namespaces(held_out, validation.dataset)
+    for namespace in mine.keys() & theirs.keys():
+        plain = namespace != CSV
         keys = np.array(_keys(manifest.patients(), plain), dtype=np.str_)
-        others = np.array(_keys(watched.manifest.patients(), plain), dtype=np.str_)
-        shared |= mine[space] & np.isin(keys, others[theirs[space]])
-    if CSV in (dataset, watched.dataset):
+        others = np.array(_keys(held_out.patients(), plain), dtype=np.str_)
+        shared |= mine[namespace] & np.isin(keys, others[theirs[namespace]])
+    if CSV in (dataset, validation.dataset):
         places = [os.path.realpath(path) for path in manifest.paths]
-        shared |= np.isin(places, [os.path.realpath(path) for path in watched.manifest.paths])
-        _refuse(manifest, train & shared, "trained on", watched)
-        _refuse(manifest, test & shared, "in the test split", watched)
-    elif (train & shared).any():
-        notes.append(f"images of watched patients left out of training: {int((train & shared).sum())}")
-    names = {dataset, watched.dataset}
-    if len(names) > 1 and names & {*_NIH_RENAMED} and names <= {*_FAMILIES[0], *_NIH_RENAMED}:
-        notes.append("some of the watched images may be trained on too: both data sets are made of NIH's")
+        shared |= np.isin(places, [os.path.realpath(path) for path in held_out.paths])
+        _refuse(manifest, train & shared, "training", validation)
+        _refuse(manifest, test & shared, "test", validation)
+        return train & ~shared
+    if (train & shared).any():
+        notes.append(Note.VALIDATION_PATIENTS.text(images=int((train & shared).sum())))
+    if dataset != validation.dataset and may_share_images(dataset, validation.dataset):
+        comparable = bool(mine.keys() & theirs.keys()) and not any(
+            (data.column("patient") == "").any() for data in (manifest, held_out)
+        )
+        if not comparable:
+            notes.append(
+                Note.SHARED_IMAGES.text(train=dataset_info(dataset).title, validation=validation.title)
+            )
     return train & ~shared
 
 
-def _refuse(manifest: Manifest, shared: Rows, what: str, watched: Watched) -> None:
+def _refuse(manifest: Manifest, shared: Rows, which: str, validation: ValidationData) -> None:
     if shared.any():
         patients = len(set(manifest.patients()[shared].tolist()))
         raise ManifestError(
-            f"{patients} patients are both {what} and watched in {watched.title}",
+            f"{patients} patients are both in the {which} rows and in the validation data {validation.title}",
             where=manifest.origin,
-            remedy="take them out of one; keys that are the same by chance need a prefix in one of the two",
+            remedy="remove them from one of the two; if the keys are equal by chance, add a prefix in one",
         )
 
 
-def _spaces(manifest: Manifest, dataset: str) -> dict[str, Rows]:
-    """Within what its keys of patients mean the same, and for which rows."""
+def _namespaces(manifest: Manifest, dataset: str) -> dict[str, Rows]:
+    """Map each patient-key namespace to its rows."""
     everywhere = np.ones(len(manifest), dtype=bool)
     if dataset != CSV:
-        return {_family(dataset): everywhere}
-    named = [dataset_name(str(name).strip().lower()) for name in manifest.column("source")]
-    families = np.array([_family(name) for name in named], dtype=np.str_)
-    known = set(families.tolist()) & {_family(name) for name in DATASETS}
-    return {CSV: everywhere, **{family: families == family for family in known}}
-
-
-def _family(dataset: str) -> str:
-    return next((family[0] for family in _FAMILIES if dataset in family), dataset)
+        return {patient_namespace(dataset): everywhere}
+    sources = [patient_namespace(str(name)) for name in manifest.column("source")]
+    namespaces = np.array(sources, dtype=np.str_)
+    known = set(sources) - {""}
+    return {CSV: everywhere, **{namespace: namespaces == namespace for namespace in known}}
 
 
 def _keys(patients: Iterable[Any], plain: bool) -> list[str]:
-    """Keys to compare; those of public data sets without what one of them puts before the number."""
+    """Return the keys to compare; those of public data sets without prefix (``patient``, ``p``) and zeros."""
     return [re.sub(r"^(patient|p)?0*(?=\d+$)", "", str(key)) if plain else str(key) for key in patients]

@@ -1,4 +1,4 @@
-"""Zero-shot scores of the validation images after each epoch, as `tier eval` would give them."""
+"""Score the validation images zero-shot after each epoch, as `tier eval` would."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ from tier_cli.metrics.ranking import auc
 from tier_cli.metrics.statistics import ranking
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
-from tier_cli.training.inputs.images import centred
-from tier_cli.training.sweep.results import rounded
+from tier_cli.training.inputs.images import centre_crops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from tier_cli.datasets.manifest import Manifest
-    from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.inputs.images import Pixels
 
 _BATCH = 16
@@ -35,32 +33,31 @@ REPLICATES = 1000
 
 @dataclass(frozen=True)
 class Validation:
-    """Measures a model on the watched images, zero-shot.
+    """Measure a model zero-shot on the validation images.
 
     Parameters
     ----------
-    pixels, manifest
-        The images, and their rows.
-    findings, preprocessing, tokenizer, device
-        What they are scored for, with, and where.
+    pixels, rows
+        The images, and their rows with labels of the findings to score.
+    preprocessing, tokenizer, device
+        How images and prompts are prepared, and the device to compute on.
     """
 
     pixels: Pixels
-    manifest: Manifest
-    findings: FindingSet
+    rows: LabelledRows
     preprocessing: Preprocessing
     tokenizer: TextTokenizer
     device: torch.device
 
     def __call__(self, model: TierModel) -> dict[str, float]:
-        """As `aucs`, of what the model scores."""
+        """Return `aucs` of the model's scores."""
         return self.aucs(self.scores(model))
 
     def aucs(self, scores: NDArray[np.float64]) -> dict[str, float]:
-        """AUC of each finding with both classes, and their mean; empty where there is none."""
-        labels = self.manifest.labels(self.findings)
+        """Return the AUC of each finding that has both classes, and their mean; empty if no finding has."""
+        labels = self.rows.values
         aucs = {}
-        for column, name in enumerate(self.findings.ids):
+        for column, name in enumerate(self.rows.findings.ids):
             known = np.isin(labels[:, column], (0, 1))
             if len(set(labels[known, column])) == 2:
                 aucs[name] = auc(labels[known, column], scores[known, column])
@@ -68,28 +65,28 @@ class Validation:
 
     @torch.no_grad()
     def scores(self, model: TierModel) -> NDArray[np.float64]:
-        """Scores (N, F), as `tier eval` would give them."""
-        starts = range(0, len(self.manifest), _BATCH)
-        rows = [range(first, min(first + _BATCH, len(self.manifest))) for first in starts]
+        """Return the scores (N, F) that `tier eval` would give."""
+        starts = range(0, len(self.rows), _BATCH)
+        rows = [range(first, min(first + _BATCH, len(self.rows))) for first in starts]
         pooled = np.concatenate(
             [_encode(model, self.pixels, part, self.preprocessing, self.device) for part in rows]
         )
-        texts = embed_findings(self.findings, _embedder(model, self.tokenizer, self.device))
+        texts = embed_findings(self.rows.findings, _embedder(model, self.tokenizer, self.device))
         return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
 
-    def judged(self, scores: NDArray[np.float64]) -> dict[str, Any]:
-        """What validation.json holds: AUCs with intervals by patient bootstrap; no keys, no paths.
+    def record(self, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """Return the content of validation.json: AUCs with patient-bootstrap intervals, no keys or paths.
 
-        All runs that watch the same patients draw the same resamplings of them, so that the replicates of
+        All runs with the same validation patients use the same resamplings of them, so that the replicates of
         two runs' means can be subtracted from each other.
         """
-        labels, patients = self.manifest.labels(self.findings), self.manifest.patients()
+        labels, patients = self.rows.values, self.rows.manifest.patients()
         areas = {"auc": ranking(labels, scores, auprc=False)}
         estimate = resample(areas, patients, replicates=REPLICATES, seed=0)["auc"]["auc"]
         mean = estimate.macro
         intervals = estimate.interval()
         return {
-            "images": len(self.manifest),
+            "images": len(self.rows),
             "patients": len(set(patients.tolist())),
             "replicates": REPLICATES,
             "mean_auc": _numbers(mean.point[0], mean.interval()[0]),
@@ -99,10 +96,15 @@ class Validation:
                     "positives": int((labels[:, column] == 1).sum()),
                     **_numbers(estimate.point[column], intervals[column]),
                 }
-                for column, name in enumerate(self.findings.ids)
+                for column, name in enumerate(self.rows.findings.ids)
             },
             "replicates_of_mean_auc": [rounded(value) for value in mean.replicates[:, 0]],
         }
+
+
+def rounded(value: float) -> float | None:
+    """A number for JSON and CSV, None where there is none."""
+    return round(float(value), 5) if np.isfinite(value) else None
 
 
 def _numbers(point: float, interval: NDArray[np.float64]) -> dict[str, float | None]:
@@ -114,7 +116,7 @@ def _encode(
 ) -> NDArray[np.float32]:
     squares = np.stack([pixels.read(row) for row in rows])
     pooled: NDArray[np.float32] = (
-        model.encode_images(centred(squares, preprocessing).to(device)).pooled.cpu().numpy()
+        model.encode_images(centre_crops(squares, preprocessing).to(device)).pooled.cpu().numpy()
     )
     return pooled
 

@@ -1,9 +1,8 @@
-"""What a run was made from: the content of training.json, and what a resumed run must have in common."""
+"""Describe what a run was made from, for training.json and for the check of a resumed run."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +16,12 @@ from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
-    from tier_cli.training.run.settings import TrainSettings
-    from tier_cli.training.run.start import TrainInputs
+    from tier_cli.training.settings import TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
 
 def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0) -> dict[str, Any]:
-    """Names and plain values of all that decides what is written; a name with a space is no option."""
+    """Return everything that determines the output, by the name of its option or a name of its own."""
     same = {
         **asdict(settings),
         "data": inputs.rows_hash,
@@ -30,24 +29,12 @@ def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0)
         "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
         "finding set": canonical_hash(inputs.findings.to_toml()),
     }
-    if inputs.watched is not None:
-        same["watched data"] = inputs.watched_hash
-        same["watched findings"] = canonical_hash(inputs.judged_by.to_toml())
+    if inputs.validation is not None:
+        same["watched data"] = inputs.validation_hash
+        same["watched findings"] = canonical_hash(inputs.validation_findings.to_toml())
     if keep_epochs:
         same["keep_epochs"] = keep_epochs
     return same
-
-
-def content_hash(manifest: Manifest) -> str:
-    """SHA-256 (hex) of a manifest's columns and cells; paths count from its root, wherever that lies."""
-    frame = manifest.frame
-    digest = hashlib.sha256("\x1f".join(frame.columns).encode())
-    paths = list(frame.columns).index("path")
-    for row in frame.itertuples(index=False, name=None):
-        cells = [str(cell) for cell in row]
-        cells[paths] = os.path.relpath(cells[paths], manifest.root)
-        digest.update(b"\x1e" + "\x1f".join(cells).encode())
-    return digest.hexdigest()
 
 
 def describe(
@@ -58,7 +45,7 @@ def describe(
     device: torch.device,
     processes: int,
 ) -> dict[str, Any]:
-    """The record of a run as far as it is known before it."""
+    """Return the record of a run, as far as it is known at the start."""
     return {
         "settings": asdict(settings),
         "data": {
@@ -67,7 +54,7 @@ def describe(
             "images": rows,
             "images_without_text": without_text,
             **inputs.about,
-            **_watched(inputs),
+            **_separate_validation(inputs),
         },
         "starting_weights": _weights(inputs),
         "versions": {
@@ -85,11 +72,11 @@ def _file(manifest: Manifest) -> dict[str, str | None]:
     return {"name": origin.name, "manifest_sha256": _hash(origin) if origin.is_file() else None}
 
 
-def _watched(inputs: TrainInputs) -> dict[str, Any]:
-    watched = inputs.watched
-    if watched is None:
+def _separate_validation(inputs: TrainInputs) -> dict[str, Any]:
+    data = inputs.validation
+    if data is None:
         return {}
-    return {"watched": {**watched.record(), **_file(watched.manifest), "rows_sha256": inputs.watched_hash}}
+    return {"watched": {**data.record(), **_file(data.manifest), "rows_sha256": inputs.validation_hash}}
 
 
 def _weights(inputs: TrainInputs) -> dict[str, dict[str, str]]:
@@ -106,3 +93,55 @@ def _hash(path: Path) -> str:
         return file_hash(path)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
+    """Check that a run continues with the settings and data that it was started with.
+
+    Parameters
+    ----------
+    saved
+        The identity of the run when it was started, as JSON.
+    now
+        Its identity now.
+    where
+        The folder of the run.
+
+    Raises
+    ------
+    UsageError
+        They differ; the error names every difference.
+    """
+    before = json.loads(saved)
+    differing = [
+        f"{_title(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            f"the run to resume was started differently: {'; '.join(differing)}",
+            where=str(where),
+            remedy="repeat the options and data it was started with, or name another --output folder",
+        )
+
+
+# The keys of an identity that are not options, in words for people.
+_NAMES = {
+    "data": "training data",
+    "starting weights": "starting weights",
+    "image preparation": "preprocessing",
+    "finding set": "finding set",
+    "watched data": "validation data",
+    "watched findings": "validation findings",
+}
+
+
+def _title(name: str) -> str:
+    return _NAMES.get(name, f"--{name.replace('_', '-')}")
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    # The first digits of a hash are enough to compare it.
+    return text[:12] if len(text) == 64 else text

@@ -1,4 +1,4 @@
-"""One training run from a manifest to a checkpoint folder."""
+"""Carry out one training run, from a manifest to a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ from tier_cli.model.checkpoint import write_checksums, write_json
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
 from tier_cli.training.inputs.sources import Sources
-from tier_cli.training.loop.distributed import World, join_world, leave_world
+from tier_cli.training.inputs.started_with import read_started
 from tier_cli.training.loop.freezing import Encoders
+from tier_cli.training.loop.log import require_tensorboard
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.loop.memory import keep_freed_memory
+from tier_cli.training.loop.state import load_state
+from tier_cli.training.loop.task import Task
 from tier_cli.training.loop.validate import Validation
+from tier_cli.training.progress import Epoch, Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import draw_curves
 from tier_cli.training.report.epochs import EPOCHS, KeptEpochs
-from tier_cli.training.report.log import require_tensorboard
-from tier_cli.training.run.record import describe, identity
-from tier_cli.training.run.start import (
-    TrainInputs,
-    build_model,
-    build_objective,
-    build_tokenizer,
-    split_manifest,
-    tokenizer_folder,
+from tier_cli.training.run.record import check_identity, describe, identity
+from tier_cli.training.run.start import build_model, build_objective, build_tokenizer
+from tier_cli.training.run.work_folder import (
+    STATE,
+    WORK,
+    delete_work,
+    finished_record,
+    prepare_folder,
+    remove_if_empty,
 )
-from tier_cli.training.run.started_with import read_started
-from tier_cli.training.run.state import check_identity, load_state
-from tier_cli.training.run.task import Task
-from tier_cli.training.run.work_folder import STATE, WORK, discard, finished, leave, take
 
 if TYPE_CHECKING:
-    from tier_cli.datasets.manifest import Manifest
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.training.data.labels import LabelledRows, TrainingRows
     from tier_cli.training.inputs.loader import ImageSource
-    from tier_cli.training.report.log import Watcher
-    from tier_cli.training.run.settings import Running, TrainSettings
+    from tier_cli.training.progress import TrainingProgress
+    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.train_inputs import TrainInputs
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -56,41 +58,52 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 def train(
     inputs: TrainInputs,
     settings: TrainSettings,
-    running: Running,
+    run_options: RunOptions,
     output: Path,
-    progress: Watcher,
+    progress: TrainingProgress,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Train and write the checkpoint folder; returns what training.json holds.
+    """Train and write the checkpoint folder; return the content of training.json.
 
-    Under torchrun every process calls this, and the first one writes.
+    Under torchrun every process calls this, and the first process writes.
+
+    Parameters
+    ----------
+    inputs, settings, run_options
+        What the run starts from, what determines its weights, and how it is carried out.
+    output
+        The checkpoint folder.
+    progress
+        Shows how far the run is.
+    stop
+        Called before every step; the run saves its state and ends once it returns True.
 
     Raises
     ------
     TierError
-        Data, towers or settings that make no sense, more than `max_bad` unreadable images, a loss that is
-        not a number, a disk that is full. What was read and saved before that stays, to be resumed.
+        Unusable data, towers or settings, more than `max_bad` unreadable images, a loss that is not finite,
+        or a full disk. What was read and saved before the error is kept for --resume.
     KeyboardInterrupt
-        `stop` gave true, and the state was saved.
+        `stop` returned True, and the state was saved.
     """
-    if running.resume:
-        over = finished(output, lambda: identity(inputs, settings, running.keep_epochs))
+    if run_options.resume:
+        over = finished_record(output, lambda: identity(inputs, settings, run_options.keep_epochs))
         if over is not None:
             return over
-    require_tensorboard(running.tensorboard)
-    world, device = join_world(pick_device(running.device))
+    require_tensorboard(run_options.tensorboard)
+    world, device = join_world(pick_device(run_options.device))
     if device.type == "cpu":
         keep_freed_memory()
     try:
-        world.first_does(lambda: take(output, running.resume))
-        watched = _stoppable(progress, stop)
-        record = _Run(inputs, settings, running, output, output / WORK, world, device, watched).go(stop)
+        world.first_does(lambda: prepare_folder(output, run_options.resume))
+        stoppable = _stoppable(progress, stop)
+        record = _Run(inputs, settings, run_options, output, output / WORK, world, device, stoppable).go(stop)
     except torch.cuda.OutOfMemoryError as error:
         raise UsageError(
             "the GPU has too little memory",
             where="--batch-size",
-            remedy="try --precision bf16, --checkpoint-activations, or --micro-batch-size, which keeps the "
-            "contrast of the whole batch",
+            remedy="try --precision bf16, --checkpoint-activations or --micro-batch-size, which still "
+            "contrasts the whole batch",
         ) from error
     except OSError as error:
         if error.errno not in _NO_ROOM:
@@ -98,46 +111,52 @@ def train(
         raise UsageError(
             f"cannot be written: {error.strerror}",
             where=str(output),
-            remedy="make room, or name another --output folder",
+            remedy="free disk space, or name another --output folder",
         ) from error
     finally:
         if world.first:
-            leave(output)
+            remove_if_empty(output)
     leave_world()
     return record
 
 
-def _stoppable(progress: Watcher, stop: Callable[[], bool]) -> Watcher:
-    """Let what comes before the training be stopped anywhere: there is no state to save yet."""
+def _stoppable(progress: TrainingProgress, stop: Callable[[], bool]) -> TrainingProgress:
+    """Let the stages outside training be stopped at any report: there is no state to save in them."""
 
-    def watch(what: str, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
-        progress(what, done, total, figures)
-        if not what.startswith("epoch") and stop():
+    def stoppable(
+        stage: Stage,
+        done: int,
+        total: int,
+        figures: Mapping[str, float] | None = None,
+        epoch: Epoch | None = None,
+    ) -> None:
+        progress(stage, done, total, figures, epoch)
+        if stage not in (Stage.TRAINING, Stage.VALIDATION) and stop():
             raise KeyboardInterrupt
 
-    return watch
+    return stoppable
 
 
 @dataclass
 class _Run:
     inputs: TrainInputs
     settings: TrainSettings
-    running: Running
+    run_options: RunOptions
     output: Path
     work: Path
     world: World
     device: torch.device
-    progress: Watcher
+    progress: TrainingProgress
 
     def go(self, stop: Callable[[], bool]) -> dict[str, Any]:
         inputs, settings, world = self.inputs, self.settings, self.world
         settings.parts(world.size)
         torch.manual_seed(settings.seed)
-        training, validation = split_manifest(inputs)
+        training, validation = inputs.split()
         objective = build_objective(settings)
-        model = self._placed(build_model(inputs, settings, objective))
+        model = self._place(build_model(inputs, settings, objective))
         tokenizer = build_tokenizer(inputs, model)
-        same = identity(inputs, settings, self.running.keep_epochs)
+        same = identity(inputs, settings, self.run_options.keep_epochs)
         state = self._state(same)
         sources = self._sources(state)
         encoders = Encoders(model, settings.freeze_image_blocks, settings.checkpoint_activations)
@@ -146,16 +165,16 @@ class _Run:
         images = settings.images_per_epoch or len(pairs)
         plan = Plan(pairs, settings.batch_size, max(images // settings.batch_size, 1), world.rank, world.size)
         check = self._check(validation, sources, tokenizer)
-        # Before the hours of training: files can be gone after them.
+        # Described before training, because the files may be gone after it.
         record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
-        record["command"] = self.running.command
+        record["command"] = self.run_options.command
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
-            sources.keep()
+            sources.record_start()
         task = Task(
-            encoders, objective, Batches(plan, source, tokenizer), settings, self.running, same, self.output,
-            self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),
-            training.paths,
+            encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
+            self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
+            len(sources.left_out), training.paths,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -165,33 +184,33 @@ class _Run:
         unreadable = [*sources.left_out, *trainer.bad.values()]
         record["unreadable_images"] = len(unreadable)
         if check is not None:
-            images = len(check.manifest)
-            record["validation"] = {"split": inputs.watched_split, "images": images, **trainer.measured}
+            images = len(check.rows)
+            record["validation"] = {"split": inputs.validation_split, "images": images, **trainer.measured}
         world.first_does(lambda: self._finish(model, record, check, kept))
-        # For the person who runs it: what is written holds no path.
+        # The lines with paths are for the person who runs this; the written record holds none.
         return {**record, "unreadable": unreadable}
 
     def _sources(self, state: dict[str, Any] | None) -> Sources:
         before = None if state is None else read_started(self.work, state["bad"])
-        run = (self.inputs, self.settings, self.running)
+        run = (self.inputs, self.settings, self.run_options)
         return Sources(*run, self.work, self.world, self.device, self.progress, before)
 
     def _source(
-        self, sources: Sources, encoders: Encoders, training: Manifest
-    ) -> tuple[ImageSource, Manifest, Pairs]:
-        """Where the encoders' inputs come from, and the rows and pairs that they are of."""
+        self, sources: Sources, encoders: Encoders, training: TrainingRows
+    ) -> tuple[ImageSource, TrainingRows, Pairs]:
+        """Return the source of the encoders' inputs, and the rows and pairs that belong to it."""
         s = self.settings
         pixels, training = sources.pixels(training)
         features = None
         if s.freeze_image_blocks:
-            features, training = sources.features(encoders, pixels, training)
-        pairs = Pairs(training, s.seed, s.shuffle_captions, self.inputs.findings)
+            features, training = sources.features(encoders.start(), pixels, training)
+        pairs = Pairs(training, s.seed, s.shuffle_captions)
         spec = self.inputs.preprocessing
         source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
         return source, training, pairs
 
-    def _placed(self, model: TierModel) -> TierModel:
-        """On the device, in the layout that convolutions like, with norms that see the whole batch."""
+    def _place(self, model: TierModel) -> TierModel:
+        """Move the model to the device, channels last, with BatchNorm over all processes."""
         if self.world.size > 1 and self.device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         model.image_tower.to(memory_format=torch.channels_last)
@@ -200,25 +219,25 @@ class _Run:
 
     def _state(self, same: dict[str, Any]) -> dict[str, Any] | None:
         file = self.work / STATE
-        if not self.running.resume or not file.exists():
+        if not self.run_options.resume or not file.exists():
             return None
         state = load_state(file)
         check_identity(state["identity"], same, self.output)
         return state
 
     def _check(
-        self, validation: Manifest | None, sources: Sources, tokenizer: TextTokenizer
+        self, validation: LabelledRows | None, sources: Sources, tokenizer: TextTokenizer
     ) -> Validation | None:
-        """What measures a model after each epoch."""
+        """Return what validates a model after each epoch, if there are validation rows."""
         inputs = self.inputs
         if validation is None:
             return None
-        unseen, validation = sources.stored(validation)
-        return Validation(unseen, validation, inputs.judged_by, inputs.preprocessing, tokenizer, self.device)
+        pixels, validation = sources.stored(validation)
+        return Validation(pixels, validation, inputs.preprocessing, tokenizer, self.device)
 
     def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
-        """What measures and keeps the best epochs, where that is wanted."""
-        count = self.running.keep_epochs
+        """Return what validates and keeps the best epochs, for --keep-epochs."""
+        count = self.run_options.keep_epochs
         if check is None or not count:
             return None
         kept = KeptEpochs(check, count, self.work / EPOCHS)
@@ -230,23 +249,23 @@ class _Run:
         self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
     ) -> None:
         if check is not None:
-            write_json(self.output / VALIDATION, check.judged(check.scores(model)))
+            write_json(self.output / VALIDATION, check.record(check.scores(model)))
         if kept is not None:
             record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
-        self.progress("writing the checkpoint", 0, 1)
-        # The tower's memory layout is of no concern to a reader of the file.
+        self.progress(Stage.WRITING_CHECKPOINT, 0, 1)
+        # The file is written in the usual memory layout.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs
         record["export_difference"] = save_checkpoint(
-            self.output, model, tokenizer_folder(inputs), inputs.preprocessing, inputs.findings, record
+            self.output, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, record
         )
-        self._illustrate(record)
+        self._draw_and_describe(record)
         if kept is not None:
             kept.finish(self.output, inputs, record, self.progress)
-        discard(self.output)
+        delete_work(self.output)
 
-    def _illustrate(self, record: dict[str, Any]) -> None:
-        """Curves and card, once the weights are written: none are lost for want of a picture."""
+    def _draw_and_describe(self, record: dict[str, Any]) -> None:
+        """Draw the curves and write the card, after the weights: an error here must not lose them."""
         try:
             draw_curves(self.output, record["data"].get("synthetic", False))
             write_checksums(self.output)

@@ -1,0 +1,46 @@
+"""The worked example of docs/contributing/add-a-data-set.md runs as it is printed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tier_cli.datasets import registry
+from tier_cli.datasets.opening import read_dataset
+
+PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add-a-data-set.md"
+NAME = "tier_cli.datasets.readers.lakeside"
+
+
+def load(path: Path, name: str, source: str) -> ModuleType:
+    path.write_text(source, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, reader, layout, test = re.findall(r"```python\n(.+?)```", PAGE.read_text("utf-8"), re.S)
+    start = "from tier_cli.datasets.info import DatasetInfo\n"
+    info = load(tmp_path / "entry.py", "lakeside_entry", f"{start}ENTRY = (\n{entry})[0]\n").ENTRY
+    monkeypatch.setattr(registry, "DATASETS", {**registry.DATASETS, "lakeside": info})
+    monkeypatch.setitem(sys.modules, NAME, load(tmp_path / "lakeside.py", NAME, reader))
+    layouts = (
+        f"import region_layouts\nfrom region_layouts import picture, put\nfrom pathlib import Path\n{layout}"
+    )
+    monkeypatch.setattr(
+        "region_layouts.lakeside", load(tmp_path / "layout.py", "layout", layouts).lakeside, raising=False
+    )
+    start = "import region_layouts\nfrom manifest_cells import labels_of\nfrom pathlib import Path\n"
+    start += "from tier_cli.datasets.opening import read_dataset\n"
+    load(tmp_path / "example.py", "example", start + test).test_blank_labels_stay_blank(tmp_path / "a")
+    train = read_dataset("lakeside", tmp_path / "a", "train")
+    assert Path(train.paths[0]).is_file()
