@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, model: str) -> Path:
     folder = tmp_path_factory.mktemp("data")
     paths = [str(write_png(folder / f"{number:02}.png", number)) for number in range(COUNT)]
     job = open_job(model, None, "onnx", "cpu")
-    pooled = np.concatenate(list(embeddings(paths, job.members[0], StreamOptions(workers=0))))  # type: ignore[arg-type]
+    pooled = np.concatenate(list(embeddings(paths, job.members[0], StreamOptions(workers=0))))
     images = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     own = job.vectors.positive[0] - job.vectors.negative[0]
     axes = np.linalg.svd(images - images.mean(axis=0))[2]
@@ -49,7 +50,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory, data: Path, model: str) ->
     return output
 
 
-def _lines(tier: Tier, *arguments: object) -> list[dict]:  # type: ignore[type-arg]
+def _lines(tier: Tier, *arguments: object) -> list[dict[str, Any]]:
     from importlib.resources import files
 
     code, out, err = tier("classify", *arguments)
@@ -90,7 +91,7 @@ def test_it_helps_on_patients_it_has_not_seen(tier: Tier, data: Path, model: str
         code, out, _ = tier("eval", "--data", data, "--model", name, "--replicates", "5", "--split", "test")
         assert code == 0
         findings = json.loads(out)["scores"][0]["findings"]
-        return next(f["auc"]["value"] for f in findings if f["finding"] == "atelectasis")
+        return float(next(f["auc"]["value"] for f in findings if f["finding"] == "atelectasis"))
 
     assert auc(adapted) > auc(model) + 0.1
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,10 +44,11 @@ def data(tmp_path_factory: pytest.TempPathFactory, model: str) -> Path:
     return folder / "manifest.csv"
 
 
-def _calibrate(tier: Tier, data: Path, model: str, output: Path, *more: object) -> dict:  # type: ignore[type-arg]
+def _calibrate(tier: Tier, data: Path, model: str, output: Path, *more: object) -> dict[str, Any]:
     code, out, err = tier("calibrate", "--data", data, "--model", model, "--output", output, *more)
     assert code == 0, err
-    return json.loads(out)
+    content: dict[str, Any] = json.loads(out)
+    return content
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
@@ -188,7 +190,8 @@ def test_classify_needs_no_scikit_learn_for_a_calibration(
         "import sys; from tier_cli.app import main; main(sys.argv[1:]); "
         "print({'sklearn', 'scipy', 'pandas', 'torch'} & set(sys.modules), file=sys.stderr)"
     )
-    command = [sys.executable, "-c", code, "classify", data.parent / "00.png", "--model", tmp_path / "steps"]
+    command = [sys.executable, "-c", code, "classify", str(data.parent / "00.png")]
+    command += ["--model", str(tmp_path / "steps")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert any(entry["probability"] for entry in json.loads(done.stdout)["findings"])
     assert done.stderr.strip() == "set()"

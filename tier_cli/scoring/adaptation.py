@@ -16,7 +16,7 @@ from tier_cli.errors import CheckpointError
 
 ADAPTATION = "adaptation.json"
 TENSORS = "adaptation.safetensors"
-NOT_ADAPTED = "scores are not adapted: "
+_NOT_ADAPTED = "scores are not adapted: "
 _NAMES = ("weights", "bias", "mix")
 
 Floats = NDArray[np.float64]
@@ -113,7 +113,7 @@ def read_adaptation(folder: Path, key: AdaptationKey) -> tuple[Adaptation | None
         raise _invalid(path) from error
     others = [name for name, value in asdict(key).items() if fitted.get(name) != value]
     if others:
-        return None, f"{NOT_ADAPTED}the adaptation does not match the {' and '.join(others)} of this run"
+        return None, f"{_NOT_ADAPTED}the adaptation does not match the {' and '.join(others)} of this run"
     return _tensors(folder / TENSORS, method), ""
 
 

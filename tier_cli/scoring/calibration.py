@@ -14,7 +14,7 @@ from tier_cli.errors import CheckpointError
 if TYPE_CHECKING:
     from tier_cli.results.record import FindingScore
 
-NOT_CALIBRATED = "no probability and no call: "
+_NOT_CALIBRATED = "no probability and no call: "
 _FILE = "calibration.json"
 
 
@@ -157,7 +157,7 @@ class Calibration:
     @property
     def note(self) -> str:
         """The note for results without probabilities; empty if a calibration applies."""
-        return NOT_CALIBRATED + self.reason if self.reason else ""
+        return _NOT_CALIBRATED + self.reason if self.reason else ""
 
     def apply(self, scores: Iterable[FindingScore]) -> tuple[FindingScore, ...]:
         """Add the probability and the call to findings that have a curve."""
