@@ -137,7 +137,7 @@ def test_a_folder_that_is_there_is_left_alone(tier: Tier, data: Path, model: str
     (tmp_path / "mine").write_text("mine")
     code, _, err = tier("calibrate", "--data", data, "--model", model, "--output", tmp_path)
     assert (code, (tmp_path / "mine").read_text()) == (2, "mine")
-    assert "already there" in err
+    assert "already exists" in err
 
 
 def test_without_data_or_enough_of_them(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:

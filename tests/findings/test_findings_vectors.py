@@ -37,7 +37,7 @@ def test_a_vector_is_the_normalised_mean_of_unit_embeddings() -> None:
     assert vectors.positive.dtype == vectors.negative.dtype == np.float32
     for row, finding in enumerate(fs.findings):
         for side, prompts in ((vectors.positive, finding.positive), (vectors.negative, finding.negative)):
-            total = sum(embed.table[prompt].astype(float) for prompt in prompts)
+            total = np.sum([embed.table[prompt].astype(float) for prompt in prompts], axis=0)
             np.testing.assert_allclose(side[row], total / np.sqrt((total**2).sum()), atol=1e-6)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -169,7 +170,8 @@ def test_layout_refuses_what_is_no_safetensors_file(tmp_path: Path, content: byt
 def test_weights_too_large_for_fp16_are_not_saved(tmp_path: Path) -> None:
     model = tiny_model()
     with torch.no_grad():
-        model.image_projection.norm.running_var[0] = 1e6
+        head: Any = model.image_projection
+        head.norm.running_var[0] = 1e6
     with pytest.raises(CheckpointError, match=r"image_projection\.norm\.running_var"):
         save_weights(tmp_path, model)
 

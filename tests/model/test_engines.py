@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -97,7 +98,8 @@ def test_graphs_follow_the_weights_of_the_file(tiny_copy: Path, pixels: np.ndarr
     content = path.read_bytes()
     at = _offset(tiny_copy, "image_projection.conv_out.bias")
     path.write_bytes(content[:at] + np.full(12, 3, np.float16).tobytes() + content[at + 24 :])
-    bias = tiny_model().image_projection.conv_out.bias.detach().half().float().numpy()
+    head: Any = tiny_model().image_projection
+    bias = head.conv_out.bias.detach().half().float().numpy()
     after = open_engine(open_checkpoint(tiny_copy), "onnx").encode_images(pixels)
     np.testing.assert_allclose(after - before, np.tile(3 - bias, (3, 1)), atol=1e-5)
 
@@ -113,8 +115,16 @@ def test_graphs_of_other_weights_are_refused(tiny_copy: Path, pixels: np.ndarray
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "dinov2"])
 def test_graphs_of_other_towers(tiny_copy: Path, name: str) -> None:
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
-    towers = {"mobilenet_v2": {"depth_multiplier": 0.1}, "dinov2": {**small, "image_size": 48}}
+    small: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "patch_size": 8,
+    }
+    towers: dict[str, dict[str, Any]] = {
+        "mobilenet_v2": {"depth_multiplier": 0.1},
+        "dinov2": {**small, "image_size": 48},
+    }
     config = tiny_config()
     config.image_tower = {"model_type": name, **towers[name]}
     save_weights(tiny_copy, TierModel(config))
@@ -124,7 +134,8 @@ def test_graphs_of_other_towers(tiny_copy: Path, name: str) -> None:
 def test_large_embeddings_are_compared_by_their_own_size(tiny_copy: Path) -> None:
     # In fp32 an output of some thousands cannot agree to 1e-4; its seven digits can.
     model = tiny_model()
-    model.image_projection.conv_out.weight.data *= 3000
+    head: Any = model.image_projection
+    head.conv_out.weight.data *= 3000
     save_weights(tiny_copy, model)
     assert max(export_graphs(tiny_copy).values()) < 1e-5
 

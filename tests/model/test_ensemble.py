@@ -59,14 +59,14 @@ def test_what_takes_one_checkpoint_names_its_members(
     ):
         assert main(command) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert "is an ensemble, where one checkpoint is needed" in said
+        assert "is an ensemble, but one checkpoint is required" in said
         assert "both-1, both-2" in said
 
 
 @pytest.mark.parametrize("listed", [{}, {"members": []}, {"members": ["../both/both-1"]}, {"members": [3]}])
 def test_a_list_that_makes_no_sense(ensemble: Path, listed: dict[str, list[object]]) -> None:
     (ensemble / "ensemble.json").write_text(json.dumps(listed))
-    with pytest.raises(CheckpointError, match="has no list of members"):
+    with pytest.raises(CheckpointError, match="does not list its members"):
         members(ensemble)
 
 

@@ -45,7 +45,9 @@ def _model(image: dict[str, Any] | None = None, **fields: Any) -> TierModel:
     config = tiny_config()
     image = image or config.image_tower
     torch.manual_seed(0)
-    return TierModel(TierConfig(image, config.text_tower, projection_dim=12, max_tokens=48, **fields)).eval()
+    made = TierModel(TierConfig(image, config.text_tower, projection_dim=12, max_tokens=48, **fields))
+    model: TierModel = made.eval()
+    return model
 
 
 def _ids() -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,7 +58,8 @@ def _ids() -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_class_token_can_be_the_embedding() -> None:
     model = _model(VIT, image_pooling="class", image_head="linear")
     pixels = torch.randn(2, 3, 32, 32)
-    states = model.image_tower(pixel_values=pixels).last_hidden_state @ model.image_projection.linear.weight.T
+    head: Any = model.image_projection
+    states = model.image_tower(pixel_values=pixels).last_hidden_state @ head.linear.weight.T
     features = model.encode_images(pixels)
     torch.testing.assert_close(features.pooled, states[:, 0])
     torch.testing.assert_close(features.patches, states[:, 1:])
@@ -94,7 +97,7 @@ def test_a_tower_without_mask_sees_padding() -> None:
 def test_two_layers_are_open_clips() -> None:
     ids, mask = _ids()
     model = _model(text_head="two_layer", text_hidden_dim=14)
-    head = model.text_projection
+    head: Any = model.text_projection
     states = model.text_tower(input_ids=ids, attention_mask=mask).last_hidden_state
     expected = functional.gelu(states @ head.linear_in.weight.T) @ head.linear_out.weight.T
     torch.testing.assert_close(model.encode_texts(ids, mask).tokens, expected)
@@ -105,6 +108,7 @@ def test_logits_have_the_bias_where_there_is_one() -> None:
     model, (ids, mask) = _model(logit_bias_init=-7.5), _ids()
     pixels = torch.randn(2, 3, 32, 32)
     with_bias = model(pixels, ids, mask).logits_per_image
+    assert model.logit_bias is not None
     model.logit_bias.data.zero_()
     torch.testing.assert_close(with_bias, model(pixels, ids, mask).logits_per_image - 7.5)
 
@@ -146,7 +150,8 @@ def test_a_tower_without_a_grid_classifies_and_says_that_it_has_no_patches(
     with torch.no_grad():
         model = TierModel.from_pretrained(gridless.path)
         expected = model.image_tower(pixel_values=torch.from_numpy(pixels)).pooler_output
-        expected = model.image_projection.linear(expected)
+        head: Any = model.image_projection
+        expected = head.linear(expected)
     np.testing.assert_allclose(engine.encode_images(pixels), expected.numpy(), atol=1e-5)
     with pytest.raises(CheckpointError, match="no grid of patches"):
         engine.patches(pixels)

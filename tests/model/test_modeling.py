@@ -20,7 +20,7 @@ from tier_cli.model.save import save_weights
 from tier_cli.model.towers import run_image_tower
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-TOWERS = {
+TOWERS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "mobilenet_v2": ({"depth_multiplier": 0.1, "image_size": 64}, (2, 2)),
     "resnet": (
         {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [1, 1], "layer_type": "basic"},
@@ -62,7 +62,9 @@ def _texts(model: TierModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _towers(name: str) -> TierModel:
-    return TierModel(TierConfig({"model_type": name, **TOWERS[name][0]}, tiny_config().text_tower)).eval()
+    config = TierConfig({"model_type": name, **TOWERS[name][0]}, tiny_config().text_tower)
+    model: TierModel = TierModel(config).eval()
+    return model
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -90,7 +92,7 @@ def test_other_sizes_than_the_configured_one(name: str) -> None:
 
 def test_image_head_is_the_papers(model: TierModel) -> None:
     pixels = torch.randn(2, 3, 32, 32)
-    head = model.image_projection
+    head: Any = model.image_projection
     grid = model.image_grid(pixels)
     x = functional.conv2d(grid, head.conv_in.weight)
     norm = head.norm
@@ -104,7 +106,7 @@ def test_image_head_is_the_papers(model: TierModel) -> None:
 
 def test_text_head_is_the_papers(model: TierModel) -> None:
     ids, mask = _texts(model)
-    head = model.text_projection
+    head: Any = model.text_projection
     states = model.text_tower(input_ids=ids, attention_mask=mask).last_hidden_state
     x = functional.gelu(functional.linear(states, head.linear_in.weight, head.linear_in.bias))
     x = functional.layer_norm(x, x.shape[-1:], head.norm.weight, head.norm.bias, eps=1e-12)

@@ -79,7 +79,7 @@ def test_help_names_what_can_be_pulled(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_names_that_cannot_be_pulled() -> None:
-    with pytest.raises(UsageError, match=r"no public model 'bert'.*biovil, biovil-t"):
+    with pytest.raises(UsageError, match=r"unknown public model 'bert'.*biovil, biovil-t"):
         public_model("bert")
     with pytest.raises(UsageError, match=r"cannot be pulled; its authors share the files from"):
         public_model("chexzero")

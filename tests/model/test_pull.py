@@ -156,14 +156,14 @@ def test_a_mirror_that_does_not_answer(hub: Mirror, monkeypatch: pytest.MonkeyPa
 def test_a_gated_model_says_how_to_get_in(hub: Mirror) -> None:
     hub.gated = True
     model = public_models()["medsiglip"]
-    with pytest.raises(CheckpointError, match=r"accepted its terms.*google/medsiglip-448.*hf auth login"):
+    with pytest.raises(CheckpointError, match=r"accepting its terms.*google/medsiglip-448.*hf auth login"):
         fetch(model, model.files[0])
 
 
 def test_a_mirror_that_lacks_a_file(hub: Mirror) -> None:
     model = public_models()["biovil"]
     assert fetch(model, PublicFile("none.json", optional=True)) is None
-    with pytest.raises(CheckpointError, match=r"v1\.1/none\.json: is not there"):
+    with pytest.raises(CheckpointError, match=r"v1\.1/none\.json: file not found"):
         fetch(model, PublicFile("none.json"))
 
 

@@ -124,8 +124,8 @@ def test_damage_is_told_and_never_searched(tmp_path: Path, ending: str) -> None:
         with pytest.raises(UsageError, match="is damaged"):
             nearest([open_index(path)], unit(1, 32)[0], 5)
     else:
-        data = path.read_bytes()
-        path.write_bytes(data[4:2000] + data[20_000:])
+        broken = path.read_bytes()
+        path.write_bytes(broken[4:2000] + broken[20_000:])
         with pytest.raises(UsageError, match=r"is damaged|holds no embeddings"):
             nearest([open_index(path)], unit(1, 32)[0], 5)
 

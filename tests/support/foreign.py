@@ -9,6 +9,28 @@ from typing import Any
 import torch
 from torch import nn
 
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+OPEN_CLIP_CONFIG: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": 24,
+        "vision_cfg": {
+            "timm_model_name": "vit_base_patch16_224",
+            "timm_model_pretrained": False,
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 64,
+        },
+        "text_cfg": {
+            "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+            "hf_tokenizer_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+            "proj": "mlp",
+            "pooler_type": "cls_last_hidden_state_pooler",
+            "context_length": 48,
+        },
+    },
+    "preprocess_cfg": {"mean": MEAN, "std": STD},
+}
+
 WORDS = ("pleural", "effusion", "no", "the", "lungs", "are", "clear", "pneumothorax", "cardiomegaly")
 
 

@@ -1,4 +1,4 @@
-"""One checkpoint whose weights are the mean of several's, such as the best epochs of one training."""
+"""Average the weights of several checkpoints, such as the best epochs of one training run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _KEPT = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-# Facts of the program that saved a folder, not of the model.
+# Properties of the program that saved a folder, not of the model.
 _NOT_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -51,7 +51,7 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
     models
         Two or more names or folders, of equal configuration, tokenizer and preprocessing.
     output
-        A new folder; it gets the first one's finding set, and graphs and vectors of its own.
+        A new folder, with the finding set of the first checkpoint and its own graphs and vectors.
 
     Returns
     -------
@@ -61,9 +61,9 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        A folder is no checkpoint, or it differs from the first in more than its weights.
+        A folder is not a checkpoint, or differs from the first in more than its weights.
     UsageError
-        Fewer than two, the same weights twice, or an output that is there.
+        Fewer than two checkpoints, repeated weights, or an existing output.
     """
     check_new_folder(output)
     checkpoints = [open_checkpoint(model) for model in models]
@@ -83,7 +83,7 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
 
 
 def _member(checkpoint: Checkpoint) -> dict[str, str]:
-    """What is recorded of one of them; what chose it where something did, as an epoch of a training."""
+    """Return the record of a member, with the criterion that selected it if it is an epoch of a run."""
     training = checkpoint.path / TRAINING
     chosen_by = read_json(training).get("chosen_by") if training.is_file() else None
     member = {"name": checkpoint.name, "weights": checkpoint.hashes["weights"]}
@@ -92,7 +92,7 @@ def _member(checkpoint: Checkpoint) -> dict[str, str]:
 
 def _check(checkpoints: Sequence[Checkpoint]) -> None:
     if len(checkpoints) < 2:
-        raise UsageError("one checkpoint has no average", remedy="name two or more")
+        raise UsageError("needs at least two checkpoints", remedy="name two or more")
     first, seen = checkpoints[0], set()
     for other in checkpoints:
         same = {
@@ -103,13 +103,13 @@ def _check(checkpoints: Sequence[Checkpoint]) -> None:
         different = [name for name, equal in same.items() if not equal]
         if different:
             raise CheckpointError(
-                f"not the {' and not the '.join(different)} of {first.name}",
+                f"differs from {first.name} in {', '.join(different)}",
                 where=str(other.path),
-                remedy="average checkpoints of one training; score others together by naming several --model",
+                remedy="average checkpoints of one training run; combine others by naming several --model",
             )
         if other.hashes["weights"] in seen:
             raise UsageError(
-                "the same weights are there twice", where=str(other.path), remedy="leave one out"
+                "has the weights of another checkpoint", where=str(other.path), remedy="remove one"
             )
         seen.add(other.hashes["weights"])
 
@@ -119,7 +119,7 @@ def _model(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _mean(paths: Sequence[Path]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The mean of each tensor, one file open at a time."""
+    """Average each tensor, opening one file at a time."""
     sums: dict[str, torch.Tensor] = {}
     kinds: dict[str, torch.dtype] = {}
     metadata: dict[str, str] = {"format": "pt"}
@@ -158,7 +158,7 @@ def _add(
 
 def _other_tensors(path: Path, names: Sequence[str]) -> CheckpointError:
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return CheckpointError(f"other tensors than the first checkpoint: {shown}", where=str(path))
+    return CheckpointError(f"its tensors differ from those of the first checkpoint: {shown}", where=str(path))
 
 
 def _card(name: str, members: Sequence[dict[str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""What `tier model list` tells: the models that are here, and the public ones that can be had."""
+"""List installed models and the public models that are not installed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tier_cli.model.registry import PublicModel, public_models
 
 @dataclass(frozen=True)
 class Listed:
-    """A model; None where nothing is known.
+    """A model; unknown fields are None.
 
     Parameters
     ----------
     name
-        Names it without a path.
+        Name of the model.
     installed, place, path
-        Whether it is here, and where.
+        Whether it is installed, and where.
     title, licence, source
-        What it is, under which terms, and its repository@revision.
+        Display name, licence, and repository@revision.
     family, rendering, pixels
-        How it is converted, and its preprocessing.
+        Family of its converter, and its preprocessing.
     hashes
-        Of its authors' files by name, as ``kind:digits``: of one that is here those it was made from.
+        Hashes of the authors' files by name, as ``kind:digits``; for an installed model, of its source files.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Listed:
 
 
 def catalogue() -> list[Listed]:
-    """Those that are here by name, then the public ones that are not, in the registry's order."""
+    """Return the installed models by name, then the other public models in the order of the registry."""
     here = [_installed(name, place) for name, place in list_models()]
     there = {one.name for one in here}
     return here + [_public(model) for name, model in public_models().items() if name not in there]
@@ -69,7 +69,7 @@ def _public(model: PublicModel) -> Listed:
 
 
 def _installed(name: str, place: Place) -> Listed:
-    """By what the folder says of itself: its name is whatever somebody gave it."""
+    """Describe a folder by its content, since its name can be arbitrary."""
     folder = place.folder / name
     converted = _part(_content(folder / TRAINING), "converted")
     origin = _part(converted, "origin")
@@ -92,7 +92,7 @@ def _installed(name: str, place: Place) -> Listed:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    # An ensemble has none of these files, and one that is broken must not hide the other models.
+    # An ensemble has none of these files, and a broken model must not hide the others.
     try:
         return read_json(path)
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""The checkpoint folder: finding it, opening it, and telling whether it is what it says it is."""
+"""Find and open checkpoint folders, and read and write their JSON files and checksums."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ CHECKSUMS = "checksums.json"
 ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
-_ACCEPT = "get the folder again, or accept it as it is with `tier model export`"
+_ACCEPT = "download the folder again, or accept its files with `tier model export`"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened checkpoint folder: all that is known without loading its weights.
+    """An opened checkpoint folder, without its weights.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Checkpoint:
     preprocessing, findings
         How images become tensors, and the checkpoint's own finding set.
     hashes
-        SHA-256 (hex) of ``weights``, ``preprocessing`` and ``tokenizer``, which results and caches quote.
+        SHA-256 (hex) of ``weights``, ``preprocessing`` and ``tokenizer``, quoted in results and caches.
     calibration
         The content of calibration.json, or None.
     scoring
@@ -74,7 +74,7 @@ class Checkpoint:
 
     @property
     def max_tokens(self) -> int:
-        """Texts are cut at this many tokens."""
+        """The number of tokens that texts are truncated to."""
         return int(self.config.get("max_tokens", 128))
 
 
@@ -87,7 +87,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """Where models are looked up by name, first match wins."""
+    """Return the folders in which models are looked up by name; the first match wins."""
     package = Path(__file__).resolve().parents[1]
     found = [Place("package", package / "_models"), Place("checkout", package.parent / "models")]
     cache = cache_root()
@@ -95,10 +95,10 @@ def places() -> list[Place]:
 
 
 def list_models() -> list[tuple[str, Place]]:
-    """The names that `resolve` finds without a path, each with its place."""
+    """Return the model names that `resolve` finds without a path, each with its place."""
     seen: dict[str, Place] = {}
     for place in places():
-        # A place that is not there or is locked has no models.
+        # A missing or unreadable place has no models.
         with contextlib.suppress(OSError):
             for folder in sorted(place.folder.iterdir()):
                 if _is_model(folder):
@@ -107,31 +107,31 @@ def list_models() -> list[tuple[str, Place]]:
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
-    """The folder of a checkpoint given as a path or a name.
+    """Return the folder of a checkpoint given as a path or a name.
 
     Raises
     ------
     CheckpointError
-        If there is none, or several in an ensemble; the message lists the names there are.
+        There is none, or it is an ensemble; the message lists the known names.
     """
     folder = find(name_or_path)
     if not os.path.isfile(folder / CONFIG):
         inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
         raise CheckpointError(
-            "is an ensemble, where one checkpoint is needed",
+            "is an ensemble, but one checkpoint is required",
             where=os.fspath(name_or_path),
-            remedy=f"name one of the folders in it: {', '.join(inside)}",
+            remedy=f"name one of its folders: {', '.join(inside)}",
         )
     return folder
 
 
 def find(name_or_path: str | os.PathLike[str]) -> Path:
-    """The folder of a checkpoint or of an ensemble, see `resolve`."""
+    """Return the folder of a checkpoint or of an ensemble, see `resolve`."""
     given = os.fspath(name_or_path)
     path = Path(os.path.expanduser(given))
     if _is_model(path):
         return path.resolve()
-    # A name must not lead out of the places it is looked up in.
+    # A name must not lead outside these places.
     if given and given not in (".", "..") and Path(given).name == given:
         for place in places():
             if _is_model(place.folder / given):
@@ -146,35 +146,35 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def _is_model(folder: Path) -> bool:
-    # Not Path.is_file, which raises on names that are too long and in folders that are locked.
+    # Not Path.is_file, which raises for names that are too long and in unreadable folders.
     return os.path.isfile(folder / CONFIG) or os.path.isfile(folder / ENSEMBLE)
 
 
 def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
-    """Read what a checkpoint folder says about itself; weights are neither loaded nor hashed.
+    """Read the metadata of a checkpoint folder; weights are neither loaded nor hashed.
 
     Raises
     ------
     CheckpointError
-        If the folder is not found, lacks a file, or its weights were changed in size since they were listed.
+        The folder is not found or lacks a file, or its weights differ in size from checksums.json.
     FindingSetError
-        If its finding set makes no sense.
+        Its finding set is not valid.
     """
-    # Here, so that looking a model up in vain does not load numpy.
+    # Imported here so that a failed lookup does not load numpy.
     from tier_cli.findings.load import parse_findings, read_text
     from tier_cli.imaging.preprocess import Preprocessing
 
     path = resolve(name_or_path)
     missing = [name for name in _REQUIRED if not (path / name).is_file()]
     if missing:
-        raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="get the folder again")
+        raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="download the folder again")
     config = read_json(path / CONFIG)
     preprocessing = Preprocessing.from_dict(read_json(path / PREPROCESSING))
     listed = read_checksums(path)
     size = (path / WEIGHTS).stat().st_size
     if listed[WEIGHTS]["bytes"] != size:
         raise CheckpointError(
-            "the file is not the one in checksums.json", where=str(path / WEIGHTS), remedy=_ACCEPT
+            "its size differs from checksums.json", where=str(path / WEIGHTS), remedy=_ACCEPT
         )
     return Checkpoint(
         path=path,
@@ -192,30 +192,30 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
 
 
 def canonical_hash(content: Any) -> str:
-    """SHA-256 (hex) of JSON content, whatever the order of its keys and its white space."""
+    """Return the SHA-256 (hex) of JSON content, ignoring key order and white space."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
+    """Return the SHA-256 (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, or `CheckpointError`."""
+    """Read a JSON object from a file, or raise `CheckpointError`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot be read as JSON: {error}", where=str(path)) from error
     if not isinstance(content, dict):
-        raise CheckpointError("holds no JSON object", where=str(path))
+        raise CheckpointError("does not contain a JSON object", where=str(path))
     return content
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON for people to read, whole or not at all."""
+    """Write indented JSON, see `tier_cli.files.atomic.whole_file`."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What a TIER model is made of, as data: two towers, two heads, a scale."""
+"""Define the configuration of a TIER model: towers, heads, pooling, scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 from tier_cli.errors import CheckpointError
 
 ENTROPY_MODES = ("masked", "paper")
-# What each field may say; `TierConfig` tells what it means.
+# Allowed values; see `TierConfig` for their meaning.
 CHOICES = {
     "entropy": ENTROPY_MODES,
     "image_pooling": ("mean", "class", "pooler"),
@@ -21,7 +21,7 @@ CHOICES = {
     "prompt_average": ("unit", "projection"),
 }
 
-# Facts of one saved file or one program, not of the architecture. `auto_map` names code to run: never.
+# Properties of a saved file or a program, not of the architecture. `auto_map` names code, which is never run.
 _NOT_ARCHITECTURE = {
     "_name_or_path",
     "architectures",
@@ -52,21 +52,20 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
     scoring
         Name of the rule that turns embeddings into scores.
     max_tokens
-        Texts are cut at this many tokens, special tokens included.
+        Texts are truncated to this many tokens, including special tokens.
     image_pooling
         The image's embedding: ``mean`` of the projected patches; the projected ``class`` token, the first of
-        the tower's; or what the tower's own ``pooler`` gives (CLIP, SigLIP), projected.
+        the tower's; or the output of the tower's own ``pooler`` (CLIP, SigLIP), projected.
     image_head, text_head
         The projections: ``mlp`` is the paper's, ``linear`` and ``two_layer`` (linear, GELU, linear) have no
-        biases, ``none`` takes the tower's features as they are.
+        biases, ``none`` uses the features of the tower unchanged.
     text_pooling
         The text's embedding: the projected ``first`` ([CLS]) token; the token at the ``end`` of the text (the
         first `end_token`, or the greatest id where that is None); or the ``last``, padding included.
     text_padding, text_mask
-        Pad to the ``longest`` text of a call, or to a ``fixed`` `max_tokens`; whether the tower is kept from
-        looking at padding.
+        Pad to the ``longest`` text of a call or to a ``fixed`` `max_tokens`; whether it is masked.
     strip
-        Characters taken off the end of every text before it is cut into tokens.
+        Characters removed from the end of every text before tokenisation.
     prompt_average
         Prompts of one finding are averaged as ``unit`` vectors, or as the plain ``projection`` (BioViL).
     logit_bias_init
@@ -99,7 +98,7 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         logit_bias_init: float | None = None,
         **kwargs: Any,
     ):
-        # transformers builds configurations without arguments to learn their defaults.
+        # transformers builds configurations without arguments to determine their defaults.
         self.image_tower = _architecture(image_tower or {"model_type": "resnet"})
         self.text_tower = _architecture(text_tower or {"model_type": "bert"})
         self.projection_dim = projection_dim
@@ -131,15 +130,15 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
 
 
 def tower_config(tower: dict[str, Any]) -> Any:
-    """The transformers configuration a tower's dict describes; classes of the library only."""
+    """Build the transformers configuration of a tower, using only classes of the library."""
     from transformers import CONFIG_MAPPING
 
     tower = dict(tower)
     model_type = tower.pop("model_type", None)
     if model_type not in CONFIG_MAPPING:
         raise CheckpointError(
-            f"the tower's model_type '{model_type}' is not known to transformers",
-            remedy="name a model_type of the transformers library; code from elsewhere is never run",
+            f"the tower's model_type '{model_type}' is unknown to transformers",
+            remedy="use a model_type of the transformers library; other code is never run",
         )
     return CONFIG_MAPPING[model_type](**tower)
 

@@ -1,4 +1,4 @@
-"""A checkpoint folder copied with something added: whole or not at all, the original untouched."""
+"""Copy a checkpoint folder in order to add files to the copy."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CARD = "README.md"
 
 @contextmanager
 def checkpoint_copy(source: Path, output: Path, leave_out: Collection[str] = ()) -> Iterator[Path]:
-    """Copy a checkpoint folder; what the block writes into the copy is listed in its checksums.
+    """Copy a checkpoint folder, yield the copy to write to, and update its checksums.
 
     Parameters
     ----------
     source
         A checkpoint folder.
     output
-        The new folder, which appears when the block is done.
+        The new folder, which appears when the block ends.
     leave_out
         Names of files that are not copied.
 
@@ -56,7 +56,7 @@ def _copy(source: Path, output: Path, leave_out: Collection[str]) -> None:
 
 
 def write_card_section(folder: Path, title: str, text: str) -> None:
-    """Put a section into the model card: in place of one of the same title, else at its end."""
+    """Write a section of the model card, replacing the section of the same title or appending it."""
     card = folder / CARD
     before = card.read_text(encoding="utf-8") if card.is_file() else f"# {folder.name}\n"
     section = f"## {title}\n\n{text.strip()}\n"

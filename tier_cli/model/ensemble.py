@@ -1,4 +1,4 @@
-"""A folder of several checkpoints that is opened as one model: the mean of their scores."""
+"""Handle ensembles: folders of checkpoints used as one model, which gives their mean score."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from tier_cli.model.checkpoint import ENSEMBLE, find, read_json, resolve, write_
 
 
 def members(name_or_path: str | os.PathLike[str]) -> list[Path]:
-    """The checkpoint folders that a name or a path stands for: one, or those of an ensemble.
+    """Return the checkpoint folders that a name or path stands for: one, or the members of an ensemble.
 
     Raises
     ------
     CheckpointError
-        If there is none, or an ensemble names what is not in it.
+        There is none, or an ensemble names a missing member.
     """
     folder = find(name_or_path)
     listed = folder / ENSEMBLE
     if not listed.is_file():
         return [resolve(folder)]
     names = read_json(listed).get("members")
-    # A name must not lead out of the folder.
+    # A name must not lead outside the folder.
     if not isinstance(names, list) or not names or not all(Path(str(name)).name == name for name in names):
-        raise CheckpointError("has no list of members", where=str(listed), remedy="convert the files again")
+        raise CheckpointError(
+            "does not list its members", where=str(listed), remedy="convert the files again"
+        )
     return [resolve(folder / name) for name in names]
 
 
 def write_ensemble(folder: Path, names: Sequence[str]) -> None:
-    """Make an ensemble of checkpoint folders that lie in `folder`."""
+    """Write ensemble.json for the checkpoint folders in `folder`."""
     write_json(folder / ENSEMBLE, {"members": list(names)})

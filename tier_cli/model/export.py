@@ -1,4 +1,4 @@
-"""Graphs for onnxruntime that hold no weights: their data are byte ranges of model.safetensors."""
+"""Export ONNX graphs whose weights are byte ranges of model.safetensors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TOLERANCE = 1e-4
 _OPSET = 20
 # Stored type -> (numpy type to compare bytes in, name of the ONNX type).
 _STORED = {"F16": (np.float16, "FLOAT16"), "F32": (np.float32, "FLOAT")}
-# A constant that is no tensor of the file (an index table, say) may stay in the graph up to this size.
+# Constants that are not tensors of the file, such as index tables, stay in the graph up to this size.
 _MOST_INLINE = 1 << 20
 
 
 def export_graphs(folder: str | Path) -> dict[str, float]:
-    """Write both graphs of a checkpoint folder from its model.safetensors and check them against torch.
+    """Write both graphs of a checkpoint folder from its model.safetensors and compare them with torch.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def export_graphs(folder: str | Path) -> dict[str, float]:
     Raises
     ------
     CheckpointError
-        If a weight of the graph is not in the file, or an output is off by more than 1e-4 of its largest.
+        A weight of the graph is not in the file, or an output differs by more than 1e-4 of its largest.
     """
     folder = Path(folder)
     model = TierModel.from_pretrained(folder).eval()
@@ -110,7 +110,7 @@ class _TextEncoder(nn.Module):
 
 
 class _Store:
-    """The tensors of model.safetensors by content: a graph's weights are found whatever their names."""
+    """Finds the tensors of model.safetensors by content, regardless of their names in the graph."""
 
     def __init__(self, path: Path):
         layout = read_layout(path)
@@ -121,7 +121,7 @@ class _Store:
             self._tensors.setdefault((tensor.dtype, tensor.shape, digest), []).append(tensor)
 
     def bind(self, graph: Any, weights: set[str]) -> None:
-        """Replace every weight of the graph by a reference into the file, cast to fp32 where it is fp16."""
+        """Replace every weight of the graph by a reference into the file, casting fp16 to fp32."""
         import onnx
         from onnx import numpy_helper
 
@@ -179,7 +179,7 @@ class _Store:
 
 
 def _trace(encoder: Any, example: tuple[Tensor, ...]) -> Any:
-    """The encoder as an ONNX model, its weights under their names: nothing folded, nothing fused."""
+    """Trace the encoder into an ONNX model, without folding or fusing weights."""
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             encoder.eval(),
@@ -238,7 +238,7 @@ def _compare(path: Path, graph: str, encoder: Any, size: int) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back the exporter's log and its warnings about its own parts."""
+    """Suppress the log and the internal warnings of the exporter."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

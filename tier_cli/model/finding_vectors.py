@@ -1,4 +1,4 @@
-"""Finding vectors, without the text tower where they are stored: with the checkpoint, else in the cache."""
+"""Look up finding vectors in the checkpoint or the cache, or compute them with the text tower."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
     from tier_cli.model.engine import Engine
 
-# How prompts become one vector; part of the key, so that another way never meets these vectors.
+# How prompts become one vector; part of the key, so that another method never reads these vectors.
 POOLING = "mean of unit [CLS] projections, normalised"
-# The fields of the configuration that change what a prompt's vector is, with the values POOLING stands for.
+# Configuration fields that affect the vector of a prompt, with the values that POOLING stands for.
 _USUAL = {
     "text_pooling": "first",
     "text_head": "mlp",
@@ -36,7 +36,7 @@ _USUAL = {
 def finding_vectors(
     checkpoint: Checkpoint, findings: FindingSet, engine_factory: Callable[[], Engine]
 ) -> FindingVectors:
-    """The vectors of a finding set for a checkpoint.
+    """Return the vectors of a finding set for a checkpoint.
 
     Parameters
     ----------
@@ -58,26 +58,29 @@ def finding_vectors(
             return vectors
     vectors = embed_prompts(checkpoint, findings, engine_factory())
     if cached is not None:
-        # Without room to keep them the vectors are computed again next time.
+        # If the cache is full, they are computed again next time.
         with contextlib.suppress(OSError):
             _write(cached, {key: vectors})
     return vectors
 
 
 def store_vectors(checkpoint: Checkpoint, sets: Iterable[FindingSet], engine: Engine) -> None:
-    """Write the vectors of several finding sets into the checkpoint folder, replacing those there."""
+    """Write the vectors of several finding sets into the checkpoint folder, replacing existing ones."""
     entries = {vectors_key(checkpoint, fs): embed_prompts(checkpoint, fs, engine) for fs in sets}
     _write(checkpoint.path / VECTORS, entries)
 
 
 def embed_prompts(checkpoint: Checkpoint, findings: FindingSet, engine: Engine) -> FindingVectors:
-    """Compute the vectors of a finding set, its prompts averaged as the checkpoint wants it."""
+    """Compute the vectors of a finding set, averaging prompts as the checkpoint specifies."""
     as_projected = checkpoint.config.get("prompt_average") == "projection"
     return embed_findings(findings, engine.project_texts if as_projected else engine.embed_texts)
 
 
 def vectors_key(checkpoint: Checkpoint, findings: FindingSet) -> str:
-    """What the vectors depend on, as a SHA-256: weights, tokenizer, text length, prompts, pooling."""
+    """Return the SHA-256 of everything that the vectors depend on.
+
+    That is weights, tokenizer, text length, prompts and pooling.
+    """
     return canonical_hash(
         {
             "weights": checkpoint.hashes["weights"],
@@ -95,7 +98,7 @@ def _pooling(config: dict[str, Any]) -> Any:
 
 
 def _read(path: Path, key: str, shape: tuple[int, int]) -> FindingVectors | None:
-    """The vectors under a key, or None where there are none or they make no sense."""
+    """Return the vectors stored under a key, or None if they are missing or invalid."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -105,10 +108,10 @@ def _read(path: Path, key: str, shape: tuple[int, int]) -> FindingVectors | None
             sides = [file.get_tensor(f"{key}.{side}") for side in ("positive", "negative")]
     except (OSError, SafetensorError):
         return None
-    return FindingVectors(*sides) if all(_sound(side, shape) for side in sides) else None
+    return FindingVectors(*sides) if all(_valid(side, shape) for side in sides) else None
 
 
-def _sound(side: Any, shape: tuple[int, int]) -> bool:
+def _valid(side: Any, shape: tuple[int, int]) -> bool:
     return bool(
         side.shape == shape
         and side.dtype == np.float32

@@ -1,4 +1,4 @@
-"""The projections into the joint space, each the same map at every patch or token."""
+"""Define the projections into the joint space, applied to every patch or token."""
 
 from __future__ import annotations
 
@@ -86,31 +86,31 @@ class TwoLayerTextProjection(nn.Module):
 
 
 def image_head(config: TierConfig, channels: int) -> nn.Module:
-    """The projection of images that a configuration names, for a tower of so many channels."""
+    """Build the image projection named in the configuration for a tower with `channels` channels."""
     dim = config.projection_dim
     if config.image_head == "linear":
         return LinearImageProjection(channels, dim)
     if config.image_head == "none":
-        return _nothing("image_head", channels, dim)
+        return _identity("image_head", channels, dim)
     return ImageProjection(channels, config.image_hidden_dim or dim, dim)
 
 
 def text_head(config: TierConfig, channels: int) -> nn.Module:
-    """The projection of texts that a configuration names, for a tower of so many channels."""
+    """Build the text projection named in the configuration for a tower with `channels` channels."""
     dim = config.projection_dim
     if config.text_head == "linear":
         return LinearTextProjection(channels, dim)
     if config.text_head == "two_layer":
         return TwoLayerTextProjection(channels, config.text_hidden_dim or dim, dim)
     if config.text_head == "none":
-        return _nothing("text_head", channels, dim)
+        return _identity("text_head", channels, dim)
     return TextProjection(channels, config.text_hidden_dim or dim, dim)
 
 
-def _nothing(name: str, channels: int, dim: int) -> nn.Module:
+def _identity(name: str, channels: int, dim: int) -> nn.Module:
     if channels != dim:
         raise CheckpointError(
-            f"{name} is none, but the tower gives {channels} features and projection_dim is {dim}",
+            f"{name} is none, but the tower has {channels} channels and projection_dim is {dim}",
             where="config.json",
         )
     return nn.Identity()

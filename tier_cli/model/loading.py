@@ -1,4 +1,4 @@
-"""Strict loading: transformers only warns when tensors are missing or left over; here it is an error."""
+"""Load weights strictly: missing or unused tensors, for which transformers only warns, are errors."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 WEIGHTS_FILE = "model.safetensors"
-# Parts of public tower files that TIER has no use for.
+# Parts of public tower files that TIER does not use.
 _HARMLESS = ("pooler.", "classifier.", "cls.", "lm_head.", "embeddings.position_ids")
 _SHOWN = 20
 
 
 def load_strictly(loader: Callable[..., Any], path: str | Path, dtype: torch.dtype, **kwargs: Any) -> Any:
-    """Call a ``from_pretrained`` offline, on safetensors, without foreign code; raise unless all fits."""
+    """Call a ``from_pretrained`` offline on safetensors, without remote code; raise unless all fits."""
     model, info = _load(loader, Path(path), dtype, **kwargs)
     _refuse(info, path, harmless=())
     return model
 
 
 def load_tower(folder: str | Path, tower: dict[str, Any]) -> Any:
-    """A tower with the weights of a Hugging Face folder, fp32; a pooler or task head in it is passed over."""
+    """Load a tower from a Hugging Face folder in fp32, ignoring a pooler or task head."""
     from tier_cli.model.towers import tower_class
 
     model_class, config, arguments = tower_class(tower)
@@ -39,7 +39,7 @@ def load_tower(folder: str | Path, tower: dict[str, Any]) -> Any:
 
 
 def read_tower_config(folder: str | Path) -> dict[str, Any]:
-    """The config.json of a Hugging Face folder."""
+    """Read the config.json of a Hugging Face folder."""
     path = Path(folder) / "config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -57,12 +57,12 @@ def _load(
         raise CheckpointError(
             f"no {WEIGHTS_FILE}",
             where=str(path),
-            remedy="name a checkpoint folder; other weight formats are not read",
+            remedy="name a checkpoint folder; other weight formats are not supported",
         )
     options = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
         with quiet_transformers():
-            # Mismatched shapes are let through here so that the error below can name all of them.
+            # Mismatched shapes pass here so that the error below can name all of them.
             model, info = loader(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
             )
@@ -73,7 +73,7 @@ def _load(
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hold back transformers' progress bars and load report: what they would say is raised as an error."""
+    """Suppress the progress bars and load report of transformers; problems are raised as errors instead."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -91,13 +91,13 @@ def _refuse(info: dict[str, Any], path: str | Path, harmless: tuple[str, ...]) -
     problems = {
         "missing": sorted(info["missing_keys"]),
         "unexpected": sorted(key for key in info["unexpected_keys"] if not key.startswith(harmless)),
-        "of another shape": sorted(str(entry[0]) for entry in info["mismatched_keys"]),
+        "of a different shape": sorted(str(entry[0]) for entry in info["mismatched_keys"]),
         "unreadable": sorted(info.get("error_msgs", ())),
     }
-    told = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
-    if told:
+    found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    if found:
         raise CheckpointError(
-            "the tensors do not match the configuration: " + "; ".join(told),
+            "the tensors do not match the configuration: " + "; ".join(found),
             where=str(path),
             remedy="the folder is incomplete or belongs to another model",
         )

@@ -1,4 +1,4 @@
-"""The objectives: a contrastive term and two entropies of token-patch similarities.
+"""Define the training objectives: a contrastive term and two entropies of token-patch similarities.
 
 Source: Palepu & Beam, "TIER: Text-Image Entropy Regularization for Medical CLIP-style models", MLHC 2023.
 Entropies are in nats and use ``H = logsumexp(s) - sum softmax(s) * s``, which needs no epsilon.
@@ -51,7 +51,7 @@ def token_entropy_sum(similarities: Tensor, mask: Tensor | None = None) -> tuple
 
 
 def patch_entropy(similarities: Tensor, mask: Tensor | None = None) -> Tensor:
-    """How widely a token spreads over the image, nats.
+    """Return the mean entropy of each token over the patches, in nats.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def patch_entropy(similarities: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def token_entropy(similarities: Tensor, mask: Tensor | None = None) -> Tensor:
-    """How widely a patch spreads over the text, nats; arguments as for `patch_entropy`."""
+    """Return the mean entropy of each patch over the tokens, in nats; arguments as for `patch_entropy`."""
     total, count = token_entropy_sum(similarities, mask)
     return total / count
 
 
 def contrastive_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Mean of the cross-entropies over rows and columns of (N, N) logits, matched pairs on the diagonal.
+    """Return the mean cross-entropy over rows and columns of (N, N) logits, matched pairs on the diagonal.
 
     Parameters
     ----------
@@ -104,14 +104,14 @@ class EntropySums(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised: a contrast of all pairs of a batch, and entropies of its matched pairs.
+    """The training objective: a contrastive term over all pairs plus entropies of the matched pairs.
 
     Parameters
     ----------
     lambda_patch, lambda_token
         Weights of the patch and token entropies; 0.2 and 0.1 in the paper.
     entropy
-        ``masked`` leaves padding out; ``paper`` lets padded positions take part, as published.
+        ``masked`` excludes padding; ``paper`` includes padded positions, as published.
     """
 
     lambda_patch: float = 0.2
@@ -131,7 +131,7 @@ class Objective:
         raise NotImplementedError
 
     def entropies(self, similarities: Tensor, mask: Tensor) -> EntropySums:
-        """Both entropies of (n, T, P) cosines of matched pairs, which may be a part of the batch."""
+        """Return both entropies of (n, T, P) cosines of matched pairs, possibly only part of the batch."""
         used = mask if self.entropy == "masked" else None
         # A term of weight zero is only logged: without its graph the backward pass is cheaper.
         patch = patch_entropy_sum(similarities if self.lambda_patch else similarities.detach(), used)
@@ -139,16 +139,16 @@ class Objective:
         return EntropySums(*patch, *token)
 
     def counts(self, mask: Tensor, patches: int) -> Tensor:
-        """Numbers of tokens and of patches (2,) that the sums of `entropies` are divided by."""
+        """Return the numbers of tokens and patches (2,) by which the sums of `entropies` are divided."""
         tokens = mask.sum() if self.entropy == "masked" else torch.tensor(mask.numel(), device=mask.device)
         return torch.stack([tokens.float(), torch.tensor(float(len(mask) * patches), device=mask.device)])
 
     def penalty(self, patch_entropy: Tensor, token_entropy: Tensor) -> Tensor:
-        """The weighted entropies."""
+        """Return the weighted sum of both entropies."""
         return self.lambda_patch * patch_entropy + self.lambda_token * token_entropy
 
     def loss(self, output: TierOutput, excluded: Tensor | None = None) -> LossParts:
-        """The loss of a batch of N matched pairs, from what the model's forward returned."""
+        """Return the loss of a batch of N matched pairs from the output of the model."""
         contrastive = self.contrast(output.logits_per_image, excluded)
         sums = self.entropies(output.similarities, output.attention_mask)
         patch, token = sums.patch / sums.patch_count, sums.token / sums.token_count
@@ -181,7 +181,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {"tier": TierObjective, "sigmoid": S
 
 
 def sigmoid_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Sum over pairs of -log sigmoid(logit), or of -logit for those that do not match, divided by N.
+    """Return the sum over pairs of -log sigmoid(logit), of -logit if they do not match, divided by N.
 
     Arguments as for `contrastive_loss`; the logits hold the bias.
     """

@@ -1,4 +1,4 @@
-"""The TIER model: an image tower, a text tower and their projections into one space."""
+"""Define the TIER model: an image tower, a text tower and their projections into one space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from transformers.utils import ModelOutput
 
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.heads import image_head, text_head
-from tier_cli.model.towers import build_tower, image_width, look, read_text, run_image_tower, text_width
+from tier_cli.model.towers import (
+    build_tower,
+    image_width,
+    read_text,
+    run_image_tower,
+    run_pooling_image_tower,
+    text_width,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 class ImageFeatures(NamedTuple):
     """Projected, not L2-normalised: patches (N, P, D), pooled (N, D), grid (h, w) with P = h * w.
 
-    A tower without a grid gives no patches: P = h = w = 0.
+    Without a grid of patches, P = h = w = 0.
     """
 
     patches: Tensor
@@ -42,7 +49,7 @@ class TextFeatures(NamedTuple):
 
 @dataclass
 class TierOutput(ModelOutput):  # type: ignore[misc]
-    """What a forward pass gives for N images and N texts.
+    """Output of a forward pass for N images and N texts.
 
     Attributes
     ----------
@@ -95,7 +102,7 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         """(N, 3, H, W) normalised pixels -> `ImageFeatures`, pooled as `TierConfig.image_pooling` says."""
         if self.config.image_pooling == "mean":
             return self.project_grid(self.image_grid(pixel_values))
-        grid, pooled = look(self.image_tower, pixel_values, self.config.image_pooling)
+        grid, pooled = run_pooling_image_tower(self.image_tower, pixel_values, self.config.image_pooling)
         pooled = self.image_projection(pooled[:, :, None, None]).flatten(1)
         if grid is None:
             return ImageFeatures(pooled[:, None][:, :0], pooled, (0, 0))
@@ -126,7 +133,7 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         return self.compare(images, self.encode_texts(input_ids, attention_mask), attention_mask)
 
     def compare(self, images: ImageFeatures, texts: TextFeatures, attention_mask: Tensor) -> TierOutput:
-        """The forward pass after the encoders, for callers that have the features already."""
+        """Compare features that are already encoded; the second half of `forward`."""
         cosines = functional.normalize(images.pooled, dim=-1) @ functional.normalize(texts.pooled, dim=-1).T
         tokens = functional.normalize(texts.tokens, dim=-1)
         patches = functional.normalize(images.patches, dim=-1)
@@ -140,13 +147,13 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         )
 
     def scale(self) -> Tensor:
-        """The factor of the logits: the exponential of `logit_scale`, bounded by the configuration."""
+        """Return the factor of the logits: the exponential of `logit_scale`, bounded by the configuration."""
         bound = self.config.max_logit_scale
         return self.logit_scale.exp() if bound is None else self.logit_scale.clamp(max=math.log(bound)).exp()
 
     @torch.no_grad()
     def clamp_logit_scale(self) -> None:
-        """Bring `logit_scale` back under its bound; without this after each step it can get stuck above."""
+        """Clamp `logit_scale` to its bound; without this after each step it can get stuck above."""
         if self.config.max_logit_scale is not None:
             self.logit_scale.clamp_(max=math.log(self.config.max_logit_scale))
 
@@ -154,12 +161,12 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
     def from_pretrained(
         cls, path: str | Path, dtype: torch.dtype = torch.float32, **kwargs: Any
     ) -> TierModel:
-        """Open a checkpoint folder in fp32; every tensor must be there and none may be left over.
+        """Open a checkpoint folder in fp32; every tensor must be present and none unused.
 
         Raises
         ------
         CheckpointError
-            Naming the tensors that are missing, unexpected or of another shape.
+            Names the tensors that are missing, unexpected or of a different shape.
         """
         from tier_cli.model.loading import load_strictly
 
@@ -168,7 +175,7 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
 
     @classmethod
     def from_towers(cls, image_dir: str | Path, text_dir: str | Path, **config: Any) -> TierModel:
-        """A model with starting weights in both towers and fresh heads, fp32.
+        """Build a model from two pretrained towers and new heads, fp32.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Encoding with onnxruntime on CPU: neither torch nor transformers is loaded."""
+"""Encode with onnxruntime on CPU, without loading torch or transformers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Array = NDArray[np.float32]
 
 
 class OnnxEngine:
-    """The graphs of a checkpoint folder; each is opened when first needed.
+    """Engine that runs the ONNX graphs of a checkpoint folder, each opened at first use.
 
     Parameters
     ----------
     checkpoint
-        Its folder holds image_encoder.onnx and text_encoder.onnx.
+        Its folder contains image_encoder.onnx and text_encoder.onnx.
     threads
-        CPU threads; as many as this process may use by default.
+        CPU threads; by default all that this process may use.
     """
 
     name = "onnx"
@@ -48,18 +48,18 @@ class OnnxEngine:
                 )
 
     def encode_images(self, pixels: Array) -> Array:
-        """Global image embeddings (N, D), not L2-normalised."""
+        """Return global image embeddings (N, D), not L2-normalised."""
         pooled: Array = self._image.run(["pooled"], {"pixel_values": self._checked(pixels)})[0]
         return pooled
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
-        """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
+        """Return patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
         grid = self._grid()
         (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
         return patches, grid
 
     def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
-        """Global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
+        """Return global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
         grid = self._grid()
         pooled, patches = self._image.run(["pooled", "patches"], {"pixel_values": self._checked(pixels)})
         return pooled, patches, grid
@@ -71,12 +71,12 @@ class OnnxEngine:
         return int(h), int(w)
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
-        """Unit text embeddings (n, D)."""
+        """Return unit text embeddings (n, D)."""
         embedded: Array = embed_in_batches(texts, self._encode, self._tokenizer)
         return embedded
 
     def project_texts(self, texts: Sequence[str]) -> Array:
-        """Text embeddings (n, D), not L2-normalised."""
+        """Return text embeddings (n, D), not L2-normalised."""
         projected: Array = project_in_batches(texts, self._encode, self._tokenizer)
         return projected
 
@@ -93,7 +93,7 @@ class OnnxEngine:
         return np.ascontiguousarray(pixels, dtype=np.float32)
 
     def check(self) -> None:
-        """Open everything now, for its errors."""
+        """Open graphs and tokenizer now, to raise their errors."""
         _ = self._image, self._text, self._tokenizer
 
     @cached_property
@@ -107,13 +107,13 @@ class OnnxEngine:
     def _open(self, graph: str) -> Any:
         path = self._checkpoint.path / graph
         session = open_session(path, self._threads)
-        # The graph names places in the weights' file; in another file other numbers stand there.
+        # The graph refers to byte ranges of the weight file; another file has other numbers there.
         weights = session.get_modelmeta().custom_metadata_map.get("weights")
         if weights != self._checkpoint.hashes["weights"]:
             raise CheckpointError(
                 "the graph was written for other weights",
                 where=str(path),
-                remedy="write it anew with `tier model export`, or use --engine torch",
+                remedy="rewrite it with `tier model export`, or use --engine torch",
             )
         return session
 
@@ -123,12 +123,12 @@ class OnnxEngine:
 
 
 def open_session(path: Path, threads: int) -> Any:
-    """An onnxruntime session on CPU.
+    """Open an onnxruntime session on CPU.
 
     Raises
     ------
     CheckpointError
-        If the graph cannot be opened or its weights do not fit.
+        The graph cannot be opened or its weights do not fit.
     """
     import onnxruntime
 

@@ -26,16 +26,16 @@ def open_engine(
     checkpoint
         From `open_checkpoint`.
     engine
-        ``onnx``, ``torch``, or ``auto``: onnx on CPU, torch on an accelerator or where there are no graphs.
+        ``onnx``, ``torch``, or ``auto``: onnx on CPU, torch on an accelerator or without ONNX graphs.
     device
-        ``cpu``, ``cuda``, ``mps``, or ``auto``: cuda where there is one, else cpu.
+        ``cpu``, ``cuda``, ``mps``, or ``auto``: cuda if available, else cpu.
     threads
-        CPU threads; as many as this process may use by default.
+        CPU threads; by default all that this process may use.
 
     Raises
     ------
     UsageError
-        If the names are unknown, do not go together, or the device is not there.
+        A name is unknown, engine and device do not fit, or the device is not available.
     """
     _check(engine, device)
     on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
@@ -69,7 +69,7 @@ def _has_graphs(folder: Path) -> bool:
 
 
 def _may_have_cuda() -> bool:
-    """Whether loading torch to ask for a GPU could pay off: a driver is there and not hidden."""
+    """Return whether a GPU driver is present and visible, so that loading torch to ask is worthwhile."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     if sys.platform == "win32":

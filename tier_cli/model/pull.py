@@ -1,4 +1,4 @@
-"""Public models from the Hugging Face hub, or a mirror of it, made into checkpoints."""
+"""Download public models from the Hugging Face hub or a mirror and convert them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Pulled:
-    """A file that was downloaded.
+    """A downloaded file.
 
     Parameters
     ----------
     path
-        In the hub's cache.
+        Path in the cache of the hub.
     commit
-        The commit that it is of.
+        Commit of the repository.
     sha256
-        Of its content.
+        Hash of its content.
     checked
-        It is what the registry says; nothing is known of others.
+        Whether a public hash was known and matched.
     """
 
     path: Path
@@ -44,26 +44,26 @@ class Pulled:
 def pull(model: PublicModel, output: Path) -> dict[str, Any]:
     """Download a public model and convert it.
 
-    What was downloaded before, even in part, is not downloaded again. The files stay in the hub's own cache.
+    Interrupted downloads are resumed. The files stay in the cache of the hub.
 
     Parameters
     ----------
     model
-        One with a repository.
+        A model with a repository.
     output
-        The checkpoint folder to write; a new one.
+        The new checkpoint folder to write.
 
     Returns
     -------
-    What `tier_cli.model.convert.convert` gives; ``origin`` says where the files are from and which of them
-    were checked against a known hash.
+    The result of `tier_cli.model.convert.convert`; ``origin`` names the repository and the files,
+    and whether each was checked against a known hash.
 
     Raises
     ------
     CheckpointError
-        If a file cannot be had, or is not the one that is known.
+        A file cannot be downloaded or does not match its known hash.
     UsageError
-        If `output` is taken.
+        `output` already exists.
     """
     from tier_cli.model.convert import check_paths, convert
 
@@ -81,33 +81,33 @@ def pull(model: PublicModel, output: Path) -> dict[str, Any]:
         "files": {name: {"sha256": one.sha256, "checked": one.checked} for name, one in there.items()},
     }
     with TemporaryDirectory(prefix=".pulled-", dir=output.parent, ignore_cleanup_errors=True) as folder:
-        # These files and no others: the hub's folder may hold more, which nobody has checked.
+        # Only these files: the folder of the hub may contain others that are not checked.
         for name, one in there.items():
             _place(one.path, Path(folder) / name)
         return convert(Path(folder), output, model.family, origin=origin)
 
 
 def downloads(name: str) -> Path:
-    """Where a pulled model goes, and is found by its name.
+    """Return the default folder of a pulled model, where it is found by name.
 
     Raises
     ------
     UsageError
-        Where there is no home and no ``TIER_CACHE_DIR``.
+        There is no home folder and no ``TIER_CACHE_DIR``.
     """
     root = cache_root()
     if root is None:
-        raise UsageError("there is no folder for downloads", remedy="set TIER_CACHE_DIR, or give --output")
+        raise UsageError("no folder for downloads", remedy="set TIER_CACHE_DIR, or give --output")
     return root / "models" / name
 
 
 def endpoint() -> str:
-    """The address of the hub, or of the mirror that ``HF_ENDPOINT`` names."""
+    """Return the address of the hub, or of the mirror named by ``HF_ENDPOINT``."""
     return (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
 
 
 def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
-    """One file of a model, or None where its revision does without.
+    """Download one file of a model; return None if it is optional and absent from the revision.
 
     Raises
     ------
@@ -129,13 +129,15 @@ def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
     except EntryNotFoundError as error:
         if file.optional:
             return None
-        raise CheckpointError("is not there", where=where, remedy="a mirror may be incomplete") from error
+        raise CheckpointError("file not found", where=where, remedy="a mirror may be incomplete") from error
     except HfHubHTTPError as error:
         raise _refused(model, where, error) from error
     except (OSError, HfHubHTTPError.__bases__[0]) as error:
-        # The second is the base of all errors of the hub's HTTP library, whichever that is.
+        # The second is the base class of all errors of the HTTP library that the hub client uses.
         raise CheckpointError(
-            f"cannot be downloaded: {error}", where=where, remedy="check room, rights and network; then again"
+            f"cannot be downloaded: {error}",
+            where=where,
+            remedy="check disk space, permissions and network",
         ) from error
     return _checked(path, file, where)
 
@@ -152,14 +154,14 @@ def _checked(path: Path, file: PublicFile, where: str) -> Pulled:
             raise CheckpointError(
                 f"the {kind} is {hashes[kind].hexdigest()}, not {wanted}",
                 where=where,
-                remedy=f"it is not the published file: delete {path.resolve()} and pull again",
+                remedy=f"the file is not the published one: delete {path.resolve()} and pull again",
             )
     # snapshots/COMMIT/NAME in the hub's cache.
     return Pulled(path, path.parent.name, hashes["sha256"].hexdigest(), bool(known))
 
 
 def _place(source: Path, dest: Path) -> None:
-    """A link, or a copy where there are none."""
+    """Link to a file, or copy it where links are not supported."""
     try:
         dest.symlink_to(source.resolve())
     except OSError:
@@ -173,10 +175,10 @@ def _offline() -> bool:
 
 
 def _unreachable(model: PublicModel, where: str) -> CheckpointError:
-    by_hand = f"or get the files by hand from {_HUB}/{model.repository} and use `tier model convert`"
+    by_hand = f"or download the files manually from {_HUB}/{model.repository} and use `tier model convert`"
     if _offline():
         return CheckpointError(
-            "not downloaded before, and HF_HUB_OFFLINE forbids to ask the hub",
+            "not in the cache, and HF_HUB_OFFLINE is set",
             where=where,
             remedy=f"unset HF_HUB_OFFLINE, {by_hand}",
         )
@@ -193,12 +195,12 @@ def _refused(model: PublicModel, where: str, error: Any) -> CheckpointError:
     status = getattr(error.response, "status_code", None)
     if isinstance(error, GatedRepoError) or (model.gated and status in (401, 403)):
         return CheckpointError(
-            "the hub gives it only to who has accepted its terms",
+            "access requires accepting its terms",
             where=where,
             remedy=f"accept them at {_HUB}/{model.repository}, run `hf auth login`, then pull again",
         )
     if isinstance(error, RepositoryNotFoundError):
         return CheckpointError(
-            "the hub has no such repository for you", where=where, remedy="check the mirror"
+            "repository not found or not accessible", where=where, remedy="check the mirror"
         )
-    return CheckpointError(f"the hub answers {status}", where=where, remedy="try again later")
+    return CheckpointError(f"the hub returned status {status}", where=where, remedy="try again later")

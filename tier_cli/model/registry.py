@@ -1,4 +1,4 @@
-"""The public models that are known by name: where they are, under which terms, how they are checked."""
+"""List the public models with their repositories, terms and hashes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class PublicFile:
     Parameters
     ----------
     name
-        In its repository.
+        Path in the repository.
     md5, sha256
-        What is publicly known of it, in hexadecimal digits; empty where nothing is.
+        Public hashes in hexadecimal digits; empty if unknown.
     optional
-        Some revisions lack it.
+        Whether some revisions lack it.
     """
 
     name: str
@@ -39,21 +39,21 @@ class PublicModel:
     Parameters
     ----------
     name
-        What ``tier model pull`` takes, and the name it then has here.
+        Name for ``tier model pull`` and of the resulting checkpoint.
     title
-        For people.
+        Display name.
     family
-        How it is converted, see `tier_cli.model.convert.detect.FAMILIES`.
+        Family of its converter, see `tier_cli.model.convert.detect.FAMILIES`.
     licence, terms
-        Its licence, and sentences about what else binds.
+        Its licence, and sentences about further terms.
     rendering, pixels
-        Its preprocessing: the rendering's name, and the rest in a few words.
+        Its preprocessing: name of the rendering, and a short description of the rest.
     repository, revision, files
-        Where it is on the Hugging Face hub, at a tag or commit; empty where it is not.
+        Its files on the Hugging Face hub at a tag or commit; empty if it is not there.
     by_hand
-        How to get one that is not there.
+        How to obtain a model that is not on the hub.
     gated
-        Its terms have to be accepted on its page first.
+        Whether its terms must be accepted on its page first.
     """
 
     name: str
@@ -72,27 +72,27 @@ class PublicModel:
 
 @cache
 def public_models() -> Mapping[str, PublicModel]:
-    """All of them by name."""
+    """Return all public models by name."""
     content = tomllib.loads(files("tier_cli.model").joinpath("registry.toml").read_text("utf-8"))
     return {name: _model(name, entry) for name, entry in content.items()}
 
 
 def pullable() -> list[str]:
-    """The names of those that can be downloaded."""
+    """Return the names of the models that can be downloaded."""
     return [name for name, model in public_models().items() if model.repository]
 
 
 def public_model(name: str) -> PublicModel:
-    """One that can be downloaded.
+    """Return a model that can be downloaded.
 
     Raises
     ------
     UsageError
-        If it is unknown, or has to be fetched by hand.
+        It is unknown, or must be downloaded manually.
     """
     known = public_models()
     if name not in known:
-        raise UsageError(f"no public model '{name}' is known", remedy=f"name one of {', '.join(pullable())}")
+        raise UsageError(f"unknown public model '{name}'", remedy=f"name one of {', '.join(pullable())}")
     if not known[name].repository:
         raise UsageError(f"'{name}' cannot be pulled", remedy=known[name].by_hand)
     return known[name]

@@ -1,4 +1,4 @@
-"""Writing a checkpoint folder that is complete in itself."""
+"""Write a self-contained checkpoint folder."""
 
 from __future__ import annotations
 
@@ -44,38 +44,38 @@ def save_checkpoint(
     precision: Precision = "float16",
     builtin_vectors: bool = True,
 ) -> dict[str, float]:
-    """Write everything that scoring an image takes: weights, graphs, tokenizer, vectors, checksums.
+    """Write everything needed to score an image: weights, graphs, tokenizer, vectors, checksums.
 
     Parameters
     ----------
     folder
-        Made if need be; files of the same names are replaced, others stay.
+        Created if missing; files of the same names are replaced, others are kept.
     model
-        On any device, in any precision; it is left as it is.
+        On any device, in any precision; not modified.
     tokenizer
         A folder with tokenizer.json, a `tokenizers.Tokenizer`, or a transformers tokenizer.
     preprocessing, findings
-        How images become tensors, and the checkpoint's own finding set.
+        Preprocessing of images, and the checkpoint's own finding set.
     training
         The content of training.json: data, seeds, versions, lambdas, entropy mode.
     precision
-        Of the stored weights.
+        Precision of the stored weights.
     builtin_vectors
-        Store the vectors of the built-in finding sets too; otherwise they are computed when first asked for.
+        Also store the vectors of the built-in finding sets; otherwise they are computed at first use.
 
     Returns
     -------
     dict
-        How far each graph is from torch, see `export_graphs`.
+        Difference of each graph from torch, see `export_graphs`.
 
     Raises
     ------
     CheckpointError
-        If a weight does not fit into the precision, or a graph does not agree with torch.
+        A weight does not fit into the precision, or a graph disagrees with torch.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # Taken away first and written last: a folder left half-written does not open.
+    # Deleted first and written last: an incomplete folder does not open.
     (folder / CHECKSUMS).unlink(missing_ok=True)
     save_weights(folder, model, precision)
     _save_tokenizer(folder, tokenizer)
@@ -95,18 +95,18 @@ def save_weights(folder: Path, model: TierModel, precision: Precision = "float16
         )
     with quiet_transformers():
         stored.save_pretrained(folder)
-    # safetensors makes its files readable by their owner only, which is no use in a shared folder or a wheel.
+    # safetensors makes its files readable only by their owner, which fails in a shared folder or a wheel.
     (folder / WEIGHTS).chmod(0o644)
 
 
 def complete(folder: Path, builtin_vectors: bool = True) -> dict[str, float]:
-    """Write graphs, vectors of the own and the built-in finding sets, and checksums, from the other files."""
+    """Write graphs, checksums and vectors (of its own and the built-in finding sets) from the other files."""
     from tier_cli.model.export import export_graphs
     from tier_cli.model.finding_vectors import store_vectors
     from tier_cli.model.torch_engine import TorchEngine
 
     differences = export_graphs(folder)
-    # The first list gives the hashes that the vectors are keyed by, the second has the vectors in it.
+    # The first list provides the hashes that key the vectors, the second includes the vectors.
     write_checksums(folder)
     checkpoint = open_checkpoint(folder)
     sets = [checkpoint.findings, *(builtin(name) for name in builtin_names() if builtin_vectors)]
@@ -119,7 +119,9 @@ def _save_tokenizer(folder: Path, tokenizer: Any) -> None:
     if isinstance(tokenizer, (str, Path)):
         source = Path(tokenizer)
         if not (source / TOKENIZER).is_file():
-            raise CheckpointError(f"no {TOKENIZER}", where=str(source), remedy="name a folder that has one")
+            raise CheckpointError(
+                f"no {TOKENIZER}", where=str(source), remedy="name a folder that contains one"
+            )
         for name in _TOKENIZER_FILES:
             if (source / name).is_file() and source.resolve() != folder.resolve():
                 shutil.copyfile(source / name, folder / name)

@@ -1,4 +1,4 @@
-"""Texts to token ids with the `tokenizers` library, for both engines and for training."""
+"""Turn texts into token ids, for both engines and for training."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Ids = NDArray[np.int64]
 
 
 class TextTokenizer:
-    """The tokenizer of a folder: special tokens on, cut at `max_tokens`, padded to the longest of a call.
+    """The tokenizer of a folder: adds special tokens, truncates, and pads to the longest text of a call.
 
     Parameters
     ----------
     folder
-        Holds tokenizer.json and, where it names the padding token, tokenizer_config.json.
+        Contains tokenizer.json and, if it names the padding token, tokenizer_config.json.
     max_tokens
-        Special tokens included.
+        Maximum length, including special tokens.
     fixed
-        Pad every text to `max_tokens`, for text towers that look at padding.
+        Pad every text to `max_tokens`, for text towers that attend to padding.
     strip
-        Characters taken off the end of every text first.
+        Characters to remove from the end of every text.
     """
 
     def __init__(self, folder: str | Path, max_tokens: int = 128, *, fixed: bool = False, strip: str = ""):
@@ -38,7 +38,7 @@ class TextTokenizer:
             self._tokenizer: Any = Tokenizer.from_file(str(path))
         except Exception as error:
             raise CheckpointError(f"the tokenizer cannot be read: {error}", where=str(path)) from error
-        # The file may carry the settings of whoever saved it; these are the model's.
+        # The file may contain other settings; those of the model apply.
         pad = _pad_token(Path(folder))
         pad_id = self._tokenizer.token_to_id(pad)
         if pad_id is None:
@@ -49,7 +49,7 @@ class TextTokenizer:
 
     @classmethod
     def of(cls, folder: str | Path, config: Mapping[str, Any]) -> TextTokenizer:
-        """The tokenizer of a folder as a model's configuration (the content of config.json) wants it."""
+        """Open the tokenizer of a folder with the settings of a configuration (config.json)."""
         return cls(
             folder,
             int(config.get("max_tokens", 128)),
@@ -58,7 +58,7 @@ class TextTokenizer:
         )
 
     def __call__(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
-        """Ids and mask, both (N, T), T the longest text's number of tokens."""
+        """Return ids and mask, both (N, T), where T is the number of tokens of the longest text."""
         encodings = self._tokenizer.encode_batch([text.rstrip(self._strip) for text in texts])
         ids = np.asarray([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.asarray([encoding.attention_mask for encoding in encodings], dtype=np.int64)
@@ -66,13 +66,13 @@ class TextTokenizer:
 
 
 def embed_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer, size: int = 32) -> Any:
-    """Unit text embeddings (n, D) float32; ``encode(ids, mask)`` gives a batch's pooled features (N, D)."""
+    """Return unit text embeddings (n, D) float32; ``encode(ids, mask)`` returns pooled features (N, D)."""
     rows = project_in_batches(texts, encode, tokenizer, size)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def project_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer, size: int = 32) -> Any:
-    """The same before normalisation. Texts of like length go together, so that little is spent on padding."""
+    """Return text embeddings (n, D) before normalisation, batching texts of similar length together."""
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     rows: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), size):

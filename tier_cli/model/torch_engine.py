@@ -1,4 +1,4 @@
-"""Encoding with torch: the reference, and the way to accelerators."""
+"""Encode with torch, the reference engine and the one for accelerators."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Array = NDArray[np.float32]
 
 
 class TorchEngine:
-    """A `TierModel` in fp32 on one device.
+    """Engine that runs a `TierModel` in fp32 on one device.
 
     Parameters
     ----------
     device
-        A torch device's name.
+        Name of a torch device.
     threads
         CPU threads for the whole process; torch's default when None.
     """
@@ -42,34 +42,34 @@ class TorchEngine:
         self.model = TierModel.from_pretrained(checkpoint.path).to(device)
 
     def encode_images(self, pixels: Array) -> Array:
-        """Global image embeddings (N, D), not L2-normalised."""
+        """Return global image embeddings (N, D), not L2-normalised."""
         return self._images(pixels)[1]
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
-        """Patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
+        """Return patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
         _, patches, grid = self.features(pixels)
         return patches, grid
 
     def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
-        """Global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
+        """Return global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
         patches, pooled, grid = self._images(pixels)
         if grid == (0, 0):
             raise no_patches(self._checkpoint)
         return pooled, patches, grid
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
-        """Unit text embeddings (n, D)."""
+        """Return unit text embeddings (n, D)."""
         embedded: Array = embed_in_batches(texts, self._encode, self._tokenizer)
         return embedded
 
     def project_texts(self, texts: Sequence[str]) -> Array:
-        """Text embeddings (n, D), not L2-normalised."""
+        """Return text embeddings (n, D), not L2-normalised."""
         projected: Array = project_in_batches(texts, self._encode, self._tokenizer)
         return projected
 
     def _images(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
         batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(self.device)
-        # TF32 would move scores in the third digit; both engines are to mean the same.
+        # TF32 would change the third digit of scores; both engines must agree.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             features = self.model.encode_images(batch)
         return features.patches.cpu().numpy(), features.pooled.cpu().numpy(), features.grid
@@ -87,10 +87,10 @@ class TorchEngine:
 
 
 def pick_device(device: str) -> str:
-    """The device to use for ``auto``, or the one named if it is there."""
+    """Return the device for ``auto``, or the named device if it is available."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device, True):
-        raise UsageError(f"no {device} device that torch can use", remedy="use --device cpu or auto")
+        raise UsageError(f"torch cannot use a {device} device", remedy="use --device cpu or auto")
     return device

@@ -1,4 +1,4 @@
-"""Image and text encoders of the transformers library, and what they see, in one form."""
+"""Build and run image and text encoders of transformers with uniform outputs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _UNLISTED = {SiglipTextConfig: SiglipTextModel}
 
 
-class Seen(NamedTuple):
-    """What an image tower that pools by itself gives: patches as (N, C, h, w) or None, pooled (N, C)."""
+class PooledImage(NamedTuple):
+    """Output of an image tower that pools by itself: patches (N, C, h, w) or None, pooled (N, C)."""
 
     grid: Tensor | None
     pooled: Tensor
 
 
 def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """A tower's class, its configuration and the arguments that leave out an unused pooler with weights."""
+    """Return the class, the configuration and the arguments that omit an unused pooler of a tower."""
     config = tower_config(tower)
     model_class = _UNLISTED.get(type(config)) or MODEL_MAPPING.get(type(config), None)
     if model_class is None:
@@ -38,7 +38,7 @@ def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def build_tower(tower: dict[str, Any], takes: str) -> Any:
-    """A tower with random weights from its configuration dict; nothing is downloaded."""
+    """Build a tower with random weights from its configuration; nothing is downloaded."""
     model_class, config, arguments = tower_class(tower)
     if model_class.main_input_name != takes:
         raise CheckpointError(
@@ -49,7 +49,7 @@ def build_tower(tower: dict[str, Any], takes: str) -> Any:
 
 
 def image_width(tower: dict[str, Any], pooling: str) -> int:
-    """How many channels an image tower gives: families name it differently, so it is asked on no device."""
+    """Return the channels of an image tower, measured on the meta device: families name them differently."""
     with torch.device("meta"), torch.no_grad():
         probe = build_tower(tower, takes="pixel_values").eval()
         size = getattr(probe.config, "image_size", None) or 224
@@ -57,11 +57,11 @@ def image_width(tower: dict[str, Any], pooling: str) -> int:
         pixels = torch.zeros(1, 3, h, w, device="meta")
         if pooling == "mean":
             return run_image_tower(probe, pixels).shape[1]
-        return look(probe, pixels, pooling).pooled.shape[1]
+        return run_pooling_image_tower(probe, pixels, pooling).pooled.shape[1]
 
 
 def text_width(tower: Any) -> int:
-    """How many channels `read_text` gives for each token."""
+    """Return the number of channels per token that `read_text` returns."""
     head = _token_head(tower)
     return int(tower.config.hidden_size if head is None else head.out_features)
 
@@ -69,34 +69,34 @@ def text_width(tower: Any) -> int:
 def run_image_tower(tower: Any, pixel_values: Tensor) -> Tensor:
     """Run an image encoder and arrange its last features as (N, C, h, w).
 
-    Encoders that give tokens put class, distillation and register tokens first; these are dropped.
+    Class, distillation and register tokens, which come first, are dropped.
 
     Raises
     ------
     CheckpointError
-        If the encoder's features have no place in the image.
+        The features of the encoder do not form a grid.
     """
     states = _run(tower, pixel_values).last_hidden_state
-    grid = _arranged(tower, states, pixel_values)
+    grid = _arrange(tower, states, pixel_values)
     if grid is None:
         raise CheckpointError(
-            f"the features of the image tower '{tower.config.model_type}' {tuple(states.shape)} are no grid",
+            f"features {tuple(states.shape)} of the image tower '{tower.config.model_type}' form no grid",
             remedy="use an encoder whose tokens are patches (ViT, DINOv2, Swin) or a convolutional one",
         )
     return grid
 
 
-def look(tower: Any, pixel_values: Tensor, pooling: str) -> Seen:
+def run_pooling_image_tower(tower: Any, pixel_values: Tensor, pooling: str) -> PooledImage:
     """Run an image encoder that pools by itself: by its first token (``class``) or its ``pooler``.
 
-    The grid holds, for every patch, what the tower's own pooling makes of that patch alone; it is None where
-    the tower has no grid.
+    The grid holds, for every patch, the result of the tower's own pooling applied to that patch alone; it is
+    None if the tower has no grid.
     """
     output = _run(tower, pixel_values)
     states: Tensor = output.last_hidden_state
-    grid = _arranged(tower, states, pixel_values)
+    grid = _arrange(tower, states, pixel_values)
     if pooling == "class":
-        # Without a token before the patches the first token is a patch.
+        # Without a class token, the first token is a patch.
         with_class = states.ndim == 3 and (grid is None or states.shape[1] > grid.shape[2] * grid.shape[3])
         pooled = states[:, 0] if with_class else None
     else:
@@ -109,12 +109,12 @@ def look(tower: Any, pixel_values: Tensor, pooling: str) -> Seen:
             remedy="choose another image_pooling",
         )
     if grid is not None and pooling == "pooler":
-        grid = _each_patch_alone(tower, grid.movedim(1, -1)).movedim(-1, 1)
-    return Seen(grid, pooled)
+        grid = _pool_each_patch(tower, grid.movedim(1, -1)).movedim(-1, 1)
+    return PooledImage(grid, pooled)
 
 
 def read_text(tower: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Run a text encoder: (N, T) ids -> (N, T, C), through the tower's own head where it has one."""
+    """Run a text encoder: (N, T) ids -> (N, T, C), through the head of the tower if it has one."""
     states: Tensor = tower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
     head = _token_head(tower)
     return states if head is None else head(states)
@@ -136,14 +136,14 @@ def _run(tower: Any, pixel_values: Tensor) -> Any:
     return tower(pixel_values=pixel_values, **arguments)
 
 
-def _arranged(tower: Any, states: Tensor, pixel_values: Tensor) -> Tensor | None:
+def _arrange(tower: Any, states: Tensor, pixel_values: Tensor) -> Tensor | None:
     if states.ndim == 4:
         return states
     stride = _token_stride(tower.config)
     if states.ndim != 3 or stride is None:
         return None
     h, w = pixel_values.shape[-2] // stride[0], pixel_values.shape[-1] // stride[1]
-    # Class, distillation and register tokens; what is more than these is not understood.
+    # Class, distillation and register tokens; more tokens than these have no known meaning.
     extra = states.shape[1] - h * w
     if h * w == 0 or not 0 <= extra <= 2 + getattr(tower.config, "num_register_tokens", 0):
         return None
@@ -160,8 +160,8 @@ def _token_stride(config: Any) -> tuple[int, int] | None:
     return h * factor, w * factor
 
 
-def _each_patch_alone(tower: Any, patches: Tensor) -> Tensor:
-    """What a tower's pooler would give if it were handed one patch: (..., C) -> (..., C)."""
+def _pool_each_patch(tower: Any, patches: Tensor) -> Tensor:
+    """Apply the pooler of a tower to each patch alone: (..., C) -> (..., C)."""
     kind = tower.config.model_type
     if kind == "clip_vision_model":
         normed: Tensor = tower.post_layernorm(patches)

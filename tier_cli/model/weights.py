@@ -1,4 +1,4 @@
-"""The layout of a safetensors file, read without loading its tensors."""
+"""Read the layout of a safetensors file without loading its tensors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_layout(path: Path) -> dict[str, StoredTensor]:
 
 
 def tensor_digests(path: Path, layout: dict[str, StoredTensor]) -> dict[str, str]:
-    """SHA-256 of every tensor's bytes, by name."""
+    """Return the SHA-256 of the bytes of every tensor, by name."""
     digests = {}
     with path.open("rb") as file:
         for tensor in layout.values():

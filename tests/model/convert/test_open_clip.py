@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign import BiomedClip, bert_tokenizer, randomise
+from foreign import MEAN, OPEN_CLIP_CONFIG, STD, BiomedClip, bert_tokenizer, randomise
 from parity import Read, as_8_bit, our_scores, prepared, same_images, same_texts, save
 from PIL import Image
 from safetensors.torch import save_file
@@ -21,35 +21,13 @@ from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.convert import convert
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-SAID: dict[str, Any] = {
-    "model_cfg": {
-        "embed_dim": 24,
-        "vision_cfg": {
-            "timm_model_name": "vit_base_patch16_224",
-            "timm_model_pretrained": False,
-            "timm_pool": "",
-            "timm_proj": "linear",
-            "image_size": 64,
-        },
-        "text_cfg": {
-            "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
-            "hf_tokenizer_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
-            "proj": "mlp",
-            "pooler_type": "cls_last_hidden_state_pooler",
-            "context_length": 48,
-        },
-    },
-    "preprocess_cfg": {"mean": MEAN, "std": STD},
-}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("biomedclip")
     model = randomise(BiomedClip(bert_tokenizer(path)))
     save(model.state_dict(), path / "open_clip_pytorch_model.bin")
-    (path / "open_clip_config.json").write_text(json.dumps(SAID))
+    (path / "open_clip_config.json").write_text(json.dumps(OPEN_CLIP_CONFIG))
     return path
 
 
@@ -80,7 +58,8 @@ def _pixels(image: Image.Image) -> torch.Tensor:
 def _ids(folder: Path, texts: Sequence[str]) -> torch.Tensor:
     tokenizer = BertTokenizer(str(folder / "vocab.txt"))
     cut = {"padding": "max_length", "truncation": True, "max_length": 48}
-    return tokenizer(list(texts), return_tensors="pt", **cut)["input_ids"]
+    ids: torch.Tensor = tokenizer(list(texts), return_tensors="pt", **cut)["input_ids"]
+    return ids
 
 
 def test_pixels_are_open_clips(biomedclip: Checkpoint, radiographs: Read) -> None:
@@ -116,8 +95,11 @@ def test_texts_are_read_and_images_scored_as_at_home(
 
 def _copy(folder: Path, to: Path, **text_cfg: Any) -> Path:
     (to / "vocab.txt").write_bytes((folder / "vocab.txt").read_bytes())
-    model_cfg = {**SAID["model_cfg"], "text_cfg": {**SAID["model_cfg"]["text_cfg"], **text_cfg}}
-    (to / "open_clip_config.json").write_text(json.dumps({**SAID, "model_cfg": model_cfg}))
+    model_cfg = {
+        **OPEN_CLIP_CONFIG["model_cfg"],
+        "text_cfg": {**OPEN_CLIP_CONFIG["model_cfg"]["text_cfg"], **text_cfg},
+    }
+    (to / "open_clip_config.json").write_text(json.dumps({**OPEN_CLIP_CONFIG, "model_cfg": model_cfg}))
     return to
 
 

@@ -27,7 +27,8 @@ def bpe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def original(bpe: Path) -> OpenAIClip:
-    return randomise(OpenAIClip(vocabulary_size(bpe)))
+    model: OpenAIClip = randomise(OpenAIClip(vocabulary_size(bpe)))
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def _ids(bpe: Path, texts: Sequence[str]) -> torch.Tensor:
 def _chexzero_pixels(image: Image.Image, size: int) -> torch.Tensor:
     """(3, size, size): CheXzero's own steps."""
     ratio = 320.0 / max(image.size)
-    new = tuple(int(side * ratio) for side in image.size)
+    new = int(image.width * ratio), int(image.height * ratio)
     square = Image.new("L", (320, 320))
     square.paste(image.resize(new, Image.Resampling.LANCZOS), ((320 - new[0]) // 2, (320 - new[1]) // 2))
     x = torch.from_numpy(np.asarray(square, np.float32)).expand(1, 3, -1, -1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from foreign import (
+    OPEN_CLIP_CONFIG,
     BiomedClip,
     OpenAIClip,
     bert_tokenizer,
@@ -19,7 +20,6 @@ from foreign import (
 )
 from foreign_biovil import ImageModel, random_weights, save_text_tower
 from parity import save
-from test_open_clip import SAID
 from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
@@ -48,7 +48,7 @@ def _biovil(folder: Path, family: str) -> Path:
 def _biomedclip(folder: Path, family: str) -> Path:
     model = randomise(BiomedClip(bert_tokenizer(folder), size=224, patch=112))
     save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
-    (folder / "open_clip_config.json").write_text(json.dumps(SAID))
+    (folder / "open_clip_config.json").write_text(json.dumps(OPEN_CLIP_CONFIG))
     return folder
 
 
