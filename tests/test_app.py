@@ -102,7 +102,7 @@ def test_errors_become_one_line_and_an_exit_code(
         raise error
 
     monkeypatch.setattr(app, "_run", fail)
-    monkeypatch.setattr(app, "forget_stdout", lambda: None)
+    monkeypatch.setattr(app, "discard_stdout", lambda: None)
     assert app.main([]) == code
     assert capsys.readouterr().err == said
 

@@ -21,7 +21,7 @@ from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.search import search
 from tier_cli.commands.train.command import train
-from tier_cli.console import forget_stdout, tell_error
+from tier_cli.console import discard_stdout, print_error
 from tier_cli.errors import TierError
 
 UNEXPECTED, INTERRUPTED = 1, 130
@@ -75,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        forget_stdout()
+        discard_stdout()
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except TierError as error:
-        tell_error(str(error))
+        print_error(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback could show a file's content
         return _unexpected(error)
@@ -99,7 +99,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except SystemExit:
         # Typer and Rich raise it when nobody reads the output any more.
-        forget_stdout()
+        discard_stdout()
         return 0
     return code if isinstance(code, int) else 0
 
@@ -120,10 +120,10 @@ def _unexpected(error: Exception) -> int:
     if _debugging():
         raise error
     if isinstance(error, OSError) and error.strerror:
-        tell_error(f"system error: {error.strerror}")
+        print_error(f"system error: {error.strerror}")
         return UNEXPECTED
     # Only the type: the text of an exception may quote a file's content.
-    tell_error(
+    print_error(
         f"unexpected {type(error).__name__}, a bug: set TIER_DEBUG=1 to see where, and please report it"
     )
     return UNEXPECTED

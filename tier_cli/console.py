@@ -9,14 +9,14 @@ from contextlib import suppress
 import typer
 
 
-def tell(message: str, *, colour: str | None = None) -> None:
+def print_message(message: str, *, colour: str | None = None) -> None:
     """Print one message line."""
     typer.secho(printable(message), err=True, fg=colour)
 
 
-def tell_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error as one line."""
-    tell(f"Error: {message}", colour="red")
+    print_message(f"Error: {message}", colour="red")
 
 
 def printable(text: str) -> str:
@@ -32,7 +32,7 @@ def is_terminal(name: str) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def forget_stdout() -> None:
+def discard_stdout() -> None:
     """Discard buffered output that nobody reads any more, or Python reports an error at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

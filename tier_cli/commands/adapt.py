@@ -23,7 +23,7 @@ from tier_cli.commands.options import (
     ViewsName,
     Workers,
 )
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.source import stream_options
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
@@ -145,11 +145,13 @@ def _report(facts: dict[str, Any], output: str | None, notes: list[str], calibra
 
     show_adaptation(facts, notes, Console(stderr=True))
     if output is None:
-        tell("No mixture was better than the checkpoint's own scores: nothing was written.", colour="yellow")
+        print_message(
+            "No mixture was better than the checkpoint's own scores: nothing was written.", colour="yellow"
+        )
     else:
-        tell(f"Wrote the adapted checkpoint to {output}")
+        print_message(f"Wrote the adapted checkpoint to {output}")
         if calibrated:
-            tell(
+            print_message(
                 "The calibration was not copied, because it was fitted to other scores: run `tier calibrate` "
                 "on the copy."
             )

@@ -25,7 +25,7 @@ from tier_cli.commands.options import (
     ViewsName,
     Workers,
 )
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.candidates import score
 from tier_cli.evaluation.source import stream_options
 from tier_cli.model.checkpoint import DEFAULT_MODEL
@@ -149,6 +149,6 @@ def _report(content: dict[str, Any], output: Path, notes: list[str]) -> None:
     from tier_cli.display.fitted_table import show_calibration
 
     show_calibration(content, notes, Console(stderr=True))
-    tell(f"Wrote the calibrated checkpoint to {output}")
+    print_message(f"Wrote the calibrated checkpoint to {output}")
     if not is_terminal("stdout"):
         typer.echo(json.dumps({"output": str(output), **content}))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.console import tell
+from tier_cli.console import print_message
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def choose_rows(
     manifest = open_data(dataset, data, root, split or (None if dataset == CSV else default_split))
     selection = select(manifest, split or _default_or_all(manifest, default_split), exclude, frontal_only)
     if selection.split.lower() == "test":
-        tell("This fits on a test split: do not evaluate the result on the same split.", colour="yellow")
+        print_message(
+            "This fits on a test split: do not evaluate the result on the same split.", colour="yellow"
+        )
     return selection
 
 

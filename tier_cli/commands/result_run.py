@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tier_cli.console import forget_stdout, is_terminal, tell
+from tier_cli.console import discard_stdout, is_terminal, print_message
 from tier_cli.results.writers import JsonLinesWriter
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class ResultRun(ABC, Generic[_R]):
             with self._writer() as writer, self._progress(count) as tick:
                 self._write_each(start(lambda: self._tick(tick)), writer)
         except BrokenPipeError:
-            forget_stdout()
+            discard_stdout()
         except KeyboardInterrupt:
-            tell("Interrupted.")
+            print_message("Interrupted.")
             self._summarise()
             raise
         except Exception:
             if self._leftover is not None and self._written and self._leftover.exists():
-                tell(f"The results up to this error are in {self._leftover}")
+                print_message(f"The results up to this error are in {self._leftover}")
             raise
         else:
             self._summarise()
@@ -122,9 +122,9 @@ class ResultRun(ABC, Generic[_R]):
         """Report on stderr what the results alone may not show: failures, and where the results are."""
         if self.failed:
             files = "file" if self.done == 1 else "files"
-            tell(f"{self.failed} of {self.done} {files} could not be {self._verb}", colour="yellow")
+            print_message(f"{self.failed} of {self.done} {files} could not be {self._verb}", colour="yellow")
         if self._path is not None and self._written and self._console is not None:
-            tell(f"{self._written} {'result' if self._written == 1 else 'results'} in {self._path}")
+            print_message(f"{self._written} {'result' if self._written == 1 else 'results'} in {self._path}")
 
 
 class ScoreRun(ResultRun["Result"]):

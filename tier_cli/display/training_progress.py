@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import is_terminal, print_message
 from tier_cli.errors import TierError
 from tier_cli.training.progress import Stage, no_progress
 
@@ -51,7 +51,7 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
         if asked_at is None:
             asked_at = time.monotonic()
             if _is_first_process():
-                tell("Stopping after this step. Press Ctrl-C again to stop at once, without saving.")
+                print_message("Stopping after this step. Press Ctrl-C again to stop at once, without saving.")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: asked_at is not None
@@ -63,11 +63,11 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
         yield lambda: asked_at is not None
     except KeyboardInterrupt:
         if _is_first_process():
-            tell(f"Stopped. {describe_state(output)}")
+            print_message(f"Stopped. {describe_state(output)}")
         raise
     except TierError:
         if _is_first_process() and not left_before and describe_images(output):
-            tell(describe_images(output))
+            print_message(describe_images(output))
         raise
     finally:
         for number, handler in before.items():
@@ -92,7 +92,7 @@ def tell_notes(notes: Sequence[str]) -> None:
     """Print the notes about the data."""
     if _is_first_process():
         for note in notes:
-            tell(f"Data: {note}.")
+            print_message(f"Data: {note}.")
 
 
 def summarise(record: Mapping[str, Any], output: Path) -> None:
@@ -100,20 +100,22 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
     if not _is_first_process():
         return
     if record.get("over"):
-        tell(f"{output} already holds this run, finished: nothing to do.")
+        print_message(f"{output} already holds this run, finished: nothing to do.")
         return
     validation = record.get("validation", {})
     if "mean_auc" in validation:
-        tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
+        print_message(
+            f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images."
+        )
     if record["unreadable_images"]:
-        tell(f"{record['unreadable_images']} unreadable images were left out.")
+        print_message(f"{record['unreadable_images']} unreadable images were left out.")
         for line in record.get("unreadable", [])[:_LISTED]:
-            tell(f"  {line}")
+            print_message(f"  {line}")
     if "not_drawn" in record:
-        tell(f"The curves and the card could not be written: {record['not_drawn']}.")
+        print_message(f"The curves and the card could not be written: {record['not_drawn']}.")
     if record.get("kept_epochs"):
-        tell(f"Kept epochs {', '.join(map(str, record['kept_epochs']))} in {output / 'epochs'}.")
-    tell(f"Wrote {output} after {record['seconds']} s of training.")
+        print_message(f"Kept epochs {', '.join(map(str, record['kept_epochs']))} in {output / 'epochs'}.")
+    print_message(f"Wrote {output} after {record['seconds']} s of training.")
 
 
 def figures_line(figures: Mapping[str, float]) -> str:
@@ -157,14 +159,14 @@ def _plain(
 ) -> None:
     """Write lines for a log: the training steps with figures, each validation, the end of other stages."""
     if stage is Stage.VALIDATION:
-        tell(_validated(figures or {}, epoch))
+        print_message(_validated(figures or {}, epoch))
     elif stage is Stage.TRAINING:
         if figures is not None:
-            tell(f"epoch {_count(epoch)} {done}/{total} {figures_line(figures)}")
+            print_message(f"epoch {_count(epoch)} {done}/{total} {figures_line(figures)}")
     elif done == total:
-        tell(f"{TITLES[stage]}: {total}")
+        print_message(f"{TITLES[stage]}: {total}")
     elif not done:
-        tell(f"{TITLES[stage]} ...")
+        print_message(f"{TITLES[stage]} ...")
 
 
 @contextmanager

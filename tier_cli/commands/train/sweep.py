@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tier_cli.commands.train.command_line import command_line
-from tier_cli.console import tell
+from tier_cli.console import print_message
 from tier_cli.errors import TierError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run_sweep(
     commands = partial(command_line, context)
     sweep = Sweep(inputs, settings, run_options, grid, output, keep, commands, part_size)
     with stopping(output) as stop:
-        cells = sweep.run(display, tell, stop)
+        cells = sweep.run(display, print_message, stop)
     show_table(table(cells), list(cells[0].values))
     best = best_of(cells)
     if best is None:
@@ -76,18 +76,18 @@ def run_sweep(
             remedy="lower --learning-rate",
         )
     _report_best(best, output, (output / PICTURE).is_file())
-    tell(f"Wrote {output / TABLE}.")
+    print_message(f"Wrote {output / TABLE}.")
 
 
 def _report_best(best: Cell, output: Path, picture: bool) -> None:
     from tier_cli.training.sweep.grid import label
     from tier_cli.training.sweep.sweep import PICTURE
 
-    tell(f"Highest: {label(best.values) or 'the only setting'}, in")
+    print_message(f"Highest: {label(best.values) or 'the only setting'}, in")
     for folder in best.folders:
-        tell(f"  {folder}")
+        print_message(f"  {folder}")
     if picture:
-        tell(f"Picture: {output / PICTURE}.")
+        print_message(f"Picture: {output / PICTURE}.")
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:

@@ -68,7 +68,7 @@ class Sweep:
     def run(
         self,
         display: Callable[[], AbstractContextManager[TrainingProgress]],
-        tell: Callable[[str], None],
+        announce: Callable[[str], None],
         stop: Callable[[], bool] = lambda: False,
     ) -> list[Cell]:
         """Run the points that are not done yet, and write the tables.
@@ -77,7 +77,7 @@ class Sweep:
         ----------
         display
             Opens the progress display of one run.
-        tell
+        announce
             Prints which run begins.
         stop
             As for `train`; the same sweep with `RunOptions.resume` continues.
@@ -93,7 +93,7 @@ class Sweep:
         for number, point in enumerate(self.points, 1):
             same = identity(self.inputs, self._at(point))
             there = self._done(point, same)
-            tell(f"Run {number} of {len(self.points)}: {label(point)}{', already done' if there else ''}")
+            announce(f"Run {number} of {len(self.points)}: {label(point)}{', already done' if there else ''}")
             if not there:
                 self._run_point(point, same, display, stop)
                 self._prune(number)
