@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tier_cli.evaluation.report import Report
-    from tier_cli.evaluation.settings import EvaluationSettings
     from tier_cli.evaluation.sections.options import SectionOptions
+    from tier_cli.evaluation.settings import EvaluationSettings
     from tier_cli.findings.load import load_findings
     from tier_cli.findings.schema import Finding, FindingSet
     from tier_cli.imaging.radiograph import Radiograph
