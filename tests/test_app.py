@@ -85,7 +85,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (
             OSError(28, "No space left on device", "Doe.dcm"),
             1,
-            "Error: the system refused: No space left on device\n",
+            "Error: system error: No space left on device\n",
         ),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 0, ""),

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from xrays import write_png
 
-from tier_cli.model.checkpoint import verify
+from tier_cli.model.verify import verify
 
 Tier = Callable[..., tuple[int, str, str]]
 COUNT = 60
@@ -73,7 +73,7 @@ def test_scores_say_that_they_are_adapted(tier: Tier, data: Path, model: str, ad
     assert changed == ["atelectasis"]
     (other,) = _lines(tier, image, "--model", adapted, "--findings", "pneumonia")
     assert other["scoring"] == "cosine_difference"
-    assert "the adaptation is for other prompts: scores are without it" in other["notes"]
+    assert "scores are not adapted: the adaptation does not match the prompts of this run" in other["notes"]
 
 
 def test_tables_tell_adaptations_apart(
@@ -103,7 +103,7 @@ def test_file_says_what_it_was_fitted_on_and_is_the_same_every_time(
     document = json.loads(out)
     assert (document["fitted_on"]["images_used"], document["fitted_on"]["patients_used"]) == (50, 25)
     assert document["fitted_on"]["split"] == "train"
-    assert document["not_adapted"] == {"edema": "0 patients with the finding, it takes 5"}
+    assert document["not_adapted"] == {"edema": "no patient with the finding; gda needs at least 5"}
     assert "left out of the fit" in " ".join(err.split())
     for name in ("adaptation.json", "adaptation.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (adapted / name).read_bytes()
@@ -130,7 +130,7 @@ def test_calibration_holds_for_the_adaptation_it_was_fitted_with(
     again = tmp_path / "again"
     code, _, err = tier("adapt", "--data", data, "--model", calibrated, "--output", again)
     assert code == 0
-    assert "left behind" in err
+    assert "calibration was not copied" in err
     assert not (again / "calibration.json").exists()
 
 
@@ -160,7 +160,7 @@ def test_too_few_labelled_images_are_refused(tier: Tier, data: Path, model: str,
     code, out, err = tier("adapt", "--data", table, "--model", model, "--output", tmp_path / "x")
     table.unlink()
     assert (code, out) == (2, "")
-    assert "it takes 5" in err
+    assert "needs at least 5" in err
     assert not list(tmp_path.iterdir())
 
 
@@ -171,4 +171,4 @@ def test_unreadable_images_are_counted(tier: Tier, data: Path, model: str, tmp_p
     table.unlink()
     assert code == 3
     assert json.loads(out)["fitted_on"]["images_used"] == 50
-    assert "could not be read: 1 of 51" in err
+    assert "1 of 51 images could not be read" in err

@@ -13,7 +13,7 @@ import pytest
 from tiny import tiny_checkpoint
 from xrays import write_dicom, write_png
 
-from tier_cli.model.checkpoint import verify
+from tier_cli.model.verify import verify
 
 Tier = Callable[..., tuple[int, str, str]]
 COUNT = 64
@@ -53,7 +53,7 @@ def _calibrate(tier: Tier, data: Path, model: str, output: Path, *more: object) 
 def test_classify_gives_what_was_fitted(
     tier: Tier, data: Path, model: str, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tier_cli.fitting.calibrate.LEAST_PATIENTS", {"platt": 10, "isotonic": 10})
+    monkeypatch.setattr("tier_cli.fitting.calibrate.MIN_PATIENTS", {"platt": 10, "isotonic": 10})
     output = tmp_path / "calibrated"
     content = _calibrate(
         tier, data, model, output, "--method", method, "--operating-point", "sensitivity=0.9"
@@ -115,7 +115,7 @@ def test_ensemble_is_calibrated_as_an_ensemble(tier: Tier, data: Path, model: st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--operating-point", "best"), "no rule"),
+        (("--operating-point", "best"), "is not a rule"),
         (("--split", "test"), "no image is in split"),
         (("--findings", "hernia"), "no column is a finding"),
         (("--exclude", "split"), "COLUMN=VALUE"),
@@ -172,7 +172,7 @@ def test_scores_that_are_there_need_not_be_made_again(
     other = tiny_checkpoint(tmp_path / "other", seed=1)
     output = tmp_path / "three"
     code, _, err = tier("calibrate", "--data", data, "--model", other, "--scores", table, "--output", output)
-    assert (code, "another weights" in err) == (2, True)
+    assert (code, "column model_weights differs" in err) == (2, True)
     table.write_text("path,edema\n00.png,0.5\n")
     code, _, err = tier("calibrate", "--data", data, "--model", model, "--scores", table, "--output", output)
     assert (code, "no column model_weights" in err) == (2, True)
@@ -182,7 +182,7 @@ def test_scores_that_are_there_need_not_be_made_again(
 def test_classify_needs_no_scikit_learn_for_a_calibration(
     tier: Tier, data: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tier_cli.fitting.calibrate.LEAST_PATIENTS", {"isotonic": 10})
+    monkeypatch.setattr("tier_cli.fitting.calibrate.MIN_PATIENTS", {"isotonic": 10})
     _calibrate(tier, data, model, tmp_path / "steps", "--method", "isotonic")
     code = (
         "import sys; from tier_cli.app import main; main(sys.argv[1:]); "

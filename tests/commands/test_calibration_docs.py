@@ -26,7 +26,7 @@ def test_commands_and_options_exist(tier: Tier) -> None:
 
 
 def test_rules_are_those_of_the_code() -> None:
-    assert calibrate.LEAST_PATIENTS == {"platt": 10, "isotonic": 30}
+    assert calibrate.MIN_PATIENTS == {"platt": 10, "isotonic": 30}
     assert calibrate.Plan("platt", None).folds == 5  # type: ignore[arg-type]
-    assert (adapt.LEAST_PATIENTS, adapt.FOLDS, adapt.REPEATS) == (5, 10, 3)
+    assert (adapt.MIN_PATIENTS, adapt.FOLDS, adapt.REPEATS) == (5, 10, 3)
     assert all(f"`{rule}`" in PAGE for rule in RULES)

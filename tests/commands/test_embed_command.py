@@ -18,7 +18,7 @@ import pytest
 from xrays import write_dicom, write_png
 
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.model.engine import open_engine
+from tier_cli.model.open_engine import open_engine
 
 Tier = Callable[..., tuple[int, str, str]]
 SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")

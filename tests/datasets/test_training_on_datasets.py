@@ -9,7 +9,8 @@ import pytest
 from tiny import tiny_checkpoint
 
 from tier_cli.app import main
-from tier_cli.model.checkpoint import verify, write_checksums
+from tier_cli.model.checkpoint import write_checksums
+from tier_cli.model.verify import verify
 
 
 def train(name, root, output, start, *more):

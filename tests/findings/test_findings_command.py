@@ -63,7 +63,7 @@ def test_check_names_every_problem(tmp_path: Path) -> None:
     assert isinstance(result.exception, FindingSetError)
     assert result.exception.exit_code == 2
     assert "2 problems" in str(result.exception)
-    assert f"{path} odd: unknown key 'odd'; at the top of the file may stand" in result.stderr
+    assert f"{path} odd: unknown key 'odd'; at the top of the file, use" in result.stderr
     assert f"{path} [findings.a] positive: '[b] P.' is both" in result.stderr
 
 
@@ -79,7 +79,7 @@ def test_new_writes_a_set_that_checks(tmp_path: Path) -> None:
     assert run("new", str(path)).exit_code == 0
     fs = load_findings(str(path))
     assert (fs.name, fs.ids) == ("ward", ("pneumothorax", "rib_fracture"))
-    assert path.read_text("utf-8").startswith("# A finding set")
+    assert path.read_text("utf-8").startswith("# A custom finding set")
     assert run("check", str(path)).exit_code == 0
     assert isinstance(run("new", str(path)).exception, UsageError)
     assert run("new", str(path), "nih14", "--force").exit_code == 0

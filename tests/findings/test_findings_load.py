@@ -49,7 +49,7 @@ BAD = {
     "findings no table": ("findings = 1", "must be tables", "findings"),
     "a text": ('[findings.a]\npositive = "P."\nnegative = ["N."]', "not a list", "[findings.a] positive"),
     "numbers": ('[findings.a]\npositive = [1]\nnegative = ["N."]', "not a list", "[findings.a] positive"),
-    "label": (f"[findings.a]\nlabel = 3\n{PROMPTS}", "not a text", "[findings.a] label"),
+    "label": (f"[findings.a]\nlabel = 3\n{PROMPTS}", "not a string", "[findings.a] label"),
     "empty list": (
         '[findings.a]\npositive = []\nnegative = ["N."]',
         "an empty list",
@@ -63,7 +63,7 @@ BAD = {
         "[findings.a] positive",
     ),
     "space": ('[findings.a]\npositive = ["P. "]\nnegative = ["N."]', "space", "[findings.a] positive"),
-    "id": (f"[findings.RibFracture]\n{PROMPTS}", "'RibFracture' is not an id", "[findings.RibFracture]"),
+    "id": (f"[findings.RibFracture]\n{PROMPTS}", "'RibFracture' is not a valid id", "[findings.RibFracture]"),
     "dotted id": (f"[findings.rib.fracture]\n{PROMPTS}", "unknown key 'fracture'", "[findings.rib] fracture"),
     "reserved": (f"[findings.view]\n{PROMPTS}", "reserved column", "[findings.view]"),
     "reserved alias": (f'[findings.a]\naliases=["Age"]\n{PROMPTS}', "reserved", "[findings.a] aliases"),
@@ -75,7 +75,7 @@ BAD = {
     ),
     "prompt twice": (
         '[findings.a]\npositive = ["P q.", "p  Q"]\nnegative = ["N."]',
-        "counts twice",
+        "is repeated",
         "[findings.a] positive",
     ),
     "both sides": (
@@ -85,7 +85,7 @@ BAD = {
     ),
     "two findings": (
         f"[findings.a]\n{PROMPTS}[findings.b]\n{PROMPTS}",
-        "positive prompt of a too",
+        "also a positive prompt of a",
         "[findings.b] positive",
     ),
     "alias is an id": (
@@ -171,17 +171,17 @@ def test_the_default_set_is_looked_up_first() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("", "no finding was named"),
-        ("pneumothorax,,edema", "without a name"),
-        ("effusion,pleural effusion", "was named before"),
-        ("odd sign,Odd-Sign", "was named before"),
-        ("肺炎", "no id can be made"),
-        ("lung\x00spot", "does not print"),
+        ("", "no finding given"),
+        ("pneumothorax,,edema", "name is empty"),
+        ("effusion,pleural effusion", "again; name it once"),
+        ("odd sign,Odd-Sign", "again; name it once"),
+        ("肺炎", "cannot derive an id"),
+        ("lung\x00spot", "unprintable"),
         ("view", "reserved column"),
         ("chexpert41", "did you mean chexpert14"),
-        ("nih15", "'nih15' is no finding set; did you mean nih14"),
+        ("nih15", "'nih15' is not a finding set; did you mean nih14"),
         ("absent.toml", "no such file"),
-        ("lesions.json", "ends in .toml"),
+        ("lesions.json", "end in .toml"),
     ],
 )
 def test_specs_that_name_nothing(

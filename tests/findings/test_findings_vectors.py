@@ -61,5 +61,5 @@ def test_wrong_shapes_are_refused() -> None:
     fs = FindingSet("x", (Finding("a", "A", (), ("p",), ("n",)),))
     with pytest.raises(ValueError, match=r"2 prompts gave embeddings of shape \(3, 4\)"):
         embed_findings(fs, lambda texts: np.ones((3, 4)))
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="equal shape"):
         FindingVectors(np.ones((2, 4), np.float32), np.ones((3, 4), np.float32))

@@ -12,8 +12,9 @@ from tiny import SIZE, tiny_checkpoint
 
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model.average import average
-from tier_cli.model.checkpoint import open_checkpoint, verify, write_checksums
-from tier_cli.model.engine import open_engine
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
+from tier_cli.model.open_engine import open_engine
+from tier_cli.model.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from tier_cli.errors import CheckpointError
 from tier_cli.findings.load import builtin
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model import checkpoint as checkpoints
-from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, resolve, verify, write_checksums
+from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, resolve, write_checksums
 from tier_cli.model.save import save_checkpoint, save_weights
+from tier_cli.model.verify import verify
 from tier_cli.model.weights import read_layout
 
 

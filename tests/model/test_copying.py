@@ -8,8 +8,8 @@ import pytest
 from tiny import tiny_checkpoint
 
 from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import verify
 from tier_cli.model.copying import checkpoint_copy, write_card_section
+from tier_cli.model.verify import verify
 
 
 @pytest.fixture

@@ -14,13 +14,15 @@ from tiny import SIZE, tiny_config, tiny_model
 from transformers import AutoTokenizer
 
 from tier_cli.errors import CheckpointError, UsageError
-from tier_cli.model import engine as engines
-from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, verify, write_checksums
-from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model import open_engine as engines
+from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, write_checksums
+from tier_cli.model.engine import Engine
 from tier_cli.model.export import export_graphs
 from tier_cli.model.modeling import TierModel
+from tier_cli.model.open_engine import open_engine
 from tier_cli.model.save import save_weights
 from tier_cli.model.tokens import TextTokenizer
+from tier_cli.model.verify import verify
 
 TEXTS = ["No pneumothorax.", "The lungs are clear", "a", "effusion " * 60]
 GRAPHS = ("image_encoder.onnx", "text_encoder.onnx")
@@ -197,7 +199,7 @@ import sys
 import numpy as np
 from tier_cli.findings.load import load_findings
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.model.engine import open_engine
+from tier_cli.model.open_engine import open_engine
 from tier_cli.model.finding_vectors import finding_vectors
 
 checkpoint = open_checkpoint(sys.argv[1])

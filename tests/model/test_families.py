@@ -17,10 +17,11 @@ from tier_cli.errors import CheckpointError
 from tier_cli.findings.load import builtin, load_findings
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, write_checksums
 from tier_cli.model.configuration import TierConfig
-from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model.engine import Engine
 from tier_cli.model.export import export_graphs
 from tier_cli.model.finding_vectors import embed_prompts, finding_vectors, vectors_key
 from tier_cli.model.modeling import TierModel
+from tier_cli.model.open_engine import open_engine
 from tier_cli.model.save import save_weights
 from tier_cli.model.tokens import TextTokenizer
 

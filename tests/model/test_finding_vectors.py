@@ -13,8 +13,9 @@ from tier_cli.findings.load import builtin, builtin_names, load_findings
 from tier_cli.findings.schema import FindingSet
 from tier_cli.findings.vectors import embed_findings
 from tier_cli.model.checkpoint import Checkpoint
-from tier_cli.model.engine import Engine, open_engine
+from tier_cli.model.engine import Engine
 from tier_cli.model.finding_vectors import finding_vectors, vectors_key
+from tier_cli.model.open_engine import open_engine
 
 
 class Counted:

@@ -15,6 +15,7 @@ from tier_cli.errors import CheckpointError
 from tier_cli.model import checkpoint as checkpoints
 from tier_cli.model.checkpoint import read_json
 from tier_cli.model.registry import public_models
+from tier_cli.model.verify import verify
 
 runner = CliRunner()
 
@@ -128,7 +129,7 @@ def test_export_restores_graphs_and_vectors(tiny_copy: Path) -> None:
     result = runner.invoke(command.app, ["export", str(tiny_copy)])
     assert result.exit_code == 0, result.output
     assert max(json.loads(result.stdout)["difference_from_torch"].values()) < 1e-4
-    assert checkpoints.verify(tiny_copy) == []
+    assert verify(tiny_copy) == []
     for name in names[:2]:
         assert (tiny_copy / name).read_bytes() == before[name], name
     # Vectors are computed anew, and a matrix product may differ in its last bit from run to run.

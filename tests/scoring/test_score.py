@@ -83,7 +83,7 @@ def test_sigmoid_takes_its_numbers_from_the_weights(
     changed = dataclasses.replace(
         checkpoint, scoring="sigmoid", config={**checkpoint.config, "max_logit_scale": bound}
     )
-    with pytest.raises(CheckpointError, match="no number 'logit_bias'"):
+    with pytest.raises(CheckpointError, match="the number 'logit_bias'"):
         rule_of(changed)
     numbers = {"logit_scale": np.array(5.0, np.float32), "logit_bias": np.array([-10.0], np.float32)}
     save_file(numbers, folder / "model.safetensors")

@@ -12,7 +12,8 @@ from vectors import HASHES, unit, write_vectors
 from tier_cli.errors import UsageError
 from tier_cli.search.approximate import approximately_nearest, graph_path
 from tier_cli.search.exact import largest, nearest
-from tier_cli.search.index import EmbeddingIndex, open_index, open_indexes
+from tier_cli.search.index import EmbeddingIndex
+from tier_cli.search.open_index import open_index, open_indexes
 
 ENDINGS = ("parquet", "npz")
 

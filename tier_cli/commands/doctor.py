@@ -1,4 +1,4 @@
-"""`tier doctor`: what there is on this machine to score with, and what is missing."""
+"""`tier doctor`: report what this machine can score with and what is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EXTRAS = {
     "pyarrow": "parquet",
     "imagecodecs": "codecs",
 }
-# pydicom also names pylibjpeg-libjpeg, whose licence is the GPL; these do the same without it.
+# pydicom also suggests pylibjpeg-libjpeg, which is under the GPL; these replace it.
 _DECODERS = {
     "1.2.840.10008.1.2.4.5": "python-gdcm",
     "1.2.840.10008.1.2.4.7": "python-gdcm",
@@ -47,11 +47,11 @@ _DECODERS = {
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")] = False,
 ) -> None:
-    """Show versions, devices, the cache, the bundled model and which DICOM files can be decoded.
+    """Show versions, devices, the cache, the bundled model and the DICOM files that can be decoded.
 
-    A table on a terminal, JSON in a pipe. Exits with 2 when the bundled model is missing or altered.
+    Prints tables on a terminal, JSON in a pipe. Exits with 2 if the bundled model is missing or altered.
     """
     facts: dict[str, Any] = {
         "versions": _versions(),
@@ -108,7 +108,8 @@ def _cache() -> dict[str, Any]:
 
 def _model() -> dict[str, Any]:
     from tier_cli.errors import CheckpointError
-    from tier_cli.model.checkpoint import DEFAULT_MODEL, resolve, verify
+    from tier_cli.model.checkpoint import DEFAULT_MODEL, resolve
+    from tier_cli.model.verify import verify
 
     try:
         path = resolve(DEFAULT_MODEL)
@@ -118,7 +119,7 @@ def _model() -> dict[str, Any]:
 
 
 def _transfer_syntaxes() -> Iterator[dict[str, Any]]:
-    """Tell of every syntax that pydicom knows images in whether something here decodes it."""
+    """Yield the installed decoders of every transfer syntax that pydicom knows."""
     from importlib.util import find_spec
 
     from pydicom.pixels.decoders.base import get_decoder
@@ -129,8 +130,8 @@ def _transfer_syntaxes() -> Iterator[dict[str, Any]]:
             decoder = get_decoder(uid)
         except NotImplementedError:
             continue
-        with_ = list(decoder.available_plugins) if decoder.is_encapsulated else ["pydicom"]
-        yield _syntax(uid, uid.name, with_ if decoder.is_available else [])
+        decoders = list(decoder.available_plugins) if decoder.is_encapsulated else ["pydicom"]
+        yield _syntax(uid, uid.name, decoders if decoder.is_available else [])
         if uid == "1.2.840.10008.1.2.4.51":
             found = ["imagecodecs"] if find_spec("imagecodecs") else []
             yield _syntax(uid, "JPEG Extended, 12 bits", found, "'tier-cli[codecs]'")
@@ -161,15 +162,15 @@ def _show(facts: dict[str, Any]) -> None:
         "CPUs": str(devices["cpus"]),
         "CUDA GPUs": ", ".join(devices["cuda"]) or "none",
         "MPS": "yes" if devices["mps"] else "no",
-        "cache": f"{cache['folder']} ({'writable' if cache['writable'] else 'not writable: not used'})",
-        f"model {model['name']}": "\n".join(model["problems"]) or f"{model['path']} (every file as listed)",
+        "cache": f"{cache['folder']} ({'writable' if cache['writable'] else 'not writable, not used'})",
+        f"model {model['name']}": "\n".join(model["problems"])
+        or f"{model['path']} (all files match checksums.json)",
     }
     _table(console, "Machine", rows)
     syntaxes = {
-        s["name"]: ", ".join(s["decoders"]) or f"cannot be decoded: {s['remedy']}"
-        for s in facts["transfer_syntaxes"]
+        s["name"]: ", ".join(s["decoders"]) or f"none; {s['remedy']}" for s in facts["transfer_syntaxes"]
     }
-    _table(console, "DICOM transfer syntaxes, and what decodes them", syntaxes)
+    _table(console, "Decoders of DICOM transfer syntaxes", syntaxes)
 
 
 def _table(console: Console, title: str, rows: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""`tier findings`: look at finding sets, check them, begin one."""
+"""`tier findings`: list, show, check and create finding sets."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from tier_cli.errors import FindingSetError, UsageError
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
 
-app = typer.Typer(help="Look at finding sets, check them, begin one.", no_args_is_help=True)
+app = typer.Typer(help="List, show, check and create finding sets.", no_args_is_help=True)
 
-_SPEC = "A built-in set, a FILE.toml, or texts such as 'pneumothorax,rib fracture'."
+_SPEC = "A built-in set, a FILE.toml, or names such as 'pneumothorax,rib fracture'."
 Spec = Annotated[str, typer.Argument(metavar="SET", help=_SPEC)]
 Model = Annotated[
-    str | None, typer.Option("--model", help="A checkpoint whose own set texts are looked up in first.")
+    str | None, typer.Option("--model", help="Checkpoint whose own finding set is searched for names first.")
 ]
 
 _HEADER = """\
-# A finding set of one's own. For each finding:
-#   label     the name for people
-#   aliases   other names that label columns have for it (optional)
-#   positive  texts that speak for it; several phrasings are better than one
-#   negative  texts that speak against it
+# A custom finding set. For each finding:
+#   label     display name
+#   aliases   other names of its label column (optional)
+#   positive  prompts that state the finding; several phrasings work better than one
+#   negative  prompts that deny it
 # Check it with: tier findings check FILE     Use it with: tier classify PATH --findings FILE
 """
 
 
 @app.command("list")
 def list_sets() -> None:
-    """List the built-in finding sets."""
+    """List the built-in finding sets.
+
+    Prints a table on a terminal, JSON lines in a pipe.
+    """
     from tier_cli.findings.load import builtin, builtin_names
 
     sets = [builtin(name) for name in builtin_names()]
@@ -49,10 +52,13 @@ def list_sets() -> None:
 
 @app.command()
 def show(spec: Spec, model: Model = None) -> None:
-    """Show the prompts of a finding set: a table on a terminal, TOML in a pipe."""
+    """Show the prompts of a finding set.
+
+    Prints a table on a terminal, TOML in a pipe.
+    """
     fs = _load(spec, model)
     if is_terminal("stdout"):
-        rows = [(f"{f.label} ({f.id})", _points(f.positive), _points(f.negative)) for f in fs.findings]
+        rows = [(f"{f.label} ({f.id})", _bullets(f.positive), _bullets(f.negative)) for f in fs.findings]
         _table(("finding", "positive", "negative"), rows)
     else:
         typer.echo(fs.to_toml(), nl=False)
@@ -60,7 +66,7 @@ def show(spec: Spec, model: Model = None) -> None:
 
 @app.command()
 def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)]) -> None:
-    """Check finding sets; name every problem and exit with 2 when there are any."""
+    """Check finding sets, report every problem and exit with 2 if there is one."""
     wrong: list[FindingSetError] = []
     for spec in specs:
         try:
@@ -71,32 +77,32 @@ def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPE
         wrong += found
         if not found:
             prompts = sum(len(f.positive) + len(f.negative) for f in fs.findings)
-            _tell(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
+            _say(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
         for problem in wrong:
-            _tell(str(problem))
+            _say(str(problem))
         raise FindingSetError(f"{len(wrong)} problems", where=", ".join(specs))
 
 
 @app.command()
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="The file to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="File to write.")],
     spec: Spec = "pneumothorax,rib fracture",
     model: Model = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
 ) -> None:
-    """Write a finding set to edit, from texts or from another set."""
+    """Create a finding set to edit, from names or from another set."""
     from tier_cli.findings.schema import FindingSet
 
     if file.suffix.lower() != ".toml":
-        raise UsageError("the name of a finding set's file ends in .toml", where=str(file))
+        raise UsageError("a finding set file must end in .toml", where=str(file))
     if file.exists() and not force:
-        raise UsageError("the file exists", where=str(file), remedy="choose another name, or add --force")
+        raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
     fs = FindingSet(file.stem, _load(spec, model).findings)
     _write(file, f"{_HEADER}\n{fs.to_toml()}")
-    _tell(f"{file}: {_count(fs.findings, 'finding')} written; edit, then: tier findings check {file}")
+    _say(f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}")
 
 
 def _load(spec: str, model: str | None) -> FindingSet:
@@ -132,12 +138,12 @@ def _count(things: tuple[object, ...], noun: str) -> str:
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
-def _points(texts: tuple[str, ...]) -> str:
-    # Long texts wrap in a narrow table; the point shows where the next one begins.
+def _bullets(texts: tuple[str, ...]) -> str:
+    # Long prompts wrap in a narrow table; the bullet shows where each one begins.
     return "\n".join(f"· {text}" for text in texts)
 
 
-def _tell(text: str) -> None:
+def _say(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`tier model`: which models there are, what is in one, whether it is intact; write its graphs; convert."""
+"""`tier model`: list, inspect, verify, export, convert and average checkpoints."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from tier_cli.model.registry import PublicModel
 
 app = typer.Typer(
-    help="List models, look into one, verify it, write its graphs, get or convert public ones.",
+    help="List, inspect, verify, download and convert models.",
     no_args_is_help=True,
 )
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 
 app.command(cls=model_pull.PullCommand)(model_pull.pull)
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List the models that can be named without a path, and public ones that can be pulled.
+    """List the models that can be used by name, and the public models that can be pulled.
 
-    Tables on a terminal, JSON lines in a pipe.
+    Prints tables on a terminal, JSON lines in a pipe.
     """
     from tier_cli.model.catalogue import catalogue
     from tier_cli.model.registry import public_models
 
     models = catalogue()
-    if _for_programs(as_json):
+    if _wants_json(as_json):
         for model in models:
             _print(vars(model))
         return
@@ -46,16 +46,22 @@ def list_models(as_json: Json = False) -> None:
     ]
     _table(("model", "licence", "place", "path"), here)
     others = [public_models()[one.name] for one in models if not one.installed]
-    _table(("not installed", "what", "licence"), [(one.name, _how(one), one.licence) for one in others])
+    _table(
+        ("not installed", "description", "licence"),
+        [(one.name, _description(one), one.licence) for one in others],
+    )
 
 
 @app.command()
 def info(model: Model, as_json: Json = False) -> None:
-    """Show what a checkpoint says about itself: a table on a terminal, JSON in a pipe."""
+    """Show the settings, hashes and training record of a checkpoint.
+
+    Prints a table on a terminal, JSON in a pipe.
+    """
     from tier_cli.model.checkpoint import open_checkpoint
 
     facts = _facts(open_checkpoint(model))
-    if _for_programs(as_json):
+    if _wants_json(as_json):
         _print(facts)
     else:
         _table(("", facts["name"]), list(_flat(facts)))
@@ -63,15 +69,19 @@ def info(model: Model, as_json: Json = False) -> None:
 
 @app.command()
 def verify(model: Model, as_json: Json = False) -> None:
-    """Recompute every hash of a checkpoint; name what is altered, missing or unlisted and exit with 2."""
-    from tier_cli.model import checkpoint
+    """Check a checkpoint against its checksums.
 
-    path = checkpoint.resolve(model)
-    problems = checkpoint.verify(path)
-    if _for_programs(as_json):
+    Names every altered, missing or unlisted file and exits with 2 if there is one.
+    """
+    from tier_cli.model.checkpoint import resolve
+    from tier_cli.model.verify import verify as problems_of
+
+    path = resolve(model)
+    problems = problems_of(path)
+    if _wants_json(as_json):
         _print({"path": str(path), "ok": not problems, "problems": problems})
     else:
-        for line in problems or [f"{path}: every file is as listed"]:
+        for line in problems or [f"{path}: all files match checksums.json"]:
             typer.echo(line, err=True)
     if problems:
         raise typer.Exit(2)
@@ -79,9 +89,10 @@ def verify(model: Model, as_json: Json = False) -> None:
 
 @app.command()
 def export(model: Model, as_json: Json = False) -> None:
-    """Write a checkpoint's ONNX graphs, finding vectors and checksums anew, checked against torch.
+    """Rewrite the ONNX graphs, finding vectors and checksums of a checkpoint.
 
-    The folder is taken as it is: what `tier model verify` found to be altered counts as intact afterwards.
+    The graphs are compared with torch. The current files are accepted as they are: files that
+    `tier model verify` reported as altered count as intact afterwards.
     """
     from tier_cli.errors import CheckpointError
     from tier_cli.model.checkpoint import resolve
@@ -92,9 +103,9 @@ def export(model: Model, as_json: Json = False) -> None:
         differences = complete(path)
     except PermissionError as error:
         raise CheckpointError(
-            "the folder cannot be written", where=str(path), remedy="copy it elsewhere and export the copy"
+            "cannot write to the folder", where=str(path), remedy="copy it elsewhere and export the copy"
         ) from error
-    if _for_programs(as_json):
+    if _wants_json(as_json):
         _print({"path": str(path), "difference_from_torch": differences})
     else:
         _table(("graph", "difference from torch"), [(k, f"{v:.1e}") for k, v in differences.items()])
@@ -104,32 +115,32 @@ def export(model: Model, as_json: Json = False) -> None:
 def convert(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="Foreign files or folders; several: an ensemble."),
+        typer.Argument(metavar="SOURCE...", help="Files or folders to convert. Several make an ensemble."),
     ],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Checkpoint folder to write; a new one.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="New checkpoint folder to write.")],
     family: Annotated[
         str | None,
-        typer.Option("--family", help="Its kind, where the files do not tell (chexzero, clip, ...)."),
+        typer.Option("--family", help="Family of SOURCE, such as chexzero, if it cannot be detected."),
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", help="Folder with its tokenizer, where SOURCE has none.")
+        Path | None, typer.Option("--tokenizer", help="Folder with the tokenizer, if SOURCE has none.")
     ] = None,
     text_tower: Annotated[
         Path | None,
-        typer.Option("--text-tower", help="Folder of its text model, where SOURCE has none (BioViL)."),
+        typer.Option("--text-tower", help="Folder with the text model, if SOURCE has none (BioViL)."),
     ] = None,
     findings: Annotated[
-        str | None, typer.Option("--findings", help="Finding set that the folder scores by default.")
+        str | None, typer.Option("--findings", help="Default finding set of the new checkpoint.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert a public checkpoint (BioViL, CLIP, CheXzero, ...) into a folder of this project.
+    """Convert a public checkpoint (BioViL, CLIP, CheXzero, ...) into a TIER checkpoint.
 
-    It keeps its own preprocessing, pooling and scoring. Nothing in the files is run. Several sources become
-    folders in DEST, which then is one model: the mean of their scores.
+    Preprocessing, pooling and scoring stay those of the source. No code in the files is executed. Several
+    sources become an ensemble in DEST, which gives the mean of their scores.
     """
     from tier_cli.findings.load import load_findings
-    from tier_cli.model.convert import convert as converted
+    from tier_cli.model.convert import convert as convert_one
     from tier_cli.model.convert.several import convert_several
 
     chosen = load_findings(findings) if findings else None
@@ -137,8 +148,8 @@ def convert(
         every = convert_several(sources, dest, family, tokenizer, chosen, text_tower)
         _show_members(dest, every, as_json)
         return
-    facts = converted(sources[0], dest, family, tokenizer, chosen, text_tower)
-    if _for_programs(as_json):
+    facts = convert_one(sources[0], dest, family, tokenizer, chosen, text_tower)
+    if _wants_json(as_json):
         _print({"path": str(dest), **facts})
     else:
         _table(("", dest.name), _summary(facts))
@@ -147,21 +158,21 @@ def convert(
 @app.command()
 def average(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Checkpoints of one training, two or more.")
+        list[str], typer.Argument(metavar="MODEL...", help="Two or more checkpoints of one training run.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Checkpoint folder to write; a new one.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="New checkpoint folder to write.")
     ],
     as_json: Json = False,
 ) -> None:
-    """Write a checkpoint whose weights are the mean of several's.
+    """Average the weights of several checkpoints into a new one.
 
-    They must have equal configuration, tokenizer and preprocessing. The mean is another model: measure it.
+    Configuration, tokenizer and preprocessing must be equal. The average is a different model: evaluate it.
     """
-    from tier_cli.model.average import average as averaged
+    from tier_cli.model.average import average as average_weights
 
-    facts = averaged(models, output)
-    if _for_programs(as_json):
+    facts = average_weights(models, output)
+    if _wants_json(as_json):
         _print({"path": str(output), **facts})
     else:
         rows = [(member["name"], member["weights"]) for member in facts["average_of"]]
@@ -169,14 +180,14 @@ def average(
 
 
 def _show_members(dest: Path, members: list[dict[str, Any]], as_json: bool) -> None:
-    if _for_programs(as_json):
+    if _wants_json(as_json):
         _print({"path": str(dest), "members": members})
         return
     _table(("", f"{dest.name}, an ensemble"), [(one["name"], ", ".join(one["source"])) for one in members])
-    _table(("", "each of them"), _summary(members[0])[:4])
+    _table(("", "each member"), _summary(members[0])[:4])
 
 
-def _how(public: PublicModel) -> str:
+def _description(public: PublicModel) -> str:
     gated = " Gated." if public.gated else ""
     return f"{public.title}.{gated}" + (" Not on the hub." if public.by_hand else "")
 
@@ -185,13 +196,13 @@ def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
     left_out = facts["left_out"]
     differences = facts["difference_from_torch"].values()
     return [
-        ("kind", facts["family"]),
+        ("family", facts["family"]),
         ("score", facts["scoring"]),
-        ("rendering of DICOM", facts["rendering"]),
+        ("DICOM rendering", facts["rendering"]),
         ("findings", str(facts["findings"])),
         ("weights stored in", facts["stored_as"]),
-        ("tensors of no use", f"{len(left_out)}: {', '.join(left_out[:5])}" if left_out else "none"),
-        ("graphs' difference from torch", f"{max(differences, default=0.0):.1e}"),
+        ("unused tensors", f"{len(left_out)}: {', '.join(left_out[:5])}" if left_out else "none"),
+        ("difference of graphs from torch", f"{max(differences, default=0.0):.1e}"),
     ]
 
 
@@ -221,7 +232,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _calibrated(checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """What the calibration holds for; its curves are in the file."""
+    """Summarise the calibration without its curves."""
     content = checkpoint.calibration
     if content is None:
         return None
@@ -230,7 +241,7 @@ def _calibrated(checkpoint: Checkpoint) -> dict[str, Any] | None:
 
 
 def _adapted(file: Path) -> dict[str, Any] | None:
-    """What is mixed into the scores."""
+    """Summarise the adaptation without its tensors."""
     from tier_cli.model.checkpoint import read_json
 
     if not file.is_file():
@@ -245,7 +256,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Rows for people: nested names joined by spaces, lists by commas."""
+    """Flatten nested facts into table rows: names joined by spaces, lists by commas."""
     rows: list[tuple[str, str]] = []
     for key, value in facts.items():
         if isinstance(value, dict):
@@ -257,12 +268,12 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _for_programs(as_json: bool) -> bool:
+def _wants_json(as_json: bool) -> bool:
     return as_json or not is_terminal("stdout")
 
 
 def _print(content: dict[str, Any]) -> None:
-    # In ASCII, as results are: a path need not be UTF-8.
+    # ASCII, like all results: a path may not be valid UTF-8.
     typer.echo(json.dumps(content))
 
 
@@ -273,7 +284,7 @@ def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
     table = Table()
     for column in columns:
-        # Paths and hashes are of no use cut short.
+        # A truncated path or hash is useless.
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))

@@ -1,4 +1,4 @@
-"""`tier model pull`: get a public model, once its licence and terms were agreed to."""
+"""`tier model pull`: download and convert a public model once its licence and terms are accepted."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tier_cli.errors import UsageError
 if TYPE_CHECKING:
     from tier_cli.model.registry import PublicModel
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="See `tier model list`.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the licence and terms without being asked.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A public model listed by `tier model list`.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accept the licence and terms without a prompt.")]
 Output = Annotated[
     Path | None,
     typer.Option(
         "--output",
         "-o",
         metavar="FOLDER",
-        help="Checkpoint folder to write; by default one in the cache, found by NAME.",
+        help="New checkpoint folder to write. Default: a folder in the cache, which NAME then finds.",
         show_default=False,
     ),
 ]
 
 
 class PullCommand(TyperCommand):
-    """Names what can be pulled, read only for its own help: no other one waits for the registry."""
+    """A command whose help lists the public models; the registry is read only when that help is shown."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
+        """Write the help text."""
         from tier_cli.model.registry import pullable
 
         *names, last = pullable()
@@ -48,12 +48,12 @@ def pull(
     name: Name,
     yes: Yes = False,
     output: Output = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON also on a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")] = False,
 ) -> None:
     """Download a public model from the Hugging Face hub and convert it.
 
-    Its licence and terms are shown first, and nothing is downloaded before they are agreed to. HF_ENDPOINT
-    names a mirror. Files come at a fixed revision and are checked where their hash is publicly known.
+    The licence and terms are shown first; nothing is downloaded until you accept them. Set HF_ENDPOINT to use
+    a mirror. Files are downloaded at a fixed revision, and their hashes are checked where they are public.
     """
     from tier_cli.model.registry import public_model
 
@@ -63,26 +63,26 @@ def pull(
     folder = output or hub.downloads(name)
     if folder.exists():
         raise UsageError(
-            "is there already",
+            "already exists",
             where=str(folder),
-            remedy="name another folder with --output" if output else f"use it with --model {name}",
+            remedy="choose another folder with --output" if output else f"use it with --model {name}",
         )
-    _agree(model, hub.endpoint(), yes)
-    # The hub's library would tell the hub what runs here; it reads this when it is loaded.
+    _ask_for_consent(model, hub.endpoint(), yes)
+    # Otherwise the hub library sends usage data; it reads this variable on import.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if not is_terminal("stderr"):
         from huggingface_hub.utils import disable_progress_bars
 
         disable_progress_bars()
     facts = hub.pull(model, folder)
-    _tell_checked(facts["origin"]["files"])
+    _report_unchecked(facts["origin"]["files"])
     named = name if output is None else str(output)
     tell(f"Converted into {folder}. Use it with --model {named}", colour="green")
     if as_json or not is_terminal("stdout"):
         typer.echo(json.dumps({"path": str(folder), **facts}))
 
 
-def _agree(model: PublicModel, endpoint: str, yes: bool) -> None:
+def _ask_for_consent(model: PublicModel, endpoint: str, yes: bool) -> None:
     tell(model.title)
     tell(f"From {endpoint}/{model.repository}, revision {model.revision[:12]}")
     tell(f"Licence: {model.licence}")
@@ -91,13 +91,15 @@ def _agree(model: PublicModel, endpoint: str, yes: bool) -> None:
     if yes:
         return
     if not is_terminal("stdin"):
-        raise UsageError("nobody can be asked", where="--yes", remedy="agree to licence and terms with --yes")
-    if not typer.confirm("Agree, and download?", err=True):
+        raise UsageError(
+            "cannot prompt: not a terminal", where="--yes", remedy="accept licence and terms with --yes"
+        )
+    if not typer.confirm("Accept and download?", err=True):
         raise typer.Exit(1)
 
 
-def _tell_checked(files: dict[str, Any]) -> None:
-    """Say which files nothing was known of, with what they turned out to be."""
-    for name, said in files.items():
-        if not said["checked"]:
-            tell(f"{name}: no hash is publicly known; SHA-256 {said['sha256']}")
+def _report_unchecked(files: dict[str, Any]) -> None:
+    """Print the SHA-256 of files that have no public hash to check against."""
+    for name, file in files.items():
+        if not file["checked"]:
+            tell(f"{name}: no public hash to check against; SHA-256 {file['sha256']}")

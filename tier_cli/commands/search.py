@@ -1,4 +1,4 @@
-"""`tier search`: find chest X-rays by a text or by an image."""
+"""`tier search`: find the chest X-rays nearest to a text or an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import echo
 
-from tier_cli.commands import options as o
+from tier_cli.commands.options import Device, DeviceName, Engine, EngineName
 from tier_cli.console import is_terminal, printable, tell
 from tier_cli.errors import UsageError
 
@@ -25,13 +25,13 @@ _SEARCH = "Search"
 
 Text = Annotated[
     str | None,
-    typer.Argument(metavar="TEXT", help="What the images should show, in words.", show_default=False),
+    typer.Argument(metavar="TEXT", help="Text describing what to look for.", show_default=False),
 ]
 Index = Annotated[
     Path,
     typer.Option(
         metavar="FILE|FOLDER",
-        help="Embeddings that `tier embed` wrote: one file, or a folder of them.",
+        help="Embeddings written by `tier embed`: a file, or a folder of files.",
         show_default=False,
         rich_help_panel=_SEARCH,
     ),
@@ -40,7 +40,7 @@ Image = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Find images like this one, instead of a text.",
+        help="Find images similar to this one, instead of a text.",
         show_default=False,
         rich_help_panel=_SEARCH,
     ),
@@ -49,17 +49,19 @@ Negative = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="What they should not show: scores are differences of cosines, as `classify` gives.",
+        help="Text describing what to avoid; scores become differences of cosines, as in `classify`.",
         show_default=False,
         rich_help_panel=_SEARCH,
     ),
 ]
-Top = Annotated[int, typer.Option(min=1, metavar="K", help="How many to give.", rich_help_panel=_SEARCH)]
+Top = Annotated[
+    int, typer.Option(min=1, metavar="K", help="Number of images to return.", rich_help_panel=_SEARCH)
+]
 Approximate = Annotated[
     bool,
     typer.Option(
         "--approximate",
-        help="Search a faiss index, kept beside the file; it may miss some. Exact otherwise.",
+        help="Use a faiss index, kept beside the file. Faster, but may miss some images.",
         rich_help_panel=_SEARCH,
     ),
 ]
@@ -67,7 +69,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FOLDER",
-        help="The checkpoint that the embeddings are of; looked up by their own name by default.",
+        help="Checkpoint that made the embeddings. Default: the name stored with them.",
         show_default=False,
         rich_help_panel=_SEARCH,
     ),
@@ -82,21 +84,21 @@ def search(
     top: Top = 10,
     approximate: Approximate = False,
     model: Model = None,
-    engine: o.Engine = o.EngineName.AUTO,
-    device: o.Device = o.DeviceName.AUTO,
+    engine: Engine = EngineName.AUTO,
+    device: Device = DeviceName.AUTO,
 ) -> None:
     """Find the chest X-rays nearest to a text or to an image.
 
-    A table on a terminal; in a pipe JSON lines, best first.
+    Prints a table on a terminal, JSON lines in a pipe, best first.
 
-    Exit codes: 0 all went well; 2 wrong usage; 3 the image cannot be used. For research use.
+    Exit codes: 0 success; 2 usage error; 3 the image cannot be used. For research use.
     """
     _check(text, image, negative, approximate)
-    from tier_cli.search.index import open_indexes
+    from tier_cli.search.open_index import open_indexes
 
-    indexes, aside = open_indexes(index)
-    for file in aside:
-        tell(f"{file} holds no embeddings and is left aside", colour="yellow")
+    indexes, skipped = open_indexes(index)
+    for file in skipped:
+        tell(f"{file} holds no embeddings and is skipped", colour="yellow")
     query = _query(indexes, text, image, negative, model, engine, device)
     hits = _find(indexes, query, top, approximate)
     scoring = "cosine" if negative is None else "cosine_difference"
@@ -109,21 +111,23 @@ def search(
 
 
 def _check(text: str | None, image: str | None, negative: str | None, approximate: bool) -> None:
-    """Refuse what cannot work before anything is loaded."""
+    """Refuse options that contradict each other, before anything is loaded."""
     if (text is None) == (image is None):
-        raise UsageError("give a text or an --image, one of the two", remedy='e.g. tier search "effusion"')
+        raise UsageError("needs either a text or --image", remedy='e.g. tier search "effusion"')
     if image is not None and negative is not None:
-        raise UsageError("goes with a text", where="--negative", remedy="leave it out, or --image")
+        raise UsageError(
+            "requires a text, not an image", where="--negative", remedy="omit --negative or --image"
+        )
     if any(one is not None and not one.strip() for one in (text, negative)):
-        raise UsageError("the text is empty", remedy="say what the images should show")
+        raise UsageError("the text is empty", remedy="describe what the images should show")
     if approximate:
         from importlib.util import find_spec
 
         if find_spec("faiss") is None:
             raise UsageError(
-                "needs faiss, which is not installed",
+                "requires faiss, which is not installed",
                 where="--approximate",
-                remedy="pip install 'tier-cli[search]', or leave it out: exact search needs nothing",
+                remedy="pip install 'tier-cli[search]', or omit it to search exactly",
             )
 
 
@@ -133,11 +137,11 @@ def _query(
     image: str | None,
     negative: str | None,
     model: str | None,
-    engine: o.EngineName,
-    device: o.DeviceName,
+    engine: EngineName,
+    device: DeviceName,
 ) -> NDArray[np.float32]:
     from tier_cli.model.checkpoint import open_checkpoint
-    from tier_cli.model.engine import open_engine
+    from tier_cli.model.open_engine import open_engine
     from tier_cli.search.query import check_model, image_vector, text_vector
 
     checkpoint = open_checkpoint(model or indexes[0].model)
@@ -194,5 +198,5 @@ def _show(documents: Sequence[dict[str, Any]], count: int, approximate: bool) ->
         table.add_row(str(document["rank"]), f"{document['score']:+.3f}", Line(view), Line(path))
     console = Console()
     console.print(table)
-    how = "approximately" if approximate else "exactly"
-    console.print(Line(f"of {count} {'image' if count == 1 else 'images'}, searched {how}", style="dim"))
+    how = "approximate search" if approximate else "exact search"
+    console.print(Line(f"of {count} {'image' if count == 1 else 'images'}, {how}", style="dim"))

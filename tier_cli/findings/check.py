@@ -1,4 +1,4 @@
-"""What can be wrong with a finding set whose syntax is right."""
+"""Check the content of a finding set: ids, names, prompts, laterality."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from tier_cli.errors import FindingSetError
 from tier_cli.findings.schema import Finding, FindingSet, fold
 
-# Columns of a manifest that can never be labels (tier_cli.datasets.manifest).
+# Reserved columns of a manifest, which are never labels (tier_cli.datasets.manifest).
 RESERVED = frozenset(
     {"path", "patient", "study", "series", "instance", "view", "sex", "age", "text", "split", "source"}
     | {"boxes", "mask"}
@@ -18,14 +18,22 @@ _SIDE = re.compile(r"\b(left|right)(?:wards?|sided)?\b")
 
 
 def problems(fs: FindingSet, where: str | None = None) -> list[FindingSetError]:
-    """List all that is wrong with a set, in the order of its findings.
+    """Return the problems of a finding set, in the order of its findings.
 
     Parameters
     ----------
     fs
-        The set.
+        The finding set.
     where
-        The file the messages name; the set's name by default.
+        Place named in the messages, such as a file; the set's name by default.
+
+    Examples
+    --------
+    >>> from tier_cli.findings.schema import Finding, FindingSet
+    >>> mass = Finding("mass", "Mass", (), ("A mass.", "a mass"), ("No mass.",))
+    >>> for problem in problems(FindingSet("mine", (mass,))):
+    ...     print(problem)
+    mine [findings.mass] positive: 'a mass' is repeated; remove one of them
     """
     place = where or fs.name
     found = []
@@ -34,12 +42,12 @@ def problems(fs: FindingSet, where: str | None = None) -> list[FindingSetError]:
     for finding in fs.findings:
         table = f"{place} [findings.{finding.id}]"
         found += [*_names(finding, table), *_texts(finding, table)]
-        found += [*_counted_twice(finding, table), *_laterality(finding, table)]
+        found += [*_repeated(finding, table), *_laterality(finding, table)]
     return [*found, *_collisions(fs, place), *_shared_prompts(fs, place)]
 
 
 def raise_first(found: list[FindingSetError], where: str) -> None:
-    """Raise the first problem, saying how many more there are; return when there is none."""
+    """Raise the first problem with the number of others; do nothing if there is none."""
     if not found:
         return
     first, more = found[0], len(found) - 1
@@ -51,7 +59,13 @@ def raise_first(found: list[FindingSetError], where: str) -> None:
 
 
 def prompt_key(prompt: str) -> str:
-    """Bring a prompt into the form in which it counts as the same prompt: case, spacing, final stop aside."""
+    """Normalise a prompt for comparison: ignore case, white space and a final full stop.
+
+    Examples
+    --------
+    >>> prompt_key("No  Effusion.")
+    'no effusion'
+    """
     return " ".join(prompt.casefold().split()).rstrip(" .")
 
 
@@ -61,7 +75,7 @@ def _problem(what: str, place: str, key: str, remedy: str) -> FindingSetError:
 
 def _names(finding: Finding, table: str) -> Iterator[FindingSetError]:
     if not _ID.fullmatch(finding.id):
-        yield _problem(f"{finding.id!r} is not an id", table, "", "use snake_case, such as rib_fracture")
+        yield _problem(f"{finding.id!r} is not a valid id", table, "", "use snake_case, such as rib_fracture")
     for name in finding.names:
         if name.casefold().strip() in RESERVED:
             key = "" if name == finding.id else "aliases"
@@ -69,8 +83,8 @@ def _names(finding: Finding, table: str) -> Iterator[FindingSetError]:
     for alias in finding.aliases:
         if alias.strip() and not fold(alias):
             yield _problem(f"{alias!r} has no letter or digit", table, "aliases", "remove it")
-    for alias in _twice(finding.aliases, fold):
-        yield _problem(f"{alias!r} stands there twice", table, "aliases", "remove one of them")
+    for alias in _duplicates(finding.aliases, fold):
+        yield _problem(f"{alias!r} is listed twice", table, "aliases", "remove one of them")
 
 
 def _texts(finding: Finding, table: str) -> Iterator[FindingSetError]:
@@ -79,7 +93,7 @@ def _texts(finding: Finding, table: str) -> Iterator[FindingSetError]:
     for key, texts in lists.items():
         if not texts and key != "aliases":
             remedy = f"write at least one, such as {_example(finding, key)}"
-            yield _problem(f"there are no {key} prompts", table, key, remedy)
+            yield _problem(f"no {key} prompts", table, key, remedy)
         for text in texts:
             yield from _text(text, table, key)
 
@@ -94,16 +108,16 @@ def _text(text: str, table: str, key: str) -> Iterator[FindingSetError]:
     if not prompt_key(text):
         yield _problem("an empty text", table, key, "write the text or remove it")
     elif odd is not None:
-        what = f"{text!r} holds a character that does not print (U+{ord(odd):04X})"
+        what = f"{text!r} contains an unprintable character (U+{ord(odd):04X})"
         yield _problem(what, table, key, "type it as plain text")
     elif text != text.strip():
         yield _problem(f"{text!r} begins or ends with a space", table, key, "remove the space")
 
 
-def _counted_twice(finding: Finding, table: str) -> Iterator[FindingSetError]:
+def _repeated(finding: Finding, table: str) -> Iterator[FindingSetError]:
     for key, prompts in (("positive", finding.positive), ("negative", finding.negative)):
-        for prompt in _twice(prompts, prompt_key):
-            yield _problem(f"{prompt!r} counts twice", table, key, "remove one of them")
+        for prompt in _duplicates(prompts, prompt_key):
+            yield _problem(f"{prompt!r} is repeated", table, key, "remove one of them")
     against = {prompt_key(prompt) for prompt in finding.negative}
     for prompt in finding.positive:
         if prompt_key(prompt) in against:
@@ -111,7 +125,7 @@ def _counted_twice(finding: Finding, table: str) -> Iterator[FindingSetError]:
             yield _problem(what, table, "positive", "keep it on one side")
 
 
-def _twice(texts: Iterable[str], key: Callable[[str], str]) -> Iterator[str]:
+def _duplicates(texts: Iterable[str], key: Callable[[str], str]) -> Iterator[str]:
     seen: set[str] = set()
     for text in texts:
         if key(text) in seen:
@@ -124,7 +138,7 @@ def _sides(*texts: str) -> frozenset[str]:
 
 
 def _laterality(finding: Finding, table: str) -> Iterator[FindingSetError]:
-    """Tell left from right: a prompt that names only the other side than its finding is a slip."""
+    """Report prompts that name only the side opposite to that of their finding."""
     named = _sides(finding.id) or _sides(finding.label)
     lists = {"label": (finding.label,), "aliases": finding.aliases}
     lists |= {"positive": finding.positive, "negative": finding.negative}
@@ -133,14 +147,14 @@ def _laterality(finding: Finding, table: str) -> Iterator[FindingSetError]:
         for key, texts in lists.items():
             for text in texts:
                 if _sides(text) and side not in _sides(text):
-                    what = f"{text!r} names the other side of a {side} finding"
-                    yield _problem(what, table, key, f"say {side}")
+                    what = f"{text!r} names the opposite side of a {side} finding"
+                    yield _problem(what, table, key, f"write {side}")
         return
     for_it, against = _sides(*finding.positive), _sides(*finding.negative)
     if len(for_it) == len(against) == 1 and for_it != against:
         (one,), (other,) = for_it, against
-        what = f"the positive prompts name only {one}, the negative ones only {other}"
-        yield _problem(what, table, "negative", f"say {one} in both, or no side")
+        what = f"the positive prompts name only the {one} side, the negative prompts only the {other} side"
+        yield _problem(what, table, "negative", f"name the {one} side in both, or no side")
 
 
 def _collisions(fs: FindingSet, place: str) -> Iterator[FindingSetError]:
@@ -151,7 +165,7 @@ def _collisions(fs: FindingSet, place: str) -> Iterator[FindingSetError]:
             if other is not finding:
                 key = "aliases" if name in finding.aliases else ""
                 table = f"{place} [findings.{finding.id}]"
-                remedy = "one name must mean one finding: rename or remove one"
+                remedy = "each name must belong to one finding: rename or remove it"
                 yield _problem(f"{name!r} already names {other.id}", table, key, remedy)
 
 
@@ -162,5 +176,5 @@ def _shared_prompts(fs: FindingSet, place: str) -> Iterator[FindingSetError]:
             other = owner.setdefault(prompt_key(prompt), finding)
             if other is not finding:
                 table = f"{place} [findings.{finding.id}]"
-                what = f"{prompt!r} is a positive prompt of {other.id} too"
+                what = f"{prompt!r} is also a positive prompt of {other.id}"
                 yield _problem(what, table, "positive", "keep it where it fits best")

@@ -1,4 +1,4 @@
-"""Finding sets by name, from a file, or from a few words."""
+"""Load a finding set by name, from a file, or from a list of finding names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tier_cli.findings.check import problems, raise_first
 from tier_cli.findings.parse import DEFAULT_TEMPLATES, fill, read_toml
 from tier_cli.findings.schema import Finding, FindingSet
 
-# Also the order in which free texts are looked up: general sets first.
+# Also the order in which finding names are looked up: general sets first.
 _BUILTIN = (
     "chexpert14",
     "nih14",
@@ -28,65 +28,79 @@ _BUILTIN = (
     "chexpert5",
     "padchest55",
 )
-# Labels of PadChest that are not findings: scored as its others are, and better left out of a mean.
+# Labels of PadChest that are not findings: scored like the others, but best excluded from a mean.
 NO_FINDINGS = ("normal", "unchanged")
-# Built-in sets that are another one without these.
+# Built-in sets that equal another set without NO_FINDINGS.
 _WITHOUT_THEM = {"padchest55": "padchest57"}
 
 
 def builtin_names() -> tuple[str, ...]:
-    """Name the finding sets that come with the package."""
+    """Return the names of the built-in finding sets."""
     return tuple(sorted(_BUILTIN))
 
 
 def load_findings(spec: str | None, default: FindingSet | None = None) -> FindingSet:
-    """Give the finding set that `spec` names.
+    """Return the finding set that `spec` names.
 
     Parameters
     ----------
     spec
-        A built-in set's name, a file ending in ``.toml``, or texts separated by commas; None for `default`.
-        A text that is exactly the id or an alias of a finding of `default`, or else of a built-in set
-        (chexpert14, nih14, padchest57, vindr28, chestxdet10, nih4, covid,
-        padchest192, in this order), takes that finding with its prompts; any
-        other text becomes a finding with prompts from templates.
+        Name of a built-in set, a file ending in ``.toml``, or finding names separated by commas; None for
+        `default`. A name that equals the id or an alias of a finding of `default`, or else of a built-in set
+        (chexpert14, nih14, padchest57, vindr28, chestxdet10, nih4, covid, padchest192, in this order), gives
+        that finding with its prompts; any other name becomes a finding with prompts from templates.
     default
         The checkpoint's own set.
 
     Raises
     ------
     FindingSetError
-        Where there is no such set or it makes no sense.
+        The set does not exist or is not valid.
+
+    Examples
+    --------
+    >>> load_findings("chexpert5").ids
+    ('atelectasis', 'cardiomegaly', 'consolidation', 'edema', 'pleural_effusion')
+    >>> load_findings("effusion,rib fracture").ids
+    ('pleural_effusion', 'rib_fracture')
+    >>> load_findings("sail sign").findings[0].negative
+    ('No sail sign.', 'No evidence of sail sign.', 'Sail sign is absent.')
     """
     if spec is None:
         if default is None:
             remedy = f"name one of {', '.join(builtin_names())}"
-            raise FindingSetError("no finding set was named", remedy=remedy)
+            raise FindingSetError("no finding set given", remedy=remedy)
         return default
     spec = spec.strip()
     if spec.casefold() in _BUILTIN:
         return builtin(spec.casefold())
     if is_file(spec):
         return parse_findings(read_text(spec), Path(spec).stem, where=spec)
-    return _from_words(spec, default)
+    return _from_names(spec, default)
 
 
 def parse_findings(text: str, name: str, where: str | None = None) -> FindingSet:
-    """Read a set from TOML text and check it.
+    """Parse a finding set from TOML text and check it.
 
     Parameters
     ----------
     text
-        The TOML; see docs/findings.md.
+        The TOML text; see docs/findings.md.
     name
-        The set's name, where the text does not say ``name`` itself.
+        Name of the set if the text has no ``name`` key.
     where
-        The file that messages name; `name` by default.
+        Place named in the messages, such as a file; `name` by default.
 
     Raises
     ------
     FindingSetError
-        With the file, table and key, for the first of the problems.
+        The first problem, with file, table and key.
+
+    Examples
+    --------
+    >>> lines = '[findings.sail_sign]', 'positive = ["Sail sign."]', 'negative = ["No sail sign."]'
+    >>> parse_findings("\\n".join(lines), "mine").findings[0].label
+    'Sail sign'
     """
     fs, found = read_toml(text, name, where or name)
     raise_first(found, where or name)
@@ -95,7 +109,7 @@ def parse_findings(text: str, name: str, where: str | None = None) -> FindingSet
 
 @cache
 def builtin(name: str) -> FindingSet:
-    """Give a built-in set by its exact name."""
+    """Return a built-in finding set by its exact name."""
     if name in _WITHOUT_THEM:
         whole = builtin(_WITHOUT_THEM[name])
         return FindingSet(name, tuple(one for one in whole.findings if one.id not in NO_FINDINGS))
@@ -103,27 +117,27 @@ def builtin(name: str) -> FindingSet:
 
 
 def is_file(spec: str) -> bool:
-    """Tell whether a spec means a file, whatever lies in the current folder."""
-    # A path without the ending counts only where it exists: "nodule/mass" is a finding, /dev/fd/63 a file.
+    """Return whether a spec names a file, regardless of the current folder."""
+    # A path that does not end in .toml must exist: "nodule/mass" is a finding, /dev/fd/63 a file.
     return spec.lower().endswith(".toml") or (os.sep in spec and os.path.exists(spec))
 
 
 def read_text(path: str) -> str:
-    """Read a finding set's file as UTF-8."""
+    """Read the file of a finding set as UTF-8."""
     try:
         return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError as error:
-        raise FindingSetError("no such file", where=path, remedy="`tier findings new` writes one") from error
+        raise FindingSetError("no such file", where=path, remedy="create it: `tier findings new`") from error
     except OSError as error:
         raise FindingSetError(f"cannot be read: {error.strerror}", where=path) from error
     except UnicodeDecodeError as error:
         raise FindingSetError("not UTF-8 text", where=path, remedy="save it as UTF-8") from error
 
 
-def _from_words(spec: str, default: FindingSet | None) -> FindingSet:
+def _from_names(spec: str, default: FindingSet | None) -> FindingSet:
     words = [" ".join(word.split()) for word in spec.split(",")]
     if not all(words):
-        what = "a finding without a name" if spec else "no finding was named"
+        what = "a finding name is empty" if spec else "no finding given"
         remedy = 'write them like "pneumothorax,rib fracture"'
         raise FindingSetError(what, where=f"findings {spec!r}", remedy=remedy)
     findings = [_known(word, default) or _new(word) for word in words]
@@ -131,12 +145,12 @@ def _from_words(spec: str, default: FindingSet | None) -> FindingSet:
         _refuse_misspelt_set(words[0], default)
     for n, finding in enumerate(findings):
         if finding.id in {other.id for other in findings[:n]}:
-            what = f"{words[n]!r} names {finding.id}, which was named before"
+            what = f"{words[n]!r} names {finding.id} again"
             raise FindingSetError(what, where=f"findings {spec!r}", remedy="name it once")
     fs = FindingSet(",".join(finding.id for finding in findings), tuple(findings))
     found = problems(fs, f"findings {spec!r}")
     if found:
-        remedy = "write them into a file of your own (tier findings new)"
+        remedy = "put them into a finding set file (tier findings new)"
         raise FindingSetError(found[0].what, where=found[0].where, remedy=remedy)
     return fs
 
@@ -149,23 +163,21 @@ def _known(word: str, default: FindingSet | None) -> Finding | None:
 
 def _new(word: str) -> Finding:
     if re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", word):
-        remedy = "a finding set's file ends in .toml"
-        raise FindingSetError(
-            "looks like a file, not like a finding", where=f"findings {word!r}", remedy=remedy
-        )
+        remedy = "a finding set file must end in .toml"
+        raise FindingSetError("looks like a file, not a finding", where=f"findings {word!r}", remedy=remedy)
     plain = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode("ascii")
     name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     if not name:
-        remedy = "write a TOML file with an id in Latin letters (tier findings new)"
-        raise FindingSetError(f"no id can be made of {word!r}", remedy=remedy)
+        remedy = "write a finding set file with an id in Latin letters (tier findings new)"
+        raise FindingSetError(f"cannot derive an id from {word!r}", remedy=remedy)
     prompts = {side: tuple(fill(t, word) for t in templates) for side, templates in DEFAULT_TEMPLATES.items()}
     return Finding(name, word[:1].upper() + word[1:], (), **prompts)
 
 
 def _refuse_misspelt_set(word: str, default: FindingSet | None) -> None:
-    """A slip in a set's name must not be scored as if it were a finding."""
+    """Refuse a misspelt set name, which would otherwise be scored as a finding."""
     close = get_close_matches(word.casefold(), builtin_names(), n=1, cutoff=0.75)
     if close and _known(word, default) is None:
         raise FindingSetError(
-            f"{word!r} is no finding set", where="findings", remedy=f"did you mean {close[0]}?"
+            f"{word!r} is not a finding set", where="findings", remedy=f"did you mean {close[0]}?"
         )

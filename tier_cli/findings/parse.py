@@ -1,4 +1,4 @@
-"""From TOML text to a finding set, with every problem named by file, table and key."""
+"""Parse TOML text into a finding set and report every problem by file, table and key."""
 
 from __future__ import annotations
 
@@ -20,16 +20,24 @@ _SIDES = ("positive", "negative")
 
 
 def read_toml(text: str, name: str, where: str) -> tuple[FindingSet, list[FindingSetError]]:
-    """Read a set and list its problems; only text that is no TOML at all raises.
+    """Parse a finding set and list its problems; raise only if the text is not valid TOML.
 
     Parameters
     ----------
     text
-        The TOML.
+        The TOML text.
     name
-        The set's name where the text has no ``name``.
+        Name of the set if the text has no ``name`` key.
     where
-        The file that messages name.
+        Place named in the messages, such as a file.
+
+    Examples
+    --------
+    >>> fs, problems = read_toml('[findings.mass]\\npositive = ["A mass."]', "mine", "mine.toml")
+    >>> fs.ids
+    ('mass',)
+    >>> problems[0].where, problems[0].what
+    ('mine.toml [findings.mass] negative', 'no negative prompts')
     """
     try:
         document = tomllib.loads(text)
@@ -38,15 +46,22 @@ def read_toml(text: str, name: str, where: str) -> tuple[FindingSet, list[Findin
         raise FindingSetError(f"not valid TOML: {error}", where=where, remedy=remedy) from error
     reader = _Reader(where)
     fs = reader.finding_set(document, name)
-    # A value of the wrong type gives an empty list; saying "no prompts" of it as well would be noise.
-    told = {problem.where for problem in reader.found}
-    return fs, reader.found + [p for p in problems(fs, where) if p.where not in told]
+    # A value of the wrong type gives an empty list; reporting "no prompts" as well would be noise.
+    reported = {problem.where for problem in reader.found}
+    return fs, reader.found + [p for p in problems(fs, where) if p.where not in reported]
 
 
 def fill(template: str, label: str) -> str:
-    """Put a label into a template: lower-cased like a word inside a sentence, capitalised at its start.
+    """Insert a label into a template: lower case within the sentence, capitalised at its start.
 
-    A first word with capitals beyond its first letter (COPD) stays as it is.
+    A first word with capitals after its first letter, such as COPD, is kept.
+
+    Examples
+    --------
+    >>> fill("No {finding}.", "Pleural effusion")
+    'No pleural effusion.'
+    >>> fill("{finding} is present.", "COPD")
+    'COPD is present.'
     """
     first, *rest = label.split(" ")
     if first[1:] == first[1:].lower():
@@ -56,7 +71,7 @@ def fill(template: str, label: str) -> str:
 
 
 class _Reader:
-    """Walks one document and keeps what is wrong with it."""
+    """Reads one TOML document and collects its problems."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -79,7 +94,7 @@ class _Reader:
     def finding(self, key: str, table: Any, shared: Mapping[str, tuple[str, ...]]) -> Finding:
         place = f"[findings.{key}]"
         if not isinstance(table, dict):
-            remedy = f"write [findings.{key}] on a line of its own, its keys below"
+            remedy = f"write [findings.{key}] on its own line, with its keys below"
             self.wrong(f"{key} is not a table", place, remedy)
             return Finding(key, key, (), (), ())
         self.unknown(table, _FINDING_KEYS, place, "in a finding")
@@ -106,7 +121,7 @@ class _Reader:
         for side, texts in filled.items():
             for text in texts:
                 if "{finding}" not in text:
-                    remedy = f"put {{finding}} in, or move it to the finding's {side}"
+                    remedy = f"insert {{finding}}, or move the text to {side} of a finding"
                     self.wrong(f"{text!r} has no {{finding}}", f"{place} {side}", remedy)
         return filled
 
@@ -114,20 +129,20 @@ class _Reader:
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            self.wrong("not a list of texts", place, 'write a list of quoted texts: ["...", "..."]')
+            self.wrong("not a list of strings", place, 'write a list of quoted strings: ["...", "..."]')
             return ()
         if not value:
-            self.wrong("an empty list", place, "write a text in it or remove the key")
+            self.wrong("an empty list", place, "add a string or remove the key")
         return tuple(value)
 
     def text(self, value: Any, place: str) -> str:
         if not isinstance(value, str) or not value.strip():
-            self.wrong("not a text", place, "write a quoted text")
+            self.wrong("not a string", place, "write a quoted string")
             return ""
         return value
 
     def unknown(self, table: dict[str, Any], known: tuple[str, ...], place: str, context: str) -> None:
         for key in table:
             if key not in known:
-                remedy = f"{context} may stand {', '.join(known)}"
+                remedy = f"{context}, use {', '.join(known)}"
                 self.wrong(f"unknown key {key!r}", f"{place} {key}".strip(), remedy)

@@ -1,4 +1,4 @@
-"""A finding, and a set of findings: a name with the prompts that speak for it and against it."""
+"""Define a finding and a finding set: names with positive and negative prompts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding that an image is scored for.
+    """A finding that images are scored for.
 
     Parameters
     ----------
     id
-        snake_case name that results and label columns carry.
+        snake_case name used in results and label columns.
     label
-        The name for people, such as ``Pleural effusion``.
+        Display name, such as ``Pleural effusion``.
     aliases
-        Other names that label columns and people use for it.
+        Other names of its label column.
     positive, negative
-        The prompts whose mean embeddings speak for and against the finding.
+        Prompts that state and deny the finding; their mean embeddings are compared with the image.
     """
 
     id: str
@@ -35,13 +35,40 @@ class Finding:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The id and the aliases: all that a label column may be called."""
+        """The id and the aliases: every name that a label column may have."""
         return (self.id, *self.aliases)
 
 
 @dataclass(frozen=True)
 class FindingSet:
-    """Findings in the order in which they are scored and printed."""
+    """Findings in the order in which they are scored and printed.
+
+    Parameters
+    ----------
+    name
+        Name of the set.
+    findings
+        The findings, in order.
+
+    Examples
+    --------
+    >>> mass = Finding("mass", "Mass", ("lung lesion",), ("A mass is present.",), ("No mass.",))
+    >>> fs = FindingSet("mine", (mass,))
+    >>> fs.match("Lung_Lesion") is mass
+    True
+    >>> print(fs.to_toml(), end="")
+    name = "mine"
+    <BLANKLINE>
+    [findings.mass]
+    label = "Mass"
+    aliases = ["lung lesion"]
+    positive = [
+        "A mass is present.",
+    ]
+    negative = [
+        "No mass.",
+    ]
+    """
 
     name: str
     findings: tuple[Finding, ...]
@@ -55,7 +82,7 @@ class FindingSet:
     def hash(self) -> str:
         """SHA-256 (hex) of the ids and prompts, in order.
 
-        Names of the set, labels and aliases are left out: no score depends on them.
+        The name of the set, labels and aliases are excluded: no score depends on them.
         """
         content = [[f.id, list(f.positive), list(f.negative)] for f in self.findings]
         canonical = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
@@ -63,29 +90,35 @@ class FindingSet:
 
     @cached_property
     def _by_name(self) -> dict[str, Finding]:
-        # Reversed, so that of two findings with one name the first wins; a checked set has no such pair.
+        # Reversed so that the first of two findings with one name wins; a checked set has no such pair.
         return {fold(name): f for f in reversed(self.findings) for name in f.names}
 
     def match(self, column: str) -> Finding | None:
-        """Give the finding whose id or alias is `column`; case, spaces, hyphens, underscores do not count."""
+        """Return the finding with this id or alias, ignoring case, spaces, hyphens and underscores."""
         return self._by_name.get(fold(column))
 
     def to_toml(self) -> str:
-        """Write the set as TOML; `tier_cli.findings.load.parse_findings` gives an equal set back."""
+        """Return the set as TOML, which `tier_cli.findings.load.parse_findings` reads back."""
         blocks = [f"name = {quote(self.name)}\n"]
         blocks += [_table(finding) for finding in self.findings]
         return "\n".join(blocks)
 
 
 def fold(name: str) -> str:
-    """Bring a column name, id or alias into the form in which they are compared."""
+    """Normalise a column name, id or alias for comparison.
+
+    Examples
+    --------
+    >>> fold("Pleural Effusion") == fold("pleural_effusion")
+    True
+    """
     return re.sub(r"[\s_\-]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def quote(text: str) -> str:
-    """Write `text` as a TOML basic string."""
+    """Return `text` as a TOML basic string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    # TOML wants every control character but the tab escaped; a tab is hard to see, so it is escaped too.
+    # TOML requires control characters other than the tab to be escaped; a tab is invisible, so escape it too.
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m.group()):04X}", escaped) + '"'
 
 

@@ -1,4 +1,4 @@
-"""From prompts to vectors: one positive and one negative direction a finding."""
+"""Compute finding vectors: one positive and one negative direction per finding."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Embed = Callable[[Sequence[str]], NDArray[np.floating]]
 
 @dataclass(frozen=True, eq=False)
 class FindingVectors:
-    """The directions that images are compared with.
+    """The directions that image features are compared with.
 
     Parameters
     ----------
     positive, negative
-        float32 (F, D), rows of length 1, in the order of the finding set.
+        float32 (F, D), unit rows in the order of the finding set.
     """
 
     positive: NDArray[np.float32]
@@ -30,7 +30,7 @@ class FindingVectors:
     def __post_init__(self) -> None:
         if self.positive.ndim != 2 or self.positive.shape != self.negative.shape:
             raise ValueError(
-                f"finding vectors must be two (F, D) arrays of one shape, "
+                f"finding vectors must be two (F, D) arrays of equal shape, "
                 f"not {self.positive.shape} and {self.negative.shape}"
             )
 
@@ -43,13 +43,22 @@ def embed_findings(fs: FindingSet, embed: Embed) -> FindingVectors:
     fs
         The finding set, F findings.
     embed
-        Gives one row (n, D) a text; called once, with every distinct prompt once. Unit rows give the paper's
-        mean; plain projections count by their length, as in BioViL.
+        Embeds n texts into (n, D); called once, with every distinct prompt. Unit rows give the paper's mean;
+        unnormalised projections are weighted by their length, as in BioViL.
 
     Raises
     ------
     FindingSetError
-        Where the prompts of a finding have no common direction, or an embedding is not finite.
+        The prompts of a finding have no common direction, or an embedding is not finite.
+
+    Examples
+    --------
+    >>> from tier_cli.findings.schema import Finding
+    >>> known = {"A mass.": [1.0, 0.0], "Mass.": [0.0, 1.0], "No mass.": [-1.0, 0.0]}
+    >>> fs = FindingSet("mine", (Finding("mass", "Mass", (), ("A mass.", "Mass."), ("No mass.",)),))
+    >>> vectors = embed_findings(fs, lambda prompts: np.array([known[prompt] for prompt in prompts]))
+    >>> vectors.positive.round(3).tolist()
+    [[0.7070000171661377, 0.7070000171661377]]
     """
     prompts = list(dict.fromkeys(p for f in fs.findings for p in (*f.positive, *f.negative)))
     rows = np.asarray(embed(prompts), dtype=np.float64)
@@ -71,7 +80,7 @@ def _directions(fs: FindingSet, side: str, at: dict[str, NDArray[np.float64]]) -
             raise FindingSetError(
                 f"the embeddings of the {side} prompts have no common direction",
                 where=f"{fs.name} [findings.{finding.id}] {side}",
-                remedy="write prompts that say the same thing, or verify the checkpoint (tier model verify)",
+                remedy="write prompts that agree, or check the checkpoint (tier model verify)",
             )
         directions.append(mean / length)
     return np.asarray(directions, dtype=np.float32)

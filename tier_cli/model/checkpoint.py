@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import CheckpointError, TierError
+from tier_cli.errors import CheckpointError
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_root
 from tier_cli.model.registry import public_models
@@ -36,7 +36,7 @@ CHECKSUMS = "checksums.json"
 ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
-_REFORM = "get the folder again, or accept it as it is with `tier model export`"
+_ACCEPT = "get the folder again, or accept it as it is with `tier model export`"
 
 
 @dataclass(frozen=True)
@@ -170,11 +170,11 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
         raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="get the folder again")
     config = read_json(path / CONFIG)
     preprocessing = Preprocessing.from_dict(read_json(path / PREPROCESSING))
-    listed = _listed(path)
+    listed = read_checksums(path)
     size = (path / WEIGHTS).stat().st_size
     if listed[WEIGHTS]["bytes"] != size:
         raise CheckpointError(
-            "the file is not the one in checksums.json", where=str(path / WEIGHTS), remedy=_REFORM
+            "the file is not the one in checksums.json", where=str(path / WEIGHTS), remedy=_ACCEPT
         )
     return Checkpoint(
         path=path,
@@ -189,41 +189,6 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
         calibration=read_json(path / CALIBRATION) if (path / CALIBRATION).is_file() else None,
         scoring=str(config.get("scoring", "cosine_difference")),
     )
-
-
-def verify(path: str | os.PathLike[str]) -> list[str]:
-    """Recompute every hash of a checkpoint folder and name what does not fit; empty when all is well."""
-    folder = Path(path)
-    try:
-        listed = _listed(folder)
-    except CheckpointError as error:
-        return [str(error)]
-    problems = []
-    there = {file.name for file in _counted(folder)}
-    problems += [f"{name}: missing" for name in sorted(set(listed) - there)]
-    problems += [f"{name}: not listed in {CHECKSUMS}" for name in sorted(there - set(listed))]
-    for name in sorted(there & set(listed)):
-        if _entry(folder / name) != listed[name]:
-            problems.append(f"{name}: altered")
-    return problems or _use(folder)
-
-
-def _use(folder: Path) -> list[str]:
-    """Open all that a checkpoint is made of: hashes alone do not tell that its files belong together."""
-    from tier_cli.model.onnx_engine import OnnxEngine
-
-    try:
-        OnnxEngine(open_checkpoint(folder)).check()
-    except TierError as error:
-        return [str(error)]
-    return []
-
-
-def write_checksums(path: str | os.PathLike[str]) -> None:
-    """List size and SHA-256 of every file of the folder, the card excepted, in checksums.json."""
-    folder = Path(path)
-    files = {file.name: _entry(file) for file in _counted(folder)}
-    write_json(folder / CHECKSUMS, {"algorithm": "sha256", "files": files})
 
 
 def canonical_hash(content: Any) -> str:
@@ -255,22 +220,35 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _listed(folder: Path) -> dict[str, dict[str, Any]]:
+def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read ``sha256`` and ``bytes`` of each file from checksums.json.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, or does not list weights and tokenizer.
+    """
     path = folder / CHECKSUMS
     if not path.is_file():
-        raise CheckpointError(f"no {CHECKSUMS}", where=str(folder), remedy=_REFORM)
+        raise CheckpointError(f"no {CHECKSUMS}", where=str(folder), remedy=_ACCEPT)
     files = read_json(path).get("files")
-    sound = isinstance(files, dict) and all(
+    valid = isinstance(files, dict) and all(
         isinstance(entry, dict) and {"sha256", "bytes"} <= set(entry) for entry in files.values()
     )
-    if not isinstance(files, dict) or not sound or not {WEIGHTS, TOKENIZER} <= set(files):
-        raise CheckpointError(f"does not list {WEIGHTS} and {TOKENIZER}", where=str(path), remedy=_REFORM)
+    if not isinstance(files, dict) or not valid or not {WEIGHTS, TOKENIZER} <= set(files):
+        raise CheckpointError(f"does not list {WEIGHTS} and {TOKENIZER}", where=str(path), remedy=_ACCEPT)
     return files
 
 
-def _counted(folder: Path) -> list[Path]:
-    # The card may be edited without making the model another one; hidden files are the system's.
-    return [
+def write_checksums(folder: Path) -> None:
+    """List size and SHA-256 of every file in checksums.json, see `compute_checksums`."""
+    write_json(folder / CHECKSUMS, {"algorithm": "sha256", "files": compute_checksums(folder)})
+
+
+def compute_checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """Compute ``sha256`` and ``bytes`` of every file in a folder that belongs to the checkpoint."""
+    # Editing the card does not change the model; hidden files belong to the operating system.
+    files = [
         file
         for file in sorted(folder.iterdir())
         if file.is_file()
@@ -278,7 +256,4 @@ def _counted(folder: Path) -> list[Path]:
         and file.suffix != ".md"
         and not file.name.startswith(".")
     ]
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    return {"sha256": file_hash(path), "bytes": path.stat().st_size}
+    return {file.name: {"sha256": file_hash(file), "bytes": file.stat().st_size} for file in files}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KEYS = ("path", "study", "series", "instance", "view")
 BLOCK_ROWS = 8192
-_MAKE = "write it with `tier embed`"
+WRITE_IT = "write it with `tier embed`"
 
 
 class EmbeddingIndex(ABC):
@@ -57,7 +57,7 @@ class EmbeddingIndex(ABC):
             raise UsageError(
                 f"its embeddings are written in version {known.get('schema_version')}, not {SCHEMA_VERSION}",
                 where=str(path),
-                remedy=f"{_MAKE} of this release",
+                remedy=f"{WRITE_IT} of this release",
             )
         try:
             self.model, self.hashes = str(known["model"]["name"]), dict(known["model"]["hashes"])
@@ -91,59 +91,9 @@ class EmbeddingIndex(ABC):
         """Give rows and vectors as they are stored."""
 
 
-def open_indexes(path: Path) -> tuple[list[EmbeddingIndex], list[str]]:
-    """Open a file of embeddings, or all that lie in a folder, and name the files left aside.
-
-    Raises
-    ------
-    UsageError
-        Where nothing is there, a file is damaged, or two files are of different models.
-    """
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".parquet", ".npz"))
-        opened, aside = [], []
-        for file in files:
-            try:
-                opened.append(open_index(file))
-            except UsageError as error:
-                if error.kind != "not_embeddings":
-                    raise
-                aside.append(str(file))
-    else:
-        opened, aside = [open_index(path)], []
-    found = [index for index in opened if index.count]
-    if not found:
-        raise UsageError("holds no embeddings", where=str(path), remedy=_MAKE)
-    for other in found[1:]:
-        _check_same(found[0], other)
-    return found, aside
-
-
-def open_index(path: Path) -> EmbeddingIndex:
-    """Open one file of embeddings.
-
-    Raises
-    ------
-    UsageError
-        Where it is not there or holds no embeddings.
-    """
-    if not path.is_file():
-        raise UsageError("no such file or folder", where=str(path), remedy="check --index")
-    if path.suffix.lower() == ".npz":
-        from tier_cli.search.npz import NpzIndex
-
-        return NpzIndex(path)
-    from tier_cli.results.writers import require_pyarrow
-
-    require_pyarrow("search an .npz file", "reading Parquet", "--index")
-    from tier_cli.search.parquet import ParquetIndex
-
-    return ParquetIndex(path)
-
-
 def not_ours(path: Path) -> UsageError:
     """The error of a file without embeddings."""
-    return UsageError("holds no embeddings", where=str(path), remedy=_MAKE, kind="not_embeddings")
+    return UsageError("holds no embeddings", where=str(path), remedy=WRITE_IT, kind="not_embeddings")
 
 
 def damaged(path: Path) -> UsageError:
@@ -158,13 +108,3 @@ def parsed(path: Path, text: str | bytes) -> Mapping[str, Any]:
     except ValueError:
         raise not_ours(path) from None
     return known if isinstance(known, dict) else {}
-
-
-def _check_same(first: EmbeddingIndex, other: EmbeddingIndex) -> None:
-    for name in ("weights", "preprocessing"):
-        if first.hashes[name] != other.hashes[name]:
-            raise UsageError(
-                f"{first.path.name} and {other.path.name} are of models with different {name}",
-                where=str(first.path.parent),
-                remedy="keep embeddings of one model in a folder",
-            )

@@ -411,7 +411,7 @@ def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_p
     ("arguments", "message"),
     [
         (("--operating-point", "youden"), "cannot choose thresholds on the evaluated images"),
-        (("--select-on", "valid", "--operating-point", "best"), "no rule for an operating point"),
+        (("--select-on", "valid", "--operating-point", "best"), "is not a rule for an operating point"),
         (("--select-on", "test"), "on the evaluated split"),
         (("--select-on", "all"), "patients who are also in all"),
         (("--compare", "a", "b", "--model", "c"), "--compare"),

@@ -108,7 +108,7 @@ def test_a_model_that_looks_at_the_right_place_hits_it_every_time(tmp_path: Path
 
 @pytest.mark.parametrize("shift", [(-32, 0), (16, 0), (0, 16)])
 def test_a_model_that_looks_elsewhere_misses(tmp_path: Path, shift: tuple[int, int]) -> None:
-    """Boxes off by a patch, and by the cropped width, which an affine that ignores the crop would hit."""
+    """Boxes off by a patch, and by the cropped width: an affine that ignored the crop would hit these."""
     places = [(48, 0), (64, 16), (64, 32)]
     rows = [(f"{x}-{y}", [_box("bright", x + shift[0], y + shift[1])]) for x, y in places]
     (row,) = _made(_evaluation(_manifest(tmp_path, rows)))["findings"]

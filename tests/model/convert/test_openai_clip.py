@@ -15,8 +15,9 @@ from torch.nn.functional import cosine_similarity, interpolate
 from transformers import CLIPTokenizer
 
 from tier_cli.errors import CheckpointError
-from tier_cli.model.checkpoint import Checkpoint, open_checkpoint, verify
+from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.convert import convert
+from tier_cli.model.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.configuration import tower_config
 from tier_cli.model.convert import convert
-from tier_cli.model.engine import open_engine
+from tier_cli.model.open_engine import open_engine
 
 CUT = {"truncation": True, "max_length": 40, "return_tensors": "pt"}
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}

@@ -1,0 +1,77 @@
+"""Open a checkpoint with the engine that fits the device: onnxruntime on CPU, torch elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
+from tier_cli.model.engine import DEVICES, ENGINES
+
+if TYPE_CHECKING:
+    from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.model.engine import Engine
+
+
+def open_engine(
+    checkpoint: Checkpoint, engine: str = "auto", device: str = "auto", threads: int | None = None
+) -> Engine:
+    """Open a checkpoint for computing.
+
+    Parameters
+    ----------
+    checkpoint
+        From `open_checkpoint`.
+    engine
+        ``onnx``, ``torch``, or ``auto``: onnx on CPU, torch on an accelerator or where there are no graphs.
+    device
+        ``cpu``, ``cuda``, ``mps``, or ``auto``: cuda where there is one, else cpu.
+    threads
+        CPU threads; as many as this process may use by default.
+
+    Raises
+    ------
+    UsageError
+        If the names are unknown, do not go together, or the device is not there.
+    """
+    _check(engine, device)
+    on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
+    if engine == "onnx" or (engine == "auto" and on_cpu and _has_graphs(checkpoint.path)):
+        return _onnx(checkpoint, threads)
+    from tier_cli.model.torch_engine import TorchEngine, pick_device
+
+    chosen = "cpu" if on_cpu else pick_device(device)
+    if engine == "auto" and chosen == "cpu" and _has_graphs(checkpoint.path):
+        return _onnx(checkpoint, threads)
+    return TorchEngine(checkpoint, chosen, threads)
+
+
+def _onnx(checkpoint: Checkpoint, threads: int | None) -> Engine:
+    from tier_cli.model.onnx_engine import OnnxEngine
+
+    return OnnxEngine(checkpoint, threads)
+
+
+def _check(engine: str, device: str) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine '{engine}'", remedy=f"use one of {', '.join(ENGINES)}")
+    if device not in DEVICES:
+        raise UsageError(f"unknown device '{device}'", remedy=f"use one of {', '.join(DEVICES)}")
+    if engine == "onnx" and device not in ("auto", "cpu"):
+        raise UsageError(f"the onnx engine does not run on '{device}'", remedy="use --engine torch")
+
+
+def _has_graphs(folder: Path) -> bool:
+    return (folder / IMAGE_GRAPH).is_file() and (folder / TEXT_GRAPH).is_file()
+
+
+def _may_have_cuda() -> bool:
+    """Whether loading torch to ask for a GPU could pay off: a driver is there and not hidden."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll").is_file()
+    return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))

@@ -1,0 +1,37 @@
+"""Check that the files of a checkpoint folder are the listed ones and that the model opens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tier_cli.errors import CheckpointError, TierError
+from tier_cli.model.checkpoint import CHECKSUMS, compute_checksums, open_checkpoint, read_checksums
+from tier_cli.model.onnx_engine import OnnxEngine
+
+
+def verify(path: str | os.PathLike[str]) -> list[str]:
+    """Return the problems of a checkpoint folder; an empty list means that there are none.
+
+    Every hash is computed again. If all match, the model is opened: its files may still not belong together.
+    """
+    folder = Path(path)
+    try:
+        listed = read_checksums(folder)
+    except CheckpointError as error:
+        return [str(error)]
+    present = compute_checksums(folder)
+    problems = [f"{name}: missing" for name in sorted(set(listed) - set(present))]
+    problems += [f"{name}: not listed in {CHECKSUMS}" for name in sorted(set(present) - set(listed))]
+    problems += [
+        f"{name}: altered" for name in sorted(set(present) & set(listed)) if present[name] != listed[name]
+    ]
+    return problems or _problems_on_opening(folder)
+
+
+def _problems_on_opening(folder: Path) -> list[str]:
+    try:
+        OnnxEngine(open_checkpoint(folder)).check()
+    except TierError as error:
+        return [str(error)]
+    return []
