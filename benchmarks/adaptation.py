@@ -1,8 +1,8 @@
-"""What `tier adapt` gains on other patients: python benchmarks/adaptation.py MANIFEST.csv MODEL [MODEL ...]
+"""Measure what `tier adapt` gains: python benchmarks/adaptation.py MANIFEST.csv MODEL [MODEL ...]
 
-Fits on N images of patients drawn from one split, judges on another: mean AUC of the findings minus that of
-the checkpoint's own scores, averaged over the draws, with a 95 % interval over the patients judged on. The
-models must not have seen the patients of either split.
+Fits on N images of patients drawn from one split and evaluates on another. The gain is the mean AUC of the
+findings minus that of the checkpoint's own scores, averaged over the draws, with a 95 % interval over the
+evaluated patients. The models must not have seen the patients of either split.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.evaluation.truth import Labelled
-from tier_cli.fitting.adapt import adapt
-from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
+from tier_cli.fitting.adapt import fit_adaptation
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.statistics import ranking
 from tier_cli.pipeline.encode import embeddings
 from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("manifest")
     parser.add_argument("models", nargs="+")
     parser.add_argument("--fit", default="valid", help="split to draw labelled images from")
-    parser.add_argument("--judge", default="test", help="split to judge on")
+    parser.add_argument("--judge", default="test", help="split to evaluate on")
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--replicates", type=int, default=1000)
@@ -40,7 +41,8 @@ def main() -> None:
     for model in given.models:
         job = open_job(model, device="cpu")
         fit, judge = (Part(job, manifest.split(name)) for name in (given.fit, given.judge))
-        own = patient_bootstrap(judge.labels, judge.own, judge.patients, replicates=given.replicates)["auc"]
+        areas = {"own": ranking(judge.labels, judge.own, auprc=False)}
+        own = resample(areas, judge.patients, replicates=given.replicates)["own"]["auc"]
         for size in given.sizes:
             gains, mixes = [], []
             for draw in range(given.draws):
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 class Part:
-    """One split: labels, own scores and embeddings of its images."""
+    """Hold the labels, own scores and embeddings of one split's images."""
 
     def __init__(self, job: ScoringJob, manifest: Manifest):
         found = list(embeddings(manifest.paths, job.members[0], StreamOptions()))
@@ -63,7 +65,7 @@ class Part:
         self.patients = manifest.patients()[there]
 
     def draw(self, size: int, seed: int) -> np.ndarray:
-        """Row numbers of about `size` images: all images of one random patient after the other."""
+        """Return the rows of about `size` images, taking random patients one by one with all their images."""
         order = np.random.default_rng(seed).permutation(np.unique(self.patients))
         rows = np.concatenate([np.flatnonzero(self.patients == patient) for patient in order])
         return rows[:size]
@@ -72,22 +74,23 @@ class Part:
 def one(
     job: ScoringJob, fit: Part, judge: Part, size: int, draw: int, replicates: int
 ) -> tuple[float, Estimate]:
-    """Fit on one draw; the weight mixed in, and the gain in mean AUC."""
+    """Fit on one draw; return the weight mixed in and the gain in mean AUC."""
     rows = fit.draw(size, draw)
     truth = Labelled(job.findings.ids, fit.labels[rows], fit.patients[rows])
-    adapted = adapt(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
+    adapted = fit_adaptation(fit.pooled[rows], fit.own[rows], truth, job.findings.ids)
     scores = judge.own
     if adapted.adaptation is not None:
         scores = adapted.adaptation.apply(judge.pooled, judge.own)
-    mixed, own = (
-        patient_bootstrap(judge.labels, values, judge.patients, replicates=replicates)["auc"]
-        for values in (scores, judge.own)
-    )
-    return adapted.facts["mix"], (mixed - own).macro
+    areas = {
+        name: ranking(judge.labels, values, auprc=False)
+        for name, values in (("adapted", scores), ("own", judge.own))
+    }
+    found = resample(areas, judge.patients, replicates=replicates)
+    return adapted.facts["mix"], (found["adapted"]["auc"] - found["own"]["auc"]).macro
 
 
 def row(name: str, own: Estimate, size: int, gains: list[Estimate], mixes: list[float]) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     points = np.array([gain.point[0] for gain in gains])
     mean = Estimate(np.array([points.mean()]), np.mean([gain.replicates for gain in gains], axis=0))
     low, high = mean.interval()[0]

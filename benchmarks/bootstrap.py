@@ -1,7 +1,7 @@
-"""Seconds and memory of the intervals of a large evaluation. Run: python benchmarks/bootstrap.py
+"""Measure time and memory of a large evaluation's intervals. Run: python benchmarks/bootstrap.py
 
-By default 14 findings, 25,000 images of 10,000 patients and 1,000 resamplings: AUC and AUPRC alone, then with
-calls and probabilities, then within two groups too.
+The default is 14 findings, 25,000 images of 10,000 patients and 1,000 resamplings: first AUC and AUPRC alone,
+then with calls and probabilities, then also within two groups.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
         start = time.perf_counter()
         work()
         seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        sys.stdout.write(f"{name:40} {seconds:6.1f} s, at most {peak:5.0f} MiB so far\n")
+        sys.stdout.write(f"{name:40} {seconds:6.1f} s, peak so far {peak:5.0f} MiB\n")
 
     measure(
         "AUC and AUPRC",

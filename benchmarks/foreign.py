@@ -1,19 +1,21 @@
-"""Public models from DICOM: `tier classify` beside a plain script. Run: python benchmarks/foreign.py WORK
+"""Compare `tier classify` with a plain script on public models. Run: python benchmarks/foreign.py WORK
 
-Two models of the published sizes with random weights, a CheXzero (CLIP ViT-B/32) and a BioViL (ResNet-50 at
-480 px and CXR-BERT), each converted by what `tier model convert` calls; synthetic chests as DICOM files of 12
-bits in 16, drawn small and enlarged with noise. WORK keeps all of that for the next run.
+The models have the published sizes and random weights: a CheXzero (CLIP ViT-B/32) and a BioViL (ResNet-50 at
+480 px and CXR-BERT), each converted as `tier model convert` does it. The images are synthetic chests in DICOM
+files of 12 bits stored in 16, generated small and enlarged with noise. WORK keeps all of this for the next
+run.
 
-Both are processes on the same files with as many threads as this process may use CPUs (limit them with
-`taskset`), in turns, the first to go changing from round to round; files are in the page cache. Each round
-runs both on a quarter of the images too: the difference is what the other three quarters take, start-up
-excluded. Finding vectors are in `tier`'s folder since the conversion; the script encodes its texts each time.
+Both programs run as processes on the same files, with as many threads as this process may use CPUs (limit
+them with `taskset`). They take turns, and the one that starts changes from round to round; files are in the
+page cache. Each round also runs both on a quarter of the images: the difference is the time of the other
+three quarters without start-up. `tier` has its finding vectors from the conversion; the script encodes its
+texts each time.
 
-Writes JSON lines: the conditions, then for each model seconds and images a second with and without start-up
-(medians), then ratios, script by `tier`, of the clock and of CPU time: median, least and greatest of the
-rounds. On a busy machine look at one CPU (`taskset -c 0`) and at CPU time: torch's threads wait for each
-other actively. Exit code 1 where scores differ by more than 0.001, or by more than a hundredth of their range
-over the images, which random weights keep small.
+The output is JSON lines: the conditions; then for each model the seconds and images per second with and
+without start-up (medians); then the ratios script / `tier` of wall-clock and CPU time: median, minimum and
+maximum of the rounds. On a busy machine use one CPU (`taskset -c 0`) and look at CPU time, since torch's
+threads wait for each other actively. The exit code is 1 where scores differ by more than 0.001, or by more
+than a hundredth of their range over the images, which random weights keep small.
 """
 
 from __future__ import annotations
@@ -49,13 +51,13 @@ from tier_cli.phantom.image_files import write_dicom
 TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 FAMILIES = ("chexzero", "biovil")
 TOLERANCE = 1e-3
-# Drawn at this size: at full size a chest takes ten seconds.
+# Generated at this size, because a chest at full size takes ten seconds.
 _DRAWN = 512
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Run(NamedTuple):
-    """Seconds of the clock and of CPU time, and scores (N, F) in the order of the files' names."""
+    """Hold wall-clock seconds, CPU seconds, and scores (N, F) in the order of file names."""
 
     seconds: float
     cpu: float
@@ -63,16 +65,16 @@ class Run(NamedTuple):
 
 
 def main() -> None:
-    """Build what is not there yet, measure and print."""
+    """Build missing models and images, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--family", choices=FAMILIES, action="append", help="one of the two only")
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="measure only this family")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--size", type=int, default=2048, help="width and height in pixels")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, help="as of `tier classify`")
-    parser.add_argument("--batch-size", type=int, help="as of `tier classify`")
-    parser.add_argument("--engine", default="auto", help="as of `tier classify`")
+    parser.add_argument("--workers", type=int, help="passed to `tier classify`")
+    parser.add_argument("--batch-size", type=int, help="passed to `tier classify`")
+    parser.add_argument("--engine", default="auto", help="passed to `tier classify`")
     given = parser.parse_args()
     few = max(5, given.images // 4)
     folders = {
@@ -96,10 +98,10 @@ def main() -> None:
 
 
 def _measure(family: str, folder: Path, images: dict[int, Path], rounds: int, options: Iterable[str]) -> bool:
-    """Print three lines; gives whether the scores differ."""
+    """Print three lines; return whether the scores differ."""
     few, all_ = sorted(images)
     runs = _turns(family, folder, (images[few], images[all_]), rounds, options)
-    # Of (seconds of the clock, of CPU time), by round.
+    # Wall-clock and CPU seconds, by round.
     whole = {name: np.array([b[:2] for _, b in pairs]).T for name, pairs in runs.items()}
     rest = {name: whole[name] - np.array([a[:2] for a, _ in pairs]).T for name, pairs in runs.items()}
     for name in runs:
@@ -122,7 +124,7 @@ def _measure(family: str, folder: Path, images: dict[int, Path], rounds: int, op
 def _turns(
     family: str, folder: Path, images: tuple[Path, Path], rounds: int, options: Iterable[str]
 ) -> dict[str, list[tuple[Run, Run]]]:
-    """Run both on few and on all images, once a round."""
+    """Run both programs on few and on all images, once per round."""
     here = str(Path(__file__).with_name("foreign_plain.py"))
     commands = {
         "tier": ["-c", TIER, "classify", "IMAGES", "--model", str(folder / "converted"), *options],
@@ -156,13 +158,13 @@ def _run(name: str, command: list[str], images: Path) -> Run:
 
 
 def _cpu() -> float:
-    """Seconds of CPU time of all processes that ended, and of those that these waited for."""
+    """Return the CPU seconds of all ended child processes and of their own waited-for children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _images(folder: Path, count: int, size: int) -> Path:
-    """Write DICOM files, unless they are there."""
+    """Write DICOM files unless they exist."""
     folder.mkdir(parents=True, exist_ok=True)
     there = len(list(folder.glob("*.dcm")))
     noise = np.random.default_rng(0)
@@ -176,7 +178,7 @@ def _images(folder: Path, count: int, size: int) -> Path:
 
 
 def _model(folder: Path, family: str) -> Path:
-    """Write a foreign checkpoint and convert it, unless that was done."""
+    """Write a foreign checkpoint and convert it, unless that is done already."""
     if (folder / "converted").is_dir():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +203,7 @@ def _model(folder: Path, family: str) -> Path:
 
 
 def _randomised(module: nn.Module) -> dict[str, Any]:
-    """Weights and statistics under which different images have different embeddings."""
+    """Randomise weights and statistics so that different images have different embeddings."""
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if not tensor.is_floating_point():
@@ -215,7 +217,7 @@ def _randomised(module: nn.Module) -> dict[str, Any]:
 
 
 def _clip_tokenizer(folder: Path) -> int:
-    """CLIP's two files, with its number of pieces, of which letters alone are ever used."""
+    """Write CLIP's two tokenizer files with its vocabulary size; only the letters are ever used."""
     from tokenizers import pre_tokenizers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -229,7 +231,7 @@ def _clip_tokenizer(folder: Path) -> int:
 
 
 def _bert_tokenizer(folder: Path) -> None:
-    """BERT's file, with its number of pieces and every word of the finding set."""
+    """Write BERT's tokenizer file with its vocabulary size and every word of the finding set."""
     from tier_cli.findings.load import builtin
 
     prompts = [text for one in builtin("chexpert14").findings for text in (*one.positive, *one.negative)]

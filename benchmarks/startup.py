@@ -1,7 +1,7 @@
-"""How long `tier` takes to start, beside what it cannot do without. Run: python benchmarks/startup.py
+"""Measure how long `tier` takes to start, beside its essential imports. Run: python benchmarks/startup.py
 
-Times are wall-clock, the best of several rounds; in each round every command runs once, so that a busy
-machine slows them all alike.
+Times are wall-clock, the best of several rounds. Every command runs once in each round, so that a busy
+machine slows all of them equally.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Images a second: the whole run beside its two halves. Run: python benchmarks/throughput.py [FOLDER]
+"""Measure images per second: the whole run and its two halves. Run: python benchmarks/throughput.py [FOLDER]
 
-The run can be no faster than the slower half, and where both need the same CPUs no faster than both after
-each other: 1 / (1 / decoding + 1 / model). In each round everything runs once; the best rounds are shown.
+A run cannot be faster than its slower half. Where both halves share the same CPUs, it cannot be faster than
+one after the other: 1 / (1 / decoding + 1 / model). Everything runs once per round; the best rounds are
+shown.
 """
 
 from __future__ import annotations

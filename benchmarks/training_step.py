@@ -1,12 +1,12 @@
-"""What a training step costs, side by side. Run: python benchmarks/training_step.py [--size paper]
+"""Compare the cost of training steps. Run: python benchmarks/training_step.py [--size paper]
 
-Seconds of a step without penalties, with them, with cached accumulation, and with `--compile` under
-torch.compile, which `tier train` does not use: in each round every kind runs once, and the best rounds are
-compared, so that a busy machine disturbs all alike. On CPU they are seconds of CPU time. Peak memory is on a
-GPU that of the allocator of torch; on CPU each kind runs in a process of its own and the largest size of that
-is taken. Then images a second of the loader beside a loop that only decodes.
+Measures a step without penalties, with them, with cached accumulation, and, with `--compile`, under
+torch.compile, which `tier train` does not use. Every kind runs once per round and the best rounds are
+compared, so that a busy machine disturbs all kinds equally. On a CPU the seconds are CPU time. Peak memory
+on a GPU is that of torch's allocator; on a CPU each kind runs in its own process and the peak size of that
+process counts. Finally it compares the images per second of the loader with a loop that only decodes.
 
-On a GPU, with the share of its peak (here an H100's or H200's in bf16) that the paper's model uses:
+On a GPU, with the share of its peak (here an H100's or H200's in bf16) that the paper's model reaches:
 --size paper --device cuda --precision bf16 --batch-size 256 --peak-tflops 989
 """
 
@@ -66,7 +66,7 @@ SIZES = {
 PLAIN, PENALTIES, PARTS = "no penalties", "penalties", "penalties, in parts"
 COMPILED = "penalties, compiled"
 TOKENS = 64
-# Images of a batch where loading is measured.
+# Images per batch when loading is measured.
 _PART = 10
 
 
@@ -77,7 +77,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(_memory_here(given, given.memory_of)))
         return
     kinds = (PLAIN, PENALTIES, PARTS, *([COMPILED] if given.compile else []))
-    # First, for a process that starts another hands its own peak on to it.
+    # Measured first: a child process inherits the peak of the process that starts it.
     memory = {kind: _memory(given, kind) for kind in kinds}
     steps = {kind: _stepper(given, kind) for kind in kinds}
     best = _best(steps, given.rounds, given.device)
@@ -85,7 +85,7 @@ def main() -> None:
         f"{given.size} model, {given.image_size} px, batch {given.batch_size}, {given.precision}, "
         f"{given.device}, {torch.get_num_threads()} threads"
     )
-    _say(f"{'':<22}{'s a step':>10}{'ratio':>8}{'peak MiB':>10}{'ratio':>8}{'images/s':>10}")
+    _say(f"{'':<22}{'s/step':>10}{'ratio':>8}{'peak MiB':>10}{'ratio':>8}{'images/s':>10}")
     for kind in kinds:
         _say(
             f"{kind:<22}{best[kind]:>10.3f}{best[kind] / best[PLAIN]:>8.3f}{memory[kind]:>10.0f}"
@@ -109,14 +109,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=60)
-    parser.add_argument("--peak-tflops", type=float, help="of the device, for the share of it that is used")
+    parser.add_argument("--peak-tflops", type=float, help="peak of the device, to show the share used")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _stepper(given: argparse.Namespace, kind: str) -> Callable[[], None]:
-    """One step of the optimiser over one batch of noise."""
+    """Return a function that makes one step of the optimiser over one batch of noise."""
     image, text = SIZES[given.size]
     weight = 0.0 if kind == PLAIN else 1.0
     settings = TrainSettings(freeze_text_layers=int(text["num_hidden_layers"]) * 2 // 3)
@@ -131,7 +131,7 @@ def _stepper(given: argparse.Namespace, kind: str) -> Callable[[], None]:
     encoders.train_mode(settings.freeze_text_layers, statistics=kind != PARTS)
     if kind == COMPILED:
         encoders.model.image_tower.compile()
-        # Batches differ in length.
+        # Dynamic: batches differ in length.
         encoders.model.text_tower.compile(dynamic=True)
     optimizer = build_optimizer(encoders.model, settings, fresh_heads=True)
     objective = TierObjective(0.2 * weight, 0.1 * weight)
@@ -165,14 +165,14 @@ def _best(steps: dict[str, Callable[[], None]], rounds: int, device: str) -> dic
             began = clock()
             step()
             _finish(device)
-            # The first round allocates and chooses algorithms.
+            # The first round allocates memory and selects algorithms; it does not count.
             if number:
                 best[kind] = min(best[kind], clock() - began)
     return best
 
 
 def _memory(given: argparse.Namespace, kind: str) -> float:
-    """Largest size, MiB, of what a step of this kind takes beside nothing else."""
+    """Return the peak memory in MiB of a step of this kind, measured in a process of its own."""
     names = ("size", "device", "precision", "batch_size", "parts", "image_size")
     options = [(f"--{name.replace('_', '-')}", str(getattr(given, name))) for name in names]
     command = [sys.executable, __file__, "--memory-of", kind, *(word for pair in options for word in pair)]
@@ -195,9 +195,9 @@ def _finish(device: str) -> None:
 
 
 def _loader(count: int, rounds: int) -> None:
-    """Images a second, seconds of the clock: decoding alone, the same with augmentation, and the real loader.
+    """Print wall-clock images per second of decoding alone, with augmentation, and of the real loader.
 
-    All in one process, so that its share of the work can be seen; the loader's is another than this one.
+    Each uses one process, so that the shares of the work can be compared; the loader's is a worker process.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = _pictures(Path(folder), count)
@@ -222,7 +222,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _seconds_of_loading(paths: list[str]) -> float:
-    """As many images as there are through a loading process that has begun."""
+    """Return the seconds that one running worker process takes to load all images once."""
     frame = pd.DataFrame({"path": paths, "text": [str(row) for row in range(len(paths))]})
     pairs = Pairs(label_training_rows(Manifest(frame, "table"), load_findings("nih14")), 0)
     images = AugmentedImages(StreamedPixels(paths, Preprocessing()), Preprocessing(), 0, pairs.after)
@@ -242,7 +242,7 @@ def _no_texts(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _pictures(folder: Path, count: int) -> list[str]:
-    """Write JPEG files of 2,048 px, about what public radiographs have."""
+    """Write a JPEG file of 2,048 px, about the size of public radiographs, and return its path repeatedly."""
     random = np.random.default_rng(0)
     coarse = Image.fromarray(random.integers(0, 255, (32, 32), np.uint8)).resize((2048, 2048))
     noisy = np.asarray(coarse, np.float32) + random.normal(0, 4, (2048, 2048))

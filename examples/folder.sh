@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Score every image below a folder into one table: examples/folder.sh FOLDER TABLE.csv [more options of tier classify]
 #
-# Files that cannot be read, and images that are no frontal chest, are rows with their reason; tier then ends with
-# code 3, which for a folder as it comes is no failure.
+# Files that cannot be read, and images that are not frontal chest radiographs, become rows with the reason. tier then
+# exits with code 3, which is not a failure for a mixed folder.
 set -euo pipefail
 
 folder=${1:?which folder?}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Score what a search finds, without a folder of copies: examples/list.sh FOLDER [more options of tier classify]
+# Score the files that `find` returns, without copying them: examples/list.sh FOLDER [more options of tier classify]
 #
-# `-` takes one path a line from stdin. Here: the DICOM files changed in the last day, as JSON lines, and from
-# these the path and the score for one finding: scores of different findings have different scales.
+# With `-`, tier reads one path per line from stdin: here, the DICOM files changed in the last day. From the JSON lines
+# the script prints path and score of a single finding, because scores of different findings have different scales.
 set -euo pipefail
 
 folder=${1:?which folder?}

@@ -4,14 +4,14 @@
 #SBATCH --cpus-per-task=4
 #SBATCH --mem=8G
 #SBATCH --time=04:00:00
-# Score a long list on a cluster, one part an array task: sbatch examples/slurm.sh LIST.txt FOLDER [more options]
+# Score a long list on a cluster, one part per array task: sbatch examples/slurm.sh LIST.txt FOLDER [more options]
 #
-# LIST.txt holds one path a line. Task I takes lines I, I + 16, I + 32, ... and writes FOLDER/part-I.parquet. A part
-# that is there already is left alone, so that a second `sbatch`, also of some tasks only, does what the first one
-# missed. Read all parts together with pandas.read_parquet("FOLDER"). Needs the extra [parquet].
+# LIST.txt holds one path per line. Task I takes lines I, I + 16, I + 32, ... and writes FOLDER/part-I.parquet. Existing
+# parts are kept, so a second `sbatch`, also of only some tasks, completes what the first one missed. Read all parts
+# together with pandas.read_parquet("FOLDER"). Needs the extra [parquet].
 set -euo pipefail
 
-# As many as there are tasks in --array above. A number of its own, so that a few tasks can be run again by themselves.
+# The number of tasks in --array above. A separate number, so that single tasks can be rerun.
 parts=16
 
 list=${1:?which list?}
@@ -32,7 +32,7 @@ if [ ! -s "$mine" ]; then
 fi
 code=0
 tier classify - --workers "${SLURM_CPUS_PER_TASK:-1}" --output "$output" "$@" < "$mine" || code=$?
-# 3: the part is complete, and some of its files are rows with an error.
+# 3: the part is complete, but some of its rows have an error.
 if [ "$code" -ne 0 ] && [ "$code" -ne 3 ]; then
     exit "$code"
 fi

@@ -85,7 +85,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (
             OSError(28, "No space left on device", "Doe.dcm"),
             1,
-            "Error: the system refused: No space left on device\n",
+            "Error: system error: No space left on device\n",
         ),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 0, ""),
@@ -102,7 +102,7 @@ def test_errors_become_one_line_and_an_exit_code(
         raise error
 
     monkeypatch.setattr(app, "_run", fail)
-    monkeypatch.setattr(app, "forget_stdout", lambda: None)
+    monkeypatch.setattr(app, "discard_stdout", lambda: None)
     assert app.main([]) == code
     assert capsys.readouterr().err == said
 

@@ -1,4 +1,4 @@
-"""The command `tier`: names the commands, turns errors into exit codes. Imports nothing heavy."""
+"""Define the command `tier`: register the commands, turn errors into exit codes. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.search import search
 from tier_cli.commands.train.command import train
-from tier_cli.console import forget_stdout, tell_error
+from tier_cli.console import discard_stdout, print_error
 from tier_cli.errors import TierError
 
 UNEXPECTED, INTERRUPTED = 1, 130
-# Typer does not export the class above this one, which is what wrong usage of every kind has in common.
+# Typer does not export the base class of all usage errors.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="tier",
-    help="Score chest X-rays against findings written as text. For research use; no medical device.",
+    help="Score chest X-rays against findings written as text. For research use; not a medical device.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -61,34 +61,34 @@ def _options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Accept the options that precede a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code.
+    """Run the command line and return the exit code.
 
-    0 when all went well, 2 for wrong usage, 3 when an input could not be used, 130 after Ctrl-C, 1 for
-    anything unforeseen. A closed stdout ends a run quietly with 0.
+    0 for success, 2 for wrong usage, 3 if an input could not be used, 130 after Ctrl-C, 1 for anything
+    unexpected. A closed stdout ends a run quietly with 0.
     """
     _prepare()
     try:
         code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        forget_stdout()
+        discard_stdout()
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except TierError as error:
-        tell_error(str(error))
+        print_error(str(error))
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last resort, so that no traceback shows what a file holds
-        return _unforeseen(error)
+    except Exception as error:  # noqa: BLE001 - the last resort: a traceback could show a file's content
+        return _unexpected(error)
     return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    # Not standalone: then wrong usage comes back as an exception, and is told without loading Rich.
+    # Not standalone: wrong usage is then an exception, which is shown without loading Rich.
     command = typer.main.get_command(app)
     try:
         code = command(args=arguments, prog_name="tier", standalone_mode=False)
@@ -98,32 +98,34 @@ def _run(arguments: Sequence[str] | None) -> int:
     except typer.Abort:
         return INTERRUPTED
     except SystemExit:
-        # So Typer and Rich end a command whose output nobody reads any more.
-        forget_stdout()
+        # Typer and Rich raise it when nobody reads the output any more.
+        discard_stdout()
         return 0
     return code if isinstance(code, int) else 0
 
 
 def _prepare() -> None:
-    # A shell may start programs with closed streams (>&-); then there is nobody to write for.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open to the end
+    # A shell may start programs with closed streams (>&-).
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - stays open until exit
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper):
-        # As stderr does: a file name that the terminal's encoding lacks must not end the run.
+        # Like stderr: a file name that the terminal's encoding lacks must not end the run.
         sys.stdout.reconfigure(errors="backslashreplace")
     if not sys.warnoptions and not _debugging():
-        # Readers warn by quoting what they read; what matters is in a result's notes.
+        # Warnings of readers quote file content; a result's notes say what matters.
         warnings.simplefilter("ignore")
 
 
-def _unforeseen(error: Exception) -> int:
+def _unexpected(error: Exception) -> int:
     if _debugging():
         raise error
     if isinstance(error, OSError) and error.strerror:
-        tell_error(f"the system refused: {error.strerror}")
+        print_error(f"system error: {error.strerror}")
         return UNEXPECTED
-    # The name only: the text of an exception may quote what a file holds.
-    tell_error(f"{type(error).__name__}, which is a bug; set TIER_DEBUG=1 to see where, and please report it")
+    # Only the type: the text of an exception may quote a file's content.
+    print_error(
+        f"unexpected {type(error).__name__}, a bug: set TIER_DEBUG=1 to see where, and please report it"
+    )
     return UNEXPECTED
 
 

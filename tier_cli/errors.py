@@ -1,21 +1,36 @@
-"""The errors of the project: what failed, where, and what to do about it."""
+"""Define the errors of the package: what failed, where, and what to do about it.
+
+::
+
+    TierError
+        UsageError          an option, path or name is wrong
+        InputError          one file cannot be used; the run continues
+        CheckpointError     a checkpoint cannot be used
+        FindingSetError     a finding set cannot be used
+        ManifestError       a manifest or label file cannot be used
+"""
 
 from __future__ import annotations
 
 
 class TierError(Exception):
-    """An error written for the person who runs the command.
+    """An error with a message for the user.
 
     Parameters
     ----------
     what
         What failed, one clause without a full stop.
     where
-        The file, tag, column, tensor or option it failed in.
+        The file, tag, column, tensor or option where it failed.
     remedy
         What to do about it.
     kind
-        Stable word for programs, such as ``modality``; the class's own kind by default.
+        A stable word for programs, such as ``modality``; by default the kind of the class.
+
+    Examples
+    --------
+    >>> str(UsageError("unknown device 'tpu'", where="--device", remedy="use cpu or cuda"))
+    "--device: unknown device 'tpu'; use cpu or cuda"
     """
 
     exit_code = 2
@@ -30,14 +45,14 @@ class TierError(Exception):
 
     @property
     def reason(self) -> str:
-        """What failed and what to do, without the place: for rows that already name the file."""
+        """What failed and what to do, without the place: for results that already name the file."""
         return f"{self.what}; {self.remedy}" if self.remedy else self.what
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}" if self.where else self.reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions with keyword arguments do not survive the trip back from a worker process otherwise.
+        # Without this, exceptions with keyword arguments cannot be unpickled from a worker process.
         return _rebuild, (type(self), self.what, self.where, self.remedy, self.kind)
 
 
@@ -46,13 +61,13 @@ def _rebuild(cls: type[TierError], what: str, where: str | None, remedy: str | N
 
 
 class UsageError(TierError):
-    """The command was called wrongly: an option, a path or a name that makes no sense."""
+    """An option, a path or a name is wrong."""
 
     default_kind = "usage"
 
 
 class InputError(TierError):
-    """One input cannot be used. It becomes a row with an error; the batch goes on.
+    """One input cannot be used. It becomes a result with an error, and the run continues.
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
@@ -64,13 +79,13 @@ class InputError(TierError):
 
 
 class CheckpointError(TierError):
-    """A checkpoint folder is absent, incomplete, altered or not of a kind that can be used."""
+    """A checkpoint folder is missing, incomplete, altered or of an unsupported kind."""
 
     default_kind = "checkpoint"
 
 
 class FindingSetError(TierError):
-    """A finding set cannot be read or makes no sense."""
+    """A finding set cannot be read or is invalid."""
 
     default_kind = "finding_set"
 

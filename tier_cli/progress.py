@@ -1,4 +1,4 @@
-"""Progress as libraries report it: what is being done, and how often; showing it is the caller's business."""
+"""Define how libraries report progress; the caller decides whether and how to show it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Open one phase of work.
+    """Begin one phase of work.
 
-    Called with the number of steps (None where it is not known) and a title. The context manager gives a
-    function to call once per step.
+    Called with the number of steps (None if unknown) and a title. The context manager returns a function to
+    call once per step.
     """
 
     def __call__(self, count: int | None, title: str) -> AbstractContextManager[Callable[[], object]]:
@@ -21,5 +21,10 @@ class Progress(Protocol):
 
 @contextmanager
 def no_progress(count: int | None, title: str) -> Iterator[Callable[[], object]]:
-    """Show nothing: what a library uses unless its caller passes something that shows."""
+    """Show nothing: the default of libraries.
+
+    Yields
+    ------
+    A function that does nothing, to call once per step.
+    """
     yield lambda: None

@@ -1,11 +1,11 @@
-"""How much of the phantoms' labels a logistic probe reads off small pictures and off metadata.
+"""Measure how well a logistic probe predicts the phantoms' labels from small images or from metadata.
 
     python benchmarks/phantom/difficulty.py [FOLDER]
 
-FOLDER was written by `tier data phantom`; without one, --count pictures are drawn. The probe sees the grey
-values of the picture shrunk to 32 and to 64 pixels, or view, sex, age and image size; it is fitted and
-judged by patient. Of several strengths of its penalty the best on the judged patients is shown, which
-favours the probe.
+FOLDER was written by `tier data phantom`; without it, --count images are generated. The probe sees the grey
+values of images reduced to 32 and to 64 pixels, or view, sex, age and image size. It is fitted and evaluated
+by patient. Of several penalty strengths, the best on the evaluated patients is shown, which favours the
+probe.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ FOLDS = 5
 
 
 def main() -> None:
-    """Draw if need be, fit the probes, print JSON."""
+    """Generate images if needed, fit the probes, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size", type=int, default=128, help="pixels of the pictures drawn")
+    parser.add_argument("--size", type=int, default=128, help="side of generated images in pixels")
     parser.add_argument("--sides", type=int, nargs="*", default=[32, 64])
     given = parser.parse_args()
     if given.folder is not None:
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def difficulty(manifest: Manifest, sides: list[int]) -> dict[str, object]:
-    """AUC of each probe for each finding, and their mean."""
+    """Return the AUC of each probe for each finding, and their mean."""
     patients = manifest.patients()
     labels = np.stack([manifest.frame[name].astype(int) for name in FINDINGS], axis=1)
     probes = {f"pixels {side} x {side}": pixels(manifest, side) for side in sides}
@@ -70,7 +70,7 @@ def difficulty(manifest: Manifest, sides: list[int]) -> dict[str, object]:
 
 
 def probe(inputs: Array, labels: NDArray[np.int64], patients: NDArray[np.str_]) -> dict[str, float]:
-    """Cross-validated AUC of a logistic regression for each finding, the best penalty for each."""
+    """Return the cross-validated AUC of a logistic regression for each finding, at its best penalty."""
     aucs = {
         name: max(_auc(inputs, labels[:, column], patients, penalty) for penalty in PENALTIES)
         for column, name in enumerate(FINDINGS)
@@ -90,7 +90,7 @@ def _auc(inputs: Array, label: NDArray[np.int64], patients: NDArray[np.str_], pe
 
 
 def pixels(manifest: Manifest, side: int) -> Array:
-    """Grey values (N, side * side) of the pictures shrunk."""
+    """Return the grey values (N, side * side) of the reduced images."""
     rows = []
     for path in manifest.paths:
         with Image.open(path) as picture:
@@ -99,7 +99,7 @@ def pixels(manifest: Manifest, side: int) -> Array:
 
 
 def metadata(manifest: Manifest) -> Array:
-    """View, sex, age and image size (N, 5)."""
+    """Return view, sex, age and image size (N, 5)."""
     sizes = []
     for path in manifest.paths:
         with Image.open(path) as picture:

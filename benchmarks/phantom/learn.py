@@ -1,10 +1,10 @@
-"""The learning experiment: from random weights, with and without the penalties, and on shuffled captions.
+"""Train on phantoms from random weights: with and without penalties, and on shuffled captions.
 
     python benchmarks/phantom/learn.py WORK [--count N] [--seeds 0 1 2] [--epochs E]
 
-WORK gets the phantoms, the random starting weights, one checkpoint a run and results.json; what is there
-already is not made again, so that a broken run goes on. Then
-`python benchmarks/phantom/plot.py WORK` draws the pictures of docs/phantom.md.
+WORK receives the phantoms, the random starting weights, one checkpoint per run and results.json. Existing
+parts are not repeated, so an interrupted experiment continues. Afterwards
+`python benchmarks/phantom/plot.py WORK` draws the figures of docs/phantom.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SCALARS = (
 
 
 def main() -> None:
-    """Draw, train, measure, summarise."""
+    """Generate images, train, measure and summarise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--count", type=int, default=6000)
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of runs, such as tier-0 plain-1 shuffled-0")
-    parser.add_argument("--train-only", action="store_true", help="leave measuring to a later call")
+    parser.add_argument("--train-only", action="store_true", help="train only; measure in a later call")
     given = parser.parse_args()
     data = given.work / "phantoms"
     if not (data / "manifest.csv").is_file():
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def without_reports(data: Path) -> None:
-    """Write labels.csv, the manifest without its reports: training then writes captions from the labels."""
+    """Write labels.csv, the manifest without reports, so that training writes captions from the labels."""
     with (data / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     with (data / "labels.csv").open("w", newline="", encoding="utf-8") as file:
@@ -92,7 +92,7 @@ def without_reports(data: Path) -> None:
 
 
 def train(given: argparse.Namespace, data: Path, name: str, kind: str, seed: int) -> None:
-    """One run of `tier train` from random weights; passes over one that is complete."""
+    """Run `tier train` from random weights, unless the run is already complete."""
     output, start = given.work / name, given.work / f"start-{seed}"
     if (output / "model.safetensors").is_file():
         return
@@ -119,7 +119,7 @@ def tier(*arguments: str) -> None:
 
 
 def summary(made: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """Of each kind of run and number: mean over seeds and its 95 % interval (Student's t)."""
+    """Return, per kind of run and number, the mean over seeds and its 95 % interval (Student's t)."""
     kinds: dict[str, list[dict[str, Any]]] = {}
     for name, numbers in made.items():
         kinds.setdefault(name.rsplit("-", 1)[0], []).append(numbers)
@@ -136,7 +136,7 @@ def _look_up(numbers: Any, keys: tuple[str, ...]) -> float:
 
 
 def interval(values: list[float]) -> str:
-    """Mean and 95 % interval, as text."""
+    """Format the mean and its 95 % interval."""
     mean = float(np.mean(values))
     if len(values) not in STUDENT_95:
         return f"{mean:.4f}"

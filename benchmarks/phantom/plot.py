@@ -1,4 +1,4 @@
-"""Draw what learn.py measured, like figures 6 and 7 of the paper, and a few phantoms with their boxes.
+"""Plot the results of learn.py like figures 6 and 7 of the paper, and a few phantoms with their boxes.
 
 python benchmarks/phantom/plot.py WORK [--output docs/images]
 """
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def similarities(runs: dict[str, Any], file: Path) -> None:
-    """Similarities in order of rank over patches and over tokens, and the share that lies in the boxes."""
+    """Plot similarities by rank over patches and over tokens, and the share inside the boxes."""
     figure, (patches, tokens, boxes) = plt.subplots(1, 3, figsize=(12, 3.6), constrained_layout=True)
     for number, (kind, (label, colour)) in enumerate(KINDS.items()):
         chosen = [runs[name] for name in sorted(runs) if name.rsplit("-", 1)[0] == kind]
@@ -64,9 +64,9 @@ def similarities(runs: dict[str, Any], file: Path) -> None:
 
 
 def phantoms(file: Path, count: int = 10) -> None:
-    """A few phantoms with their boxes and reports."""
+    """Plot a few phantoms with their boxes and reports."""
     figure, axes = plt.subplots(2, count // 2, figsize=(13, 6), constrained_layout=True)
-    for axis, case in zip(axes.flat, _one_a_patient(count), strict=True):
+    for axis, case in zip(axes.flat, _one_per_patient(count), strict=True):
         image = case.render()
         axis.imshow(image.pixels, cmap="gray", vmin=0, vmax=1)
         axis.axis("off")
@@ -80,7 +80,7 @@ def phantoms(file: Path, count: int = 10) -> None:
     figure.savefig(file, dpi=90)
 
 
-def _one_a_patient(count: int) -> list[Any]:
+def _one_per_patient(count: int) -> list[Any]:
     first: dict[str, Any] = {}
     for case in cases(8 * count, 0, 384):
         first.setdefault(case.patient, case)

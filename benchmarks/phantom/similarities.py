@@ -1,5 +1,4 @@
-"""What a model makes of unseen phantoms: zero-shot AUC, how sparse its similarities are, whether they lie in
-the boxes."""
+"""Measure a model on unseen phantoms: zero-shot AUC, and how sparse and well placed its similarities are."""
 
 from __future__ import annotations
 
@@ -26,13 +25,13 @@ from tier_cli.phantom.lesions import FINDINGS
 from tier_cli.scoring.score import score
 
 Array = NDArray[np.float64]
-# Captions with fewer tokens have no place in the profile over tokens.
+# Captions with fewer tokens are left out of the profile over tokens.
 TOKENS_RANKED = 12
 _BATCH = 64
 
 
 def inputs_of(manifest: Manifest, spec: Preprocessing) -> tuple[torch.Tensor, Array]:
-    """Pixels (N, 3, S, S), and the share (N, F, P) of each 16 px patch that a finding's boxes cover."""
+    """Return pixels (N, 3, S, S) and the share (N, F, P) of each 16 px patch that a finding's boxes cover."""
     options = ReadOptions(rendering=spec.rendering, views="all")
     pixels, covered = [], []
     for path, cell in zip(manifest.paths, manifest.column("boxes"), strict=True):
@@ -64,7 +63,7 @@ def measure(
     covered: Array,
     finding_set: Path,
 ) -> dict[str, Any]:
-    """All numbers of one checkpoint; see the keys."""
+    """Return all numbers of one checkpoint; the keys name them."""
     model = TierModel.from_pretrained(folder).eval()
     tokenizer = TextTokenizer(folder, model.config.max_tokens)
     parts = [model.encode_images(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)]
@@ -91,11 +90,11 @@ def measure(
 
 
 def in_boxes(maps: Array, covered: Array) -> dict[str, dict[str, float]]:
-    """Where the similarities (N, F, P) of a finding's prompts lie on images that show it.
+    """Measure where the similarities (N, F, P) of a finding's prompts lie on images that show it.
 
-    A patch is inside when a box touches it: a nodule is smaller than a patch. `share` is the part of all
-    positive similarity that lies inside, `chance` the part of the patches, `hit` how often the most similar
-    patch is inside, `contrast` mean similarity inside less outside.
+    A patch counts as inside when a box touches it, because a nodule is smaller than a patch. `share` is the
+    share of all positive similarity that lies inside, `chance` the share of patches inside, `hit` how often
+    the most similar patch is inside, `contrast` the mean similarity inside minus that outside.
     """
     made: dict[str, dict[str, float]] = {}
     for number, name in enumerate(FINDINGS):
@@ -117,7 +116,7 @@ def in_boxes(maps: Array, covered: Array) -> dict[str, dict[str, float]]:
 def sparsity(
     model: TierModel, tokenizer: TextTokenizer, texts: list[str], patches: torch.Tensor
 ) -> dict[str, Any]:
-    """Of the similarities of matched captions and images: Hoyer, shares above 0.1, entropies, profiles."""
+    """Return Hoyer's sparsity, shares above 0.1, entropies and profiles for matched captions and images."""
     hoyer, above, positive, by_patch, by_token, entropies = [], [], [], [], [], []
     for first in range(0, len(texts), _BATCH):
         ids, mask = (torch.from_numpy(part) for part in tokenizer(texts[first : first + _BATCH]))

@@ -1,10 +1,10 @@
-"""A start for the phantoms: a random small ResNet, and a small BERT that has read captions.
+"""Create starting weights for the phantoms: a random small ResNet and a small BERT trained on captions.
 
     python benchmarks/phantom/start.py MANIFEST.csv FOLDER [--seed S]
 
-writes a checkpoint for `tier train --init`. Its image side knows nothing. Its text side begins from random
-weights and learns, from captions alone and without an image, which statements a caption makes; the paper's
-text encoder had read reports before it saw an image.
+This writes a checkpoint for `tier train --init`. Its image tower is random. Its text tower starts from random
+weights and learns from captions alone, without images, which statements a caption makes; the paper's text
+encoder was likewise trained on reports before it saw an image.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def main() -> None:
 
 
 def write_start(folder: Path, training: Manifest, seed: int) -> None:
-    """Weights that depend on the seed, and a WordPiece vocabulary made from captions of the training rows."""
+    """Write weights that depend on the seed, with a WordPiece vocabulary from the training rows' captions."""
     chance = random.Random(seed)
     size = write_tokenizer(folder, [one.text for one in captions(training, chance)])
     torch.manual_seed(seed)
     config = TierConfig(image_tower=IMAGE, text_tower={**TEXT, "vocab_size": size}, max_tokens=80)
     model = TierModel(config)
-    _open_ears(model.text_tower, start=SPECIAL.index("[CLS]"))
-    _read(model, TextTokenizer(folder, 80), training, chance)
+    _clear_class_token(model.text_tower, start=SPECIAL.index("[CLS]"))
+    _train_text(model, TextTokenizer(folder, 80), training, chance)
     save_checkpoint(
         folder,
         model.eval(),
@@ -84,7 +84,7 @@ def write_start(folder: Path, training: Manifest, seed: int) -> None:
 
 
 def captions(manifest: Manifest, chance: random.Random) -> list[Caption]:
-    """One caption an image, as `tier train` writes them from labels."""
+    """Return one caption per image, as `tier train` writes them from labels."""
     return [_caption({name: row[name] == "1" for name in FINDINGS}, row, chance)
             for row in manifest.frame.to_dict("records")]  # fmt: skip
 
@@ -93,10 +93,10 @@ def _caption(labels: Any, row: Any, chance: random.Random) -> Caption:
     return write_caption(labels, chance, view=row["view"], sex=row["sex"], age=row["age"])
 
 
-def _open_ears(text: Any, start: int) -> None:
-    """Begin with nothing in [CLS], so that its state is what it attends to: the words.
+def _clear_class_token(text: Any, start: int) -> None:
+    """Start with zeros in [CLS], so that its state is what it attends to: the words.
 
-    Otherwise it is nearly the same for every text, and it takes far longer to find that texts differ.
+    Otherwise the state is nearly equal for all texts, and training takes far longer to separate them.
     """
     with torch.no_grad():
         text.embeddings.word_embeddings.weight[start] = 0
@@ -104,8 +104,10 @@ def _open_ears(text: Any, start: int) -> None:
         text.embeddings.token_type_embeddings.weight[:] = 0
 
 
-def _read(model: TierModel, tokenizer: TextTokenizer, training: Manifest, chance: random.Random) -> None:
-    """Teach the text side what captions claim: each statement has a direction, a caption their sum."""
+def _train_text(
+    model: TierModel, tokenizer: TextTokenizer, training: Manifest, chance: random.Random
+) -> None:
+    """Train the text side to encode a caption as the sum of fixed directions, one per statement."""
     weights = [*model.text_tower.parameters(), *model.text_projection.parameters()]
     optimiser = torch.optim.AdamW(weights, RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS + 1, pct_start=0.1)
@@ -131,7 +133,7 @@ def _read(model: TierModel, tokenizer: TextTokenizer, training: Manifest, chance
 
 
 def write_tokenizer(folder: Path, texts: Iterable[str]) -> int:
-    """Write tokenizer.json and its configuration; returns how many tokens it knows."""
+    """Write tokenizer.json and its configuration; returns the size of the vocabulary."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - a word, no secret

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,17 +44,18 @@ def data(tmp_path_factory: pytest.TempPathFactory, model: str) -> Path:
     return folder / "manifest.csv"
 
 
-def _calibrate(tier: Tier, data: Path, model: str, output: Path, *more: object) -> dict:  # type: ignore[type-arg]
+def _calibrate(tier: Tier, data: Path, model: str, output: Path, *more: object) -> dict[str, Any]:
     code, out, err = tier("calibrate", "--data", data, "--model", model, "--output", output, *more)
     assert code == 0, err
-    return json.loads(out)
+    content: dict[str, Any] = json.loads(out)
+    return content
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 def test_classify_gives_what_was_fitted(
     tier: Tier, data: Path, model: str, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tier_cli.fitting.calibrate.LEAST_PATIENTS", {"platt": 10, "isotonic": 10})
+    monkeypatch.setattr("tier_cli.fitting.calibrate.MIN_PATIENTS", {"platt": 10, "isotonic": 10})
     output = tmp_path / "calibrated"
     content = _calibrate(
         tier, data, model, output, "--method", method, "--operating-point", "sensitivity=0.9"
@@ -115,7 +117,7 @@ def test_ensemble_is_calibrated_as_an_ensemble(tier: Tier, data: Path, model: st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--operating-point", "best"), "no rule"),
+        (("--operating-point", "best"), "is not a rule"),
         (("--split", "test"), "no image is in split"),
         (("--findings", "hernia"), "no column is a finding"),
         (("--exclude", "split"), "COLUMN=VALUE"),
@@ -172,7 +174,7 @@ def test_scores_that_are_there_need_not_be_made_again(
     other = tiny_checkpoint(tmp_path / "other", seed=1)
     output = tmp_path / "three"
     code, _, err = tier("calibrate", "--data", data, "--model", other, "--scores", table, "--output", output)
-    assert (code, "another weights" in err) == (2, True)
+    assert (code, "column model_weights differs" in err) == (2, True)
     table.write_text("path,edema\n00.png,0.5\n")
     code, _, err = tier("calibrate", "--data", data, "--model", model, "--scores", table, "--output", output)
     assert (code, "no column model_weights" in err) == (2, True)
@@ -182,13 +184,14 @@ def test_scores_that_are_there_need_not_be_made_again(
 def test_classify_needs_no_scikit_learn_for_a_calibration(
     tier: Tier, data: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tier_cli.fitting.calibrate.LEAST_PATIENTS", {"isotonic": 10})
+    monkeypatch.setattr("tier_cli.fitting.calibrate.MIN_PATIENTS", {"isotonic": 10})
     _calibrate(tier, data, model, tmp_path / "steps", "--method", "isotonic")
     code = (
         "import sys; from tier_cli.app import main; main(sys.argv[1:]); "
         "print({'sklearn', 'scipy', 'pandas', 'torch'} & set(sys.modules), file=sys.stderr)"
     )
-    command = [sys.executable, "-c", code, "classify", data.parent / "00.png", "--model", tmp_path / "steps"]
+    command = [sys.executable, "-c", code, "classify", str(data.parent / "00.png")]
+    command += ["--model", str(tmp_path / "steps")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert any(entry["probability"] for entry in json.loads(done.stdout)["findings"])
     assert done.stderr.strip() == "set()"

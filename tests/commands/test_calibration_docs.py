@@ -1,4 +1,4 @@
-"""What docs/calibration.md tells to type exists, and its numbers are those of the code."""
+"""The commands in docs/calibration.md exist, and its numbers are those of the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tier_cli.fitting import adapt, calibrate
-from tier_cli.scoring.operating_points import RULES
+from tier_cli.scoring.operating_points import RULES, parse_rule
 
 Tier = Callable[..., tuple[int, str, str]]
 PAGE = (Path(__file__).parents[2] / "docs" / "calibration.md").read_text("utf-8")
@@ -26,7 +26,7 @@ def test_commands_and_options_exist(tier: Tier) -> None:
 
 
 def test_rules_are_those_of_the_code() -> None:
-    assert calibrate.LEAST_PATIENTS == {"platt": 10, "isotonic": 30}
-    assert calibrate.Plan("platt", None).folds == 5  # type: ignore[arg-type]
-    assert (adapt.LEAST_PATIENTS, adapt.FOLDS, adapt.REPEATS) == (5, 10, 3)
+    assert calibrate.MIN_PATIENTS == {"platt": 10, "isotonic": 30}
+    assert calibrate.Plan("platt", parse_rule("youden")).folds == 5
+    assert (adapt.MIN_PATIENTS, adapt.FOLDS, adapt.REPEATS) == (5, 10, 3)
     assert all(f"`{rule}`" in PAGE for rule in RULES)

@@ -257,14 +257,14 @@ def test_no_images_says_what_was_looked_for(tier: Tier, model: str, tmp_path: Pa
     code, out, err = tier("classify", tmp_path, "--model", model)
     assert (code, out) == (2, "")
     assert str(tmp_path) in err
-    assert "DICOM, PNG, JPEG and TIFF" in err
+    assert "DICOM, PNG, JPEG or TIFF" in err
     assert err.count("\n") == 1
 
 
 def test_empty_list_on_stdin(tier: Tier, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     code, out, err = tier("classify", "-", "--model", model)
-    assert (code, out, err) == (2, "", "Error: -: the list on stdin is empty; give one path a line\n")
+    assert (code, out, err) == (2, "", "Error: -: the list on stdin is empty; write one path per line\n")
 
 
 def test_missing_file_is_a_row_and_exit_3(tier: Tier, model: str, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_closed_stdout_from_the_start(model: str, tmp_path: Path) -> None:
         '"$0" -c "$1" classify "$2" --model "$3" >&-',
         sys.executable,
         program,
-        image,
+        str(image),
         model,
     ]
     done = subprocess.run(command, capture_output=True, check=False)

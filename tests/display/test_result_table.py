@@ -14,10 +14,10 @@ from tier_cli.results.record import FindingScore, Result
 LABELS = {"effusion": "Pleural effusion", "hernia": "Hiatal hernia"}
 
 
-def _shown(results: Sequence[Result], encoding: str = "utf-8", once: Sequence[str] = ()) -> str:
+def _shown(results: Sequence[Result], encoding: str = "utf-8", run_notes: Sequence[str] = ()) -> str:
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding=encoding), width=80)
-    writer = TableWriter(console, LABELS, once)
+    writer = TableWriter(console, LABELS, run_notes)
     for result in results:
         writer.write(result)
     writer.finish()
@@ -69,7 +69,7 @@ def test_failure_says_why(failed: Result) -> None:
 
 def test_notes_on_the_whole_run_are_told_once(scored: Result) -> None:
     alone = replace(scored, study="")
-    text = _shown([alone, alone], once=["a no"])
+    text = _shown([alone, alone], run_notes=["a note"])
     assert text.count("a note") == 1
     assert text.count("another") == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -59,7 +60,7 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with display() as progress:
         progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
-    summarise({"seconds": 3, "unreadable_images": 0}, "out")
+    summarise({"seconds": 3, "unreadable_images": 0}, Path("out"))
     assert capsys.readouterr().err == ""
 
 
@@ -88,9 +89,9 @@ def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path
     ("left", "message"),
     [
         ([], "Stopped. Nothing was saved yet."),
-        ([".training/images-1.npy"], "What was read of the images is kept"),
-        ([".training/images-1.npy", ".training/state.pt"], "goes on from the last state that was saved"),
-        (["points/seed-0/training.json"], "--resume goes on from there"),
+        ([".training/images-1.npy"], "The images read so far are kept"),
+        ([".training/images-1.npy", ".training/state.pt"], "continue from the last saved state"),
+        (["points/seed-0/training.json"], "--resume to continue the sweep"),
     ],
 )
 def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, capsys):
@@ -119,12 +120,12 @@ def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, c
     for reads, told in ((False, False), (True, True), (False, False)):
         with pytest.raises(TierError):
             failed(reads=reads)
-        assert ("with --resume uses it" in " ".join(capsys.readouterr().err.split())) == told
+        assert ("--resume to use them" in " ".join(capsys.readouterr().err.split())) == told
 
 
 def test_a_run_that_is_over_is_told_to_be(capsys, tmp_path):
     summarise({"over": True}, tmp_path)
-    assert "it is over" in " ".join(capsys.readouterr().err.split())
+    assert "finished: nothing to do" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
@@ -140,7 +141,7 @@ def test_passed_over_images_are_told(capsys, tmp_path):
     summarise(record, tmp_path)
     told = capsys.readouterr().err
     assert "mean zero-shot AUC 0.750 on 9 images" in told
-    assert "2 unreadable images were passed over" in told
+    assert "2 unreadable images were left out" in told
 
 
 def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):

@@ -41,6 +41,8 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 @pages
 def test_files_named_exist(page: Path) -> None:
+    if page.name.startswith("add-"):
+        pytest.skip("names files that its reader will write")
     named = re.findall(
         r"`((?:tier_cli|tests|examples|benchmarks|models|docs)/[\w./-]+)`", page.read_text("utf-8")
     )

@@ -1,4 +1,4 @@
-"""Thresholds come from other patients, or from the model's own calibration, or there are none."""
+"""Thresholds from another split or from the model's own calibration, and probabilities."""
 
 from __future__ import annotations
 

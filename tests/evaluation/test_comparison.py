@@ -14,7 +14,7 @@ from tier_cli.metrics.bootstrap import Estimate
 
 
 def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """The difference of two AUCs and its standard error (DeLong, DeLong and Clarke-Pearson, 1988)."""
+    """Return two AUCs' difference and its standard error (DeLong, DeLong and Clarke-Pearson, 1988)."""
     positive = labels == 1
     shares = []
     for scores in (first, second):

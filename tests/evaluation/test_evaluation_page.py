@@ -1,4 +1,4 @@
-"""The page on evaluation names what there is, and all of it."""
+"""docs/evaluation.md names all options, numbers, columns and keys, and no others."""
 
 from __future__ import annotations
 

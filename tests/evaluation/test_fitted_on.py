@@ -1,4 +1,4 @@
-"""A calibration must not be judged on images that it was fitted on, however the two runs chose them."""
+"""A calibration is not evaluated on the images it was fitted on, however the two runs selected them."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_counts_and_numbers_of_each_finding() -> None:
 
 
 def test_what_is_no_finding_is_left_out_of_a_second_mean() -> None:
-    """PadChest's normal and unchanged are easy or impossible, and would hide how findings are told."""
+    """PadChest's normal and unchanged are easy or impossible, and would distort the mean over findings."""
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 2, (60, 4)).astype(float)
     scores, other = (rng.normal(size=labels.shape) + labels for _ in range(2))

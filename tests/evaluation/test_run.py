@@ -14,8 +14,9 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.report import Report
-from tier_cli.evaluation.run import EvaluationSettings, evaluate
+from tier_cli.evaluation.run import evaluate
 from tier_cli.evaluation.sections.options import SectionOptions
+from tier_cli.evaluation.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings(findings="pneumothorax,hernia", replicates=20, by=("sex",))
 
@@ -45,14 +46,9 @@ def test_a_frame_a_mapping_and_a_file_give_the_same_report(
     manifest: Path, table: pd.DataFrame, scores: pd.DataFrame, tmp_path: Path
 ) -> None:
     scores.to_csv(tmp_path / "scores.csv", index=False)
-    frame, mapping, file = (
-        evaluate(form, manifest, SETTINGS)
-        for form in (
-            scores,
-            {name: scores[name].tolist() for name in scores.columns},
-            str(tmp_path / "scores.csv"),
-        )
-    )
+    columns = {name: scores[name].tolist() for name in scores.columns}
+    forms = (scores, columns, str(tmp_path / "scores.csv"))
+    frame, mapping, file = (evaluate(form, manifest, SETTINGS) for form in forms)
     assert frame.to_csv() == mapping.to_csv()
     ours, theirs = (report.measured[0] for report in (frame, file))
     assert [row.metrics for row in ours.rows] == [row.metrics for row in theirs.rows]

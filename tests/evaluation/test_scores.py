@@ -1,4 +1,4 @@
-"""Scores made elsewhere, in the forms people have them in."""
+"""Scores made elsewhere, in various layouts."""
 
 from __future__ import annotations
 

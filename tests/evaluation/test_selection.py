@@ -1,4 +1,4 @@
-"""Which rows are evaluated, and the report over them."""
+"""The selection of rows, their labels, and the report."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_rows_are_excluded_and_laterals_left_out_with_a_note(tmp_path: Path) -> 
 
 
 def test_patients_are_counted_among_the_rows_that_are_measured(tmp_path: Path) -> None:
-    """Of thousands of rows without a patient none may be among the hundred that the numbers are of."""
+    """Rows without a patient are counted among the evaluated rows, not in the whole table."""
     text = "path,patient,split\na.png,,train\nb.png,,train\nc.png,1,test\nd.png,2,test\ne.png,,valid\n"
     manifest = _manifest(tmp_path, text)
     assert select(manifest, None, [], True).notes == ()
@@ -125,7 +125,7 @@ def test_patients_are_counted_among_the_rows_that_are_measured(tmp_path: Path) -
 
 
 def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> None:
-    """With split names of one's own nothing is called test, and high numbers would be of training images."""
+    """If no split is called test, the default includes training images, whose numbers are too high."""
     manifest = _manifest(
         tmp_path, "path,patient,split\na.png,1,Train\nb.png,2,train\nc.png,3,holdout\nd.png,4,\n"
     )
@@ -204,7 +204,7 @@ def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_a_mean_without_what_is_no_finding_stands_beside_the_other(tmp_path: Path) -> None:
-    """The mean over PadChest's labels is reported with `normal` and `unchanged` and without."""
+    """The mean over PadChest's labels is reported with and without `normal` and `unchanged`."""
     from rich.console import Console
 
     findings = load_findings("nodule,bullas,normal", builtin("padchest57"))

@@ -1,4 +1,4 @@
-"""What docs/stress.md says about damage and places is so."""
+"""docs/stress.md lists the kinds, levels and thresholds of the code."""
 
 from __future__ import annotations
 

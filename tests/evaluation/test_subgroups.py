@@ -79,7 +79,7 @@ def test_what_is_too_small(n: int, positives: int, width: float, reason: str) ->
 
 
 def _truth(rows: int) -> tuple[Labelled, UnitScores, np.ndarray]:
-    """Two findings; the first is told apart well among women only."""
+    """Make labels and scores of two findings, which are ranked better among women than among men."""
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, (rows, 2)).astype(float)
     women = rng.integers(0, 2, rows).astype(bool)

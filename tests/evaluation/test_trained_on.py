@@ -15,7 +15,7 @@ from tier_cli.evaluation.selection import select
 from tier_cli.evaluation.trained_on import trained_on_notes
 from tier_cli.findings.load import load_findings
 from tier_cli.training.data.rows import choose_rows
-from tier_cli.training.data.splits import SplitChoice
+from tier_cli.training.settings import SplitChoice
 
 TABLE = (
     "path,patient,split,Mass\na.png,1,train,1\nb.png,2,test,0\nc.png,3,site a,1\nd.png,4,site a,0\n"

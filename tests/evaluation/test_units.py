@@ -1,4 +1,4 @@
-"""From images to studies and patients."""
+"""Combining images into studies and patients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published number stands beside a result only when it is of the same images and findings."""
+"""A published number is shown only for the same images and findings."""
 
 import pytest
 

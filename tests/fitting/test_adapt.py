@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tier_cli.evaluation.truth import Labelled
-from tier_cli.fitting.adapt import LEAST_PATIENTS, MIXES, adapt
+from tier_cli.fitting.adapt import MIN_PATIENTS, MIXES, fit_adaptation
 
 SIZE = 24
 
@@ -25,7 +25,7 @@ def _data(count: int, signal: float, seed: int) -> tuple[np.ndarray, np.ndarray,
 
 def test_what_is_learned_holds_for_new_images() -> None:
     pooled, own, truth = _data(200, 2.0, 0)
-    adapted = adapt(pooled, own, truth, ["x", "b", "a"])
+    adapted = fit_adaptation(pooled, own, truth, ["x", "b", "a"])
     assert adapted.adaptation is not None
     assert adapted.adaptation.mix.tolist() == [0, adapted.facts["mix"], adapted.facts["mix"]]
     pooled, own, truth = _data(500, 2.0, 1)
@@ -44,7 +44,7 @@ def test_embeddings_that_say_nothing_are_not_mixed_in() -> None:
     alone = []
     for seed in range(8):
         pooled, own, truth = _data(200, 0.0, seed)
-        adapted = adapt(pooled, own + truth.labels * 0.2, truth, ["a", "b"])
+        adapted = fit_adaptation(pooled, own + truth.labels * 0.2, truth, ["a", "b"])
         assert adapted.facts["mix"] <= MIXES[3]
         alone += [entry["auc"]["gda_alone"] for entry in adapted.facts["findings"].values()]
     # Judged on the images of the fit it would be 0.8.
@@ -53,7 +53,7 @@ def test_embeddings_that_say_nothing_are_not_mixed_in() -> None:
 
 def test_no_gain_no_adaptation() -> None:
     pooled, _, truth = _data(200, 0.0, 3)
-    adapted = adapt(pooled, truth.labels + 0.0, truth, ["a", "b"])
+    adapted = fit_adaptation(pooled, truth.labels + 0.0, truth, ["a", "b"])
     assert adapted.adaptation is None
     assert adapted.facts["mix"] == 0
 
@@ -61,11 +61,11 @@ def test_no_gain_no_adaptation() -> None:
 def test_findings_of_too_few_patients_stay_as_they_were() -> None:
     pooled, own, truth = _data(200, 2.0, 4)
     truth.labels[:, 1] = 0
-    truth.labels[: 2 * (LEAST_PATIENTS - 1), 1] = 1
-    adapted = adapt(pooled, own, truth, ["a", "b"])
+    truth.labels[: 2 * (MIN_PATIENTS - 1), 1] = 1
+    adapted = fit_adaptation(pooled, own, truth, ["a", "b"])
     assert adapted.adaptation is not None
     assert adapted.adaptation.mix[1] == 0
-    assert adapted.facts["not_adapted"] == {"b": "4 patients with the finding, it takes 5"}
+    assert adapted.facts["not_adapted"] == {"b": "only 4 patients with the finding; gda needs at least 5"}
 
 
 def test_images_of_one_patient_are_never_on_both_sides() -> None:
@@ -75,19 +75,21 @@ def test_images_of_one_patient_are_never_on_both_sides() -> None:
     pooled, truth = np.repeat(once, 2, axis=0), np.repeat(labels, 2)[:, None]
     patients = np.repeat([f"p{number}" for number in range(60)], 2)
     own = generator.normal(size=(120, 1))
-    facts = adapt(pooled, own, Labelled(("a",), truth, patients), ["a"]).facts
+    facts = fit_adaptation(pooled, own, Labelled(("a",), truth, patients), ["a"]).facts
     assert facts["findings"]["a"]["auc"]["gda_alone"] < 0.65
 
 
 def test_blank_labels_are_left_out() -> None:
     pooled, own, truth = _data(200, 2.0, 6)
-    one = adapt(pooled, own, truth, ["a", "b"])
+    one = fit_adaptation(pooled, own, truth, ["a", "b"])
     more = Labelled(
         truth.findings,
         np.concatenate([truth.labels, np.full((5, 2), np.nan)]),
         np.concatenate([truth.patients, ["z"] * 5]),
     )
-    two = adapt(np.concatenate([pooled, pooled[:5]]), np.concatenate([own, own[:5]]), more, ["a", "b"])
+    two = fit_adaptation(
+        np.concatenate([pooled, pooled[:5]]), np.concatenate([own, own[:5]]), more, ["a", "b"]
+    )
     assert one.adaptation is not None
     assert two.adaptation is not None
     np.testing.assert_array_equal(one.adaptation.weights, two.adaptation.weights)

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, recall_score
 
 from tier_cli.evaluation.truth import Labelled
-from tier_cli.fitting.calibrate import LEAST_PATIENTS, Plan, calibrate
+from tier_cli.fitting.calibrate import MIN_PATIENTS, Plan, fit_calibration
 from tier_cli.fitting.folds import patient_folds
 from tier_cli.scoring.operating_points import choose, parse_rule
 
@@ -25,7 +25,7 @@ def _data(size: int, effect: float, seed: int = 0, share: float = 0.3) -> tuple[
 
 def test_figures_are_of_rows_outside_the_fit() -> None:
     truth, scores = _data(2000, 0.1)
-    entry = calibrate(truth, scores, Plan("platt", YOUDEN)).findings["effusion"]
+    entry = fit_calibration(truth, scores, Plan("platt", YOUDEN)).findings["effusion"]
     folds = patient_folds(truth.patients, truth.labels[:, 0], 5)
     labels, x = truth.labels[:, 0], scores[:, 0]
     predicted, calls = np.empty_like(x), np.empty_like(x)
@@ -46,42 +46,47 @@ def test_figures_are_of_rows_outside_the_fit() -> None:
     assert entry["threshold"] == choose(labels, x, "youden")
 
 
-@pytest.mark.parametrize("method", list(LEAST_PATIENTS))
+@pytest.mark.parametrize("method", list(MIN_PATIENTS))
 def test_scores_without_information_are_not_made_to_look_good(method: str) -> None:
     # In-sample, isotonic steps would always beat the prevalence.
     truth, _ = _data(400, 0.0)
     noise = np.random.default_rng(9).normal(size=(400, 1))
-    fitted = calibrate(truth, noise, Plan(method, YOUDEN))
+    fitted = fit_calibration(truth, noise, Plan(method, YOUDEN))
     for entry in fitted.findings.values():
         judged = entry["cross_validated"]
         assert judged["after"]["brier"] > judged["prevalence"]["brier"] - 2e-3
 
 
-@pytest.mark.parametrize(("method", "least"), LEAST_PATIENTS.items())
+@pytest.mark.parametrize(("method", "least"), MIN_PATIENTS.items())
 def test_patients_count_not_their_images(method: str, least: int) -> None:
     # One image more of the same patient is no more to learn from.
     count = least - 1
     labels = np.array([1.0] * (2 * count) + [0.0] * 200)[:, None]
     scores = labels + np.random.default_rng(0).normal(size=labels.shape)
     patients = [f"p{number // 2}" for number in range(2 * count)] + [f"q{number}" for number in range(200)]
-    fitted = calibrate(Labelled(("x",), labels, np.array(patients)), scores, Plan(method, YOUDEN))
+    fitted = fit_calibration(Labelled(("x",), labels, np.array(patients)), scores, Plan(method, YOUDEN))
     assert fitted.findings == {}
-    assert fitted.left_out == {"x": f"{count} patients with the finding, {method} needs {least}"}
+    assert fitted.left_out == {
+        "x": f"only {count} patients with the finding; {method} needs at least {least}"
+    }
     patients[0] = "another"
     assert (
-        "x" in calibrate(Labelled(("x",), labels, np.array(patients)), scores, Plan(method, YOUDEN)).findings
+        "x"
+        in fit_calibration(
+            Labelled(("x",), labels, np.array(patients)), scores, Plan(method, YOUDEN)
+        ).findings
     )
 
 
 def test_finding_whose_score_falls_is_left_out() -> None:
     truth, scores = _data(400, 0.1)
-    assert "does not rise" in calibrate(truth, -scores, Plan("platt", YOUDEN)).left_out["effusion"]
+    assert "does not rise" in fit_calibration(truth, -scores, Plan("platt", YOUDEN)).left_out["effusion"]
 
 
 def test_rows_without_label_or_score_do_not_matter() -> None:
     truth, scores = _data(400, 0.1)
-    one = calibrate(truth, scores, Plan("platt", YOUDEN))
+    one = fit_calibration(truth, scores, Plan("platt", YOUDEN))
     labels = np.concatenate([truth.labels, [[np.nan]], [[1.0]]])
     more = Labelled(truth.findings, labels, np.concatenate([truth.patients, ["z1", "z2"]]))
-    two = calibrate(more, np.concatenate([scores, [[5.0]], [[np.nan]]]), Plan("platt", YOUDEN))
+    two = fit_calibration(more, np.concatenate([scores, [[5.0]], [[np.nan]]]), Plan("platt", YOUDEN))
     assert one.findings["effusion"]["a"] == two.findings["effusion"]["a"]

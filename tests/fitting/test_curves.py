@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from tier_cli.fitting.curves import fit
+from tier_cli.fitting.curves import fit_curve
 from tier_cli.fitting.folds import count_patients, patient_folds
 from tier_cli.scoring.calibration import CalibrationKey, Isotonic, Platt, match_calibration
 
@@ -34,7 +34,7 @@ def test_platt_is_the_maximum_of_its_likelihood(size: int, seed: int) -> None:
         return float((np.logaddexp(0, logits) - targets * logits).sum())
 
     best = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}).x
-    curve = fit("platt", labels, scores)
+    curve = fit_curve("platt", labels, scores)
     assert isinstance(curve, Platt)
     assert (curve.a, curve.b) == pytest.approx((best[0] * 10, best[1]), rel=1e-5)
 
@@ -42,14 +42,14 @@ def test_platt_is_the_maximum_of_its_likelihood(size: int, seed: int) -> None:
 def test_platt_nears_plain_logistic_regression_with_many_images() -> None:
     labels, scores = _data(20000, 3)
     plain = LogisticRegression(C=np.inf, tol=1e-10).fit(scores[:, None] * 10, labels)
-    curve = fit("platt", labels, scores)
+    curve = fit_curve("platt", labels, scores)
     assert curve is not None
     expected = plain.predict_proba(np.array([[-4.0], [-1.0], [1.0]]))[:, 1]
     assert [curve.probability(x) for x in (-0.4, -0.1, 0.1)] == pytest.approx(expected, abs=1e-3)
 
 
 def test_separated_scores_have_a_curve() -> None:
-    curve = fit("platt", [0, 0, 0, 1, 1], [-3e-3, -2e-3, -1e-3, 1e-3, 2e-3])
+    curve = fit_curve("platt", [0, 0, 0, 1, 1], [-3e-3, -2e-3, -1e-3, 1e-3, 2e-3])
     assert isinstance(curve, Platt)
     assert np.isfinite([curve.a, curve.b]).all()
     assert 0.5 < curve.probability(2e-3) < 0.9  # Platt's target for two positives is 3/4.
@@ -58,7 +58,7 @@ def test_separated_scores_have_a_curve() -> None:
 @pytest.mark.parametrize("digits", [2, 9])
 def test_isotonic_is_that_of_scikit_learn_without_it(digits: int) -> None:
     labels, scores = _data(500, 4, digits)
-    curve = fit("isotonic", labels, scores)
+    curve = fit_curve("isotonic", labels, scores)
     assert isinstance(curve, Isotonic)
     model = IsotonicRegression(out_of_bounds="clip").fit(scores, labels)
     places = np.concatenate([scores, np.linspace(-1, 1, 501)])
@@ -75,14 +75,14 @@ def test_isotonic_is_that_of_scikit_learn_without_it(digits: int) -> None:
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 def test_scores_that_fall_with_the_finding_get_no_curve(method: str) -> None:
-    assert fit(method, [1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9]) is None
-    assert fit(method, [1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]) is None
+    assert fit_curve(method, [1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9]) is None
+    assert fit_curve(method, [1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]) is None
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 def test_curves_come_back_from_the_file_as_they_were(method: str) -> None:
     labels, scores = _data(300, 5)
-    curve = fit(method, labels, scores)
+    curve = fit_curve(method, labels, scores)
     assert curve is not None
     key = CalibrationKey("w", "voi", "p", "image")
     content = {"key": vars(key), "findings": {"x": {**curve.to_dict(), "threshold": 0.0}}}
@@ -92,9 +92,9 @@ def test_curves_come_back_from_the_file_as_they_were(method: str) -> None:
 
 def test_one_class_has_no_curve() -> None:
     with pytest.raises(ValueError, match="both"):
-        fit("platt", [1, 1], [0.1, 0.2])
+        fit_curve("platt", [1, 1], [0.1, 0.2])
     with pytest.raises(ValueError, match="finite"):
-        fit("platt", [1, 0], [0.1, np.nan])
+        fit_curve("platt", [1, 0], [0.1, np.nan])
 
 
 def test_no_patient_is_in_two_folds_and_each_fold_has_positives() -> None:

@@ -11,7 +11,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from tier_cli.errors import CheckpointError
-from tier_cli.fitting.gda import fit_gda, fit_like
+from tier_cli.fitting.gda import fit_gda, fit_scaled_gda
 from tier_cli.scoring.adaptation import (
     ADAPTATION,
     TENSORS,
@@ -56,7 +56,7 @@ def test_with_few_images_it_is_the_published_ridge() -> None:
 def test_fit_has_the_spread_of_the_scores_it_is_mixed_with() -> None:
     images, labels = _data(60, 16)
     scores = np.random.default_rng(1).normal(size=60) * 0.07
-    weights, bias = fit_like(images, labels, scores)
+    weights, bias = fit_scaled_gda(images, labels, scores)
     assert (images @ weights + bias).std() == pytest.approx(scores.std())
 
 
@@ -107,7 +107,7 @@ def test_holds_for_what_it_was_fitted_for_only(adaptation: Adaptation, tmp_path:
     assert field in note
 
 
-def test_senseless_files_are_refused(adaptation: Adaptation, tmp_path: Path) -> None:
+def test_invalid_files_are_refused(adaptation: Adaptation, tmp_path: Path) -> None:
     write_adaptation(tmp_path, adaptation, KEY, {})
     whole = (tmp_path / TENSORS).read_bytes()
     for broken in (whole[:20], b""):

@@ -52,7 +52,7 @@ def dicom(syntax: str = "") -> bytes:
             "1.2.840.10008.1.2.4.90": lambda: imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k"),
         }[syntax]()
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
-        dataset.PixelData = encapsulate([frame])
+        dataset.PixelData = encapsulate([bytes(frame)])
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True
     buffer = io.BytesIO()

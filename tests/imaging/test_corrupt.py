@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from tier_cli.errors import UsageError
@@ -14,14 +15,16 @@ SEED = (0, 7)
 
 
 @pytest.fixture
-def pixels() -> np.ndarray:  # type: ignore[type-arg]
+def pixels() -> NDArray[np.float32]:
     """A smooth picture, 120 x 90, well inside [0, 1]."""
     rows, columns = np.mgrid[0:120, 0:90]
-    return (0.5 + 0.3 * np.sin(rows / 9) * np.cos(columns / 7)).astype(np.float32)
+    return np.asarray(0.5 + 0.3 * np.sin(rows / 9) * np.cos(columns / 7), np.float32)
 
 
 @pytest.mark.parametrize("one", corruptions(["all"]), ids=str)
-def test_stays_a_picture_is_repeatable_and_changes_no_original(pixels, one) -> None:  # type: ignore[no-untyped-def]
+def test_stays_a_picture_is_repeatable_and_changes_no_original(
+    pixels: NDArray[np.float32], one: Corruption
+) -> None:
     before = pixels.copy()
     damaged = corrupt(pixels, one, SEED)
     assert damaged.dtype == np.float32
@@ -52,19 +55,19 @@ def test_noise_has_the_same_strength_after_resizing_whatever_the_size(shape: tup
     assert small.std() == pytest.approx(0.1 * 128 / min(512, shape[1]) * 0.8, rel=0.2)
 
 
-def test_levels_of_noise_share_their_draw_and_images_do_not(pixels) -> None:  # type: ignore[no-untyped-def]
+def test_levels_of_noise_share_their_draw_and_images_do_not(pixels: NDArray[np.float32]) -> None:
     weak, strong = (corrupt(pixels, Corruption("noise", level), SEED) - pixels for level in (0.01, 0.02))
     np.testing.assert_allclose(2 * weak, strong, atol=1e-6)
     other = corrupt(pixels, Corruption("noise", 0.01), (0, 8)) - pixels
     assert abs(np.corrcoef(weak.ravel(), other.ravel())[0, 1]) < 0.1
 
 
-def test_blur_is_a_gaussian_of_the_stated_width(pixels) -> None:  # type: ignore[no-untyped-def]
+def test_blur_is_a_gaussian_of_the_stated_width(pixels: NDArray[np.float32]) -> None:
     damaged = corrupt(pixels, Corruption("blur", 20), SEED)
     np.testing.assert_allclose(damaged, gaussian_filter(pixels, 1.8, mode="mirror", truncate=6), atol=2e-4)
 
 
-def test_contrast_scales_the_distance_from_the_mean(pixels) -> None:  # type: ignore[no-untyped-def]
+def test_contrast_scales_the_distance_from_the_mean(pixels: NDArray[np.float32]) -> None:
     damaged = corrupt(pixels, Corruption("contrast", 0.5), SEED)
     assert damaged.mean() == pytest.approx(pixels.mean(), abs=1e-6)
     assert damaged.std() == pytest.approx(pixels.std() / 2, abs=1e-6)
@@ -81,17 +84,17 @@ def test_rotation_turns_by_the_angle_to_both_sides() -> None:
     assert places == {True, False}
 
 
-def test_jpeg_loses_more_at_lower_quality(pixels) -> None:  # type: ignore[no-untyped-def]
+def test_jpeg_loses_more_at_lower_quality(pixels: NDArray[np.float32]) -> None:
     losses = [np.abs(corrupt(pixels, Corruption("jpeg", q), SEED) - pixels).mean() for q in LEVELS["jpeg"]]
     assert losses == sorted(losses)
     assert losses[0] < 0.02
 
 
-def test_crop_keeps_the_middle_and_inversion_swaps_black_and_white(pixels) -> None:  # type: ignore[no-untyped-def]
+def test_crop_keeps_the_middle_and_inversion_swaps_black_and_white(pixels: NDArray[np.float32]) -> None:
     np.testing.assert_array_equal(corrupt(pixels, Corruption("crop", 0.8), SEED), pixels[12:108, 9:81])
     np.testing.assert_allclose(corrupt(pixels, Corruption("inversion", 1), SEED), 1 - pixels)
 
 
-def test_the_seed_is_that_of_the_pixels(pixels) -> None:  # type: ignore[no-untyped-def]
+def test_the_seed_is_that_of_the_pixels(pixels: NDArray[np.float32]) -> None:
     assert content_seed(pixels) == content_seed(pixels[::1, ::1].copy()) == content_seed(pixels.T.copy().T)
     assert content_seed(pixels) != content_seed(1 - pixels)

@@ -140,7 +140,7 @@ def test_view_by_code_where_there_is_no_position(tmp_path: Path, code: str, mean
     path = write(tmp_path / "view", ViewPosition="", ViewCodeSequence=[item])
     found = read_radiograph(path, ReadOptions(views="all"))
     assert found.view == view
-    assert ("view unknown, taken as frontal" in found.notes) == (view == "")
+    assert ("view unknown, assumed frontal" in found.notes) == (view == "")
 
 
 def test_several_frames(tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_a_name_in_the_place_of_a_uid_is_left_out(tmp_path: Path) -> None:
     dataset.StudyInstanceUID = "DOE^JANE"
     found = read_radiograph(save(dataset, tmp_path / "chest"))
     assert found.study == ""
-    assert found.notes == ("StudyInstanceUID is not a UID and was left out",)
+    assert found.notes == ("StudyInstanceUID is not a valid UID and was omitted",)
 
 
 def test_no_patient_data_in_messages_and_logs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    odd = [
+    odd: list[dict[str, Any]] = [
         {"Modality": "MG"},
         {"Rows": 128},
         {"WindowWidth": 0, "WindowCenter": 0},
@@ -201,7 +201,7 @@ def test_no_patient_data_in_messages_and_logs(
     paths = [write(tmp_path / str(index), **attributes) for index, attributes in enumerate(odd)]
     caplog.clear()
     caplog.set_level(logging.DEBUG)
-    told = []
+    told: list[str] = []
     for path in paths:
         try:
             told += read_radiograph(path).notes

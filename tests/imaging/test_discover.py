@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 from dicom_maker import codes_of, write
@@ -72,14 +74,8 @@ def test_a_list_on_stdin(tree: Path) -> None:
 
 
 def test_discovery_is_lazy(tree: Path) -> None:
-    def endless() -> io.StringIO:
-        class Lines(io.StringIO):
-            def __next__(self) -> str:
-                return f"{tree}/b/2.png\n"
-
-        return Lines()
-
-    found = discover(["-"], endless())
+    lines = cast(TextIO, itertools.repeat(f"{tree}/b/2.png\n"))
+    found = discover(["-"], lines)
     assert [next(found) for _ in range(3)] == [Source(f"{tree}/b/2.png")] * 3
 
 

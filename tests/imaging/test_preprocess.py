@@ -21,6 +21,12 @@ def image(height: int, width: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).random((height, width), np.float32)
 
 
+def ramp(height: int, width: int) -> NDArray[np.float32]:
+    """Return grey levels that rise from left to right."""
+    row = (np.arange(width, dtype=np.float32) + 1) / np.float32(width + 1)
+    return np.broadcast_to(row.astype(np.float32), (height, width))
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("size", [(50, 40), (200, 150)])
@@ -89,10 +95,7 @@ def test_grey_levels_never_leave_their_range() -> None:
 def test_the_affine_leads_back_to_the_source(height: int, width: int, fit: Any, short: int) -> None:
     # Grey levels that say where they are: bilinear resampling keeps a ramp a ramp.
     spec = Preprocessing(resize_short=short if fit == "crop" else None, crop=48, fit=fit, antialias=False)
-    ramp_x = np.broadcast_to((np.arange(width, dtype=np.float32) + 1) / (width + 1), (height, width))
-    ramp_y = np.broadcast_to(
-        (np.arange(height, dtype=np.float32)[:, None] + 1) / (height + 1), (height, width)
-    )
+    ramp_x, ramp_y = ramp(height, width), ramp(width, height).T
     affine = prepare(ramp_x, spec).affine
     shown_x, shown_y = grey(ramp_x, spec), grey(ramp_y, spec)
     for row, column in ((24, 24), (20, 30), (28, 19)):
@@ -107,12 +110,12 @@ def test_the_affine_leads_back_to_the_source(height: int, width: int, fit: Any, 
 @given(height=st.integers(64, 300), width=st.integers(64, 300))
 def test_the_affine_leads_back_through_both_steps(height: int, width: int) -> None:
     spec = Preprocessing(resize_short=None, crop=48, fit="pad", antialias=False, rounding="floor", square=70)
-    ramp = np.broadcast_to((np.arange(width, dtype=np.float32) + 1) / (width + 1), (height, width))
-    prepared = prepare(ramp, spec)
+    rising = ramp(height, width)
+    prepared = prepare(rising, spec)
     levels = prepared.pixels[0] * spec.std[0] + spec.mean[0]
     x, y = prepared.affine @ (25, 22, 1)
     assert levels[22, 25] == pytest.approx((x + 1) / (width + 1), abs=4e-3)
-    turned = prepare(ramp.T.copy(), spec)
+    turned = prepare(rising.T.copy(), spec)
     assert (turned.affine @ (22, 25, 1)).tolist() == pytest.approx([y, x])
 
 
@@ -167,8 +170,9 @@ def test_prepared_input_is_normalised() -> None:
     spec = Preprocessing()
     source = image(300, 300)
     prepared = prepare(source, spec)
-    assert (prepared.pixels.dtype, prepared.pixels.shape) == (np.float32, (3, 224, 224))
-    assert (prepared.affine.dtype, prepared.affine.shape) == (np.float64, (2, 3))
+    assert prepared.pixels.dtype == np.float32
+    assert prepared.affine.dtype == np.float64
+    assert (prepared.pixels.shape, prepared.affine.shape) == ((3, 224, 224), (2, 3))
     mean, std = np.array(spec.mean)[:, None, None], np.array(spec.std)[:, None, None]
     np.testing.assert_allclose(prepared.pixels, (grey(source, spec) - mean) / std, atol=1e-5)
     batch = np.stack([grey(source, spec)] * 2)

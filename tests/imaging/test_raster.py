@@ -38,8 +38,9 @@ def test_lossless_pictures_keep_their_range(tmp_path: Path, format_: str, deep: 
     values = (DEEP if deep else GREY) // 2
     found = read_radiograph(saved(Image.fromarray(values), tmp_path / "picture", format=format_))
     np.testing.assert_allclose(found.pixels, values / (65535 if deep else 255), atol=1e-7)
-    assert (found.pixels.dtype, found.view, found.modality, found.study) == (np.float32, "", "", "")
-    assert found.notes == ("view unknown, taken as frontal",)
+    assert found.pixels.dtype == np.float32
+    assert (found.view, found.modality, found.study) == ("", "", "")
+    assert found.notes == ("view unknown, assumed frontal",)
 
 
 def test_jpeg(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_colour_becomes_luminance_with_a_note(tmp_path: Path) -> None:
     colour = np.stack([GREY, GREY[::-1], GREY.T], axis=-1)
     found = read_radiograph(saved(Image.fromarray(colour), tmp_path / "colour.png"))
     np.testing.assert_allclose(found.pixels, colour @ [0.299, 0.587, 0.114] / 255, atol=0.005)
-    assert found.notes[0] == "colour turned into luminance"
+    assert found.notes[0] == "colour converted to luminance"
     grey = read_radiograph(saved(Image.fromarray(GREY).convert("RGB"), tmp_path / "grey.png"))
     np.testing.assert_allclose(grey.pixels, GREY / 255, atol=1e-7)
     assert len(grey.notes) == 1
@@ -78,7 +79,7 @@ def test_transparent_parts_are_black(tmp_path: Path) -> None:
     found = read_radiograph(saved(Image.fromarray(np.stack([GREY, alpha], -1)), tmp_path / "alpha.png"))
     assert found.pixels[40:].max() == 0
     np.testing.assert_allclose(found.pixels[:40], GREY[:40] / 255, atol=1e-7)
-    assert found.notes[0] == "transparent parts shown on black"
+    assert found.notes[0] == "transparent pixels composited on black"
 
 
 def test_palettes_and_single_bits(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_exif_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6
     found = read_radiograph(saved(turned, tmp_path / "phone.png", exif=exif))
     np.testing.assert_allclose(found.pixels, GREY / 255, atol=1e-7)
-    assert found.notes[0] == "turned as the picture's EXIF orientation says"
+    assert found.notes[0] == "turned according to the EXIF orientation"
 
 
 def test_renderings(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class PatchEngine(FakeEngine):
 
 @pytest.fixture
 def member(vectors: FindingVectors) -> Scorer:
-    return Scorer(fake_checkpoint(), PatchEngine(), vectors)  # type: ignore[arg-type]
+    return Scorer(fake_checkpoint(), PatchEngine(), vectors)
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_every_variant_is_that_of_its_image(
     options = StreamOptions(workers=workers, batch_size=batch_size)
     results = list(embeddings(paths, member, options, DAMAGE, 3, lambda: ticks.append(1)))
     assert len(ticks) == 7
+    assert isinstance(member.engine, PatchEngine)
     assert max(member.engine.batches) <= batch_size
     assert isinstance(results[2], InputError)
     spec = member.checkpoint.preprocessing

@@ -12,11 +12,11 @@ from fake_run import FINDINGS, FakeEngine, fake_checkpoint
 from tiny import tiny_checkpoint
 from xrays import write_dicom, write_png
 
-from tier_cli.decoding import decode as room
 from tier_cli.errors import UsageError
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.imaging.read import read_radiograph
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.pipeline.stream import StreamOptions, classify
@@ -79,13 +79,13 @@ def test_members_of_other_sizes_and_renderings_get_their_own_image(
 def test_a_file_is_read_once_a_rendering(
     vectors: FindingVectors, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, seen = room.read_radiograph, []
+    read, seen = read_radiograph, []
 
     def counting(path: str, options: Any) -> Any:
         seen.append(options.rendering)
         return read(path, options)
 
-    monkeypatch.setattr(room, "read_radiograph", counting)
+    monkeypatch.setattr("tier_cli.decoding.decode.read_radiograph", counting)
     plain = Preprocessing(resize_short=None, crop=32)
     members = [
         _member(vectors, "a", preprocessing=plain),

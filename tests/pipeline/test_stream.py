@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xrays import write_dicom, write_png
 
 from tier_cli.decoding import prefetch
-from tier_cli.decoding.decode import Decoded, decode
+from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source, discover
@@ -73,7 +73,7 @@ def test_score_is_that_of_the_image(run: Any, folder: Path) -> None:
     path = str(folder / "0.png")
     (result,) = run([Source(path)])
     checkpoint = fake_checkpoint()
-    image = decode(path, prefetch.Settings(StreamOptions().read, checkpoint.preprocessing))
+    image = decode(path, Settings(StreamOptions().read, checkpoint.preprocessing))
     assert isinstance(image, Decoded)
     mean = float(image.pixels.mean())
     expected = [2 * mean / np.hypot(mean, 1), 2 / np.hypot(mean, 1)]

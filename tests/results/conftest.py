@@ -1,32 +1,5 @@
-"""Results to write."""
+"""Example results."""
 
-from __future__ import annotations
+from example_results import failed, scored
 
-import pytest
-
-from tier_cli.results.record import Failure, FindingScore, ModelStamp, Result
-
-STAMP = ModelStamp("tiny", "a" * 64, "b" * 64, "c" * 64)
-
-
-@pytest.fixture
-def scored() -> Result:
-    """An image with two findings, one of them calibrated."""
-    findings = (FindingScore("effusion", 0.1234567), FindingScore("hernia", -0.5, 0.25, False))
-    return Result(
-        ("in/a,b.dcm",),
-        STAMP,
-        "cosine_difference",
-        study="1.2",
-        series="1.2.3",
-        instance="1.2.3.4",
-        view="PA",
-        findings=findings,
-        notes=("a note", "another"),
-    )
-
-
-@pytest.fixture
-def failed() -> Result:
-    """An image that could not be used."""
-    return Result(("in/b.dcm",), STAMP, "cosine_difference", error=Failure("modality", "it is a CT"))
+__all__ = ["failed", "scored"]

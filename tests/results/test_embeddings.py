@@ -14,30 +14,30 @@ import pyarrow.parquet as pq
 import pytest
 
 from tier_cli.errors import UsageError
-from tier_cli.results.embedded import Embedded, Space
+from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
 from tier_cli.results.embedding_file import EmbeddingFile
 from tier_cli.results.record import Failure
 
 HASHES = {"weights": "a" * 64, "preprocessing": "b" * 64, "tokenizer": "c" * 64}
 
 
-def space(precision: Any = "float32", with_patches: bool = True) -> Space:
-    return Space("tiny", HASHES, 6, precision, with_patches)
+def space(precision: Any = "float32", with_patches: bool = True) -> EmbeddingSpace:
+    return EmbeddingSpace("tiny", HASHES, 6, precision, with_patches)
 
 
-def rows(count: int, with_patches: bool = True) -> list[Embedded]:
+def rows(count: int, with_patches: bool = True) -> list[EmbeddingResult]:
     """Every third file failed; a path that is no UTF-8 and one with a line end."""
     generator = np.random.default_rng(0)
     found = []
     for number in range(count):
         path = f"{number}\n\udcff.png"
         if number % 3 == 2:
-            found.append(Embedded(path, error=Failure("missing", "no such file")))
+            found.append(EmbeddingResult(path, error=Failure("missing", "no such file")))
             continue
         vector = generator.normal(size=6).astype(np.float32)
         patches = generator.normal(size=(4, 6)).astype(np.float32)
         found.append(
-            Embedded(
+            EmbeddingResult(
                 path,
                 study="1.2",
                 view="PA",
@@ -52,7 +52,7 @@ def rows(count: int, with_patches: bool = True) -> list[Embedded]:
     return found
 
 
-def write(path: Path, some: Iterable[Embedded], where: Space) -> Path:
+def write(path: Path, some: Iterable[EmbeddingResult], where: EmbeddingSpace) -> Path:
     with EmbeddingFile(str(path)).writer(where) as writer:
         for row in some:
             writer.write(row)
@@ -100,7 +100,7 @@ def test_same_embeddings_make_the_same_file(tmp_path: Path, ending: str) -> None
 
 @pytest.mark.parametrize("ending", ["npz", "parquet"])
 def test_a_file_without_a_single_image_can_be_read(tmp_path: Path, ending: str) -> None:
-    path = write(tmp_path / f"x.{ending}", [Embedded("x", error=Failure("missing", "gone"))], space())
+    path = write(tmp_path / f"x.{ending}", [EmbeddingResult("x", error=Failure("missing", "gone"))], space())
     if ending == "npz":
         with np.load(path) as arrays:
             assert arrays["embeddings"].shape == (0, 6)
@@ -110,20 +110,20 @@ def test_a_file_without_a_single_image_can_be_read(tmp_path: Path, ending: str) 
 
 @pytest.mark.parametrize("ending", ["npz", "parquet"])
 def test_memory_is_that_of_a_group(tmp_path: Path, ending: str) -> None:
-    wide = Space("tiny", HASHES, 4096)
+    wide = EmbeddingSpace("tiny", HASHES, 4096)
     vector = np.full(4096, 4096**-0.5, np.float32)
-    write(tmp_path / f"first.{ending}", [Embedded("x", vector=vector)], wide)
+    write(tmp_path / f"first.{ending}", [EmbeddingResult("x", vector=vector)], wide)
     count = 3000
     tracemalloc.start()
     with EmbeddingFile(str(tmp_path / f"x.{ending}")).writer(wide) as writer:
         for number in range(count):
-            writer.write(Embedded(str(number), vector=vector.copy(), norm=1.0))
+            writer.write(EmbeddingResult(str(number), vector=vector.copy(), norm=1.0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < count * vector.nbytes / 2, "as much as half of all vectors were held"
 
 
-def _interrupted() -> Iterator[Embedded]:
+def _interrupted() -> Iterator[EmbeddingResult]:
     yield from rows(4)
     raise KeyboardInterrupt
 
@@ -142,7 +142,7 @@ def test_interrupted_it_holds_what_was_done(tmp_path: Path, ending: str) -> None
 
 
 def test_row_groups_are_written_as_they_fill(tmp_path: Path) -> None:
-    where = Space("tiny", HASHES, 6)
+    where = EmbeddingSpace("tiny", HASHES, 6)
     path = write(tmp_path / "x.parquet", rows(20_000, with_patches=False), where)
     assert pq.read_metadata(path).num_row_groups == 3
 

@@ -77,7 +77,7 @@ def test_ending_counts_in_any_case(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x", "x.txt", "x.csv.gz"])
 def test_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"end it in \.csv"):
+    with pytest.raises(UsageError, match=r"name that ends in \.csv"):
         OutputFile(str(tmp_path / name))
 
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from tier_cli.errors import CheckpointError
 from tier_cli.results.record import FindingScore
-from tier_cli.scoring.calibration import NO_CALIBRATION, CalibrationKey, match_calibration
+from tier_cli.scoring.calibration import CalibrationKey, match_calibration
 
 KEY = CalibrationKey("w" * 64, "voi", "p" * 64, "image")
 CONTENT: dict[str, Any] = {
@@ -46,7 +46,7 @@ def test_finding_without_a_curve_has_no_probability() -> None:
 
 def test_without_a_calibration_there_is_a_note() -> None:
     calibration = match_calibration(None, KEY)
-    assert calibration.note == NO_CALIBRATION
+    assert calibration.note == "no probability and no call: this checkpoint has no calibration"
     assert calibration.apply([FindingScore("effusion", 0.2)]) == (FindingScore("effusion", 0.2),)
 
 
@@ -84,6 +84,6 @@ def test_incomplete_key_matches_nothing(missing: str) -> None:
         {"findings": {"effusion": {**STEPS, "threshold": float("inf")}}},
     ],
 )
-def test_senseless_content_is_refused(change: dict[str, Any]) -> None:
+def test_invalid_content_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match=r"calibration\.json"):
         match_calibration({**CONTENT, **change}, KEY)

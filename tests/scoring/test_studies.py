@@ -10,11 +10,18 @@ from tier_cli.scoring.studies import StudyMeans
 STAMP = ModelStamp("tiny", "a" * 64, "b" * 64, "c" * 64)
 
 
-def _image(path: str, study: str, scores: tuple[float, float], **more: str) -> Result:
+def _image(path: str, study: str, scores: tuple[float, float], view: str = "PA", series: str = "") -> Result:
     findings = tuple(FindingScore(name, score) for name, score in zip(("x", "y"), scores, strict=True))
-    known = {"series": f"{study}.1", "instance": path, "view": "PA", **more}
     return Result(
-        (path,), STAMP, "cosine_difference", study=study, findings=findings, notes=(path[0],), **known
+        (path,),
+        STAMP,
+        "cosine_difference",
+        study=study,
+        series=series or f"{study}.1",
+        instance=path,
+        view=view,
+        findings=findings,
+        notes=(path[0],),
     )
 
 

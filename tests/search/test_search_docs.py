@@ -11,7 +11,7 @@ import pytest
 from vectors import unit, write_vectors
 
 from tier_cli.app import main
-from tier_cli.results.embedded import Embedded, Space
+from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
 from tier_cli.results.embedding_file import EmbeddingFile
 
 PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text("utf-8")
@@ -30,10 +30,12 @@ def test_the_example_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     vectors = unit(5, 4)
     write_vectors(tmp_path / "images.parquet", vectors, 2)
-    with EmbeddingFile("images.npz").writer(Space("tiny", {}, 4, with_patches=True)) as writer:
+    with EmbeddingFile("images.npz").writer(EmbeddingSpace("tiny", {}, 4, with_patches=True)) as writer:
         patches = np.stack([vectors[0]] * 6)
         writer.write(
-            Embedded("x", vector=vectors[0], patches=patches, patch_norms=np.ones(6, np.float32), grid=(2, 3))
+            EmbeddingResult(
+                "x", vector=vectors[0], patches=patches, patch_norms=np.ones(6, np.float32), grid=(2, 3)
+            )
         )
     example = re.search(r"```python\n(.+?)```", PAGE, re.S)
     assert example is not None
@@ -47,5 +49,5 @@ def test_the_example_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.M
 def test_the_columns_are_those_named() -> None:
     from tier_cli.results.embedding_parquet import _schema
 
-    for name in _schema(Space("tiny", {}, 4, with_patches=True)).names:
+    for name in _schema(EmbeddingSpace("tiny", {}, 4, with_patches=True)).names:
         assert f"`{name}`" in PAGE, name

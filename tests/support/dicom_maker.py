@@ -21,16 +21,17 @@ SECRETS = {
 
 
 def codes_of(bits: int, signed: bool, side: int = 64, seed: int = 0) -> NDArray[Any]:
-    """Give an image (side, side) with a ramp, noise and both ends of what `bits` bits can hold."""
+    """Return an image (side, side) with a ramp, noise and both extremes of `bits` bits."""
     low = -(2 ** (bits - 1)) if signed else 0
     ramp = np.linspace(0.02, 0.93, side * side).reshape(side, side)
     noise = np.random.default_rng(seed).normal(0, 0.01, ramp.shape)
     values = np.round(low + (ramp + noise).clip(0, 1) * (2**bits - 1)).astype(np.int64)
-    return values.astype(f"{'i' if signed else 'u'}{1 if bits <= 8 else 2}")
+    codes: NDArray[Any] = values.astype(f"{'i' if signed else 'u'}{1 if bits <= 8 else 2}")
+    return codes
 
 
 def dataset_of(pixels: NDArray[Any], bits: int, **attributes: Any) -> Dataset:
-    """Give a chest radiograph's data set with pixels (H, W) or (H, W, 3); None leaves an attribute out."""
+    """Return a chest radiograph's data set with pixels (H, W) or (H, W, 3); None omits an attribute."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

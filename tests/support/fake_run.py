@@ -1,7 +1,8 @@
-"""A run without a real model: what is scored can be told from what is read."""
+"""Fake a run without a real model: the scores reveal which pixels were read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ FINDINGS = FindingSet(
 
 @dataclass
 class FakeEngine:
-    """Embeds an image as (mean, 1); notes the sizes of its batches."""
+    """Embed an image as (mean, 1) and record the batch sizes."""
 
     name: str = "fake"
     device: str = "cpu"
@@ -32,9 +33,27 @@ class FakeEngine:
         means = pixels.mean(axis=(1, 2, 3))
         return np.stack([means, np.ones_like(means)], axis=1)
 
+    def patches(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Refuse: it has no patches."""
+        raise NotImplementedError
+
+    def features(
+        self, pixels: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
+        """Refuse: it has no patches."""
+        raise NotImplementedError
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Refuse: it reads no texts."""
+        raise NotImplementedError
+
+    def project_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Refuse: it reads no texts."""
+        raise NotImplementedError
+
 
 def fake_checkpoint(**changes: Any) -> Any:
-    """All that a run asks of a checkpoint."""
+    """Return an object with everything a run reads from a checkpoint."""
     known: dict[str, Any] = {
         "name": "fake",
         "preprocessing": Preprocessing(resize_short=None, crop=SIZE),

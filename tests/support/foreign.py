@@ -1,4 +1,4 @@
-"""Small foreign checkpoints with random weights, written as their authors' programs write them."""
+"""Write small foreign checkpoints with random weights as their authors' programs write them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,16 @@ OPEN_CLIP_CONFIG: dict[str, Any] = {
 WORDS = ("pleural", "effusion", "no", "the", "lungs", "are", "clear", "pneumothorax", "cardiomegaly")
 
 
+class Holder(nn.Module):
+    """A module that only names its parts."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a part."""
+        return super().__getattr__(name)
+
+
 def randomise(module: nn.Module, seed: int = 0) -> Any:
-    """Give every weight of a module a value that shows, exactly held by fp16, and put it in eval mode."""
+    """Give every weight a noticeable value that fp16 holds exactly, and put the module in eval mode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in module.named_parameters():
@@ -47,7 +55,7 @@ def randomise(module: nn.Module, seed: int = 0) -> Any:
 
 
 def clip_tokenizer(folder: Path) -> Path:
-    """CLIP's own two files, vocab.json and merges.txt, for letters and a few words."""
+    """Write CLIP's tokenizer files, vocab.json and merges.txt, for letters and a few words."""
     from tokenizers import pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -70,12 +78,12 @@ def clip_tokenizer(folder: Path) -> Path:
 
 
 def vocabulary_size(folder: Path) -> int:
-    """How many ids the tokenizer of `clip_tokenizer` has."""
+    """Return the vocabulary size of the tokenizer that `clip_tokenizer` wrote."""
     return len(json.loads((folder / "vocab.json").read_text(encoding="utf-8")))
 
 
 def bert_tokenizer(folder: Path) -> int:
-    """BERT's own file, vocab.txt; gives its size."""
+    """Write BERT's tokenizer file, vocab.txt; returns its size."""
     from tiny import _vocabulary
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +93,7 @@ def bert_tokenizer(folder: Path) -> int:
 
 
 def siglip_tokenizer(folder: Path) -> int:
-    """A unigram tokenizer that ends texts with ``</s>`` and pads with it, as SigLIP's; gives its size."""
+    """Write a unigram tokenizer that ends and pads texts with ``</s>``, like SigLIP's; returns its size."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -100,16 +108,16 @@ def siglip_tokenizer(folder: Path) -> int:
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    said = {"pad_token": "</s>", "tokenizer_class": "SiglipTokenizer"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
+    config = {"pad_token": "</s>", "tokenizer_class": "SiglipTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     return len(pieces)
 
 
 class QuickGELU(nn.Module):
-    """x * sigmoid(1.702 x)."""
+    """Compute x * sigmoid(1.702 x)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As OpenAI's."""
+        """Compute it as OpenAI's code does."""
         return x * torch.sigmoid(1.702 * x)
 
 
@@ -130,11 +138,12 @@ class Block(nn.Module):
         """(L, N, C) -> (L, N, C)."""
         y = self.ln_1(x)
         x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
-        return x + self.mlp(self.ln_2(x))
+        mixed: torch.Tensor = self.mlp(self.ln_2(x))
+        return x + mixed
 
 
 class Transformer(nn.Module):
-    """Blocks one after the other."""
+    """Run blocks in sequence."""
 
     def __init__(self, width: int, layers: int, heads: int):
         super().__init__()
@@ -162,7 +171,7 @@ class Visual(nn.Module):
         self.proj = nn.Parameter(torch.zeros(width, dim))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The image's embedding (N, D), and that of each patch (N, P, D) by the same two steps."""
+        """Return the image's embedding (N, D), and each patch's (N, P, D) by the same two steps."""
         x = self.conv1(pixels).flatten(2).transpose(1, 2)
         first = self.class_embedding.expand(len(x), 1, -1)
         x = self.ln_pre(torch.cat([first, x], dim=1) + self.positional_embedding)
@@ -185,7 +194,7 @@ class OpenAIClip(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(2.5))
 
     def encode_text(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 77) ids, padded with 0 -> the text's embedding (N, D) and that of each token (N, 77, D)."""
+        """Embed ids (N, 77), padded with 0: the text (N, D) and each token (N, 77, D)."""
         length = ids.shape[1]
         mask = torch.full((length, length), float("-inf")).triu(1)
         x = self.token_embedding(ids) + self.positional_embedding
@@ -200,7 +209,7 @@ class TimmBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.attn, self.mlp = nn.Module(), nn.Module()
+        self.attn, self.mlp = Holder(), Holder()
         self.attn.qkv, self.attn.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp.fc1, self.mlp.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
@@ -211,7 +220,8 @@ class TimmBlock(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         y = (q @ k.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(dim=-1) @ v
         x = x + self.attn.proj(y.transpose(1, 2).reshape(n, length, width))
-        return x + self.mlp.fc2(nn.functional.gelu(self.mlp.fc1(self.norm2(x))))
+        mixed: torch.Tensor = self.mlp.fc2(nn.functional.gelu(self.mlp.fc1(self.norm2(x))))
+        return x + mixed
 
 
 class Trunk(nn.Module):
@@ -219,7 +229,7 @@ class Trunk(nn.Module):
 
     def __init__(self, size: int, patch: int, width: int):
         super().__init__()
-        self.patch_embed = nn.Module()
+        self.patch_embed = Holder()
         self.patch_embed.proj = nn.Conv2d(3, width, patch, patch)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, (size // patch) ** 2 + 1, width))
@@ -232,7 +242,8 @@ class Trunk(nn.Module):
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        states: torch.Tensor = self.norm(x)
+        return states
 
 
 class BiomedClip(nn.Module):
@@ -242,9 +253,9 @@ class BiomedClip(nn.Module):
         from transformers import BertConfig, BertModel
 
         super().__init__()
-        self.visual, self.text = nn.Module(), nn.Module()
+        self.visual, self.text = Holder(), Holder()
         self.visual.trunk = Trunk(size, patch, 128)
-        self.visual.head = nn.Module()
+        self.visual.head = Holder()
         self.visual.head.proj = nn.Linear(128, dim, bias=False)
         bert = BertConfig(
             vocab_size=vocabulary,
@@ -262,12 +273,12 @@ class BiomedClip(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(4.0))
 
     def encode_image(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The image's embedding (N, D) and that of each patch (N, P, D)."""
+        """Return the image's embedding (N, D) and each patch's (N, P, D)."""
         x = self.visual.head.proj(self.visual.trunk(pixels))
         return x[:, 0], x[:, 1:]
 
     def encode_text(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, T) ids, padded with 0 -> the text's embedding (N, D) and that of each token (N, T, D)."""
+        """Embed ids (N, T), padded with 0: the text (N, D) and each token (N, T, D)."""
         states = self.text.transformer(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
         x = self.text.proj(states)
         return x[:, 0], x

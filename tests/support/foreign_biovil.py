@@ -1,4 +1,4 @@
-"""BioViL, BioViL-T and the TIER authors' model with random weights, in plain torch, as they are published."""
+"""Rebuild BioViL, BioViL-T and the TIER authors' model in plain torch, with random weights, as published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from foreign import bert_tokenizer, randomise
+from foreign import Holder, bert_tokenizer, randomise
 from torch import nn
 from torch.nn.functional import gelu, relu
 
@@ -39,7 +39,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """torchvision's ResNet with bottlenecks, narrow; its classifier `fc` is in the files and unused."""
+    """torchvision's ResNet with narrow bottlenecks; the files hold its classifier `fc`, which is unused."""
 
     def __init__(self, width: int = 8, blocks: tuple[int, ...] = (2, 1, 2, 1)):
         super().__init__()
@@ -51,18 +51,20 @@ class ResNet(nn.Module):
             for number in range(count):
                 layers.append(Bottleneck(channels, width * 2**stage, 2 if stage and not number else 1))
                 channels = 4 * width * 2**stage
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
         self.fc = nn.Linear(channels, 10)
         self.channels = channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) -> (N, C, H / 32, W / 32)."""
         x = nn.functional.max_pool2d(relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return x
 
 
 class Projector(nn.Module):
-    """The projection of every patch."""
+    """Project every patch."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -72,15 +74,16 @@ class Projector(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) -> (N, D, h, w)."""
-        return self.model(x)
+        projected: torch.Tensor = self.model(x)
+        return projected
 
 
 class ImageModel(nn.Module):
-    """BioViL's image model; with `temporal` that of BioViL-T, given no image before."""
+    """BioViL's image model, or with `temporal` that of BioViL-T without a previous image."""
 
     def __init__(self, temporal: bool = False):
         super().__init__()
-        self.encoder = nn.Module()
+        self.encoder = Holder()
         self.encoder.encoder = ResNet()
         self.temporal = temporal
         width = self.encoder.encoder.channels
@@ -91,7 +94,7 @@ class ImageModel(nn.Module):
         self.projector = Projector(32 if temporal else width)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The image's embedding (N, D): the mean of its patches (N, P, D)."""
+        """Return the image's embedding (N, D), the mean of its patches, and the patches (N, P, D)."""
         x = self.encoder.encoder(pixels)
         if self.temporal:
             x = self.encoder.backbone_to_vit(x)
@@ -110,7 +113,8 @@ class Head(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., C) -> (..., D)."""
-        return self.dense_to_output(self.LayerNorm(gelu(self.dense_to_hidden(x))))
+        projected: torch.Tensor = self.dense_to_output(self.LayerNorm(gelu(self.dense_to_hidden(x))))
+        return projected
 
 
 class CxrBert(nn.Module):
@@ -135,14 +139,14 @@ class CxrBert(nn.Module):
         self.cls_projection_head = Head(64)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The text's embedding (N, D), that of [CLS], and that of each token (N, T, D)."""
+        """Return the text's embedding (N, D), that of [CLS], and each token's (N, T, D)."""
         states = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
         tokens = self.cls_projection_head(states)
         return tokens[:, 0], tokens
 
 
 class TierAuthors(nn.Module):
-    """Both in one, the head of the texts under two names."""
+    """Hold both models; the text head has two names."""
 
     def __init__(self, vocabulary: int):
         super().__init__()
@@ -152,7 +156,7 @@ class TierAuthors(nn.Module):
 
 
 def random_weights(model: nn.Module, seed: int = 0) -> Any:
-    """Weights and statistics that show."""
+    """Randomise weights and statistics noticeably."""
     randomise(model, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -165,17 +169,17 @@ def random_weights(model: nn.Module, seed: int = 0) -> Any:
 
 
 def save_text_tower(folder: Path, seed: int = 0) -> CxrBert:
-    """A folder of CXR-BERT as it is published, whose config.json names code to run."""
+    """Write a folder of CXR-BERT as published, whose config.json names code to run."""
     model: CxrBert = random_weights(CxrBert(bert_tokenizer(folder)), seed)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
-    said = {"model_type": "cxr-bert", "projection_size": DIM, "auto_map": {"AutoModel": "modeling.Cxr"}}
-    (folder / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    config = {"model_type": "cxr-bert", "projection_size": DIM, "auto_map": {"AutoModel": "modeling.Cxr"}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "modeling.py").write_text("raise SystemExit('code was run')", encoding="utf-8")
     return model
 
 
 def save_training(path: Path, model: TierAuthors) -> Path:
-    """What the TIER authors' training program saves."""
+    """Write what the TIER authors' training program saves."""
     content = {
         "model_state_dict": model.state_dict(),
         "optimizer_state_dict": {"state": {}, "param_groups": []},

@@ -1,4 +1,4 @@
-"""A mirror of the Hugging Face hub on this machine, as far as downloads of single files go."""
+"""Serve a local mirror of the Hugging Face hub that can download single files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ COMMIT = "c0ffee00" * 5
 
 
 class Mirror:
-    """What it serves, and what it was asked for.
+    """Hold what the mirror serves and the requests it received.
 
     Parameters
     ----------
     folder
-        The files of its one repository.
+        The files of its only repository.
     """
 
     def __init__(self, folder: Path):
@@ -26,14 +26,14 @@ class Mirror:
         self.asked: list[str] = []
         self.ranges: list[str] = []
         self.gated = False
-        # Break the connection once after so many bytes.
+        # Break the connection once after this many bytes.
         self.breaks_after: int | None = None
         self.address = ""
 
 
 @contextmanager
 def mirror(folder: Path) -> Iterator[Mirror]:
-    """Serve a folder as the hub would."""
+    """Serve a folder as the hub does."""
     state = Mirror(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def mirror(folder: Path) -> Iterator[Mirror]:
             self._answer(body=True)
 
         def log_message(self, *args: object) -> None:
-            """Nothing on stderr."""
+            """Keep stderr empty."""
 
         def _answer(self, body: bool) -> None:
             state.asked.append(self.path)
@@ -58,9 +58,9 @@ def mirror(folder: Path) -> Iterator[Mirror]:
                 return
             content = file.read_bytes()
             start = 0
-            if wanted := self.headers.get("Range"):
-                state.ranges.append(wanted)
-                start = int(wanted.removeprefix("bytes=").partition("-")[0])
+            if requested := self.headers.get("Range"):
+                state.ranges.append(requested)
+                start = int(requested.removeprefix("bytes=").partition("-")[0])
             self.send_response(206 if start else 200)
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')

@@ -1,4 +1,4 @@
-"""Public data sets as they lie on disk, in miniature and with their traps: built from their headers."""
+"""Build miniature downloads of data sets with reports or reads from their headers, including their traps."""
 
 from __future__ import annotations
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from tier_cli.training.inputs.loader import Batches, Plan
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.loop.task import Task
+from tier_cli.training.progress import no_progress
 from tier_cli.training.settings import RunOptions, TrainSettings
 
 ROWS = 24
@@ -67,7 +70,11 @@ def encoders(settings: TrainSettings) -> Encoders:
 
 
 def trainer(
-    folder: Path, stop=lambda: False, run_options: RunOptions | None = None, world: World = World(), **changes
+    folder: Path,
+    stop: Callable[[], bool] = lambda: False,
+    run_options: RunOptions | None = None,
+    world: World = World(),
+    **changes: Any,
 ) -> Trainer:
     """A trainer that writes metrics.jsonl and state.pt into `folder`."""
     settings = replace(SETTINGS, **changes)
@@ -81,5 +88,4 @@ def trainer(
     return Trainer(task, world, torch.device("cpu"), stop)
 
 
-def silent(stage, done, total, figures=None, epoch=None) -> None:
-    """Watch nothing."""
+silent = no_progress

@@ -1,8 +1,9 @@
-"""Comparing a converted checkpoint with the model that it came from."""
+"""Compare a converted checkpoint with its original model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +27,23 @@ Read = Callable[[str], list[Radiograph]]
 
 
 def engines(checkpoint: Checkpoint) -> list[Engine]:
-    """Both engines, or torch alone where the graphs were left out (fixture `without_graphs`)."""
+    """Return both engines, or torch alone if there are no graphs (fixture `without_graphs`)."""
     names = ("onnx", "torch") if (checkpoint.path / IMAGE_GRAPH).is_file() else ("torch",)
     return [open_engine(checkpoint, name, "cpu", threads=1) for name in names]
 
 
 def prepared(checkpoint: Checkpoint, radiographs: Sequence[Radiograph]) -> Array:
-    """(N, 3, S, S): the radiographs as the checkpoint wants them."""
+    """Return the radiographs as the checkpoint expects them, (N, 3, S, S)."""
     return np.stack([prepare(r.pixels, checkpoint.preprocessing).pixels for r in radiographs])
 
 
 def as_8_bit(radiograph: Radiograph) -> Image.Image:
-    """The radiograph as a program gets it from an 8-bit file."""
+    """Return the radiograph as a program reads it from an 8-bit file."""
     return Image.fromarray((radiograph.pixels * 255 + 1e-3).astype(np.uint8))
 
 
 def same_images(checkpoint: Checkpoint, pixels: Array, pooled: torch.Tensor, patches: torch.Tensor) -> None:
-    """Both engines must give the original's embeddings of images and patches."""
+    """Check that both engines give the original's embeddings of images and patches."""
     for engine in engines(checkpoint):
         np.testing.assert_allclose(engine.encode_images(pixels), pooled.numpy(), atol=TOLERANCE)
         ours, (h, w) = engine.patches(pixels)
@@ -55,7 +56,7 @@ def same_texts(
     encode: Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]],
     texts: Sequence[str] = TEXTS,
 ) -> None:
-    """Both engines must give the original's embeddings of texts, and torch those of tokens."""
+    """Check that both engines give the original's text embeddings, and torch its token embeddings."""
     from tier_cli.model.modeling import TierModel
 
     pooled, tokens = encode(texts)
@@ -72,15 +73,19 @@ def same_texts(
 
 
 def our_scores(checkpoint: Checkpoint, pixels: Array) -> list[NDArray[np.float64]]:
-    """The checkpoint's own findings scored in images (N, F), by each engine."""
+    """Return the scores (N, F) of the checkpoint's own findings, from each engine."""
     found = []
     for engine in engines(checkpoint):
-        vectors = finding_vectors(checkpoint, checkpoint.findings, lambda e=engine: e)
+        vectors = finding_vectors(checkpoint, checkpoint.findings, partial(_same, engine))
         found.append(score(engine.encode_images(pixels), vectors, rule_of(checkpoint)))
     return found
 
 
+def _same(engine: Engine) -> Engine:
+    return engine
+
+
 def save(state: dict[str, torch.Tensor], path: Path) -> Path:
-    """A state dict as `torch.save` writes it."""
+    """Write a state dict with `torch.save`."""
     torch.save(state, path)
     return path

@@ -1,4 +1,4 @@
-"""Small copies of public data sets as they lie on disk, traps included; layouts after their documents."""
+"""Build miniature downloads of data sets with boxes, masks or expert labels, including their traps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A complete small checkpoint with random weights, for the tests of every room."""
+"""Build a complete small checkpoint with random weights, for tests of all packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def tiny_config() -> TierConfig:
-    """Two towers of a few thousand parameters; 32 px images give a 4x4 grid."""
+    """Return the configuration of two towers of a few thousand parameters; 32 px images give a 4x4 grid."""
     from tier_cli.model.configuration import TierConfig
 
     image = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
@@ -40,7 +40,7 @@ def tiny_config() -> TierConfig:
 
 
 def tiny_model(seed: int = 0) -> TierModel:
-    """A model with weights that depend on nothing but the seed."""
+    """Return a model whose weights depend on the seed alone."""
     import torch
 
     from tier_cli.model.modeling import TierModel
@@ -49,13 +49,14 @@ def tiny_model(seed: int = 0) -> TierModel:
         torch.manual_seed(seed)
         model = TierModel(tiny_config())
         for name, tensor in model.state_dict().items():
-            # Normalisation layers start as the identity, under which mistakes in them would not show.
+            # Normalisation layers start as the identity, which would hide mistakes in them.
             if "norm" in name.lower() and tensor.is_floating_point():
                 tensor.add_(torch.rand_like(tensor) * 0.2)
             elif tensor.ndim > 1:
-                # Larger than transformers' start, so that different inputs have clearly different embeddings.
+                # Larger than transformers' initialisation: different inputs get clearly different embeddings.
                 torch.nn.init.normal_(tensor, std=tensor[0].numel() ** -0.5)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def tiny_tokenizer(folder: Path) -> Path:
@@ -77,14 +78,14 @@ def tiny_tokenizer(folder: Path) -> Path:
 
 
 def tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
-    """Write a whole checkpoint into `folder`: weights, graphs, tokenizer, finding vectors, checksums."""
+    """Write a complete checkpoint into `folder`: weights, graphs, tokenizer, finding vectors, checksums."""
     shutil.copytree(_built(seed), folder, dirs_exist_ok=True)
     return folder
 
 
 @cache
 def _built(seed: int) -> Path:
-    # Graphs take seconds to trace, so all tests of a process copy one folder.
+    # Built once per process and copied, because tracing graphs takes seconds.
     folder = Path(tempfile.mkdtemp(prefix="tiny-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     from tier_cli.findings.load import builtin

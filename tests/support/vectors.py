@@ -1,4 +1,4 @@
-"""Files of made-up embeddings to search."""
+"""Write files of random embeddings to search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.results.embedded import Embedded, Space
+from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
 from tier_cli.results.embedding_file import EmbeddingFile
 from tier_cli.results.record import Failure
 
@@ -16,17 +16,18 @@ HASHES = {"weights": "a" * 64, "preprocessing": "b" * 64, "tokenizer": "c" * 64}
 
 
 def unit(count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
-    """Random unit vectors (count, dimension)."""
+    """Return random unit vectors (count, dimension)."""
     vectors = np.random.default_rng(seed).normal(size=(count, dimension))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    normed: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normed.astype(np.float32)
 
 
 def write_vectors(path: Path, vectors: NDArray[np.float32], every: int = 0, **space: Any) -> Path:
-    """Write vectors called 0, 1, ...; before each `every`-th there is a file that failed."""
+    """Write vectors named 0, 1, ...; precede every `every`-th one by a file that failed."""
     known: dict[str, Any] = {"model": "tiny", "hashes": HASHES, "dimension": vectors.shape[1], **space}
-    with EmbeddingFile(str(path)).writer(Space(**known)) as writer:
+    with EmbeddingFile(str(path)).writer(EmbeddingSpace(**known)) as writer:
         for number, vector in enumerate(vectors):
             if every and number % every == 0:
-                writer.write(Embedded("failed", error=Failure("missing", "gone")))
-            writer.write(Embedded(str(number), study=f"s{number}", vector=vector, norm=1.0))
+                writer.write(EmbeddingResult("failed", error=Failure("missing", "gone")))
+            writer.write(EmbeddingResult(str(number), study=f"s{number}", vector=vector, norm=1.0))
     return path

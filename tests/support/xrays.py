@@ -1,4 +1,4 @@
-"""Small chest X-rays for the tests of every room: DICOM and PNG, made on the spot."""
+"""Generate small chest X-rays as DICOM and PNG, for tests of all packages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 
 def picture(seed: int = 0, side: int = 80) -> NDArray[np.uint8]:
-    """Grey levels (side, side) that differ from seed to seed."""
+    """Return grey levels (side, side) that differ between seeds."""
     ramp = np.linspace(20, 200, side * side).reshape(side, side)
     noise = np.random.default_rng(seed).normal(0, 20, (side, side))
     return (ramp + noise).clip(0, 255).astype(np.uint8)
 
 
 def write_png(path: Path, seed: int = 0, side: int = 80) -> Path:
-    """Write a PNG."""
+    """Write a PNG file."""
     from PIL import Image
 
     Image.fromarray(picture(seed, side)).save(path)
@@ -24,7 +24,7 @@ def write_png(path: Path, seed: int = 0, side: int = 80) -> Path:
 
 
 def write_dicom(path: Path, seed: int = 0, study: str = "1.2.3", view: str = "PA", **more: str) -> Path:
-    """Write a radiograph of a patient called Doe."""
+    """Write a radiograph of a patient named Doe; keywords set further DICOM elements."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from little import silent, trainer
 from typer.main import get_command
 
 from tier_cli.app import app
+
+
+def _parameters() -> list[Any]:
+    """The options of the command."""
+    group: Any = get_command(app)
+    return list(group.commands["train"].params)
+
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
 # Of torchrun, other commands and a benchmark.
@@ -19,7 +27,7 @@ OTHERS |= {"--compile"}
 
 
 def test_every_option_shown_is_one() -> None:
-    options = {name for p in get_command(app).commands["train"].params for name in p.opts}
+    options = {name for p in _parameters() for name in p.opts}
     shown = set(re.findall(r"--[a-z][a-z-]+", PAGE))
     assert shown - options - OTHERS == set()
     # And the other way: an option that nobody is told of is not there.

@@ -1,4 +1,4 @@
-"""`tier adapt`: better scores from a few labelled images, without training."""
+"""`tier adapt`: improve scores with a few labelled images, without training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tier_cli.commands import fit_options as f
-from tier_cli.commands import options as o
-from tier_cli.commands.evaluate import options as e
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.console import is_terminal, tell
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root, Uncertain, Unsure
+from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
+from tier_cli.commands.options import (
+    BatchSize,
+    Device,
+    DeviceName,
+    Engine,
+    EngineName,
+    Findings,
+    Model,
+    Views,
+    ViewsName,
+    Workers,
+)
+from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.source import stream_options
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,67 +41,63 @@ class Method(StrEnum):
     GDA = "gda"
 
 
-How = Annotated[
-    Method, typer.Option(help="gda: Gaussian discriminant analysis of embeddings.", rich_help_panel="Fit")
+MethodOption = Annotated[
+    Method,
+    typer.Option(help="gda: Gaussian discriminant analysis of image embeddings.", rich_help_panel=FIT_PANEL),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the cross-validation.", rich_help_panel="Fit")]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Rows to fit on; train by default, all where there are no splits.",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the cross-validation.", rich_help_panel=FIT_PANEL)]
+_DEFAULT_SPLIT = "train"
+Split = Annotated[str | None, split_option(_DEFAULT_SPLIT)]
 
 
 def adapt(
-    output: f.Output,
-    data: e.Data = None,
-    dataset: e.Dataset = "csv",
-    root: e.Root = None,
+    output: Output,
+    data: Data = None,
+    dataset: Dataset = "csv",
+    root: Root = None,
     split: Split = None,
-    exclude: e.Exclude = None,
-    uncertain: e.Unsure = e.Uncertain.IGNORE,
-    views: o.Views = o.ViewsName.FRONTAL,
-    model: o.Model = "tier-small",
-    findings: o.Findings = None,
-    engine: o.Engine = o.EngineName.AUTO,
-    device: o.Device = o.DeviceName.AUTO,
-    method: How = Method.GDA,
+    exclude: Exclude = None,
+    uncertain: Unsure = Uncertain.IGNORE,
+    views: Views = ViewsName.FRONTAL,
+    model: Model = DEFAULT_MODEL,
+    findings: Findings = None,
+    engine: Engine = EngineName.AUTO,
+    device: Device = DeviceName.AUTO,
+    method: MethodOption = Method.GDA,
     seed: Seed = 0,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = None,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
 ) -> None:
-    """Mix a linear score, fitted on a few labelled images, into a checkpoint's own.
+    """Improve a checkpoint's scores with a few labelled images, without training.
 
-    How much is mixed in is chosen by cross-validation over patients; where
-    nothing helps, nothing is written. A table goes to stderr, JSON to stdout in a
-    pipe.
+    Mixes linear scores, fitted on the image embeddings, with the checkpoint's own
+    scores. Cross-validation by patient chooses the mixing weight; if no mixture is
+    better, nothing is written. A table goes to stderr, and JSON to stdout if it is
+    a pipe.
 
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.
     """
-    from tier_cli.commands import fit_data as d
+    from tier_cli.commands.fit_data import choose_rows, describe_rows
+    from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import adaptation_key, open_job
 
     excluded = exclusions(exclude or [])
-    d.check_output(output)
-    selection = d.choose_rows(dataset, data, root, split, "train", excluded, views.value == "frontal")
+    check_new_folder(output)
+    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
     job = open_job(model, findings, engine.value, device.value)
     from tier_cli.evaluation.truth import labelled
-    from tier_cli.fitting.adapt import adapt
+    from tier_cli.fitting.adapt import fit_adaptation
     from tier_cli.fitting.adapted_copy import write_adapted
 
     selection, truth = labelled(selection, job.findings, uncertain.value)
-    pooled, there = _embed(job, selection.manifest.paths, stream_options(views.value, batch_size, workers))
-    rows = truth.by_image.where(there)
+    pooled, readable = _embed(job, selection.manifest.paths, stream_options(views.value, batch_size, workers))
+    rows = truth.by_image.where(readable)
     own = job.members[0].own_scores(pooled)[:, [job.findings.ids.index(name) for name in rows.findings]]
-    adapted = adapt(pooled, own, rows, job.findings.ids, seed)
+    adapted = fit_adaptation(pooled, own, rows, job.findings.ids, seed)
     facts = adapted.facts | {
         "fitted_on": {
-            **d.describe(selection, data, dataset, views.value, uncertain.value, truth.by_image),
+            **describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image),
             "images_used": len(rows.patients),
             "patients_used": len(set(rows.patients.tolist())),
         }
@@ -99,47 +107,53 @@ def adapt(
         key = adaptation_key(job.checkpoint, job.findings)
         write_adapted(job.checkpoint.path, output, adapted.adaptation, key, facts)
         written = str(output)
-    _give(facts, written, [*selection.notes, *_missed(there)], job.checkpoint.calibration is not None)
-    if not there.all():
+    _report(
+        facts, written, [*selection.notes, *_unreadable(readable)], job.checkpoint.calibration is not None
+    )
+    if not readable.all():
         raise typer.Exit(3)
 
 
 def _embed(
     job: ScoringJob, paths: list[str], options: StreamOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Embed the images (M, D) that can be read, and say which of all (N,) they are."""
+    """Return the embeddings (M, D) of the readable images, and which of all images (N,) are readable."""
     import numpy as np
 
+    from tier_cli.display.progress import progress_on_stderr
     from tier_cli.errors import ManifestError
     from tier_cli.pipeline.encode import embedding_matrix
 
-    found = embedding_matrix(paths, job.members[0], options)
-    there = np.asarray(np.isfinite(found).all(axis=1))
-    if not there.any():
-        raise ManifestError("no image could be read", remedy="check --root, or try `tier classify` on one")
-    return found[there].astype(np.float64), there
+    found = embedding_matrix(paths, job.members[0], options, progress_on_stderr)
+    readable = np.asarray(np.isfinite(found).all(axis=1))
+    if not readable.any():
+        raise ManifestError(
+            "no image could be read", remedy="check --root, or try `tier classify` on one of the images"
+        )
+    return found[readable].astype(np.float64), readable
 
 
-def _missed(there: NDArray[np.bool_]) -> list[str]:
-    missed = int((~there).sum())
-    return [f"images that could not be read: {missed} of {len(there)}"] if missed else []
+def _unreadable(readable: NDArray[np.bool_]) -> list[str]:
+    count = int((~readable).sum())
+    return [f"{count} of {len(readable)} images could not be read"] if count else []
 
 
-def _give(facts: dict[str, Any], output: str | None, notes: list[str], calibrated: bool) -> None:
+def _report(facts: dict[str, Any], output: str | None, notes: list[str], calibrated: bool) -> None:
     from rich.console import Console
 
-    from tier_cli.fitting.adapted_copy import show
+    from tier_cli.display.fitted_table import show_adaptation
 
-    show(facts, notes, Console(stderr=True))
+    show_adaptation(facts, notes, Console(stderr=True))
     if output is None:
-        tell(
-            "No mixture was better than the checkpoint's own scores, so nothing was written.", colour="yellow"
+        print_message(
+            "No mixture was better than the checkpoint's own scores: nothing was written.", colour="yellow"
         )
     else:
-        tell(f"The adapted checkpoint is in {output}")
+        print_message(f"Wrote the adapted checkpoint to {output}")
         if calibrated:
-            tell(
-                "Its calibration was for other scores and was left behind: run `tier calibrate` on the copy."
+            print_message(
+                "The calibration was not copied, because it was fitted to other scores: run `tier calibrate` "
+                "on the copy."
             )
     if not is_terminal("stdout"):
         typer.echo(json.dumps({"output": output, **facts}))

@@ -1,4 +1,4 @@
-"""`tier calibrate`: probabilities and calls from scores, fitted on labelled images."""
+"""`tier calibrate`: fit probabilities and calls on labelled images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tier_cli.commands import fit_options as f
-from tier_cli.commands import options as o
-from tier_cli.commands.evaluate import options as e
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.console import is_terminal, tell
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root, Uncertain, Unsure
+from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
+from tier_cli.commands.options import (
+    BatchSize,
+    Device,
+    DeviceName,
+    Engine,
+    EngineName,
+    Findings,
+    Models,
+    Unit,
+    Views,
+    ViewsName,
+    Workers,
+)
+from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.candidates import score
 from tier_cli.evaluation.source import stream_options
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
@@ -30,17 +43,19 @@ class Method(StrEnum):
     ISOTONIC = "isotonic"
 
 
-_FIT = "Fit"
-Curve = Annotated[
+MethodOption = Annotated[
     Method,
-    typer.Option(help="platt: a logistic curve; isotonic: steps, for many images.", rich_help_panel=_FIT),
+    typer.Option(
+        help="platt: a logistic curve; isotonic: monotonic steps, which need more images.",
+        rich_help_panel=FIT_PANEL,
+    ),
 ]
 OperatingPoint = Annotated[
     str,
     typer.Option(
         metavar="RULE",
-        help="What is called present: youden, f1, mcc, sensitivity=X or specificity=X.",
-        rich_help_panel=_FIT,
+        help="Rule for the threshold of a call: youden, f1, mcc, sensitivity=X or specificity=X.",
+        rich_help_panel=FIT_PANEL,
     ),
 ]
 ScoresFile = Annotated[
@@ -48,99 +63,92 @@ ScoresFile = Annotated[
     typer.Option(
         "--scores",
         metavar="FILE",
-        help="What classify --output wrote for these images with this model, instead of scoring them again.",
+        help="Use scores that `tier classify --output` wrote with this model, instead of scoring again.",
         show_default=False,
         rich_help_panel="Model and findings",
     ),
 ]
 FitUnit = Annotated[
-    o.Unit,
-    typer.Option("--unit", help="What gets a probability: an image, or a study.", rich_help_panel=_FIT),
+    Unit,
+    typer.Option("--unit", help="Unit that gets a probability: image or study.", rich_help_panel=FIT_PANEL),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Rows to fit on; valid by default, all where there are no splits.",
-        show_default=False,
-        rich_help_panel="Data",
-    ),
-]
+_DEFAULT_SPLIT = "valid"
+Split = Annotated[str | None, split_option(_DEFAULT_SPLIT)]
 
 
 def calibrate(
-    output: f.Output,
-    data: e.Data = None,
-    dataset: e.Dataset = "csv",
-    root: e.Root = None,
+    output: Output,
+    data: Data = None,
+    dataset: Dataset = "csv",
+    root: Root = None,
     split: Split = None,
-    exclude: e.Exclude = None,
-    uncertain: e.Unsure = e.Uncertain.IGNORE,
-    views: o.Views = o.ViewsName.FRONTAL,
-    model: o.Models = None,
-    findings: o.Findings = None,
+    exclude: Exclude = None,
+    uncertain: Unsure = Uncertain.IGNORE,
+    views: Views = ViewsName.FRONTAL,
+    model: Models = None,
+    findings: Findings = None,
     scores: ScoresFile = None,
-    engine: o.Engine = o.EngineName.AUTO,
-    device: o.Device = o.DeviceName.AUTO,
-    method: Curve = Method.PLATT,
+    engine: Engine = EngineName.AUTO,
+    device: Device = DeviceName.AUTO,
+    method: MethodOption = Method.PLATT,
     operating_point: OperatingPoint = "youden",
-    unit: FitUnit = o.Unit.IMAGE,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = None,
+    unit: FitUnit = Unit.IMAGE,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
 ) -> None:
     """Fit probabilities and calls on labelled images; write them into a copy of the checkpoint.
 
-    What classify gives with the copy holds where the findings are as frequent as
-    in the images fitted on, and only for the same finding set, unit and models.
-    A table of cross-validated figures goes to stderr, JSON to stdout in a pipe.
+    The probabilities hold only where the findings are as frequent as in the images
+    fitted on, and only for the same finding set, unit and models. A table of
+    cross-validated figures goes to stderr, and JSON to stdout if it is a pipe.
 
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
     usage. For research use.
     """
-    from tier_cli.commands import fit_data as d
+    from tier_cli.commands.fit_data import choose_rows, describe_rows
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.thresholds import check_rule
     from tier_cli.evaluation.truth import labelled
+    from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
-    d.check_output(output)
-    selection = d.choose_rows(dataset, data, root, split, "valid", excluded, views.value == "frontal")
-    job = open_job(model or ["tier-small"], findings, engine.value, device.value)
+    check_new_folder(output)
+    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
+    job = open_job(model or [DEFAULT_MODEL], findings, engine.value, device.value)
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
     if scores is None:
         known = score(job, selection.manifest, options, progress_on_stderr)
     else:
-        known = _read(scores, job, selection)
-    from tier_cli.fitting.calibrate import Plan, calibrate
-    from tier_cli.fitting.calibrated_copy import describe, write_calibrated
+        known = _saved(scores, job, selection)
+    from tier_cli.fitting.calibrate import Plan, fit_calibration
+    from tier_cli.fitting.calibrated_copy import calibration_content, write_calibrated
 
     values = truth.units.mean(known.of(truth.by_image.findings))
     plan = Plan(method.value, rule)
-    fitted = calibrate(truth.by_unit, values, plan)
-    facts = d.describe(selection, data, dataset, views.value, uncertain.value, truth.by_image)
-    facts["images_without_scores"] = len(known.unscored)
-    content = describe(job, unit.value, truth, values, plan, fitted, facts)
+    fitted = fit_calibration(truth.by_unit, values, plan)
+    fitted_on = describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image)
+    fitted_on["images_without_scores"] = len(known.unscored)
+    content = calibration_content(job, unit.value, truth, values, plan, fitted, fitted_on)
     write_calibrated(job.checkpoint.path, output, content)
-    _give(content, output, [*selection.notes, *known.notes])
+    _report(content, output, [*selection.notes, *known.notes])
     if known.unscored:
         raise typer.Exit(3)
 
 
-def _read(path: Path, job: ScoringJob, selection: Selection) -> Scores:
-    from tier_cli.fitting.own_scores import read_own_scores
+def _saved(path: Path, job: ScoringJob, selection: Selection) -> Scores:
+    from tier_cli.fitting.saved_scores import read_saved_scores
 
-    return read_own_scores(path, selection.manifest, job)
+    return read_saved_scores(path, selection.manifest, job)
 
 
-def _give(content: dict[str, Any], output: Path, notes: list[str]) -> None:
-    """Show the cross-validated figures, and say what has no calibration and why."""
+def _report(content: dict[str, Any], output: Path, notes: list[str]) -> None:
     from rich.console import Console
 
-    from tier_cli.fitting.calibrated_copy import show
+    from tier_cli.display.fitted_table import show_calibration
 
-    show(content, notes, Console(stderr=True))
-    tell(f"The calibrated checkpoint is in {output}")
+    show_calibration(content, notes, Console(stderr=True))
+    print_message(f"Wrote the calibrated checkpoint to {output}")
     if not is_terminal("stdout"):
         typer.echo(json.dumps({"output": str(output), **content}))

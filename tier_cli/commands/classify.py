@@ -6,85 +6,80 @@ from typing import TYPE_CHECKING
 
 from typer import Exit
 
-from tier_cli.commands import options as o
-from tier_cli.commands.inputs import counter, reading, sources_of, stream_options
+from tier_cli.api.model import load
+from tier_cli.commands import options
+from tier_cli.commands.inputs import counter, sources_of
 from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.output import OutputFile
 from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
-    from tier_cli.commands.sink import Sink
     from tier_cli.pipeline.scoring_job import ScoringJob
 
 
 def classify(
-    paths: o.Paths,
-    model: o.Models = None,
-    findings: o.Findings = None,
-    engine: o.Engine = o.EngineName.AUTO,
-    device: o.Device = o.DeviceName.AUTO,
-    views: o.Views = o.ViewsName.FRONTAL,
-    window: o.Window = 1,
-    accept_any: o.AcceptAny = False,
-    by: o.By = o.Unit.IMAGE,
-    top: o.Top = None,
-    output: o.Output = None,
-    wide: o.Wide = False,
-    fail_fast: o.FailFast = False,
-    hash_ids: o.HashIds = False,
-    include_phi: o.IncludePhi = False,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = None,
+    paths: options.Paths,
+    model: options.Models = None,
+    findings: options.Findings = None,
+    engine: options.Engine = options.EngineName.AUTO,
+    device: options.Device = options.DeviceName.AUTO,
+    views: options.Views = options.ViewsName.FRONTAL,
+    window: options.Window = 1,
+    accept_any: options.AcceptAny = False,
+    by: options.By = options.Unit.IMAGE,
+    top: options.Top = None,
+    output: options.Output = None,
+    wide: options.Wide = False,
+    fail_fast: options.FailFast = False,
+    hash_ids: options.HashIds = False,
+    include_phi: options.IncludePhi = False,
+    batch_size: options.BatchSize = None,
+    workers: options.Workers = None,
 ) -> None:
     """Score chest X-rays for findings written as text.
 
-    A table a study on a terminal; in a pipe JSON lines, by result.schema.json.
+    Print one table per study on a terminal, and JSON lines in a pipe
+    (see result.schema.json).
 
-    Exit codes: 0 all went well, or the reader closed the pipe; 2 wrong usage;
-    3 a file could not be scored; 130 Ctrl-C, which keeps what was done.
+    Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
+    3 some files could not be scored; 130 Ctrl-C, finished results are kept.
 
-    For research use; this is no medical device.
+    For research use; not a medical device.
     """
     file = _check(output, wide, hash_ids and include_phi)
     sources = sources_of(paths)
-    job = _job(model or ["tier-small"], findings, engine, device)
-    options = stream_options(
-        by, fail_fast, batch_size, workers, reading(views, window, accept_any, include_phi)
+    job = load(model or DEFAULT_MODEL, findings=findings, engine=engine.value, device=device.value).job()
+    from tier_cli.commands.result_run import ScoreRun, hasher
+    from tier_cli.pipeline.stream import stream_options
+
+    stream = stream_options(
+        views=views.value,
+        window=window,
+        accept_any=accept_any,
+        include_phi=include_phi,
+        by=by.value,
+        batch_size=batch_size,
+        workers=workers,
+        fail_fast=fail_fast,
     )
-    sink = _sink(job, _layout(job, by, wide, include_phi), file, top, hash_ids)
-    sink.take(lambda tick: job.classify(sources, options, tick), counter(paths))
-    if sink.failed:
+    layout = _layout(job, by, wide, include_phi)
+    run = ScoreRun(job, layout, file, top, hasher(hash_ids))
+    run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
+    if run.failed:
         raise Exit(3)
 
 
 def _check(output: str | None, wide: bool, contradictory: bool) -> OutputFile | None:
-    """Refuse options that do not go together before anything heavy is loaded."""
+    """Refuse options that contradict each other before anything heavy is loaded."""
     if contradictory:
-        raise UsageError("--hash-ids and --include-phi contradict each other", remedy="leave one out")
+        raise UsageError("--hash-ids and --include-phi contradict each other", remedy="give only one")
     if output is not None:
         return OutputFile(output, wide)
     if wide:
-        raise UsageError("a table needs a file to go to", where="--wide", remedy="add --output FILE.csv")
+        raise UsageError("a wide table needs an output file", where="--wide", remedy="add --output FILE.csv")
     return None
 
 
-def _job(models: list[str], findings: str | None, engine: o.EngineName, device: o.DeviceName) -> ScoringJob:
-    from tier_cli.model.ensemble import members
-
-    # First alone: to refuse an unknown model nothing heavy has to be loaded.
-    for model in models:
-        members(model)
-    from tier_cli.pipeline.scoring_job import open_job
-
-    return open_job(models, findings, engine.value, device.value)
-
-
-def _sink(job: ScoringJob, layout: Layout, file: OutputFile | None, top: int | None, hash_ids: bool) -> Sink:
-    from tier_cli.commands.sink import Sink
-    from tier_cli.results.privacy import Hasher
-
-    return Sink(layout, job.findings, file, top, Hasher.from_environment() if hash_ids else None)
-
-
-def _layout(job: ScoringJob, by: o.Unit, wide: bool, include_phi: bool) -> Layout:
+def _layout(job: ScoringJob, by: options.Unit, wide: bool, include_phi: bool) -> Layout:
     return Layout(job.findings.ids, by.value, wide, include_phi, bool(job.stamp.adaptation))

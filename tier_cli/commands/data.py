@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tier_cli.commands.inspect import inspect
-from tier_cli.console import tell
+from tier_cli.console import print_message
 
 app = typer.Typer(help="Inspect data, and draw synthetic chests to try models on.", no_args_is_help=True)
 app.command()(inspect)
@@ -65,8 +65,8 @@ def phantom(
         progress=_show_progress,
     )
     for split, images in written.images.items():
-        tell(f"{split}: {images} images of {written.patients[split]} synthetic patients")
-    tell(f"Wrote {written.manifest}")
+        print_message(f"{split}: {images} images of {written.patients[split]} synthetic patients")
+    print_message(f"Wrote {written.manifest}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`tier embed`: write the embeddings of chest X-rays."""
+"""`tier embed`: write the embeddings of chest X-rays to a file."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Exit
 
-from tier_cli.commands import options as o
-from tier_cli.commands.inputs import counter, reading, sources_of, stream_options
-from tier_cli.commands.result_run import Intake
+from tier_cli.commands import options
+from tier_cli.commands.inputs import counter, sources_of
+from tier_cli.commands.result_run import ResultRun, hasher
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.embedding_file import EmbeddingFile
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.embed import Embedder
-    from tier_cli.results.embedded import Embedded, Space
-    from tier_cli.results.output import Takes
+    from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
     from tier_cli.results.privacy import Hasher
+    from tier_cli.results.writers import ResultWriter
 
 
 class PrecisionName(StrEnum):
-    """How numbers are stored."""
+    """The number type in the file."""
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
@@ -40,64 +41,71 @@ Output = Annotated[
 ]
 Patches = Annotated[
     bool,
-    typer.Option("--patches", help="Embed every patch of an image too.", rich_help_panel="Results"),
+    typer.Option("--patches", help="Also embed every patch of each image.", rich_help_panel="Results"),
 ]
-Dtype = Annotated[PrecisionName, typer.Option(help="How numbers are stored.", rich_help_panel="Results")]
+Dtype = Annotated[PrecisionName, typer.Option(help="Number type in the file.", rich_help_panel="Results")]
 
 
 def embed(
-    paths: o.Paths,
+    paths: options.Paths,
     output: Output,
-    model: o.Model = "tier-small",
+    model: options.Model = DEFAULT_MODEL,
     patches: Patches = False,
     dtype: Dtype = PrecisionName.FLOAT32,
-    engine: o.Engine = o.EngineName.AUTO,
-    device: o.Device = o.DeviceName.AUTO,
-    views: o.Views = o.ViewsName.FRONTAL,
-    window: o.Window = 1,
-    accept_any: o.AcceptAny = False,
-    fail_fast: o.FailFast = False,
-    hash_ids: o.HashIds = False,
-    batch_size: o.BatchSize = None,
-    workers: o.Workers = None,
+    engine: options.Engine = options.EngineName.AUTO,
+    device: options.Device = options.DeviceName.AUTO,
+    views: options.Views = options.ViewsName.FRONTAL,
+    window: options.Window = 1,
+    accept_any: options.AcceptAny = False,
+    fail_fast: options.FailFast = False,
+    hash_ids: options.HashIds = False,
+    batch_size: options.BatchSize = None,
+    workers: options.Workers = None,
 ) -> None:
-    """Write the embeddings of chest X-rays, for `tier search` and for one's own models.
+    """Write the embeddings of chest X-rays, for `tier search` or your own models.
 
-    One unit vector an image, and its length before as norm. A file that cannot be
-    used has its reason in the table, and no vector.
+    Each image gives one vector of length 1, with its original length as norm.
+    A file that cannot be used has the reason in the table and no vector.
 
-    Exit codes: 0 all went well; 2 wrong usage; 3 a file could not be embedded;
-    130 Ctrl-C, which keeps what was done. For research use.
+    Exit codes: 0 success; 2 wrong usage; 3 some files could not be embedded;
+    130 Ctrl-C, finished results are kept. For research use.
     """
     file = EmbeddingFile(output)
     sources = sources_of(paths)
     embedder = _open(model, patches, engine, device)
-    options = stream_options(
-        o.Unit.IMAGE, fail_fast, batch_size, workers, reading(views, window, accept_any, False)
+    from tier_cli.pipeline.stream import stream_options
+
+    stream = stream_options(
+        views=views.value,
+        window=window,
+        accept_any=accept_any,
+        batch_size=batch_size,
+        workers=workers,
+        fail_fast=fail_fast,
     )
-    intake = _EmbeddingIntake(file, embedder.space(dtype.value), _hasher() if hash_ids else None)
-    intake.take(lambda tick: embedder.embed(sources, options, tick), counter(paths))
-    if intake.failed:
+    run = _EmbeddingRun(file, embedder.space(dtype.value), hasher(hash_ids))
+    run.write_all(lambda tick: embedder.embed(sources, stream, tick), counter(paths))
+    if run.failed:
         raise Exit(3)
 
 
-class _EmbeddingIntake(Intake["Embedded"]):
-    """Takes the embeddings of one run."""
+class _EmbeddingRun(ResultRun["EmbeddingResult"]):
+    """Write the embeddings of one run."""
 
-    def __init__(self, file: EmbeddingFile, space: Space, hasher: Hasher | None):
+    def __init__(self, file: EmbeddingFile, space: EmbeddingSpace, hasher: Hasher | None):
         super().__init__("Embedding", "embedded", file.path, file.leftover)
         self._file, self._space, self._hasher = file, space, hasher
 
-    def _prepared(self, result: Embedded) -> Embedded:
+    def _prepared(self, result: EmbeddingResult) -> EmbeddingResult:
         if self._hasher is None:
             return result
         return result.hashed(self._hasher.hash, self._hasher.note)
 
-    def _writer(self) -> AbstractContextManager[Takes[Embedded]]:
+    def _writer(self) -> AbstractContextManager[ResultWriter[EmbeddingResult]]:
         return self._file.writer(self._space)
 
 
-def _open(model: str, patches: bool, engine: o.EngineName, device: o.DeviceName) -> Embedder:
+def _open(model: str, patches: bool, engine: options.EngineName, device: options.DeviceName) -> Embedder:
     from tier_cli.model.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(model)
@@ -105,9 +113,3 @@ def _open(model: str, patches: bool, engine: o.EngineName, device: o.DeviceName)
     from tier_cli.pipeline.embed import Embedder
 
     return Embedder(checkpoint, open_engine(checkpoint, engine.value, device.value), patches)
-
-
-def _hasher() -> Hasher:
-    from tier_cli.results.privacy import Hasher
-
-    return Hasher.from_environment()

@@ -1,4 +1,4 @@
-"""What `tier calibrate` and `tier adapt` read: labelled images of one split, and the model's view of them."""
+"""Choose and describe the labelled images that `tier calibrate` and `tier adapt` fit on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.console import tell
+from tier_cli.console import print_message
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,50 +15,48 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.truth import Labelled
 
 
-def check_output(output: Path) -> None:
-    """Refuse a folder that is there before an hour is spent on filling it."""
-    from tier_cli.files.atomic import check_new_folder
-
-    check_new_folder(output)
-
-
 def choose_rows(
     dataset: str,
     data: Path | None,
     root: Path | None,
     split: str | None,
-    usual: str,
+    default_split: str,
     exclude: Sequence[tuple[str, str]],
     frontal_only: bool,
 ) -> Selection:
-    """Read the data and choose one split: the one named, else `usual`, else all where there are no splits."""
+    """Read the data and choose one split: `split` if given, else `default_split`, else all rows.
+
+    All rows are chosen only if the data have no splits.
+    """
     from tier_cli.datasets.opening import open_data
     from tier_cli.datasets.registry import CSV
     from tier_cli.evaluation.selection import select
 
-    manifest = open_data(dataset, data, root, split or (None if dataset == CSV else usual))
-    selection = select(manifest, split or _usual(manifest, usual), exclude, frontal_only)
+    manifest = open_data(dataset, data, root, split or (None if dataset == CSV else default_split))
+    selection = select(manifest, split or _default_or_all(manifest, default_split), exclude, frontal_only)
     if selection.split.lower() == "test":
-        tell("What is fitted on a test split must not be judged on it any more.", colour="yellow")
+        print_message(
+            "This fits on a test split: do not evaluate the result on the same split.", colour="yellow"
+        )
     return selection
 
 
-def _usual(manifest: Manifest, usual: str) -> str:
-    there = sorted({str(name).lower() for name in manifest.column("split")} - {""})
-    if there and usual not in there:
+def _default_or_all(manifest: Manifest, default_split: str) -> str:
+    splits = sorted({str(name).lower() for name in manifest.column("split")} - {""})
+    if splits and default_split not in splits:
         raise UsageError(
-            f"there is no split '{usual}'",
+            f"there is no split '{default_split}'",
             where="--split",
-            remedy=f"name one of {', '.join(there)}, or all; not the one that you will judge the model on",
+            remedy=f"choose {', '.join(splits)} or all, but not the split that you will evaluate on",
         )
-    return usual if there else "all"
+    return default_split if splits else "all"
 
 
-def describe(
+def describe_rows(
     selection: Selection, data: Path | None, dataset: str, views: str, uncertain: str, truth: Labelled
 ) -> dict[str, Any]:
-    """Say which images and labels something was fitted on, and how they were chosen."""
+    """Return which images and labels are fitted on, and how they were chosen, for ``fitted_on``."""
     from tier_cli.evaluation.fitted_on import images_of
 
-    facts = images_of(selection, truth, data, dataset).to_dict()
-    return {**facts, "views": views, "uncertain": uncertain, "images": len(selection.manifest)}
+    images = images_of(selection, truth, data, dataset).to_dict()
+    return {**images, "views": views, "uncertain": uncertain, "images": len(selection.manifest)}

@@ -1,11 +1,13 @@
-"""The option that `tier calibrate` and `tier adapt` share; those of data are `tier eval`'s."""
+"""Declare the options that only `tier calibrate` and `tier adapt` share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+FIT_PANEL = "Fit"
 
 Output = Annotated[
     Path,
@@ -13,8 +15,18 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FOLDER",
-        help="The copy of the checkpoint folder: a new folder.",
+        help="New folder for the copy of the checkpoint.",
         show_default=False,
         rich_help_panel="Results",
     ),
 ]
+
+
+def split_option(default: str) -> Any:
+    """Return the option for the split to fit on; `default` is used by data that have splits."""
+    return typer.Option(
+        metavar="NAME",
+        help=f"Split to fit on; {default} by default, or all rows if there are no splits.",
+        show_default=False,
+        rich_help_panel="Data",
+    )

@@ -1,4 +1,4 @@
-"""What commands that read images share: the files, and how they are read."""
+"""Find the image files that a command is given."""
 
 from __future__ import annotations
 
@@ -11,38 +11,24 @@ from typing import TYPE_CHECKING
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.commands.options import Unit, ViewsName
     from tier_cli.imaging.discover import Source
-    from tier_cli.imaging.radiograph import ReadOptions
-    from tier_cli.pipeline.stream import StreamOptions
-
-
-def reading(views: ViewsName, window: int, accept_any: bool, include_phi: bool) -> ReadOptions:
-    """Say how files are read."""
-    from tier_cli.imaging.radiograph import ReadOptions
-
-    # People count windows from 1, as DCMTK does.
-    return ReadOptions(window=window - 1, views=views.value, accept_any=accept_any, include_phi=include_phi)
-
-
-def stream_options(
-    by: Unit, fail_fast: bool, batch_size: int | None, workers: int | None, read: ReadOptions
-) -> StreamOptions:
-    """Say how the run goes."""
-    from tier_cli.pipeline.stream import StreamOptions
-
-    return StreamOptions(read, batch_size, workers, by.value, fail_fast)
 
 
 def counter(paths: list[str]) -> Callable[[], int] | None:
-    """Give a function that counts the files, unless they stand in a list that can be read only once."""
+    """Return a function that counts the files, or None if their list comes from stdin."""
     from tier_cli.imaging.discover import discover
 
     return None if "-" in paths else lambda: sum(1 for _ in discover(paths))
 
 
 def sources_of(paths: list[str]) -> Iterator[Source]:
-    """Find the files, or refuse before a model is loaded for none."""
+    """Find the files; if there are none, refuse before a model is loaded.
+
+    Raises
+    ------
+    UsageError
+        If no image is found.
+    """
     from tier_cli.imaging.discover import discover
 
     if "-" in paths and isinstance(sys.stdin, TextIOWrapper):
@@ -51,11 +37,12 @@ def sources_of(paths: list[str]) -> Iterator[Source]:
     sources = discover(paths, sys.stdin)
     first = next(sources, None)
     if first is None and paths == ["-"]:
-        raise UsageError("the list on stdin is empty", where="-", remedy="give one path a line")
+        raise UsageError("the list on stdin is empty", where="-", remedy="write one path per line")
     if first is None:
         raise UsageError(
-            "no images were found",
+            "no images found",
             where=", ".join(paths[:3]) + (", ..." if len(paths) > 3 else ""),
-            remedy="looked for DICOM, PNG, JPEG and TIFF files, told by content, also in folders below",
+            remedy="give DICOM, PNG, JPEG or TIFF files, or folders that contain some; "
+            "files are recognised by content, not by name",
         )
     return chain((first,), sources)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tier_cli.commands.options import known_dataset
-from tier_cli.console import is_terminal, printable, tell
+from tier_cli.console import is_terminal, print_message, printable
 from tier_cli.datasets.registry import DATASETS
 from tier_cli.errors import UsageError
 
@@ -93,7 +93,7 @@ def inspect(
     else:
         typer.echo(json.dumps(found.document(), ensure_ascii=False))
         for problem in found.problems:
-            tell(problem.what)
+            print_message(problem.what)
     if found.problems:
         raise typer.Exit(3)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand
 
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import is_terminal, print_message
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,17 +77,17 @@ def pull(
     facts = hub.pull(model, folder)
     _report_unchecked(facts["origin"]["files"])
     named = name if output is None else str(output)
-    tell(f"Converted into {folder}. Use it with --model {named}", colour="green")
+    print_message(f"Converted into {folder}. Use it with --model {named}", colour="green")
     if as_json or not is_terminal("stdout"):
         typer.echo(json.dumps({"path": str(folder), **facts}))
 
 
 def _ask_for_consent(model: PublicModel, endpoint: str, yes: bool) -> None:
-    tell(model.title)
-    tell(f"From {endpoint}/{model.repository}, revision {model.revision[:12]}")
-    tell(f"Licence: {model.licence}")
+    print_message(model.title)
+    print_message(f"From {endpoint}/{model.repository}, revision {model.revision[:12]}")
+    print_message(f"Licence: {model.licence}")
     for sentence in model.terms:
-        tell(f"- {sentence}")
+        print_message(f"- {sentence}")
     if yes:
         return
     if not is_terminal("stdin"):
@@ -102,4 +102,4 @@ def _report_unchecked(files: dict[str, Any]) -> None:
     """Print the SHA-256 of files that have no public hash to check against."""
     for name, file in files.items():
         if not file["checked"]:
-            tell(f"{name}: no public hash to check against; SHA-256 {file['sha256']}")
+            print_message(f"{name}: no public hash to check against; SHA-256 {file['sha256']}")

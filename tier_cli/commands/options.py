@@ -1,4 +1,4 @@
-"""The options that commands share, spelt and explained once."""
+"""Declare the options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from tier_cli.model.checkpoint import DEFAULT_MODEL
+
 
 class EngineName(StrEnum):
-    """What computes."""
+    """The engine that computes."""
 
     AUTO = "auto"
     ONNX = "onnx"
@@ -17,7 +19,7 @@ class EngineName(StrEnum):
 
 
 class DeviceName(StrEnum):
-    """Where it computes."""
+    """The device that computes."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -26,21 +28,21 @@ class DeviceName(StrEnum):
 
 
 class ViewsName(StrEnum):
-    """Which views are scored."""
+    """The views that are scored."""
 
     FRONTAL = "frontal"
     ALL = "all"
 
 
 class Unit(StrEnum):
-    """What one result is of."""
+    """The unit of one result."""
 
     IMAGE = "image"
     STUDY = "study"
 
 
 def known_dataset(name: str | None) -> str | None:
-    """For ``callback``: the name used here of a data set that others call otherwise."""
+    """Return the canonical name of a data set, for ``callback``."""
     from tier_cli.datasets.registry import dataset_name
 
     return None if name is None else dataset_name(name)
@@ -52,21 +54,21 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="DICOM, PNG, JPEG or TIFF files, folders, globs, or - for a list on stdin, one path a line.",
+        help="DICOM, PNG, JPEG or TIFF files, folders, globs, or - for a list on stdin, one path per line.",
         show_default=False,
     ),
 ]
 Model = Annotated[
     str,
-    typer.Option(metavar="NAME|FOLDER", help="The checkpoint, by name or folder.", rich_help_panel=_MODEL),
+    typer.Option(metavar="NAME|FOLDER", help="Name or folder of the checkpoint.", rich_help_panel=_MODEL),
 ]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
         metavar="NAME|FOLDER",
-        help="The checkpoint, by name or folder; given several times, the mean of their scores. "
-        "tier-small by default.",
+        help="Name or folder of the checkpoint; repeat the option to average the scores of several. "
+        f"Default: {DEFAULT_MODEL}.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
@@ -75,24 +77,26 @@ Findings = Annotated[
     str | None,
     typer.Option(
         metavar="SET",
-        help="A built-in set, a FILE.toml, or texts such as 'pneumothorax,rib fracture'; "
-        "the checkpoint's own set by default.",
+        help="A built-in set, a FILE.toml, or texts such as 'pneumothorax,rib fracture'. "
+        "Default: the checkpoint's own set.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
 ]
 Engine = Annotated[
-    EngineName, typer.Option(help="What computes; auto: onnx on CPU, else torch.", rich_help_panel=_MODEL)
+    EngineName,
+    typer.Option(help="Engine; auto uses onnx on CPU and torch on other devices.", rich_help_panel=_MODEL),
 ]
 Device = Annotated[
-    DeviceName, typer.Option(help="Where; auto: a CUDA GPU where there is one.", rich_help_panel=_MODEL)
+    DeviceName,
+    typer.Option(help="Device; auto uses a CUDA GPU if there is one.", rich_help_panel=_MODEL),
 ]
 BatchSize = Annotated[
     int | None,
     typer.Option(
         min=1,
         metavar="N",
-        help="Images the model takes at a time; 8 on CPU, else 32.",
+        help="Images per batch. Default: 8 on CPU, else 32.",
         show_default=False,
         rich_help_panel=_SPEED,
     ),
@@ -102,38 +106,38 @@ Workers = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Decoding processes; one a CPU, at most 8. With 0 this process decodes.",
+        help="Decoding processes; 0 decodes in the main process. Default: one per CPU, at most 8.",
         show_default=False,
         rich_help_panel=_SPEED,
     ),
 ]
 Views = Annotated[
-    ViewsName, typer.Option(help="Score frontal views only, or laterals too.", rich_help_panel=_IMAGES)
+    ViewsName, typer.Option(help="Score only frontal views, or all views.", rich_help_panel=_IMAGES)
 ]
 Window = Annotated[
     int,
-    typer.Option(
-        min=1, metavar="N", help="Which of several windows of a DICOM file.", rich_help_panel=_IMAGES
-    ),
+    typer.Option(min=1, metavar="N", help="Use the N-th window of a DICOM file.", rich_help_panel=_IMAGES),
 ]
 AcceptAny = Annotated[
     bool,
     typer.Option(
         "--accept-any",
-        help="Score other modalities, body parts and images for processing too.",
+        help="Also score other modalities, body parts and images for processing.",
         rich_help_panel=_IMAGES,
     ),
 ]
 By = Annotated[
     Unit,
-    typer.Option(help="One result an image, or a study: the mean of its images.", rich_help_panel=_RESULTS),
+    typer.Option(
+        help="One result per image, or per study (the mean of its images).", rich_help_panel=_RESULTS
+    ),
 ]
 Top = Annotated[
     int | None,
     typer.Option(
         min=1,
         metavar="K",
-        help="The K highest scores only; scales differ between findings.",
+        help="Keep only the K highest scores; note that scales differ between findings.",
         show_default=False,
         rich_help_panel=_RESULTS,
     ),
@@ -151,20 +155,20 @@ Output = Annotated[
 ]
 Wide = Annotated[
     bool,
-    typer.Option("--wide", help="One column a finding, for .csv and .parquet.", rich_help_panel=_RESULTS),
+    typer.Option(
+        "--wide", help="Write one column per finding (.csv and .parquet).", rich_help_panel=_RESULTS
+    ),
 ]
 FailFast = Annotated[
     bool,
-    typer.Option(
-        "--fail-fast", help="End with the first file that cannot be scored.", rich_help_panel=_RESULTS
-    ),
+    typer.Option("--fail-fast", help="Stop at the first file that cannot be used.", rich_help_panel=_RESULTS),
 ]
 HashIds = Annotated[
     bool,
     typer.Option(
         "--hash-ids",
-        help="Give keyed hashes instead of paths and UIDs: HMAC-SHA256 with the key in TIER_HASH_KEY, "
-        "else with a random key for this run.",
+        help="Replace paths and UIDs by keyed hashes (HMAC-SHA256); the key is TIER_HASH_KEY, "
+        "or random for this run.",
         rich_help_panel=_RESULTS,
     ),
 ]
@@ -172,7 +176,7 @@ IncludePhi = Annotated[
     bool,
     typer.Option(
         "--include-phi",
-        help="Add the patient's name, id, dates and accession number.",
+        help="Add patient name, patient id, dates and accession number.",
         rich_help_panel=_RESULTS,
     ),
 ]

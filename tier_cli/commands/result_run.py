@@ -1,108 +1,108 @@
-"""One run from its start to its end: results taken one by one, progress shown, interruptions survived."""
+"""Run one batch of files from start to end: write each result, show progress, survive interruptions."""
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tier_cli.console import forget_stdout, is_terminal, tell
+from tier_cli.console import discard_stdout, is_terminal, print_message
+from tier_cli.results.writers import JsonLinesWriter
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tier_cli.results.output import Takes
-    from tier_cli.results.record import Judged
+    from tier_cli.pipeline.scoring_job import ScoringJob
+    from tier_cli.results.output import OutputFile
+    from tier_cli.results.privacy import Hasher
+    from tier_cli.results.record import FileResult, Result
+    from tier_cli.results.rows import Layout
+    from tier_cli.results.writers import ResultWriter
 
 Tick = Callable[[], object]
-_J = TypeVar("_J", bound="Judged")
+_R = TypeVar("_R", bound="FileResult")
 
 
-class Intake(ABC, Generic[_J]):
-    """Takes the results of one run.
+class ResultRun(ABC, Generic[_R]):
+    """Write the results of one run.
 
     Parameters
     ----------
-    doing, verb
-        What happens to a file, for people: ``Scoring`` and ``scored``.
+    activity, verb
+        What happens to a file, for messages: ``Scoring`` and ``scored``.
     path, leftover
-        The file that is written, and what was written before a failure; None for stdout.
+        The output file, and the file that keeps the results of a failed run; None for stdout.
 
     Attributes
     ----------
     done, failed
-        How many files were gone through, and of how many nothing came.
+        The number of files processed, and how many of them failed.
     """
 
-    def __init__(
-        self,
-        doing: str = "Scoring",
-        verb: str = "scored",
-        path: str | None = None,
-        leftover: Path | None = None,
-    ):
-        self._doing, self._verb, self._path, self._leftover = doing, verb, path, leftover
+    def __init__(self, activity: str, verb: str, path: str | None, leftover: Path | None):
+        self._activity, self._verb, self._path, self._leftover = activity, verb, path, leftover
         self.done = self.failed = self._written = 0
-        # Tables and progress share one console, so that neither is drawn over the other.
+        # Tables and progress share one console, so that neither overwrites the other.
         self._console = _stderr_console() if is_terminal("stderr") else None
 
     @abstractmethod
-    def _writer(self) -> AbstractContextManager[Takes[_J]]:
-        """Where results go."""
+    def _writer(self) -> AbstractContextManager[ResultWriter[_R]]:
+        """Open the output."""
 
-    def _prepared(self, result: _J) -> _J:
-        """Change a result before it is written."""
+    def _prepared(self, result: _R) -> _R:
+        """Return the result as it is to be written."""
         return result
 
-    def take(
-        self, start: Callable[[Tick], Generator[_J, None, None]], count: Callable[[], int] | None = None
+    def write_all(
+        self, start: Callable[[Tick], Generator[_R, None, None]], count: Callable[[], int] | None = None
     ) -> None:
-        """Write results until they end or the reader of stdout goes away.
+        """Write results until they end or the reader closes stdout.
 
         Parameters
         ----------
         start
-            Starts the run; takes a function to call once a file.
+            Starts the run; receives a function to call once per file.
         count
-            Counts the files there are in all, where that can be done.
+            Counts the files, where that is possible.
 
         Raises
         ------
         KeyboardInterrupt
-            After Ctrl-C, when all that was done is written.
+            After Ctrl-C, once every finished result is written.
         """
         try:
             with self._writer() as writer, self._progress(count) as tick:
-                self._write_all(start(lambda: self._tick(tick)), writer)
+                self._write_each(start(lambda: self._tick(tick)), writer)
         except BrokenPipeError:
-            forget_stdout()
+            discard_stdout()
         except KeyboardInterrupt:
-            tell("Interrupted.")
-            self._sum_up()
+            print_message("Interrupted.")
+            self._summarise()
             raise
         except Exception:
             if self._leftover is not None and self._written and self._leftover.exists():
-                tell(f"What was done until then is in {self._leftover}")
+                print_message(f"The results up to this error are in {self._leftover}")
             raise
         else:
-            self._sum_up()
+            self._summarise()
 
-    def _write_all(self, results: Generator[_J, None, None], writer: Takes[_J]) -> None:
+    def _write_each(self, results: Generator[_R, None, None], writer: ResultWriter[_R]) -> None:
         try:
             for result in results:
                 self._write(result, writer)
         except KeyboardInterrupt:
-            # Thrown in as well, since it may have come while writing: studies that are not complete yet
-            # are still to be had.
+            # Ctrl-C may have come during a write: throw it into the run too, which then still yields the
+            # studies that it has so far.
             with suppress(KeyboardInterrupt, StopIteration):
                 self._write(results.throw(KeyboardInterrupt()), writer)
                 for result in results:
                     self._write(result, writer)
             raise
 
-    def _write(self, result: _J, writer: Takes[_J]) -> None:
+    def _write(self, result: _R, writer: ResultWriter[_R]) -> None:
         self.failed += result.error is not None
         writer.write(self._prepared(result))
         self._written += 1
@@ -116,15 +116,80 @@ class Intake(ABC, Generic[_J]):
             return nullcontext(lambda: None)
         from tier_cli.display.progress import progress
 
-        return progress(self._console, count, self._doing)
+        return progress(self._console, count, self._activity)
 
-    def _sum_up(self) -> None:
-        """Say on stderr what a reader of the results may miss: failures, and where the results are."""
+    def _summarise(self) -> None:
+        """Report on stderr what the results alone may not show: failures, and where the results are."""
         if self.failed:
             files = "file" if self.done == 1 else "files"
-            tell(f"{self.failed} of {self.done} {files} could not be {self._verb}", colour="yellow")
+            print_message(f"{self.failed} of {self.done} {files} could not be {self._verb}", colour="yellow")
         if self._path is not None and self._written and self._console is not None:
-            tell(f"{self._written} {'result' if self._written == 1 else 'results'} in {self._path}")
+            print_message(f"{self._written} {'result' if self._written == 1 else 'results'} in {self._path}")
+
+
+class ScoreRun(ResultRun["Result"]):
+    """Write the scores of one run: to a file, as tables on a terminal, or as JSON lines in a pipe.
+
+    Parameters
+    ----------
+    job
+        What the run scores with.
+    layout
+        The columns, if `file` is a table.
+    file
+        The output file; stdout if None.
+    top
+        Keep only this many findings per result, the highest scores.
+    hasher
+        Hashes paths and UIDs, if asked for.
+    """
+
+    def __init__(
+        self,
+        job: ScoringJob,
+        layout: Layout,
+        file: OutputFile | None = None,
+        top: int | None = None,
+        hasher: Hasher | None = None,
+    ):
+        super().__init__("Scoring", "scored", file.path if file else None, file.leftover if file else None)
+        self._job, self._layout, self._file, self._top, self._hasher = job, layout, file, top, hasher
+
+    def _prepared(self, result: Result) -> Result:
+        if self._top is not None:
+            result = result.top(self._top)
+        return self._hasher.apply(result) if self._hasher else result
+
+    def _writer(self) -> AbstractContextManager[ResultWriter[Result]]:
+        if self._file is not None:
+            return self._file.writer(self._layout)
+        return _finishing(self._tables() if is_terminal("stdout") else JsonLinesWriter(sys.stdout))
+
+    def _tables(self) -> ResultWriter[Result]:
+        from rich.console import Console
+
+        from tier_cli.display.result_table import TableWriter
+
+        labels = {finding.id: finding.label for finding in self._job.findings.findings}
+        run_notes = {*self._job.run_notes(self._layout.unit), *([self._hasher.note] if self._hasher else ())}
+        return TableWriter(self._console or Console(), labels, run_notes)
+
+
+@contextmanager
+def _finishing(writer: ResultWriter[Result]) -> Iterator[ResultWriter[Result]]:
+    try:
+        yield writer
+    finally:
+        writer.finish()
+
+
+def hasher(hash_ids: bool) -> Hasher | None:
+    """Return the hasher of ``--hash-ids``, or None without the option."""
+    if not hash_ids:
+        return None
+    from tier_cli.results.privacy import Hasher
+
+    return Hasher.from_environment()
 
 
 def _stderr_console() -> Console:

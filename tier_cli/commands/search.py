@@ -11,7 +11,7 @@ import typer
 from typer import echo
 
 from tier_cli.commands.options import Device, DeviceName, Engine, EngineName
-from tier_cli.console import is_terminal, printable, tell
+from tier_cli.console import is_terminal, print_message, printable
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def search(
 
     indexes, skipped = open_indexes(index)
     for file in skipped:
-        tell(f"{file} holds no embeddings and is skipped", colour="yellow")
+        print_message(f"{file} holds no embeddings and is skipped", colour="yellow")
     query = _query(indexes, text, image, negative, model, engine, device)
     hits = _find(indexes, query, top, approximate)
     scoring = "cosine" if negative is None else "cosine_difference"
@@ -161,7 +161,7 @@ def _find(
         return nearest(indexes, query, top)
     from tier_cli.search.approximate import approximately_nearest
 
-    return approximately_nearest(indexes, query, top, tell)
+    return approximately_nearest(indexes, query, top, print_message)
 
 
 def _documents(indexes: Sequence[EmbeddingIndex], hits: Sequence[Hit], scoring: str) -> list[dict[str, Any]]:

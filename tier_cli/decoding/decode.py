@@ -1,4 +1,4 @@
-"""One file -> what the model takes; runs in the decoding processes, so it imports the imaging room only."""
+"""Read and prepare one file for the model; runs in the decoding processes, so it imports only imaging."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Settings:
     Parameters
     ----------
     read, preprocessing
-        How a file becomes a radiograph, and a radiograph what the model takes.
+        How a file becomes a radiograph, and a radiograph the model's input.
     corruptions
-        Each image is given also damaged in these ways.
+        Each image is also returned with these corruptions.
     seed
-        What the damage depends on, beside the image itself.
+        With the image, determines the corruptions.
     others
-        Each image is prepared in these ways too, for other models.
+        Each image is also prepared in these ways, for other models.
     """
 
     read: ReadOptions
@@ -45,26 +45,28 @@ class Settings:
 
     @classmethod
     def of(cls, read: ReadOptions, first: Preprocessing, *others: Preprocessing) -> Settings:
-        """Read as asked for, in the rendering that the first preparation wants."""
+        """Return settings that read as `read` says, in the rendering of the first preprocessing."""
         return cls(replace(read, rendering=first.rendering), first, others=others)
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """One image as the model takes it, and what is known about it.
+    """One prepared image with its attributes.
 
     Parameters
     ----------
     pixels
-        float32 (3, S, S); with V corruptions (1 + V, 3, S, S), the image as it is first.
+        float32 (3, S, S); with V corruptions (1 + V, 3, S, S), the uncorrupted image first.
+    view, study, series, instance, notes, phi
+        See `Radiograph`.
     size
         Height and width of the radiograph in pixels.
     affine
-        From a pixel of the model's input to the radiograph's, see `Prepared`; of the image as it is.
+        From a pixel of the model's input to one of the radiograph, see `Prepared`; for the uncorrupted image.
     turned
-        Whether the radiograph lies otherwise than in the file.
+        Whether the radiograph was turned or mirrored relative to the file.
     others
-        float32 (3, S, S) each: the image prepared as `Settings.others` says.
+        float32 (3, S, S) each: the image prepared as in `Settings.others`.
     """
 
     pixels: NDArray[np.float32]
@@ -81,12 +83,12 @@ class Decoded:
 
     @property
     def prepared(self) -> tuple[NDArray[np.float32], ...]:
-        """The image in all the ways it was prepared."""
+        """The image in all its preparations."""
         return (self.pixels, *self.others)
 
 
 def decode(path: str, settings: Settings) -> Decoded | InputError:
-    """Read and prepare one file; whatever is wrong with it is returned, so that the run goes on."""
+    """Read and prepare one file; an error is returned, not raised, so that the run continues."""
     try:
         radiograph = read_radiograph(path, settings.read)
         prepared = prepare(radiograph.pixels, settings.preprocessing)
@@ -100,12 +102,12 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         return InputError(
             "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
         )
-    except Exception as error:  # noqa: BLE001 - one file that a reader trips over must not end the run
-        # The name only: the text of the exception may quote the file's content.
+    except Exception as error:  # noqa: BLE001 - one unreadable file must not end the run
+        # Only the type: the text of the exception may quote the file's content.
         return InputError(
-            f"reading it failed in an unforeseen way ({type(error).__name__})",
+            f"reading failed unexpectedly ({type(error).__name__})",
             where=path,
-            remedy="please report this",
+            remedy="please report this as a bug",
             kind="crashed",
         )
     return Decoded(
@@ -124,7 +126,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
 
 
 def _others(path: str, radiograph: Radiograph, settings: Settings) -> tuple[NDArray[np.float32], ...]:
-    """Prepare the image in the other ways; the file is read again only for another rendering."""
+    """Prepare the image for the other models; the file is read again only for another rendering."""
     rendered = {settings.read.rendering: radiograph}
     for rendering in dict.fromkeys(other.rendering for other in settings.others):
         if rendering not in rendered:

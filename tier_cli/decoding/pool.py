@@ -1,4 +1,4 @@
-"""Decoding processes that may die: each serves one file at a time, so that a death costs that file only."""
+"""Run decoding processes that may crash: each handles one file at a time, so a crash costs only that file."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.decoding.protocol import outcome_from, receive, send, settings_to_text
 from tier_cli.errors import InputError, TierError
 
-# -P: a module lying about in the current folder must not be imported.
+# -P: do not import modules from the current folder.
 COMMAND = (sys.executable, "-P", "-m", "tier_cli.decoding.worker")
-# A second try in a fresh process, since a process may also die for want of memory that others took.
+# A second try in a fresh process: the first may have run out of memory because of others.
 _TRIES = 2
 
 
 class DecodePool:
-    """A few processes that read and prepare files.
+    """A pool of processes that read and prepare files.
 
-    Separate processes because codecs hold the interpreter's lock, and because a broken file can crash one.
-    Each is fed by a thread of its own, which knows what file its process died of.
+    Processes, because codecs hold the interpreter's lock and because a broken file can crash one. Each is fed
+    by its own thread, which knows the file on which its process crashed.
 
     Parameters
     ----------
     settings
         How every file is read.
     workers
-        The number of processes at most; each is started when there is work for it.
+        The maximum number of processes; each is started when there is work for it.
     command
-        What to start, to which the settings are added.
+        The command to start, to which the settings are appended.
     """
 
     def __init__(self, settings: Settings, workers: int, command: Sequence[str] = COMMAND):
@@ -48,7 +48,7 @@ class DecodePool:
         self._closed = False
 
     def submit(self, path: str) -> Future[Decoded | InputError]:
-        """Have a file decoded."""
+        """Queue a file for decoding."""
         return self._threads.submit(self._decode, path)
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class DecodePool:
         self.close()
 
     def close(self) -> None:
-        """End all processes and threads, in the middle of their work if need be."""
+        """Stop all processes and threads, even during their work."""
         with self._lock:
             self._closed = True
             processes, self._processes = self._processes, set()
@@ -79,14 +79,14 @@ class DecodePool:
             self._own.process = None
             self._bury(process)
         return InputError(
-            "the process that decoded it died, twice",
+            "the decoding process crashed twice on this file",
             where=path,
-            remedy="the file is damaged, or too large for this machine's memory: try fewer --workers",
+            remedy="it is damaged, or too large for this machine's memory: try fewer --workers",
             kind="crashed",
         )
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """Start a process and wait until it is ready, so that its later death can only be a file's doing."""
+        """Start a process and wait until it is ready, so that only a file can crash it later."""
         for _ in range(_TRIES):
             with self._lock:
                 if self._closed:
@@ -100,7 +100,7 @@ class DecodePool:
                 self._own.process = process
                 return process
             self._bury(process)
-        raise _no_start("they end at once")
+        raise _no_start("they exit at once")
 
     def _bury(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
@@ -114,7 +114,7 @@ class DecodePool:
 def _no_start(reason: str | None) -> TierError:
     return TierError(
         f"the decoding processes cannot be started ({reason})",
-        remedy="use --workers 0 to do without them, or set TIER_DEBUG=1 to see what they say",
+        remedy="use --workers 0 to decode in this process, or set TIER_DEBUG=1 to see their messages",
     )
 
 
@@ -123,7 +123,7 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([here, *filter(os.path.isabs, sys.path)]),
-        # One thread a process: there are as many processes as there is work for.
+        # One thread per process: the processes already use all CPUs.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -131,14 +131,14 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # Codecs complain there, and may quote what they read.
+        # Codecs write messages there that may quote a file's content.
         stderr=None if os.environ.get("TIER_DEBUG") else subprocess.DEVNULL,
         env=environment,
     )
 
 
 def _ask(process: subprocess.Popen[bytes], path: str) -> Decoded | InputError | None:
-    """Have a process decode a file; None where it died."""
+    """Let a process decode a file; return None if the process died."""
     try:
         send(_in(process), {"path": path})
         message = receive(_out(process))
@@ -160,7 +160,7 @@ def _out(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a killed process and close its pipes; what was still to be written to it is of no use."""
+    """Wait for a killed process and close its pipes, discarding unsent data."""
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

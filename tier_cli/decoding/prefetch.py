@@ -1,4 +1,4 @@
-"""Decoding a bounded number of files ahead of the model, in the order of the sources."""
+"""Decode a bounded number of files ahead of the model, in the order of the sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tier_cli.errors import InputError
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import Source
 
-# So many files are decoded without starting processes, which takes longer than a few images do.
+# Up to this many files are decoded in this process: starting others takes longer.
 INLINE_FILES = 4
 _AHEAD_PER_WORKER = 2
 
@@ -32,9 +32,9 @@ def decoded(
     sources, settings
         What to read, and how.
     workers
-        Processes to decode in; 0 decodes here, and so does a run of at most `INLINE_FILES` files.
+        Decoding processes; with 0, or with at most `INLINE_FILES` files, decode in this process.
     batch_size
-        Images the model takes at a time: the next batch is decoded while it computes.
+        Images per batch: the next batch is decoded while the model computes.
     """
     iterator = iter(sources)
     first = list(islice(iterator, INLINE_FILES + 1))

@@ -1,4 +1,4 @@
-"""What passes between the command and a decoding process: one JSON line, then raw pixels if there are any."""
+"""Encode messages between the command and a decoding process: one JSON line, then raw pixels if any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tier_cli.imaging.radiograph import ReadOptions
 
 
 def settings_to_text(settings: Settings) -> str:
-    """Write settings as one JSON text, which a process takes as its argument."""
+    """Write settings as JSON, the argument of a decoding process."""
     return json.dumps(
         {
             "read": asdict(settings.read),
@@ -32,7 +32,7 @@ def settings_to_text(settings: Settings) -> str:
 
 
 def settings_from_text(text: str) -> Settings:
-    """Read what `settings_to_text` wrote."""
+    """Read the JSON of `settings_to_text`."""
     content = json.loads(text)
     return Settings(
         ReadOptions(**content["read"]),
@@ -52,7 +52,7 @@ def send(stream: IO[bytes], header: dict[str, Any], payload: bytes | memoryview 
 
 
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
-    """Read one message; None where the other side is gone, even in the middle of it."""
+    """Read one message; return None if the other side is gone, even in mid-message."""
     line = stream.readline()
     if not line.endswith(b"\n"):
         return None
@@ -62,7 +62,7 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
 
 
 def send_outcome(stream: IO[bytes], outcome: Decoded | InputError) -> None:
-    """Write what became of one file."""
+    """Write the prepared image or the error of one file."""
     if isinstance(outcome, InputError):
         error = {"what": outcome.what, "where": outcome.where, "remedy": outcome.remedy, "kind": outcome.kind}
         send(stream, {"error": error})
@@ -73,13 +73,13 @@ def send_outcome(stream: IO[bytes], outcome: Decoded | InputError) -> None:
 
 
 def _joined(images: tuple[NDArray[np.float32], ...]) -> memoryview:
-    # Several are copied into one piece; one, which is the rule, is sent from where it lies.
+    # Several images are copied into one buffer; a single one, the usual case, is sent without a copy.
     flat = images[0] if len(images) == 1 else np.concatenate([image.ravel() for image in images])
     return np.ascontiguousarray(flat, np.float32).data.cast("B")
 
 
 def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError:
-    """Read what `send_outcome` wrote."""
+    """Read the message of `send_outcome`."""
     if "error" in header:
         return InputError(**header["error"])
     known = {name: header[name] for name in ("view", "study", "series", "instance", "phi", "turned")}

@@ -1,4 +1,4 @@
-"""The sizes of images, read in processes that may die of a broken file."""
+"""Measure the sizes of images in processes that a broken file may crash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tier_cli.imaging.radiograph import ReadOptions
 
 
 def image_sizes(paths: Sequence[str], workers: int) -> Mapping[str, tuple[int, int] | InputError]:
-    """Decode images and give height and width of each, or why it cannot be scored."""
+    """Decode images and return the height and width of each, or the error."""
     if not paths:
         return {}
     with DecodePool(Settings(ReadOptions(views="all"), Preprocessing()), min(workers, len(paths))) as pool:

@@ -1,4 +1,4 @@
-"""A decoding process: paths in on stdin, prepared images out on stdout, until stdin ends."""
+"""Run one decoding process: read paths from stdin and write prepared images to stdout until stdin ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tier_cli.decoding.protocol import receive, send, send_outcome, settings_fro
 
 def main() -> None:
     """Serve one command; its settings are the only argument."""
-    # Ctrl-C reaches the whole foreground; the command decides when its processes end.
+    # Ctrl-C reaches the whole foreground group; the command decides when its processes end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Readers warn by quoting what they read; what matters is in an image's notes.
+    # Warnings of readers quote file content; an image's notes say what matters.
     warnings.simplefilter("ignore")
     settings = settings_from_text(sys.argv[1])
     replies = _claim_stdout()
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _claim_stdout() -> IO[bytes]:
-    """Take stdout for messages alone: some codecs print to it, which would garble them."""
+    """Reserve stdout for messages: some codecs print to it, which would garble them."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return replies

@@ -1,4 +1,4 @@
-"""Progress for people: how many files, how fast, how long still."""
+"""Show progress over files: how many, how fast, how long to go."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task, TaskID
 
-# Seconds after which a speed means something.
+# Seconds after which a rate is meaningful.
 _SETTLED = 2.0
 
 
 class _Rate(ProgressColumn):
-    """Files a second."""
+    """Files per second."""
 
     def render(self, task: Task) -> Text:
-        # Over the whole run, once there is one: files come in batches, and a batch in no time at all.
+        # Averaged over the whole run: files finish in batches, and within a batch almost at once.
         elapsed = task.elapsed or 0.0
         speed = task.completed / elapsed if elapsed >= _SETTLED else 0.0
         return Text(f"{speed:.1f} files/s" if speed else "", style="progress.data.speed")
@@ -41,21 +41,21 @@ class _Rate(ProgressColumn):
 def progress(
     console: Console, count: Callable[[], int] | None, title: str = "Scoring"
 ) -> Iterator[Callable[[], None]]:
-    """Show progress while the block lasts; the function given is to be called once a file.
+    """Show progress during the block; the block calls the function it receives once per file.
 
     Parameters
     ----------
     console
         Where to show it.
     count
-        Counts the files there are in all, which may take long, so it runs beside the work. None where they
-        cannot be counted; then no time left is shown.
+        Counts all files; it may take long, so it runs in a thread. None if they cannot be counted; then no
+        remaining time is shown.
     title
-        What is being done.
+        The name of the activity.
     """
     columns = (
         TextColumn(title),
-        # Not the whole line: the ^C that a terminal echoes would begin another, and this one would stay.
+        # Not the full width: the ^C that a terminal echoes would wrap and leave this line behind.
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         _Rate(),
@@ -65,7 +65,7 @@ def progress(
     with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task("", total=None)
         if count is not None:
-            # A daemon: the run does not wait for the count.
+            # A daemon thread: the run does not wait for the count.
             threading.Thread(target=_set_total, args=(display, task, count), daemon=True).start()
         yield lambda: display.advance(task)
 
@@ -82,7 +82,23 @@ def progress_on_stderr(count: int | None, title: str) -> Iterator[Callable[[], o
         yield tick
 
 
+@contextmanager
+def progress_bar(count: Callable[[], int], title: str) -> Iterator[Callable[[], object]]:
+    """Show progress on stderr, or in a notebook that has ipywidgets."""
+    from importlib.util import find_spec
+
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    # Without ipywidgets, Rich warns at every update in a notebook.
+    if console.is_jupyter and find_spec("ipywidgets") is None:
+        yield lambda: None
+        return
+    with progress(console, count, title) as tick:
+        yield tick
+
+
 def _set_total(display: Progress, task: TaskID, count: Callable[[], int]) -> None:
-    # Whatever is wrong with a folder, the run itself will say.
+    # The run itself reports anything that is wrong with a folder.
     with suppress(OSError, RuntimeError):
         display.update(task, total=count())

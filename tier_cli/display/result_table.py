@@ -1,4 +1,4 @@
-"""Results as tables for people, one a study."""
+"""Print results as tables on a terminal, one table per study."""
 
 from __future__ import annotations
 
@@ -17,67 +17,64 @@ if TYPE_CHECKING:
 
     from tier_cli.results.record import FindingScore, Result
 
-# Side by side there is room for so many images of a study in 80 columns.
+# How many images of a study fit side by side in 80 columns.
 _MAX_COLUMNS = 4
-# Differences of cosines could reach 2; beyond this they are rare, and just fill their bar.
+# Differences of cosines can reach 2, but rarely exceed this value; larger ones fill the bar.
 _FULL_BAR = 1.0
 _HALF_WIDTH = 14
 _MAX_UID = 44
 
 
 class TableWriter:
-    """Prints a table a study: one image with bars, several images in a row side by side.
+    """Print one table per study: a single image with bars, consecutive images of a study side by side.
 
     Parameters
     ----------
+    console
+        Where to print.
     labels
-        The names of the findings for people, by id.
-    once
-        How notes begin that hold for the whole run and are printed only once.
+        The labels of the findings, by id.
+    run_notes
+        Notes that apply to the whole run; each is printed once.
     """
 
-    def __init__(self, console: Console, labels: Mapping[str, str], once: Collection[str] = ()):
+    def __init__(self, console: Console, labels: Mapping[str, str], run_notes: Collection[str] = ()):
         self._console = console
         self._labels = labels
-        self._once = once
-        self._told: set[str] = set()
-        self._together: list[Result] = []
+        self._run_notes = run_notes
+        self._printed: set[str] = set()
+        self._study: list[Result] = []
 
     def write(self, result: Result) -> None:
-        """Print an error at once, and a study when another one begins."""
-        if self._together and not self._belongs(result):
+        """Print an error at once, and a study when the next one begins."""
+        if self._study and not self._belongs(result):
             self._print_study()
         if result.error is not None:
             self._console.print(_error(result))
             return
-        self._together.append(result)
+        self._study.append(result)
         if not result.study or result.unit == "study":
             self._print_study()
 
     def finish(self) -> None:
         """Print the last study."""
-        if self._together:
+        if self._study:
             self._print_study()
 
     def _belongs(self, result: Result) -> bool:
-        same = result.error is None and result.study == self._together[-1].study
-        return same and len(self._together) < _MAX_COLUMNS
+        same = result.error is None and result.study == self._study[-1].study
+        return same and len(self._study) < _MAX_COLUMNS
 
     def _print_study(self) -> None:
-        study, self._together = self._together, []
+        study, self._study = self._study, []
         ascii_only = self._console.options.ascii_only
         table = (
             _bars(study[0], self._labels, ascii_only) if len(study) == 1 else _columns(study, self._labels)
         )
         notes = dict.fromkeys(note for result in study for note in result.notes)
-        remarks = [_indented(note, "dim") for note in notes if self._is_due(note)]
+        remarks = [_indented(note, "dim") for note in notes if note not in self._printed]
+        self._printed.update(note for note in notes if note in self._run_notes)
         self._console.print(Group(*_heading(study), *_patients(study), table, *remarks, Text()))
-
-    def _is_due(self, note: str) -> bool:
-        due = note not in self._told
-        if note.startswith(tuple(self._once)):
-            self._told.add(note)
-        return due
 
 
 def _error(result: Result) -> Group:
@@ -93,23 +90,23 @@ def _indented(text: str, style: str) -> Padding:
 def _heading(study: Sequence[Result]) -> list[Text]:
     first = study[0]
     if len(study) == 1 and len(first.paths) == 1:
-        return [_place(first.paths[0], first.view)]
+        return [_title(first.paths[0], first.view)]
     paths = [path for result in study for path in result.paths]
     rows = [
         Text(f"  {number} {printable(path)}", style="dim", overflow="fold")
         for number, path in enumerate(paths, 1)
     ]
-    return [_place(f"study {_short(first.study)}", f"{len(paths)} images"), *rows]
+    return [_title(f"study {_short(first.study)}", f"{len(paths)} images"), *rows]
 
 
 def _patients(study: Sequence[Result]) -> list[Padding]:
-    """Patient data, which results hold only where asked for; once for all images that share them."""
-    known = (", ".join(f"{name}: {value}" for name, value in result.phi.items()) for result in study)
-    return [_indented(text, "dim") for text in dict.fromkeys(known) if text]
+    """Return the patient data, which results hold only if requested, once for all images that share them."""
+    phi = (", ".join(f"{name}: {value}" for name, value in result.phi.items()) for result in study)
+    return [_indented(text, "dim") for text in dict.fromkeys(phi) if text]
 
 
-def _place(name: str, more: str) -> Text:
-    return Text.assemble((printable(name), "bold"), "  ", (printable(more), "dim"), overflow="fold")
+def _title(name: str, detail: str) -> Text:
+    return Text.assemble((printable(name), "bold"), "  ", (printable(detail), "dim"), overflow="fold")
 
 
 def _short(uid: str) -> str:
@@ -121,9 +118,9 @@ def _bars(result: Result, labels: Mapping[str, str], ascii_only: bool) -> Table:
     table = _empty_table("score", *(("probability", "call") if calibrated else ()))
     table.add_column("", no_wrap=True)
     for score in _sorted(result):
-        more = (_percent(score), _call(score)) if calibrated else ()
+        extra = (_percent(score), _call(score)) if calibrated else ()
         table.add_row(
-            _label(score.finding, labels), f"{score.score:+.3f}", *more, _bar(score.score, ascii_only)
+            _label(score.finding, labels), f"{score.score:+.3f}", *extra, _bar(score.score, ascii_only)
         )
     return table
 
@@ -131,9 +128,9 @@ def _bars(result: Result, labels: Mapping[str, str], ascii_only: bool) -> Table:
 def _columns(study: Sequence[Result], labels: Mapping[str, str]) -> Table:
     table = _empty_table(*(f"{number} {result.view}".strip() for number, result in enumerate(study, 1)))
     cells = [{score.finding: f"{score.score:+.3f}" for score in result.findings} for result in study]
-    # In the order of the first image; a finding that only another one has (--top) follows.
+    # In the order of the first image; findings that only other images have (--top) follow.
     for name in dict.fromkeys(score.finding for result in study for score in _sorted(result)):
-        table.add_row(_label(name, labels), *(of.get(name, "") for of in cells))
+        table.add_row(_label(name, labels), *(image.get(name, "") for image in cells))
     return table
 
 
@@ -164,7 +161,7 @@ def _call(score: FindingScore) -> Text:
 
 
 def _bar(score: float, ascii_only: bool) -> Text:
-    """Draw a score to the right or to the left of an axis, to the nearest half of a cell."""
+    """Draw a score as a bar to the right or left of an axis, to the nearest half cell."""
     halves = min(round(abs(score) / _FULL_BAR * 2 * _HALF_WIDTH), 2 * _HALF_WIDTH)
     full, half, axis = ("#", "", "|") if ascii_only else ("█", "▌" if score > 0 else "▐", "│")
     length, odd = divmod(halves, 2)

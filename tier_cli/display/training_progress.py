@@ -1,4 +1,4 @@
-"""What `tier train` shows while it runs and at its end, and how it is stopped."""
+"""Show the progress and the result of `tier train`, and let people stop it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import is_terminal, print_message
 from tier_cli.errors import TierError
 from tier_cli.training.progress import Stage, no_progress
 
@@ -28,46 +28,46 @@ TITLES = {
 }
 
 _ONE_SIGNAL_SECONDS = 2.0
-# Of the images that were passed over.
-_NAMED = 5
+# How many unreadable images are listed.
+_LISTED = 5
 
 
 @contextmanager
 def stopping(output: Path) -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM end a run after its step, with its state saved; the second at once.
+    """Let the first Ctrl-C or SIGTERM save the state and end the run after its step, the second at once.
 
-    Says what is left in the output folder of a run that ended early.
+    Tells what a run that ended early has kept in its output folder.
     """
-    from tier_cli.training.run.work_folder import kept, kept_images
+    from tier_cli.training.run.work_folder import describe_images, describe_state
 
     asked_at: float | None = None
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def ask(number: int, frame: Any) -> None:
         nonlocal asked_at
-        # torchrun passes on what the terminal has sent already.
+        # torchrun repeats the signal that the terminal has already sent.
         if asked_at is not None and time.monotonic() - asked_at >= _ONE_SIGNAL_SECONDS:
             raise KeyboardInterrupt
         if asked_at is None:
             asked_at = time.monotonic()
-            if _first():
-                tell("Stopping. Once more to stop at once, without saving.")
+            if _is_first_process():
+                print_message("Stopping after this step. Press Ctrl-C again to stop at once, without saving.")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: asked_at is not None
         return
-    # What lay there before is not this run's: it may be the very reason why this one is refused.
-    left_before = bool(kept_images(output))
+    # Images from an earlier run are not this run's; they may even be why it is refused.
+    left_before = bool(describe_images(output))
     before = {number: signal.signal(number, ask) for number in signals}
     try:
         yield lambda: asked_at is not None
     except KeyboardInterrupt:
-        if _first():
-            tell(f"Stopped. {kept(output)}")
+        if _is_first_process():
+            print_message(f"Stopped. {describe_state(output)}")
         raise
     except TierError:
-        if _first() and not left_before and kept_images(output):
-            tell(kept_images(output))
+        if _is_first_process() and not left_before and describe_images(output):
+            print_message(describe_images(output))
         raise
     finally:
         for number, handler in before.items():
@@ -76,8 +76,8 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def display() -> Iterator[TrainingProgress]:
-    """Show each stage as one line on a terminal, and now and then a line where there is none."""
-    if not _first():
+    """Show each stage as one line on a terminal; without a terminal, print a line now and then."""
+    if not _is_first_process():
         yield no_progress
     elif is_terminal("stderr"):
         from rich.console import Console
@@ -89,40 +89,42 @@ def display() -> Iterator[TrainingProgress]:
 
 
 def tell_notes(notes: Sequence[str]) -> None:
-    """Say what was made of the data."""
-    if _first():
+    """Print the notes about the data."""
+    if _is_first_process():
         for note in notes:
-            tell(f"Data: {note}.")
+            print_message(f"Data: {note}.")
 
 
 def summarise(record: Mapping[str, Any], output: Path) -> None:
-    """Say what came of it."""
-    if not _first():
+    """Print the result of a run."""
+    if not _is_first_process():
         return
     if record.get("over"):
-        tell(f"{output} holds this run, and it is over: there was nothing to do.")
+        print_message(f"{output} already holds this run, finished: nothing to do.")
         return
     validation = record.get("validation", {})
     if "mean_auc" in validation:
-        tell(f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images.")
+        print_message(
+            f"Validation: mean zero-shot AUC {validation['mean_auc']:.3f} on {validation['images']} images."
+        )
     if record["unreadable_images"]:
-        tell(f"{record['unreadable_images']} unreadable images were passed over.")
-        for line in record.get("unreadable", [])[:_NAMED]:
-            tell(f"  {line}")
+        print_message(f"{record['unreadable_images']} unreadable images were left out.")
+        for line in record.get("unreadable", [])[:_LISTED]:
+            print_message(f"  {line}")
     if "not_drawn" in record:
-        tell(f"Curves and card could not be written: {record['not_drawn']}.")
+        print_message(f"The curves and the card could not be written: {record['not_drawn']}.")
     if record.get("kept_epochs"):
-        tell(f"Kept epochs {', '.join(map(str, record['kept_epochs']))} in {output / 'epochs'}.")
-    tell(f"Wrote {output} after {record['seconds']} s of training.")
+        print_message(f"Kept epochs {', '.join(map(str, record['kept_epochs']))} in {output / 'epochs'}.")
+    print_message(f"Wrote {output} after {record['seconds']} s of training.")
 
 
 def figures_line(figures: Mapping[str, float]) -> str:
-    """What a step measured in at most 48 characters: loss, its terms, sparsity, rate, images a second."""
+    """Return a step's loss, terms, sparsity, learning rate and images per second in 48 characters."""
     return (
         f"loss {figures['total']:.3g} c {figures['contrastive']:.3g} "
         f"H {figures['patch_entropy']:.4g}/{figures['token_entropy']:.3g} "
-        f"sp {figures['similarity_hoyer']:.2f} lr {_short(figures['learning_rate'])} "
-        f"{_brief(figures['images_per_second'])}/s"
+        f"sp {figures['similarity_hoyer']:.2f} lr {_rate(figures['learning_rate'])} "
+        f"{_speed(figures['images_per_second'])}/s"
     )
 
 
@@ -135,16 +137,16 @@ def _validated(figures: Mapping[str, float], epoch: Epoch | None) -> str:
     return f"epoch {_count(epoch)}: {result}"
 
 
-def _brief(number: float) -> str:
+def _speed(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def _short(rate: float) -> str:
+def _rate(rate: float) -> str:
     return f"{rate:.0e}".replace("e-0", "e-")
 
 
-def _first() -> bool:
-    # Set by torchrun; there one process speaks for all.
+def _is_first_process() -> bool:
+    # RANK: set by torchrun; only the first process writes to the terminal.
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -157,19 +159,19 @@ def _plain(
 ) -> None:
     """Write lines for a log: the training steps with figures, each validation, the end of other stages."""
     if stage is Stage.VALIDATION:
-        tell(_validated(figures or {}, epoch))
+        print_message(_validated(figures or {}, epoch))
     elif stage is Stage.TRAINING:
         if figures is not None:
-            tell(f"epoch {_count(epoch)} {done}/{total} {figures_line(figures)}")
+            print_message(f"epoch {_count(epoch)} {done}/{total} {figures_line(figures)}")
     elif done == total:
-        tell(f"{TITLES[stage]}: {total}")
+        print_message(f"{TITLES[stage]}: {total}")
     elif not done:
-        tell(f"{TITLES[stage]} ...")
+        print_message(f"{TITLES[stage]} ...")
 
 
 @contextmanager
 def live(console: Console) -> Iterator[TrainingProgress]:
-    """One line a stage, the training's with what a step measured; no bar, which would crowd it out."""
+    """Show one line per stage, in training with the figures of a step; a bar would leave no room for them."""
     from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -86,13 +86,12 @@ def own_calibration(
         The evaluated images: a calibration fitted on them is not used.
     """
     from tier_cli.pipeline.image_scorer import calibration_of
-    from tier_cli.scoring.calibration import NOT_CALIBRATED
 
     if unit not in ("image", "study"):
         return OwnCalibration(None, None, f"{_NO_PROBABILITIES}no calibration covers the unit {unit}")
     calibration, content = calibration_of(job.members, job.findings, "study" if unit == "study" else "image")
     if not calibration.findings:
-        return OwnCalibration(None, None, _NO_PROBABILITIES + calibration.note.removeprefix(NOT_CALIBRATED))
+        return OwnCalibration(None, None, _NO_PROBABILITIES + calibration.reason)
     fitted_on = content.get("fitted_on", {})
     overlap = _overlap(images, fitted_on)
     if overlap is Overlap.SURE:

@@ -65,10 +65,12 @@ class Candidate:
         ----------
         manifest, findings
             Images and findings.
-        options, progress
-            For a model: how images are read, and where progress is reported.
+        options
+            For a model: how images are read.
         join
             For scores: the column to join on.
+        progress
+            For a model: where progress is reported.
         """
         if self.job is not None:
             return replace(score(self.job, manifest, options, progress), name=self.name)

@@ -71,7 +71,7 @@ class Evaluation:
 
     @cached_property
     def embeddings(self) -> tuple[NDArray[np.float32], ...]:
-        """Embeddings (N, D) of every image by each model of `job`, NaN for unusable files; computed once."""
+        """(N, D) embeddings of every image by each model of `job`, NaN for unusable files; computed once."""
         from tier_cli.pipeline.encode import embedding_matrix
 
         paths = self.selection.manifest.paths

@@ -53,7 +53,7 @@ class Division:
 
     @property
     def compared(self) -> tuple[str, ...]:
-        """Groups that can be compared with each other."""
+        """The groups that can be compared with each other."""
         return tuple(group for group in self.groups if group not in NOT_COMPARED)
 
 

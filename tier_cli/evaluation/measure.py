@@ -130,7 +130,7 @@ class Measured:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Labels in the macro mean that are not findings, such as ``normal``."""
+        """The labels in the macro mean that are not findings, such as ``normal``."""
         return tuple(row.finding for row in self.rows if row.both_classes and row.finding in NO_FINDINGS)
 
 

@@ -1,30 +1,27 @@
-"""What an adaptation says about itself, in its file, in the model card and on the terminal."""
+"""Write an adaptation into a copy of a checkpoint: its two files and a section of the model card."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tier_cli.model.checkpoint import CALIBRATION
 from tier_cli.model.copying import checkpoint_copy, write_card_section
 from tier_cli.scoring.adaptation import ADAPTATION, TENSORS, Adaptation, AdaptationKey, write_adaptation
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-CHOSEN = (
-    "AUCs are of images whose patients were left out of the fit. The mixing weight was chosen by them, so "
-    "they flatter a little: judge the copy on other patients."
+OPTIMISM_WARNING = (
+    "The AUCs are those of images whose patients were left out of the fit. The mixing weight was chosen by "
+    "the same AUCs, so they are slightly too high: evaluate the copy on other patients."
 )
 
 
 def write_adapted(
     source: Path, output: Path, adaptation: Adaptation, key: AdaptationKey, facts: Mapping[str, Any]
 ) -> None:
-    """Copy a checkpoint folder to `output`, with the adaptation and a section in the card.
+    """Copy a checkpoint folder to `output` and add the adaptation and a section of the model card.
 
-    A calibration is left behind: it was fitted for other scores.
+    A calibration is not copied, because it was fitted to other scores.
     """
     with checkpoint_copy(source, output, leave_out=[CALIBRATION, ADAPTATION, TENSORS]) as folder:
         write_adaptation(folder, adaptation, key, facts)
@@ -32,33 +29,31 @@ def write_adapted(
 
 
 def card(facts: Mapping[str, Any]) -> str:
-    """Give the section of the model card, in Markdown."""
-    on = facts["fitted_on"]
+    """Return the section of the model card, in Markdown."""
+    fitted_on = facts["fitted_on"]
     lines = [
-        f"Scores of this copy are the checkpoint's own ({1 - facts['mix']:.1f}) mixed with a Gaussian "
-        f"discriminant analysis ({facts['mix']:.1f}; Wang et al., ICLR 2024) of {on['images_used']} labelled "
-        f"images of {on['patients_used']} patients, split {on['split']}. They are no longer zero-shot for "
-        f"the findings below. {CHOSEN}",
+        f"The scores of this copy are a mixture of the checkpoint's own scores (weight "
+        f"{1 - facts['mix']:.1f}) and a Gaussian discriminant analysis (weight {facts['mix']:.1f}; Wang et "
+        f"al., ICLR 2024), which was fitted on {fitted_on['images_used']} labelled images of "
+        f"{fitted_on['patients_used']} patients, split {fitted_on['split']}. They are no longer zero-shot "
+        f"for the findings below. {OPTIMISM_WARNING}",
         "",
-        "| finding | positives | own AUC | mixed | alone |",
+        "| finding | positives | own AUC | mixed AUC | GDA alone |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lines += [f"| {' | '.join(row)} |" for row in _rows(facts)]
-    lines += ["", *(f"- {name}: as it was, {why}" for name, why in facts["not_adapted"].items())]
+    lines += [f"| {' | '.join(row)} |" for row in adaptation_figures(facts)]
+    lines += ["", *(f"- {line}" for line in not_adapted(facts))]
     return "\n".join(lines)
 
 
-def show(facts: Mapping[str, Any], notes: Sequence[str], console: Console) -> None:
-    """Print the cross-validated figures."""
-    from tier_cli.display.fitted_table import show_figures
-
-    said = [f"mixed: {1 - facts['mix']:.1f} own + {facts['mix']:.1f} fitted", CHOSEN, *notes]
-    said += [f"{name}: as it was, {why}" for name, why in facts["not_adapted"].items()]
-    show_figures(("positives", "own AUC", "mixed", "alone"), _rows(facts), said, console, 30)
-
-
-def _rows(facts: Mapping[str, Any]) -> list[list[str]]:
+def adaptation_figures(facts: Mapping[str, Any]) -> list[list[str]]:
+    """Return one row of text per finding: name, positives, and AUC of the own, mixed and GDA scores."""
     return [
         [name, f"{entry['positives']}/{entry['n']}", *(f"{area:.3f}" for area in entry["auc"].values())]
         for name, entry in facts["findings"].items()
     ]
+
+
+def not_adapted(facts: Mapping[str, Any]) -> list[str]:
+    """Return one line per finding that keeps its own score, with the reason."""
+    return [f"{name}: keeps its own score, {reason}" for name, reason in facts["not_adapted"].items()]

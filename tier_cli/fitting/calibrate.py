@@ -1,4 +1,4 @@
-"""Fitting a calibration on labelled scores, and judging it on patients that it was not fitted on."""
+"""Fit a calibration on labelled scores, and cross-validate it by patient."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.evaluation.truth import Labelled
-from tier_cli.fitting.curves import fit
-from tier_cli.fitting.folds import count_patients, patient_folds
-from tier_cli.metrics.statistics import decisions, probabilities
+from tier_cli.fitting.curves import fit_curve
+from tier_cli.fitting.folds import patient_folds
+from tier_cli.fitting.left_out import too_few_patients
+from tier_cli.metrics.statistics import Statistic, decisions, probabilities
 from tier_cli.scoring.calibration import Curve
 from tier_cli.scoring.operating_points import Rule, choose
 
 Floats = NDArray[np.float64]
 
-# So many patients with the finding, and as many without it, a curve is fitted on at least. Steps have more
-# freedom than a line, so they need more.
-LEAST_PATIENTS = {"platt": 10, "isotonic": 30}
+# The fewest patients with the finding, and without it, that a curve is fitted on. Isotonic steps have more
+# freedom than a logistic curve, so they need more.
+MIN_PATIENTS = {"platt": 10, "isotonic": 30}
 _DIGITS = 6
 
 
@@ -32,9 +33,9 @@ class Plan:
     method
         ``platt`` or ``isotonic``.
     rule
-        How operating points are chosen.
+        The rule that chooses operating points.
     folds, seed
-        Of the cross-validation by patient.
+        Number of folds of the cross-validation by patient, and its seed.
     """
 
     method: str
@@ -45,97 +46,94 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came of it: the entries of calibration.json by finding id, and why others have none."""
+    """The outcome of a fit.
+
+    Parameters
+    ----------
+    findings
+        Entries of calibration.json by finding id.
+    left_out
+        Why the other findings have no entry, by finding id.
+    """
 
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def calibrate(truth: Labelled, scores: Floats, plan: Plan) -> Fitted:
-    """Fit every finding that has enough patients on either side.
+def fit_calibration(truth: Labelled, scores: Floats, plan: Plan) -> Fitted:
+    """Fit every finding that has enough patients with it and without it.
 
     Parameters
     ----------
     truth
-        Labels (N, F) with the patient of each row: 1, 0, NaN = none.
+        Labels (N, F), 1, 0 or NaN for none, with the patient of each row.
     scores
-        (N, F), NaN = none.
+        (N, F); NaN for none.
     plan
-        How.
+        How to fit.
     """
     fitted = Fitted()
     for number, name in enumerate(truth.findings):
         known = np.isfinite(truth.labels[:, number]) & np.isfinite(scores[:, number])
-        data = _Data(truth.labels[known, number], scores[known, number], truth.patients[known])
-        reason = _too_few(data, plan)
-        curve = None if reason else fit(plan.method, data.labels, data.scores)
+        rows = _Rows(truth.labels[known, number], scores[known, number], truth.patients[known])
+        reason = too_few_patients(rows.labels, rows.patients, plan.method, MIN_PATIENTS[plan.method])
+        curve = None if reason else fit_curve(plan.method, rows.labels, rows.scores)
         if curve is None:
-            fitted.left_out[name] = reason or "its score does not rise with the finding in these data"
+            fitted.left_out[name] = reason or "its score does not rise with the finding in these images"
         else:
-            fitted.findings[name] = _entry(curve, data, plan)
+            fitted.findings[name] = _entry(curve, rows, plan)
     return fitted
 
 
 @dataclass(frozen=True)
-class _Data:
-    """One finding's rows: labels (N,) 1 or 0, scores (N,), patients (N,)."""
+class _Rows:
+    """The rows of one finding: labels (N,) 1 or 0, scores (N,), patients (N,)."""
 
     labels: Floats
     scores: Floats
     patients: NDArray[np.str_]
 
-    def where(self, keep: NDArray[np.bool_]) -> _Data:
-        return _Data(self.labels[keep], self.scores[keep], self.patients[keep])
+    def where(self, keep: NDArray[np.bool_]) -> _Rows:
+        return _Rows(self.labels[keep], self.scores[keep], self.patients[keep])
 
 
-def _too_few(data: _Data, plan: Plan) -> str:
-    least = LEAST_PATIENTS[plan.method]
-    for label, kind in ((1, "with"), (0, "without")):
-        count = count_patients(data.patients, data.labels == label)
-        if count < least:
-            patients = "patient" if count == 1 else "patients"
-            return f"{count} {patients} {kind} the finding, {plan.method} needs {least}"
-    return ""
-
-
-def _entry(curve: Curve, data: _Data, plan: Plan) -> dict[str, Any]:
-    threshold = choose(data.labels, data.scores, plan.rule)
+def _entry(curve: Curve, rows: _Rows, plan: Plan) -> dict[str, Any]:
+    threshold = choose(rows.labels, rows.scores, plan.rule)
     return {
         **curve.to_dict(),
         "threshold": threshold,
         "probability_at_threshold": round(curve.probability(threshold), _DIGITS),
-        "n": len(data.labels),
-        "positives": int(data.labels.sum()),
-        "patients": len(np.unique(data.patients)),
-        "cross_validated": _cross_validated(data, plan),
+        "n": len(rows.labels),
+        "positives": int(rows.labels.sum()),
+        "patients": len(np.unique(rows.patients)),
+        "cross_validated": _cross_validated(rows, plan),
     }
 
 
-def _cross_validated(data: _Data, plan: Plan) -> dict[str, Any]:
-    """Probabilities and calls of each fold by what was fitted on the others, measured together.
+def _cross_validated(rows: _Rows, plan: Plan) -> dict[str, Any]:
+    """Measure the probabilities and calls of all folds, each from a fit on the other folds.
 
-    ``before`` takes the sigmoid of the score for a probability, as was done for PadChest in the TIER paper;
-    ``prevalence`` gives every row the share of positives among the rows fitted on.
+    ``before`` treats the sigmoid of the score as a probability, as the TIER paper does for PadChest;
+    ``prevalence`` predicts the share of positives among the rows fitted on.
     """
-    folds = patient_folds(data.patients, data.labels, plan.folds, plan.seed)
+    folds = patient_folds(rows.patients, rows.labels, plan.folds, plan.seed)
     after, prevalence, calls = np.full((3, len(folds)), np.nan)
     for fold in range(plan.folds):
-        inside, rest = folds == fold, data.where(folds != fold)
-        share = float(rest.labels.mean())
-        curve = fit(plan.method, rest.labels, rest.scores)
-        # Where the other folds give no curve, they give no more than their prevalence.
-        after[inside] = [curve.probability(x) if curve else share for x in data.scores[inside].tolist()]
+        inside, others = folds == fold, rows.where(folds != fold)
+        share = float(others.labels.mean())
+        curve = fit_curve(plan.method, others.labels, others.scores)
+        # Without a curve, predict the prevalence of the other folds.
+        after[inside] = [curve.probability(x) if curve else share for x in rows.scores[inside].tolist()]
         prevalence[inside] = share
-        calls[inside] = data.scores[inside] >= choose(rest.labels, rest.scores, plan.rule)
-    before = 0.5 * (1 + np.tanh(0.5 * data.scores))
+        calls[inside] = rows.scores[inside] >= choose(others.labels, others.scores, plan.rule)
+    before = 0.5 * (1 + np.tanh(0.5 * rows.scores))
     measured: dict[str, Any] = {"folds": plan.folds, "seed": plan.seed}
     for name, predicted in (("before", before), ("prevalence", prevalence), ("after", after)):
-        measured[name] = _measure(probabilities(data.labels[:, None], predicted[:, None]), len(folds))
-    at_threshold = _measure(decisions(data.labels[:, None], calls[:, None]), len(folds))
+        measured[name] = _measure(probabilities(rows.labels[:, None], predicted[:, None]), len(folds))
+    at_threshold = _measure(decisions(rows.labels[:, None], calls[:, None]), len(folds))
     return measured | {name: at_threshold[name] for name in ("sensitivity", "specificity")}
 
 
-def _measure(statistic: Any, rows: int) -> dict[str, float]:
-    return {
-        name: round(float(values[0, 0]), _DIGITS) for name, values in statistic(np.ones((1, rows))).items()
-    }
+def _measure(statistic: Statistic, rows: int) -> dict[str, float]:
+    measured = statistic(np.ones((1, rows)))
+    return {name: round(float(values[0, 0]), _DIGITS) for name, values in measured.items()}

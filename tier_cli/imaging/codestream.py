@@ -1,7 +1,7 @@
-"""Compressed frames: whether they are whole, and what they declare themselves.
+"""Check compressed frames before they are decoded: completeness, size and bit depth.
 
-GDCM, the one free decoder of lossless JPEG, ends the process over some broken headers, and any decoder may
-ask for as much memory as a header says. So headers are read here before a decoder sees them.
+GDCM, the only free decoder of lossless JPEG, crashes the process on some broken headers, and any decoder may
+allocate as much memory as a header asks for. Headers are therefore checked here before a decoder sees them.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ _SOC_SIZ = b"\xff\x4f\xff\x51"
 _DHT, _SOS, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
 # C0 to CF but for DHT, JPG and DAC; F7 is JPEG-LS.
 _START_OF_FRAME = (frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}) | {_JPEG_LS_FRAME}
-# What may come before the scan besides: tables, restart interval, JPEG-LS parameters, applications, comments.
+# Other segments allowed before the scan: tables, restart interval, JPEG-LS parameters, APPn, comments.
 _OTHER_SEGMENTS = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
 
 
 @dataclass(frozen=True)
 class Codestream:
-    """A compressed frame and what its own header says.
+    """A compressed frame and the values in its own header.
 
     Parameters
     ----------
     content
         The frame.
     height, width, samples
-        Its size and the samples of a pixel.
+        Its size and the number of samples per pixel.
     precision
-        Bits of a sample.
+        Bits per sample.
     """
 
     content: bytes
@@ -42,7 +42,7 @@ class Codestream:
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
-    """Read the header of a JPEG, JPEG-LS or JPEG 2000 frame; None when it is broken or of another kind."""
+    """Read the header of a JPEG, JPEG-LS or JPEG 2000 frame; None if it is broken or another kind."""
     try:
         return _jpeg_2000(frame) if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)) else _jpeg(frame)
     except (struct.error, IndexError):
@@ -50,20 +50,20 @@ def codestream_of(frame: bytes) -> Codestream | None:
 
 
 def fragments_are_whole(file: BinaryIO) -> bool:
-    """Tell whether the fragments that begin at the file's position end before the file does (PS3.5 A.4)."""
+    """Return whether the fragments that begin at the file's position end before the file does (PS3.5 A.4)."""
     position = file.tell()
     end = file.seek(0, 2)
     while True:
         file.seek(position)
         head = file.read(8)
         if head[:4] != _ITEM or len(head) < 8:
-            # The delimiter that should follow may be missing: the image is complete without it.
+            # The delimiter that should follow may be missing; the image is complete without it.
             return position <= end
         position += 8 + int.from_bytes(head[4:], "little")
 
 
 def _jpeg(frame: bytes) -> Codestream | None:
-    """Walk the segments (ISO/IEC 10918-1 annex B) up to the first scan, which needs all that precedes it."""
+    """Read the segments (ISO/IEC 10918-1 annex B) up to the first scan, which needs all of them."""
     if frame[:2] != b"\xff\xd8":
         return None
     position, found, decodable = 2, None, False
@@ -89,10 +89,10 @@ def _jpeg(frame: bytes) -> Codestream | None:
 
 
 def _is_huffman(segment: bytes) -> bool:
-    """Tell whether a segment holds Huffman tables: 16 counts each, then as many symbols."""
+    """Return whether a segment holds Huffman tables: 16 counts each, then as many symbols."""
     while segment:
         counts = segment[1:17]
-        # A code of n bits has room for 2**n symbols less what shorter codes take.
+        # There are 2**n codes of n bits, minus those that begin with a shorter code.
         if len(counts) < 16 or sum(count << (15 - n) for n, count in enumerate(counts)) > 1 << 16:
             return False
         size = 17 + sum(counts)

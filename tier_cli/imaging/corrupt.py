@@ -1,6 +1,6 @@
-"""Damage as it happens to radiographs, in measured amounts: to see what a model's scores bear.
+"""Corrupt radiographs in measured amounts, to test the robustness of a model's scores.
 
-Every kind acts in display space, on what a person would see, before a checkpoint's preprocessing.
+Every corruption acts in display space, on the image as a person would see it, before preprocessing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tier_cli.errors import UsageError
 
 Image = NDArray[np.float32]
 
-# The finest detail that noise has: an image of 2,000 pixels must not get less of it by being resized.
+# The finest grain of noise: without it, resizing an image of 2,000 pixels would average the noise away.
 _GRAIN = 512
 
 LEVELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
@@ -39,17 +39,25 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         f"with a grain of 1/{_GRAIN} of the short side",
         "blur": "standard deviation of a Gaussian in thousandths of the short side",
         "contrast": "factor on the distance from the image's mean grey",
-        "rotation": "degrees about the centre, to a side drawn for each image, filled with black",
+        "rotation": "degrees about the centre, in a direction drawn for each image, filled with black",
         "jpeg": "JPEG quality",
         "crop": "share of height and width kept around the centre",
-        "inversion": "black for white",
+        "inversion": "black and white swapped",
     }
 )
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of damage at one level; `MEANINGS` says what the level of a kind is."""
+    """One kind of corruption at one level.
+
+    Parameters
+    ----------
+    kind
+        A key of `LEVELS`.
+    level
+        The strength; `MEANINGS` defines it for each kind.
+    """
 
     kind: str
     level: float
@@ -57,41 +65,41 @@ class Corruption:
     def __post_init__(self) -> None:
         if self.kind not in LEVELS:
             raise UsageError(
-                f"unknown kind of damage {self.kind!r}",
+                f"unknown corruption {self.kind!r}",
                 where="--corrupt",
-                remedy=f"choose among all, {', '.join(LEVELS)}",
+                remedy=f"choose from all, {', '.join(LEVELS)}",
             )
 
 
 def corruptions(kinds: Sequence[str]) -> tuple[Corruption, ...]:
-    """Give every level of the kinds named, each kind once; ``all`` names every kind.
+    """Return every level of the given kinds, each kind once; ``all`` stands for every kind.
 
     Raises
     ------
     UsageError
-        A kind that is unknown.
+        If a kind is unknown.
     """
     wanted = dict.fromkeys(LEVELS if "all" in kinds else kinds)
     return tuple(Corruption(kind, level) for kind in wanted for level in LEVELS.get(kind, (0,)))
 
 
 def content_seed(pixels: Image) -> int:
-    """Give a number that depends on the pixels alone: the same image anywhere is damaged in the same way."""
+    """Return a seed that depends only on the pixels: an image is corrupted in the same way everywhere."""
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data.cast("B"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
 def corrupt(pixels: Image, corruption: Corruption, seed: Sequence[int]) -> Image:
-    """Damage an image.
+    """Corrupt an image.
 
     Parameters
     ----------
     pixels
-        float32 (H, W) in [0, 1]; left as it is.
+        float32 (H, W) in [0, 1]; not modified.
     corruption
-        What to do.
+        Kind and level.
     seed
-        What chance depends on, beside the kind: all levels of a kind share their draw.
+        With the kind, determines all random draws; all levels of a kind share them.
 
     Returns
     -------
@@ -109,7 +117,7 @@ def _noise(pixels: Image, level: float, rng: np.random.Generator) -> Image:
 
 
 def _grains(length: int, short: int) -> NDArray[np.int64]:
-    """Which grain each pixel of a side lies in."""
+    """Return the grain that each pixel of a side belongs to."""
     scale = min(1.0, _GRAIN / short)
     return (np.arange(length) * scale).astype(np.int64)
 
@@ -120,7 +128,7 @@ def _blur(pixels: Image, level: float, rng: np.random.Generator) -> Image:
 
 
 def _smooth(pixels: Image, sigma: float) -> Image:
-    """Smooth along the last axis with a Gaussian, the ends mirrored."""
+    """Smooth along the last axis with a Gaussian, with mirrored ends."""
     length = pixels.shape[1]
     pad = min(int(4 * sigma) + 1, length - 1)
     wide = np.pad(pixels, ((0, 0), (pad, pad)), mode="reflect")

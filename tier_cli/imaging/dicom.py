@@ -1,4 +1,4 @@
-"""One DICOM file -> Radiograph."""
+"""Read one DICOM file as a radiograph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.render import equalised, minmax
 from tier_cli.imaging.transforms import display_of
 
-# Rows shown at a time: numpy widens indices to 64 bits, which for a whole image would be its largest array.
+# Rows looked up at a time: numpy widens indices to 64 bits, for a whole image the largest array of all.
 _ROWS = 64
 _UID = re.compile(r"[0-9.]{1,64}")
 _PHI = {
@@ -38,7 +38,7 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     Raises
     ------
     InputError
-        The file is broken or holds nothing that may be scored.
+        If the file is broken or holds no image that may be scored.
     """
     notes: list[str] = []
     with guarded(path, "the DICOM file"), open(path, "rb") as raw:
@@ -69,11 +69,11 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
 
 
 def _uid(header: Header, keyword: str, notes: list[str]) -> str:
-    """Give a UID (PS3.5 9.1), blank when it is none: whatever else stands there may name the patient."""
+    """Return a UID (PS3.5 9.1), or an empty text if it is invalid: any other text may name the patient."""
     text = header.text(keyword)
     if not text or _UID.fullmatch(text):
         return text
-    notes.append(f"{keyword} is not a UID and was left out")
+    notes.append(f"{keyword} is not a valid UID and was omitted")
     return ""
 
 
@@ -82,7 +82,7 @@ def _phi(header: Header) -> dict[str, str]:
 
 
 def _shown(stored: Stored, display: Display, rendering: Rendering, notes: list[str]) -> NDArray[np.float32]:
-    """Look each stored value's grey level up."""
+    """Look up the grey level of each stored value."""
     counted: list[Counts] = []
 
     def counts() -> Counts:
@@ -111,12 +111,12 @@ def _counts(stored: Stored) -> Counts:
 
 
 def _luminance(stored: Stored, rendering: Rendering, notes: list[str]) -> NDArray[np.float32]:
-    """Turn RGB (H, W, 3) into the grey level that Rec. 601 gives it; windows are for greyscale only."""
+    """Convert RGB (H, W, 3) to grey levels by Rec. 601; windows apply to greyscale only."""
     top = np.float32(2**stored.bits - 1)
     grey = stored.codes[..., 0] * (np.float32(0.299) / top)
     grey += stored.codes[..., 1] * (np.float32(0.587) / top)
     grey += stored.codes[..., 2] * (np.float32(0.114) / top)
-    notes.append("colour turned into luminance")
+    notes.append("colour converted to luminance")
     if rendering != "voi":
         grey = minmax(grey)
     if rendering == "minmax-equalized":

@@ -1,4 +1,4 @@
-"""From paths, folders, globs and lists to the image files they mean, lazily and in a stable order."""
+"""Find the image files among paths, folders, globs and lists, lazily and in a stable order."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ from tier_cli.imaging.sniff import HEAD_BYTES, content_of, is_dicomdir
 
 @dataclass(frozen=True)
 class Source:
-    """One file to read, or the reason why it cannot be."""
+    """One file to read, or the reason why it cannot be read.
+
+    Parameters
+    ----------
+    path
+        The file as given or found.
+    error
+        The reason; None if the file can be read.
+    """
 
     path: str
     error: InputError | None = None
 
 
 def discover(paths: Iterable[str], stdin: TextIO | None = None) -> Iterator[Source]:
-    """Yield the files that `paths` mean, in the order given and sorted by name inside folders and globs.
+    """Yield the files that `paths` stand for, in the given order, sorted by name within folders and globs.
 
     Parameters
     ----------
     paths
-        Files, folders (searched through for DICOM, PNG, JPEG and TIFF, told by content), globs, or ``-`` for
-        one path a line on `stdin`.
+        Files, folders (searched for DICOM, PNG, JPEG and TIFF files, recognised by content), globs, or ``-``
+        for one path per line on `stdin`.
     stdin
-        Where ``-`` reads from; without it ``-`` is a file name like any other.
+        The stream that ``-`` reads; if None, ``-`` is an ordinary file name.
     """
     for path in paths:
         if path == "-" and stdin is not None:
@@ -42,12 +50,12 @@ def discover(paths: Iterable[str], stdin: TextIO | None = None) -> Iterator[Sour
 
 
 def _named(path: str) -> Iterator[Source]:
-    """Yield what one path given by name means; such a path never vanishes without a word."""
+    """Yield the files that one named path stands for; if there are none, yield the reason."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
         matches = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) and "\0" not in path else []
-        # With ** the folders' content is among the matches already.
+        # With **, the contents of matching folders are already among the matches.
         wanted = [name for name in matches if not ("**" in path and os.path.isdir(name))]
         if not wanted:
             yield Source(path, _missing(path, error))
@@ -59,11 +67,11 @@ def _named(path: str) -> Iterator[Source]:
     elif stat.S_ISREG(mode):
         yield Source(path)
     else:
-        yield Source(path, _failed(path, "this is neither a file nor a folder", "save the image to a file"))
+        yield Source(path, _failed(path, "it is neither a file nor a folder", "save the image to a file"))
 
 
 def _folder(path: str, above: tuple[tuple[int, int], ...]) -> Iterator[Source]:
-    """Yield the image files below a folder; `above` are the folders it lies in, so that link loops end."""
+    """Yield the image files below a folder; `above` are its parent folders, so that link loops end."""
     try:
         status = os.stat(path)
         here = (status.st_dev, status.st_ino)
@@ -87,12 +95,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # A link to itself, or into a locked folder: `_sniffed` says what is wrong with it.
+        # A link to itself, or into a locked folder: `_sniffed` yields the error.
         return False
 
 
 def _sniffed(entry: os.DirEntry[str]) -> Iterator[Source]:
-    """Yield a folder's entry if it holds an image, or if it may hold one and cannot be looked into."""
+    """Yield a folder's entry if it is an image, or if it cannot be opened and may be one."""
     try:
         if not stat.S_ISREG(entry.stat().st_mode):
             return

@@ -1,4 +1,4 @@
-"""Which DICOM images may be scored as chest radiographs, and what view they are."""
+"""Decide whether a DICOM image may be scored as a chest radiograph, and which view it shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tier_cli.imaging.header import Header, coded_of
 from tier_cli.imaging.radiograph import FRONTAL_VIEWS, UNKNOWN_VIEW, ReadOptions
 
 _RADIOGRAPHY = ("CR", "DX", "RG")
-# Captures and digitised films: of anything, so they have to say that they are of a chest.
+# Captures and digitised films can show anything, so they must state that they show a chest.
 _CAPTURES = ("OT", "SC")
 _CHEST_WORDS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS"})
 _BESIDE_CHEST = frozenset({"PA", "AP", "LAT", "LATERAL", "LL", "RL", "FRONTAL", "VIEW", "PORTABLE", "PORT"})
@@ -33,11 +33,11 @@ _VIEW_CODES = {
     **dict.fromkeys(("399067008", "R-102CD", "399198007", "R-10232", "399173006", "R-10236"), "LATERAL"),
     **dict.fromkeys(("399352003", "R-10228", "399260004", "R-10224"), "LATERAL"),
 }
-_ANYWAY = "pass --accept-any to score it all the same"
+_ANYWAY = "pass --accept-any to score it anyway"
 
 
 def check_kind(header: Header, options: ReadOptions, path: str, notes: list[str]) -> None:
-    """Refuse what is no single chest radiograph for presentation, or note it under `options.accept_any`.
+    """Refuse anything but one chest radiograph for presentation, or note it with `options.accept_any`.
 
     Raises
     ------
@@ -47,19 +47,19 @@ def check_kind(header: Header, options: ReadOptions, path: str, notes: list[str]
     for kind, what in _objections(header):
         if not options.accept_any:
             raise InputError(what, where=path, remedy=_REMEDIES[kind], kind=kind)
-        notes.append(f"accepted although {what}" + ("; the first is scored" if kind == "frames" else ""))
+        notes.append(f"accepted although {what}" + ("; only the first is scored" if kind == "frames" else ""))
 
 
 _REMEDIES = {
     "modality": f"give CR, DX or RG images, or {_ANYWAY}",
     "body_part": f"give chest images, or {_ANYWAY}",
     "presentation_intent": f"give the image FOR PRESENTATION, or {_ANYWAY}",
-    "frames": "save the frame to score as an image of its own, or pass --accept-any to score the first",
+    "frames": "save the frame as a separate image, or pass --accept-any to score the first frame",
 }
 
 
 def _objections(header: Header) -> list[tuple[str, str]]:
-    """List kind and reason of everything that speaks against the image."""
+    """List the kind and the reason of every objection to the image."""
     found = []
     modality = header.code("Modality")
     given, chest = _body_part(header)
@@ -77,9 +77,9 @@ def _objections(header: Header) -> list[tuple[str, str]]:
 
 
 def _body_part(header: Header) -> tuple[str, bool]:
-    """Give the body part as the file has it, and whether it is an explicit chest.
+    """Return the body part as the file states it, and whether it is explicitly the chest.
 
-    BodyPartExamined (0018,0015) decides where it is given, else AnatomicRegionSequence (0008,2218).
+    BodyPartExamined (0018,0015) decides if it is present, else AnatomicRegionSequence (0008,2218).
     """
     if header.text("BodyPartExamined"):
         given = header.code("BodyPartExamined") or "unintelligible"
@@ -99,7 +99,7 @@ def _is_chest(text: str) -> bool:
 
 
 def view_of(header: Header) -> str:
-    """Give the view: PA, AP, FRONTAL, LATERAL, an oblique or decubitus code, or empty when unknown."""
+    """Return the view: PA, AP, FRONTAL, LATERAL, an oblique or decubitus code; empty if unknown."""
     view = _view_from_words(header.text("ViewPosition"))
     for item in header.items("ViewCodeSequence"):
         if view:
@@ -110,7 +110,7 @@ def view_of(header: Header) -> str:
 
 
 def check_view(view: str, options: ReadOptions, path: str, notes: list[str]) -> None:
-    """Refuse views that are known not to be frontal unless all are wanted; note an unknown one."""
+    """Refuse views that are known not to be frontal, unless all are requested; note an unknown view."""
     if not view:
         notes.append(UNKNOWN_VIEW)
     elif options.views == "frontal" and view not in FRONTAL_VIEWS:
@@ -121,7 +121,7 @@ def check_view(view: str, options: ReadOptions, path: str, notes: list[str]) -> 
 
 def _view_from_words(text: str) -> str:
     words = _words(text)
-    # What is not frontal counts first: "AP OBLIQUE" is an oblique, "LATERAL DECUBITUS" no lateral.
+    # Other views take precedence: "AP OBLIQUE" is oblique, "LATERAL DECUBITUS" is not lateral.
     for word in words:
         if word in _OTHER_VIEWS:
             return word

@@ -1,4 +1,4 @@
-"""One way out of a bad file: whatever a reader raises or warns of becomes one refusal."""
+"""Turn everything that a reader raises or warns about into one `InputError`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from tier_cli.errors import InputError
 
-# Libraries that log what they dislike about a file, values of patients' attributes included.
+# Libraries that log problems of a file, including values of patient attributes.
 _TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg", "PIL")
 
 
@@ -18,8 +18,8 @@ _TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg", "PIL")
 def guarded(path: str, what: str) -> Iterator[None]:
     """Silence the libraries and turn their exceptions into an `InputError` of kind ``unreadable``.
 
-    Decoders raise nearly every kind of exception on broken files. Their messages quote values, which may be
-    a patient's, so only the exception's type is told.
+    Decoders raise almost every kind of exception on broken files. Their messages quote values, which may be
+    patient data, so only the type of the exception is reported.
     """
     try:
         with warnings.catch_warnings(), _without_logging():
@@ -29,7 +29,7 @@ def guarded(path: str, what: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(
-            "it does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
+            "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
         ) from error
     except Exception as error:
         raise InputError(
@@ -41,7 +41,7 @@ def guarded(path: str, what: str) -> Iterator[None]:
 
 
 def silence_gdcm() -> None:
-    """Keep GDCM, once imported, from writing to the process's stderr by itself."""
+    """Stop GDCM, once imported, from writing to the process's stderr."""
     if gdcm := sys.modules.get("gdcm"):
         gdcm.Trace.WarningOff()
         gdcm.Trace.ErrorOff()

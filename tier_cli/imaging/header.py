@@ -1,4 +1,4 @@
-"""A DICOM file's attributes, read up to the pixels, and ways to ask for them that never raise."""
+"""Read a DICOM file's attributes up to the pixel data; no accessor raises on bad values."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _PIXEL_DATA = 0x7FE00010
-# Nothing asked for here, look-up tables included, is longer: what is, stays in the file.
+# No attribute used here, look-up tables included, is longer; longer values stay in the file.
 _LONGEST = 1 << 22
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
 class Header:
-    """The attributes before the pixels.
+    """The attributes before the pixel data.
 
     Parameters
     ----------
     dataset
-        What pydicom read.
+        The data set as pydicom reads it.
     syntax
-        The transfer syntax UID, guessed where the file names none.
+        The transfer syntax UID, guessed if the file names none.
     file
         The file, or its inflated copy, positioned at the pixel data's value.
     pixel_vr
@@ -52,36 +52,36 @@ class Header:
     little_endian: bool
 
     def text(self, keyword: str) -> str:
-        """Give an attribute's (first) value as text, empty when absent or unintelligible."""
+        """Return an attribute's first value as text; empty if absent or invalid."""
         return next(iter(self.texts(keyword)), "")
 
     def texts(self, keyword: str) -> tuple[str, ...]:
-        """Give all values of an attribute as text."""
+        """Return all values of an attribute as text."""
         return tuple(str(value).strip() for value in values_of(self.dataset, keyword))
 
     def code(self, keyword: str) -> str:
-        """Give a coded value in capitals, and nothing but a coded value: it may stand in a message."""
+        """Return a coded value in upper case; nothing else may appear in a message."""
         return coded_of(self.dataset, keyword)
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
-        """Give all values of an attribute as numbers; NaN where one is none."""
+        """Return all values of an attribute as numbers, NaN for a value that is not a number."""
         return numbers_of(self.dataset, keyword)
 
     def whole(self, keyword: str, default: int) -> int:
-        """Give an attribute's value as a whole number, `default` when absent."""
+        """Return an attribute's value as an integer, `default` if absent."""
         values = self.numbers(keyword)
         return int(values[0]) if values and math.isfinite(values[0]) else default
 
     def items(self, keyword: str) -> tuple[Dataset, ...]:
-        """Give a sequence's items."""
+        """Return the items of a sequence."""
         return tuple(item for item in values_of(self.dataset, keyword) if hasattr(item, "get"))
 
 
 def values_of(dataset: Dataset, keyword: str) -> Sequence[Any]:
-    """Give an attribute's values, none when it is absent, empty or cannot be understood."""
+    """Return an attribute's values; none if it is absent, empty or invalid."""
     try:
         value = dataset.get(keyword)
-    except Exception:  # noqa: BLE001 - pydicom converts late and raises anything; then the value is useless
+    except Exception:  # noqa: BLE001 - pydicom converts lazily and can raise anything; the value is then useless
         return ()
     if value is None or (isinstance(value, str) and not value.strip()):
         return ()
@@ -91,19 +91,19 @@ def values_of(dataset: Dataset, keyword: str) -> Sequence[Any]:
 
 
 def numbers_of(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    """Give an attribute's values as numbers; NaN where one is none."""
+    """Return an attribute's values as numbers, NaN for a value that is not a number."""
     return tuple(_number(value) for value in values_of(dataset, keyword))
 
 
 def coded_of(dataset: Dataset, keyword: str) -> str:
-    """Give an attribute's first value in capitals if it can be a code, else nothing."""
+    """Return an attribute's first value in upper case if it can be a code, else an empty text."""
     text = str(next(iter(values_of(dataset, keyword)), "")).strip().upper()
-    # A sentence that strayed into a coded attribute must not reach a message.
+    # Free text in a coded attribute must not reach a message.
     return text if re.fullmatch(r"[A-Z0-9_ .,()/+-]{1,64}", text) else ""
 
 
 def read_header(raw: BinaryIO, path: str) -> Header:
-    """Read an opened DICOM file's attributes up to its pixel data, which must be there."""
+    """Read an opened DICOM file's attributes up to its pixel data, which must be present."""
     from pydicom import dcmread
 
     if _DEFLATED in raw.read(1024):
@@ -119,7 +119,7 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     tag = int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order)
     if tag != _PIXEL_DATA or len(start) < 8:
         raise InputError(
-            "the file holds no image", where=path, remedy="give an image file", kind="not_an_image"
+            "the file contains no image", where=path, remedy="give an image file", kind="not_an_image"
         )
     length = int.from_bytes(start[-4:], order)
     vr = "" if implicit else start[4:6].decode("latin-1")
@@ -127,16 +127,16 @@ def read_header(raw: BinaryIO, path: str) -> Header:
 
 
 def _inflated(raw: BinaryIO, path: str) -> BinaryIO:
-    """Give a deflated file's data set, without file meta, as a file in memory of bounded size."""
+    """Return a deflated file's data set, without file meta, as an in-memory file of bounded size."""
     raw.seek(132 + 8)
     raw.seek(132 + 12 + int.from_bytes(raw.read(4), "little"))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     content = inflater.decompress(raw.read(), 2 * MAX_PIXELS)
     if inflater.unconsumed_tail:
         raise InputError(
-            "the file inflates to more than an image may be",
+            "the file inflates to more than the largest image allowed",
             where=path,
-            remedy="save it without deflating",
+            remedy="save it without deflate compression",
             kind="too_large",
         )
     return io.BytesIO(content)

@@ -1,4 +1,4 @@
-"""PatientOrientation: how an image has to be turned to hang as a radiologist hangs it."""
+"""Turn an image by its PatientOrientation so that it hangs as a radiologist expects."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ _ALONG, _ACROSS = frozenset("HF"), frozenset("LRAP")
 
 
 def hang(pixels: NDArray[np.float32], orientation: Sequence[str], notes: list[str]) -> NDArray[np.float32]:
-    """Turn and flip an image (H, W) so that the head is up and, seen from the front, the left side is right.
+    """Turn and flip an image (H, W) so that the head is up and the patient's left is on the right.
 
     Parameters
     ----------
     pixels
         The image.
     orientation
-        The two values of PatientOrientation (PS3.3 C.7.6.1.1.1): where rows and where columns point to.
+        The two values of PatientOrientation (PS3.3 C.7.6.1.1.1): the directions of rows and columns.
     notes
-        Gets what was done, or that the values make no sense.
+        Receives a note if the image is turned or the values are invalid.
     """
     directions = [value.strip().upper()[:1] for value in orientation]
     if not any(directions):
         return pixels
-    # Of the two, exactly one must run along the body.
+    # Exactly one of the two must run along the body.
     along = [direction in _ALONG for direction in directions]
     if sorted(along) != [False, True] or not set(directions) <= _ALONG | _ACROSS:
-        notes.append("PatientOrientation ignored: it is not that of a chest")
+        notes.append("PatientOrientation ignored: not valid for a chest radiograph")
         return pixels
     sideways = along[0]
     across, down = reversed(directions) if sideways else directions
-    # In a lateral view rows point to the front or the back; both ways of hanging it are usual.
+    # In a lateral view, rows point to the front or the back; both ways of hanging it are common.
     mirrored, upside_down = across == "R", down == "H"
     if not (sideways or mirrored or upside_down):
         return pixels
     upright = pixels.T if sideways else pixels
     upright = upright[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
     notes.append(
-        f"{_named(sideways, mirrored, upside_down)}, as PatientOrientation {'/'.join(directions)} says"
+        f"{_named(sideways, mirrored, upside_down)} according to PatientOrientation {'/'.join(directions)}"
     )
     return np.ascontiguousarray(upright)
 
 
 def _named(sideways: bool, mirrored: bool, upside_down: bool) -> str:
     if sideways:
-        # A quarter turn swaps the axes and reverses one of them; swapped axes alone are a mirror image.
-        return "turned a quarter" if mirrored != upside_down else "turned a quarter and mirrored"
+        # A quarter turn swaps the axes and reverses one of them; swapping alone mirrors the image.
+        return "rotated by 90 degrees" if mirrored != upside_down else "rotated by 90 degrees and mirrored"
     if mirrored and upside_down:
-        return "turned upside down"
+        return "rotated by 180 degrees"
     return "mirrored left to right" if mirrored else "flipped top to bottom"

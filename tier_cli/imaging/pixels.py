@@ -1,4 +1,4 @@
-"""From a DICOM file's pixel data to stored values, with bounded memory."""
+"""Decode a DICOM file's pixel data to stored values, with bounded memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
 _RLE = "1.2.840.10008.1.2.5"
-# One decoder a syntax, chosen for speed and for its conduct with broken streams: over some, GDCM ends the
-# process and pylibjpeg-rle raises what is no Exception. Where the one is missing, any other will do.
+# One decoder per syntax, chosen for speed and robustness: on some broken streams GDCM crashes the process and
+# pylibjpeg-rle raises something that is not an Exception. If a decoder is missing, any other is used.
 _PREFERRED = {
     **dict.fromkeys(_JPEG_8_OR_12, "pillow"),
     **dict.fromkeys(_JPEG_LOSSLESS, "gdcm"),
@@ -61,8 +61,8 @@ def decode(header: Header, path: str) -> Stored:
     Raises
     ------
     InputError
-        Of kind ``too_large``, ``too_small``, ``photometric`` or ``codec``. Other exceptions are decoders' own
-        and mean a broken file.
+        Of kind ``too_large``, ``too_small``, ``photometric`` or ``codec``. Other exceptions come from the
+        decoders and mean a broken file.
     """
     layout = _layout(header, path)
     decoder = _decoder(header.syntax, path)
@@ -80,14 +80,14 @@ def decode(header: Header, path: str) -> Stored:
         samples = decoder.as_array(header.file, index=0, decoding_plugin=plugin, **layout)[0]
     bits, signed = int(layout["bits_stored"]), bool(layout["pixel_representation"])
     shift = max(0, header.whole("HighBit", bits - 1) + 1 - bits)
-    # JPEG and JPEG-LS know no signs: there negative values are bit patterns, which cannot be clipped.
+    # JPEG and JPEG-LS have no signed values: negative values are bit patterns there and cannot be clipped.
     if header.syntax in _LOSSY and (not signed or header.syntax in _JPEG_2000):
         samples, shift = _saturated(samples, bits, signed), 0
     return Stored(_masked(samples, bits, shift), bits, signed)
 
 
 def _layout(header: Header, path: str) -> dict[str, Any]:
-    """Read and check the image pixel attributes, in the form pydicom's decoders take."""
+    """Read and check the image pixel attributes, in the form that pydicom's decoders take."""
     rows, columns = header.whole("Rows", 0), header.whole("Columns", 0)
     check_size(rows, columns, path)
     samples = header.whole("SamplesPerPixel", 1)
@@ -96,7 +96,7 @@ def _layout(header: Header, path: str) -> dict[str, Any]:
     known = photometric in (_COLOURS if samples == 3 else ("MONOCHROME1", "MONOCHROME2"))
     if not known or samples not in (1, 3):
         raise _not_shown(
-            f"{samples} samples of {photometric or 'no known colours'} a pixel cannot be shown", path
+            f"{samples} samples per pixel of {photometric or 'unknown colours'} cannot be displayed", path
         )
     if allocated not in (8, 16, 32) or not 1 < stored <= min(16, allocated):
         raise _not_shown(f"{stored} bits stored in {allocated} are not supported", path)
@@ -122,28 +122,31 @@ def _not_shown(what: str, path: str) -> InputError:
 
 
 def _check_length(header: Header, layout: dict[str, Any], path: str) -> None:
-    """Refuse uncompressed pixels that end early or, where no syntax is named, are compressed after all."""
+    """Refuse truncated uncompressed pixels, and compressed pixels in a file that names no syntax."""
     if header.pixel_length == UNDEFINED_LENGTH:
         remedy = "export the file again with its file meta information"
         raise InputError(
-            "the pixels are compressed by unnamed means", where=path, remedy=remedy, kind="codec"
+            "the pixels are compressed, but the transfer syntax is missing",
+            where=path,
+            remedy=remedy,
+            kind="codec",
         )
     samples = layout["rows"] * layout["columns"] * layout["samples_per_pixel"]
     if layout["photometric_interpretation"] == "YBR_FULL_422":
         samples = samples * 2 // 3
     start = header.file.tell()
-    there = min(header.pixel_length, header.file.seek(0, os.SEEK_END) - start)
+    available = min(header.pixel_length, header.file.seek(0, os.SEEK_END) - start)
     header.file.seek(start)
-    if there < samples * layout["bits_allocated"] // 8:
+    if available < samples * layout["bits_allocated"] // 8:
         raise _ends_early(path)
 
 
 def _ends_early(path: str) -> InputError:
-    return InputError("the pixel data end early", where=path, remedy="copy or export the file again")
+    return InputError("the pixel data are truncated", where=path, remedy="copy or export the file again")
 
 
 def _check_codestream(header: Header, layout: dict[str, Any], path: str) -> Codestream | None:
-    """Refuse compressed pixels that are not of the size the attributes say, before they ask for memory."""
+    """Refuse compressed pixels whose size differs from the attributes, before memory is allocated."""
     from pydicom.encaps import get_frame
 
     start = header.file.tell()
@@ -155,13 +158,13 @@ def _check_codestream(header: Header, layout: dict[str, Any], path: str) -> Code
     if header.syntax == _RLE:
         return None
     codestream = codestream_of(frame)
-    broken = "the compressed image's header is broken"
+    broken = "the header of the compressed image is broken"
     if codestream:
         declared = (codestream.width, codestream.height, codestream.samples)
         wanted = (layout["columns"], layout["rows"], layout["samples_per_pixel"])
         if declared == wanted and codestream.precision <= layout["bits_allocated"]:
             return codestream
-        broken = "the compressed image is not of the size or the depth that its attributes say"
+        broken = "the size or bit depth of the compressed image differs from the DICOM attributes"
     raise InputError(broken, where=path, remedy="copy or export the file again")
 
 
@@ -180,7 +183,7 @@ def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
 
 
 def _decoder(syntax: str, path: str) -> Decoder:
-    """Give pydicom's decoder for a transfer syntax."""
+    """Return pydicom's decoder for a transfer syntax."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
@@ -190,18 +193,18 @@ def _decoder(syntax: str, path: str) -> Decoder:
     except NotImplementedError:
         remedy = "save it as Explicit VR Little Endian"
         raise InputError(
-            "the transfer syntax is none that can be decoded", where=path, remedy=remedy, kind="codec"
+            "the transfer syntax is not supported", where=path, remedy=remedy, kind="codec"
         ) from None
     if not decoder.is_available:
-        # pylibjpeg-libjpeg would do as well, but its licence (GPL) is not one to suggest.
+        # pylibjpeg-libjpeg would work too, but is not suggested because of its licence (GPL).
         wanted = [name for name in decoder.missing_dependencies if "libjpeg-libjpeg" not in name]
-        remedy = f"one of these decodes it: {'; '.join(wanted)}"
+        remedy = f"install one of: {'; '.join(wanted)}"
         raise InputError(f"no decoder for {decoder.UID.name}", where=path, remedy=remedy, kind="codec")
     return decoder
 
 
 def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
-    """Keep the stored bits only: above them overlays or signs may lie."""
+    """Keep only the stored bits; the bits above them may hold overlays or signs."""
     codes: NDArray[Any] = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
     codes = codes.view(f"u{codes.itemsize}")
     if shift:
@@ -212,7 +215,7 @@ def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
 
 
 def _saturated(samples: NDArray[Any], bits: int, signed: bool) -> NDArray[Any]:
-    """Clip to the stored bits: a lossy codec overshoots them, and masked, white would turn black."""
+    """Clip to the stored bits: a lossy codec overshoots them, and masking would turn white into black."""
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     kind = np.iinfo(samples.dtype)
     if kind.min < low or kind.max > high:

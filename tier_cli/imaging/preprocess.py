@@ -1,4 +1,4 @@
-"""From a radiograph to a tower's input by the checkpoint's specification, in training and in use alike."""
+"""Prepare a radiograph for an image tower by the checkpoint's specification, in training and in use."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ Rounding = Literal["round", "floor"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a checkpoint's image tower was trained on: the content of ``preprocessor_config.json``.
+    """The images that a checkpoint's tower was trained on: the content of ``preprocessor_config.json``.
 
     Parameters
     ----------
     rendering
-        How DICOM values become grey levels; the reader carries it out.
+        How DICOM values become grey levels; the reader applies it.
     resize_short
-        Length of the short side after resizing, for ``fit="crop"`` only; None means `crop`.
+        Length of the short side after resizing, only for ``fit="crop"``; None means `crop`.
     crop
         Side of the square input in pixels.
     fit
-        ``crop`` cuts the centre out of the resized image, ``pad`` fits the whole image in and fills with
+        ``crop`` cuts out the centre of the resized image, ``pad`` fits the whole image in and pads with
         black, ``stretch`` ignores the aspect ratio.
     interpolation, antialias
-        The filter; with `antialias` it widens when shrinking, as Pillow's and torchvision's do.
+        The filter; with `antialias` it widens when shrinking, as in Pillow and torchvision.
     mean, std
         Of the three (equal) input channels, for grey levels in [0, 1].
     eight_bit
-        Reduce grey levels to 8 bits before resizing and again after, as programs do that work on 8-bit files.
+        Reduce grey levels to 8 bits before and after resizing, as programs that work on 8-bit files do.
     rounding
         ``round`` margins (and sizes, with ``fit="pad"``) as torchvision does, or ``floor`` them.
     square
-        Side of the square that is made first; it is normalised and then resampled to `crop`, bicubic without
-        antialiasing (CheXzero). None where there is one step only.
+        Side of an intermediate square, which is normalised and then resampled to `crop`, bicubic without
+        antialiasing (CheXzero); None for a single step.
     """
 
     rendering: Rendering = "voi"
@@ -79,7 +79,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """Read the specification; an unknown or a missing key raises `CheckpointError`."""
+        """Read the specification; an unknown or missing key raises `CheckpointError`."""
         known = {field.name for field in fields(cls)}
         missing = known - _LATER - set(data)
         for problem, names in (("unknown", set(data) - known), ("missing", missing)):
@@ -87,12 +87,12 @@ class Preprocessing:
                 raise CheckpointError(
                     f"{problem} key {', '.join(sorted(map(str, names)))}",
                     where="preprocessor_config.json",
-                    remedy=f"the keys are {', '.join(sorted(known))}",
+                    remedy=f"known keys are {', '.join(sorted(known))}",
                 )
         return cls(**data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the specification as plain JSON values; what came later is left out where it is not used."""
+        """Return the specification as JSON values, without later keys that have their default."""
         usual = {field.name: field.default for field in fields(self) if field.name in _LATER}
         return {
             key: list(value) if isinstance(value, tuple) else value
@@ -101,21 +101,21 @@ class Preprocessing:
         }
 
 
-# Keys that files of earlier releases lack. Left out where they say what those did, they change no hash.
+# Keys that files of earlier releases lack. Omitted if they have their default, which keeps hashes the same.
 _LATER = frozenset({"eight_bit", "rounding", "square"})
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A tower's input and the way back.
+    """A tower's input and the way back to the radiograph.
 
     Parameters
     ----------
     pixels
         float32 (3, S, S), normalised.
     affine
-        float64 (2, 3): ``affine @ (x, y, 1)`` of an input pixel gives (x, y) in the radiograph. Whole numbers
-        are pixel centres, x counts columns.
+        float64 (2, 3): ``affine @ (x, y, 1)`` of an input pixel is (x, y) in the radiograph. Whole numbers
+        are pixel centres; x counts columns.
     """
 
     pixels: NDArray[np.float32]
@@ -123,7 +123,7 @@ class Prepared:
 
 
 class _Geometry(NamedTuple):
-    """The resized size (height, width) and where the square's top left corner lies in it."""
+    """The resized size (height, width) and the position of the square's top left corner in it."""
 
     height: int
     width: int
@@ -132,10 +132,10 @@ class _Geometry(NamedTuple):
 
 
 def prepare(pixels: Image, spec: Preprocessing) -> Prepared:
-    """Turn a radiograph's pixels (H, W) in [0, 1] into the tower's input and its affine back."""
+    """Convert a radiograph's pixels (H, W) in [0, 1] to the tower's input, with the affine back."""
     place = _geometry(pixels.shape[0], pixels.shape[1], spec)
     step_y, step_x = pixels.shape[0] / place.height, pixels.shape[1] / place.width
-    # Pixels of the first square for each pixel of the input.
+    # Pixels of the intermediate square per pixel of the input.
     zoom = (spec.square or spec.crop) / spec.crop
     affine = np.array(
         [
@@ -153,23 +153,23 @@ def grey(pixels: Image, spec: Preprocessing) -> Image:
 
 
 def _grey(pixels: Image, spec: Preprocessing, place: _Geometry) -> Image:
-    """The same, within [0, 1] unless the square is resampled once more: nothing clips a normalised tensor."""
+    """Like `grey`, but a second resampling may leave [0, 1]: nothing clips a normalised tensor."""
     side = spec.square or spec.crop
     resampled = resize_bytes if spec.eight_bit else resize
     resized = resampled(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias)
     square = np.zeros((side, side), np.float32)
     rows, rows_from = _overlap(place.top, place.height, side)
     columns, columns_from = _overlap(place.left, place.width, side)
-    # The wider filters overshoot at edges, which no 8-bit pipeline would let through.
+    # The wider filters overshoot at edges; an 8-bit pipeline would clip that.
     np.clip(resized[rows_from, columns_from], 0.0, 1.0, out=square[rows, columns])
     if side == spec.crop:
         return square
-    # Before mean and std here and after them there, which is the same: the filter's weights add up to 1.
+    # CheXzero resamples after normalising. The result is the same: the filter's weights add up to 1.
     return resize(square, spec.crop, spec.crop, "bicubic", antialias=False)
 
 
 def normalise(square: Image, spec: Preprocessing) -> Image:
-    """Give grey levels (..., S, S) as three channels (..., 3, S, S) with the specification's mean and std."""
+    """Normalise grey levels (..., S, S) to three channels (..., 3, S, S) by mean and std."""
     mean = np.asarray(spec.mean, np.float32)[:, None, None]
     std = np.asarray(spec.std, np.float32)[:, None, None]
     return (square[..., None, :, :] - mean) / std
@@ -185,19 +185,19 @@ def _geometry(height: int, width: int, spec: Preprocessing) -> _Geometry:
         if spec.rounding == "round":
             new_height, new_width = round(height * side / longest), round(width * side / longest)
         else:
-            # By way of the ratio, whose own rounding can cost the long side a pixel, as in CheXzero.
+            # Through the ratio, whose rounding can shorten the long side by a pixel, as in CheXzero.
             new_height, new_width = int(height * (side / longest)), int(width * (side / longest))
         new_height, new_width = max(1, new_height), max(1, new_width)
-        # The margin is what gets rounded, and it lies outside of the image.
+        # The margin, which lies outside the image, is rounded.
         return _Geometry(new_height, new_width, -half((side - new_height) / 2), -half((side - new_width) / 2))
-    # Truncated here and rounded below as torchvision's Resize and CenterCrop do.
+    # Truncated here and rounded below, as torchvision's Resize and CenterCrop do.
     short, target = min(height, width), spec.resize_short or side
     new_height, new_width = height * target // short, width * target // short
     return _Geometry(new_height, new_width, half((new_height - side) / 2), half((new_width - side) / 2))
 
 
 def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
-    """Where `size` pixels that begin at `start` meet an image of `length`: in the square, in the image."""
+    """Return where `size` pixels from `start` overlap `length`: as slices of the square and of the image."""
     first, last = max(start, 0), min(start + size, length)
     return slice(first - start, last - start), slice(first, last)
 

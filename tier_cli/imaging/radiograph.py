@@ -1,4 +1,4 @@
-"""The radiograph: one image as a radiologist would see it, and how it was asked for."""
+"""Define the radiograph, one image as a radiologist would see it, and the options for reading it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "all"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
-UNKNOWN_VIEW = "view unknown, taken as frontal"
+UNKNOWN_VIEW = "view unknown, assumed frontal"
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How files become radiographs; travels to the worker processes as it is.
+    """How files become radiographs; passed unchanged to the worker processes.
 
     Parameters
     ----------
     rendering
-        The pixels the checkpoint learned from: ``voi``, ``minmax`` or ``minmax-equalized``.
+        The rendering that the checkpoint was trained on: ``voi``, ``minmax`` or ``minmax-equalized``.
     window
-        Which of several windows (0018.. VOI LUT module, PS3.3 C.11.2) to apply, counted from 0.
+        Which of several windows (VOI LUT module, PS3.3 C.11.2) to apply, counted from 0.
     views
-        ``frontal`` refuses laterals, ``all`` takes them; an unknown view is always taken, with a note.
+        ``frontal`` refuses laterals, ``all`` accepts them; an unknown view is always accepted, with a note.
     accept_any
-        Take other modalities, body parts, images for processing and the first of several frames too.
+        Also accept other modalities, body parts, images for processing and the first of several frames.
     include_phi
         Fill `Radiograph.phi` with the patient's name, id, dates and accession number.
     """
@@ -49,19 +49,19 @@ class Radiograph:
     pixels
         float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright.
     path
-        The path as it was given or discovered.
+        The path as given or discovered.
     view
-        ``PA``, ``AP``, ``FRONTAL`` (one of the two), ``LATERAL``, another view code, or empty when unknown.
+        ``PA``, ``AP``, ``FRONTAL`` (one of the two), ``LATERAL``, another view code; empty if unknown.
     modality
-        DICOM modality, empty for a raster file.
+        DICOM modality; empty for a raster file.
     study, series, instance
-        DICOM instance UIDs, empty where there are none.
+        DICOM instance UIDs; empty if there are none.
     notes
-        How the pixels were obtained, where that is worth saying. Never holds patient data.
+        Remarks on how the pixels were obtained. Never patient data.
     phi
-        Patient data, only where asked for (`ReadOptions.include_phi`).
+        Patient data, only if requested (`ReadOptions.include_phi`).
     turned
-        Whether the file holds it turned or mirrored: places in the file's pixels are then others here.
+        Whether the image was turned or mirrored relative to the file, so that positions in the file differ.
     """
 
     pixels: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""One image file -> Radiograph, whatever its name says it is."""
+"""Read one image file as a radiograph; its content, not its name, decides the format."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tier_cli.imaging.sniff import HEAD_BYTES, content_of
 
 
 def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
-    """Read a DICOM, PNG, JPEG or TIFF file, told by content, in display space.
+    """Read a DICOM, PNG, JPEG or TIFF file, recognised by content, in display space.
 
     Raises
     ------
     InputError
-        The file is missing, broken, or no image that may be scored; nothing else is raised for bad input.
+        If the file is missing, broken, or not an image that may be scored; bad input raises nothing else.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            # Opening a pipe that nobody writes to would wait for ever.
+            # Opening a pipe without a writer would block.
             raise InputError(
-                "this is a folder, a pipe or a device, not a file",
+                "it is a folder, a pipe or a device, not a file",
                 where=path,
                 remedy="save the image to a file",
                 kind="unreadable",
@@ -44,9 +44,9 @@ def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiogra
         return read_dicom(path, options)
     if content is None:
         raise InputError(
-            "this is no image known here",
+            "the file is not a supported image",
             where=path,
-            remedy="give DICOM, PNG, JPEG or TIFF",
+            remedy="give a DICOM, PNG, JPEG or TIFF file",
             kind="not_an_image",
         )
     from tier_cli.imaging.raster import read_raster

@@ -1,4 +1,4 @@
-"""Resampling of grey levels, as Pillow and torch do it."""
+"""Resample grey levels exactly as Pillow and torch do."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def _pillow(
 def resize_bytes(
     pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
 ) -> Image:
-    """Resize through whole grey levels of 255: Pillow's with antialiasing, else sampled and truncated."""
-    # Truncated as the renderings' levels are; the small addend keeps what was 8 bits before.
+    """Resize 8-bit grey levels: with Pillow if antialiased, else sampled and truncated."""
+    # Truncated like the levels of renderings; the small addend preserves values that were 8-bit before.
     levels = (pixels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
     if antialias:
         resized = _pillow(levels, height, width, interpolation)
@@ -49,7 +49,7 @@ def resize_bytes(
 
 
 def _sample(pixels: Image, size: int, interpolation: Interpolation) -> Image:
-    """Resample the first axis to `size` with a filter that never widens, as torch's ``interpolate`` does."""
+    """Resample the first axis to `size` with a filter of fixed width, like torch's ``interpolate``."""
     kernel, support = _KERNELS[interpolation]
     centres = (np.arange(size) + 0.5) * (pixels.shape[0] / size) - 0.5
     taps = np.floor(centres).astype(int)[:, None] + np.arange(1 - support, support + 1)

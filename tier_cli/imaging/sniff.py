@@ -1,4 +1,4 @@
-"""What a file holds, told by its first bytes and never by its name."""
+"""Recognise a file's format by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONG_VRS = frozenset(re.findall("..", "OBODOFOLOVOWSQSVUCUNURUTUV"))
 
 
 def content_of(head: bytes) -> Content | None:
-    """Tell the content from a file's first `HEAD_BYTES` bytes; None when it is no image known here."""
+    """Return the format by a file's first `HEAD_BYTES` bytes; None if it is not a supported image."""
     if head[128:132] == b"DICM":
         return "dicom"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -28,12 +28,12 @@ def content_of(head: bytes) -> Content | None:
 
 
 def is_dicomdir(head: bytes) -> bool:
-    """Tell whether a DICOM file's head names the media directory, an index without pixels."""
+    """Return whether a DICOM file is a media directory, an index without pixels."""
     return head[128:132] == b"DICM" and _DICOMDIR in head
 
 
 def _is_bare_dataset(head: bytes) -> bool:
-    """Tell whether DICOM elements begin at once, without the prefix, in any of the three encodings."""
+    """Return whether DICOM elements begin at once, without the prefix, in any of the three encodings."""
     return any(
         _elements_follow(head, order, explicit)
         for order, explicit in (("<", True), ("<", False), (">", True))
@@ -41,7 +41,7 @@ def _is_bare_dataset(head: bytes) -> bool:
 
 
 def _elements_follow(head: bytes, order: str, explicit: bool) -> bool:
-    """Tell whether at least two elements follow each other with rising tags, the first in group 2 or 8."""
+    """Return whether at least two elements with rising tags follow, the first in group 2 or 8."""
     position, last, seen = 0, -1, 0
     while position + 12 <= len(head) and seen < 4:
         group, element = struct.unpack_from(f"{order}HH", head, position)
@@ -51,13 +51,13 @@ def _elements_follow(head: bytes, order: str, explicit: bool) -> bool:
         size = _element_size(head, position, order, explicit)
         if size is None:
             return False
-        # The group 2 elements are always explicit little endian and what comes after need not be.
+        # Elements of group 2 are always explicit little endian; later ones need not be.
         position, last, seen = position + size, tag, seen + 1
     return seen >= 2
 
 
 def _element_size(head: bytes, position: int, order: str, explicit: bool) -> int | None:
-    """Give the bytes from one element to the next, or None where there is no plausible element."""
+    """Return the number of bytes to the next element, or None if no plausible element begins here."""
     if not explicit:
         length = int(struct.unpack_from(f"{order}I", head, position + 4)[0])
         return 8 + length if length <= 0x10000 or length == 0xFFFFFFFF else None

@@ -1,4 +1,4 @@
-"""From a DICOM header to the `Display` it describes, with a note wherever it describes none that works."""
+"""Read the `Display` that a DICOM header describes, with a note for every part that is invalid."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _Choice = TypeVar("_Choice")
 
 
 def display_of(header: Header, bits: int, signed: bool, options: ReadOptions, notes: list[str]) -> Display:
-    """Read how a greyscale image wants to be shown.
+    """Read how a greyscale image is to be displayed.
 
     Parameters
     ----------
     header, bits, signed
         The attributes, bits stored and whether pixels are signed.
     options
-        Which of several VOI tables or windows to use; with another rendering than ``voi``, none.
+        Which of several VOI tables or windows to use; renderings other than ``voi`` use none.
     notes
-        Gets what was wrong and what was used instead.
+        Receives a note for each invalid value and its replacement.
     """
     modality = _modality(header, signed, notes)
     voi = None
@@ -48,7 +48,7 @@ def _modality(header: Header, signed: bool, notes: list[str]) -> Lut | Rescale:
     intercept = header.numbers("RescaleIntercept")
     chosen = Rescale(slope[0] if slope else 1.0, intercept[0] if intercept else 0.0)
     if not (math.isfinite(chosen.slope) and math.isfinite(chosen.intercept)) or chosen.slope == 0:
-        notes.append("rescale slope or intercept without meaning ignored")
+        notes.append("invalid rescale slope or intercept ignored")
         return Rescale()
     return chosen
 
@@ -65,7 +65,7 @@ def _voi(header: Header, signed: bool, number: int, notes: list[str]) -> Lut | W
 
 def _pick(choices: list[_Choice], number: int, name: str, notes: list[str]) -> _Choice:
     if not 0 <= number < len(choices):
-        notes.append(f"there is no {name} {number + 1}: the first of {len(choices)} used")
+        notes.append(f"{name} {number + 1} does not exist: the first of {len(choices)} used")
         return choices[0]
     if len(choices) > 1:
         notes.append(f"{name} {number + 1} of {len(choices)} used")
@@ -73,15 +73,15 @@ def _pick(choices: list[_Choice], number: int, name: str, notes: list[str]) -> _
 
 
 def _windows(header: Header, notes: list[str]) -> list[Window]:
-    """Give the windows that make sense."""
+    """Return the valid windows."""
     name = header.code("VOILUTFunction") or "LINEAR"
     function: Function | None = next((known for known in _FUNCTIONS if known == name), None)
     if function is None:
-        notes.append("unknown VOI LUT function taken as LINEAR")
+        notes.append("unknown VOI LUT function: LINEAR used")
         function = "LINEAR"
     found = []
     for center, width in zip(header.numbers("WindowCenter"), header.numbers("WindowWidth"), strict=False):
-        # A LINEAR window narrower than 1 does not exist, but values rescaled to fractions come with such.
+        # The standard has no LINEAR window narrower than 1, but files with fractional values use them.
         exact = function == "LINEAR" and 0 < width < 1
         if math.isfinite(center) and math.isfinite(width) and width > 0:
             found.append(Window(center, width, "LINEAR_EXACT" if exact else function))
@@ -91,7 +91,7 @@ def _windows(header: Header, notes: list[str]) -> list[Window]:
 
 
 def _inverted(header: Header, notes: list[str]) -> bool:
-    """Settle polarity: the presentation LUT shape where there is one, else the photometric interpretation."""
+    """Decide polarity by the presentation LUT shape if present, else by the photometric interpretation."""
     low_is_white = header.code("PhotometricInterpretation") == "MONOCHROME1"
     shape = header.code("PresentationLUTShape")
     if shape not in ("IDENTITY", "INVERSE"):
@@ -100,26 +100,26 @@ def _inverted(header: Header, notes: list[str]) -> bool:
         return low_is_white
     if (shape == "INVERSE") != low_is_white:
         photometric = "MONOCHROME1" if low_is_white else "MONOCHROME2"
-        notes.append(f"presentation LUT shape {shape} contradicts {photometric}: the shape was followed")
+        notes.append(f"presentation LUT shape {shape} contradicts {photometric}: the shape was used")
     return shape == "INVERSE"
 
 
 def _padding(header: Header, bits: int, signed: bool) -> tuple[int, int] | None:
-    """Give the range of stored values that mark padding (PS3.3 C.7.5.1.1.2)."""
+    """Return the range of stored values that mark padding (PS3.3 C.7.5.1.1.2)."""
     if not header.numbers("PixelPaddingValue"):
         return None
     value = header.whole("PixelPaddingValue", 0)
     values = value, header.whole("PixelPaddingRangeLimit", value)
-    # Written with the other sign often enough: what counts is the bit pattern.
+    # Often written with the wrong sign: the bit pattern counts.
     stored = [int(domain(bits, signed)[number % 2**bits]) for number in values]
     return min(stored), max(stored)
 
 
 def _lut(item: Dataset, little_endian: bool, signed: bool) -> Lut | None:
-    """Read a modality or VOI table; None where it is empty.
+    """Read a modality or VOI table; return None if it is empty.
 
-    Its descriptor is read by what must be meant, since writers mix up signed and unsigned: the count is never
-    negative and 0 stands for 65536, the first value is negative only where inputs can be (`signed`).
+    Writers confuse signed and unsigned descriptors, so the descriptor is read by its meaning: the count is
+    never negative and 0 stands for 65536; the first value is negative only if inputs can be (`signed`).
     """
     descriptor = numbers_of(item, "LUTDescriptor")
     if len(descriptor) != 3 or not all(map(math.isfinite, descriptor)):
@@ -131,19 +131,19 @@ def _lut(item: Dataset, little_endian: bool, signed: bool) -> Lut | None:
     entries = _entries(values_of(item, "LUTData"), count, little_endian)
     if entries.size == 0:
         return None
-    # A table may hold more than the descriptor's bits say; never less than what it holds is its range.
+    # Entries may need more bits than the descriptor states; the range then covers the entries.
     named = int(descriptor[2]) if 8 <= descriptor[2] <= 16 else 16
     bits = max(named, int(entries.max()).bit_length())
     return Lut(first, entries.astype(np.float64), bits)
 
 
 def _entries(data: Sequence[Any], count: int, little_endian: bool) -> NDArray[np.unsignedinteger[Any]]:
-    """Give at most `count` entries from LUTData: bytes that hold words or bytes, or numbers."""
+    """Return at most `count` entries of LUTData, which holds words, bytes or numbers."""
     if not data or not isinstance(data[0], bytes):
         return np.array([int(number) & 0xFFFF for number in data[:count]], np.uint16)
     content = data[0][: len(data[0]) // 2 * 2]
     words = np.frombuffer(content, "<u2" if little_endian else ">u2")
     if len(content) < 2 * count and len(content) in (count, count + 1):
-        # 8-bit entries, two in a word, the first in its low byte.
+        # 8-bit entries, two per word, the first in the low byte.
         return words.astype("<u2").view(np.uint8)[:count]
     return words[:count]

@@ -1,4 +1,4 @@
-"""The streaming run without findings: sources in, embeddings out, in the order of the sources."""
+"""Stream files through decoding and embedding, in the order of the sources and in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError
 from tier_cli.pipeline.scorer import within_memory
-from tier_cli.pipeline.stream import batch_size_of, computed, workers_of
-from tier_cli.results.embedded import Embedded, Precision, Space
+from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
+from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace, Precision
 from tier_cli.results.record import Failure
 
 if TYPE_CHECKING:
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 
 _NOT_FINITE = Failure(
     "not_finite",
-    "the model gave no finite embedding for it; check the checkpoint with `tier model verify`, "
+    "the model returned no finite embedding for this image; check the checkpoint with `tier model verify`, "
     "or try --device cpu",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Embedder:
-    """A model that images are embedded with.
+    """Embed images with one model.
 
     Parameters
     ----------
     checkpoint, engine
-        The model, and what computes it.
+        The model, and the engine that computes it.
     with_patches
-        Give patches too.
+        Embed the patches too.
     """
 
     checkpoint: Checkpoint
     engine: Engine
     with_patches: bool = False
 
-    def space(self, precision: Precision = "float32") -> Space:
-        """Say which vectors these are."""
-        return Space(
+    def space(self, precision: Precision = "float32") -> EmbeddingSpace:
+        """Return the space of the vectors."""
+        return EmbeddingSpace(
             self.checkpoint.name,
             self.checkpoint.hashes,
             int(self.checkpoint.config.get("projection_dim", 128)),
@@ -62,28 +62,28 @@ class Embedder:
 
     def embed(
         self, sources: Iterable[Source], options: StreamOptions, tick: Callable[[], object] = lambda: None
-    ) -> Generator[Embedded, None, None]:
-        """Embed images, or say of each why it cannot be embedded.
+    ) -> Generator[EmbeddingResult, None, None]:
+        """Embed files; a file that cannot be embedded gives a result with the reason.
 
         Parameters
         ----------
         sources
-            Taken a bounded number of files ahead of the model.
+            Read a bounded number of files ahead of the model.
         options
-            How the run goes; always by image.
+            Settings of the run; the unit is always the image.
         tick
-            Called once a source, when it is done with.
+            Called once per source, when it is processed.
 
         Yields
         ------
-        One result a source, in the order of the sources.
+        One result per source, in the order of the sources.
         """
         settings = Settings.of(options.read, self.checkpoint.preprocessing)
         size = batch_size_of(options, self.engine)
         with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
-            yield from computed(outcomes, size, self._batch, _failed, options.fail_fast, tick)
+            yield from compute_results(outcomes, size, self._batch, _failed, options.fail_fast, tick)
 
-    def _batch(self, images: Sequence[tuple[str, Decoded]]) -> list[Embedded]:
+    def _batch(self, images: Sequence[tuple[str, Decoded]]) -> list[EmbeddingResult]:
         pixels = np.stack([image.pixels for _, image in images])
         if not self.with_patches:
             pooled = within_memory(self.engine, self.engine.encode_images, pixels)
@@ -101,31 +101,31 @@ def _embedded(
     pooled: Array,
     patches: Array | None = None,
     grid: tuple[int, int] | None = None,
-) -> Embedded:
+) -> EmbeddingResult:
     known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
     known |= {"instance": image.instance, "notes": image.notes}
     vector, norm = _unit(pooled)
-    of_patches = (None, None) if patches is None else _unit(patches)
+    unit_patches, patch_norms = (None, None) if patches is None else _unit(patches)
     if not (np.isfinite(norm) & (norm > 0)) or not np.isfinite(vector).all():
-        return Embedded(path, error=_NOT_FINITE, **known)
-    return Embedded(
+        return EmbeddingResult(path, error=_NOT_FINITE, **known)
+    return EmbeddingResult(
         path,
         vector=vector,
         norm=float(norm),
-        patches=of_patches[0],
-        patch_norms=of_patches[1],
+        patches=unit_patches,
+        patch_norms=patch_norms,
         grid=grid,
         **known,
     )
 
 
 def _unit(values: Array) -> tuple[Array, Array]:
-    """Give vectors (..., D) of length 1, and their lengths (...); a vector of length 0 stays as it is."""
+    """Normalise vectors (..., D) and return them with their lengths (...); zero vectors stay zero."""
     wide = values.astype(np.float64)
     norms = np.linalg.norm(wide, axis=-1)
     unit = wide / np.where(norms > 0, norms, 1)[..., None]
     return unit.astype(np.float32), norms.astype(np.float32)
 
 
-def _failed(path: str, error: InputError) -> Embedded:
-    return Embedded(path, error=Failure(error.kind, error.reason))
+def _failed(path: str, error: InputError) -> EmbeddingResult:
+    return EmbeddingResult(path, error=Failure(error.kind, error.reason))

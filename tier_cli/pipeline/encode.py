@@ -1,4 +1,4 @@
-"""Images in, embeddings or patches out: for measurements that need more of a model than its scores."""
+"""Encode images as embeddings or patches, for measurements that need more than scores."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class PatchMap:
     side
         Side of the model's input in pixels.
     affine
-        From a pixel of the input to the radiograph's, see `tier_cli.imaging.preprocess.Prepared`.
+        From a pixel of the input to one of the radiograph, see `tier_cli.imaging.preprocess.Prepared`.
     size
         Height and width of the radiograph in pixels.
     turned
-        Whether the file holds the radiograph turned or mirrored.
+        Whether the radiograph was turned or mirrored relative to the file.
     """
 
     patches: NDArray[np.float32]
@@ -64,20 +64,20 @@ def embeddings(
     seed: int = 0,
     tick: Callable[[], object] = lambda: None,
 ) -> Generator[NDArray[np.float32] | InputError, None, None]:
-    """Embed images, and the same images damaged; each file is decoded once.
+    """Embed images together with corrupted versions of them; each file is decoded once.
 
     Parameters
     ----------
     paths, scorer, options
-        The files, the model, and how files are read.
+        The files, the model, and the settings of the run.
     corruptions, seed
-        The V ways of damage, and what they depend on beside the image.
+        The V corruptions, and the seed that, with the image, determines them.
     tick
-        Called once a file.
+        Called once per file.
 
     Yields
     ------
-    For each path, in order, the global embeddings (1 + V, D), the image as it is first, or what is wrong.
+    For each path, in order, the global embeddings (1 + V, D), the uncorrupted image first, or the error.
     """
     read = Settings.of(options.read, scorer.checkpoint.preprocessing)
     settings = replace(read, corruptions=tuple(corruptions), seed=seed)
@@ -89,8 +89,8 @@ def embeddings(
         encoded = np.concatenate([scorer.encode(part) for part in parts])
         return list(encoded.reshape(len(images), 1 + len(corruptions), -1))
 
-    # Several variants a file: fewer files at a time, so that memory stays what it is for one.
-    yield from _each(paths, settings, options, max(1, limit // (1 + len(corruptions))), compute, tick)
+    # Several versions per file: fewer files per batch keep memory the same.
+    yield from _in_batches(paths, settings, options, max(1, limit // (1 + len(corruptions))), compute, tick)
 
 
 def embedding_matrix(
@@ -111,21 +111,21 @@ def patch_maps(
     options: StreamOptions,
     tick: Callable[[], object] = lambda: None,
 ) -> Generator[PatchMap | InputError, None, None]:
-    """Give the patches of each image, in order, or what is wrong with it; parameters as in `embeddings`."""
+    """Yield the patches of each image, in order, or the error; parameters as in `embeddings`."""
 
     def compute(images: Sequence[Decoded]) -> list[PatchMap]:
         patches, grid = scorer.engine.patches(np.stack([image.pixels for image in images]))
         side = images[0].pixels.shape[-1]
         return [
-            PatchMap(own, grid, side, image.affine, image.size, image.turned)
-            for own, image in zip(patches, images, strict=True)
+            PatchMap(image_patches, grid, side, image.affine, image.size, image.turned)
+            for image_patches, image in zip(patches, images, strict=True)
         ]
 
     settings = Settings.of(options.read, scorer.checkpoint.preprocessing)
-    yield from _each(paths, settings, options, batch_size_of(options, scorer.engine), compute, tick)
+    yield from _in_batches(paths, settings, options, batch_size_of(options, scorer.engine), compute, tick)
 
 
-def _each(
+def _in_batches(
     paths: Sequence[str],
     settings: Settings,
     options: StreamOptions,
@@ -133,7 +133,7 @@ def _each(
     compute: Callable[[Sequence[Decoded]], list[_T]],
     tick: Callable[[], object],
 ) -> Generator[_T | InputError, None, None]:
-    """Decode ahead and compute a few files at a time."""
+    """Decode ahead and compute one batch of files at a time."""
     sources = (Source(path) for path in paths)
     with closing(decoded(sources, settings, workers_of(options), files)) as outcomes:
         while group := list(islice(outcomes, files)):

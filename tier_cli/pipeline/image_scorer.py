@@ -1,4 +1,4 @@
-"""Prepared images in, results out: the models, the scoring and the calibration of one run."""
+"""Turn prepared images into results: score with every model, average, calibrate."""
 
 from __future__ import annotations
 
@@ -21,19 +21,28 @@ if TYPE_CHECKING:
     from tier_cli.imaging.radiograph import ReadOptions
 
 _NOT_FINITE = InputError(
-    "the model gave no finite score for it",
+    "the model returned no finite score for this image",
     remedy="check the checkpoint with `tier model verify`, or try --device cpu",
     kind="not_finite",
 )
 
 
 class ImageScorer:
-    """Scores prepared images with one model, or with several whose scores it averages, and one finding set.
+    """Score prepared images with one model, or with an ensemble whose scores it averages.
+
+    Parameters
+    ----------
+    members
+        The models, each with the vectors of `findings`.
+    findings
+        The finding set.
+    unit
+        ``image`` or ``study``: selects the calibration.
 
     Raises
     ------
     CheckpointError
-        Where a checkpoint's scoring is unknown or its calibration makes no sense.
+        If a checkpoint's scoring rule is unknown or its calibration is invalid.
     """
 
     def __init__(self, members: Sequence[Scorer], findings: FindingSet, unit: Unit):
@@ -45,21 +54,21 @@ class ImageScorer:
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
         self._calibration, _ = calibration_of(members, findings, unit)
-        self._notes = tuple(dict.fromkeys(member.note for member in members if member.note))
+        self._run_notes = _notes(members, self._calibration)
 
     def settings(self, read: ReadOptions) -> Settings:
-        """Give the settings of decoding: as asked for, with the checkpoints' rendering and preprocessing."""
+        """Return the decoding settings: `read` with the checkpoints' rendering and preprocessing."""
         return Settings.of(read, *self._preparations)
 
     def failed(self, path: str, error: InputError) -> Result:
-        """Give the result of a file that could not be used."""
+        """Return the result of a file that could not be used."""
         return self._result(path, error=Failure(error.kind, error.reason))
 
     def score(self, images: Sequence[tuple[str, Decoded]]) -> list[Result]:
-        """Score a batch of images, not yet calibrated: see `finished`."""
+        """Score a batch of images; `finished` calibrates the results."""
         prepared = [image.prepared for _, image in images]
         pixels = {
-            preprocessing: np.stack([of[number] for of in prepared])
+            preprocessing: np.stack([versions[number] for versions in prepared])
             for number, preprocessing in enumerate(self._preparations)
         }
         each = [member.score(pixels[member.checkpoint.preprocessing]) for member in self._members]
@@ -69,14 +78,13 @@ class ImageScorer:
         ]
 
     def finished(self, result: Result) -> Result:
-        """Add probabilities and calls where a calibration matches, else a note that says why not."""
+        """Add probabilities and calls if a calibration matches, else a note that says why there are none."""
         if result.error is not None:
             return result
-        more = (*self._notes, *((self._calibration.note,) if self._calibration.note else ()))
         return replace(
             result,
             findings=self._calibration.apply(result.findings),
-            notes=(*result.notes, *more) if more else result.notes,
+            notes=(*result.notes, *self._run_notes),
         )
 
     def _scored(self, path: str, image: Decoded, row: list[float]) -> Result:
@@ -92,7 +100,7 @@ class ImageScorer:
 
 
 def calibration_keys(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:
-    """Say for each member what a calibration in its folder must have been fitted for to hold for this run."""
+    """Return for each member the key that a calibration in its folder must have to apply to this run."""
     ensemble = run_stamp(members, findings).weights if len(members) > 1 else ""
     return [
         CalibrationKey(
@@ -110,17 +118,27 @@ def calibration_keys(members: Sequence[Scorer], findings: FindingSet, unit: Unit
 def calibration_of(
     members: Sequence[Scorer], findings: FindingSet, unit: Unit
 ) -> tuple[Calibration, Mapping[str, Any]]:
-    """Take the first calibration that holds; where none does, the first that says why.
+    """Return the first calibration that applies; if none does, the first that says why.
 
     Returns
     -------
-    The calibration, and the content of the calibration.json that it came from.
+    The calibration, and the content of the calibration.json that it was read from.
     """
     keys = calibration_keys(members, findings, unit)
     found = [
         (match_calibration(member.checkpoint.calibration, key), member.checkpoint.calibration or {})
         for member, key in zip(members, keys, strict=True)
     ]
-    fitting = [one for one in found if not one[0].note]
-    there = [one for one in found if one[1]]
-    return (fitting or there or found)[0]
+    matching = [one for one in found if not one[0].note]
+    existing = [one for one in found if one[1]]
+    return (matching or existing or found)[0]
+
+
+def run_notes(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> tuple[str, ...]:
+    """Return the notes that every scored result of a run has: about adaptations and the calibration."""
+    return _notes(members, calibration_of(members, findings, unit)[0])
+
+
+def _notes(members: Sequence[Scorer], calibration: Calibration) -> tuple[str, ...]:
+    notes = (*(member.note for member in members), calibration.note)
+    return tuple(dict.fromkeys(note for note in notes if note))

@@ -1,4 +1,4 @@
-"""One model of a run: what computes, what it looks for, and how its embeddings become scores."""
+"""Score prepared images with one model and one finding set."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """A model of a run.
+    """One model with the vectors of a finding set.
 
     Parameters
     ----------
     checkpoint, engine
-        The model, and what computes it.
+        The model, and the engine that computes it.
     vectors
-        The finding set in the space of `checkpoint`, (F, D) each.
+        The finding set in the embedding space of `checkpoint`, (F, D) each.
     adaptation
-        What is mixed into its scores; None where nothing is.
+        The adaptation mixed into the scores; None without one.
     note
-        Why an adaptation that is there is not used; for every result.
+        Why the checkpoint's adaptation is not used; added to every result.
     """
 
     checkpoint: Checkpoint
@@ -49,27 +49,27 @@ class Scorer:
 
     @property
     def scoring(self) -> str:
-        """The name of the rule that its scores came from."""
+        """The name of the rule that the scores come from."""
         own = self.checkpoint.scoring
         return own if self.adaptation is None else f"{own}+{self.adaptation.method}"
 
     @cached_property
     def rule(self) -> ScoringRule:
-        """The checkpoint's own rule of scoring."""
+        """The checkpoint's own scoring rule."""
         return rule_of(self.checkpoint)
 
     def score(self, pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Score prepared images (N, 3, S, S): (N, F).
+        """Score prepared images (N, 3, S, S) and return (N, F).
 
         Raises
         ------
         UsageError
-            Where the batch does not fit into memory.
+            If the batch does not fit into memory.
         """
         return self.rate(self.encode(pixels))
 
     def rate(self, pooled: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Score global image embeddings (N, D) of any length, as `encode` gives them: (N, F)."""
+        """Score global image embeddings (N, D) of any length, as `encode` returns them; return (N, F)."""
         scores = self.own_scores(pooled)
         return scores if self.adaptation is None else self.adaptation.apply(pooled, scores)
 
@@ -78,11 +78,11 @@ class Scorer:
         return score(pooled, self.vectors, self.rule)
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed prepared images (N, 3, S, S): (N, D), not L2-normalised; raises as `score` does."""
+        """Embed prepared images (N, 3, S, S) as (N, D), not L2-normalised; raises as `score` does."""
         return within_memory(self.engine, self.engine.encode_images, pixels)
 
     def stamp(self, findings: FindingSet) -> ModelStamp:
-        """Say which model this is."""
+        """Return the model's identity for results."""
         hashes = self.checkpoint.hashes
         adapted = self.adaptation.hash if self.adaptation else ""
         return ModelStamp(
@@ -98,7 +98,7 @@ def within_memory(
     Raises
     ------
     UsageError
-        Where the batch does not fit into memory.
+        If the batch does not fit into memory.
     """
     try:
         return compute(pixels)
@@ -112,7 +112,7 @@ def within_memory(
 
 
 def run_stamp(members: Sequence[Scorer], findings: FindingSet) -> ModelStamp:
-    """Say which model, or which ensemble, a run scores with."""
+    """Return the identity of the model or ensemble that a run scores with."""
     stamps = tuple(member.stamp(findings) for member in members)
     if len(stamps) == 1:
         return stamps[0]
@@ -126,5 +126,5 @@ def run_stamp(members: Sequence[Scorer], findings: FindingSet) -> ModelStamp:
 
 
 def _joint(hashes: Iterable[str]) -> str:
-    """SHA-256 of hashes, whatever their order."""
+    """Return the SHA-256 of hashes, regardless of their order."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""What a run scores with: opened checkpoints, their engines, and the vectors of a finding set."""
+"""Open the checkpoints, engines and finding vectors that a run scores with."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import UsageError
+from tier_cli.findings.check import problems, raise_first
 from tier_cli.findings.load import load_findings
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.engine import Engine
 from tier_cli.model.ensemble import members
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
+from tier_cli.pipeline.image_scorer import run_notes
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation
@@ -22,29 +24,38 @@ if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.findings.vectors import FindingVectors
     from tier_cli.imaging.discover import Source
-    from tier_cli.results.record import ModelStamp, Result
+    from tier_cli.model.engine import Engine
+    from tier_cli.results.record import ModelStamp, Result, Unit
 
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """A model, or several whose scores are averaged, with what it looks for."""
+    """One model, or an ensemble whose scores are averaged, with its finding set.
+
+    Parameters
+    ----------
+    members
+        The models, each with the vectors of `findings`.
+    findings
+        The finding set.
+    """
 
     members: tuple[Scorer, ...]
     findings: FindingSet
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint; of an ensemble, the first."""
+        """The checkpoint; the first of an ensemble."""
         return self.members[0].checkpoint
 
     @property
     def engine(self) -> Engine:
-        """What computes it; of an ensemble, the first."""
+        """The engine; the first of an ensemble."""
         return self.members[0].engine
 
     @property
     def vectors(self) -> FindingVectors:
-        """The finding set in the space of `checkpoint`, (F, D) each."""
+        """The finding set in the embedding space of `checkpoint`, (F, D) each."""
         return self.members[0].vectors
 
     @property
@@ -54,8 +65,16 @@ class ScoringJob:
 
     @property
     def stamp(self) -> ModelStamp:
-        """The model, or the ensemble, as results name it."""
+        """The identity of the model or ensemble in results."""
         return run_stamp(self.members, self.findings)
+
+    def run_notes(self, unit: Unit) -> tuple[str, ...]:
+        """Return the notes that every result of a run has."""
+        return run_notes(self.members, self.findings, unit)
+
+    def with_findings(self, findings: FindingSet) -> ScoringJob:
+        """Return a job with the same opened models and another finding set."""
+        return _make_job([(member.checkpoint, member.engine) for member in self.members], findings)
 
     def classify(
         self, sources: Iterable[Source], options: StreamOptions, tick: Callable[[], object] = lambda: None
@@ -65,51 +84,67 @@ class ScoringJob:
 
 
 def open_job(
-    model: str | Sequence[str], findings: str | None = None, engine: str = "auto", device: str = "auto"
+    model: str | Sequence[str],
+    findings: str | FindingSet | None = None,
+    engine: str = "auto",
+    device: str = "auto",
 ) -> ScoringJob:
-    """Open one or several checkpoints and get the vectors of a finding set, their own by default.
+    """Open one or several checkpoints with the vectors of a finding set, by default their own.
 
     Parameters
     ----------
     model
-        One checkpoint, or a list, in which an ensemble counts as its members.
+        One checkpoint, or a list, in which an ensemble stands for its members.
     findings, engine, device
-        See `load_findings` and `open_engine`.
+        See `choose_findings` and `open_engine`.
 
     Raises
     ------
     TierError
-        Where a checkpoint, the finding set, the engine or the device cannot be used, or where checkpoints
-        do not go together.
+        If a checkpoint, the finding set, the engine or the device cannot be used, or if the scores of the
+        checkpoints cannot be averaged.
     """
-    # A caller that can use one checkpoint only gives no list, and an ensemble is refused.
+    # A caller that needs a single checkpoint passes a string, and an ensemble is refused.
     names = [model] if isinstance(model, str) else [path for name in model for path in members(name)]
     checkpoints = [open_checkpoint(name) for name in names]
     for checkpoint in checkpoints:
         check_scoring(checkpoint.scoring)
-    chosen = load_findings(findings, checkpoints[0].findings)
+    chosen = choose_findings(findings, checkpoints[0].findings)
     if findings is None:
         _check_same_findings(checkpoints)
-    opened = tuple(_member(checkpoint, chosen, engine, device) for checkpoint in checkpoints)
-    _check_together(opened, chosen)
-    return ScoringJob(opened, chosen)
+    return _make_job(
+        ((checkpoint, open_engine(checkpoint, engine, device)) for checkpoint in checkpoints), chosen
+    )
 
 
-def _member(checkpoint: Checkpoint, findings: FindingSet, engine: str, device: str) -> Scorer:
-    opened = open_engine(checkpoint, engine, device)
-    vectors = finding_vectors(checkpoint, findings, lambda: opened)
+def choose_findings(findings: str | FindingSet | None, default: FindingSet) -> FindingSet:
+    """Return the finding set that is named (see `load_findings`) or given; a given set is checked."""
+    if findings is None or isinstance(findings, str):
+        return load_findings(findings, default)
+    raise_first(problems(findings), findings.name)
+    return findings
+
+
+def _make_job(models: Iterable[tuple[Checkpoint, Engine]], findings: FindingSet) -> ScoringJob:
+    members = tuple(_scorer(checkpoint, engine, findings) for checkpoint, engine in models)
+    _check_averageable(members, findings)
+    return ScoringJob(members, findings)
+
+
+def _scorer(checkpoint: Checkpoint, engine: Engine, findings: FindingSet) -> Scorer:
+    vectors = finding_vectors(checkpoint, findings, lambda: engine)
     adaptation, note = read_adaptation(checkpoint.path, adaptation_key(checkpoint, findings))
     if adaptation is not None and adaptation.weights.shape != vectors.positive.shape:
         raise UsageError(
-            f"the adaptation is of shape {adaptation.weights.shape}, the findings {vectors.positive.shape}",
+            f"the adaptation has shape {adaptation.weights.shape}, the findings {vectors.positive.shape}",
             where=str(checkpoint.path),
-            remedy="adapt again with `tier adapt`",
+            remedy="adapt the checkpoint again with `tier adapt`",
         )
-    return Scorer(checkpoint, opened, vectors, adaptation, note)
+    return Scorer(checkpoint, engine, vectors, adaptation, note)
 
 
 def adaptation_key(checkpoint: Checkpoint, findings: FindingSet) -> AdaptationKey:
-    """What an adaptation of a checkpoint for a finding set is keyed by."""
+    """Return the key that an adaptation of a checkpoint for a finding set must have."""
     return AdaptationKey(
         checkpoint.hashes["weights"], findings.hash, checkpoint.preprocessing.rendering, checkpoint.scoring
     )
@@ -120,14 +155,14 @@ def _check_same_findings(checkpoints: Sequence[Checkpoint]) -> None:
     for other in checkpoints[1:]:
         if other.findings.hash != first.findings.hash:
             raise UsageError(
-                f"{first.name} and {other.name} have different finding sets of their own",
+                f"{first.name} and {other.name} have different default finding sets",
                 where="--model",
-                remedy="name one set for all of them with --findings",
+                remedy="choose one set for all models with --findings",
             )
 
 
-def _check_together(members: Sequence[Scorer], findings: FindingSet) -> None:
-    """Only scores that mean the same can be averaged, and each model counts once."""
+def _check_averageable(members: Sequence[Scorer], findings: FindingSet) -> None:
+    """Refuse to average scores of different rules, or to count a model twice."""
     first, seen = members[0], set()
     for member in members:
         stamp = member.stamp(findings)
@@ -135,11 +170,11 @@ def _check_together(members: Sequence[Scorer], findings: FindingSet) -> None:
             raise UsageError(
                 f"{first.checkpoint.name} scores by {first.scoring}, {stamp.name} by {member.scoring}",
                 where="--model",
-                remedy="average models of one scoring only",
+                remedy="average only models with the same scoring rule",
             )
         if (stamp.weights, stamp.adaptation, stamp.preprocessing) in seen:
             raise UsageError(
-                f"{stamp.name} is there twice: the same weights and preprocessing",
+                f"{stamp.name} appears twice: the same weights and preprocessing",
                 where="--model",
                 remedy="name each model once",
             )

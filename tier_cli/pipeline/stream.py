@@ -1,4 +1,4 @@
-"""The streaming run: sources in, results out, in the order of the sources and without holding the folder."""
+"""Stream files through decoding and scoring, in the order of the sources and in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.discover import Source
+    from tier_cli.imaging.radiograph import Views
     from tier_cli.model.engine import Engine
     from tier_cli.pipeline.scorer import Scorer
-    from tier_cli.results.record import Judged, Result, Unit
+    from tier_cli.results.record import FileResult, Result, Unit
 
 _T = TypeVar("_T")
-_J = TypeVar("_J", bound="Judged")
+_J = TypeVar("_J", bound="FileResult")
 
 _MAX_WORKERS = 8
-# Errors that may wait behind one image for its batch to fill, in batches.
+# How many failed files may wait behind an image until its batch is full, in batches.
 _MAX_WAIT = 4
-_CUT_SHORT = "the run was cut short: images of this study may be missing"
+_CUT_SHORT = "the run ended early: images of this study may be missing"
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How a run goes.
+    """Settings of a run.
 
     Parameters
     ----------
     read
-        How files are read; its rendering is replaced by the checkpoint's.
+        How files are read; the checkpoint's rendering replaces the one given here.
     batch_size
-        Images the model takes at a time; None for 8 on CPU and 32 elsewhere.
+        Images per batch; None for 8 on CPU and 32 on other devices.
     workers
-        Decoding processes; 0 decodes in this process, None takes as many as there are CPUs, at most 8.
+        Decoding processes; 0 decodes in this process, None starts one per CPU, at most 8.
     by
-        One result an ``image`` or a ``study``.
+        One result per ``image`` or per ``study``.
     fail_fast
-        End with the first file that cannot be used.
+        Stop at the first file that cannot be used.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -55,6 +56,34 @@ class StreamOptions:
     fail_fast: bool = False
 
 
+def stream_options(
+    *,
+    views: Views = "frontal",
+    window: int = 1,
+    accept_any: bool = False,
+    include_phi: bool = False,
+    by: Unit = "image",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    fail_fast: bool = False,
+) -> StreamOptions:
+    """Build the settings of a run from the options that commands and the Python API share.
+
+    Parameters
+    ----------
+    views
+        See `ReadOptions`.
+    window
+        Which of several windows to apply, counted from 1 as in DCMTK.
+    accept_any, include_phi
+        See `ReadOptions`.
+    by, batch_size, workers, fail_fast
+        See `StreamOptions`.
+    """
+    read = ReadOptions(window=window - 1, views=views, accept_any=accept_any, include_phi=include_phi)
+    return StreamOptions(read, batch_size, workers, by, fail_fast)
+
+
 def classify(
     sources: Iterable[Source],
     members: Sequence[Scorer],
@@ -62,33 +91,33 @@ def classify(
     options: StreamOptions = StreamOptions(),
     tick: Callable[[], object] = lambda: None,
 ) -> Generator[Result, None, None]:
-    """Score images, or say of each why it cannot be scored.
+    """Score files; a file that cannot be scored gives a result with the reason.
 
     Parameters
     ----------
     sources
-        Taken a bounded number of files ahead of the model.
+        Read a bounded number of files ahead of the model.
     members
-        The model, or several whose scores are averaged.
+        The model, or the models whose scores are averaged.
     findings
-        The finding set that the members' vectors are of.
+        The finding set of the members' vectors.
     options
-        How the run goes.
+        Settings of the run.
     tick
-        Called once a source, when it is done with: by study that is long before its result comes.
+        Called once per source when it is processed; by study, long before the study's result.
 
     Yields
     ------
-    By image, one result a source, in the order of the sources. By study, errors as they come, one a file,
-    then one result a study in the order in which the studies were first seen; KeyboardInterrupt, also one
-    thrown in, is raised again only after the studies known so far.
+    By image, one result per source, in the order of the sources. By study, first one result per file with an
+    error, as they occur, then one result per study in the order in which studies were first seen. A
+    KeyboardInterrupt, also one thrown in, is raised again only after the studies known so far.
     """
     scorer = ImageScorer(members, findings, options.by)
     batch_size = batch_size_of(options, members[0].engine)
     with closing(
         decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)
     ) as outcomes:
-        results = computed(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
+        results = compute_results(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
         if options.by == "image":
             yield from map(scorer.finished, results)
         else:
@@ -96,18 +125,18 @@ def classify(
 
 
 def batch_size_of(options: StreamOptions, engine: Engine) -> int:
-    """How many images the model takes at a time."""
+    """Return the number of images per batch."""
     return options.batch_size or (8 if engine.device == "cpu" else 32)
 
 
 def workers_of(options: StreamOptions) -> int:
-    """How many processes decode."""
+    """Return the number of decoding processes."""
     from tier_cli.model.engine import usable_cpus
 
     return min(usable_cpus(), _MAX_WORKERS) if options.workers is None else options.workers
 
 
-def computed(
+def compute_results(
     outcomes: Iterable[Outcome],
     batch_size: int,
     compute: Callable[[list[tuple[str, Decoded]]], list[_J]],
@@ -115,21 +144,21 @@ def computed(
     fail_fast: bool,
     tick: Callable[[], object],
 ) -> Iterator[_J]:
-    """Give one result a decoded file, in order.
+    """Yield one result per decoded file, in order.
 
     Parameters
     ----------
     outcomes
-        What decoding gave.
+        The decoded files.
     batch_size, compute
-        Images that are computed at a time: batches depend on the files alone, so that a second run gives the
-        same numbers.
+        The number of images per batch, and the function that turns a batch into results. Batches depend on
+        the files alone, so that a second run gives the same numbers.
     failed
-        Gives the result of a file that could not be decoded.
+        Returns the result of a file that could not be decoded.
     fail_fast
-        End with the first result that has an error.
+        Stop after the first result with an error.
     tick
-        Called once a file, when its result is there.
+        Called once per file, when its result is ready.
     """
     for result in _in_batches(outcomes, batch_size, compute, failed):
         tick()

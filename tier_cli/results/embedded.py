@@ -1,4 +1,4 @@
-"""One embedded image, and what a file of embeddings says about itself."""
+"""The embedding of one image, and the metadata of a file of embeddings."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ Precision = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Embedded:
-    """An image as a unit vector, or why there is none.
+class EmbeddingResult:
+    """An image as a unit vector, or the error that prevented it.
 
     Parameters
     ----------
     path
-        As it was given or discovered.
+        The file as given or discovered.
     study, series, instance, view
-        DICOM instance UIDs and the view; empty where unknown.
+        DICOM instance UIDs and the view; empty if unknown.
     vector, norm
-        float32 (D,) of length 1, and its length before; None and 0 where `error` is set.
+        L2-normalised, float32 (D,), and its length before normalisation; None and 0 if `error` is set.
     patches, patch_norms
-        float32 (P, D) of length 1 each, row by row of `grid`, and their lengths (P,) before; where asked for.
+        L2-normalised, float32 (P, D), row by row of `grid`, and their lengths (P,) before normalisation; None
+        unless requested.
     grid
         Rows and columns of patches.
     notes
         Sentences about how the pixels were obtained. Never patient data.
     error
-        Why nothing was embedded.
+        The reason why the file was not embedded.
     """
 
     path: str
@@ -56,8 +57,8 @@ class Embedded:
     notes: tuple[str, ...] = ()
     error: Failure | None = None
 
-    def hashed(self, hash_text: Callable[[str], str], note: str) -> Embedded:
-        """Give it with path and UIDs hashed, and a note about that unless it is empty."""
+    def hashed(self, hash_text: Callable[[str], str], note: str) -> EmbeddingResult:
+        """Return a copy with hashed path and UIDs, and with `note` added unless it is empty."""
         return replace(
             self,
             path=hash_text(self.path),
@@ -69,8 +70,8 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Space:
-    """Which vectors these are: vectors of one space can be compared.
+class EmbeddingSpace:
+    """The space that vectors belong to; only vectors of one space can be compared.
 
     Parameters
     ----------
@@ -81,9 +82,9 @@ class Space:
     dimension
         D.
     precision
-        How numbers are stored.
+        The number type in the file.
     with_patches
-        Whether patches are there.
+        Whether the file holds patches.
     """
 
     model: str
@@ -95,7 +96,7 @@ class Space:
     def metadata(
         self, embedded: int, failed: int, grid: tuple[int, int] | None, sha256: str
     ) -> dict[str, Any]:
-        """Give what the file says about itself; `sha256` is that of the stored image vectors, in order."""
+        """Return the metadata of the file; `sha256` is that of the stored image vectors, in order."""
         return {
             "format": FORMAT,
             "schema_version": SCHEMA_VERSION,

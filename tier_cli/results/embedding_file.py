@@ -1,4 +1,4 @@
-"""The file of embeddings: Parquet or NPZ, told by its ending, whole or not there."""
+"""Write embeddings to a Parquet or NPZ file, by its extension; the file is complete or absent."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
-from tier_cli.results.output import Takes, check_writable, file_writer, leftover_of
+from tier_cli.results.output import check_writable, file_writer, leftover_of
 
 if TYPE_CHECKING:
-    from tier_cli.results.embedded import Embedded, Space
+    from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
+    from tier_cli.results.writers import ResultWriter
 
 ENDINGS = (".parquet", ".npz")
 
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """A file to write embeddings to, checked before any work is done.
+    """A file to write embeddings to, checked before any image is read.
 
     Raises
     ------
     UsageError
-        Where the ending is unknown, the folder cannot be written to, or pyarrow is not installed.
+        If the extension is unknown, the folder is not writable, or pyarrow is not installed.
     """
 
     path: str
@@ -33,33 +34,33 @@ class EmbeddingFile:
     def __post_init__(self) -> None:
         if self.ending not in ENDINGS:
             raise UsageError(
-                f"the format of '{Path(self.path).name}' cannot be told by its ending",
+                f"'{Path(self.path).name}' does not end in a known format",
                 where="--output",
-                remedy=f"end it in {' or '.join(ENDINGS)}",
+                remedy=f"use a name that ends in {' or '.join(ENDINGS)}",
             )
         check_writable(self.path)
         if self.ending == ".parquet":
             from tier_cli.results.writers import require_pyarrow
 
-            require_pyarrow("choose .npz")
+            require_pyarrow("write .npz")
 
     @property
     def ending(self) -> str:
-        """The ending, in small letters, with its dot."""
+        """The extension in lower case, with its dot."""
         return Path(self.path).suffix.lower()
 
     @property
     def leftover(self) -> Path:
-        """Where embeddings go of a run that failed midway."""
+        """The file that keeps the embeddings of a failed run."""
         return leftover_of(self.path)
 
     @contextmanager
-    def writer(self, space: Space) -> Iterator[Takes[Embedded]]:
-        """Give a writer, see `tier_cli.results.output.file_writer`."""
+    def writer(self, space: EmbeddingSpace) -> Iterator[ResultWriter[EmbeddingResult]]:
+        """Open a writer, see `tier_cli.results.output.file_writer`."""
         with file_writer(self.path, lambda file: self._open(file, space), binary=True) as writer:
             yield writer
 
-    def _open(self, file: IO[Any], space: Space) -> Takes[Embedded]:
+    def _open(self, file: IO[Any], space: EmbeddingSpace) -> ResultWriter[EmbeddingResult]:
         if self.ending == ".parquet":
             from tier_cli.results.embedding_parquet import EmbeddingParquetWriter
 

@@ -1,4 +1,4 @@
-"""Embeddings as NPZ: arrays that grow on disk, since an array says its length before its numbers."""
+"""Write embeddings as NPZ; arrays first grow on disk, because an NPZ array states its length up front."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from tier_cli.results.embedded import METADATA, Embedded, Space
+from tier_cli.results.embedded import METADATA, EmbeddingResult, EmbeddingSpace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _KEYS = ("path", "study", "series", "instance", "view", "notes")
 _ERRORS = ("error_path", "error_kind", "error_message")
 _ROWS = 4096
-# So that the same embeddings make the same file.
+# A fixed date: the same embeddings give the same file.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class EmbeddingNpzWriter:
-    """Arrays with one entry an embedded image; files that failed are in arrays of their own.
+    """Write arrays with one entry per embedded image, and separate arrays for the files that failed.
 
     Numbers and texts are first collected in unnamed files beside the output, then packed.
 
@@ -37,12 +37,12 @@ class EmbeddingNpzWriter:
     file
         Open for bytes.
     space
-        Which vectors these are.
+        The space of the vectors.
     folder
-        Where there is room on the disk of the output.
+        A folder on the disk of the output, for the unnamed files.
     """
 
-    def __init__(self, file: IO[bytes], space: Space, folder: Path):
+    def __init__(self, file: IO[bytes], space: EmbeddingSpace, folder: Path):
         self._file, self._space = file, space
         self._number = np.dtype(space.precision)
         self._opened = ExitStack()
@@ -54,12 +54,12 @@ class EmbeddingNpzWriter:
         self._grid: tuple[int, int] | None = None
         self._hash = hashlib.sha256()
 
-    def write(self, result: Embedded) -> None:
-        """Take one image, or one failure."""
+    def write(self, result: EmbeddingResult) -> None:
+        """Add one image, or one failure."""
         if result.vector is None:
             failure = result.error
-            said = (failure.kind, failure.message) if failure else ("", "")
-            self._errors.write(_line([result.path, *said]))
+            reason = (failure.kind, failure.message) if failure else ("", "")
+            self._errors.write(_line([result.path, *reason]))
             self._failed += 1
             return
         numbers = result.vector.astype(self._number).tobytes()
@@ -78,8 +78,8 @@ class EmbeddingNpzWriter:
         """Pack the arrays."""
         count, size, single = self._embedded, self._space.dimension, np.dtype(np.float32)
         with self._opened, zipfile.ZipFile(self._file, "w", allowZip64=True) as archive:
-            known = self._space.metadata(count, self._failed, self._grid, self._hash.hexdigest())
-            _pack(archive, METADATA, np.array(json.dumps(known)))
+            metadata = self._space.metadata(count, self._failed, self._grid, self._hash.hexdigest())
+            _pack(archive, METADATA, np.array(json.dumps(metadata)))
             _copy(archive, "embeddings", self._vectors, self._number, (count, size))
             _copy(archive, "norms", self._norms, single, (count,))
             if self._space.with_patches:
@@ -93,7 +93,7 @@ class EmbeddingNpzWriter:
 
 
 def _line(cells: list[str]) -> bytes:
-    # JSON in ASCII holds line ends and lone surrogates, both of which file names may.
+    # JSON in ASCII survives the line ends and lone surrogates that file names may contain.
     return json.dumps(cells).encode("ascii") + b"\n"
 
 

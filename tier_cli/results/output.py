@@ -1,4 +1,4 @@
-"""The output file: format told by its ending, written aside and renamed, so that it is never half-written."""
+"""Open the output file by its extension; written aside and renamed, it is never half-written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from tier_cli.errors import UsageError
 from tier_cli.files.atomic import move_whole, whole_file
@@ -15,53 +15,40 @@ from tier_cli.files.atomic import move_whole, whole_file
 if TYPE_CHECKING:
     from tier_cli.results.record import Result
     from tier_cli.results.rows import Layout
-    from tier_cli.results.writers import Writer
+    from tier_cli.results.writers import ResultWriter
 
 ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
 _TABLES = (".csv", ".parquet")
 
 _T = TypeVar("_T")
-_In = TypeVar("_In", contravariant=True)
-
-
-class Takes(Protocol[_In]):
-    """A writer of things of one kind."""
-
-    def write(self, result: _In, /) -> None:
-        """Write one."""
-        ...
-
-    def finish(self) -> None:
-        """Write what the format needs at its end; the file is the caller's to close."""
-        ...
 
 
 def check_writable(path: str) -> None:
-    """Refuse a file that could not be written at the end, before the work.
+    """Refuse an output file that could not be written, before any work is done.
 
     Raises
     ------
     UsageError
-        Where its folder is missing or read-only, or it is a folder itself.
+        If its folder is missing or read-only, or if it is itself a folder.
     """
     target = Path(os.path.realpath(path))
     folder = target.parent
     if target.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(
-            "cannot be written: its folder is missing or read-only, or it is a folder itself",
+            "cannot be written: its folder is missing or read-only, or it is itself a folder",
             where=f"--output {path}",
-            remedy="make the folder first",
+            remedy="create the folder first, or choose another",
         )
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file to write results to, checked before any work is done.
+    """A file to write results to, checked before any image is read.
 
     Raises
     ------
     UsageError
-        Where the ending is unknown or does not go with `wide`, or the folder cannot be written to.
+        If the extension is unknown or does not support `wide`, or if the folder is not writable.
     """
 
     path: str
@@ -70,9 +57,9 @@ class OutputFile:
     def __post_init__(self) -> None:
         if self.ending not in ENDINGS:
             raise UsageError(
-                f"the format of '{Path(self.path).name}' cannot be told by its ending",
+                f"'{Path(self.path).name}' does not end in a known format",
                 where="--output",
-                remedy=f"end it in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+                remedy=f"use a name that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
             )
         if self.wide and self.ending not in _TABLES:
             raise UsageError(
@@ -86,43 +73,45 @@ class OutputFile:
 
     @property
     def ending(self) -> str:
-        """The ending, in small letters, with its dot."""
+        """The extension in lower case, with its dot."""
         return Path(self.path).suffix.lower()
 
     @contextmanager
-    def writer(self, layout: Layout) -> Iterator[Takes[Result]]:
-        """Give a writer for a file that is whole or not there, see `file_writer`."""
+    def writer(self, layout: Layout) -> Iterator[ResultWriter[Result]]:
+        """Open a writer for a file that is complete or absent, see `file_writer`."""
         binary = self.ending == ".parquet"
         with file_writer(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
             yield writer
 
     @property
     def leftover(self) -> Path:
-        """Where results go of a run that failed midway."""
+        """The file that keeps the results of a failed run."""
         return leftover_of(self.path)
 
 
 def leftover_of(path: str) -> Path:
-    """Where results go of a run that failed midway."""
+    """Return the file that keeps the results of a failed run: ``FILE.partial``."""
     target = _target(path)
     return target.with_name(f"{target.name}.partial")
 
 
 @contextmanager
-def file_writer(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) -> Iterator[Takes[_T]]:
-    """Give a writer; the file appears under its name, complete, when the block ends.
+def file_writer(
+    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool
+) -> Iterator[ResultWriter[_T]]:
+    """Open a writer; the complete file appears under its name when the block ends.
 
-    After Ctrl-C it holds what was written until then, and is left as it was if that is nothing. Any other
-    exception leaves it as it was; what was written until then is in `leftover_of`.
+    After Ctrl-C the file holds the results written so far; if there are none, it is left unchanged. Any other
+    exception leaves it unchanged, and the results written so far are in `leftover_of`.
 
     Parameters
     ----------
     path
         The file.
     make
-        Makes the writer for an open file.
+        Creates the writer for an open file.
     binary
-        Whether that takes bytes.
+        Whether the writer takes bytes.
     """
     target = _target(path)
     kept: Path | None = None
@@ -135,7 +124,7 @@ def file_writer(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) -
                 kept = target if isinstance(error, KeyboardInterrupt) else leftover_of(path)
             raise
         finally:
-            # Also when nothing is kept: Parquet's writer must not outlive its file.
+            # Even if nothing is kept: Parquet's writer must not outlive its file.
             writer.finish()
             file.close()
             if kept is not None:
@@ -143,14 +132,14 @@ def file_writer(path: str, make: Callable[[IO[Any]], Takes[_T]], binary: bool) -
 
 
 def _target(path: str) -> Path:
-    # A link stays a link: what it points to is replaced.
+    # A symbolic link stays a link: the file that it points to is replaced.
     return Path(os.path.realpath(path))
 
 
 class _Counting(Generic[_T]):
-    """A writer that knows whether anything was written."""
+    """A writer that counts what it has written."""
 
-    def __init__(self, writer: Takes[_T]):
+    def __init__(self, writer: ResultWriter[_T]):
         self._writer = writer
         self.written = 0
 
@@ -169,7 +158,7 @@ def _create(path: Path, *, binary: bool) -> IO[Any]:
     return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def _writer_for(ending: str, file: Any, layout: Layout) -> Writer:
+def _writer_for(ending: str, file: Any, layout: Layout) -> ResultWriter[Result]:
     from tier_cli.results import writers
 
     if ending == ".csv":

@@ -1,4 +1,4 @@
-"""Results without paths and UIDs: keyed hashes in their place, so that rows can still be joined."""
+"""Replace paths and UIDs in results by keyed hashes, so that rows can still be joined."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 from tier_cli.results.record import Result
 
 KEY_VARIABLE = "TIER_HASH_KEY"
-RANDOM_NOTE = f"paths and UIDs are hashed with a random key of this run; set {KEY_VARIABLE} to join runs"
+RANDOM_NOTE = f"paths and UIDs are hashed with a random key for this run; set {KEY_VARIABLE} to join runs"
 _HEX_DIGITS = 32
 
 
 @dataclass(frozen=True, repr=False)
 class Hasher:
-    """Replaces paths and UIDs by HMAC-SHA256 (RFC 2104), 128 bits in hex.
+    """Replace paths and UIDs by HMAC-SHA256 (RFC 2104), 128 bits in hex.
 
-    Keyed, because UIDs and paths can be guessed and a plain hash of a guess would give them away.
+    The hash is keyed because paths and UIDs can be guessed, and a plain hash would confirm a guess.
 
     Parameters
     ----------
     key
-        The secret; whoever has it can test a guess.
+        The secret; anyone who has it can test a guess.
     note
         Added to every result.
     """
@@ -35,7 +35,7 @@ class Hasher:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Hasher:
-        """Take the key from ``TIER_HASH_KEY``, else a random one for this run, with a note."""
+        """Take the key from ``TIER_HASH_KEY``; if it is not set, draw one for this run and add a note."""
         if key := environment.get(KEY_VARIABLE):
             return cls(key.encode("utf-8", "surrogateescape"))
         return cls(secrets.token_bytes(32), RANDOM_NOTE)
@@ -44,12 +44,12 @@ class Hasher:
         """Hash one value; an empty one stays empty."""
         if not value:
             return ""
-        # Lone surrogates stand for the bytes of a file name that is no UTF-8.
+        # Lone surrogates stand for the bytes of a file name that is not valid UTF-8.
         data = value.encode("utf-8", "surrogateescape")
         return hmac.new(self.key, data, hashlib.sha256).hexdigest()[:_HEX_DIGITS]
 
     def apply(self, result: Result) -> Result:
-        """Give the result with its paths and UIDs hashed."""
+        """Return the result with hashed paths and UIDs."""
         return replace(
             result,
             paths=tuple(self.hash(path) for path in result.paths),

@@ -1,4 +1,4 @@
-"""One result: what was scored, with which model, how it went. Every output format is written from it."""
+"""Hold the result of one image or study, from which every output format is written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 SCHEMA_VERSION = 1
-# float32 carries about seven digits; more would only look like precision.
+# float32 carries about seven significant digits; more would be false precision.
 _DIGITS = 6
 
 Unit = Literal["image", "study"]
@@ -15,7 +15,17 @@ Unit = Literal["image", "study"]
 
 @dataclass(frozen=True, slots=True)
 class FindingScore:
-    """The score of one finding, and its probability and call where a calibration gave them."""
+    """The score of one finding, with probability and call if a calibration applies.
+
+    Parameters
+    ----------
+    finding
+        Id of the finding.
+    score
+        The checkpoint's own score.
+    probability, call
+        From the calibration; None without one. `call` is whether the score reaches the operating point.
+    """
 
     finding: str
     score: float
@@ -23,7 +33,7 @@ class FindingScore:
     call: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields under the names of the schema, rounded."""
+        """Return the fields under the names of the schema, rounded."""
         probability = None if self.probability is None else round(self.probability, _DIGITS)
         return {
             "finding": self.finding,
@@ -35,10 +45,18 @@ class FindingScore:
 
 @dataclass(frozen=True, slots=True)
 class ModelStamp:
-    """What must be the same for two results to be comparable: SHA-256 in hex; and a name for people.
+    """The model that scored; results are comparable if their hashes are equal.
 
-    `adaptation` is empty where there is none. An ensemble names its `members`; its `weights` and
-    `preprocessing` are then hashes of theirs, sorted.
+    Parameters
+    ----------
+    name
+        The checkpoint's name, for people.
+    weights, preprocessing, findings
+        SHA-256 in hex. For an ensemble, `weights` and `preprocessing` hash the sorted hashes of its members.
+    adaptation
+        SHA-256 of the adaptation; empty without one.
+    members
+        The models of an ensemble; empty for a single model.
     """
 
     name: str
@@ -49,7 +67,7 @@ class ModelStamp:
     members: tuple[ModelStamp, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields under the names of the schema."""
+        """Return the fields under the names of the schema."""
         hashes = {
             "weights": self.weights,
             "preprocessing": self.preprocessing,
@@ -65,18 +83,26 @@ class ModelStamp:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no score: a stable word for programs, a sentence for people."""
+    """The reason why a file has no score.
+
+    Parameters
+    ----------
+    kind
+        A stable word for programs, see `tier_cli.errors.InputError`.
+    message
+        A sentence for people.
+    """
 
     kind: str
     message: str
 
 
-class Judged(Protocol):
-    """What became of a file, of whatever kind."""
+class FileResult(Protocol):
+    """The result of a file, of any kind: scores, an embedding, or an error."""
 
     @property
     def error(self) -> Failure | None:
-        """Why there is nothing."""
+        """The reason why the file could not be used; None if it could."""
         ...
 
 
@@ -87,21 +113,21 @@ class Result:
     Parameters
     ----------
     paths
-        The files as they were given or discovered; exactly one where `unit` is ``image``.
+        The files as given or discovered; exactly one if `unit` is ``image``.
     model, scoring
-        What the scores came from and how they were computed.
+        The model, and the rule by which it scored.
     unit
         ``image`` or ``study``.
     study, series, instance, view
-        DICOM instance UIDs and the view; empty where unknown or not common to all `paths`.
+        DICOM instance UIDs and the view; empty if unknown or not shared by all `paths`.
     findings
-        Scores in the order of the finding set; empty where `error` is set.
+        Scores in the order of the finding set; empty if `error` is set.
     notes
         Sentences about how the pixels or scores were obtained. Never patient data.
     error
-        Why nothing was scored.
+        The reason why nothing was scored.
     phi
-        Patient data, only where asked for.
+        Patient data; empty unless requested.
     """
 
     paths: tuple[str, ...]
@@ -117,13 +143,18 @@ class Result:
     error: Failure | None = None
     phi: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The score of each finding by its id; empty if `error` is set."""
+        return {score.finding: score.score for score in self.findings}
+
     def top(self, count: int) -> Result:
         """Keep the `count` highest scores, highest first."""
         highest = sorted(self.findings, key=lambda score: score.score, reverse=True)[:count]
         return replace(self, findings=tuple(highest))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the result as ``result.schema.json`` describes it."""
+        """Return the result as ``result.schema.json`` describes it."""
         where: dict[str, Any] = {"path": self.paths[0]}
         if self.unit == "study":
             where = {"paths": list(self.paths)}

@@ -1,4 +1,4 @@
-"""Results as rows of a table: tidy, one row a finding, or wide, one row a result and one column a finding."""
+"""Lay results out as table rows: tidy (one row per finding) or wide (one row per result)."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ class Layout:
     Parameters
     ----------
     findings
-        The ids of the finding set: the columns of a wide table.
+        The ids of the finding set: the score columns of a wide table.
     unit
-        By ``study`` there is a list ``paths``, by ``image`` one ``path``.
+        A table by ``study`` has a list column ``paths``, a table by ``image`` a column ``path``.
     wide
-        One row a result with the scores alone, instead of one row a finding.
+        One row per result and one score column per finding, instead of one row per finding.
     phi
-        Add the column ``phi``: a JSON object.
+        Add the column ``phi``, a JSON object.
     adapted
-        Add the column ``model_adaptation``, without which scores of two adaptations would look alike.
+        Add the column ``model_adaptation``, which tells two adaptations of one checkpoint apart.
 
     Raises
     ------
     UsageError
-        Where a finding of a wide table is called like another column.
+        If a finding of a wide table has the name of another column.
     """
 
     findings: tuple[str, ...]
@@ -65,14 +65,14 @@ class Layout:
         taken = {"schema_version", "path", "paths", "phi", *_KEYS, *_TAIL, *_ADAPTED}
         if self.wide and (both := taken.intersection(self.findings)):
             raise UsageError(
-                f"a finding is called '{min(both)}', like another column of the table",
+                f"the finding '{min(both)}' has the name of another column of the table",
                 where="--wide",
-                remedy="rename the finding, or leave --wide out",
+                remedy="rename the finding, or omit --wide",
             )
 
     @cached_property
     def columns(self) -> dict[str, Kind]:
-        """The names of the columns, in order, each with what it holds."""
+        """The names of the columns, in order, each with the kind of its values."""
         where: dict[str, Kind] = {"paths": "list"} if self.unit == "study" else {"path": "text"}
         scores = dict.fromkeys(self.findings, _NUMBER) if self.wide else _FINDING
         last: dict[str, Kind] = {
@@ -82,7 +82,7 @@ class Layout:
         return {"schema_version": "integer", **where, **_KEYS, **scores, **_TAIL, **last}
 
     def rows(self, result: Result) -> Iterator[list[Cell]]:
-        """Give the rows of one result, cells in the order of `columns`."""
+        """Yield the rows of one result, with cells in the order of `columns`."""
         if self.wide:
             scores = {score.finding: score.to_dict()["score"] for score in result.findings}
             yield self._row(result, [scores.get(name) for name in self.findings])

@@ -1,11 +1,11 @@
-"""Results as JSON Lines, JSON, CSV or Parquet, written one by one as they come."""
+"""Write results as JSON Lines, JSON, CSV or Parquet, one by one as they arrive."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from tier_cli.errors import UsageError
 
@@ -13,39 +13,41 @@ if TYPE_CHECKING:
     from tier_cli.results.record import Result
     from tier_cli.results.rows import Cell, Layout
 
-# Rows held back until a Parquet row group is worth writing: all that any writer holds.
+# Rows are buffered until a Parquet row group is large enough to be worth writing; no writer holds more.
 _GROUP_ROWS = 8192
 
+_R = TypeVar("_R", contravariant=True)
 
-class Writer(Protocol):
-    """Takes results one by one; `finish` writes what a format needs at its end."""
 
-    def write(self, result: Result) -> None:
+class ResultWriter(Protocol[_R]):
+    """Write results of one kind, one by one."""
+
+    def write(self, result: _R, /) -> None:
         """Write one result."""
         ...
 
     def finish(self) -> None:
-        """Write the end. The file is the caller's to close."""
+        """Write the end of the format. The caller closes the file."""
         ...
 
 
 class JsonLinesWriter:
-    """One JSON object a line, in ASCII, so that no locale can garble it."""
+    """Write one JSON object per line, in ASCII, so that no locale can garble it."""
 
     def __init__(self, file: TextIO):
         self._file = file
 
     def write(self, result: Result) -> None:
-        """Write one line and hand it on at once: whoever reads along wants it now."""
+        """Write one line and flush it, for a reader at the other end of a pipe."""
         self._file.write(json.dumps(result.to_dict()) + "\n")
         self._file.flush()
 
     def finish(self) -> None:
-        """Add nothing: every line stands for itself."""
+        """Add nothing: JSON Lines has no footer."""
 
 
 class JsonWriter:
-    """One JSON array with a result a line."""
+    """Write one JSON array with one result per line."""
 
     def __init__(self, file: TextIO):
         self._file = file
@@ -62,36 +64,36 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """A table as CSV, with a head line. Lists: `notes` joined by ``; ``, `paths` as a JSON array."""
+    """Write a CSV table with a header line; `notes` are joined by ``; ``, `paths` are a JSON array."""
 
     def __init__(self, file: TextIO, layout: Layout):
         self._file = file
         self._layout = layout
-        self._put([list(layout.columns)])
+        self._write_rows([list(layout.columns)])
 
     def write(self, result: Result) -> None:
-        """Write the rows of one result in one piece: an interruption leaves all of them or none."""
-        self._put([self._texts(row) for row in self._layout.rows(result)])
+        """Write the rows of one result at once: an interruption leaves all of them or none."""
+        self._write_rows([self._texts(row) for row in self._layout.rows(result)])
 
     def finish(self) -> None:
-        """Add nothing: the last row ends the table."""
+        """Add nothing: CSV has no footer."""
 
     def _texts(self, row: list[Cell]) -> list[Any]:
         return [_csv_text(name, cell) for name, cell in zip(self._layout.columns, row, strict=True)]
 
-    def _put(self, rows: list[list[Any]]) -> None:
+    def _write_rows(self, rows: list[list[Any]]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
         self._file.write(text.getvalue())
 
 
 class ParquetWriter:
-    """A table as Parquet, in row groups.
+    """Write a Parquet table in row groups.
 
     Raises
     ------
     UsageError
-        Where pyarrow, the extra ``parquet``, is not installed.
+        If pyarrow, the extra ``parquet``, is not installed.
     """
 
     def __init__(self, file: IO[bytes], layout: Layout):
@@ -113,7 +115,7 @@ class ParquetWriter:
         self._rows: list[dict[str, Any]] = []
 
     def write(self, result: Result) -> None:
-        """Take one result; rows are written a group at a time."""
+        """Add one result; rows are written in groups."""
         for row in self._layout.rows(result):
             cells = map(_arrow_value, row)
             self._rows.append(dict(zip(self._layout.columns, cells, strict=True)))
@@ -132,9 +134,15 @@ class ParquetWriter:
 
 
 def require_pyarrow(
-    otherwise: str = "choose .csv, .json or .jsonl", doing: str = "writing Parquet", where: str = "--output"
+    otherwise: str = "write .csv, .json or .jsonl", doing: str = "writing Parquet", where: str = "--output"
 ) -> Any:
-    """Import pyarrow, or say how to get it and what to do without."""
+    """Import pyarrow, or explain how to install it and what to use instead.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed.
+    """
     try:
         import pyarrow
     except ImportError:
@@ -150,7 +158,7 @@ def _csv_text(name: str, cell: Cell) -> str | int | float | None:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, tuple):
-        # A path may hold any separator, so a list of them needs quoting of its own.
+        # A path may contain any separator, so a list of paths needs its own quoting.
         return json.dumps(list(cell)) if name == "paths" else "; ".join(cell)
     return cell
 
@@ -164,5 +172,5 @@ def _arrow_value(cell: Cell) -> Any:
 
 
 def utf8(text: str) -> str:
-    """Give text that Arrow takes: file names on Unix are bytes, and what is no UTF-8 comes as surrogates."""
+    """Escape lone surrogates: they stand for non-UTF-8 bytes of a file name, and Arrow refuses them."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Linear corrections of scores, fitted on a few labelled images: stored beside the weights, or none."""
+"""Apply, read and write linear corrections of scores that were fitted on a few labelled images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tier_cli.errors import CheckpointError
 
 ADAPTATION = "adaptation.json"
 TENSORS = "adaptation.safetensors"
-NOT_ADAPTED = "the adaptation is for other "
+_NOT_ADAPTED = "scores are not adapted: "
 _NAMES = ("weights", "bias", "mix")
 
 Floats = NDArray[np.float64]
@@ -24,14 +24,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AdaptationKey:
-    """What an adaptation was fitted for.
+    """The facts that an adaptation and the run that uses it must share.
 
     Parameters
     ----------
     weights, prompts
         Hashes of the weights and of the finding set.
     rendering, scoring
-        The checkpoint's rendering of pixels and its rule of scoring.
+        The checkpoint's rendering of pixels and its scoring rule.
     """
 
     weights: str
@@ -42,18 +42,26 @@ class AdaptationKey:
 
 @dataclass(frozen=True, eq=False)
 class Adaptation:
-    """A linear score a finding, and how much of it is mixed in.
+    """One linear score per finding, and its share in the mixed score.
 
     Parameters
     ----------
     weights
         (F, D), for image embeddings of length 1.
     bias, mix
-        (F,); `mix` in [0, 1]: 0 leaves the checkpoint's own score, 1 takes the linear one alone.
+        (F,); `mix` is in [0, 1]: 0 keeps the checkpoint's own score, 1 replaces it by the linear score.
     method
-        How it was fitted: ``gda``.
+        How the linear scores were fitted: ``gda``.
     hash
-        SHA-256 (hex) of the file that holds it.
+        SHA-256 (hex) of the file that holds the tensors.
+
+    Examples
+    --------
+    One finding, whose linear score is the first component of the embedding, mixed half and half:
+
+    >>> adaptation = Adaptation(np.array([[1.0, 0.0]]), np.array([0.0]), np.array([0.5]), "gda")
+    >>> adaptation.apply(np.array([[3.0, 4.0]]), np.array([[0.2]])).round(3).tolist()
+    [[0.4]]
     """
 
     weights: Floats
@@ -63,14 +71,20 @@ class Adaptation:
     hash: str = ""
 
     def apply(self, pooled: NDArray[np.floating], scores: Floats) -> Floats:
-        """Mix the linear scores of embeddings (N, D), of any length, into scores (N, F)."""
+        """Mix the linear scores of image embeddings (N, D), of any length, into scores (N, F)."""
         linear = unit(pooled) @ self.weights.T + self.bias
         mixed: Floats = (1 - self.mix) * scores + self.mix * linear
         return mixed
 
 
 def unit(pooled: NDArray[np.floating]) -> Floats:
-    """Give embeddings (N, D) the length 1; not finite where one is zero or not finite."""
+    """Scale embeddings (N, D) to length 1; rows that are zero or not finite become non-finite.
+
+    Examples
+    --------
+    >>> unit(np.array([[3.0, 4.0]])).round(3).tolist()
+    [[0.6, 0.8]]
+    """
     images = np.asarray(pooled, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         scaled: Floats = images / np.linalg.norm(images, axis=1, keepdims=True)
@@ -78,16 +92,16 @@ def unit(pooled: NDArray[np.floating]) -> Floats:
 
 
 def read_adaptation(folder: Path, key: AdaptationKey) -> tuple[Adaptation | None, str]:
-    """Read a checkpoint folder's adaptation and decide whether it holds for `key`.
+    """Read a checkpoint folder's adaptation if it was fitted for `key`.
 
     Returns
     -------
-    The adaptation, or None; and a note where there is one that does not hold.
+    The adaptation or None, and a note if there is an adaptation that was fitted for something else.
 
     Raises
     ------
     CheckpointError
-        Where the files make no sense.
+        If the files are not valid.
     """
     path = folder / ADAPTATION
     if not path.is_file():
@@ -96,17 +110,17 @@ def read_adaptation(folder: Path, key: AdaptationKey) -> tuple[Adaptation | None
         content = json.loads(path.read_text(encoding="utf-8"))
         fitted, method = dict(content["key"]), str(content["method"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _senseless(path) from error
+        raise _invalid(path) from error
     others = [name for name, value in asdict(key).items() if fitted.get(name) != value]
     if others:
-        return None, f"{NOT_ADAPTED}{' and '.join(others)}: scores are without it"
+        return None, f"{_NOT_ADAPTED}the adaptation does not match the {' and '.join(others)} of this run"
     return _tensors(folder / TENSORS, method), ""
 
 
 def write_adaptation(
     folder: Path, adaptation: Adaptation, key: AdaptationKey, facts: Mapping[str, Any]
 ) -> None:
-    """Write both files; `facts` say what it was fitted on."""
+    """Write both files; `facts` are the fields of adaptation.json that describe the fit."""
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(getattr(adaptation, name), np.float32) for name in _NAMES}
@@ -125,12 +139,14 @@ def _tensors(path: Path, method: str) -> Adaptation:
         tensors = {name: tensor.astype(np.float64) for name, tensor in load(raw).items()}
         weights, bias, mix = (tensors[name] for name in _NAMES)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise _senseless(path) from error
-    alike = weights.ndim == 2 and bias.shape == mix.shape == weights.shape[:1]
-    if not alike or not all(np.isfinite(x).all() for x in (weights, bias, mix)):
-        raise _senseless(path)
+        raise _invalid(path) from error
+    shapes_agree = weights.ndim == 2 and bias.shape == mix.shape == weights.shape[:1]
+    if not shapes_agree or not all(np.isfinite(x).all() for x in (weights, bias, mix)):
+        raise _invalid(path)
     return Adaptation(weights, bias, mix, method, hashlib.sha256(raw).hexdigest())
 
 
-def _senseless(path: Path) -> CheckpointError:
-    return CheckpointError("makes no sense", where=str(path), remedy="adapt again with `tier adapt`")
+def _invalid(path: Path) -> CheckpointError:
+    return CheckpointError(
+        "is not a valid adaptation", where=str(path), remedy="adapt again with `tier adapt`"
+    )

@@ -1,4 +1,4 @@
-"""Scores to probabilities and calls, by a calibration that was fitted for exactly this use, or not at all."""
+"""Turn scores into probabilities and calls, with a calibration that was fitted for exactly this use."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from tier_cli.errors import CheckpointError
 if TYPE_CHECKING:
     from tier_cli.results.record import FindingScore
 
-NOT_CALIBRATED = "no probability and no call: "
-NO_CALIBRATION = f"{NOT_CALIBRATED}this checkpoint has no calibration"
+_NOT_CALIBRATED = "no probability and no call: "
 _FILE = "calibration.json"
 
 
 @dataclass(frozen=True)
 class CalibrationKey:
-    """What scores must share for one calibration to hold for them.
+    """The facts that a calibration and the scores it is applied to must share.
 
     Parameters
     ----------
@@ -32,9 +31,9 @@ class CalibrationKey:
     unit
         ``image`` or ``study``.
     ensemble
-        Hash of an ensemble; empty for a single model.
+        Hash of the ensemble; empty for a single model.
     adaptation
-        Hash of what the checkpoint was adapted with; empty where it was not.
+        Hash of the checkpoint's adaptation; empty if it has none.
     """
 
     weights: str
@@ -46,52 +45,65 @@ class CalibrationKey:
 
 
 class Curve(Protocol):
-    """From a score to a probability, never falling."""
+    """A non-decreasing map from scores to probabilities."""
 
     def probability(self, score: float) -> float:
-        """Give the probability of one score."""
+        """Return the probability for one score."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields that calibration.json holds of it, ``method`` among them."""
+        """Return the curve's fields in calibration.json, including ``method``."""
         ...
 
 
 @dataclass(frozen=True)
 class Platt:
-    """The logistic curve 1 / (1 + exp(-(a score + b))) of Platt (1999)."""
+    """The logistic curve 1 / (1 + exp(-(a score + b))) (Platt 1999).
+
+    Examples
+    --------
+    >>> curve = Platt(a=10.0, b=-1.0)
+    >>> [round(curve.probability(score), 3) for score in (-0.1, 0.1, 0.3)]
+    [0.119, 0.5, 0.881]
+    """
 
     a: float
     b: float
 
     def probability(self, score: float) -> float:
-        """Give the probability of one score."""
+        """Return the probability for one score."""
         x = self.a * score + self.b
-        # In the form whose exponential cannot overflow.
+        # Choose the form whose exponential cannot overflow.
         return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields that calibration.json holds of it."""
+        """Return the curve's fields in calibration.json."""
         return {"method": "platt", "a": self.a, "b": self.b}
 
 
 @dataclass(frozen=True)
 class Isotonic:
-    """Straight lines between knots, level beyond the first and the last.
+    """Straight lines between knots, constant beyond the first and the last.
 
     Parameters
     ----------
     scores
-        Ascending.
+        Scores of the K knots, ascending.
     probabilities
-        As many, never falling.
+        Probabilities of the K knots, non-decreasing.
+
+    Examples
+    --------
+    >>> curve = Isotonic(scores=(0.0, 0.2), probabilities=(0.1, 0.5))
+    >>> [round(curve.probability(score), 3) for score in (-1.0, 0.1, 1.0)]
+    [0.1, 0.3, 0.5]
     """
 
     scores: tuple[float, ...]
     probabilities: tuple[float, ...]
 
     def probability(self, score: float) -> float:
-        """Give the probability of one score."""
+        """Return the probability for one score."""
         right = bisect_right(self.scores, score)
         if right == 0 or right == len(self.scores):
             return self.probabilities[right - (right > 0)]
@@ -99,13 +111,21 @@ class Isotonic:
         return y0 + (y1 - y0) * (score - x0) / (x1 - x0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields that calibration.json holds of it."""
+        """Return the curve's fields in calibration.json."""
         return {"method": "isotonic", "scores": list(self.scores), "probabilities": list(self.probabilities)}
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A finding's curve, and the score from which on it is called present."""
+    """The calibration of one finding: its curve and its operating point.
+
+    Parameters
+    ----------
+    curve
+        Maps scores to probabilities.
+    threshold
+        The finding is called present where score >= threshold.
+    """
 
     curve: Curve
     threshold: float
@@ -113,13 +133,34 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One curve and one operating point a finding; `note` says where there is none."""
+    """One curve and one operating point per finding.
+
+    Parameters
+    ----------
+    findings
+        By finding id; empty if no calibration applies.
+    reason
+        Why no calibration applies; empty if one does.
+
+    Examples
+    --------
+    >>> from tier_cli.results.record import FindingScore
+    >>> calibration = Calibration({"effusion": Calibrated(Platt(10.0, -1.0), threshold=0.05)})
+    >>> (calibrated,) = calibration.apply([FindingScore("effusion", 0.1)])
+    >>> calibrated.probability, calibrated.call
+    (0.5, True)
+    """
 
     findings: Mapping[str, Calibrated]
-    note: str = ""
+    reason: str = ""
+
+    @property
+    def note(self) -> str:
+        """The note for results without probabilities; empty if a calibration applies."""
+        return _NOT_CALIBRATED + self.reason if self.reason else ""
 
     def apply(self, scores: Iterable[FindingScore]) -> tuple[FindingScore, ...]:
-        """Add probability and call to the findings that have a curve."""
+        """Add the probability and the call to findings that have a curve."""
         return tuple(self._one(score) for score in scores)
 
     def _one(self, score: FindingScore) -> FindingScore:
@@ -131,35 +172,45 @@ class Calibration:
 
 
 def match_calibration(content: Mapping[str, Any] | None, key: CalibrationKey) -> Calibration:
-    """Decide whether a checkpoint's calibration holds for `key`.
+    """Return a checkpoint's calibration if it was fitted for `key`, else an empty one with the reason.
 
     Parameters
     ----------
     content
-        The content of calibration.json: ``key`` with the fields of `CalibrationKey`, and ``findings``, where
-        each id has the fields of its curve and ``threshold``, a score. None where there is none.
+        The content of calibration.json: ``key`` with the fields of `CalibrationKey`, and ``findings``, which
+        maps each id to the fields of its curve and ``threshold``, a score. None if there is no such file.
     key
-        What the scores at hand are of.
+        Describes the scores to calibrate.
 
     Raises
     ------
     CheckpointError
-        Where the content makes no sense.
+        If the content is not valid.
+
+    Examples
+    --------
+    >>> key = CalibrationKey("1f0c", "voi", "77aa", "image")
+    >>> entry = {"method": "platt", "a": 10.0, "b": -1.0, "threshold": 0.05}
+    >>> content = {"key": vars(key), "findings": {"effusion": entry}}
+    >>> match_calibration(content, key).findings["effusion"].curve
+    Platt(a=10.0, b=-1.0)
+    >>> match_calibration(content, replace(key, unit="study")).note
+    'no probability and no call: the calibration does not match the unit of this run'
     """
     if content is None:
-        return Calibration({}, NO_CALIBRATION)
+        return Calibration({}, "this checkpoint has no calibration")
     fitted = content.get("key")
     if not isinstance(fitted, Mapping):
-        raise CheckpointError("has no table 'key'", where=_FILE, remedy="calibrate again")
+        raise _invalid("has no table 'key'")
     others = [name for name, value in asdict(key).items() if (fitted.get(name) or "") != value]
     if others:
-        return Calibration({}, f"{NOT_CALIBRATED}the calibration is for other {_listed(others)}")
+        return Calibration({}, f"the calibration does not match the {_listed(others)} of this run")
     return Calibration(_findings(content.get("findings")))
 
 
 def _findings(table: Any) -> dict[str, Calibrated]:
     if not isinstance(table, Mapping) or not table:
-        raise _senseless("'findings' must have an entry for each finding")
+        raise _invalid("'findings' must have an entry for each finding")
     findings = {}
     for name, entry in table.items():
         try:
@@ -167,7 +218,7 @@ def _findings(table: Any) -> dict[str, Calibrated]:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             known = None
         if known is None or not math.isfinite(known.threshold):
-            raise _senseless(f"the entry of {name} makes no sense")
+            raise _invalid(f"the entry of {name} is not valid")
         findings[str(name)] = known
     return findings
 
@@ -180,16 +231,16 @@ def _curve(entry: Mapping[str, Any]) -> Curve:
             raise ValueError
         return Platt(a, b)
     scores, heights = (tuple(float(x) for x in entry[name]) for name in ("scores", "probabilities"))
-    rising = all(x < y for x, y in pairwise(scores))
-    never_falling = all(x <= y for x, y in pairwise(heights))
-    within = 0 <= heights[0] <= heights[-1] <= 1 and all(map(math.isfinite, scores))
-    sound = len(scores) == len(heights) and rising and never_falling and within
-    if entry["method"] != "isotonic" or not sound:
+    ascending = all(x < y for x, y in pairwise(scores))
+    non_decreasing = all(x <= y for x, y in pairwise(heights))
+    in_range = 0 <= heights[0] <= heights[-1] <= 1 and all(map(math.isfinite, scores))
+    valid = len(scores) == len(heights) and ascending and non_decreasing and in_range
+    if entry["method"] != "isotonic" or not valid:
         raise ValueError
     return Isotonic(scores, heights)
 
 
-def _senseless(what: str) -> CheckpointError:
+def _invalid(what: str) -> CheckpointError:
     return CheckpointError(what, where=_FILE, remedy="calibrate again with `tier calibrate`")
 
 

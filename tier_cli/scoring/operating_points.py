@@ -1,4 +1,4 @@
-"""Operating points: from which score on a finding is called present."""
+"""Choose operating points: the thresholds from which a score is called present."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rule:
-    """How a threshold is chosen; `target` is the share that a fixed sensitivity or specificity must reach."""
+    """A rule that chooses a threshold.
+
+    Parameters
+    ----------
+    name
+        ``youden``, ``f1``, ``mcc``, ``sensitivity`` or ``specificity``.
+    target
+        For ``sensitivity`` and ``specificity``: the share that must be reached.
+    """
 
     name: str
     target: float | None = None
@@ -28,9 +36,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rights and wrongs at each threshold of a finding, (K,) each, from the highest threshold to the lowest.
+    """The counts of one finding at each of K thresholds, from the highest threshold to the lowest.
 
-    `thresholds` are the distinct scores, so each is the lowest score that it calls.
+    Parameters
+    ----------
+    thresholds
+        (K,) the distinct scores; each is the lowest score that it calls present.
+    true_positives, false_positives
+        (K,) rows called present, by label.
+    positives, negatives
+        All rows, by label.
     """
 
     thresholds: Floats
@@ -46,7 +61,12 @@ def parse_rule(text: str) -> Rule:
     Raises
     ------
     UsageError
-        The text is none of them.
+        If the text is none of these.
+
+    Examples
+    --------
+    >>> parse_rule("sensitivity=0.9")
+    Rule(name='sensitivity', target=0.9)
     """
     name, equals, value = text.strip().lower().partition("=")
     name = name.strip()
@@ -60,66 +80,81 @@ def parse_rule(text: str) -> Rule:
         if 0 < target <= 1:
             return Rule(name, target)
         raise UsageError(
-            f"{text!r} gives no share above 0 and up to 1", where="operating point", remedy=f"e.g. {name}=0.9"
+            f"{text!r} does not give a share above 0 and at most 1",
+            where="operating point",
+            remedy=f"e.g. {name}=0.9",
         )
     raise UsageError(
-        f"{text!r} is no rule for an operating point",
+        f"{text!r} is not a rule for an operating point",
         where="operating point",
         remedy=f"choose one of {', '.join(RULES)}",
     )
 
 
 def choose(labels: ArrayLike, scores: ArrayLike, rule: str | Rule) -> float:
-    """Choose the threshold of one finding; it is called present where score >= threshold.
+    """Choose the threshold of one finding, which is called present where score >= threshold.
 
     The threshold lies midway between the lowest score that is called and the highest that is not, so that the
-    last digit of a score, which may differ between machines, does not decide.
+    last digit of a score, which may differ between machines, does not change a call.
 
     Parameters
     ----------
     labels
-        (N,) 1 = present, 0 = absent; rows with any other value, NaN included, are left out.
+        (N,) 1 = present, 0 = absent. Rows with any other value, including NaN, are left out.
     scores
-        (N,) higher = more likely present; rows whose score is not finite are left out.
+        (N,) higher = more likely present. Rows whose score is not finite are left out.
     rule
-        ``youden`` (Youden 1950: sensitivity + specificity), ``f1``, ``mcc``: the threshold where it is
-        highest, among equal ones the one with the fewest calls. ``sensitivity=X``: the highest threshold that
-        reaches it. ``specificity=X``: the lowest threshold that reaches it.
+        ``youden`` (Youden 1950: sensitivity + specificity), ``f1`` and ``mcc`` choose the threshold with the
+        highest value; of equal ones, that with the fewest calls. ``sensitivity=X`` chooses the highest
+        threshold that reaches X, ``specificity=X`` the lowest.
 
     Raises
     ------
     UsageError
-        The rule is unknown.
+        If the rule is unknown.
     ValueError
-        One class only, or labels and scores of different length.
+        If there is only one class, or labels and scores differ in length.
+
+    Examples
+    --------
+    >>> labels, scores = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.6, 0.9]
+    >>> round(choose(labels, scores, "youden"), 3), round(choose(labels, scores, "sensitivity=1"), 3)
+    (0.5, 0.25)
     """
     rule = parse_rule(rule) if isinstance(rule, str) else rule
     counts = count(labels, scores)
     if rule.target is not None and rule.name == "specificity":
-        # As a quotient of counts: 1 - 1/10 is not 0.9 in floating point.
+        # A quotient of counts, because 1 - 1/10 is not 0.9 in floating point.
         passed = (counts.negatives - counts.false_positives) / counts.negatives
         return _between(counts.thresholds, int((passed >= rule.target).sum()) - 1)
     if rule.target is not None:
         found = counts.true_positives / counts.positives
         return _between(counts.thresholds, int(np.argmax(found >= rule.target)))
-    # argmax takes the first of equals: the highest threshold.
+    # argmax returns the first of equal values: the highest threshold.
     return _between(counts.thresholds, int(np.argmax(_criterion(counts, rule.name))))
 
 
 def count(labels: ArrayLike, scores: ArrayLike) -> Counts:
-    """Count rights and wrongs at every distinct score; rows and raises as in `choose`."""
+    """Count true and false positives at every distinct score; rows and errors are those of `choose`.
+
+    Examples
+    --------
+    >>> counts = count([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.4])
+    >>> counts.thresholds.tolist(), counts.true_positives.tolist(), counts.false_positives.tolist()
+    ([0.8, 0.4, 0.1], [1.0, 2.0, 2.0], [0.0, 1.0, 2.0])
+    """
     truth = np.asarray(labels, dtype=np.float64)
     values = np.asarray(scores, dtype=np.float64)
     if truth.shape != values.shape or truth.ndim != 1:
-        raise ValueError(f"labels {truth.shape} and scores {values.shape} must be of one length")
+        raise ValueError(f"labels {truth.shape} and scores {values.shape} must have the same length")
     known = np.isfinite(values) & ((truth == 0) | (truth == 1))
     truth, values = truth[known], values[known]
     positives = int(truth.sum())
     if positives in (0, len(truth)):
-        raise ValueError("no operating point without both positives and negatives")
+        raise ValueError("an operating point needs both positives and negatives")
     order = np.argsort(-values, kind="stable")
     truth, values = truth[order], values[order]
-    # Equal scores are called together: only the last of them closes a threshold.
+    # Equal scores are called together, so only the last of them is a threshold.
     last = np.append(values[1:] != values[:-1], True)
     found = np.cumsum(truth)[last]
     called = np.flatnonzero(last) + 1.0
@@ -129,7 +164,7 @@ def count(labels: ArrayLike, scores: ArrayLike) -> Counts:
 def _criterion(counts: Counts, name: str) -> Floats:
     found, wrong = counts.true_positives, counts.false_positives
     if name == "youden":
-        # In whole numbers, so that equal values compare as equal.
+        # Whole numbers, so that equal values compare equal.
         return found * counts.negatives - wrong * counts.positives
     if name == "f1":
         return 2 * found / (found + wrong + counts.positives)
@@ -137,12 +172,12 @@ def _criterion(counts: Counts, name: str) -> Floats:
     passed = counts.positives + counts.negatives - called
     product = called * passed * counts.positives * counts.negatives
     numerator = found * counts.negatives - wrong * counts.positives
-    # With everything called MCC is 0 over 0, and 0 by convention.
+    # If everything is called, MCC is 0/0, which is 0 by convention.
     return np.divide(numerator, np.sqrt(product), out=np.zeros_like(found), where=product > 0)
 
 
 def _between(thresholds: Floats, last_called: int) -> float:
-    """A threshold that calls `thresholds[: last_called + 1]` and nothing below; -1 calls nothing."""
+    """Return a threshold that calls `thresholds[: last_called + 1]` and nothing lower; -1 calls nothing."""
     if last_called < 0:
         return float(np.nextafter(thresholds[0], np.inf))
     upper = thresholds[last_called]

@@ -1,4 +1,4 @@
-"""From an image's embedding and the findings' vectors to scores."""
+"""Score image embeddings against the vectors of findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ SCORINGS = ("cosine_difference", "cosine", "softmax_pair", "sigmoid")
 
 
 class ScoringRule(NamedTuple):
-    """How a checkpoint scores: the rule's name, and the learned factor and bias of ``sigmoid``."""
+    """How a checkpoint scores.
+
+    Parameters
+    ----------
+    name
+        One of `SCORINGS`.
+    scale, bias
+        The learned logit scale and bias of ``sigmoid``.
+    """
 
     name: str
     scale: float = 1.0
@@ -40,7 +48,7 @@ def score(
     vectors
         The findings' unit vectors, (F, D) each.
     scoring
-        A checkpoint's rule (`rule_of`), or the name of a rule that has no numbers:
+        A checkpoint's rule (see `rule_of`), or the name of a rule without learned numbers:
 
         - ``cosine_difference``: cos(image, positive) - cos(image, negative), in [-2, 2] (Palepu & Beam 2023);
         - ``cosine``: cos(image, positive), in [-1, 1];
@@ -51,12 +59,23 @@ def score(
 
     Returns
     -------
-    (N, F). Not finite where an embedding is zero or not finite.
+    (N, F) scores; not finite where an embedding is zero or not finite.
 
     Raises
     ------
     CheckpointError
-        Where the scoring is unknown here.
+        If this release does not know the scoring.
+
+    Examples
+    --------
+    An image that lies closer to the positive than to the negative prompts of one finding:
+
+    >>> from tier_cli.findings.vectors import FindingVectors
+    >>> vectors = FindingVectors(positive=np.array([[1.0, 0.0]]), negative=np.array([[0.0, 1.0]]))
+    >>> score(np.array([[0.8, 0.6]]), vectors).round(3).tolist()
+    [[0.2]]
+    >>> score(np.array([[0.8, 0.6]]), vectors, "softmax_pair").round(3).tolist()
+    [[0.55]]
     """
     if scoring == "sigmoid":
         raise ValueError("sigmoid needs the checkpoint's scale and bias: give `rule_of(checkpoint)`")
@@ -74,17 +93,17 @@ def score(
 
 
 def uses_negatives(scoring: str) -> bool:
-    """Whether what a scoring gives depends on the negative prompts."""
+    """Return whether a scoring depends on the negative prompts."""
     return scoring in ("cosine_difference", "softmax_pair")
 
 
 def rule_of(checkpoint: Checkpoint) -> ScoringRule:
-    """How a checkpoint scores, with the numbers that its scoring takes from its weights.
+    """Return a checkpoint's scoring rule, with the numbers that it reads from the weights.
 
     Raises
     ------
     CheckpointError
-        Where the scoring is unknown here or its numbers are not in the weights.
+        If this release does not know the scoring, or if its numbers are not in the weights.
     """
     check_scoring(checkpoint.scoring)
     if checkpoint.scoring != "sigmoid":
@@ -96,12 +115,12 @@ def rule_of(checkpoint: Checkpoint) -> ScoringRule:
 
 
 def check_scoring(scoring: str) -> None:
-    """Refuse a checkpoint whose rule of scoring is unknown here, before any image is read."""
+    """Refuse an unknown scoring before any image is read."""
     if scoring not in SCORINGS:
         raise CheckpointError(
-            f"the scoring '{scoring}' is unknown",
+            f"unknown scoring '{scoring}'",
             where="config.json",
-            remedy=f"known are: {', '.join(SCORINGS)}; a newer release may know it",
+            remedy=f"use one of {', '.join(SCORINGS)}, or try a newer release of tier",
         )
 
 
@@ -112,17 +131,17 @@ def _number(path: Path, name: str) -> float:
         with safe_open(str(path), framework="numpy") as file:
             return float(file.get_tensor(name).item())
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f"no number '{name}': {error}", where=str(path)) from error
+        raise CheckpointError(f"cannot read the number '{name}': {error}", where=str(path)) from error
 
 
 def _cosines(images: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        # Dividing last: (image / |image|) . direction, with one product instead of two.
+        # (image / |image|) . direction, with the division last, so that there is one product instead of two.
         cosines: NDArray[np.float64] = (images @ directions.T) / np.linalg.norm(images, axis=1, keepdims=True)
     return cosines
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    # By the hyperbolic tangent, which cannot overflow.
+    # The hyperbolic tangent cannot overflow.
     result: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * x))
     return result

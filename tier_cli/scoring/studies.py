@@ -1,4 +1,4 @@
-"""From images to studies: the mean score of a study's scored images."""
+"""Average the scores of a study's images."""
 
 from __future__ import annotations
 
@@ -14,8 +14,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A study that may still get images: its first result, running sums, and what its images do not share."""
+class _OpenStudy:
+    """A study that may still gain images.
+
+    Parameters
+    ----------
+    first
+        The result of its first image, without scores, paths and notes.
+    sums
+        Running sum of the scores of each finding.
+    paths, views, notes
+        Of its images; notes without repetition.
+    one_series
+        Whether all images so far are of one series.
+    """
 
     first: Result
     sums: array[float]
@@ -26,26 +38,38 @@ class _Open:
 
 
 class StudyMeans:
-    """Collects image results by Study Instance UID; an image without one is its own study.
+    """Collect image results by Study Instance UID; an image without one is its own study.
 
-    The files of a study may lie anywhere among the sources, so no study is complete before the last file was
-    seen. What is kept until then is a running sum a finding, the keys, and the path, view and notes of each
-    image: between one and two kilobytes a study of one image, and no pixels.
+    The files of a study may be anywhere among the sources, so no study is complete before the last file has
+    been seen. Until then this keeps one running sum per finding, the keys, and the path, view and notes of
+    each image: one to two kilobytes for a study of one image, and no pixels.
+
+    Examples
+    --------
+    >>> from tier_cli.results.record import ModelStamp, Result
+    >>> stamp = ModelStamp("tiny", "1f0c", "77aa", "c3d9")
+    >>> means = StudyMeans()
+    >>> for path, value in (("frontal.dcm", 0.25), ("lateral.dcm", 0.75)):
+    ...     scores = (FindingScore("effusion", value),)
+    ...     means.add(Result((path,), stamp, "cosine_difference", study="1.2.3", findings=scores))
+    >>> (study,) = means.results()
+    >>> study.findings[0].score, study.paths
+    (0.5, ('frontal.dcm', 'lateral.dcm'))
     """
 
     def __init__(self) -> None:
-        self._studies: dict[tuple[str, str], _Open] = {}
+        self._studies: dict[tuple[str, str], _OpenStudy] = {}
         self._ids: tuple[str, ...] = ()
 
     def add(self, result: Result) -> None:
-        """Take the result of one scored image."""
+        """Add the result of one scored image."""
         key = (result.study, "" if result.study else result.paths[0])
         study = self._studies.get(key)
         if study is None:
-            # The scores themselves are not kept, and the names of the findings once for all studies.
+            # Keep neither the scores themselves nor, for each study, the names of the findings.
             self._ids = self._ids or tuple(score.finding for score in result.findings)
             sums = array("d", bytes(8 * len(self._ids)))
-            study = self._studies[key] = _Open(replace(result, findings=(), paths=(), notes=()), sums)
+            study = self._studies[key] = _OpenStudy(replace(result, findings=(), paths=(), notes=()), sums)
         for number, score in enumerate(result.findings):
             study.sums[number] += score.score
         study.paths += result.paths
@@ -54,18 +78,18 @@ class StudyMeans:
         study.one_series &= result.series == study.first.series
 
     def results(self, note: str = "") -> Iterator[Result]:
-        """Give one result a study, in the order in which the studies were first seen.
+        """Yield one result per study, in the order in which the studies were first seen.
 
         Parameters
         ----------
         note
-            Added to every study.
+            Added to the notes of every study.
         """
         for study in self._studies.values():
             yield _mean(study, self._ids, (note,) if note else ())
 
 
-def _mean(study: _Open, ids: tuple[str, ...], more: tuple[str, ...]) -> Result:
+def _mean(study: _OpenStudy, ids: tuple[str, ...], more: tuple[str, ...]) -> Result:
     first, count = study.first, len(study.paths)
     scores = tuple(FindingScore(name, total / count) for name, total in zip(ids, study.sums, strict=True))
     views = dict.fromkeys(study.views)

@@ -1,0 +1,1 @@
+"""Train TIER models: data, inputs, the training loop, whole runs, reports and sweeps."""

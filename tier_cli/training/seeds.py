@@ -1,7 +1,7 @@
-"""Seeds for every draw of a run, each a function of what it is for and of nothing that came before.
+"""Derive the seed of every random draw from its purpose and position, never from earlier draws.
 
-So a resumed run needs no generator's state, processes need not agree on one, and an image is changed alike
-whichever process has it.
+A resumed run therefore needs no generator state, processes need not share one, and an image is augmented in
+the same way whichever process handles it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,16 @@ ORDER, CAPTION, AUGMENTATION, VIEW, STEP = range(5)
 
 
 def derive(seed: int, purpose: int, *numbers: int) -> int:
-    """A seed below 2**63 for one draw: `purpose` is one of this module's, `numbers` say which draw."""
+    """Return a seed below 2**63 for one draw.
+
+    Parameters
+    ----------
+    seed
+        The seed of the run.
+    purpose
+        One of this module's constants.
+    numbers
+        Identify the draw within its purpose.
+    """
     words = [seed & 0xFFFFFFFFFFFFFFFF, purpose, *numbers]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,100 +1,150 @@
-"""What a training run is told: one record that decides the weights, and one that does not."""
+"""Define the settings of a training run: their types, defaults and bounds."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, Literal
 
 from tier_cli.errors import UsageError
+
+Objective = Literal["tier", "sigmoid"]
+Entropy = Literal["masked", "paper"]
+Optimizer = Literal["adamw", "adam"]
+Schedule = Literal["cosine", "constant"]
+Augmentation = Literal["standard", "paper"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Views = Literal["frontal", "all"]
+# What to train on: sections of the reports, or captions written from labels.
+Text = Literal["impression", "findings", "both", "labels"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Images = Literal["auto", "memory-map", "stream"]
+Keep = Literal["best", "all"]
+
+
+def within(least: float, most: float | None = None, *, default: Any) -> Any:
+    """Return a dataclass field whose value has bounds; `bounds` reads them."""
+    return field(default=default, metadata={"bounds": (least, most)})
+
+
+def bounds(settings: type) -> dict[str, tuple[float, float | None]]:
+    """Return the least and the largest value of each bounded field; None where there is no largest."""
+    return {f.name: f.metadata["bounds"] for f in fields(settings) if "bounds" in f.metadata}
+
+
+@dataclass(frozen=True)
+class SplitChoice:
+    """Which rows to train on and which to validate on.
+
+    Parameters
+    ----------
+    train_split, valid_split
+        Values of the column `split`; None takes the split called valid for validation, if there is one.
+    valid_share, split_seed
+        Without such a split, this share of the training patients is drawn for validation, by this seed.
+    views
+        ``frontal`` trains on frontal views only. Validation never uses lateral views, like `tier eval`.
+    separate
+        Validation uses other data: no patients are drawn, and the split called valid stays unused.
+    """
+
+    train_split: str = "train"
+    valid_split: str | None = None
+    valid_share: float = within(0, 0.9, default=0.1)
+    split_seed: int = 0
+    views: Views = "all"
+    separate: bool = False
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What decides the weights of a run, beside its data; written into the checkpoint as it is.
+    """What determines the weights of a run, apart from its data; written into the checkpoint unchanged.
 
     Parameters
     ----------
     objective
-        A name of `model.losses.OBJECTIVES`.
+        A name in `model.losses.OBJECTIVES`.
     lambda_patch, lambda_token
-        Weights of the two entropies (paper: 0.2 and 0.1).
+        Weights of the patch and token entropies (paper: 0.2 and 0.1).
     entropy
-        ``masked`` or ``paper``: whether padding takes part in the entropies.
+        ``masked`` leaves padding out of the entropies, ``paper`` counts it as published.
     epochs, images_per_epoch
-        An epoch draws this many images; None draws as many as there are.
+        Number of epochs, and images drawn in each; None draws as many as there are.
     batch_size
         Pairs that are contrasted with each other, over all processes.
     accumulate
-        The batch of a process goes through the encoders in so many parts; the contrast keeps it whole.
+        Number of parts in which a process encodes its batch; the contrast keeps the whole batch.
     optimizer, learning_rate, head_rate_factor, weight_decay
-        ``adamw`` or ``adam``; projections that start from nothing learn faster by the factor.
+        The optimiser; the learning rate of fresh projections is larger by the factor.
     schedule, warmup_share
-        ``cosine`` or ``constant``, after a linear warm-up over this share of all steps.
+        The schedule after a linear warm-up over this share of all steps.
     clip_norm
-        The gradient's norm is brought down to this; 0 leaves it.
+        Largest norm of the gradient; 0 does not clip.
     average_decay
-        The shipped weights are an exponential average over steps with this decay; 0 ships the last step's.
+        Decay of the exponential average over steps that gives the final weights; 0 keeps the last step's.
     freeze_image_blocks
-        Blocks at the start of the image tower that stay as they are; their output is computed once.
+        Number of frozen blocks at the start of the image tower; their output is computed once.
     augmentation
-        ``standard`` or ``paper``: how images are changed at every draw.
+        ``standard`` or ``paper``: how images are augmented at every draw.
     cached_views
-        Augmented copies of each image kept when blocks are frozen.
+        Augmented copies of each image that are kept when blocks are frozen.
     freeze_text_layers
-        Layers at the start of the text tower that stay as they are, with the embeddings.
+        Number of frozen layers at the start of the text tower, and its embeddings.
     checkpoint_activations
-        Compute activations again in the backward pass instead of keeping them.
+        Recompute activations in the backward pass instead of keeping them.
     precision
         ``fp32``, or ``bf16`` or ``fp16`` for autocast in both encoders; the objective is always in fp32.
+    seed
+        Seed of fresh projections, draws, captions and dropout.
     shuffle_captions
-        Control: captions are permuted among the images, so that there is nothing to learn.
+        Control: permute the captions among the images, so that there is nothing to learn.
     """
 
-    objective: str = "tier"
-    lambda_patch: float = 0.2
-    lambda_token: float = 0.1
-    entropy: str = "masked"
-    epochs: int = 10
-    images_per_epoch: int | None = None
-    batch_size: int = 64
-    accumulate: int = 1
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-4
-    head_rate_factor: float = 3.0
-    weight_decay: float = 1e-2
-    schedule: str = "cosine"
-    warmup_share: float = 0.05
-    clip_norm: float = 1.0
-    average_decay: float = 0.995
-    freeze_image_blocks: int = 0
-    augmentation: str = "standard"
-    cached_views: int = 6
-    freeze_text_layers: int = 4
+    objective: Objective = "tier"
+    lambda_patch: float = within(0, default=0.2)
+    lambda_token: float = within(0, default=0.1)
+    entropy: Entropy = "masked"
+    epochs: int = within(1, default=10)
+    images_per_epoch: int | None = within(1, default=None)
+    batch_size: int = within(2, default=64)
+    accumulate: int = within(1, default=1)
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = within(0, default=3e-4)
+    head_rate_factor: float = within(0, default=3.0)
+    weight_decay: float = within(0, default=1e-2)
+    schedule: Schedule = "cosine"
+    warmup_share: float = within(0, 1, default=0.05)
+    clip_norm: float = within(0, default=1.0)
+    average_decay: float = within(0, 0.99999, default=0.995)
+    freeze_image_blocks: int = within(0, default=0)
+    augmentation: Augmentation = "standard"
+    cached_views: int = within(1, default=6)
+    freeze_text_layers: int = within(0, default=4)
     checkpoint_activations: bool = False
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     seed: int = 0
     shuffle_captions: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for setting in fields(self):
+            value = getattr(self, setting.name)
             if isinstance(value, float) and not math.isfinite(value):
-                option = f"--{field.name.replace('_', '-')}"
-                raise UsageError(f"it cannot be {value}", where=option, remedy="give a number")
+                option = f"--{setting.name.replace('_', '-')}"
+                raise UsageError(f"cannot be {value}", where=option, remedy="give a finite number")
 
     def parts(self, processes: int) -> int:
-        """Images of one part of one process's batch.
+        """Return the number of images in one part of one process's batch.
 
         Raises
         ------
         UsageError
-            The batch cannot be cut so.
+            The batch cannot be divided into equal parts.
         """
         if self.batch_size % (processes * self.accumulate):
             raise UsageError(
-                f"a batch of {self.batch_size} cannot be shared by {processes} processes "
-                f"in {self.accumulate} parts each",
+                f"a batch of {self.batch_size} cannot be divided among {processes} processes "
+                f"with {self.accumulate} parts each",
                 where="--batch-size",
                 remedy=f"use a multiple of {processes * self.accumulate}",
             )
@@ -102,16 +152,16 @@ class TrainSettings:
 
 
 def parts_of(batch: int, size: int) -> int:
-    """How many parts of a size make a batch of one process.
+    """Return how many parts of a size make up the batch of one process.
 
     Raises
     ------
     UsageError
-        They do not fill it.
+        The size does not divide the batch.
     """
     if batch % size:
         raise UsageError(
-            f"parts of {size} do not fill a batch of {batch}",
+            f"parts of {size} images do not divide a batch of {batch}",
             where="--micro-batch-size",
             remedy="use a divisor of the batch of one process",
         )
@@ -120,38 +170,44 @@ def parts_of(batch: int, size: int) -> int:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; none of it decides what is learnt, but for the arithmetic of the device.
+    """How a run is carried out; apart from the device's arithmetic, this does not change what is learnt.
 
     Parameters
     ----------
+    max_bad
+        How many unreadable images a run may leave out; one more ends it.
     device
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        The device that computes; ``auto`` takes a CUDA GPU if there is one.
     workers
         Processes that read and augment images; None chooses.
     images
         ``memory-map`` reads every image once into a file, ``stream`` reads it at every draw, ``auto``
-        chooses by what fits on the disk.
+        chooses by the free space on the disk.
+    features
+        Folder that keeps frozen features for further runs on the same images; None deletes them.
     resume
-        Continue the run whose state lies in the output folder; start it where there is none.
+        Continue the run whose state is in the output folder; start one if there is none.
     save_steps, save_minutes
         The state is saved after so many steps or minutes, and after each epoch.
     tensorboard
-        Write events for TensorBoard there.
+        Folder for TensorBoard events.
     squares
-        Folder that keeps what was read of the images for further runs; None throws it away.
+        Folder that keeps the images read for further runs; None deletes them.
     keep_epochs
-        So many epochs with the highest watched mean AUC are written as checkpoints of their own.
+        How many epochs with the highest mean validation AUC are kept as checkpoints of their own.
     command
-        The command that was given, for the record; names of files without their folders.
+        The command for the record, with file names without their folders.
     """
 
-    device: str = "auto"
-    workers: int | None = None
-    images: str = "auto"
+    max_bad: int = within(0, default=0)
+    device: Device = "auto"
+    workers: int | None = within(0, default=None)
+    images: Images = "auto"
+    features: Path | None = None
     resume: bool = False
-    save_steps: int | None = None
-    save_minutes: float = 10.0
+    save_steps: int | None = within(1, default=None)
+    save_minutes: float = within(0, default=10.0)
     tensorboard: Path | None = None
     squares: Path | None = None
-    keep_epochs: int = 0
+    keep_epochs: int = within(0, default=0)
     command: str = ""

@@ -35,10 +35,6 @@ class TrainInputs:
         Folder of the checkpoint to start from, or None to start from the two towers.
     image_tower, text_tower
         Folders with starting weights; the text tower's folder also holds the tokenizer.
-    max_bad
-        How many unreadable images a run may leave out; one more ends it.
-    features
-        Folder that keeps frozen features for further runs on the same images; None deletes them.
     about
         Description of the data for the record of the run.
     validation
@@ -50,8 +46,6 @@ class TrainInputs:
     init: Path | None = None
     image_tower: Path | None = None
     text_tower: Path | None = None
-    max_bad: int = 0
-    features: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     validation: ValidationData | None = None
 

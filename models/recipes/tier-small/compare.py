@@ -1,12 +1,12 @@
-"""Write one HTML page that sets a run beside the supervised CheXNet and a linear probe, on the same images.
+"""Write an HTML page that compares a run with the supervised CheXNet and a linear probe on the same images.
 
     python models/recipes/tier-small/compare.py MANIFEST.csv RUN CHEXNET.csv PAGE.html --image-tower TOWER
 
 MANIFEST.csv comes from prepare.py. RUN is a checkpoint trained on its split "train", such as runs/l1-s0: the
-weights in models/tier-small were trained on the test images too and must not be judged on them. CHEXNET.csv
-holds a supervised model's probabilities by NIH image name, TOWER the starting weights, for the probe. The
-probe's scores are written to PAGE.probe.csv, all numbers to PAGE.json. Further options go to `tier eval`,
-such as `--exclude contradicted=1`.
+weights in models/tier-small were trained on the test images too and must not be evaluated on them.
+CHEXNET.csv holds a supervised model's probabilities by NIH image name; TOWER holds the starting weights, for
+the probe. The probe's scores are written to PAGE.probe.csv, all numbers to PAGE.json. Further options, such
+as `--exclude contradicted=1`, are passed to `tier eval`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.imaging.preprocess import Preprocessing
 
 TIER = "import sys; from tier_cli.app import main; sys.exit(main())"
-# What the NIH asks of everybody who shows its images.
+# The NIH requires this acknowledgement from everybody who shows its images.
 NOTE = (
     "Images and labels: ChestX-ray14, provided by the NIH Clinical Center, "
     "https://nihcc.app.box.com/v/ChestXray-NIHCC; Wang X, Peng Y, Lu L, Lu Z, Bagheri M, Summers RM. "

@@ -1,11 +1,11 @@
-"""Write the manifest that tier-small was trained and judged on, from a folder of NIH images and labels.
+"""Write the manifest that tier-small was trained and evaluated on, from a folder of NIH images and labels.
 
     python models/recipes/tier-small/prepare.py DATA_FOLDER MANIFEST.csv
 
-DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column a NIH finding,
+DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column per NIH finding,
 radiologist_normal) and the images that its first column names. The split is read from
-models/tier-small/split.csv; `--new-split SEED` makes it again, by patient. `--everything` puts every split
-but "unused" into training.
+models/tier-small/split.csv; `--new-split SEED` draws it anew, by patient. `--everything` puts every split
+except "unused" into training.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FINDINGS = [
 ]  # fmt: skip
 VISIBLE_AT_64_PX = {"Effusion", "Cardiomegaly", "Consolidation"}
 TRAINING_ONLY = {"nih-64", "rsna-normal"}
-# More would only teach what that source looks like.
+# More of them would only teach the model what that source looks like.
 NORMALS_USED = 1500
 SPLIT_FILE = Path(__file__).parents[2] / "tier-small" / "split.csv"
 COLUMNS = ["path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", *FINDINGS]
 
 
 def main() -> None:
-    """Read the labels, apply the split and what the radiologists said, write the manifest."""
+    """Read the labels, apply the split and the radiologists' reads, write the manifest."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("manifest", type=Path)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
-    """One image: the label as mined for judging, the radiologist's word for training."""
+    """Return the row of one image: mined labels for evaluation, the radiologist's read for training."""
     normal = row["radiologist_normal"] == "1"
     abnormal = any(row[name] == "1" for name in FINDINGS)
     training = split == "train"
@@ -67,14 +67,14 @@ def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
         "contradicted": "1" if normal and abnormal else "0",
         "split": split,
         **{name: row[name] for name in ("sex", "age", "source", "nih_image")},
-        # ChestX-ray14 is all frontal; captions say so.
+        # All of ChestX-ray14 is frontal, and captions mention the view.
         "view": row["view"] or "FRONTAL",
         **labels,
     }
 
 
 def write_split(rows: list[dict[str, str]], predicted: set[str], seed: int) -> None:
-    """Share the patients out: 45 % of the diverse source judge, 60 % of the other's comparable ones."""
+    """Split the patients: test gets 45 % of the diverse source, 60 % of the comparable others."""
     fixed = {row["patient"] for row in rows if row["source"] in TRAINING_ONLY}
     diverse = sorted({row["patient"] for row in rows if row["source"] == "nih-diverse"} - fixed)
     others = (

@@ -1,4 +1,4 @@
-"""Judge training runs on the held-out patients and write report.json and the tables of the model card.
+"""Evaluate training runs on the held-out patients; write report.json and the tables of the model card.
 
     python models/recipes/tier-small/report.py MANIFEST.csv RUNS CHEXNET.csv
 
@@ -26,7 +26,8 @@ from tier_cli.findings.load import load_findings
 from tier_cli.imaging.preprocess import Preprocessing, prepare
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
-from tier_cli.metrics.bootstrap import Estimate, patient_bootstrap
+from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.statistics import ranking
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
@@ -44,7 +45,7 @@ Array = NDArray[np.float64]
 
 
 def main() -> None:
-    """Score everything once, then measure."""
+    """Score all images once, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("runs", type=Path)
@@ -82,13 +83,13 @@ def main() -> None:
 
 
 def pixels(manifest: Manifest, spec: Preprocessing) -> NDArray[np.float32]:
-    """(N, 3, S, S) inputs; a few hundred images fit into memory."""
+    """Return inputs (N, 3, S, S); a few hundred images fit into memory."""
     options = ReadOptions(rendering=spec.rendering, views="all")
     return np.stack([prepare(read_radiograph(path, options).pixels, spec).pixels for path in manifest.paths])
 
 
 def embed(folder: Path, images: NDArray[np.float32]) -> Array:
-    """Pooled image embeddings (N, D)."""
+    """Return pooled image embeddings (N, D)."""
     engine = open_engine(open_checkpoint(folder))
     return np.concatenate([engine.encode_images(images[i : i + 8]) for i in range(0, len(images), 8)]).astype(
         float
@@ -96,13 +97,13 @@ def embed(folder: Path, images: NDArray[np.float32]) -> Array:
 
 
 def vectors(folder: Path) -> Any:
-    """The stored vectors of the 14 findings."""
+    """Return the stored vectors of the 14 findings."""
     checkpoint = open_checkpoint(folder)
     return finding_vectors(checkpoint, FINDINGS, lambda: open_engine(checkpoint))
 
 
 def linear_probe(manifest: Manifest, test: Manifest, images: NDArray[np.float32], tower: Path) -> Array:
-    """Logistic regression, a finding at a time, on the frozen starting tower's mean features."""
+    """Fit a logistic regression per finding on the mean features of the frozen starting tower."""
     import torch
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -139,14 +140,14 @@ def linear_probe(manifest: Manifest, test: Manifest, images: NDArray[np.float32]
 
 
 def supervised(test: Manifest, file: Path) -> Array:
-    """The supervised model's probabilities for the test images, NaN where it has none."""
+    """Return the supervised model's probabilities for the test images; NaN where it has none."""
     table = pd.read_csv(file).set_index("nih_image")
     columns = {FINDINGS.match(name.removeprefix("prob_")).id: name for name in table.columns}
     return table.reindex(test.column("nih_image"))[[columns[name] for name in FINDINGS.ids]].to_numpy(float)
 
 
 def grouped(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The three seeds of a setting become the mean of their AUCs, replicate by replicate."""
+    """Average the AUCs of a setting's three seeds, replicate by replicate."""
 
     def mean(names: tuple[str, ...]) -> Estimate:
         return Estimate(
@@ -159,15 +160,12 @@ def grouped(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
 
 
 def measure(test: Manifest, compared: dict[str, Array], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """AUC a finding and their mean with intervals, and paired differences of the means."""
+    """Return the AUC per finding and their mean with intervals, and paired differences of the means."""
     part = test.where(rows)
     labels, patients = part.labels(FINDINGS), part.patients()
-    estimates = {
-        name: patient_bootstrap(
-            labels, values[rows], patients, replicates=REPLICATES, seed=SEED, metrics=("auc",)
-        )["auc"]
-        for name, values in compared.items()
-    }
+    areas = {name: ranking(labels, values[rows], auprc=False) for name, values in compared.items()}
+    found = resample(areas, patients, replicates=REPLICATES, seed=SEED)
+    estimates = {name: measured["auc"] for name, measured in found.items()}
     groups = grouped(estimates)
     return {
         "n": len(part),
@@ -195,7 +193,7 @@ def _with_interval(estimate: Estimate) -> list[list[float]]:
 
 
 def within(test: Manifest, compared: dict[str, Array]) -> dict[str, Any]:
-    """The mean AUC inside each source and each view, over findings with five or more positives there."""
+    """Return the mean AUC within each source and view, over findings with at least five of each label."""
     result: dict[str, Any] = {}
     labels, patients = test.labels(FINDINGS), test.patients()
     for column in ("source", "view"):
@@ -203,13 +201,12 @@ def within(test: Manifest, compared: dict[str, Array]) -> dict[str, Any]:
         for value in sorted(set(values)):
             rows = values == value
             enough = ((labels[rows] == 1).sum(axis=0) >= 5) & ((labels[rows] == 0).sum(axis=0) >= 5)
-            estimates = {
-                name: patient_bootstrap(
-                    labels[rows][:, enough], scores[rows][:, enough], patients[rows],
-                    replicates=REPLICATES, seed=SEED, metrics=("auc",),
-                )["auc"]
+            areas = {
+                name: ranking(labels[rows][:, enough], scores[rows][:, enough], auprc=False)
                 for name, scores in compared.items()
-            }  # fmt: skip
+            }
+            found = resample(areas, patients[rows], replicates=REPLICATES, seed=SEED)
+            estimates = {name: measured["auc"] for name, measured in found.items()}
             result[f"{column} {value}"] = {
                 "n": int(rows.sum()),
                 "findings": int(enough.sum()),
@@ -219,15 +216,15 @@ def within(test: Manifest, compared: dict[str, Array]) -> dict[str, Any]:
 
 
 def caption_accuracy(folder: Path, pooled: Array, test: Manifest) -> dict[str, float]:
-    """How often a true one-finding caption is closer to the image than its negation or opposite.
+    """Measure how often a true one-finding caption is closer to the image than its negation.
 
-    One draw of two captions for each image and finding, phrased as in training; present and absent findings
-    are averaged apart, so that always preferring "no" scores 0.5 in the balanced figure.
+    Two captions, phrased as in training, are drawn per image and finding. Present and absent findings are
+    averaged separately, so that always preferring "no" scores 0.5 in the balanced figure.
     """
     engine = open_engine(open_checkpoint(folder))
     rng = random.Random(SEED)
     labels = test.labels(FINDINGS)
-    # Drawn from a pool: each distinct caption is embedded once.
+    # Captions are drawn from a pool, so that each distinct one is embedded once.
     pool = {
         (name, value): sorted({_single(name, value, rng) for _ in range(200)})
         for name in known_findings()
@@ -255,13 +252,13 @@ def _single(name: str, value: bool, rng: random.Random) -> str:
 
 
 def training(folder: Path) -> dict[str, Any]:
-    """What training.json says."""
+    """Return the content of training.json."""
     content: dict[str, Any] = json.loads((folder / "training.json").read_text())
     return content
 
 
 def sparsity(folder: Path) -> dict[str, float]:
-    """Entropies and sparsity of the token-patch similarities, mean of the last 100 logged training steps."""
+    """Return the mean entropies and sparsity of the last 100 training steps (five logged lines)."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "contrastive" in line][-5:]
     names = ("patch_entropy", "token_entropy", "similarity_hoyer", "similarity_share_above_0.1")
@@ -269,7 +266,7 @@ def sparsity(folder: Path) -> dict[str, float]:
 
 
 def tables(result: dict[str, Any]) -> str:
-    """The card's tables, as Markdown."""
+    """Return the tables of the model card in Markdown."""
     parts = [
         _auc_table(f"All held-out images (n = {result['all_images']['n']})", result["all_images"]),
         _auc_table(

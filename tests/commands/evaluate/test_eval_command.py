@@ -61,7 +61,7 @@ def _done(result: Result, code: int = 0) -> dict:  # type: ignore[type-arg]
 
 
 def _scores_from_classify(model: str, data: Path, file: Path) -> dict[str, float]:
-    """The pleural effusion scores of the same images from `tier classify`'s own pipeline, by file name."""
+    """Return and write the pleural effusion scores of `tier classify`'s pipeline, by file name."""
     from tier_cli.imaging.discover import Source
     from tier_cli.pipeline.scoring_job import open_job
     from tier_cli.pipeline.stream import StreamOptions
@@ -114,7 +114,7 @@ def test_numbers_say_how_they_came_about(
 
 
 def test_a_model_that_has_seen_the_images_says_so(model: str, data: Path, tmp_path: Path) -> None:
-    """Numbers on training images must not pass for numbers on others, on the terminal or in JSON."""
+    """Numbers on training images are marked as such, on the terminal and in JSON."""
     seen = Path(shutil.copytree(model, tmp_path / "seen"))
     record = {"manifest_sha256": sha256(data.read_bytes()).hexdigest(), "split": "as the manifest says"}
     (seen / "training.json").write_text(json.dumps({"data": record}))
@@ -411,7 +411,7 @@ def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_p
     ("arguments", "message"),
     [
         (("--operating-point", "youden"), "cannot choose thresholds on the evaluated images"),
-        (("--select-on", "valid", "--operating-point", "best"), "no rule for an operating point"),
+        (("--select-on", "valid", "--operating-point", "best"), "is not a rule for an operating point"),
         (("--select-on", "test"), "on the evaluated split"),
         (("--select-on", "all"), "patients who are also in all"),
         (("--compare", "a", "b", "--model", "c"), "--compare"),
@@ -461,7 +461,7 @@ def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitte
 
 
 def test_several_files_are_compared_with_the_first_on_common_ground(data: Path, tmp_path: Path) -> None:
-    """A third set that lacks an image must not be measured on other images than the first two."""
+    """All sets are measured on the same images, even if the third lacks one."""
     sick = [number % 3 == 0 for number in range(IMAGES)]
     names = [f"{number:02}.{'dcm' if number % 2 else 'png'}" for number in range(IMAGES)]
     files = []

@@ -44,9 +44,9 @@ def test_the_page_of_a_run_with_everything(tier: Tier, model: str, data: Path, t
     assert str(page) in err.replace("\n", "")
     assert out.startswith("{"), "the numbers still go to a pipe"
     text = page.read_text(encoding="utf-8")
-    for title in ("ROC curves", "Groups by sex", "Damaged images", "Prompts", "Places", "Worst errors"):
+    for title in ("ROC curves", "Groups by sex", "Corrupted images", "Prompts", "Grounding", "Worst errors"):
         assert f">{title}</h2>" in text
-    assert "8 images, of which 1 without scores" in text
+    assert "8 images, 1 of them without scores" in text
     assert "operating point" in text
     assert "Provided by nobody." in text
     assert "keyed" not in text
@@ -65,7 +65,7 @@ def test_files_of_scores_alone_make_a_page(tier: Tier, data: Path, tmp_path: Pat
     assert code == 0
     text = page.read_text(encoding="utf-8")
     assert "Reliability of probabilities" in text
-    assert "the whole image" in text
+    assert "as whole images" in text
     assert str(scores) in text, "its hash is named"
 
 

@@ -1,4 +1,4 @@
-"""`tier eval` with damaged images, single prompts and places, from the command line."""
+"""`tier eval --corrupt --prompt-sensitivity --grounding` from the command line."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
 
 
 def test_groups_are_never_patients(tier: Tier, data: Path) -> None:
-    """Keys of patients would stand in every table and file."""
+    """Patient keys would appear in every table and file."""
     code, _, told = tier("eval", "--data", data, "--model", "no-such-model", "--by", "sex,Patient")
     assert code == 2
     assert "cannot group by the column 'Patient'" in told

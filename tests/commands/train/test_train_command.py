@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from tier_cli.app import app
-from tier_cli.training.loop.freezing import usually_frozen
+from tier_cli.training.loop.freezing import default_frozen_layers
+
+
+def _parameters() -> list[Any]:
+    """The options of the command."""
+    group: Any = get_command(app)
+    return list(group.commands["train"].params)
+
 
 Tier = Callable[..., tuple[int, str, str]]
 
@@ -33,7 +41,7 @@ def test_the_output_is_asked_for_next_and_help_calls_it_required(tier: Tier) -> 
 def test_every_option_is_explained_in_full_at_80_columns(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = tier("train", "--help")[1]
-    for option in get_command(app).commands["train"].params:
+    for option in _parameters():
         assert option.help, option.name
         assert re.search(rf"{option.opts[0]}\b", shown), option.name
 
@@ -44,15 +52,15 @@ def test_a_small_text_tower_keeps_two_layers_that_learn(tmp_path, layers, frozen
     from transformers import BertConfig, DistilBertConfig
 
     BertConfig(num_hidden_layers=layers, hidden_size=8, num_attention_heads=2).save_pretrained(tmp_path)
-    assert usually_frozen(None, tmp_path) == frozen
+    assert default_frozen_layers(None, tmp_path) == frozen
     DistilBertConfig(n_layers=layers, dim=8, n_heads=2).save_pretrained(tmp_path)
-    assert usually_frozen(None, tmp_path) == frozen
+    assert default_frozen_layers(None, tmp_path) == frozen
 
 
 def test_layers_that_cannot_be_told_apart_all_learn(tmp_path, model) -> None:
     from transformers import AlbertConfig
 
     AlbertConfig(num_hidden_layers=12, hidden_size=8, num_attention_heads=2).save_pretrained(tmp_path)
-    assert usually_frozen(None, tmp_path) == 0
+    assert default_frozen_layers(None, tmp_path) == 0
     # The tiny checkpoint's text tower has one layer.
-    assert usually_frozen(model, None) == 0
+    assert default_frozen_layers(model, None) == 0

@@ -185,7 +185,7 @@ def test_every_part_is_there_with_the_numbers_of_the_report(html: str, report: R
     for title in (
         "Means over findings", "Findings", "Differences", "ROC curves", "Precision-recall curves",
         "Reliability of probabilities", "Groups by sex", "Radiologists", "Worst errors", "Images", "Notes",
-        "Protocol", "How to do it again",
+        "Protocol", "How to reproduce",
     ):  # fmt: skip
         assert title in seen.text
     for measured in (*report.measured, *report.differences):
@@ -194,7 +194,7 @@ def test_every_part_is_there_with_the_numbers_of_the_report(html: str, report: R
             metric = row.metrics["auc"]
             bounds = f"[{metric.low:{form}},\N{NO-BREAK SPACE}{metric.high:{form}}]"
             assert f"{metric.value:{form}} {bounds}" in seen.text
-    assert "24 images, of which 1 without scores" in seen.text
+    assert "24 images, 1 of them without scores" in seen.text
     assert "research use" in seen.text
     assert all(told in seen.text for told in ("ab12", "cd34", "numpy 2", "tier eval"))
 
@@ -205,7 +205,7 @@ def test_no_patient_and_no_path_unless_asked(html: str, report: Report, evaluati
     for text in (html, without):
         assert "keyed-" not in text
         assert "secret" not in text
-    assert "1 of 24 images are not on disk (paths left out)" in without
+    assert "1 of 24 images are not on disk (paths omitted)" in without
     assert "keyed-0.png: no such file" in whole
     assert whole.count("keyed-") > 10
     assert "secret" not in whole
@@ -288,7 +288,7 @@ def test_top_1_accuracy_and_retrieval_have_tables(report: Report, evaluation: Ev
     assert f"{accuracy:.3f} [" in seen.text
     for text in (
         "chance 0.500",
-        "image to report: 24 queries among 20",
+        "image to report: 24 queries, 20 candidates",
         "recall at 1",
         "0.375 [0.250",
         "first 5",
@@ -373,11 +373,11 @@ def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
 
 def test_many_images_and_findings_make_no_huge_page(evaluation: Evaluation) -> None:
     """A curve of every image of PadChest would be megabytes a finding."""
-    from tier_cli.evaluation.page.figures import precision_recall, roc
+    from tier_cli.evaluation.page.figures import draw_precision_recall, draw_roc
 
     rng = np.random.default_rng(1)
     labels, scores = rng.integers(0, 2, (30_000, 1)).astype(float), rng.normal(size=(30_000, 1))
-    for kind in (roc, precision_recall):
+    for kind in (draw_roc, draw_precision_recall):
         figure = kind("x", 0, labels, [UnitScores("a", scores)])
         assert figure is not None
         assert len(figure.svg) < 20_000

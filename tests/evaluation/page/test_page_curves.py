@@ -12,8 +12,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from tier_cli.evaluation.page.curves import curve, point, reliability, thin
-from tier_cli.evaluation.page.errors import worst
+from tier_cli.evaluation.page.curves import curve, operating_point, reliability, thin
+from tier_cli.evaluation.page.errors import worst_units
 from tier_cli.metrics.statistics import probabilities
 
 RNG = np.random.default_rng(3)
@@ -26,13 +26,13 @@ def test_points_are_those_of_scikit_learn() -> None:
     found = curve(np.append(LABELS, [np.nan, 1]), np.append(SCORES, [5, np.nan]))
     assert found is not None
     wrong, right, _ = roc_curve(LABELS, SCORES, drop_intermediate=False)
-    np.testing.assert_allclose(found.wrong, wrong, atol=1e-12)
-    np.testing.assert_allclose(found.found, right, atol=1e-12)
+    np.testing.assert_allclose(found.false_positive_rate, wrong, atol=1e-12)
+    np.testing.assert_allclose(found.recall, right, atol=1e-12)
     precision, recall, _ = precision_recall_curve(LABELS, SCORES)
     np.testing.assert_allclose(found.precision, precision[::-1], atol=1e-12)
-    np.testing.assert_allclose(found.found, recall[::-1], atol=1e-12)
+    np.testing.assert_allclose(found.recall, recall[::-1], atol=1e-12)
     # Drawn as steps that end at each point, the area below is the average precision that the table tells.
-    area = float((np.diff(found.found) * found.precision[1:]).sum())
+    area = float((np.diff(found.recall) * found.precision[1:]).sum())
     assert area == pytest.approx(average_precision_score(LABELS, SCORES), abs=1e-12)
 
 
@@ -44,12 +44,12 @@ def test_one_class_has_no_curve() -> None:
 def test_the_operating_point_is_where_calls_are_made() -> None:
     threshold = float(SCORES[7])
     calls = threshold <= SCORES
-    found = point(LABELS, SCORES, threshold)
+    found = operating_point(LABELS, SCORES, threshold)
     assert found is not None
     assert found[0] == pytest.approx(1 - recall_score(LABELS, calls, pos_label=0))
     assert found[1] == pytest.approx(recall_score(LABELS, calls))
     assert found[2] == pytest.approx(precision_score(LABELS, calls))
-    assert point(LABELS, SCORES, float("nan")) is None
+    assert operating_point(LABELS, SCORES, float("nan")) is None
 
 
 def test_bins_are_those_of_the_calibration_error() -> None:
@@ -78,7 +78,7 @@ def test_thinning_keeps_both_ends() -> None:
 def test_worst_errors_are_low_positives_and_high_negatives() -> None:
     labels = np.array([1, 1, 0, 0, np.nan, 1, 0])
     scores = np.array([0.9, 0.1, 0.8, 0.2, 0.0, np.nan, 0.3])
-    missed, alarms = worst(labels, scores, 2)
+    missed, alarms = worst_units(labels, scores, 2)
     assert missed.tolist() == [1, 0]
     assert alarms.tolist() == [2, 6]
-    assert [part.size for part in worst(np.ones(3), np.arange(3.0), 2)] == [0, 0]
+    assert [part.size for part in worst_units(np.ones(3), np.arange(3.0), 2)] == [0, 0]

@@ -1,4 +1,4 @@
-"""From files and a manifest with boxes to the section, with a model that finds bright places."""
+"""The section `grounding` for files and a manifest with boxes, with a model that finds bright spots."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ BRIGHT, DARK = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
 
 
 class Eye:
-    """Patches are (brightness, darkness) of a grid of 4 x 4; the phrase `shadow` means dark."""
+    """A model whose 4 x 4 patches are (brightness, darkness); the phrase `shadow` means dark."""
 
     device = "cpu"
 
     def patches(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """Give (N, 16, 2)."""
+        """Return patches (N, 16, 2)."""
         cells = pixels[:, 0].reshape(len(pixels), 4, 8, 4, 8).mean(axis=(2, 4)).reshape(len(pixels), 16)
         return np.stack([cells, 1 - cells], axis=2), (4, 4)
 
     def embed_texts(self, texts: Any) -> NDArray[np.float32]:
-        """Give a unit row a text."""
+        """Return one unit vector per text."""
         return np.stack([DARK if text == "shadow" else BRIGHT for text in texts])
 
 
@@ -65,7 +65,7 @@ def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
 
 
 def _manifest(folder: Path, rows: list[tuple[str, list[dict[str, Any]]]]) -> Manifest:
-    """Write rows of (name, boxes); each name is the place of a bright square of 16 px in 64 x 128."""
+    """Write rows of (name, boxes); each name is the position of a bright square of 16 px in 64 x 128."""
     lines = ["path\tpatient\tboxes"]
     for number, (name, boxes) in enumerate(rows):
         x, y = map(int, name.split("-"))
@@ -108,7 +108,7 @@ def test_a_model_that_looks_at_the_right_place_hits_it_every_time(tmp_path: Path
 
 @pytest.mark.parametrize("shift", [(-32, 0), (16, 0), (0, 16)])
 def test_a_model_that_looks_elsewhere_misses(tmp_path: Path, shift: tuple[int, int]) -> None:
-    """Boxes off by a patch, and off by what is cropped: an affine without the crop would hit the latter."""
+    """Boxes off by a patch, and by the cropped width: an affine that ignored the crop would hit these."""
     places = [(48, 0), (64, 16), (64, 32)]
     rows = [(f"{x}-{y}", [_box("bright", x + shift[0], y + shift[1])]) for x, y in places]
     (row,) = _made(_evaluation(_manifest(tmp_path, rows)))["findings"]
@@ -160,7 +160,7 @@ def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
 
 
 def test_places_in_a_file_that_is_shown_turned_are_left_out(tmp_path: Path) -> None:
-    """Boxes are in the file's pixels; measured on the turned picture they would be anywhere."""
+    """Boxes are in the file's pixels; on the rotated picture they would be misplaced."""
     manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES[:2]])
     with Image.open(tmp_path / "0.png") as picture:
         exif = picture.getexif()

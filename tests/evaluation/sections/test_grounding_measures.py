@@ -1,4 +1,4 @@
-"""Grounding on maps made by hand, against what counting pixels gives."""
+"""Grounding measures on maps made by hand, against counting pixels."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_ignoring_the_crop_would_be_found_out() -> None:
 
 
 def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> None:
-    """Patients of one half are best served at 1, those of the other at 0.5: each gets the other's."""
+    """One half is best at threshold 1, the other at 0.5: each is measured at the other's."""
     levels = np.array([0.0] * 8 + [0.5] * 4 + [1.0] * 4)
     small, large = _region(16, 48, 80, 64), _region(16, 32, 80, 64)
     cases = [_case(region, levels) for region in (small, small, large, large)]
@@ -155,7 +155,7 @@ def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> Non
 
 
 def test_the_usual_place_is_that_of_other_patients() -> None:
-    """A finding that is always in one corner is found there without looking; one that wanders is not."""
+    """A finding that is always in one corner is hit without looking; one that moves is not."""
     corner, elsewhere = _region(16, 0, 32, 16), _region(64, 48, 80, 64)
     patients = np.array(list("abcdef"))
     always = usual_place([_case(corner) for _ in patients], halves(patients))

@@ -1,4 +1,4 @@
-"""Radiologists beside a model: who is counted, on which images, and what the difference is."""
+"""Radiologists compared with a model: who counts, on which images, and the difference."""
 
 from __future__ import annotations
 

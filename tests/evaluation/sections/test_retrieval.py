@@ -1,4 +1,4 @@
-"""Retrieval: ranks as counted by hand, chance as by shuffling, medians as numpy has them."""
+"""Retrieval: ranks against counting by hand, chance against shuffling, medians against numpy."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_precision_counts_rows_as_often_as_drawn() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Six images of four studies; the one image of the last that has its report is missing."""
+    """Six images of four studies; of the last, the only image with its report is missing."""
     from xrays import write_png
 
     rows = ["path,patient,study,effusion,text"]

@@ -1,4 +1,4 @@
-"""Drops under damage: the AUCs of scikit-learn, paired by image and by resampling."""
+"""Drops under corruption: AUCs as in scikit-learn, paired by image and resampling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOW = Resampling(50)
 
 @pytest.fixture
 def truth() -> Labelled:
-    """Sixty images of twenty patients; the second finding has blanks, the third is never there."""
+    """Sixty images of twenty patients; the second finding has blanks, the third is always absent."""
     labels = RNG.integers(0, 2, size=(60, 3)).astype(float)
     labels[:5, 1] = np.nan
     labels[:, 2] = 0

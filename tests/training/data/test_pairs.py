@@ -81,8 +81,8 @@ def test_a_rare_finding_is_drawn_more_often(manifest):
 def test_the_control_permutes_labels_and_keeps_their_numbers(manifest):
     table = "path,Mass\n" + "".join(f"i{i},{int(i < 30)}\n" for i in range(100))
     plain, shuffled = pairs_of(manifest(table), seed=0), pairs_of(manifest(table), seed=0, shuffle=True)
-    column = plain._spoken.ids.index("mass")
-    before, after = plain._spoken.values[:, column], shuffled._spoken.values[:, column]
+    column = plain._labels.ids.index("mass")
+    before, after = plain._labels.values[:, column], shuffled._labels.values[:, column]
     assert before.sum() == after.sum()
     assert (before != after).any()
 
@@ -98,7 +98,7 @@ def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
 
 
 def test_a_manifest_with_nothing_to_say_is_refused(manifest):
-    with pytest.raises(ManifestError, match="text or a label"):
+    with pytest.raises(ManifestError, match="no row has a text"):
         pairs_of(manifest("path,view\na,PA\n"), seed=0)
 
 

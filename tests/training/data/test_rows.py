@@ -1,4 +1,4 @@
-"""Which rows train and which are watched: a mistake here makes every number of a run a lie."""
+"""Which rows are trained on and which are validated on: a mistake here falsifies every number of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tier_cli.datasets.manifest import read_manifest
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.findings.load import load_findings
 from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
-from tier_cli.training.data.splits import SplitChoice
+from tier_cli.training.settings import SplitChoice
 
 NIH = load_findings("nih14")
 
@@ -33,16 +33,16 @@ def people(count, extra=""):
     return "path,patient,Mass\n" + "".join(f"{n}.png,p{n // 2},{n % 2}\n" for n in range(count)) + extra
 
 
-def test_without_splits_a_tenth_of_the_patients_is_watched_whole(table):
+def test_without_splits_all_images_of_a_tenth_of_the_patients_are_validated_on(table):
     rows, data = chosen(table(people(40)))
-    watched = {int(name[:-4]) // 2 for name, split in rows.items() if split == "valid"}
-    assert len(watched) == 2
+    drawn = {int(name[:-4]) // 2 for name, split in rows.items() if split == "valid"}
+    assert len(drawn) == 2
     assert len(rows) == 40
     assert data.record["rows"]["valid"] == {"images": 4, "patients": 2, "texts": 0}
     assert any("2 of 20 patients" in note for note in data.notes)
 
 
-def test_who_is_watched_depends_on_the_patient_and_the_seed_alone(table):
+def test_who_is_drawn_depends_only_on_the_patient_and_the_seed(table):
     rows, _ = chosen(table(people(40)), split_seed=7)
     lines = people(40).splitlines()
     mixed = "\n".join([lines[0], *reversed(lines[1:])]) + "\n"
@@ -73,7 +73,7 @@ def test_nothing_is_chosen_by_a_test_split_of_ones_own(table):
     """Its card says that no test image was used."""
     manifest = table("path,patient,split,Mass\na,1,train,1\nb,2,test,0\n")
     for choice in ({"valid_split": "Test"}, {"train_split": "test", "valid_split": "train"}):
-        with pytest.raises(UsageError, match="a test split is for measuring"):
+        with pytest.raises(UsageError, match="a test split is for evaluation"):
             chosen(manifest, **choice)
 
 
@@ -96,7 +96,7 @@ def test_where_official_lists_divide_images_their_patients_stay_in_test(table):
     assert any("of other splits left out of training: 1" in note for note in data.notes)
 
 
-def test_laterals_train_and_are_not_watched(table):
+def test_lateral_views_train_and_are_not_validated_on(table):
     text = (
         "path,patient,split,view,Mass\na,1,train,LATERAL,1\nb,2,train,PA,0\nc,3,valid,LL,1\nd,4,valid,AP,1\n"
     )
@@ -111,7 +111,7 @@ def test_empty_texts_are_dropped_and_counted(table):
     assert rows == {"a": "train"}
     assert data.record["images_without_text"] == 4
     assert data.record["rows"]["train"]["texts"] == 1
-    assert any("nothing is watched" in note for note in data.notes)
+    assert any("no validation" in note for note in data.notes)
 
 
 def left_out(data):
@@ -125,7 +125,7 @@ def test_images_with_labels_are_not_counted_as_images_without(table):
     data = choose_rows(manifest, "csv", SplitChoice(valid_share=0), load_findings("chexpert14"))
     assert left_out(data) == [
         "images without a label of a known finding left out: 1",
-        "images whose labels give no text (uncertain, or No Finding 0) left out: 2",
+        "images whose labels give no caption (uncertain, or No Finding 0) left out: 2",
     ]
     assert data.record["images_without_text"] == 3
     assert data.record["rows"]["train"]["images"] == 2

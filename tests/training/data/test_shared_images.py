@@ -8,9 +8,10 @@ import pytest
 
 from tier_cli.datasets.manifest import read_manifest
 from tier_cli.findings.load import builtin
+from tier_cli.training.data.labels import label_rows
 from tier_cli.training.data.rows import choose_rows
-from tier_cli.training.data.splits import Choice
-from tier_cli.training.data.validation_data import Watched
+from tier_cli.training.data.validation_data import ValidationData
+from tier_cli.training.settings import SplitChoice
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,6 @@ def test_shared_images_are_warned_of(
     (tmp_path / "t.csv").write_text("path,patient,split,Mass\na,1,train,1\nb,2,train,0\n")
     (tmp_path / "v.csv").write_text(f"path,patient,Mass\nc,{patient},1\n")
     nih = builtin("nih14")
-    validation = Watched(read_manifest(tmp_path / "v.csv"), valid, nih, None)
-    data = choose_rows(read_manifest(tmp_path / "t.csv"), train, Choice(), nih, validation)
+    validation = ValidationData(label_rows(read_manifest(tmp_path / "v.csv"), nih), valid, None)
+    data = choose_rows(read_manifest(tmp_path / "t.csv"), train, SplitChoice(), nih, validation)
     assert any("share images" in note for note in data.notes) == warned

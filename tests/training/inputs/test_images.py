@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_streamed_images_are_the_bytes_that_are_kept(paths, tmp_path):
 
 
 def test_what_a_draw_is_changed_to_depends_on_its_place_alone(paths, tmp_path):
-    images = AugmentedImages(StreamedPixels(paths, SPEC), SPEC, 3, stand_in=lambda row: row + 1)
+    images = AugmentedImages(StreamedPixels(paths, SPEC), SPEC, 3, replacement=lambda row: row + 1)
     together, _, _ = images.batch(np.array([4, 1, 2]), np.array([10, 11, 12]))
     alone, _, _ = images.batch(np.array([1]), np.array([11]))
     elsewhere, _, _ = images.batch(np.array([1]), np.array([12]))
@@ -121,14 +122,14 @@ def test_squares_that_lie_there_fit(paths, tmp_path, monkeypatch):
 
 def test_a_streamed_image_that_cannot_be_read_is_replaced_and_told(paths):
     broken = [*paths[:3], "nowhere.png", *paths[4:]]
-    images = AugmentedImages(StreamedPixels(broken, SPEC), SPEC, 0, stand_in=lambda row: (row + 1) % 6)
+    images = AugmentedImages(StreamedPixels(broken, SPEC), SPEC, 0, replacement=lambda row: (row + 1) % 6)
     pixels, taken, bad = images.batch(np.array([3, 0]), np.array([0, 1]))
     assert taken.tolist() == [4, 0]
     assert [row for row, _ in bad] == [3]
     assert "nowhere.png" in bad[0][1]
     assert torch.isfinite(pixels).all()
-    nothing = AugmentedImages(StreamedPixels(["nowhere.png"], SPEC), SPEC, 0, stand_in=lambda row: 0)
-    with pytest.raises(UsageError, match="after each other cannot be read"):
+    nothing = AugmentedImages(StreamedPixels(["nowhere.png"], SPEC), SPEC, 0, replacement=lambda row: 0)
+    with pytest.raises(UsageError, match="in a row cannot be read"):
         nothing.batch(np.array([0]), np.array([0]))
 
 
@@ -144,7 +145,8 @@ class _Failing:
 @pytest.mark.parametrize("allowed", [0, 1])
 def test_streamed_images_are_held_to_max_bad(allowed, tmp_path):
     made = trainer(tmp_path, epochs=1)
-    made.task.batches.images._pixels = _Failing()
+    images: Any = made.task.batches.images
+    images._pixels = _Failing()
     object.__setattr__(made.task, "max_bad", allowed)
     if allowed:
         made.run(silent)

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as processes
-from little import silent, trainer
+from gradients import assert_same, gradients_of
+from little import SETTINGS, silent, trainer
+from torch.multiprocessing.spawn import spawn
 
 from tier_cli.errors import InputError, ManifestError, TierError, UsageError
 from tier_cli.training.distributed import join_world, leave_world
 from tier_cli.training.settings import RunOptions
+
+# Masked and paper entropies, both objectives, at once and in parts, with and without frozen blocks.
+CASES = [
+    (replace(SETTINGS, objective="tier", entropy="masked"), 1),
+    (replace(SETTINGS, objective="tier", entropy="paper"), 1),
+    (replace(SETTINGS, objective="sigmoid", entropy="masked"), 1),
+    (replace(SETTINGS, objective="tier", entropy="paper"), 2),
+    (replace(SETTINGS, freeze_image_blocks=1, freeze_text_layers=1), 1),
+    (replace(SETTINGS, freeze_image_blocks=1), 2),
+]
 
 
 class Unreadable:
@@ -32,7 +45,8 @@ class Unreadable:
 
 def _train(world, folder, pixels, allowed):
     made = trainer(folder, world=world, epochs=1)
-    made.task.batches.images._pixels = pixels
+    images: Any = made.task.batches.images
+    images._pixels = pixels
     object.__setattr__(made.task, "max_bad", allowed)
     try:
         made.run(silent)
@@ -74,21 +88,40 @@ def _process(rank, port, folder):
         _fail(world),
         _diverge(world, folder),
     ]
-    torch.save(found, folder / f"{rank}.pt")
+    gradients = [gradients_of(folder, settings, world, parts) for settings, parts in CASES]
+    torch.save((found, gradients), folder / f"{rank}.pt")
     leave_world()
 
 
 @pytest.fixture(scope="module")
-def heard(tmp_path_factory):
-    """What each of two processes was told."""
+def together(tmp_path_factory):
+    """Start two processes once for all tests; gives what one process computes, and what each of two found."""
     folder = tmp_path_factory.mktemp("together")
+    # Written first: two processes would write the squares and the features at the same time.
+    whole = [gradients_of(folder, settings) for settings, _ in CASES]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Written once: two processes would write the squares at the same time.
-    trainer(folder)
-    processes.spawn(_process, (port, folder), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    spawn(_process, (port, folder), nprocs=2)
+    found, gradients = zip(
+        *(torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)), strict=True
+    )
+    return whole, found, gradients
+
+
+@pytest.fixture(scope="module")
+def heard(together):
+    """What each of two processes was told."""
+    return together[1]
+
+
+def test_two_processes_are_as_one(together):
+    whole, _, gradients = together
+    learning = {name.split(".")[3] for name in whole[4] if name.startswith("image_tower.encoder.stages")}
+    assert learning == {"1"}, "of two blocks the first was to be frozen"
+    for process in gradients:
+        for one, found in zip(whole, process, strict=True):
+            assert_same(one, found)
 
 
 def test_an_image_that_one_process_cannot_read_counts_for_all(heard):
@@ -117,10 +150,11 @@ def test_images_of_a_loss_that_is_no_number_are_those_of_all_processes(heard):
 
 def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
     made = trainer(tmp_path, run_options=RunOptions(device="cpu", workers=1), epochs=1)
-    made.task.batches.images._pixels = Unreadable(*range(24))
+    images: Any = made.task.batches.images
+    images._pixels = Unreadable(*range(24))
     with pytest.raises(UsageError) as told:
         made.run(silent)
-    assert "images after each other cannot be read" in str(told.value)
+    assert "images in a row cannot be read" in str(told.value)
     assert "\n" not in str(told.value)
     # A loading process that stayed would keep this one from ending.
     assert not active_children()

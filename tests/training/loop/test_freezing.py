@@ -53,7 +53,7 @@ def test_what_cannot_be_frozen_is_refused_by_option():
         with pytest.raises(UsageError, match=message):
             check_freezing(model, blocks, layers)
     model.text_tower = tower("albert")
-    with pytest.raises(UsageError, match="'albert' text tower cannot be told apart"):
+    with pytest.raises(UsageError, match="'albert' text tower cannot be frozen one by one"):
         check_freezing(model, 0, 1)
     check_freezing(model, 0, 0)
 
@@ -116,4 +116,4 @@ def test_processes_look_for_unused_parameters_where_there_are_some(kind, used):
     images, texts = built(torch.rand(2, 3, 64, 64), ids, ids)
     (images.pooled.sum() + texts.pooled.sum()).backward()
     without = [n for n, p in built.model.named_parameters() if p.grad is None and "logit" not in n]
-    assert (not without) == used == built.wholly_used
+    assert (not without) == used == built.all_parameters_used

@@ -32,12 +32,13 @@ def test_fresh_heads_learn_faster_and_norms_do_not_decay():
         rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
         decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
         assert rates.keys() == {id(p) for p in model.parameters()}
-        assert rates[id(model.image_projection.conv_in.weight)] == pytest.approx(0.25 * factor)
+        named = dict(model.named_parameters())
+        assert rates[id(named["image_projection.conv_in.weight"])] == pytest.approx(0.25 * factor)
         assert rates[id(model.logit_scale)] == pytest.approx(0.25)
         assert decays[id(model.logit_scale)] == 0.0
-        assert decays[id(model.image_projection.norm.weight)] == 0.0
-        assert decays[id(model.image_projection.conv_in.weight)] == 0.1
-        assert decays[id(model.text_tower.embeddings.word_embeddings.weight)] == 0.1
+        assert decays[id(named["image_projection.norm.weight"])] == 0.0
+        assert decays[id(named["image_projection.conv_in.weight"])] == 0.1
+        assert decays[id(named["text_tower.embeddings.word_embeddings.weight"])] == 0.1
 
 
 def test_the_average_follows_its_formula_and_leaves_the_model_alone():
@@ -52,7 +53,7 @@ def test_the_average_follows_its_formula_and_leaves_the_model_alone():
             expected = decay * expected + (1 - decay) * value
     assert average.averaged().logit_scale.item() == pytest.approx(expected)
     assert scale.item() == 4.0
-    average.settle()
+    average.apply()
     assert scale.item() == pytest.approx(expected)
 
 

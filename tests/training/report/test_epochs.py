@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from tier_cli.app import main
 from tier_cli.errors import TierError
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.verify import verify
+from tier_cli.training.loop.state import save_state
+from tier_cli.training.report.card import write_card
 from tier_cli.training.report.epochs import KeptEpochs
 
 
 class Measures:
-    """Stands in for validation: one AUC an epoch."""
+    """Stand in for validation, with one AUC per epoch."""
 
     def __init__(self, aucs):
         self.values = iter(aucs)
@@ -28,6 +31,12 @@ class Measures:
     def aucs(self, scores):
         value = next(self.values)
         return {} if value is None else {"mean_auc": value}
+
+
+def kept_epochs(aucs, count, folder):
+    """Keep the best epochs of a run whose validation gives these AUCs."""
+    validation: Any = Measures(aucs)
+    return KeptEpochs(validation, count, folder)
 
 
 AUCS = [0.5, 0.7, 0.6, 0.8, 0.7, 0.65]
@@ -41,12 +50,12 @@ def names(folder):
 @pytest.mark.parametrize("saved", [True, False])
 def test_the_best_stay_wherever_the_run_was_killed(tmp_path, killed_after, saved):
     """Killed after an epoch was measured, with its state saved or not; what comes then is made again."""
-    first = KeptEpochs(Measures(AUCS), 2, tmp_path)
+    first = kept_epochs(AUCS, 2, tmp_path)
     first.begin(0)
     for _ in range(killed_after):
         first(tiny_model())
     done = max(killed_after - (0 if saved else 1), 0)
-    again = KeptEpochs(Measures(AUCS[done:]), 2, tmp_path)
+    again = kept_epochs(AUCS[done:], 2, tmp_path)
     again.begin(done)
     for _ in range(len(AUCS) - done):
         again(tiny_model())
@@ -56,18 +65,18 @@ def test_the_best_stay_wherever_the_run_was_killed(tmp_path, killed_after, saved
 
 def test_an_epoch_made_again_with_another_result_finds_all_that_it_competes_with(tmp_path):
     """On a GPU the bits differ: what a better second epoch had pushed out must still be there."""
-    first = KeptEpochs(Measures([0.5, 0.9]), 1, tmp_path)
+    first = kept_epochs([0.5, 0.9], 1, tmp_path)
     first.begin(0)
     first(tiny_model())
     first(tiny_model())
-    again = KeptEpochs(Measures([0.4]), 1, tmp_path)
+    again = kept_epochs([0.4], 1, tmp_path)
     again.begin(1)
     again(tiny_model())
     assert [measured["epoch"] for measured in again.best()] == [1]
 
 
 def test_an_epoch_without_an_auc_is_not_kept(tmp_path):
-    kept = KeptEpochs(Measures([None, 0.5]), 2, tmp_path)
+    kept = kept_epochs([None, 0.5], 2, tmp_path)
     kept.begin(0)
     assert kept(tiny_model()) == {}
     kept(tiny_model())
@@ -75,7 +84,7 @@ def test_an_epoch_without_an_auc_is_not_kept(tmp_path):
 
 
 def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
-    kept = KeptEpochs(Measures(AUCS), 2, tmp_path)
+    kept = kept_epochs(AUCS, 2, tmp_path)
     kept.begin(0)
     kept(tiny_model())
 
@@ -83,7 +92,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tier_cli.training.report.epochs.np.save", full)
-    with pytest.raises(TierError, match=r"epoch 2 cannot be kept \(No space left on device\).*--resume"):
+    with pytest.raises(TierError, match=r"cannot keep epoch 2 \(No space left on device\).*--resume"):
         kept(tiny_model())
     assert names(tmp_path) == ["epoch-01"]
 
@@ -120,19 +129,16 @@ def test_what_is_kept_is_the_model_of_that_epoch(decay, manifest, towers, tmp_pa
         assert judged["mean_auc"]["auc"] == pytest.approx(aucs[epoch - 1], abs=1e-5)
         card = (folder / "README.md").read_text()
         assert f"# epoch-{epoch:02d}" in card
-        assert f"Epoch {epoch} of 4 is one of the 2 that were kept" in card
+        assert f"Epoch {epoch} of 4 is one of the 2 epochs kept" in card
         assert "not strictly zero-shot" in card
         assert f"at the end of epoch {epoch}" in card or decay == "0"
-    assert f"epochs {best[0]}, {best[1]}, which were chosen" in (tmp_path / "a" / "README.md").read_text()
+    assert f"epochs {best[0]}, {best[1]}, selected" in (tmp_path / "a" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("when", ["before the state of epoch 3", "while the epochs are written"])
 def test_a_run_killed_and_resumed_ends_with_the_same_epochs(
     when, manifest, towers, tmp_path, without_graphs, monkeypatch
 ):
-    from tier_cli.training.loop import loop
-    from tier_cli.training.report import epochs
-
     more = ("--epochs", "5", "--keep-epochs", "2")
     assert run(manifest, tmp_path / "whole", towers, *more) == 0
     with monkeypatch.context() as broken:
@@ -147,9 +153,9 @@ def test_a_run_killed_and_resumed_ends_with_the_same_epochs(
             broken.setattr(name, call)
 
         if "state" in when:
-            dies("tier_cli.training.loop.loop.save_state", loop.save_state, 2)
+            dies("tier_cli.training.loop.loop.save_state", save_state, 2)
         else:
-            dies("tier_cli.training.report.epochs.write_card", epochs.write_card, 1)
+            dies("tier_cli.training.report.epochs.write_card", write_card, 1)
         assert run(manifest, tmp_path / "killed", towers, *more) == 130
     # Another number of epochs to keep is another run.
     assert run(manifest, tmp_path / "killed", towers, "--epochs", "5", "--keep-epochs", "3", "--resume") == 2
@@ -183,7 +189,7 @@ def test_they_score_together_and_can_be_averaged(manifest, towers, tmp_path, cap
     ("options", "message"),
     [
         (["--valid-split", "train2"], "no image is in split"),
-        (["--findings", "Edema,Mass"], "--keep-epochs: nothing is watched"),
+        (["--findings", "Edema,Mass"], "--keep-epochs: no finding has both"),
         (["--sweep", "seed=0,1"], "--keep-epochs: a sweep keeps whole runs"),
     ],
 )
@@ -196,4 +202,4 @@ def test_without_anything_to_choose_by_it_is_refused(options, message, manifest,
 def test_epochs_of_another_run_are_not_mixed_with_its_own(manifest, towers, tmp_path, capsys):
     (tmp_path / "out" / "epochs" / "epoch-01").mkdir(parents=True)
     assert run(manifest, tmp_path / "out", towers, "--keep-epochs", "2") == 2
-    assert "holds a checkpoint already" in " ".join(capsys.readouterr().err.split())
+    assert "already holds a checkpoint" in " ".join(capsys.readouterr().err.split())

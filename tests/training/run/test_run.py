@@ -69,7 +69,7 @@ def test_frozen_blocks_stay_and_their_features_are_used_again(manifest, towers, 
     record = json.loads((tmp_path / "paper" / "training.json").read_text())
     assert record["settings"]["augmentation"] == "paper"
     trained, start = load_file(tmp_path / "a" / "model.safetensors"), tiny_model().half().state_dict()
-    stages = {"stages.0": [], "stages.1": []}
+    stages: dict[str, list[bool]] = {"stages.0": [], "stages.1": []}
     for name, tensor in start.items():
         for stage, same in stages.items():
             if stage in name and "num_batches" not in name:
@@ -194,12 +194,12 @@ def test_sigmoid_in_parts_learns_and_keeps_its_bias(manifest, towers, tmp_path, 
             "--image-size: the checkpoint of --init has its own",
         ),
         (["--accumulate", "2", "--micro-batch-size", "2"], "--accumulate, --micro-batch-size"),
-        (["--micro-batch-size", "5"], "parts of 5 do not fill a batch of 16"),
-        (["--accumulate", "3"], "a batch of 16 cannot be shared by 1 processes in 3 parts"),
-        (["--reg-weight", "inf"], "--lambda-patch: it cannot be inf"),
-        (["--output", ""], "where is the checkpoint to go?"),
-        (["--valid-split", "TEST"], "--valid-split: a test split is for measuring"),
-        (["--train-split", "testing"], "--train-split: a test split is for measuring"),
+        (["--micro-batch-size", "5"], "parts of 5 images do not divide a batch of 16"),
+        (["--accumulate", "3"], "a batch of 16 cannot be divided among 1 processes with 3 parts each"),
+        (["--reg-weight", "inf"], "--lambda-patch: cannot be inf"),
+        (["--output", ""], "no checkpoint folder was given"),
+        (["--valid-split", "TEST"], "--valid-split: a test split is for evaluation"),
+        (["--train-split", "testing"], "--train-split: a test split is for evaluation"),
         (["--device", "mps"], "no mps device that torch can use"),
     ],
 )
@@ -231,14 +231,24 @@ def test_a_disk_without_room_for_the_images_is_told(manifest, towers, tmp_path, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert code == 2
-    assert "cannot be written: File too large; make room" in " ".join(capsys.readouterr().err.split())
+    assert "cannot be written: File too large; free disk space" in " ".join(capsys.readouterr().err.split())
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
+REUSING_TRACES = """
+import pathlib, sys
+import pytest
+from traced import reuse_traces
+from tier_cli.app import main
+reuse_traces(pytest.MonkeyPatch(), pathlib.Path(sys.argv.pop(1)))
+sys.exit(main())
+"""
+
+
+def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path, graphs):
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"),
-        *(sys.executable, "-c", "import sys; from tier_cli.app import main; sys.exit(main())"),
+        *(sys.executable, "-c", REUSING_TRACES, str(graphs)),
         *(
             "train",
             "--data",
@@ -251,10 +261,10 @@ def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path):
         ),
         *("--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2", "--device", "cpu"),
     ]
-    here = str(Path(__file__).resolve().parents[3])
+    here = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         command,
-        env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{here}:{here / 'tests' / 'support'}", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

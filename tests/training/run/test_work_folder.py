@@ -14,7 +14,7 @@ from tier_cli.model.verify import verify
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.progress import Stage
 from tier_cli.training.run.run import train
-from tier_cli.training.run.work_folder import discard, kept, take
+from tier_cli.training.run.work_folder import delete_work, describe_state, prepare_folder
 
 
 def run(manifest, output, towers, *more):
@@ -29,11 +29,11 @@ def said(capsys):
 @pytest.fixture
 def stage(monkeypatch):
     """Ends a run by Ctrl-C the first time that a stage is told of, and says how often each was."""
-    told = {}
+    told: dict[Stage, int] = {}
     real = sys.modules[train.__module__]._stoppable
 
     def build(name):
-        def watch(progress, stop):
+        def wrap(progress, stop):
             inner = real(progress, stop)
 
             def ending(stage, done, total, figures=None, epoch=None):
@@ -44,7 +44,7 @@ def stage(monkeypatch):
 
             return ending
 
-        monkeypatch.setattr("tier_cli.training.run.run._stoppable", watch)
+        monkeypatch.setattr("tier_cli.training.run.run._stoppable", wrap)
         return told
 
     return build
@@ -57,22 +57,22 @@ def test_images_that_were_read_are_not_read_again(
     told = stage(at)
     more = ("--freeze-image-blocks", "1")
     assert run(manifest, tmp_path / "a", towers, *more) == 130
-    assert "Nothing of the training was saved yet" in kept(tmp_path / "a")
+    assert "No training state was saved yet" in describe_state(tmp_path / "a")
     capsys.readouterr()
     assert run(manifest, tmp_path / "a", towers, *more) == 2
     refused = said(capsys)
-    assert "go on with --resume" in refused
-    assert "of the training was saved" not in refused, "no word of a run that never began"
+    assert "continue it with --resume" in refused
+    assert "training state was saved" not in refused, "no word of a run that never began"
     assert run(manifest, tmp_path / "a", towers, *more, "--resume") == 0
     assert told[Stage.READING_IMAGES] == 48
     assert not (tmp_path / "a" / ".training").exists()
 
 
 def test_half_of_a_file_that_a_killed_run_left_does_not_fill_the_disk(tmp_path):
-    take(tmp_path, resume=False)
+    prepare_folder(tmp_path, resume=False)
     half = tmp_path / ".training" / ".features-0123.npy.89abcdef.partial"
     half.write_bytes(b"half")
-    take(tmp_path, resume=True)
+    prepare_folder(tmp_path, resume=True)
     assert not half.exists()
 
 
@@ -113,14 +113,14 @@ def test_tensorboard_that_is_not_installed_is_told_before_an_image_is_read(
 
 def test_a_kill_while_the_folder_is_removed_leaves_no_state(tmp_path, monkeypatch):
     """A state whose squares and log are gone would start the run from nothing, over its own checkpoint."""
-    take(tmp_path, resume=False)
+    prepare_folder(tmp_path, resume=False)
     (tmp_path / ".training" / "state.pt").write_bytes(b"state")
     monkeypatch.setattr("tier_cli.training.run.work_folder.shutil.rmtree", lambda *given, **named: None)
-    discard(tmp_path)
+    delete_work(tmp_path)
     assert not (tmp_path / ".training").exists()
     monkeypatch.undo()
-    take(tmp_path, resume=False)
-    discard(tmp_path)
+    prepare_folder(tmp_path, resume=False)
+    delete_work(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys,
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
     said(capsys)
     assert run(manifest, tmp_path / "a", towers, "--resume", "--tensorboard", str(tmp_path / "board")) == 0
-    assert "it is over" in said(capsys)
+    assert "finished: nothing to do" in said(capsys)
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()} == before
     assert not (tmp_path / "board").exists()
     assert run(manifest, tmp_path / "a", towers, "--resume", "--seed", "4") == 2
@@ -143,17 +143,17 @@ def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys,
 def test_a_checkpoint_from_elsewhere_is_not_taken_for_a_run(manifest, towers, tmp_path, capsys):
     tiny_checkpoint(tmp_path)
     assert run(manifest, tmp_path, towers, "--resume") == 2
-    assert "holds a checkpoint already" in said(capsys)
+    assert "already holds a checkpoint" in said(capsys)
 
 
 def stop_after(steps, monkeypatch):
     """Ends a run after so many steps, with its state saved."""
-    asked, real = iter(range(1000)), Trainer._agree
+    asked, real = iter(range(1000)), Trainer._synchronise
 
-    def agree(self, batch):
+    def synchronise(self, batch):
         return real(self, batch)[0], next(asked) == steps
 
-    monkeypatch.setattr(Trainer, "_agree", agree)
+    monkeypatch.setattr(Trainer, "_synchronise", synchronise)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_an_image_that_comes_back_does_not_change_a_run_that_is_resumed(
     images, unreadable, manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
 ):
     broken, late = unreadable
-    more = ("--images", images, "--max-bad", "1", "--epochs", "3")
+    more = ("--images", images, "--max-bad", "1", "--epochs", "3", "--workers", "0")
     assert run(broken, tmp_path / "whole", towers, *more) == 0
     with monkeypatch.context() as patched:
         stop_after({"memory-map": 2, "stream": 5}[images], patched)
@@ -201,4 +201,4 @@ def test_an_image_that_is_lost_meanwhile_ends_a_resumed_run_that_needs_it(
         file.unlink()
     (data.parent / "6.png").unlink()
     assert run(data, tmp_path / "a", towers, *more, "--resume") == 2
-    assert "cannot be read any more" in said(capsys)
+    assert "can no longer be read" in said(capsys)

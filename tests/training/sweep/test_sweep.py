@@ -1,4 +1,4 @@
-"""A grid of runs: every point once, the best by the watched patients, and nothing lost when it is stopped."""
+"""A grid of runs: each point once, the best by validation patients, nothing lost when it is stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.training.data.labels import label_training_rows
 from tier_cli.training.settings import RunOptions, TrainSettings
 from tier_cli.training.sweep import sweep as module
-from tier_cli.training.sweep.grid import at, folder_name, parse_axis, points
+from tier_cli.training.sweep.grid import apply_point, folder_name, parse_axis, points
 from tier_cli.training.sweep.results import best_of, gather, table
 from tier_cli.training.sweep.sweep import Sweep
 from tier_cli.training.train_inputs import TrainInputs
@@ -34,7 +34,7 @@ def test_the_papers_grid_has_36_points_and_both_ends():
 def test_seeds_of_a_setting_follow_each_other_and_reg_weight_sets_both():
     grid = points([parse_axis("seed=0,1"), parse_axis("reg-weight=0.1,0.2")])
     assert [point["seed"] for point in grid] == [0, 1, 0, 1]
-    settings = at(TrainSettings(), grid[2])
+    settings = apply_point(TrainSettings(), grid[2])
     assert (settings.lambda_patch, settings.lambda_token, settings.seed) == (0.2, 0.2, 0)
 
 
@@ -98,7 +98,7 @@ def runs(monkeypatch):
 
 @pytest.fixture
 def sweep(tmp_path):
-    def build(*axes, resume=False, keep_all=False, rows="a,train,1\nb,valid,0\nc,valid,1\n"):
+    def build(*axes, resume=False, keep="best", rows="a,train,1\nb,valid,0\nc,valid,1\n"):
         (tmp_path / "start").mkdir(exist_ok=True)
         (tmp_path / "start" / "model.safetensors").write_bytes(b"start")
         (tmp_path / "m.csv").write_text("path,split,Mass\n" + rows)
@@ -108,7 +108,7 @@ def sweep(tmp_path):
         )  # fmt: skip
         grid = points([parse_axis(axis) for axis in axes])
         run_options = RunOptions(resume=resume)
-        return Sweep(inputs, TrainSettings(), run_options, grid, tmp_path / "out", keep_all, folder_name)
+        return Sweep(inputs, TrainSettings(), run_options, grid, tmp_path / "out", keep, folder_name)
 
     return build
 
@@ -120,6 +120,12 @@ def go(built):
     return built.run(lambda: contextlib.nullcontext(), lambda line: None)
 
 
+def best_values(cells):
+    best = best_of(cells)
+    assert best is not None
+    return best.values
+
+
 def weights(folder):
     return sorted(path.parent.name for path in folder.rglob("model.safetensors") if "points" in str(path))
 
@@ -127,7 +133,7 @@ def weights(folder):
 def test_the_best_setting_keeps_its_weights_and_says_what_chose_it(runs, sweep, tmp_path):
     cells = go(sweep(*AXES))
     assert len(runs.made) == 6
-    assert best_of(cells).values == {"lambda-patch": 0.1}
+    assert best_values(cells) == {"lambda-patch": 0.1}
     assert weights(tmp_path / "out") == ["lambda-patch-0.1_seed-0", "lambda-patch-0.1_seed-1"]
     # Numbers of the others stay.
     assert len(list((tmp_path / "out" / "points").glob("*/validation.json"))) == 6
@@ -150,7 +156,7 @@ def test_differences_are_taken_on_the_same_patients(runs, sweep):
 
 
 def test_all_checkpoints_stay_where_wanted(runs, sweep, tmp_path):
-    go(sweep(*AXES, keep_all=True))
+    go(sweep(*AXES, keep="all"))
     assert len(weights(tmp_path / "out")) == 6
 
 
@@ -180,7 +186,7 @@ def test_a_diverged_run_is_noted_and_never_the_best(runs, sweep, tmp_path):
     cells = go(built)
     assert cells[1].failed
     assert np.isnan(cells[1].mean)
-    assert best_of(cells).values == {"lambda-patch": 0.0}
+    assert best_values(cells) == {"lambda-patch": 0.0}
     assert table(cells)[1]["mean_auc"] is None
     assert gather([(point, built.folder(point)) for point in built.points])[1].failed == cells[1].failed
 
@@ -230,8 +236,8 @@ def test_parts_keep_their_size_in_batches_of_every_size(manifest, towers, tmp_pa
     assert main([*command, "--output", str(tmp_path / "a"), *sizes]) == 0
     assert runs.parts == [6, 6, 6]
     for number, (axis, message) in enumerate(
-        [("batch-size=12,20", "parts of 6 do not fill a batch of 20"),
-         ("accumulate=1,2", "--sweep accumulate, --micro-batch-size: say the same thing")]
+        [("batch-size=12,20", "parts of 6 images do not divide a batch of 20"),
+         ("accumulate=1,2", "--sweep accumulate, --micro-batch-size: set the same value")]
     ):  # fmt: skip
         assert main([*command, "--output", str(tmp_path / f"b{number}"), "--sweep", axis]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
@@ -239,6 +245,6 @@ def test_parts_keep_their_size_in_batches_of_every_size(manifest, towers, tmp_pa
 
 
 def test_batches_that_cannot_be_cut_are_refused_before_the_first_run(runs, sweep):
-    with pytest.raises(UsageError, match="in 3 parts"):
+    with pytest.raises(UsageError, match="with 3 parts"):
         go(sweep("batch-size=9,10", "accumulate=3"))
     assert runs.made == []

@@ -18,11 +18,11 @@ from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.candidates import is_table
 from tier_cli.evaluation.sections.options import SectionOptions
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.candidates import Evaluable
 
-_DEFAULT_MODEL = "tier-small"
 _NOT_GROUPS = ("path", "patient", "study", "series", "instance", "text", "boxes", "mask")
 
 
@@ -78,8 +78,8 @@ def evaluate(
     page.check()
     first, *others = _evaluables(model, scores, compare)
     from tier_cli.display.progress import progress_on_stderr
-    from tier_cli.evaluation.run import EvaluationSettings
     from tier_cli.evaluation.run import evaluate as measure
+    from tier_cli.evaluation.settings import EvaluationSettings
 
     settings = EvaluationSettings(
         findings=findings,
@@ -128,7 +128,7 @@ def _evaluables(
 ) -> list[Evaluable]:
     if compare is not None:
         return list(compare)
-    models: list[Evaluable] = [list(model or [_DEFAULT_MODEL])] if model or not scores else []
+    models: list[Evaluable] = [list(model or [DEFAULT_MODEL])] if model or not scores else []
     return [*models, *(scores or [])]
 
 

@@ -10,6 +10,7 @@ import typer
 
 from tier_cli.commands.options import known_dataset
 from tier_cli.datasets.registry import DATASETS
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
 
@@ -82,7 +83,7 @@ Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FOLDER",
-        help="Checkpoint; repeat to average several. Default: tier-small, unless --scores is given.",
+        help=f"Checkpoint; repeat to average several. Default: {DEFAULT_MODEL}, unless --scores is given.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typer import echo
 
-from tier_cli.console import is_terminal, tell
+from tier_cli.console import is_terminal, print_message
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +47,7 @@ class ReportOutput:
         """Write what was measured before an interruption."""
         if self._last is not None and self._path is not None:
             self._write(self._last[0])
-            tell(f"Numbers measured so far are in {self._path}")
+            print_message(f"Numbers measured so far are in {self._path}")
 
     def finish(self) -> tuple[Report, Evaluation]:
         """Print the notes and write the whole report; return it with its evaluation."""
@@ -59,7 +59,7 @@ class ReportOutput:
         show_notes(report, self._stderr())
         if self._path is not None:
             self._write(report)
-            tell(f"All numbers are in {self._path}")
+            print_message(f"All numbers are in {self._path}")
         elif not is_terminal("stdout"):
             echo(report.to_json(), nl=False)
         return report, evaluation

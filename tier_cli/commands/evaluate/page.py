@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tier_cli.console import tell
+from tier_cli.console import print_message
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,4 +62,4 @@ class Page:
 
         write_page(report, evaluation, self.path, PageOptions(self.images, self.paths, self.note or ""))
         pictures = ", with pictures of the images" if self.images else ""
-        tell(f"Page written to {self.path}{pictures}")
+        print_message(f"Page written to {self.path}{pictures}")

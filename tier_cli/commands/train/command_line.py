@@ -1,29 +1,28 @@
-"""The command as it was given, for records that others read: files without their folders."""
+"""Write the command for records that others read: file names without their folders."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import typer
 
-# Of no consequence to anybody else.
+# Options that matter only to this run on this machine.
 _LEFT_OUT = ("resume", "workers", "threads", "tensorboard", "sweep", "keep")
 
 
 def command_line(context: typer.Context, instead: Mapping[str, Any] | None = None) -> str:
-    """The options that were given, with the names of files and folders alone.
+    """Return the command with the options that were given, and file names without their folders.
 
     Parameters
     ----------
     context
-        Of the command.
+        The context of the command.
     instead
-        Options to write with other values, as a point of a sweep has them.
+        Options with other values, such as the values of a sweep's point.
     """
     given = {
         str(parameter.name): parameter.opts[0]
@@ -37,7 +36,7 @@ def command_line(context: typer.Context, instead: Mapping[str, Any] | None = Non
 
 
 def was_given(context: typer.Context, name: str) -> bool:
-    """Whether somebody gave the parameter, so that it is not the default."""
+    """Return whether the user gave the parameter."""
     source = context.get_parameter_source(name)
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
@@ -45,8 +44,6 @@ def was_given(context: typer.Context, name: str) -> bool:
 def _words(option: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [option] if value else []
-    if isinstance(value, Enum):
-        value = value.value
     if isinstance(value, Path) or (isinstance(value, str) and os.sep in value):
         value = Path(value).resolve().name
     return [option, str(value)]

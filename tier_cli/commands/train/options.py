@@ -1,245 +1,220 @@
-"""The options of `tier train` that are about the run; those about what it starts from: `train_data`."""
+"""Declare the options of `tier train`; types, defaults and bounds come from the settings of the library."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from tier_cli.commands.options import DeviceName
-from tier_cli.commands.train import names
+from tier_cli.commands.options import known_dataset
+from tier_cli.datasets.registry import CSV, trainable_names
+from tier_cli.training.settings import Keep, RunOptions, SplitChoice, Text, TrainSettings, bounds, within
 
-_LOSS, _OPTIMISER, _RUN, _MACHINE = "Objective", "Optimiser", "Run", "Machine"
+_Settings = TypeVar("_Settings")
 
-Output = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="The checkpoint folder to write; required.", show_default=False),
-]
-Objective = Annotated[
-    names.ObjectiveName,
-    typer.Option(help="Softmax over the batch, or a sigmoid a pair (SigLIP).", rich_help_panel=_LOSS),
-]
-RegWeight = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X", min=0, help="Weight of both entropies.", show_default=False, rich_help_panel=_LOSS
+
+@dataclass(frozen=True)
+class Arguments:
+    """Options that are not settings of the library, or whose default depends on other options."""
+
+    data: Path | None = None
+    dataset: str = CSV
+    output: Path | None = None
+    root: Path | None = None
+    text: Text | None = None
+    valid_data: Path | None = None
+    valid_dataset: str | None = None
+    valid_root: Path | None = None
+    init: str | None = None
+    image_tower: Path | None = None
+    text_tower: Path | None = None
+    image_size: int | None = within(32, default=None)
+    findings: str | None = None
+    reg_weight: float | None = within(0, default=None)
+    lambda_patch: float | None = None
+    lambda_token: float | None = None
+    freeze_text_layers: int | None = None
+    accumulate: int | None = None
+    micro_batch_size: int | None = within(1, default=None)
+    threads: int | None = within(1, default=None)
+    sweep: list[str] | None = None
+    keep: Keep = "best"
+
+
+_DATA, _START, _LOSS, _OPTIMISER, _RUN, _MACHINE = (
+    "Data", "Starting weights", "Objective", "Optimiser", "Run", "Machine"
+)  # fmt: skip
+
+# Option: panel of the help, placeholder of the value (choices and flags need none), help. In the order of the
+# help and of the recorded command.
+_OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
+    "data": (_DATA, "MANIFEST.csv", "One row per image: path, patient, split, and text or labels."),
+    "dataset": (
+        _DATA,
+        "NAME",
+        f"csv for a manifest given with --data, or one of {', '.join(trainable_names())}.",
     ),
-]
-LambdaPatch = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        min=0,
-        help="Weight of the patch entropy; 0.2 in the paper.",
-        show_default=False,
-        rich_help_panel=_LOSS,
+    "output": (None, "DIR", "Checkpoint folder to write; required."),
+    "root": (_DATA, "FOLDER", "Folder of the data set (TIER_DATA_ROOT); with --data, where its paths start."),
+    "text": (
+        _DATA,
+        "PART",
+        "Train on the impression, the findings or both sections of the reports, or with labels on captions"
+        " written from labels; by default on the texts of a manifest unchanged, or the impressions of a data"
+        " set.",
     ),
-]
-LambdaToken = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        min=0,
-        help="Weight of the token entropy; 0.1 in the paper.",
-        show_default=False,
-        rich_help_panel=_LOSS,
+    "views": (_DATA, None, "Train on all views or frontal ones only; validation uses frontal views."),
+    "train_split": (_DATA, "NAME", "Split to train on."),
+    "valid_split": (
+        _DATA,
+        "NAME",
+        "Split to validate on after each epoch; by default valid, or drawn patients if there is none.",
     ),
-]
-EntropyMode = Annotated[
-    names.Entropy, typer.Option(help="Leave padding out, or count it as published.", rich_help_panel=_LOSS)
-]
-ShuffleCaptions = Annotated[
-    bool, typer.Option("--shuffle-captions", help="Control: permute the texts.", rich_help_panel=_LOSS)
-]
-OptimizerName = Annotated[
-    names.Optimizer, typer.Option(help="How gradients become steps.", rich_help_panel=_OPTIMISER)
-]
-LearningRate = Annotated[
-    float,
-    typer.Option(
-        "--learning-rate", "--lr", metavar="X", min=0, help="Of the towers, at its highest.",
-        rich_help_panel=_OPTIMISER,
+    "valid_data": (
+        _DATA,
+        "MANIFEST.csv",
+        "Validate on these images of other patients instead of a part of the training data.",
     ),
-]  # fmt: skip
-HeadRateFactor = Annotated[
-    float,
-    typer.Option(
-        metavar="X",
-        min=0,
-        help="Projections that start from nothing learn faster.",
-        rich_help_panel=_OPTIMISER,
+    "valid_dataset": (
+        _DATA,
+        "NAME",
+        "Like --valid-data, with a public data set such as chexpert and its own finding set.",
     ),
-]
-WeightDecay = Annotated[
-    float, typer.Option(metavar="X", min=0, help="Not for biases and norms.", rich_help_panel=_OPTIMISER)
-]
-ScheduleName = Annotated[
-    names.Schedule, typer.Option(help="The rate after its warm-up.", rich_help_panel=_OPTIMISER)
-]
-WarmupShare = Annotated[
-    float, typer.Option(metavar="X", min=0, max=1, help="Share of all steps.", rich_help_panel=_OPTIMISER)
-]
-ClipNorm = Annotated[
-    float,
-    typer.Option(
-        metavar="X", min=0, help="Largest norm of the gradient; 0 = any.", rich_help_panel=_OPTIMISER
+    "valid_root": (
+        _DATA,
+        "FOLDER",
+        "Folder of --valid-dataset (TIER_DATA_ROOT); with --valid-data, where its paths start.",
     ),
-]
-AverageDecay = Annotated[
-    float,
-    typer.Option(
-        metavar="X",
-        min=0,
-        max=0.99999,
-        help="Write an average of the weights over steps; 0 = the last step's.",
-        rich_help_panel=_OPTIMISER,
+    "valid_share": (_DATA, "X", "Share of the patients to draw for validation if there is no split for it."),
+    "split_seed": (_DATA, "N", "Seed for drawing the validation patients."),
+    "max_bad": (_DATA, "N", "Leave out up to N unreadable images per run."),
+    "init": (
+        _START,
+        "NAME|DIR",
+        "Checkpoint to start from, with both towers, heads, tokenizer and preprocessing.",
     ),
-]
-Epochs = Annotated[
-    int,
-    typer.Option(
-        metavar="N", min=1, help="How often --images-per-epoch pairs are drawn.", rich_help_panel=_RUN
+    "image_tower": (_START, "DIR", "Folder of an image encoder: config.json, safetensors."),
+    "text_tower": (_START, "DIR", "Folder of a text encoder with its tokenizer.json."),
+    "freeze_image_blocks": (_START, "N", "Freeze the first blocks; their output is computed once."),
+    "freeze_text_layers": (
+        _START,
+        "N",
+        "Freeze the embeddings and first layers; by default 4, or all but two of a smaller tower.",
     ),
-]
-ImagesPerEpoch = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Pairs drawn an epoch; as many as there are by default.",
-        rich_help_panel=_RUN,
+    "objective": (_LOSS, None, "Softmax over the batch, or a sigmoid per pair (SigLIP)."),
+    "reg_weight": (_LOSS, "X", "Weight of both entropies."),
+    "lambda_patch": (_LOSS, "X", "Weight of the patch entropy; 0.2 in the paper."),
+    "lambda_token": (_LOSS, "X", "Weight of the token entropy; 0.1 in the paper."),
+    "entropy": (_LOSS, None, "Leave padding out of the entropies, or count it as published."),
+    "shuffle_captions": (_LOSS, None, "Control: permute the texts among the images."),
+    "optimizer": (_OPTIMISER, None, "Algorithm that turns gradients into steps."),
+    "learning_rate": (_OPTIMISER, "X", "Peak learning rate of the towers."),
+    "head_rate_factor": (_OPTIMISER, "X", "Factor on the learning rate of fresh projections."),
+    "weight_decay": (_OPTIMISER, "X", "Weight decay, except for biases and norms."),
+    "schedule": (_OPTIMISER, None, "Learning rate after the warm-up."),
+    "warmup_share": (_OPTIMISER, "X", "Share of all steps for the warm-up."),
+    "clip_norm": (_OPTIMISER, "X", "Largest norm of the gradient; 0 does not clip."),
+    "average_decay": (
+        _OPTIMISER,
+        "X",
+        "Decay of the average of the weights over steps that is written; 0 writes the last step's.",
     ),
-]
-BatchSize = Annotated[
-    int,
-    typer.Option(
-        metavar="N", min=2, help="Pairs contrasted with each other, over all processes.", rich_help_panel=_RUN
+    "epochs": (_RUN, "N", "Number of epochs, each of --images-per-epoch pairs."),
+    "images_per_epoch": (_RUN, "N", "Pairs drawn per epoch; by default as many as there are."),
+    "batch_size": (_RUN, "N", "Pairs contrasted with each other, over all processes."),
+    "image_size": (_RUN, "N", "Side of the input in pixels; 224, or the checkpoint's."),
+    "augmentation": (
+        _RUN,
+        None,
+        "Augmentation of an image at every draw: this project's own, or the published one.",
     ),
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", min=32, help="Side of the input, pixels; 224, or the checkpoint's.", show_default=False,
-        rich_help_panel=_RUN,
+    "cached_views": (_RUN, "N", "Augmented copies kept of frozen features."),
+    "features": (_RUN, "DIR", "Keep frozen features in this folder."),
+    "findings": (
+        _RUN,
+        "SET",
+        "Finding set of the checkpoint and of validation; by default nih14, or that of --init.",
     ),
-]  # fmt: skip
-AugmentationName = Annotated[
-    names.Augmentation,
-    typer.Option(
-        help="Changes of an image at every draw: this project's own, or the published ones.",
-        rich_help_panel=_RUN,
+    "keep_epochs": (
+        _RUN,
+        "N",
+        "Also keep the N epochs with the highest mean validation AUC, as checkpoints in epochs/.",
     ),
-]
-CachedViews = Annotated[
-    int,
-    typer.Option(metavar="N", min=1, help="Augmented copies kept of frozen features.", rich_help_panel=_RUN),
-]
-Features = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Keep frozen features there.", rich_help_panel=_RUN)
-]
-Findings = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SET",
-        help="The checkpoint's own finding set, and what is watched; nih14, or that of --init.",
-        show_default=False,
-        rich_help_panel=_RUN,
+    "seed": (_RUN, "N", "Seed of fresh projections, draws and dropout."),
+    "sweep": (
+        _RUN,
+        "SETTING=VALUES",
+        "Try values, e.g. lambda-patch=0:0.25:0.05 or seed=0,1,2; repeat it to try all combinations.",
     ),
-]
-Sweep = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="SETTING=VALUES",
-        help="Try values, e.g. lambda-patch=0:0.25:0.05 or seed=0,1,2; several: all combinations.",
-        show_default=False,
-        rich_help_panel=_RUN,
+    "keep": (_RUN, None, "Keep the checkpoints of a sweep's best setting, or of all."),
+    "resume": (_RUN, None, "Continue the run in --output; start it if there is none."),
+    "save_steps": (_RUN, "N", "Also save the state every N steps."),
+    "save_minutes": (_RUN, "X", "Save the state every X minutes, and after each epoch."),
+    "tensorboard": (_RUN, "DIR", "Write events for TensorBoard to this folder."),
+    "device": (_MACHINE, None, "Device that computes; auto takes a CUDA GPU if there is one."),
+    "precision": (_MACHINE, None, "Arithmetic of the encoders."),
+    "accumulate": (_MACHINE, "N", "Encode a batch in N parts; saves memory."),
+    "micro_batch_size": (_MACHINE, "N", "Like --accumulate, in images per part."),
+    "checkpoint_activations": (_MACHINE, "", "Recompute activations in the backward pass; saves memory."),
+    "images": (
+        _MACHINE,
+        "MODE",
+        "Read images once into a file (memory-map) or at every draw (stream); auto chooses.",
     ),
-]
-KeepName = Annotated[
-    names.Keep,
-    typer.Option(help="Of a sweep: checkpoints of the best setting, or of all.", rich_help_panel=_RUN),
-]
-KeepEpochs = Annotated[
-    int,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="Keep the N best epochs by the watched mean AUC too, as checkpoints in epochs/.",
-        rich_help_panel=_RUN,
-    ),
-]
-Seed = Annotated[
-    int, typer.Option(metavar="N", help="Of fresh projections, draws and dropout.", rich_help_panel=_RUN)
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on with the run in --output; start it if there is none.", rich_help_panel=_RUN
-    ),
-]
-SaveSteps = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Save the state so often too.", rich_help_panel=_RUN)
-]
-SaveMinutes = Annotated[
-    float, typer.Option(metavar="X", min=0, help="And after so long, and each epoch.", rich_help_panel=_RUN)
-]
-Tensorboard = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Write events for TensorBoard.", rich_help_panel=_RUN)
-]
-Device = Annotated[
-    DeviceName,
-    typer.Option(help="Where it computes; auto: a CUDA GPU where there is one.", rich_help_panel=_MACHINE),
-]
-PrecisionName = Annotated[names.Precision, typer.Option(help="Of the encoders.", rich_help_panel=_MACHINE)]
-Accumulate = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Encode a batch in so many parts; saves memory.",
-        show_default=False,
-        rich_help_panel=_MACHINE,
-    ),
-]
-MicroBatchSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="The same, by the size of a part.",
-        show_default=False,
-        rich_help_panel=_MACHINE,
-    ),
-]
-CheckpointActivations = Annotated[
-    bool,
-    typer.Option(
-        "--checkpoint-activations",
-        metavar="",
-        help="Compute activations twice; saves memory.",
-        rich_help_panel=_MACHINE,
-    ),
-]
-ImagesMode = Annotated[
-    names.Images,
-    typer.Option(
-        metavar="MODE",
-        help="memory-map: each image is read once, into a file; stream: at every draw; or auto.",
-        rich_help_panel=_MACHINE,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="Processes that read images; chosen by default.",
-        show_default=False,
-        rich_help_panel=_MACHINE,
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="CPU threads; torch's default.", rich_help_panel=_MACHINE),
-]
+    "workers": (_MACHINE, "N", "Processes that read images; chosen by default."),
+    "threads": (_MACHINE, "N", "CPU threads; torch's own choice by default."),
+}
+_NAMES = {"learning_rate": ("--learning-rate", "--lr")}
+_CALLBACKS = {"dataset": known_dataset, "valid_dataset": known_dataset}
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let Typer see all options as parameters of a command that takes them as keyword arguments."""
+    types: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    limits: dict[str, tuple[float, float | None]] = {}
+    for settings in (SplitChoice, TrainSettings, RunOptions, Arguments):
+        types |= get_type_hints(settings)
+        defaults |= {f.name: f.default for f in fields(settings)}
+        limits |= bounds(settings)
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults[name],
+            annotation=Annotated[types[name], _option(name, types[name], *limits.get(name, (None, None)))],
+        )
+        for name in _OPTIONS
+    ]
+    command.__dict__["__signature__"] = inspect.Signature([context, *parameters])
+    return command
+
+
+def _option(name: str, kind: Any, least: float | None, most: float | None) -> Any:
+    panel, metavar, text = _OPTIONS[name]
+    # A flag: without a name of its own it would get a --no- form.
+    flag = (f"--{name.replace('_', '-')}",) if kind is bool else ()
+    return typer.Option(
+        *_NAMES.get(name, flag),
+        metavar=metavar,
+        help=text,
+        min=least,
+        max=most,
+        callback=_CALLBACKS.get(name),
+        rich_help_panel=panel,
+    )
+
+
+def collect(settings: type[_Settings], options: Mapping[str, Any], **others: Any) -> _Settings:
+    """Build settings from the options of the same names; `others` replace or add to these.
+
+    An option without a value leaves the default of its setting.
+    """
+    names = {f.name for f in fields(settings)}  # type: ignore[arg-type]
+    given = {name: value for name, value in options.items() if name in names and value is not None}
+    return settings(**given | others)

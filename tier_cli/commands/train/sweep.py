@@ -1,4 +1,4 @@
-"""`tier train --sweep`: many runs, and a table of what they gave."""
+"""`tier train --sweep`: run a grid of settings and show the table of results."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tier_cli.commands.train.command_line import command_line
-from tier_cli.console import tell
+from tier_cli.console import print_message
 from tier_cli.errors import TierError, UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.settings import Keep, RunOptions, TrainSettings
     from tier_cli.training.sweep.grid import Axis
     from tier_cli.training.sweep.results import Cell
     from tier_cli.training.train_inputs import TrainInputs
 
 
 def read_axes(texts: Sequence[str]) -> list[Axis]:
-    """Read every ``--sweep``.
+    """Read the values of every ``--sweep``.
 
     Raises
     ------
     UsageError
-        One makes no sense, or several processes are to work on one run.
+        A ``--sweep`` cannot be read, or torchrun started several processes.
     """
     if texts and os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError(
-            "the runs of a sweep take one process each", where="--sweep", remedy="start it without torchrun"
+            "each run of a sweep uses one process", where="--sweep", remedy="start it without torchrun"
         )
     from tier_cli.training.sweep.grid import parse_axis, points
 
@@ -46,16 +46,16 @@ def run_sweep(
     run_options: RunOptions,
     output: Path,
     axes: Sequence[Axis],
-    keep_all: bool,
+    keep: Keep,
     part_size: int | None,
     context: typer.Context,
 ) -> None:
-    """Run the grid, and show its table.
+    """Run the grid and show the table of results.
 
     Raises
     ------
     TierError
-        Every run diverged; or as `Sweep.run`.
+        Every run diverged, or an error of `Sweep.run`.
     """
     from tier_cli.display.training_progress import display, stopping
     from tier_cli.training.sweep.grid import points
@@ -64,9 +64,9 @@ def run_sweep(
 
     grid = points(axes)
     commands = partial(command_line, context)
-    sweep = Sweep(inputs, settings, run_options, grid, output, keep_all, commands, part_size)
+    sweep = Sweep(inputs, settings, run_options, grid, output, keep, commands, part_size)
     with stopping(output) as stop:
-        cells = sweep.run(display, tell, stop)
+        cells = sweep.run(display, print_message, stop)
     show_table(table(cells), list(cells[0].values))
     best = best_of(cells)
     if best is None:
@@ -75,34 +75,34 @@ def run_sweep(
             where=str(output),
             remedy="lower --learning-rate",
         )
-    _tell_best(best, output, (output / PICTURE).is_file())
-    tell(f"Wrote {output / TABLE}.")
+    _report_best(best, output, (output / PICTURE).is_file())
+    print_message(f"Wrote {output / TABLE}.")
 
 
-def _tell_best(best: Cell, output: Path, picture: bool) -> None:
+def _report_best(best: Cell, output: Path, picture: bool) -> None:
     from tier_cli.training.sweep.grid import label
     from tier_cli.training.sweep.sweep import PICTURE
 
-    tell(f"Highest: {label(best.values) or 'the one setting'}, in")
+    print_message(f"Highest: {label(best.values) or 'the only setting'}, in")
     for folder in best.folders:
-        tell(f"  {folder}")
+        print_message(f"  {folder}")
     if picture:
-        tell(f"Picture: {output / PICTURE}.")
+        print_message(f"Picture: {output / PICTURE}.")
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-    """One line a setting: its mean AUC and how far it is behind the best, with intervals."""
+    """Show one line per setting: its mean AUC and its difference from the best, with intervals."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
-        title="Mean zero-shot AUC on the watched patients, 95 % intervals over patients",
+        title="Mean zero-shot AUC on the validation patients, 95 % intervals over patients",
         title_justify="left",
         box=None,
         # Two swept settings and two numbers with intervals fill 80 columns.
         padding=(0, 1, 0, 0),
     )
-    for name in (*names, "seeds", "AUC", "less best"):
+    for name in (*names, "seeds", "AUC", "minus best"):
         table.add_column(name, justify="right")
     for row in rows:
         shown = (_interval(row, "mean_auc", ("low", "high")), "best") if row["best"] else None

@@ -1,4 +1,4 @@
-"""The points of ROC, precision-recall and reliability curves."""
+"""Compute the points of ROC, precision-recall and reliability curves."""
 
 from __future__ import annotations
 
@@ -12,30 +12,40 @@ from tier_cli.metrics.statistics import ECE_BINS, equal_mass
 if TYPE_CHECKING:
     from tier_cli.metrics.ranking import Floats
 
-# Of the standard normal distribution: 95 % lie within.
+# 95 % of the standard normal distribution lie within +-_Z.
 _Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Points (K,) of a finding's curves, by falling threshold: at first nothing is called present.
+    """The K points of a finding's curves by falling threshold; at the first, nothing is called present.
 
     Parameters
     ----------
-    wrong, found
-        Share of the negatives and of the positives at or above the threshold.
+    false_positive_rate, recall
+        (K,) share of the negatives, and of the positives, at or above the threshold.
     precision
-        Share of positives among what is at or above it; 1 where nothing is.
+        (K,) share of positives among the units at or above the threshold; 1 where there are none.
     """
 
-    wrong: Floats
-    found: Floats
+    false_positive_rate: Floats
+    recall: Floats
     precision: Floats
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Units of like probability: their mean probability, their share of positives with an interval."""
+    """A bin of units with similar probabilities.
+
+    Parameters
+    ----------
+    mean
+        Mean probability.
+    share, low, high
+        Share of positives, and its interval.
+    n
+        Number of units.
+    """
 
     mean: float
     share: float
@@ -45,16 +55,12 @@ class Bin:
 
 
 def curve(labels: Floats, scores: Floats) -> Curve | None:
-    """Give the curves of one finding.
+    """Return the curves of one finding; None if there is only one class.
 
     Parameters
     ----------
     labels, scores
-        (N,) 1, 0, NaN = left out.
-
-    Returns
-    -------
-    None where there is one class only.
+        (N,) labels are 1 or 0; NaN in either leaves the unit out.
     """
     known = np.isfinite(labels) & np.isfinite(scores)
     truth, values = labels[known] == 1, scores[known]
@@ -62,7 +68,7 @@ def curve(labels: Floats, scores: Floats) -> Curve | None:
         return None
     order = np.argsort(-values, kind="stable")
     truth, values = truth[order], values[order]
-    # Equal scores pass a threshold together.
+    # Equal scores pass a threshold together, so only the last of them is a point.
     ends = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)
     hits, alarms = np.cumsum(truth)[ends], np.cumsum(~truth)[ends]
     return Curve(
@@ -72,15 +78,15 @@ def curve(labels: Floats, scores: Floats) -> Curve | None:
     )
 
 
-def point(labels: Floats, scores: Floats, threshold: float) -> tuple[float, float, float] | None:
-    """Give the share of negatives and of positives at or above a threshold, and the precision there.
+def operating_point(labels: Floats, scores: Floats, threshold: float) -> tuple[float, float, float] | None:
+    """Return false-positive rate, recall and precision at a threshold; None if the threshold is NaN.
 
     Parameters
     ----------
     labels, scores
-        (N,) 1, 0, NaN = left out; both classes.
+        (N,) labels are 1 or 0, and both must occur; NaN in either leaves the unit out.
     threshold
-        NaN = none.
+        Units with a score at or above it are called present.
     """
     if not np.isfinite(threshold):
         return None
@@ -91,19 +97,19 @@ def point(labels: Floats, scores: Floats, threshold: float) -> tuple[float, floa
 
 
 def thin(count: int, most: int = 250) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Choose at most `most` of `count` points, the first and the last among them."""
+    """Choose at most `most` of `count` points, always with the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
 
 
 def reliability(labels: Floats, probabilities: Floats, bins: int = ECE_BINS) -> list[Bin]:
-    """Give the bins that the calibration error is measured over, with Wilson's intervals (1927).
+    """Return the bins over which the calibration error is measured, with Wilson's intervals (1927).
 
     Parameters
     ----------
     labels, probabilities
-        (N,) 1, 0, NaN = left out.
+        (N,) labels are 1 or 0; NaN in either leaves the unit out.
     bins
-        Of equal mass; equal probabilities share one.
+        Number of bins of equal mass; equal probabilities share a bin.
     """
     known = np.isfinite(labels) & np.isfinite(probabilities)
     if not known.any():
@@ -117,6 +123,6 @@ def _bin(truth: Floats, values: Floats) -> Bin:
     n, share = len(truth), float(truth.mean())
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    # Rounding must not put 0 or 1 outside of their own intervals.
+    # Rounding must not put a share of 0 or 1 outside its own interval.
     low, high = min(share, max(0.0, float(middle - half))), max(share, min(1.0, float(middle + half)))
     return Bin(float(values.mean()), share, low, high, n)

@@ -1,4 +1,4 @@
-"""The worst errors, as the model sees them: positives with the lowest scores, negatives with the highest."""
+"""Show the worst errors as the model sees them: positives with low scores, negatives with high ones."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from tier_cli.metrics.ranking import Floats
 
 _SIDE, _QUALITY = 160, 72
-# Of each kind and finding, as far as all pictures together stay below a few megabytes.
-_EACH, _MOST = 3, 400
+# Pictures per finding and kind of error; in all, so that the page stays below a few megabytes.
+_PER_GALLERY, _MAX_PICTURES = 3, 400
 
 Places = NDArray[np.intp]
 
 
-def worst(labels: Floats, scores: Floats, count: int) -> tuple[Places, Places]:
+def worst_units(labels: Floats, scores: Floats, count: int) -> tuple[Places, Places]:
     """Choose the worst errors of one finding.
 
     Parameters
     ----------
     labels, scores
-        (N,) 1, 0, NaN = left out.
+        (N,) labels are 1 or 0; NaN in either leaves the unit out.
     count
-        How many of each.
+        Maximum number of errors of each kind.
 
     Returns
     -------
-    The positives with the lowest scores, lowest first, and the negatives with the highest, highest first;
-    nothing where there is one class only.
+    The positives with the lowest scores, lowest first, and the negatives with the highest scores, highest
+    first; both empty if there is only one class.
     """
     known = np.isfinite(labels) & np.isfinite(scores)
     positive, negative = np.flatnonzero(known & (labels == 1)), np.flatnonzero(known & (labels == 0))
@@ -53,40 +53,35 @@ def worst(labels: Floats, scores: Floats, count: int) -> tuple[Places, Places]:
 def worst_errors(
     evaluation: Evaluation, places: Sequence[int], names: Sequence[str], paths: bool
 ) -> Part | None:
-    """Show the worst errors of the first score set.
+    """Return the part with the worst errors of the first score set; None if `places` is empty.
 
     Parameters
     ----------
     evaluation
-        What was scored.
-    places
-        Which findings.
-    names
-        Their names for people.
+        The scored evaluation.
+    places, names
+        Columns of the findings to show, and their labels.
     paths
-        Whether to write paths below the pictures.
+        Whether to write the image paths below the pictures.
     """
     if not places:
         return None
-    count = max(1, min(_EACH, _MOST // (2 * len(places))))
+    count = max(1, min(_PER_GALLERY, _MAX_PICTURES // (2 * len(places))))
     settings = _settings(evaluation)
-    seen: dict[int, str] = {}
+    made: dict[int, str] = {}
     galleries = [
         Gallery(title, pictures)
-        for place, name in zip(places[: _MOST // 2], names, strict=False)
-        for title, pictures in _of_finding(evaluation, place, name, count, paths, settings, seen)
+        for place, name in zip(places[: _MAX_PICTURES // 2], names, strict=False)
+        for title, pictures in _of_finding(evaluation, place, name, count, paths, settings, made)
     ]
-    view = "as the model sees them" if evaluation.job is not None else "the whole image"
-    known = "No name or key of a patient is written here" + (
-        ", but paths are." if paths else ", and no path."
-    )
-    row = "row of the table of images, counted from 1 below its header"
+    view = "as the model sees them" if evaluation.job is not None else "as whole images"
+    names_shown = "Paths are shown" if paths else "No paths are shown"
     text = (
-        f"Scores of {evaluation.unit_scores[0].name}. For each finding, positives with the lowest and "
-        f"negatives with the highest scores, {view}; a wrong label looks like an error too. The number is "
-        f"the {row}.",
-        f"{known} Text that is burned into the pixels can be read in the pictures, and the terms of the data "
-        "decide who may see them.",
+        f"For each finding, these are the positives with the lowest and the negatives with the highest "
+        f"scores of {evaluation.unit_scores[0].name}, shown {view}. A wrong label also looks like an error. "
+        "Row numbers count the rows of the manifest from 1, without the header.",
+        f"{names_shown}, and no names or keys of patients. Text burned into the pixels may be legible in the "
+        "pictures; the terms of the data decide who may see them.",
     )
     return Part("Worst errors", text, galleries=[one for one in galleries if one.pictures])
 
@@ -98,12 +93,12 @@ def _of_finding(
     count: int,
     paths: bool,
     settings: Settings,
-    seen: dict[int, str],
+    made: dict[int, str],
 ) -> Iterator[tuple[str, list[Picture]]]:
     labels, scores = evaluation.by_unit.labels[:, place], evaluation.unit_scores[0].scores[:, place]
     known = np.isfinite(labels) & np.isfinite(scores)
     positive, negative = np.sort(scores[known & (labels == 1)]), np.sort(scores[known & (labels == 0)])
-    missed, alarms = worst(labels, scores, count)
+    missed, alarms = worst_units(labels, scores, count)
     kinds = (
         (f"{name}: present, lowest scores", missed, "present"),
         (f"{name}: absent, highest scores", alarms, "absent"),
@@ -121,15 +116,15 @@ def _of_finding(
                 rank = f"{below:.0%} of the positives score lower"
             alt = f"Image labelled {label} for {name}, score {score:.4g}"
             lines = [_where(evaluation, rows, paths), f"score {score:.4g}", rank]
-            pictures.append(Picture(_picture(evaluation, int(rows[0]), settings, seen), alt, lines))
+            pictures.append(Picture(_picture(evaluation, int(rows[0]), settings, made), alt, lines))
         yield title, pictures
 
 
 def _images(evaluation: Evaluation, unit: int) -> Places:
-    """The rows of a unit, those with scores first."""
+    """Return the manifest rows of a unit, those with scores first."""
     rows = np.flatnonzero(evaluation.units.index == unit)
-    bare = ~np.isfinite(evaluation.scores[0].values[rows]).any(axis=1)
-    return rows[np.argsort(bare, kind="stable")]
+    unscored = ~np.isfinite(evaluation.scores[0].values[rows]).any(axis=1)
+    return rows[np.argsort(unscored, kind="stable")]
 
 
 def _where(evaluation: Evaluation, rows: Places, paths: bool) -> str:
@@ -139,7 +134,7 @@ def _where(evaluation: Evaluation, rows: Places, paths: bool) -> str:
 
 
 def _settings(evaluation: Evaluation) -> Settings:
-    """Read as the model does and stop before mean and std; without a model, the whole image."""
+    """Return decoding settings as the model's, without mean and std; without a model, for whole images."""
     from tier_cli.decoding.decode import Settings
     from tier_cli.imaging.preprocess import Preprocessing
 
@@ -149,18 +144,18 @@ def _settings(evaluation: Evaluation) -> Settings:
     return Settings.of(read, replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
 
 
-def _picture(evaluation: Evaluation, row: int, settings: Settings, seen: dict[int, str]) -> str:
-    """A small grey JPEG as a data URI, blank where the image cannot be read."""
-    if row not in seen:
+def _picture(evaluation: Evaluation, row: int, settings: Settings, made: dict[int, str]) -> str:
+    """Return a small grey JPEG as a data URI, empty if the image cannot be read; `made` is a cache."""
+    if row not in made:
         from tier_cli.decoding.decode import decode
 
         decoded = decode(evaluation.selection.manifest.paths[row], settings)
-        seen[row] = "" if isinstance(decoded, InputError) else _data_uri(decoded.pixels[0])
-    return seen[row]
+        made[row] = "" if isinstance(decoded, InputError) else _data_uri(decoded.pixels[0])
+    return made[row]
 
 
 def _data_uri(levels: NDArray[np.float32]) -> str:
-    """Pack grey levels (H, W) in [0, 1]; nothing but pixels goes in."""
+    """Encode grey levels (H, W) in [0, 1] as a JPEG without any metadata."""
     from PIL import Image
 
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The drawings of a page: curves of a finding, and numbers with intervals below one another."""
+"""Draw the figures of a page: curves of a finding, and lists of numbers with intervals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.console import printable
-from tier_cli.evaluation.page.curves import Curve, curve, point, reliability, thin
+from tier_cli.evaluation.page.curves import Curve, curve, operating_point, reliability, thin
 from tier_cli.evaluation.page.parts import Figure
-from tier_cli.evaluation.page.svg import FAINT, INK, MARKERS, STYLES, colour, draw
+from tier_cli.evaluation.page.svg import FAINT, INK, MARKERS, STYLES, colour, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 _SQUARE = (3.1, 2.8)
 _LONGEST = 22
 # Sensitivity and specificity of one radiologist.
-Read = tuple[float, float]
+ReaderPoint = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A number with its interval in a list of such.
+    """A number with its interval, one line of a list.
 
     Parameters
     ----------
     name
-        Left of it; blank for a second one of the same name.
+        Text at its left; empty on a further line of the same name.
     value, low, high
-        NaN = none.
+        The number and its interval; NaN for none.
     number
-        Which score set: its colour and its mark.
+        The score set, which decides colour and marker.
     hollow
-        It says too little.
+        Whether to draw it hollow, because it rests on too little data.
     ticks
-        Other numbers that are marked on its line.
+        Other numbers to mark on the line.
     """
 
     name: str
@@ -52,10 +52,26 @@ class Line:
     ticks: Sequence[float] = ()
 
 
-def roc(
-    title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores], reads: Sequence[Read] = ()
+def draw_roc(
+    title: str,
+    place: int,
+    labels: Floats,
+    score_sets: Sequence[UnitScores],
+    readers: Sequence[ReaderPoint] = (),
 ) -> Figure | None:
-    """Draw the ROC curves of a finding (a column), operating points and radiologists; None for one class."""
+    """Draw ROC curves, operating points and radiologists of one finding; None if there is only one class.
+
+    Parameters
+    ----------
+    title
+        The finding's label.
+    place, labels
+        Its column in labels (U, F) and scores.
+    score_sets
+        The scores to draw.
+    readers
+        One point per radiologist.
+    """
     found = _curves(place, labels, score_sets)
     if not found:
         return None
@@ -63,21 +79,26 @@ def roc(
     def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8)
         for number, one, operating in found:
-            kept = thin(len(one.wrong))
-            axes.plot(one.wrong[kept], one.found[kept], color=colour(number), linestyle=_style(number))
+            kept = thin(len(one.false_positive_rate))
+            axes.plot(
+                one.false_positive_rate[kept],
+                one.recall[kept],
+                color=colour(number),
+                linestyle=_style(number),
+            )
             if operating is not None:
                 axes.plot(*operating[:2], _mark(number), color=colour(number), markersize=7)
-        for sensitivity, specificity in reads:
+        for sensitivity, specificity in readers:
             axes.plot(1 - specificity, sensitivity, "x", color=INK, markersize=6)
         _square(axes, "1 - specificity", "sensitivity")
 
-    return Figure(title, draw(f"roc {title}", f"ROC curves of {title}", paint, _SQUARE))
+    return Figure(title, draw_svg(f"roc {title}", f"ROC curves of {title}", paint, _SQUARE))
 
 
-def precision_recall(
+def draw_precision_recall(
     title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores]
 ) -> Figure | None:
-    """Draw precision over recall of a finding (a column) as average precision sums it up."""
+    """Draw precision over recall of one finding, in the steps that average precision sums."""
     found = _curves(place, labels, score_sets)
     if not found:
         return None
@@ -87,9 +108,9 @@ def precision_recall(
     def paint(axes: Axes) -> None:
         axes.axhline(share, color=FAINT, linewidth=0.8)
         for number, one, operating in found:
-            kept = thin(len(one.found))
+            kept = thin(len(one.recall))
             axes.step(
-                one.found[kept],
+                one.recall[kept],
                 one.precision[kept],
                 where="pre",
                 color=colour(number),
@@ -100,11 +121,13 @@ def precision_recall(
         _square(axes, "recall (sensitivity)", "precision (PPV)")
 
     alt = f"Precision-recall curves of {title}; {share:.1%} are positive"
-    return Figure(title, draw(f"pr {title}", alt, paint, _SQUARE))
+    return Figure(title, draw_svg(f"pr {title}", alt, paint, _SQUARE))
 
 
-def reliabilities(title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores]) -> Figure | None:
-    """Draw observed shares over predicted probabilities of a finding; None where there are none."""
+def draw_reliability(
+    title: str, place: int, labels: Floats, score_sets: Sequence[UnitScores]
+) -> Figure | None:
+    """Draw the observed share over the probability of one finding; None without probabilities."""
     found = [
         (number, reliability(labels[:, place], one.probabilities[:, place]))
         for number, one in enumerate(score_sets)
@@ -124,11 +147,11 @@ def reliabilities(title: str, place: int, labels: Floats, score_sets: Sequence[U
             axes.plot(means, shares, color=colour(number), linestyle=_style(number), marker=_mark(number))
         _square(axes, "mean probability", "share of positives")
 
-    return Figure(title, draw(f"reliability {title}", f"Reliability of {title}", paint, _SQUARE))
+    return Figure(title, draw_svg(f"reliability {title}", f"Reliability of {title}", paint, _SQUARE))
 
 
-def span(bounds: Sequence[float]) -> tuple[float, float] | None:
-    """Give the limits of an axis that several drawings share, None where there is nothing to show."""
+def shared_range(bounds: Sequence[float]) -> tuple[float, float] | None:
+    """Return the limits of an axis that several figures share; None if there is nothing to show."""
     known = [bound for bound in bounds if np.isfinite(bound)]
     if not known:
         return None
@@ -136,14 +159,28 @@ def span(bounds: Sequence[float]) -> tuple[float, float] | None:
     return min(known) - edge, max(known) + edge
 
 
-def intervals(
+def draw_intervals(
     title: str,
     lines: Sequence[Line],
     axis: str,
     zero: float | None = None,
-    span: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure | None:
-    """Draw numbers with their intervals below one another; None without any."""
+    """Draw numbers with their intervals, one per line; None if there are none.
+
+    Parameters
+    ----------
+    title
+        The heading.
+    lines
+        The numbers.
+    axis
+        Label of the axis.
+    zero
+        Where to draw a vertical line.
+    limits
+        Limits of the axis.
+    """
     lines = [one for one in lines if np.isfinite(one.value)]
     if not lines:
         return None
@@ -162,23 +199,23 @@ def intervals(
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(axis)
-        axes.set_xlim(span)
+        axes.set_xlim(limits)
 
-    told = "; ".join(f"{printable(one.name)} {_told(one)}" for one in lines[:12])
+    in_words = "; ".join(f"{printable(one.name)} {_in_words(one)}" for one in lines[:12])
     height = 0.55 + 0.19 * len(lines)
-    return Figure(title, draw(f"{axis} {title}", f"{title}, {axis}: {told}", paint, (3.4, height)))
+    return Figure(title, draw_svg(f"{axis} {title}", f"{title}, {axis}: {in_words}", paint, (3.4, height)))
 
 
-def levels(
+def draw_levels(
     title: str,
     names: Sequence[str],
     values: Floats,
     low: Floats,
     high: Floats,
     axis: str,
-    span: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw a number (K,) with its band over named levels."""
+    """Draw numbers (K,) with their band over named levels; the other parameters as in `draw_intervals`."""
 
     def paint(axes: Axes) -> None:
         places = np.arange(len(names))
@@ -187,10 +224,10 @@ def levels(
         axes.plot(places, values, color=colour(0), marker="o")
         axes.set_xticks(places, names)
         axes.set_ylabel(axis)
-        axes.set_ylim(span)
+        axes.set_ylim(limits)
 
-    told = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
-    return Figure(title, draw(f"levels {title}", f"{axis} under {title}: {told}", paint, (3.1, 2.2)))
+    in_words = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
+    return Figure(title, draw_svg(f"levels {title}", f"{axis} under {title}: {in_words}", paint, (3.1, 2.2)))
 
 
 def _curves(
@@ -201,7 +238,7 @@ def _curves(
         lines = curve(labels[:, place], one.scores[:, place])
         if lines is not None:
             threshold = np.nan if one.thresholds is None else float(one.thresholds.values[place])
-            found.append((number, lines, point(labels[:, place], one.scores[:, place], threshold)))
+            found.append((number, lines, operating_point(labels[:, place], one.scores[:, place], threshold)))
     return found
 
 
@@ -224,5 +261,5 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
-def _told(one: Line) -> str:
+def _in_words(one: Line) -> str:
     return f"{one.value:.3f}" + (f" [{one.low:.3f}, {one.high:.3f}]" if np.isfinite(one.low) else "")

@@ -1,4 +1,4 @@
-"""The parts of a page about groups: the AUC within each, and the gaps between them."""
+"""Build the parts about groups: the AUC within each group, and the gaps between groups."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.evaluation.page import figures as draw
-from tier_cli.evaluation.page.numbers import Labels, line_of, mean_cell, most_positives
+from tier_cli.evaluation.page.figures import Line, draw_intervals, shared_range
+from tier_cli.evaluation.page.numbers import Labels, as_line, mean_cell, most_positives
 from tier_cli.evaluation.page.parts import Part, Table, cell
 from tier_cli.evaluation.subgroups import RULE
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def groups(report: Report, labels: Labels) -> Iterator[Part]:
-    """The AUC within the groups of each column, and the gaps."""
+    """Yield one part per column: the AUC within its groups, and the gaps between them."""
     for by in dict.fromkeys(group.by for group in report.groups):
         inside = [group for group in report.groups if group.by == by]
         gaps = [gap for gap in report.gaps if gap.by == by]
@@ -29,32 +29,32 @@ def groups(report: Report, labels: Labels) -> Iterator[Part]:
             (labels.get(name, name), list(_of_groups(inside, at)))
             for name, at in zip(names, shown, strict=True)
         ]
-        span = draw.span([bound for _, each in lines for one in each for bound in (one.low, one.high)])
-        drawn = [draw.intervals(name, each, "AUC", span=span) for name, each in lines]
+        limits = shared_range([bound for _, each in lines for one in each for bound in (one.low, one.high)])
+        drawn = [draw_intervals(name, each, "AUC", limits=limits) for name, each in lines]
         tables = [_group_table(inside, number, labels) for number in range(len(report.measured))]
         text = (
-            f"A hollow mark or a question mark: too small a group to tell ({RULE}). Means of groups may be "
-            "over different findings.",
+            f"A hollow marker or a question mark means that the group is too small ({RULE}). The means of "
+            "different groups may cover different findings.",
         )
         legend = [one.name for one in report.measured]
         kept = [figure for figure in drawn if figure is not None]
         yield Part(f"Groups by {by}", text, legend, kept, [*tables, *_gap_table(gaps, labels)])
 
 
-def _of_mean(inside: Sequence[Group]) -> Iterator[draw.Line]:
+def _of_mean(inside: Sequence[Group]) -> Iterator[Line]:
     for group in inside:
         for number, one in enumerate(group.measured):
             hollow = all(group.too_small[number].values())
             name = f"{group.value} ({one.n})" if not number else ""
-            yield line_of(name, one.macro["auc"], number, hollow)
+            yield as_line(name, one.macro["auc"], number, hollow)
 
 
-def _of_groups(inside: Sequence[Group], place: int) -> Iterator[draw.Line]:
+def _of_groups(inside: Sequence[Group], place: int) -> Iterator[Line]:
     for group in inside:
         for number, one in enumerate(group.measured):
             row = one.rows[place]
             hollow = bool(group.too_small[number][row.finding])
-            yield line_of(group.value if not number else "", row.metrics["auc"], number, hollow)
+            yield as_line(group.value if not number else "", row.metrics["auc"], number, hollow)
 
 
 def _group_table(inside: Sequence[Group], number: int, labels: Labels) -> Table:
@@ -70,8 +70,8 @@ def _group_table(inside: Sequence[Group], number: int, labels: Labels) -> Table:
 
 def _area(group: Group, number: int, place: int) -> str:
     row = group.measured[number].rows[place]
-    there = np.isfinite(row.metrics["auc"].value)
-    return cell(row.metrics["auc"]) + ("?" if there and group.too_small[number][row.finding] else "")
+    measured = np.isfinite(row.metrics["auc"].value)
+    return cell(row.metrics["auc"]) + ("?" if measured and group.too_small[number][row.finding] else "")
 
 
 def _gap_table(gaps: Sequence[Gap], labels: Labels) -> list[Table]:
@@ -80,4 +80,4 @@ def _gap_table(gaps: Sequence[Gap], labels: Labels) -> list[Table]:
         name = f"mean of {gap.averaged}" if gap.finding == "macro" else labels.get(gap.finding, gap.finding)
         rows.append((name, gap.scores, cell(gap.metric), gap.highest, gap.lowest))
     heads = ("finding", "scores", "AUC gap", "highest", "lowest")
-    return [Table("Gaps between groups that are large enough", heads, rows)] if rows else []
+    return [Table("AUC gaps between groups that are large enough", heads, rows)] if rows else []

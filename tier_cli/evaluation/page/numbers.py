@@ -1,4 +1,4 @@
-"""The parts of a page that every evaluation has: tables, curves, differences and groups."""
+"""Build the parts that every evaluation has: means, tables by finding, differences and curves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tier_cli.evaluation.measure import HEADINGS
-from tier_cli.evaluation.page import figures as draw
-from tier_cli.evaluation.page.parts import DASH, MOST_FIGURES, Figure, Part, Table, cell, p_value
+from tier_cli.evaluation.page.figures import (
+    Line,
+    ReaderPoint,
+    draw_intervals,
+    draw_precision_recall,
+    draw_reliability,
+    draw_roc,
+    shared_range,
+)
+from tier_cli.evaluation.page.parts import DASH, MAX_FIGURES, Figure, Part, Table, cell, p_value
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.metrics.statistics import DECISIONS, PROBABILITIES, RANKING
 
@@ -24,7 +32,7 @@ Labels = Mapping[str, str]
 
 
 def overview(report: Report) -> Part:
-    """The means over findings of each score set."""
+    """Return the part with each score set's means over findings."""
     metrics = [m for m in HEADINGS if any(m in one.macro for one in report.measured)]
     rows = [
         (PLURALS[report.protocol.unit], *(str(one.n) for one in report.measured)),
@@ -35,14 +43,14 @@ def overview(report: Report) -> Part:
     heads = ("", *(one.name for one in report.measured))
     how = report.protocol.resampling
     text = (
-        f"In brackets: {how.level:.0%} intervals from {how.replicates} resamplings of patients (seed "
-        f"{how.seed}). A mean is over the findings that have both classes; their number stands behind it.",
+        f"Brackets show {how.level:.0%} intervals from {how.replicates} resamplings of the patients (seed "
+        f"{how.seed}). A mean covers the findings with both classes; their number follows in parentheses.",
     )
     return Part("Means over findings", text, tables=(Table("Means over findings", heads, rows),))
 
 
 def _without(measured: Sequence[Measured], metrics: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The means over findings alone, where others are measured too."""
+    """Yield the means without the columns that are not findings, such as normal."""
     if any(one.macro_without for one in measured):
         left_out = " and ".join(measured[0].left_out)
         for name in metrics:
@@ -51,28 +59,31 @@ def _without(measured: Sequence[Measured], metrics: Sequence[str]) -> Iterator[t
 
 
 def by_finding(report: Report, labels: Labels) -> Part:
-    """Every number of every finding."""
+    """Return the part with all numbers of all findings."""
     if len(report.measured) == 1:
         tables = [_ranking(report.measured[0], labels)]
     else:
         tables = [_side_by_side(report, labels, name) for name in RANKING]
     for one in report.measured:
         tables += _single(one, labels)
-    text = [f"{DASH} means that there is no such number, as for a finding with one class only."]
+    text = [
+        f"{DASH} means that the number cannot be computed, for example because a finding has only one class."
+    ]
     return Part("Findings", text, tables=tables)
 
 
 def differences(report: Report, labels: Labels) -> Part | None:
-    """The first score set minus each other one."""
+    """Return the part with the first score set minus each other one; None for a single score set."""
     if not report.differences:
         return None
     lines = [(one.name, _lines(one, labels, number)) for number, one in enumerate(report.differences, 1)]
-    span = draw.span([bound for _, each in lines for one in each for bound in (one.low, one.high)])
-    drawn = [draw.intervals(name, each, "difference of AUC", 0.0, span) for name, each in lines]
+    limits = shared_range([bound for _, each in lines for one in each for bound in (one.low, one.high)])
+    drawn = [draw_intervals(name, each, "difference in AUC", 0.0, limits) for name, each in lines]
     tables = [_difference(one, labels) for one in report.differences]
     text = (
-        "Both score sets of a pair under the same resamplings of patients. p is two-sided and of the "
-        "bootstrap; p (Holm) is corrected for the number of findings of the pair. The mean is one test.",
+        "Both score sets of a pair were measured on the same resamplings of patients. p is two-sided and "
+        "comes from the bootstrap; p (Holm) is corrected for the number of findings. The mean is a single "
+        "test.",
     )
     return Part("Differences", text, figures=[one for one in drawn if one is not None], tables=tables)
 
@@ -80,14 +91,19 @@ def differences(report: Report, labels: Labels) -> Part | None:
 def curves(
     report: Report, truth: Labelled, score_sets: Sequence[UnitScores], labels: Labels
 ) -> Iterator[Part]:
-    """ROC, precision-recall and reliability of each finding."""
+    """Draw the curves of the findings.
+
+    Yields
+    ------
+    The parts with ROC curves, precision-recall curves and, if there are probabilities, reliability.
+    """
     shown = most_positives(report.measured[0])
     legend = [one.name for one in score_sets]
-    more = _left_out(report.measured[0], shown)
-    reads = _reads(report.sections)
-    chosen = any(one.thresholds is not None for one in score_sets)
-    text = [*(["A larger mark is the operating point."] if chosen else []), *more]
-    crosses = ["A cross is a radiologist."] if reads else []
+    more = _not_drawn(report.measured[0], shown)
+    readers = _readers(report.sections)
+    has_thresholds = any(one.thresholds is not None for one in score_sets)
+    text = [*(["The larger markers are operating points."] if has_thresholds else []), *more]
+    crosses = ["The crosses are radiologists."] if readers else []
 
     def each(kind: Any, **extra: Any) -> list[Figure]:
         places = [(place, truth.findings[place]) for place in shown]
@@ -103,33 +119,38 @@ def curves(
         )
         return [figure for figure in drawn if figure is not None]
 
-    yield Part("ROC curves", [*text, *crosses], legend, each(draw.roc, reads=reads))
+    yield Part("ROC curves", [*text, *crosses], legend, each(draw_roc, readers=readers))
     yield Part(
         "Precision-recall curves",
-        [*text, "The level line is the share of positives, which guessing would give."],
+        [*text, "The horizontal line is the share of positives, the precision of random scores."],
         legend,
-        each(draw.precision_recall),
+        each(draw_precision_recall),
     )
     if any(one.probabilities is not None for one in score_sets):
-        told = "The bins of the calibration error, with Wilson's 95% intervals for units taken one by one."
-        yield Part("Reliability of probabilities", [told, *more], legend, each(draw.reliabilities))
+        how = (
+            "The bins are those of the calibration error; Wilson's 95% intervals treat units as independent."
+        )
+        yield Part("Reliability of probabilities", [how, *more], legend, each(draw_reliability))
 
 
 def most_positives(measured: Measured) -> list[int]:
-    """Choose the findings that are drawn, in their order: those with both classes and most positives."""
+    """Choose the findings to draw, in their order: those with both classes and the most positives."""
     rows = [place for place, row in enumerate(measured.rows) if row.both_classes]
-    rows = sorted(rows, key=lambda place: -measured.rows[place].positives)[:MOST_FIGURES]
+    rows = sorted(rows, key=lambda place: -measured.rows[place].positives)[:MAX_FIGURES]
     return sorted(rows)
 
 
-def _left_out(measured: Measured, shown: Sequence[int]) -> list[str]:
+def _not_drawn(measured: Measured, shown: Sequence[int]) -> list[str]:
     many = measured.averaged - len(shown)
     return (
-        [f"Drawn are the {len(shown)} findings with most positives, not {many} others."] if many > 0 else []
+        [f"Only the {len(shown)} findings with the most positives are drawn; {many} others are not."]
+        if many > 0
+        else []
     )
 
 
 def mean_cell(measured: Measured, metric: str) -> str:
+    """Format the mean of a metric, with the number of findings behind it."""
     if metric not in measured.macro:
         return DASH
     mean = measured.macro[metric]
@@ -168,11 +189,11 @@ def _side_by_side(report: Report, labels: Labels, metric: str) -> Table:
 
 
 def _single(measured: Measured, labels: Labels) -> Iterator[Table]:
-    """Calls and probabilities of one score set."""
+    """Yield the tables of one score set's calls and probabilities."""
     thresholds = measured.thresholds
     if thresholds is not None:
         how = f" by {thresholds.rule}" if thresholds.rule else ""
-        caption = f"{measured.name}: calls, thresholds of {thresholds.source}{how}"
+        caption = f"{measured.name}: calls, thresholds from {thresholds.source}{how}"
         yield _table(caption, measured, labels, DECISIONS, threshold=True)
     if set(PROBABILITIES) <= set(measured.macro):
         yield _table(f"{measured.name}: probabilities", measured, labels, PROBABILITIES)
@@ -212,19 +233,20 @@ def _tested(metric: Metric) -> tuple[str, str, str]:
     return cell(metric, "+.3f"), p_value(metric.p), p_value(metric.p_holm)
 
 
-def _lines(one: Measured, labels: Labels, number: int) -> list[draw.Line]:
+def _lines(one: Measured, labels: Labels, number: int) -> list[Line]:
     shown = [one.rows[place] for place in most_positives(one)]
-    lines = [line_of(labels.get(row.finding, row.finding), row.metrics["auc"], number) for row in shown]
-    return [line_of("mean", one.macro["auc"], number), *lines]
+    lines = [as_line(labels.get(row.finding, row.finding), row.metrics["auc"], number) for row in shown]
+    return [as_line("mean", one.macro["auc"], number), *lines]
 
 
-def line_of(name: str, metric: Metric, number: int, hollow: bool = False) -> draw.Line:
-    return draw.Line(name, metric.value, metric.low, metric.high, number, hollow)
+def as_line(name: str, metric: Metric, number: int, hollow: bool = False) -> Line:
+    """Return a metric as a line of a list of intervals."""
+    return Line(name, metric.value, metric.low, metric.high, number, hollow)
 
 
-def _reads(sections: Mapping[str, Any]) -> dict[str, list[draw.Read]]:
-    """Where radiologists stand, by finding."""
-    found: dict[str, list[draw.Read]] = {}
+def _readers(sections: Mapping[str, Any]) -> dict[str, list[ReaderPoint]]:
+    """Return the points of the radiologists by finding."""
+    found: dict[str, list[ReaderPoint]] = {}
     for reader in sections.get("readers", {}).get("readers", []):
         for name, metrics in reader["findings"].items():
             both = metrics["sensitivity"]["value"], metrics["specificity"]["value"]

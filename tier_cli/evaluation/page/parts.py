@@ -1,4 +1,4 @@
-"""What a page is made of: text and numbers only, laid out by the template."""
+"""Define the parts of a page, which hold text and numbers; the template lays them out."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
 
     from tier_cli.evaluation.measure import Metric
 
-# Small multiples of more findings than this would fill a page that nobody reads.
-MOST_FIGURES = 40
+# More small figures than this would fill a page that nobody reads.
+MAX_FIGURES = 40
 DASH = "–"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first cell of a row is its heading.
+    """A table of text; the first cell of each row is its heading.
 
     Parameters
     ----------
     caption
-        What it is.
+        The title.
     heads
-        One a column.
+        One heading per column.
     rows
         The cells.
     last
-        A row of means, or nothing.
+        A row of means at the end; empty for none.
     folded
-        Shown on a click only, and always in print.
+        Whether it is shown only on a click (and always in print).
     """
 
     caption: str
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with its heading."""
+    """An inline SVG figure with its heading."""
 
     title: str
     svg: Markup
@@ -51,7 +51,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as a data URI, blank where it cannot be shown; what it shows in words; lines below it."""
+    """A picture with text.
+
+    Parameters
+    ----------
+    source
+        Data URI; empty if the image cannot be shown.
+    alt
+        Describes the picture for people who cannot see it.
+    lines
+        Text below it.
+    """
 
     source: str
     alt: str
@@ -73,17 +83,17 @@ class Part:
     Parameters
     ----------
     title
-        Its heading.
+        The heading.
     text
         Paragraphs.
     legend
-        Names of score sets, in the order of their colours.
+        Names of the score sets, in the order of their colours.
     figures, tables, galleries
-        Its content, in this order after the text.
+        Content below the text.
     facts
-        Pairs of a name and what it is.
+        Pairs of name and value.
     codes
-        Pairs of a name and text that is shown as it is.
+        Pairs of name and preformatted text.
     """
 
     title: str
@@ -97,21 +107,21 @@ class Part:
 
 
 def cell(metric: Metric, form: str = ".3f") -> str:
-    """Write a number with its interval, a dash where there is none."""
+    """Format a number with its interval; a dash for NaN."""
     if metric.value != metric.value:
         return DASH
     if metric.low != metric.low:
         return f"{metric.value:{form}}"
-    return whole(f"{metric.value:{form}} [{metric.low:{form}}, {metric.high:{form}}]")
+    return unbroken(f"{metric.value:{form}} [{metric.low:{form}}, {metric.high:{form}}]")
 
 
-def whole(text: str) -> str:
-    """Keep the bounds of an interval on one line."""
+def unbroken(text: str) -> str:
+    """Keep the bounds of an interval on one line with no-break spaces."""
     return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def p_value(p: float | None) -> str:
-    """Write a p value, blank where there is none."""
+    """Format a p value; empty for none."""
     if p is None or p != p:
         return ""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

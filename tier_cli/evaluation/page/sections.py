@@ -1,4 +1,4 @@
-"""The optional sections of a report as parts of a page."""
+"""Build the parts for the optional sections of a report."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tier_cli.evaluation.intervals import interval_text, value_text
-from tier_cli.evaluation.page import figures as draw
-from tier_cli.evaluation.page.parts import DASH, Part, Table, p_value, whole
+from tier_cli.evaluation.measure import HEADINGS
+from tier_cli.evaluation.page.figures import Line, draw_intervals, draw_levels, shared_range
+from tier_cli.evaluation.page.parts import DASH, Part, Table, p_value, unbroken
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.page.parts import Figure
 
 Content = Mapping[str, Any]
 Labels = Mapping[str, str]
-_READS = {"sensitivity": "sensitivity", "specificity": "specificity", "f1": "F1", "mcc": "MCC"}
-_SPREAD = {"combined": "together", "min": "lowest", "median": "median", "max": "highest", "sd": "SD"}
-_PLACES = {
+_READER_METRICS = {name: HEADINGS[name] for name in ("sensitivity", "specificity", "f1", "mcc")}
+_SPREAD = {"combined": "all prompts", "min": "lowest", "median": "median", "max": "highest", "sd": "SD"}
+_GROUNDING = {
     "pointing": "hit",
-    "pointing_random": "hit by chance",
-    "pointing_centre": "hit by the middle",
-    "pointing_usual": "hit by the usual place",
+    "pointing_random": "random hit",
+    "pointing_centre": "hit at the centre",
+    "pointing_usual": "hit at the usual place",
     "auc": "AUC of patches",
     "cnr": "CNR",
-    "iou_best": "IoU, best",
-    "iou_fixed": "IoU, fixed",
+    "iou_best": "IoU, best threshold",
+    "iou_fixed": "IoU, fixed threshold",
     "iou_view": "IoU of the whole view",
 }
 
 
 def section_parts(sections: Mapping[str, Content], labels: Labels) -> Iterator[Part]:
-    """Give each section as a part; one that has no layout of its own as the JSON document has it."""
+    """Yield each section as a part; a section without a layout is shown as in the JSON document."""
     for name, content in sections.items():
         own = _LAYOUTS.get(name)
         if own is not None:
@@ -47,14 +48,17 @@ def _readers(content: Content, labels: Labels) -> Part:
     who = [("mean of radiologists", content["mean_of_readers"])]
     who += [(one["name"], one) for one in content["readers"]]
     who += [(one["name"], one) for one in content["scores"] if one["findings"] is not None]
-    rows = [(name, *(_both(one["macro"][metric]) for metric in _READS)) for name, one in who]
-    tables = [Table("Means over findings", ("", *_READS.values()), rows)]
+    rows = [
+        (name, *(_with_interval(one["macro"][metric]) for metric in _READER_METRICS)) for name, one in who
+    ]
+    tables = [Table("Means over findings", ("", *_READER_METRICS.values()), rows)]
     for one in content["scores"]:
         if one["minus_readers"] is not None:
             tables.append(_minus_readers(one, labels))
     text = (
-        f"Everybody on the same {content['n']} {content['unit']} of {content['patients']} patients, those "
-        "that everybody has read or scored. Crosses on the ROC curves are these radiologists.",
+        f"Radiologists and score sets are compared on the same {content['n']} {content['unit']} of "
+        f"{content['patients']} patients, which all of them have read or scored. The crosses on the ROC "
+        "curves are these radiologists.",
     )
     return Part("Radiologists", text, tables=tables)
 
@@ -65,34 +69,40 @@ def _minus_readers(one: Content, labels: Labels) -> Table:
     rows = [
         (
             _name(name, labels),
-            *(c for m in metrics for c in (_both(row[m], "+.3f"), p_value(row[m].get("p_holm")))),
+            *(c for m in metrics for c in (_with_interval(row[m], "+.3f"), p_value(row[m].get("p_holm")))),
         )
         for name, row in less["findings"].items()
     ]
-    heads = ("finding", *(head for m in metrics for head in (_READS[m], "p (Holm)")))
+    heads = ("finding", *(head for m in metrics for head in (_READER_METRICS[m], "p (Holm)")))
     last = (
         "mean",
-        *(c for m in metrics for c in (_both(less["macro"][m], "+.3f"), p_value(less["macro"][m].get("p")))),
+        *(
+            c
+            for m in metrics
+            for c in (_with_interval(less["macro"][m], "+.3f"), p_value(less["macro"][m].get("p")))
+        ),
     )
     return Table(f"{one['name']} minus the mean of radiologists", heads, rows, last)
 
 
 def _exclusive(content: Content, labels: Labels) -> Part:
-    rows = [(one["name"], _both(one["accuracy"])) for one in content["scores"]]
+    rows = [(one["name"], _with_interval(one["accuracy"])) for one in content["scores"]]
     recalls = [
         Table(
-            f"{one['name']}: share of each finding's {content['unit']} where it has the highest score",
+            f"{one['name']}: share of each finding's {content['unit']} in which it scores highest",
             ("finding", "n", "share"),
-            [(_name(row["finding"], labels), str(row["n"]), _both(row["recall"])) for row in one["findings"]],
+            [
+                (_name(row["finding"], labels), str(row["n"]), _with_interval(row["recall"]))
+                for row in one["findings"]
+            ],
         )
         for one in content["scores"]
     ]
     left = content["left_out"]
     text = (
-        f"How often the finding with the highest score is the one that is there: {content['n']} "
-        f"{content['unit']}, chance {content['chance']:.3f}. Left out: "
-        f"{left['not_exactly_one_finding']} without exactly one finding, "
-        f"{left['without_every_score']} without every score.",
+        f"How often the finding that is present has the highest score: {content['n']} {content['unit']}, "
+        f"chance {content['chance']:.3f}. Left out: {left['not_exactly_one_finding']} without exactly one "
+        f"finding, {left['without_every_score']} with missing scores.",
     )
     return Part(
         "Top-1 accuracy", text, tables=[Table("Top-1 accuracy", ("scores", "accuracy"), rows), *recalls]
@@ -104,7 +114,7 @@ def _robustness(content: Content, labels: Labels) -> Part:
     bounds = [
         _value(one["auc"][part]) for one in (clean, *content["corruptions"]) for part in ("low", "high")
     ]
-    span = draw.span(bounds)
+    limits = shared_range(bounds)
     for kind in content["meanings"]:
         rows = [row for row in content["corruptions"] if row["corruption"] == kind]
         each = [clean["auc"], *(row["auc"] for row in rows)]
@@ -112,26 +122,31 @@ def _robustness(content: Content, labels: Labels) -> Part:
             np.array([_value(one[part]) for one in each]) for part in ("value", "low", "high")
         )
         names = ["clean", *(f"{row['level']:g}" for row in rows)]
-        figures.append(draw.levels(kind, names, value, low, high, "mean AUC", span))
+        figures.append(draw_levels(kind, names, value, low, high, "mean AUC", limits))
     table = Table(
-        "Mean AUC, and how much less it is than without damage",
-        ("damage", "level", "AUC", "drop"),
+        "Mean AUC, and its drop compared with clean images",
+        ("corruption", "level", "AUC", "drop"),
         [
-            (row["corruption"], f"{row['level']:g}", _both(row["auc"]), _both(row["drop"], "+.3f"))
+            (
+                row["corruption"],
+                f"{row['level']:g}",
+                _with_interval(row["auc"]),
+                _with_interval(row["drop"], "+.3f"),
+            )
             for row in content["corruptions"]
         ],
         folded=True,
     )
     text = (
-        f"The same {content['n']} {content['plural']}, damaged more and more. Mean AUC of "
-        f"{clean['averaged']} findings; drops are paired.",
+        f"Mean AUC of {clean['averaged']} findings on the same {content['n']} {content['plural']}, corrupted "
+        "at increasing levels. Drops are paired differences.",
     )
-    return Part("Damaged images", text, (), figures, [table], facts=tuple(content["meanings"].items()))
+    return Part("Corrupted images", text, (), figures, [table], facts=tuple(content["meanings"].items()))
 
 
 def _prompts(content: Content, labels: Labels) -> Part:
     lines = [
-        draw.Line(
+        Line(
             _name(row["finding"], labels),
             _value(row["combined"]),
             _value(row["min"]),
@@ -152,46 +167,50 @@ def _prompts(content: Content, labels: Labels) -> Part:
     ]
     tables = [
         Table("AUC over pairs of prompts", ("finding", "pairs", *_SPREAD.values()), rows, last),
-        Table("Every pair", ("finding", "positive prompt", "negative prompt", "AUC"), pairs, folded=True),
+        Table("All pairs", ("finding", "positive prompt", "negative prompt", "AUC"), pairs, folded=True),
     ]
     text = (
-        f"Each positive prompt with each negative one on its own, {content['n']} {content['plural']}. The "
-        "mark is all prompts together, the line goes from the lowest to the highest pair, the "
-        "tick is the median.",
+        f"Each positive prompt is paired with each negative prompt, on {content['n']} {content['plural']}. "
+        "The marker is the AUC of all prompts together, the line spans the lowest to the highest pair, and "
+        "the tick is the median.",
     )
-    drawn = draw.intervals("AUC over pairs of prompts", lines, "AUC")
+    drawn = draw_intervals("AUC over pairs of prompts", lines, "AUC")
     return Part("Prompts", text, figures=[drawn] if drawn else [], tables=tables)
 
 
 def _grounding(content: Content, labels: Labels) -> Part:
     if not content["findings"]:
-        return Part("Places", content["notes"])
-    measures = [name for name in _PLACES if name in content["macro"]]
-    named = [(_place_name(row, labels), row) for row in content["findings"]]
+        return Part("Grounding", content["notes"])
+    measures = [name for name in _GROUNDING if name in content["macro"]]
+    named = [(_grounding_name(row, labels), row) for row in content["findings"]]
     lines = [_pointing_line(name, row) for name, row in named]
-    rows = [(name, str(row["cases"]), *(_both(row[m], ".2f") for m in measures)) for name, row in named]
-    last = ("mean", "", *(_both(content["macro"][m], ".2f") for m in measures))
+    rows = [
+        (name, str(row["cases"]), *(_with_interval(row[m], ".2f") for m in measures)) for name, row in named
+    ]
+    last = ("mean", "", *(_with_interval(content["macro"][m], ".2f") for m in measures))
     text = [
         f"{content['cases']} cases of {content['patients']} patients; {content['outside_view']} lie outside "
-        "of the model's view and count as misses. In the drawing the tick is a hit by chance.",
+        "the model's view and count as misses. The ticks are the shares of random hits.",
         *(f"Similarity ({kind}): {meaning}." for kind, meaning in content["similarities"].items()),
         f"Best threshold: {content['best_threshold']}.",
         *content["notes"],
     ]
-    drawn: Figure | None = draw.intervals("Pointing game", lines, "share of hits")
-    table = Table("Places", ("finding", "cases", *(_PLACES[m] for m in measures)), rows, last)
-    return Part("Places", text, figures=[drawn] if drawn else [], tables=[table])
+    drawn: Figure | None = draw_intervals("Pointing game", lines, "share of hits")
+    table = Table("Grounding", ("finding", "cases", *(_GROUNDING[m] for m in measures)), rows, last)
+    return Part("Grounding", text, figures=[drawn] if drawn else [], tables=[table])
 
 
 def _retrieval(content: Content, labels: Labels) -> Part:
     tables = []
     for one in content["directions"]:
         median = one["median_rank"]
-        rows = [(f"recall at {row['k']}", _both(row), _plain(row["chance"])) for row in one["recall"]]
-        rows.append(("median rank", _both(median, ".1f"), str(median["chance"])))
+        rows = [
+            (f"recall at {row['k']}", _with_interval(row), _plain(row["chance"])) for row in one["recall"]
+        ]
+        rows.append(("median rank", _with_interval(median, ".1f"), str(median["chance"])))
         kind = one["direction"].replace("_", " ")
-        caption = f"{kind}: {one['queries']} queries among {one['gallery']}"
-        tables.append(Table(caption, ("", "value", "by chance"), rows))
+        caption = f"{kind}: {one['queries']} queries, {one['gallery']} candidates"
+        tables.append(Table(caption, ("", "value", "chance"), rows))
     if content["findings"]:
         ranks = [f"first {one['k']}" for one in content["findings"][0]["precision"]]
         found = [
@@ -199,13 +218,15 @@ def _retrieval(content: Content, labels: Labels) -> Part:
                 _name(row["finding"], labels),
                 str(row["n"]),
                 str(row["positives"]),
-                *(_both(one) for one in row["precision"]),
+                *(_with_interval(one) for one in row["precision"]),
                 _plain(row["chance"]),
             )
             for row in content["findings"]
         ]
-        heads = ("finding", "n", "positives", *ranks, "by chance")
-        tables.append(Table("Images nearest to a finding's prompts: share that have it", heads, found))
+        heads = ("finding", "n", "positives", *ranks, "chance")
+        tables.append(
+            Table("Images nearest to a finding's prompts: share that have the finding", heads, found)
+        )
     return Part("Retrieval", (content["rule"],), tables=tables)
 
 
@@ -219,13 +240,13 @@ _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
 }
 
 
-def _pointing_line(name: str, row: Content) -> draw.Line:
+def _pointing_line(name: str, row: Content) -> Line:
     hits, chance = row["pointing"], row["pointing_random"]["value"]
     value, low, high = (_value(hits[part]) for part in ("value", "low", "high"))
-    return draw.Line(name, value, low, high, ticks=[_value(chance)])
+    return Line(name, value, low, high, ticks=[_value(chance)])
 
 
-def _place_name(row: Content, labels: Labels) -> str:
+def _grounding_name(row: Content, labels: Labels) -> str:
     return _name(row["finding"], labels) + (" (phrase)" if row["similarity"] == "phrase" else "")
 
 
@@ -241,7 +262,7 @@ def _plain(value: float | None) -> str:
     return DASH if value is None else f"{value:.3f}"
 
 
-def _both(content: Content, form: str = ".3f") -> str:
+def _with_interval(content: Content, form: str = ".3f") -> str:
     if content["value"] is None:
         return DASH
-    return whole(f"{value_text(content, form)} {interval_text(content, form)}".rstrip())
+    return unbroken(f"{value_text(content, form)} {interval_text(content, form)}".rstrip())

@@ -1,4 +1,4 @@
-"""Drawings as SVG inside a page: text stays text, colours follow the page, no id is there twice."""
+"""Draw figures as inline SVG: text stays text, colours follow the page, and ids are unique."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 
 from tier_cli.console import printable
 
-# Okabe and Ito's colours, which people who do not see red and green alike can tell apart.
+# Okabe and Ito's colours, which people with colour vision deficiency can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# Stand-ins for the page's colours of text and of faint lines.
+# Placeholders for the page's colours of text and of faint lines.
 INK, FAINT = "#010203", "#a1a2a3"
 _SETTINGS: Any = {
     "svg.fonttype": "none",
@@ -51,22 +51,22 @@ _DROPPED = (
 )
 
 
-def draw(title: str, alt: str, paint: Callable[[Axes], None], size: tuple[float, float]) -> Markup:
+def draw_svg(title: str, alt: str, paint: Callable[[Axes], None], size: tuple[float, float]) -> Markup:
     """Draw a figure.
 
     Parameters
     ----------
     title
-        What it is of; with its content it makes ids unlike those of other drawings.
+        The subject; together with the content it makes the ids unique.
     alt
-        What it shows, for people who cannot see it.
+        Describes the figure for people who cannot see it.
     paint
         Draws on the axes.
     size
-        Width and height in inches; a page shows it as wide as there is room.
+        Width and height in inches; the page scales it to the available width.
     """
     text = io.StringIO()
-    # A name in a script that the measuring font lacks is still shown, by a font of the browser's.
+    # A name in a script that matplotlib's font lacks is still shown, with a font of the browser.
     with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(size)
@@ -77,20 +77,20 @@ def draw(title: str, alt: str, paint: Callable[[Axes], None], size: tuple[float,
 
 
 def colour(number: int) -> str:
-    """The colour of a score set."""
+    """Return the colour of a score set."""
     return COLOURS[number % len(COLOURS)]
 
 
 def _inline(text: str, title: str, alt: str) -> str:
-    """Make a drawing part of a page: without what only a file needs."""
+    """Turn an SVG file into inline SVG: drop what only a file needs, and make ids unique."""
     text = text[text.index("<svg") :]
     for pattern in _DROPPED:
         text = re.sub(pattern, "", text, flags=re.DOTALL)
     used = set(re.findall(r"(?:href=\"|url\()#([\w.-]+)", text))
-    own = "s" + hashlib.sha256(f"{title}\0{text}".encode("utf-8", "replace")).hexdigest()[:10]
-    text = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{own}{m[1]}"' if m[1] in used else "", text)
-    text = re.sub(r"(?:xlink:)?href=\"#", f'href="#{own}', text)
-    text = text.replace("url(#", f"url(#{own}")
+    prefix = "s" + hashlib.sha256(f"{title}\0{text}".encode("utf-8", "replace")).hexdigest()[:10]
+    text = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r"(?:xlink:)?href=\"#", f'href="#{prefix}', text)
+    text = text.replace("url(#", f"url(#{prefix}")
     for number, known in enumerate(COLOURS):
         text = text.replace(known, f"var(--c{number})")
     text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint)")

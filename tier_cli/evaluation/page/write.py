@@ -1,4 +1,4 @@
-"""One self-contained HTML file of an evaluation: no script, nothing loaded from anywhere."""
+"""Write an evaluation as one self-contained HTML file, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.console import printable
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.page.origin import again, images, notes, protocol_part, sentence
+from tier_cli.evaluation.page.origin import images, notes, protocol_part, reproduction_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.evaluation.yardsticks import TITLE
 from tier_cli.files.atomic import whole_file
@@ -23,13 +23,23 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.report import Report
 
 _ENDINGS = (".html", ".htm")
-# Not printable to Python, and harmless.
+# Not printable according to Python, but harmless.
 _KEPT = ("\n", "\N{NO-BREAK SPACE}")
 
 
 @dataclass(frozen=True)
 class PageOptions:
-    """What goes into a page beyond numbers: pictures of the worst errors, paths of images, a note."""
+    """Optional content of a page.
+
+    Parameters
+    ----------
+    images
+        Whether to show pictures of the worst errors.
+    paths
+        Whether to show image paths.
+    note
+        A note at the top.
+    """
 
     images: bool = True
     paths: bool = False
@@ -37,15 +47,17 @@ class PageOptions:
 
 
 def check_page(path: str) -> None:
-    """Refuse a file that cannot be written, before the work.
+    """Refuse a file that cannot be written before any work is done.
 
     Raises
     ------
     UsageError
-        An ending other than .html, or a place that cannot be written to.
+        If the suffix is not .html, or the file cannot be written.
     """
     if Path(path).suffix.lower() not in _ENDINGS:
-        raise UsageError(f"'{path}' is no name for a page", where="--report", remedy="end it in .html")
+        raise UsageError(
+            f"'{path}' is not an HTML file", where="--report", remedy="choose a name that ends in .html"
+        )
     check_writable(path)
 
 
@@ -55,22 +67,22 @@ def write_page(
     path: str,
     options: PageOptions = PageOptions(),
 ) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page completely or not at all."""
     with whole_file(Path(os.path.realpath(path))) as partial:
         partial.write_text(page(report, evaluation, options), encoding="utf-8")
 
 
 def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOptions()) -> str:
-    """Give the page as HTML.
+    """Return the page as HTML.
 
     Parameters
     ----------
     report
         The numbers.
     evaluation
-        What they were measured on.
+        The evaluation that they come from.
     options
-        What else goes in.
+        Optional content.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -108,7 +120,7 @@ def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iter
         images(report, options.paths),
         notes(report, manifest.paths, manifest.root, options.paths),
         protocol_part(report, evaluation),
-        again(report),
+        reproduction_part(report),
     ]
     yield from (part for part in found if part is not None)
 
@@ -127,7 +139,7 @@ def _errors(
 def _yardsticks(report: Report) -> Part | None:
     if not report.yardsticks:
         return None
-    heads = ("model", "mean AUC", "prompts", "what chose the model", "source")
+    heads = ("model", "mean AUC", "prompts", "model selected on", "source")
     rows = [
         (one.model, f"{one.auc:.3f}", one.prompts, one.selection, one.source) for one in report.yardsticks
     ]
@@ -135,7 +147,7 @@ def _yardsticks(report: Report) -> Part | None:
 
 
 def _visible(value: Any) -> Any:
-    """Nothing that is not printable goes into the page, whatever a file name holds."""
+    """Escape unprintable characters, which file names may contain."""
     from markupsafe import Markup
 
     if isinstance(value, Markup) or not isinstance(value, str):

@@ -1,0 +1,1 @@
+"""Choose training and validation rows, and make image-text pairs of them."""

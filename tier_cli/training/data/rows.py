@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from tier_cli.training.data.splits import (
     TEST,
     TRAIN,
     VALID,
-    SplitChoice,
     describe,
     divide,
     is_synthetic,
@@ -35,11 +34,10 @@ if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.training.data.labels import TrainingRows
     from tier_cli.training.data.validation_data import ValidationData
+    from tier_cli.training.settings import SplitChoice, Text
 
     Rows = NDArray[np.bool_]
 
-# What to train on: a section of the reports, or captions written from labels.
-Text = Literal["impression", "findings", "both", "labels"]
 LABELS: Text = "labels"
 
 

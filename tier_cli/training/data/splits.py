@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.training.data.labels import LabelledRows
+    from tier_cli.training.settings import SplitChoice
 
     Rows = NDArray[np.bool_]
 
@@ -27,34 +28,9 @@ TRAIN, VALID, TEST = "train", "valid", "test"
 _SYNTHETIC = "synthetic"
 VALID_NAMES = (VALID, *(name for name, usual in SPLIT_NAMES.items() if usual == VALID))
 
-Views = Literal["frontal", "all"]
 # Where the validation rows come from: the official lists of the data set, the manifest's column `split`,
 # patients drawn from the training rows, separate data; or there are none.
 How = Literal["official", "manifest", "drawn", "separate", "none"]
-
-
-@dataclass(frozen=True)
-class SplitChoice:
-    """Which rows to train on and which to validate on.
-
-    Parameters
-    ----------
-    train_split, valid_split
-        Values of the column `split`; None takes the split called valid for validation, if there is one.
-    valid_share, split_seed
-        Without such a split, this share of the training patients is drawn for validation, by this seed.
-    views
-        ``frontal`` trains on frontal views only. Validation never uses lateral views, like `tier eval`.
-    separate
-        Validation uses other data: no patients are drawn, and the split called valid stays unused.
-    """
-
-    train_split: str = TRAIN
-    valid_split: str | None = None
-    valid_share: float = 0.1
-    split_seed: int = 0
-    views: Views = "all"
-    separate: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Random changes that leave a radiograph's findings in place."""
+"""Augment training images at random without touching their findings."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NOISE = 0.02
 
 
 def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
-    """Change each image of a batch by its own draw.
+    """Augment each image of a batch with its own random draw.
 
-    Rotation, zoom, shift, aspect, gamma, contrast, noise and, for some, a detour through fewer pixels:
-    data sets come at different resolutions, and resolution must not tell one label from another. There is
-    no mirroring: it would put the heart on the wrong side.
+    Rotation, zoom, shift, aspect, gamma, contrast, noise and, for some images, a temporary reduction to fewer
+    pixels: data sets come at different resolutions, and resolution must not separate one label from another.
+    Images are never mirrored: that would put the heart on the wrong side.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
     squares = functional.grid_sample(
         grey, _grids(len(grey), size, generator), mode="bilinear", padding_mode="zeros", align_corners=False
     )
-    squares = torch.stack([_detour(image, generator) for image in squares])
+    squares = torch.stack([_reduce_detail(image, generator) for image in squares])
     n = len(grey)
     gamma = torch.exp(uniform(n, -_GAMMA, _GAMMA, generator))
     contrast = torch.exp(uniform(n, -_CONTRAST, _CONTRAST, generator))
@@ -75,7 +75,7 @@ def _grids(n: int, size: int, generator: Generator) -> Tensor:
     return functional.affine_grid(torch.stack(rows, 1), [n, 1, size, size], align_corners=False)
 
 
-def _detour(image: Tensor, generator: Generator) -> Tensor:
+def _reduce_detail(image: Tensor, generator: Generator) -> Tensor:
     if torch.rand((), generator=generator) > _BLUR_SHARE:
         return image
     size = image.shape[-1]
@@ -85,5 +85,5 @@ def _detour(image: Tensor, generator: Generator) -> Tensor:
 
 
 def uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
-    """Draw (n,) numbers from low to high."""
+    """Draw n numbers uniformly between low and high, (n,)."""
     return torch.rand(n, generator=generator) * (high - low) + low

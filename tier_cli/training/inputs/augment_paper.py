@@ -1,4 +1,4 @@
-"""The random changes of the paper's training, as its authors published them."""
+"""Augment training images as the authors of the TIER paper published it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _JITTER = 0.2
 
 
 def augment_as_published(grey: Tensor, size: int, generator: Generator) -> Tensor:
-    """Crop, turn and shift, and change brightness and contrast, each image of a batch by its own draw.
+    """Crop, rotate, shift and jitter each image of a batch with its own random draw.
 
-    A crop of 8 to 100 % of the area and of width to height 0.9 to 1; then up to 10 degrees, 5 % shift and 5 %
-    zoom, black where nothing is; then brightness and contrast by up to a fifth in random order (Palepu & Beam
-    2023, `im_preprocessing_train` of their code). The crop is taken from the largest square of the image.
+    First a crop of 8 to 100 % of the area with a width-to-height ratio of 0.9 to 1; then up to 10 degrees of
+    rotation, 5 % of shift and 5 % of zoom, filled with black; then brightness and contrast by up to a fifth,
+    in random order (Palepu & Beam 2023, `im_preprocessing_train` in their code). The crop is taken from the
+    largest square of the image.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def _augment(image: Tensor, size: int, generator: Generator) -> Tensor:
     # In the coordinates of grid_sample, -1 to 1.
     crop_matrix = [[width, 0, 2 * left + width - 1], [0, height, 2 * top + height - 1]]
     angle = _draw(-_ROTATION_DEGREES, _ROTATION_DEGREES, generator) * math.pi / 180
-    # Sampling coordinates go the other way: a larger picture reads from a smaller part.
+    # Sampling coordinates work in reverse: to enlarge the image, sample a smaller part of it.
     cos, sin = (f(angle) / _draw(*_SCALES, generator) for f in (math.cos, math.sin))
     x, y = (2 * _draw(-_SHIFT, _SHIFT, generator) for _ in range(2))
     for matrix in (crop_matrix, [[cos, -sin, x], [sin, cos, y]]):
@@ -69,7 +70,7 @@ def _augment(image: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def crop(generator: Generator) -> tuple[float, float, float, float]:
-    """Left, top, width and height of a random part of a square of side 1."""
+    """Draw left, top, width and height of a random crop from a square of side 1."""
     for _ in range(_TRIES):
         area = _draw(*_AREA, generator)
         aspect = math.exp(_draw(math.log(_ASPECT[0]), math.log(_ASPECT[1]), generator))

@@ -1,4 +1,4 @@
-"""Features of a frozen start of the image tower: computed once for some augmented copies of each image."""
+"""Cache the output of the frozen image blocks for a few augmented views of each image."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-# Small enough for the activations to stay near the cache: 1.7 times as fast as 64 on CPU.
+# Small enough for the activations to fit the CPU's cache: 1.7 times as fast as 64.
 _CHUNK = 16
 
 
 class FrozenFeatures:
-    """One of the views of each image at every draw, as `write_features` left them.
+    """Provide one cached view of an image per draw, from the file that `write_features` wrote.
 
     Parameters
     ----------
     file
         A numpy file (N, views, C, h, w) in fp16.
     rows
-        Which of its rows are the manifest's.
+        The row of the file for each row of the manifest.
     seed
-        Of the choice among the views, beside the place of each draw.
+        Together with the place of a draw, decides which view is used.
     """
 
     slow = False
@@ -49,7 +49,7 @@ class FrozenFeatures:
         self._features: NDArray[np.float16] | None = None
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
-        """As `AugmentedImages.batch`; every row is there."""
+        """Return inputs as `AugmentedImages.batch` does; no row is ever unreadable."""
         if self._features is None:
             self._features = np.load(self._file, mmap_mode="r")
         views = self._features.shape[1]
@@ -71,24 +71,38 @@ def write_features(
     progress: TrainingProgress,
     check: Callable[[Mapping[int, str]], None],
 ) -> None:
-    """Write what `start`, the frozen part of the tower, makes of `views` copies of each image.
+    """Write the output of the frozen blocks for several augmented views of each image.
 
-    `source` leaves out what it cannot read: such rows of the file stay zeros, see `unread`. `check` is given
-    them, by row, whenever there are more, and may refuse to go on.
+    Rows whose image cannot be read stay zero in the file; `unreadable_rows` lists them.
+
+    Parameters
+    ----------
+    source
+        Augments the images and leaves out the unreadable ones.
+    rows
+        How many images there are.
+    start
+        The frozen blocks of the image tower.
+    views
+        How many views of each image to write.
+    file, device, progress
+        The file to write, the device to compute on, and the progress callback.
+    check
+        Called with all unreadable rows and their reasons whenever one is added; may raise to end the run.
 
     Raises
     ------
     OSError
-        The disk is too small.
+        The disk is full.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     start = start.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features: Any = None
     bad: dict[int, str] = {}
-    # An interrupted run leaves nothing that looks like features, and runs that share the folder may compute
-    # the same features at the same time.
+    # Written under a temporary name: an interrupted run must not leave a partial file that looks complete,
+    # and runs that share the folder may compute the same features at the same time.
     with whole_file(file) as partial, torch.inference_mode():
-        for view, end, images, taken in _copies(source, rows, views, bad, check):
+        for view, end, images, taken in _views(source, rows, views, bad, check):
             if len(taken):
                 made = start(images.to(device).contiguous(memory_format=torch.channels_last))
                 if features is None:
@@ -98,18 +112,18 @@ def write_features(
             progress(Stage.COMPUTING_FEATURES, view * rows + end, views * rows)
         if features is not None:
             features.flush()
-        # First: features that are there are taken for whole.
-        _keep_unread(file, bad)
+        # Before the file gets its final name: from then on it counts as complete.
+        _write_unreadable(file, bad)
 
 
-def _copies(
+def _views(
     source: AugmentedImages,
     rows: int,
     views: int,
     bad: dict[int, str],
     check: Callable[[Mapping[int, str]], None],
 ) -> Iterator[tuple[int, int, Tensor, Rows]]:
-    """Chunks of copies: the view, where the chunk ends, inputs and their rows; other rows go to `bad`."""
+    """Yield chunks of views: view, end of the chunk, inputs and their rows; add unreadable rows to `bad`."""
     for view in range(views):
         for first in range(0, rows, _CHUNK):
             end = min(first + _CHUNK, rows)
@@ -121,19 +135,19 @@ def _copies(
             yield view, end, images, taken
 
 
-def unread(file: Path) -> dict[int, str]:
-    """The rows of a file of features whose images could not be read, and why."""
-    beside = _unread_file(file)
-    return {int(row): str(why) for row, why in read_json(beside).items()} if beside.is_file() else {}
+def unreadable_rows(file: Path) -> dict[int, str]:
+    """Return the rows of a feature file whose images could not be read, with the reasons."""
+    listing = _unreadable_file(file)
+    return {int(row): str(why) for row, why in read_json(listing).items()} if listing.is_file() else {}
 
 
-def _keep_unread(file: Path, bad: Mapping[int, str]) -> None:
-    beside = _unread_file(file)
+def _write_unreadable(file: Path, bad: Mapping[int, str]) -> None:
+    listing = _unreadable_file(file)
     if not bad:
-        beside.unlink(missing_ok=True)
+        listing.unlink(missing_ok=True)
         return
-    write_json(beside, {str(row): why for row, why in sorted(bad.items())})
+    write_json(listing, {str(row): why for row, why in sorted(bad.items())})
 
 
-def _unread_file(file: Path) -> Path:
+def _unreadable_file(file: Path) -> Path:
     return file.with_suffix(".unread.json")

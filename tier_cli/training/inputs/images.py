@@ -1,4 +1,4 @@
-"""Images for training: squares of bytes, read once into a file or at every draw, given out augmented."""
+"""Read training images as 8-bit squares, stored in one file or streamed, and augment them."""
 
 from __future__ import annotations
 
@@ -38,31 +38,33 @@ if TYPE_CHECKING:
 
 AUGMENTATIONS = {"standard": augment, "paper": augment_as_published}
 _READ = 1
-# The rest of the disk is for checkpoints and other people.
+# The rest of the free space is left for checkpoints and other users.
 _DISK_SHARE = 0.5
-_STAND_INS = 32
-# So many squares are on the disk before any of them counts as read.
-_AT_ONCE = 512
+_MOST_REPLACEMENTS = 32
+# Squares are flushed to the disk in groups of this size, and only then marked as read.
+_FLUSH_EVERY = 512
 
 
 class Pixels(Protocol):
-    """Gives the square of a row."""
+    """Provide the grey levels of each image."""
 
     def read(self, row: int) -> Bytes:
-        """Grey levels (side, side) of the square that the crop is cut from; raises `InputError`."""
+        """Return the square (side, side) that the crop is cut from; raises `InputError`."""
         ...
 
 
 @dataclass
 class StoredPixels:
-    """Squares from a file that `read_images` wrote; opened where it is used, so that it travels well.
+    """Read squares from the file that `read_images` wrote.
+
+    The file is opened on first use, so that the object can be pickled to worker processes.
 
     Parameters
     ----------
     file
         A numpy file (N, side, side) of bytes.
     rows
-        Which of its rows are the manifest's.
+        The row of the file for each row of the manifest.
     """
 
     file: Path
@@ -70,7 +72,7 @@ class StoredPixels:
     _open: Bytes | None = None
 
     def read(self, row: int) -> Bytes:
-        """See `Pixels`."""
+        """Return the square of a row; see `Pixels`."""
         if self._open is None:
             self._open = np.load(self.file, mmap_mode="r")
         square: Bytes = self._open[self.rows[row]]
@@ -82,14 +84,15 @@ class StoredPixels:
 
 @dataclass(frozen=True)
 class StreamedPixels:
-    """Squares read from the images themselves at every draw: the same bytes as `StoredPixels` gives.
+    """Decode the image at every draw; yields the same bytes as `StoredPixels`.
 
     Parameters
     ----------
     paths, preprocessing
-        The images, and how they are read.
+        The image files, and how to read them.
     passed_over
-        Rows that could not be read before the run was resumed, and why: they stay so.
+        Rows that were unreadable when the run was started, with the reasons: a resumed run skips them even if
+        they can be read by now.
     """
 
     paths: Sequence[str]
@@ -97,10 +100,10 @@ class StreamedPixels:
     passed_over: Mapping[int, str] = field(default_factory=dict)
 
     def read(self, row: int) -> Bytes:
-        """See `Pixels`."""
+        """Return the square of a row; see `Pixels`."""
         if row in self.passed_over:
             raise InputError(self.passed_over[row])
-        return _bytes(decode(self.paths[row], _settings(self.preprocessing)))
+        return _grey_bytes(decode(self.paths[row], _decoder_settings(self.preprocessing)))
 
 
 def read_images(
@@ -110,70 +113,70 @@ def read_images(
     workers: int,
     progress: TrainingProgress,
     check: Callable[[Mapping[int, str]], None] | None = None,
-    without: Collection[int] = (),
+    skip: Collection[int] = (),
 ) -> tuple[Path, list[tuple[int, InputError]]]:
-    """Read every image once into a file of bytes, (N, side, side); go on where an earlier call stopped.
+    """Read every image once into a file of bytes (N, side, side), continuing where an earlier call stopped.
 
     Parameters
     ----------
     paths, preprocessing
-        The images, and how they are read.
+        The image files, and how to read them.
     folder, workers, progress
-        Where the file goes, how many processes read, and who is told.
+        The folder of the file, the number of reading processes, and the progress callback.
     check
-        Given the rows that could not be read, and why, whenever there is one more: may refuse to go on.
-    without
-        Rows that are not read.
+        Called with all unreadable rows and their reasons whenever one is added; may raise to end the run.
+    skip
+        Rows not to read.
 
     Returns
     -------
     tuple
-        The file, and the rows that could not be read with their errors (left black).
+        The file, and the unreadable rows (left black) with their errors.
 
     Raises
     ------
     OSError
-        The disk is too small.
+        The disk is full.
     """
     side = square_around_crop(preprocessing).crop
     file = squares_file(paths, preprocessing, folder)
     if not file.is_file():
-        # What was read is gone with the file.
+        # The squares are gone, so the record of which were read is void.
         _status_file(file).unlink(missing_ok=True)
-    images: Any = _array(file, (len(paths), side, side), np.uint8)
-    status = _array(_status_file(file), (len(paths),), np.uint8)
-    waiting = np.setdiff1d(np.flatnonzero(status != _READ), list(without))
+    images: Any = _open_or_allocate(file, (len(paths), side, side), np.uint8)
+    status = _open_or_allocate(_status_file(file), (len(paths),), np.uint8)
+    waiting = np.setdiff1d(np.flatnonzero(status != _READ), list(skip))
     bad: dict[int, InputError] = {}
     read: list[int] = []
 
-    def mark() -> None:
+    def mark_read() -> None:
         images.flush()
         status[read] = _READ
         read.clear()
 
     sources = (Source(paths[int(row)]) for row in waiting)
     done = len(paths) - len(waiting)
-    with closing(decoded(sources, _settings(preprocessing), workers, 16)) as outcomes:
+    with closing(decoded(sources, _decoder_settings(preprocessing), workers, 16)) as outcomes:
         try:
             for row, (_, outcome) in zip(waiting, outcomes, strict=True):
                 try:
-                    images[row] = _bytes(outcome)
+                    images[row] = _grey_bytes(outcome)
                     read.append(int(row))
                 except InputError as error:
                     bad[int(row)] = error
                     if check is not None:
                         check({number: str(why) for number, why in bad.items()})
-                if len(read) == _AT_ONCE:
-                    mark()
+                if len(read) == _FLUSH_EVERY:
+                    mark_read()
                 done += 1
                 progress(Stage.READING_IMAGES, done, len(paths))
         finally:
-            mark()
+            mark_read()
     return file, list(bad.items())
 
 
 def squares_file(paths: Sequence[str], preprocessing: Preprocessing, folder: Path) -> Path:
-    """Where `read_images` keeps the squares of these images."""
+    """Return the path where `read_images` stores the squares of these images."""
     return folder / f"images-{canonical_hash([list(paths), preprocessing.to_dict()])[:16]}.npy"
 
 
@@ -182,7 +185,7 @@ def _status_file(squares: Path) -> Path:
 
 
 def store_fits(paths: Sequence[str], preprocessing: Preprocessing, folder: Path) -> bool:
-    """Whether their squares take less than half of the disk's free space, or lie there already."""
+    """Return whether the squares are stored already or would take less than half of the free disk space."""
     if squares_file(paths, preprocessing, folder).is_file():
         return True
     side = square_around_crop(preprocessing).crop
@@ -190,18 +193,20 @@ def store_fits(paths: Sequence[str], preprocessing: Preprocessing, folder: Path)
 
 
 class AugmentedImages:
-    """Normalised pixels (N, 3, S, S), augmented anew at every draw.
+    """Provide normalised pixels (N, 3, S, S), augmented anew at every draw.
 
     Parameters
     ----------
     pixels
-        Where squares come from.
-    preprocessing, seed
-        What is made of them; what the changes depend on, beside the place of each draw.
-    stand_in
-        The row to take for one that cannot be read; None leaves that one out.
+        Source of the squares.
+    preprocessing
+        Crop and normalisation.
+    seed
+        Together with the place of a draw, decides the augmentation.
+    replacement
+        Returns the row to use in place of an unreadable one; None leaves unreadable rows out.
     augmentation
-        A name of `AUGMENTATIONS`.
+        A key of `AUGMENTATIONS`.
     """
 
     def __init__(
@@ -209,15 +214,22 @@ class AugmentedImages:
         pixels: Pixels,
         preprocessing: Preprocessing,
         seed: int,
-        stand_in: Callable[[int], int] | None,
+        replacement: Callable[[int], int] | None,
         augmentation: str = "standard",
     ):
-        self._pixels, self._spec, self._seed, self._stand_in = pixels, preprocessing, seed, stand_in
+        self._pixels, self._spec, self._seed = pixels, preprocessing, seed
+        self._replacement = replacement
         self._augment = AUGMENTATIONS[augmentation]
         self.slow = isinstance(pixels, StreamedPixels)
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
-        """Inputs of rows drawn at places of the run; the rows taken; those that are unreadable."""
+        """Return the inputs of rows drawn at the given places of the run.
+
+        Returns
+        -------
+        tuple
+            Inputs (n, 3, S, S), the rows actually used (n,), and the unreadable rows with the reasons.
+        """
         taken, bad, squares = [], [], []
         for row, place in zip(rows, places, strict=True):
             pixels, row_taken, missed = self._read(int(row))
@@ -240,46 +252,46 @@ class AugmentedImages:
                 return self._pixels.read(row), row, bad
             except InputError as error:
                 bad.append((row, str(error)))
-                if self._stand_in is None:
+                if self._replacement is None:
                     return None, row, bad
-                if len(bad) == _STAND_INS:
+                if len(bad) == _MOST_REPLACEMENTS:
                     raise UsageError(
-                        f"{len(bad)} images after each other cannot be read, the last: {error.reason}",
+                        f"{len(bad)} images in a row cannot be read; the last one: {error.reason}",
                         where=error.where,
-                        remedy="mend the manifest",
+                        remedy="correct the manifest",
                     ) from error
-                row = self._stand_in(row)
+                row = self._replacement(row)
 
 
 def square_around_crop(spec: Preprocessing) -> Preprocessing:
-    """The same resize with the largest square kept: rotation and shift find pixels around the crop."""
+    """Return the same resize with the largest square kept: rotation and shift need pixels around the crop."""
     if spec.fit != "crop" or spec.resize_short is None:
         return spec
     return replace(spec, crop=max(spec.resize_short, spec.crop))
 
 
-def centred(squares: Bytes, spec: Preprocessing) -> Tensor:
-    """Normalised pixels (N, 3, S, S) of the crop that is used to score: nothing is augmented."""
+def centre_crops(squares: Bytes, spec: Preprocessing) -> Tensor:
+    """Return normalised pixels (N, 3, S, S) of the crop that scoring uses, without augmentation."""
     first = (squares.shape[-1] - spec.crop) // 2
     crop = squares[:, first : first + spec.crop, first : first + spec.crop]
     return torch.from_numpy(normalise(np.divide(crop, 255, dtype=np.float32), spec))
 
 
-def _settings(preprocessing: Preprocessing) -> Settings:
-    """Of a decoder whose pixels are plain grey levels of the square."""
+def _decoder_settings(preprocessing: Preprocessing) -> Settings:
+    """Return settings for a decoder that yields the plain grey levels of the square."""
     plain = replace(square_around_crop(preprocessing), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return Settings(ReadOptions(rendering=preprocessing.rendering, views="all"), plain)
 
 
-def _bytes(outcome: Decoded | InputError) -> Bytes:
+def _grey_bytes(outcome: Decoded | InputError) -> Bytes:
     if isinstance(outcome, InputError):
         raise outcome
     square: Bytes = np.rint(outcome.pixels[0] * 255).astype(np.uint8)
     return square
 
 
-def _array(file: Path, shape: tuple[int, ...], dtype: type) -> Bytes:
-    """An array in a file, kept when it is there already."""
+def _open_or_allocate(file: Path, shape: tuple[int, ...], dtype: type) -> Bytes:
+    """Open the array of a file for writing; allocate the file first if it does not exist."""
     if file.is_file():
         return np.lib.format.open_memmap(file, mode="r+")
     with whole_file(file) as partial:
@@ -288,7 +300,10 @@ def _array(file: Path, shape: tuple[int, ...], dtype: type) -> Bytes:
 
 
 def allocate(file: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
-    """Make a numpy file of zeros with all its blocks; a disk that fills up later would kill the process."""
+    """Create a numpy file of zeros and reserve all its blocks.
+
+    Without the reservation, a disk that fills up later would kill the process with SIGBUS.
+    """
     np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape).flush()
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as opened:

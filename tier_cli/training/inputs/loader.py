@@ -1,4 +1,4 @@
-"""The batches of a run, made ahead of the model in processes of their own."""
+"""Prepare the batches of a run ahead of the model, in worker processes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-# Batches a process; they lie in shared memory.
-_AHEAD = 2
+# Batches prepared ahead per worker process; they are held in shared memory.
+_PREFETCH = 2
 _MOST_PROCESSES = 8
 
 
 class ImageSource(Protocol):
-    """Gives the encoders their inputs.
+    """Provide inputs to the image encoder.
 
     Attributes
     ----------
@@ -42,14 +42,15 @@ class ImageSource(Protocol):
     slow: bool
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
-        """Inputs of rows drawn at places of the run, the rows really taken, and those that are unreadable."""
+        """Return inputs of rows drawn at places of the run, the rows actually used, and unreadable rows."""
         ...
 
 
 class Batch(NamedTuple):
-    """One process's part of a step: rows (n,), inputs (n, ...), ids and mask (n, T), what was unreadable.
+    """Hold one process's part of a step.
 
-    One that could not be made has only the rows and the error that says why.
+    Rows (n,), inputs (n, ...), token ids and mask (n, T), and the unreadable rows with the reasons. A batch
+    that could not be prepared holds only the rows and the error.
     """
 
     rows: Tensor
@@ -60,7 +61,7 @@ class Batch(NamedTuple):
     error: TierError | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The same with inputs and texts on a device."""
+        """Return the batch with inputs and texts moved to a device."""
         inputs, ids, mask = (t.to(device, non_blocking=True) for t in (self.inputs, self.ids, self.mask))
         if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -69,16 +70,16 @@ class Batch(NamedTuple):
 
 @dataclass
 class Plan:
-    """Which rows each step draws: a function of the seed and the step.
+    """Decide which rows each step draws, from the seed and the step alone.
 
     Parameters
     ----------
     pairs
         Draws the rows of an epoch.
     batch_size, steps_per_epoch
-        Of all processes together.
+        Counted over all processes.
     rank, size
-        This process takes one of so many equal parts of every batch.
+        Number of this process and count of processes: each takes an equal part of every batch.
     """
 
     pairs: Pairs
@@ -90,7 +91,7 @@ class Plan:
     _order: Rows | None = None
 
     def rows(self, step: int) -> Rows:
-        """Rows of this process at a step, counted from 0 over the whole run."""
+        """Return the rows of this process at a step, counted from 0 over the whole run."""
         epoch, within = divmod(step, self.steps_per_epoch)
         if self._order is None or epoch != self._epoch:
             self._order = self.pairs.draw(epoch, self.steps_per_epoch * self.batch_size)
@@ -98,11 +99,11 @@ class Plan:
         return self._order[within * self.batch_size :][: self.batch_size][self._part()]
 
     def places(self, step: int) -> Rows:
-        """Where in the whole run these rows are drawn."""
+        """Return the places in the whole run at which `rows` are drawn."""
         return self.all_places(step)[self._part()]
 
     def all_places(self, step: int) -> Rows:
-        """The same for the rows of all processes."""
+        """Return the places of a step's rows over all processes."""
         return np.arange(step * self.batch_size, (step + 1) * self.batch_size)
 
     def _part(self) -> slice:
@@ -112,19 +113,19 @@ class Plan:
 
 @dataclass
 class Batches(Dataset[Batch]):
-    """Batches by step; goes to the loading processes as it is."""
+    """Map each step to its batch; pickled unchanged to the worker processes."""
 
     plan: Plan
     images: ImageSource
     tokenizer: TextTokenizer
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of one step."""
+        """Return the batch of one step."""
         rows, places = self.plan.rows(step), self.plan.places(step)
         try:
             inputs, taken, bad = self.images.batch(rows, places)
         except TierError as error:
-            # Not raised here: a loading process would wrap it in its traceback.
+            # Returned, not raised: a worker process would wrap it in its traceback.
             nothing = torch.empty(0)
             return Batch(torch.from_numpy(rows), nothing, nothing, nothing, [], error)
         ids, mask = self.tokenizer(self.plan.pairs.texts(taken, places))
@@ -134,57 +135,57 @@ class Batches(Dataset[Batch]):
 def load(
     batches: Batches, first: int, last: int, workers: int, device: torch.device
 ) -> Generator[Batch, None, None]:
-    """Batches of the steps `first` to `last` - 1, in order; the next ones are made meanwhile.
+    """Yield the batches of steps `first` to `last` - 1 in order, preparing the next ones meanwhile.
 
-    Close it when an error ends the steps: its processes end with it, and with nothing else.
+    Close the generator when an error ends the run: only that ends its worker processes.
 
     Parameters
     ----------
     batches, first, last
-        What makes them, and which.
+        The batches, and the range of steps.
     workers
-        Processes; 0 makes each batch when it is asked for.
+        Worker processes; 0 prepares each batch in this process when it is needed.
     device
-        Where they will be used.
+        The device that will use the batches.
     """
     options: dict[str, Any] = {}
     if workers:
-        # Not forked: threads of torch and of codecs do not survive that.
+        # Spawned, not forked: the threads of torch and of the codecs do not survive a fork.
         options = {
             "multiprocessing_context": "spawn",
-            "prefetch_factor": _AHEAD,
-            "worker_init_fn": _prepare,
+            "prefetch_factor": _PREFETCH,
+            "worker_init_fn": _set_up_worker,
         }
     yield from DataLoader(
         batches,
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         pin_memory=device.type == "cuda",
-        # Its own, for it would draw from the one that dropout uses.
+        # A generator of its own: otherwise the loader draws from the one that dropout uses.
         generator=torch.Generator().manual_seed(0),
         **options,
     )
 
 
-def loading_processes(images: ImageSource, device: torch.device) -> int:
-    """How many processes to load with: none where batches are cheap and the model wants the CPU itself."""
+def default_workers(images: ImageSource, device: torch.device) -> int:
+    """Return the number of worker processes: 0 where batches are cheap and the model needs the CPU."""
     cpus = usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device.type == "cpu":
         return max(1, cpus // 4) if images.slow else 0
     return max(1, min(cpus, _MOST_PROCESSES))
 
 
-def _prepare(worker: int) -> None:
+def _set_up_worker(worker: int) -> None:
     torch.set_num_threads(1)
-    # These reach all processes of a job; the first of them decides when the others end.
+    # These signals reach every process of a job; the main process decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Nothing is left to do by then, and the end of a library's threads (Arrow's) may abort the process, of
-    # which torch makes a traceback on the terminal of a run that was merely stopped.
+    # Exit at once: a library's threads (Arrow's) may abort the process during its shutdown, and torch would
+    # then show a traceback for a run that was merely stopped.
     atexit.register(os._exit, 0)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch

@@ -1,4 +1,4 @@
-"""Where a run's images come from: a file of squares, the images themselves, or features of frozen blocks."""
+"""Open a run's image source: stored squares, the image files themselves, or cached features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from tier_cli.errors import ManifestError, TierError
 from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
 from tier_cli.model.engine import usable_cpus
-from tier_cli.training.inputs.features import FrozenFeatures, unread, write_features
+from tier_cli.training.inputs.features import FrozenFeatures, unreadable_rows, write_features
 from tier_cli.training.inputs.images import (
     AugmentedImages,
     StoredPixels,
@@ -39,26 +39,26 @@ if TYPE_CHECKING:
 
 _Rows = TypeVar("_Rows", bound="LabelledRows")
 _MOST_WORKERS = 8
-# Starting processes takes longer than reading so many images.
+# Below this count, starting processes takes longer than reading the images.
 _FEW_IMAGES = 200
 
 
 @dataclass
 class Sources:
-    """Makes the sources of a run; files go into `work`, and the first process writes them.
+    """Open the image sources of a run; the first process writes their files.
 
     Parameters
     ----------
     inputs, settings, run_options
         The run.
     work
-        Folder for files that it alone needs.
+        Folder for files that only this run needs.
     world, device, progress
-        The processes of the run, where this one computes, and who is told.
+        The processes of the run, the device of this one, and the progress callback.
     before
-        What a run that is resumed was started with: it goes on with the same rows.
+        What a resumed run was started with: it continues with the same rows.
     left_out
-        Grows by what could not be read, and why: a line an image.
+        Collects the reasons for unreadable images, one line per image.
     """
 
     inputs: TrainInputs
@@ -74,7 +74,7 @@ class Sources:
     _rows: dict[str, Mapping[int, str]] = field(default_factory=dict)
 
     def pixels(self, manifest: _Rows) -> tuple[Pixels, _Rows]:
-        """Where the training images come from, and their rows; see `RunOptions.images`."""
+        """Open the training images as `RunOptions.images` asks; returns them and the readable rows."""
         self._images = (
             self.run_options.images if self.before is None else self.before.mode(self.run_options.images)
         )
@@ -88,8 +88,8 @@ class Sources:
             return StreamedPixels(manifest.paths, self.inputs.preprocessing, passed_over), manifest
         return self.stored(manifest, "training")
 
-    def keep(self) -> None:
-        """Write down what the run is started with, beside its state."""
+    def record_start(self) -> None:
+        """Record beside the state what the run was started with."""
         self.world.first_does(lambda: write_started(self.work, self._images, self._rows))
 
     def _folder(self) -> Path:
@@ -98,45 +98,55 @@ class Sources:
         return folder
 
     def stored(self, manifest: _Rows, name: str = "watched") -> tuple[StoredPixels, _Rows]:
-        """The images that could be read, and their rows; `name` tells these from others of the run."""
+        """Store the images; returns the readable ones and their rows.
+
+        Parameters
+        ----------
+        manifest
+            The rows to read.
+        name
+            Key of these images in the record of the run.
+        """
         workers, folder = self.run_options.workers, self._folder()
         if workers is None:
             workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
-        spec, without = self.inputs.preprocessing, self._left_out_before(name)
+        spec, skip = self.inputs.preprocessing, self._unreadable_before(name)
         file, bad = self.world.first_does(
             lambda: read_images(
                 manifest.paths, spec, folder, workers, self.progress,
-                lambda bad: self._check_bad(bad, manifest, name), without,
+                lambda bad: self._check_unreadable(bad, manifest, name), skip,
             )
         )  # fmt: skip
-        rows, left = self._without({row: str(error) for row, error in bad}, manifest, name)
-        return StoredPixels(file, rows), left
+        rows, readable = self._drop_unreadable({row: str(error) for row, error in bad}, manifest, name)
+        return StoredPixels(file, rows), readable
 
     def features(self, start: nn.Module, pixels: Pixels, manifest: _Rows) -> tuple[FrozenFeatures, _Rows]:
-        """The output of the frozen blocks for the images that could be read, and their rows."""
+        """Cache the output of the frozen blocks; returns it and the rows of the readable images."""
         inputs, settings = self.inputs, self.settings
-        # The views are part of the data, not of the run: equal for all seeds, so that runs can share them.
+        # Views belong to the data, not to the run: with the same seed (0) for all, runs can share them.
         views = AugmentedImages(pixels, inputs.preprocessing, 0, None, settings.augmentation)
 
         def write() -> tuple[Path, dict[int, str]]:
-            file = (inputs.features or self.work) / f"features-{self._key(pixels)}.npy"
-            if not file.is_file() or (self.before is None and _mended(views, unread(file))):
+            file = (self.run_options.features or self.work) / f"features-{self._key(pixels)}.npy"
+            if not file.is_file() or (self.before is None and _any_readable(views, unreadable_rows(file))):
                 write_features(
                     views, len(manifest), start, settings.cached_views, file, self.device,
-                    self.progress, lambda bad: self._check_bad(bad, manifest, "features"),
+                    self.progress, lambda bad: self._check_unreadable(bad, manifest, "features"),
                 )  # fmt: skip
-            return file, unread(file)
+            return file, unreadable_rows(file)
 
         file, bad = self.world.first_does(write)
-        rows, left = self._without(bad, manifest, "features")
-        return FrozenFeatures(file, rows, settings.seed), left
+        rows, readable = self._drop_unreadable(bad, manifest, "features")
+        return FrozenFeatures(file, rows, settings.seed), readable
 
-    def _left_out_before(self, name: str) -> Mapping[int, str]:
+    def _unreadable_before(self, name: str) -> Mapping[int, str]:
         return {} if self.before is None else self.before.same(name, {})
 
-    def _without(self, bad: Mapping[int, str], manifest: _Rows, name: str) -> tuple[NDArray[np.int64], _Rows]:
-        """Count the rows that cannot be read; the numbers of the others, and these rows."""
-        self._check_bad(bad, manifest, name)
+    def _drop_unreadable(
+        self, bad: Mapping[int, str], manifest: _Rows, name: str
+    ) -> tuple[NDArray[np.int64], _Rows]:
+        """Record unreadable rows; return the numbers of the others and the manifest of the others."""
+        self._check_unreadable(bad, manifest, name)
         bad = bad if self.before is None else self.before.same(name, bad)
         self._rows[name] = bad
         self.left_out.extend(bad[row] for row in sorted(bad))
@@ -144,17 +154,17 @@ class Sources:
         keep[list(bad)] = False
         return np.flatnonzero(keep), manifest.where(keep) if bad else manifest
 
-    def _check_bad(self, bad: Mapping[int, str], manifest: LabelledRows, name: str) -> None:
+    def _check_unreadable(self, bad: Mapping[int, str], manifest: LabelledRows, name: str) -> None:
         if self.before is not None:
             self.before.same(name, bad)
             return
         count = len(self.left_out) + len(bad)
-        if bad and (count > self.inputs.max_bad or len(bad) == len(manifest)):
-            so = f", so {count} images of the run" if self.left_out else ""
+        if bad and (count > self.run_options.max_bad or len(bad) == len(manifest)):
+            total = f" ({count} in the whole run)" if self.left_out else ""
             raise ManifestError(
-                f"{len(bad)} of {len(manifest)} images cannot be read{so}, the first: {bad[min(bad)]}",
-                remedy="mend the manifest, or allow so many with --max-bad; reading stopped there, "
-                "so there may be more",
+                f"{len(bad)} of {len(manifest)} images cannot be read{total}; the first: {bad[min(bad)]}",
+                remedy="correct the manifest, or allow more unreadable images with --max-bad; reading stopped"
+                " there, so there may be more",
             )
 
     def _key(self, pixels: Pixels) -> str:
@@ -166,14 +176,14 @@ class Sources:
         )[:16]  # fmt: skip
 
 
-def _mended(views: AugmentedImages, bad: Mapping[int, str]) -> bool:
-    """Whether an image that could not be read when its features were made can be read now."""
+def _any_readable(views: AugmentedImages, bad: Mapping[int, str]) -> bool:
+    """Return whether any image that was unreadable when the features were computed can be read now."""
     rows = np.array(sorted(bad), dtype=np.int64)
     return len(views.batch(rows, rows)[1]) > 0
 
 
 def _pixels_hash(pixels: Pixels) -> str:
-    """Of the pixels, not of the paths: another image may lie at a path by the time of the next run."""
+    """Hash the pixels, not the paths: a path may hold another image by the next run."""
     if isinstance(pixels, StoredPixels):
         return canonical_hash([file_hash(pixels.file), pixels.rows.tolist()])
     if isinstance(pixels, StreamedPixels):
@@ -189,5 +199,5 @@ def _file_digest(path: str) -> bytes:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError:
-        # Reading it as an image will tell why.
+        # Reading it as an image will report the reason.
         return b"unreadable"

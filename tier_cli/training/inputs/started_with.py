@@ -1,4 +1,4 @@
-"""Which images a run was started with: a resumed one draws the same, or the rest of it would differ."""
+"""Record which images a run was started with, so that a resumed run draws the same ones."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ _FILE = "images.json"
 
 @dataclass(frozen=True)
 class Started:
-    """How the images of a run were read when it began.
+    """Describe how the images of a run were read when it began.
 
     Parameters
     ----------
     images
         ``memory-map`` or ``stream``.
     left_out
-        The rows that could not be read, and why, for each of what was read.
+        Unreadable rows and the reasons, for each set of images.
     passed_over
-        Streamed rows for which others stood in.
+        Unreadable rows, met while streaming, that were replaced by others.
     """
 
     images: str
     left_out: Mapping[str, Mapping[int, str]]
     passed_over: Mapping[int, str]
 
-    def mode(self, asked: str) -> str:
-        """How to read them now; raises `UsageError` where another way gives other rows."""
-        if asked in ("auto", self.images):
+    def mode(self, requested: str) -> str:
+        """Return how to read the images now; raises `UsageError` if that would change the rows."""
+        if requested in ("auto", self.images):
             return self.images
         if any(self.left_out.values()) or self.passed_over:
             raise UsageError(
-                f"the run was started with {self.images}, and not every image could be read: {asked} would "
-                "draw others",
+                f"the run was started with {self.images} and some images were unreadable; {requested} would"
+                " draw other images",
                 where="--images",
-                remedy="leave it out, or start again in another --output folder",
+                remedy="omit the option, or start again in another --output folder",
             )
-        return asked
+        return requested
 
     def same(self, name: str, bad: Mapping[int, str]) -> Mapping[int, str]:
-        """The rows to leave out; raises `ManifestError` where more cannot be read than before."""
+        """Return the rows to leave out; raises `ManifestError` if more are unreadable than before."""
         before = self.left_out.get(name, {})
         more = sorted(set(bad) - set(before))
         if more:
             raise ManifestError(
-                f"{len(more)} images that the run was started with cannot be read any more, the first: "
+                f"{len(more)} images that the run was started with can no longer be read; the first: "
                 f"{bad[more[0]]}",
-                remedy="put them back and go on with --resume, or start again in another --output folder",
+                remedy="restore them and continue with --resume, or start again in another --output folder",
             )
         return before
 
 
 def write_started(folder: Path, images: str, left_out: Mapping[str, Mapping[int, str]]) -> None:
-    """Keep it beside the state."""
+    """Write the record beside the state."""
     rows = {name: {str(row): why for row, why in bad.items()} for name, bad in left_out.items()}
     write_json(folder / _FILE, {"images": images, "left_out": rows})
 
 
 def read_started(folder: Path, passed_over: Mapping[int, str]) -> Started | None:
-    """What was kept; None where the run was started by a version that kept nothing."""
+    """Read the record; None if the run was started by a version that wrote none."""
     file = folder / _FILE
     if not file.is_file():
         return None

@@ -1,4 +1,4 @@
-"""The towers as training sees them: what is frozen, what is cached, what is computed twice to save memory."""
+"""Freeze parts of the towers, cut the image tower for cached features, and checkpoint activations."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from tier_cli.model.modeling import ImageFeatures, TextFeatures, TierModel
 
 
-_USUALLY_FROZEN, _LEARNING = 4, 2
+_FROZEN_BY_DEFAULT, _LEARNING_AT_LEAST = 4, 2
 
 
 class Encoders(nn.Module):
-    """Both encoders behind one forward pass, which is what several processes need to share.
+    """Run both encoders in one forward pass, as sharing between processes requires.
 
     Parameters
     ----------
     model
         The whole model.
     frozen_blocks
-        So many blocks of the image tower have been applied to the inputs already.
+        How many blocks of the image tower are already applied to the inputs.
     checkpointed
-        Compute activations again in the backward pass.
+        Recompute activations in the backward pass to save memory.
     """
 
     def __init__(self, model: TierModel, frozen_blocks: int = 0, checkpointed: bool = False):
@@ -51,10 +51,10 @@ class Encoders(nn.Module):
         self._first = len(stem) + frozen_blocks if frozen_blocks else 0
         if checkpointed:
             for tower in (model.text_tower, *(() if self._blocks else (model.image_tower,))):
-                _run_layers_twice(tower)
+                _checkpoint_layers(tower)
 
     def forward(self, inputs: Tensor, ids: Tensor, mask: Tensor) -> tuple[ImageFeatures, TextFeatures]:
-        """Inputs (n, ...) and token ids and mask (n, T) -> the features of both."""
+        """Encode inputs (n, ...) and token ids and mask (n, T) into image and text features."""
         images = self._images(inputs)
         return images, self.model.encode_texts(ids, mask)
 
@@ -62,42 +62,43 @@ class Encoders(nn.Module):
         if not self._first and not (self.checkpointed and self._blocks):
             return self.model.encode_images(inputs)
         for block in self._blocks[self._first :]:
-            inputs = _again_later(block, inputs) if self.checkpointed else block(inputs)
+            inputs = _checkpoint_block(block, inputs) if self.checkpointed else block(inputs)
         return self.model.project_grid(inputs)
 
     @property
-    def wholly_used(self) -> bool:
-        """Whether it is known that the features depend on every parameter that learns.
+    def all_parameters_used(self) -> bool:
+        """Return whether the features are known to depend on every learning parameter.
 
-        Towers of other families have layers after the grid that is taken, as ConvNeXt's last norm.
+        Towers of other families have layers behind the patch grid that is used, such as ConvNeXt's last norm.
         """
         return bool(self._blocks) and self.model.config.image_pooling == "mean"
 
     def start(self) -> nn.Module:
-        """The frozen start of the image tower, whose output the inputs are."""
+        """Return the frozen blocks of the image tower; their output is the input of `forward`."""
         return nn.Sequential(*self._blocks[: self._first])
 
     def freeze(self, text_layers: int) -> None:
-        """Let only the rest of the image tower, the last text layers, the heads and the scale learn."""
+        """Freeze all but the later image blocks, the last text layers, the heads and the scale."""
         self.model.requires_grad_(True)
         for block in self._blocks[: self._first]:
             block.requires_grad_(False)
         for module in self._frozen_texts(text_layers):
             module.requires_grad_(False)
         for name, parameter in self.model.named_parameters():
-            # Of masked pre-training: nothing flows through it here, and processes would wait for it.
+            # Left from masked pre-training: it gets no gradient here, and the processes would wait for one.
             if name.endswith("mask_token"):
                 parameter.requires_grad_(False)
 
     def train_mode(self, text_layers: int, statistics: bool) -> None:
-        """Set dropout and normalisation to training, save where parameters are frozen.
+        """Put dropout and normalisation into training mode, except where parameters are frozen.
 
         Parameters
         ----------
         text_layers
-            How many are frozen.
+            How many text layers are frozen.
         statistics
-            Let BatchNorm use and update the statistics of the batch; not where it is seen in parts.
+            Let BatchNorm use and update the statistics of the batch; False where batches are split into
+            parts.
         """
         self.train()
         # Frozen parts stay in eval mode: their BatchNorm statistics belong to the starting weights.
@@ -117,12 +118,12 @@ class Encoders(nn.Module):
 
 
 def check_freezing(model: TierModel, image_blocks: int, layers: int) -> None:
-    """Say what is wrong with the freezing before anything is computed.
+    """Check the requested freezing before anything is computed.
 
     Raises
     ------
     UsageError
-        A family whose blocks or layers cannot be told apart, or fewer of them than are to be frozen.
+        The family's blocks or layers are not known, or there are fewer than are to be frozen.
     """
     _, stages, _ = _blocks(model.image_tower)
     if image_blocks and (not stages or model.config.image_pooling != "mean"):
@@ -137,19 +138,19 @@ def check_freezing(model: TierModel, image_blocks: int, layers: int) -> None:
             where="--freeze-image-blocks",
             remedy=f"use 0 to {len(stages)}",
         )
-    there = len(text_layers(model.text_tower)) if layers else layers
-    if layers > there:
+    count = len(text_layers(model.text_tower)) if layers else layers
+    if layers > count:
         raise UsageError(
-            f"the text tower has {there} layers, not {layers}",
+            f"the text tower has {count} layers, not {layers}",
             where="--freeze-text-layers",
-            remedy=f"use 0 to {there}",
+            remedy=f"use 0 to {count}",
         )
 
 
-def usually_frozen(init: str | None, text_tower: Path | None) -> int:
-    """How many text layers stay as they are where nobody said: 4, or all but two of a smaller tower.
+def default_frozen_layers(init: str | None, text_tower: Path | None) -> int:
+    """Return how many text layers are frozen by default: 4, or all but two of a smaller tower.
 
-    0 where the family's layers cannot be told apart.
+    It is 0 where the family's layers are not known.
 
     Parameters
     ----------
@@ -159,38 +160,38 @@ def usually_frozen(init: str | None, text_tower: Path | None) -> int:
     Raises
     ------
     CheckpointError
-        There is none.
+        The checkpoint or folder does not exist.
     """
     config = read_tower_config(text_tower or "") if init is None else read_json(resolve(init) / CONFIG)
     with torch.device("meta"):
         tower = build_tower(config if init is None else config["text_tower"], takes="input_ids")
     try:
-        return min(_USUALLY_FROZEN, max(len(text_layers(tower)) - _LEARNING, 0))
+        return min(_FROZEN_BY_DEFAULT, max(len(text_layers(tower)) - _LEARNING_AT_LEAST, 0))
     except UsageError:
         return 0
 
 
 def text_layers(tower: Any) -> nn.ModuleList:
-    """The layers of a text tower, whatever the family calls them.
+    """Return the layers of a text tower, whatever the family calls them.
 
     Raises
     ------
     UsageError
-        There is no list of as many layers as the configuration says.
+        The tower has no list of as many layers as its configuration states.
     """
     wanted = getattr(tower.config, "num_hidden_layers", None)
     for module in tower.modules():
         if isinstance(module, nn.ModuleList) and len(module) == wanted:
             return module
     raise UsageError(
-        f"the layers of a '{tower.config.model_type}' text tower cannot be told apart",
+        f"the layers of a '{tower.config.model_type}' text tower cannot be frozen one by one",
         where="--text-tower",
         remedy="use a BERT-like encoder, such as bert, roberta or distilbert, or --freeze-text-layers 0",
     )
 
 
 def _before_layers(tower: Any) -> list[nn.Module]:
-    """What a tower has before its layers: the embeddings, under whatever name."""
+    """Return the modules before a text tower's layers: the embeddings, whatever their name."""
     layers, found, inside = text_layers(tower), [], tower
     while inside is not layers:
         for child in inside.children():
@@ -202,7 +203,7 @@ def _before_layers(tower: Any) -> list[nn.Module]:
 
 
 def _blocks(tower: Any) -> tuple[list[nn.Module], list[nn.Module], list[nn.Module]]:
-    """Stem, blocks and end of a convolutional tower, to be run one after the other; empty for others."""
+    """Return stem, blocks and end of a convolutional tower in running order; empty lists for other towers."""
     kind = tower.config.model_type
     if kind == "mobilenet_v2":
         return [tower.conv_stem], list(tower.layer), [tower.conv_1x1]
@@ -211,12 +212,12 @@ def _blocks(tower: Any) -> tuple[list[nn.Module], list[nn.Module], list[nn.Modul
     return [], [], []
 
 
-def _run_layers_twice(tower: Any) -> None:
-    """Have every layer of a tower keep its inputs alone while it is trained."""
+def _checkpoint_layers(tower: Any) -> None:
+    """Let every layer of a tower store only its inputs during training and recompute the rest."""
     layers = [module for module in tower.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise UsageError(
-            f"a '{tower.config.model_type}' tower cannot compute activations again",
+            f"a '{tower.config.model_type}' tower cannot recompute activations",
             where="--checkpoint-activations",
             remedy="leave the option out",
         )
@@ -225,19 +226,19 @@ def _run_layers_twice(tower: Any) -> None:
         layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
 
-def _again_later(block: nn.Module, inputs: Tensor) -> Tensor:
-    """Run a block, keep its inputs alone, and run it again in the backward pass."""
+def _checkpoint_block(block: nn.Module, inputs: Tensor) -> Tensor:
+    """Run a block, store only its inputs, and run it again in the backward pass."""
 
     def contexts() -> tuple[Any, Any]:
-        return contextlib.nullcontext(), _statistics_kept(block)
+        return contextlib.nullcontext(), _statistics_unchanged(block)
 
     result: Tensor = checkpoint(block, inputs, use_reentrant=False, context_fn=contexts)
     return result
 
 
 @contextlib.contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Let BatchNorm use a batch's statistics without counting the batch a second time."""
+def _statistics_unchanged(block: nn.Module) -> Iterator[None]:
+    """Let BatchNorm use the statistics of a batch without counting that batch a second time."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
     kept = [
         (norm.momentum, None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone())

@@ -1,4 +1,4 @@
-"""What a run tells of itself while it goes on: lines of JSON, TensorBoard, figures for people."""
+"""Log a run's steps and epochs as JSON lines and as TensorBoard events."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ METRICS = "metrics.jsonl"
 
 
 class Log:
-    """One JSON line a logged step and epoch, and the same for TensorBoard where wanted.
+    """Write one JSON line per logged step and epoch, and the same figures for TensorBoard on request.
 
     Parameters
     ----------
     file
-        Lines after the first `length` bytes are of steps that will be made again, and are taken off.
+        The log file.
+    length
+        Lines after this many bytes belong to steps that will be repeated; they are removed.
     tensorboard
-        Folder for TensorBoard's events.
+        Folder for TensorBoard events.
     step
-        So many steps were made before: what is there of later ones is not shown.
+        Number of steps already made; TensorBoard hides events of later ones.
     """
 
     def __init__(self, file: Path, length: int = 0, tensorboard: Path | None = None, step: int = 0):
         self._file = file.open("ab")
         self._file.truncate(_whole_lines(file, length))
-        # Truncating leaves the place where it was, and the place is the length that a state is saved with.
+        # Truncating does not move the position, and `length` reports the position.
         self._file.seek(0, os.SEEK_END)
         self._board = None if tensorboard is None else _writer(tensorboard, step)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Add a line; `step` places it."""
+        """Append a line; its `step` is the position on TensorBoard's axis."""
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
         if self._board is not None:
@@ -47,18 +49,18 @@ class Log:
                     self._board.add_scalar(name, value, record["step"])
 
     def length(self) -> int:
-        """Bytes so far."""
+        """Return the number of bytes written so far."""
         return self._file.tell()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the log."""
         self._file.close()
         if self._board is not None:
             self._board.close()
 
 
-def measures(outcome: Outcome) -> dict[str, float]:
-    """The loss, its terms, and how sparse the similarities of valid tokens are; see `Outcome`."""
+def step_figures(outcome: Outcome) -> dict[str, float]:
+    """Return the loss, its terms, and the sparsity of the similarities; see `Outcome`."""
     hoyer, share = outcome.sparsity.tolist()
     return {
         **{name: value.item() for name, value in outcome.parts._asdict().items()},
@@ -68,13 +70,13 @@ def measures(outcome: Outcome) -> dict[str, float]:
 
 
 def _whole_lines(file: Path, length: int) -> int:
-    """Bytes of the whole lines among the first `length`; the file may be shorter, or gone."""
+    """Count the bytes of whole lines within the first `length`; the file may be shorter."""
     with file.open("rb") as opened:
         return opened.read(length).rfind(b"\n") + 1
 
 
 def require_tensorboard(folder: Path | None) -> None:
-    """Raise `UsageError` where events are wanted and the package that writes them is not installed."""
+    """Raise `UsageError` if events are requested but TensorBoard is not installed."""
     if folder is not None:
         _summary_writer()
 
@@ -90,6 +92,6 @@ def _summary_writer() -> Any:
         raise UsageError(
             "TensorBoard is not installed",
             where="--tensorboard",
-            remedy="pip install 'tier-cli[tensorboard]', or leave the option out",
+            remedy="install it with: pip install 'tier-cli[tensorboard]', or omit the option",
         ) from error
     return SummaryWriter

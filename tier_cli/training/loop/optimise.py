@@ -1,4 +1,4 @@
-"""How weights move: parameter groups, the rate over time, and the average of the weights."""
+"""Build the optimiser, schedule its learning rate, and average the weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(model: TierModel, settings: TrainSettings, fresh_heads: bool) -> torch.optim.Optimizer:
-    """AdamW or Adam over what learns; no decay for biases, norms and the scale.
+    """Build AdamW or Adam over the learning parameters, without decay for biases, norms and the scale.
 
     Parameters
     ----------
     model, settings
-        The learning parameters, and how they are to move.
+        The model, and the settings of the optimiser.
     fresh_heads
-        The projections start from nothing and learn faster.
+        The projections start from random weights and learn faster.
     """
     s = settings
     heads = [*model.image_projection.parameters(), *model.text_projection.parameters()]
@@ -49,7 +49,7 @@ def build_optimizer(model: TierModel, settings: TrainSettings, fresh_heads: bool
 
 
 def set_rate(optimizer: torch.optim.Optimizer, step: int, steps: int, settings: TrainSettings) -> float:
-    """Set the learning rates of a step, counted from 0; returns that of the towers."""
+    """Set the learning rates of a step, counted from 0; returns the rate of the towers."""
     factor = rate_factor(step, steps, settings)
     for group in optimizer.param_groups:
         group["lr"] = group["full_rate"] * factor
@@ -57,7 +57,7 @@ def set_rate(optimizer: torch.optim.Optimizer, step: int, steps: int, settings: 
 
 
 def rate_factor(step: int, steps: int, settings: TrainSettings) -> float:
-    """Share of the full rate at a step: a linear warm-up, then a half cosine down to 0 or nothing else."""
+    """Return the share of the full rate at a step: linear warm-up, then a half cosine to 0, or constant."""
     warmup = max(int(steps * settings.warmup_share), 1)
     if step < warmup:
         return (step + 1) / warmup
@@ -67,26 +67,30 @@ def rate_factor(step: int, steps: int, settings: TrainSettings) -> float:
 
 
 class WeightAverage:
-    """Exponential average over steps of all that changes in a model: weights that learn, and statistics.
+    """Average the learning weights and the statistics of a model exponentially over the steps.
 
     Parameters
     ----------
+    model
+        The model whose state is averaged.
     decay
-        0 averages nothing: the last step's weights are the average.
+        Weight of the previous average; 0 turns averaging off.
     """
 
     def __init__(self, model: TierModel, decay: float):
         self._model, self._decay = model, decay
-        self._average = {name: value.clone() for name, value in changing(model).items()} if decay else {}
+        self._average = (
+            {name: value.clone() for name, value in changing_state(model).items()} if decay else {}
+        )
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step, counted from 1."""
+        """Include the weights after a step, counted from 1."""
         if not self._average:
             return
-        # The average starts short, so that the random heads of the first steps do not linger in it.
+        # A short average at first: otherwise the random heads of the first steps linger in it.
         decay = min(self._decay, (1 + step) / (10 + step)) if step > 1 else 0.0
-        now = changing(self._model)
+        now = changing_state(self._model)
         floating = [name for name in self._average if now[name].is_floating_point()]
         average: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average([self._average[n] for n in floating], [now[n] for n in floating], step)
@@ -94,37 +98,37 @@ class WeightAverage:
             self._average[name].copy_(now[name])
 
     def state(self) -> dict[str, Tensor]:
-        """What `load` takes."""
+        """Return the state that `load` accepts."""
         return self._average
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state."""
+        """Continue from a saved state."""
         for name, value in state.items():
             self._average[name].copy_(value)
 
     def averaged(self) -> TierModel:
-        """A copy of the model with the averaged weights, in eval mode."""
+        """Return a copy of the model with the averaged weights, in eval mode."""
         model = copy.deepcopy(self._model)
-        set_changing(model, self._average)
+        load_changing_state(model, self._average)
         model.eval()
         return model
 
-    def settle(self) -> None:
-        """Give the model itself the averaged weights and leave it in eval mode."""
-        set_changing(self._model, self._average)
+    def apply(self) -> None:
+        """Copy the averaged weights into the model itself and put it into eval mode."""
+        load_changing_state(self._model, self._average)
         self._model.eval()
 
 
-def changing(model: TierModel) -> dict[str, Tensor]:
-    """The parts of the state that training changes, by name, not copied."""
+def changing_state(model: TierModel) -> dict[str, Tensor]:
+    """Return the parts of the model's state that training changes, by name, without copying them."""
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     fixed = {name for name, _ in model.named_parameters()} - learning
     return {name: value for name, value in model.state_dict().items() if name not in fixed}
 
 
 @torch.no_grad()
-def set_changing(model: TierModel, values: Mapping[str, Tensor]) -> None:
-    """Copy values into the parts of the state that they name."""
+def load_changing_state(model: TierModel, values: Mapping[str, Tensor]) -> None:
+    """Copy values into the parts of the model's state that they name."""
     state = model.state_dict()
     for name, value in values.items():
         state[name].copy_(value)

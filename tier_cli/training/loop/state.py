@@ -1,4 +1,4 @@
-"""The state of a run that is not finished: all that the next step depends on, in one file."""
+"""Save and load the state of an unfinished run: one file with all that the next step depends on."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _FORMAT = 1
 
 
 def save_state(file: Path, state: dict[str, Any]) -> None:
-    """Write the state beside the file and put it in its place when it is whole.
+    """Write the state to a temporary file and rename it once it is complete.
 
     Raises
     ------
     TierError
-        It cannot be written; the last one stays.
+        The state cannot be written; the previous one is kept.
     """
     try:
         with whole_file(file) as partial, partial.open("wb") as opened:
             _write({"format": _FORMAT, **state}, opened)
     except OSError as error:
-        kept = "; the state saved before it is kept" if file.exists() else ""
+        kept = "; the previous state is kept" if file.exists() else ""
         raise TierError(
             f"the state of the run cannot be saved ({error.strerror}){kept}",
             where=str(file),
-            remedy="make room and go on with --resume",
+            remedy="free disk space and continue with --resume",
         ) from error
 
 
 def _write(state: dict[str, Any], opened: BinaryIO) -> None:
-    """torch.save, with errors of the disk as what they are: it makes a RuntimeError of them, as of all."""
-    file = _Remembering(opened)
+    """Re-raise disk errors of torch.save as OSError; torch wraps every failure in RuntimeError."""
+    file = _ErrorRecorder(opened)
     try:
         torch.save(state, file)  # type: ignore[arg-type]
     except RuntimeError as error:
@@ -44,8 +44,8 @@ def _write(state: dict[str, Any], opened: BinaryIO) -> None:
         raise file.error from error
 
 
-class _Remembering:
-    """A file that remembers why it could not be written."""
+class _ErrorRecorder:
+    """Wrap a file and remember the error that a write raised."""
 
     def __init__(self, opened: BinaryIO):
         self._opened = opened
@@ -63,23 +63,25 @@ class _Remembering:
 
 
 def load_state(file: Path) -> dict[str, Any]:
-    """Read a state; tensors and plain values alone, no code.
+    """Read a state: tensors and plain values, never code.
 
     Raises
     ------
     UsageError
-        It is damaged, or of another version.
+        The file is damaged or has another version's format.
     """
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UsageError(
-            "the state of the run cannot be read", where=str(file), remedy="start again in another folder"
+            "the state of the run cannot be read",
+            where=str(file),
+            remedy="start again in another output folder",
         ) from error
     if state.get("format") != _FORMAT:
         raise UsageError(
-            f"the state is of format {state.get('format')}, not {_FORMAT}",
+            f"the state has format {state.get('format')}, not {_FORMAT}",
             where=str(file),
-            remedy="go on with the version that wrote it, or start again in another folder",
+            remedy="continue with the version that wrote it, or start again in another output folder",
         )
     return state

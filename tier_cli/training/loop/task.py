@@ -1,4 +1,4 @@
-"""What is trained on what: all that a trainer needs to know of a run."""
+"""Hold everything a trainer needs to know about a run."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what.
+    """Hold the model, the data and the settings of a run.
 
     Parameters
     ----------
     encoders
-        Around the model, on the device, its parameters frozen as wanted.
+        The encoders, on the device, with their parameters frozen as set.
     objective, batches
-        What is minimised, and where batches come from.
+        The objective to minimise, and the batches.
     settings, run_options
-        The run.
+        The settings that determine the result, and the options that do not.
     identity
-        What a state must have been saved with to be gone on from: names and plain values.
+        Names and plain values that a saved state must match to be resumed.
     folder
-        Where metrics.jsonl lies.
+        The folder of metrics.jsonl.
     state_file
-        Where the state is kept until the run is over.
+        The file of the state until the run ends.
     fresh_heads
-        The projections start from nothing.
+        Whether the projections start from random weights.
     max_bad
-        So many unreadable images are passed over, `left_out` ones among them:
+        How many unreadable images are tolerated, including `left_out`.
     left_out
-        they could not be read before the training.
+        How many images were found unreadable before training began.
     paths
-        Of the training images, by row.
+        Paths of the training images, by row.
     """
 
     encoders: Encoders

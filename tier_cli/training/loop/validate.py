@@ -1,4 +1,4 @@
-"""Zero-shot scores of the validation images after each epoch, as `tier eval` would give them."""
+"""Score the validation images zero-shot after each epoch, as `tier eval` would."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from tier_cli.findings.vectors import embed_findings
-from tier_cli.metrics.bootstrap import patient_bootstrap
+from tier_cli.metrics.bootstrap import resample
 from tier_cli.metrics.ranking import auc
+from tier_cli.metrics.statistics import ranking
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
-from tier_cli.training.inputs.images import centred
+from tier_cli.training.inputs.images import centre_crops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +33,14 @@ REPLICATES = 1000
 
 @dataclass(frozen=True)
 class Validation:
-    """Measures a model on the watched images, zero-shot.
+    """Measure a model zero-shot on the validation images.
 
     Parameters
     ----------
     pixels, rows
         The images, and their rows with labels of the findings to score.
     preprocessing, tokenizer, device
-        What they are scored with, and where.
+        How images and prompts are prepared, and the device to compute on.
     """
 
     pixels: Pixels
@@ -49,11 +50,11 @@ class Validation:
     device: torch.device
 
     def __call__(self, model: TierModel) -> dict[str, float]:
-        """As `aucs`, of what the model scores."""
+        """Return `aucs` of the model's scores."""
         return self.aucs(self.scores(model))
 
     def aucs(self, scores: NDArray[np.float64]) -> dict[str, float]:
-        """AUC of each finding with both classes, and their mean; empty where there is none."""
+        """Return the AUC of each finding that has both classes, and their mean; empty if no finding has."""
         labels = self.rows.values
         aucs = {}
         for column, name in enumerate(self.rows.findings.ids):
@@ -64,7 +65,7 @@ class Validation:
 
     @torch.no_grad()
     def scores(self, model: TierModel) -> NDArray[np.float64]:
-        """Scores (N, F), as `tier eval` would give them."""
+        """Return the scores (N, F) that `tier eval` would give."""
         starts = range(0, len(self.rows), _BATCH)
         rows = [range(first, min(first + _BATCH, len(self.rows))) for first in starts]
         pooled = np.concatenate(
@@ -73,16 +74,15 @@ class Validation:
         texts = embed_findings(self.rows.findings, _embedder(model, self.tokenizer, self.device))
         return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
 
-    def judged(self, scores: NDArray[np.float64]) -> dict[str, Any]:
-        """What validation.json holds: AUCs with intervals by patient bootstrap; no keys, no paths.
+    def record(self, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """Return the content of validation.json: AUCs with patient-bootstrap intervals, no keys or paths.
 
-        All runs that watch the same patients draw the same resamplings of them, so that the replicates of
+        All runs with the same validation patients use the same resamplings of them, so that the replicates of
         two runs' means can be subtracted from each other.
         """
         labels, patients = self.rows.values, self.rows.manifest.patients()
-        estimate = patient_bootstrap(
-            labels, scores, patients, replicates=REPLICATES, seed=0, metrics=("auc",)
-        )["auc"]
+        areas = {"auc": ranking(labels, scores, auprc=False)}
+        estimate = resample(areas, patients, replicates=REPLICATES, seed=0)["auc"]["auc"]
         mean = estimate.macro
         intervals = estimate.interval()
         return {
@@ -116,7 +116,7 @@ def _encode(
 ) -> NDArray[np.float32]:
     squares = np.stack([pixels.read(row) for row in rows])
     pooled: NDArray[np.float32] = (
-        model.encode_images(centred(squares, preprocessing).to(device)).pooled.cpu().numpy()
+        model.encode_images(centre_crops(squares, preprocessing).to(device)).pooled.cpu().numpy()
     )
     return pooled
 

@@ -1,4 +1,7 @@
-"""The best epochs of a run as checkpoints of their own: the paper averages the scores of its best five."""
+"""Keep the best epochs of a run as checkpoints of their own.
+
+The paper averages the scores of its best five epochs.
+"""
 
 from __future__ import annotations
 
@@ -26,28 +29,28 @@ if TYPE_CHECKING:
     from tier_cli.training.train_inputs import TrainInputs
 
 EPOCHS = "epochs"
-CHOSEN_BY = "mean zero-shot AUC on the watched patients"
+CHOSEN_BY = "mean zero-shot AUC on the validation patients"
 _MEASURED, _SCORES = "measured.json", "scores.npy"
 
 
 @dataclass
 class KeptEpochs:
-    """Measures a model after each epoch, and keeps the weights of the best epochs until the run is over.
+    """Validate a model after each epoch and keep the weights of the best epochs until the run ends.
 
-    Weights alone: graphs and vectors take a minute or more, and are made at the end for those that stay.
-    What a state that was saved may need is deleted only when the next epoch is over, so that a run can be
-    killed anywhere.
+    Only weights are kept during the run: graphs and vectors take a minute or more and are made at the end,
+    for the epochs that remain. Weights that a saved state may need are deleted only after the next epoch, so
+    that the run can be killed at any time.
 
     Parameters
     ----------
     check
-        Measures.
+        Measures the model on the validation images.
     count
-        So many are kept.
+        How many epochs to keep.
     folder
-        Holds them.
+        Where the weights are kept.
     done
-        Epochs that are over.
+        How many epochs are finished.
     """
 
     check: Validation
@@ -56,20 +59,20 @@ class KeptEpochs:
     done: int = field(default=0, init=False)
 
     def begin(self, done: int) -> None:
-        """Start after so many epochs; what is there of later ones will be made again."""
+        """Start after `done` epochs; delete what remains of later ones, since they will be repeated."""
         self.done = done
         for path in self.folder.glob("*"):
             if path.name not in {epoch_name(number) for number in range(1, done + 1)}:
                 shutil.rmtree(path)
 
     def __call__(self, model: TierModel) -> dict[str, float]:
-        """What `Validation` gives; the model's weights are kept while they are among the best."""
+        """Return what `Validation` measures; keep the weights if they are among the best."""
         scores = self.check.scores(model)
         figures = self.check.aucs(scores)
         self.done += 1
         if "mean_auc" not in figures:
             return figures
-        # All of these are in the state that was saved after the epoch before.
+        # The state saved after the previous epoch already accounts for all of these.
         for measured in self._ranked()[self.count :]:
             shutil.rmtree(self.folder / epoch_name(measured["epoch"]))
         measured = {"epoch": self.done, "figures": figures}
@@ -78,7 +81,7 @@ class KeptEpochs:
         return figures
 
     def best(self) -> list[dict[str, Any]]:
-        """Epoch and figures of the best, in the order of the epochs."""
+        """Return epoch and figures of the best epochs, in the order of the epochs."""
         return sorted(self._ranked()[: self.count], key=lambda measured: int(measured["epoch"]))
 
     def _ranked(self) -> list[dict[str, Any]]:
@@ -93,24 +96,28 @@ class KeptEpochs:
                 write_json(folder / _MEASURED, measured)
         except (OSError, SafetensorError) as error:
             raise TierError(
-                f"epoch {measured['epoch']} cannot be kept ({getattr(error, 'strerror', None) or error})",
+                f"cannot keep epoch {measured['epoch']} ({getattr(error, 'strerror', None) or error})",
                 where=str(self.folder),
-                remedy="make room and go on with --resume",
+                remedy="free disk space and continue with --resume",
             ) from error
 
     def finish(
-        self, output: Path, inputs: TrainInputs, record: dict[str, Any], progress: TrainingProgress
+        self,
+        output: Path,
+        inputs: TrainInputs,
+        record: dict[str, Any],
+        progress: TrainingProgress,
     ) -> None:
-        """Write those that stay as checkpoints into ``epochs`` of the output, each whole or not at all.
+        """Write the best epochs as checkpoints into ``epochs`` of the output, each whole or not at all.
 
         Parameters
         ----------
         output
-            Of the run, with its curves.
+            The output folder of the run, with its curves.
         inputs, record
-            What it started from, and what its training.json holds.
+            What the run started from, and the content of its training.json.
         progress
-            Shows how far the writing is.
+            Reports how many epochs are written.
         """
         best = self.best()
         remove_partial(output / EPOCHS)
@@ -134,7 +141,7 @@ class KeptEpochs:
         kept = self.folder / epoch_name(measured["epoch"])
         if (output / CURVES).is_file():
             shutil.copyfile(output / CURVES, folder / CURVES)
-        write_json(folder / VALIDATION, self.check.judged(np.load(kept / _SCORES)))
+        write_json(folder / VALIDATION, self.check.record(np.load(kept / _SCORES)))
         own = {
             **record,
             "epoch": measured["epoch"],
@@ -143,24 +150,25 @@ class KeptEpochs:
         }
         model = TierModel.from_pretrained(kept)
         save_checkpoint(folder, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, own)
-        # Where a card cannot be written, the run has said so of its own.
+        # The run has already reported that its own card cannot be written.
         with suppress(*CARD_ERRORS):
             write_card(folder, _selection(measured["epoch"], record["settings"]["epochs"], self.count))
 
 
 def epoch_name(number: int) -> str:
-    """The folder of an epoch, counted from 1."""
+    """Return the folder name of an epoch, counted from 1."""
     return f"epoch-{number:02d}"
 
 
 def _rank(measured: dict[str, Any]) -> tuple[float, int]:
-    """The highest first, the earlier among equals."""
+    """Sort the highest AUC first and, among equals, the earlier epoch."""
     return -measured["figures"]["mean_auc"], measured["epoch"]
 
 
 def _selection(epoch: int, epochs: int, count: int) -> str:
     return (
-        f"Epoch {epoch} of {epochs} is one of the {min(count, epochs)} that were kept for the highest mean"
-        " zero-shot AUC on the labels of the watched patients below. So their numbers are too good for it,"
-        " and it is not strictly zero-shot for these findings. No test image was used."
+        f"Epoch {epoch} of {epochs} is one of the {min(count, epochs)} epochs kept for their highest mean"
+        " zero-shot AUC on the labels of the validation patients. The validation results are therefore"
+        " optimistic for this checkpoint, and it is not strictly zero-shot for these findings. No test images"
+        " were used."
     )

@@ -1,0 +1,1 @@
+"""Carry out one training run from a manifest to a checkpoint folder."""

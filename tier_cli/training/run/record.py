@@ -1,4 +1,4 @@
-"""What a run was made from: the content of training.json, and what a resumed run must have in common."""
+"""Describe what a run was made from, for training.json and for the check of a resumed run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0) -> dict[str, Any]:
-    """Names and plain values of all that decides what is written; a name with a space is no option."""
+    """Return everything that determines the output, by the name of its option or a name of its own."""
     same = {
         **asdict(settings),
         "data": inputs.rows_hash,
@@ -45,7 +45,7 @@ def describe(
     device: torch.device,
     processes: int,
 ) -> dict[str, Any]:
-    """The record of a run as far as it is known before it."""
+    """Return the record of a run, as far as it is known at the start."""
     return {
         "settings": asdict(settings),
         "data": {
@@ -96,32 +96,52 @@ def _hash(path: Path) -> str:
 
 
 def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
-    """Refuse to go on with a run under other settings or with other data, naming what differs.
+    """Check that a run continues with the settings and data that it was started with.
+
+    Parameters
+    ----------
+    saved
+        The identity of the run when it was started, as JSON.
+    now
+        Its identity now.
+    where
+        The folder of the run.
 
     Raises
     ------
     UsageError
-        Naming every difference.
+        They differ; the error names every difference.
     """
     before = json.loads(saved)
     differing = [
-        f"{_option(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
+        f"{_title(name)} was {_shown(before.get(name))}, now {_shown(now.get(name))}"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
     if differing:
         raise UsageError(
-            f"the run to resume is another one: {'; '.join(differing)}",
+            f"the run to resume was started differently: {'; '.join(differing)}",
             where=str(where),
-            remedy="give what it was started with, or another --output",
+            remedy="repeat the options and data it was started with, or name another --output folder",
         )
 
 
-def _option(name: str) -> str:
-    return name if " " in name else f"--{name.replace('_', '-')}"
+# The keys of an identity that are not options, in words for people.
+_NAMES = {
+    "data": "training data",
+    "starting weights": "starting weights",
+    "image preparation": "preprocessing",
+    "finding set": "finding set",
+    "watched data": "validation data",
+    "watched findings": "validation findings",
+}
+
+
+def _title(name: str) -> str:
+    return _NAMES.get(name, f"--{name.replace('_', '-')}")
 
 
 def _shown(value: Any) -> str:
     text = str(value)
-    # A hash: the first figures tell it from another.
+    # The first digits of a hash are enough to compare it.
     return text[:12] if len(text) == 64 else text

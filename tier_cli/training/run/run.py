@@ -1,4 +1,4 @@
-"""One training run from a manifest to a checkpoint folder."""
+"""Carry out one training run, from a manifest to a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,14 @@ from tier_cli.training.report.curves import draw_curves
 from tier_cli.training.report.epochs import EPOCHS, KeptEpochs
 from tier_cli.training.run.record import check_identity, describe, identity
 from tier_cli.training.run.start import build_model, build_objective, build_tokenizer
-from tier_cli.training.run.work_folder import STATE, WORK, discard, finished, leave, take
+from tier_cli.training.run.work_folder import (
+    STATE,
+    WORK,
+    delete_work,
+    finished_record,
+    prepare_folder,
+    remove_if_empty,
+)
 
 if TYPE_CHECKING:
     from tier_cli.model.modeling import TierModel
@@ -56,20 +63,31 @@ def train(
     progress: TrainingProgress,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Train and write the checkpoint folder; returns what training.json holds.
+    """Train and write the checkpoint folder; return the content of training.json.
 
-    Under torchrun every process calls this, and the first one writes.
+    Under torchrun every process calls this, and the first process writes.
+
+    Parameters
+    ----------
+    inputs, settings, run_options
+        What the run starts from, what determines its weights, and how it is carried out.
+    output
+        The checkpoint folder.
+    progress
+        Shows how far the run is.
+    stop
+        Called before every step; the run saves its state and ends once it returns True.
 
     Raises
     ------
     TierError
-        Data, towers or settings that make no sense, more than `max_bad` unreadable images, a loss that is
-        not a number, a disk that is full. What was read and saved before that stays, to be resumed.
+        Unusable data, towers or settings, more than `max_bad` unreadable images, a loss that is not finite,
+        or a full disk. What was read and saved before the error is kept for --resume.
     KeyboardInterrupt
-        `stop` gave true, and the state was saved.
+        `stop` returned True, and the state was saved.
     """
     if run_options.resume:
-        over = finished(output, lambda: identity(inputs, settings, run_options.keep_epochs))
+        over = finished_record(output, lambda: identity(inputs, settings, run_options.keep_epochs))
         if over is not None:
             return over
     require_tensorboard(run_options.tensorboard)
@@ -77,15 +95,15 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     try:
-        world.first_does(lambda: take(output, run_options.resume))
+        world.first_does(lambda: prepare_folder(output, run_options.resume))
         stoppable = _stoppable(progress, stop)
         record = _Run(inputs, settings, run_options, output, output / WORK, world, device, stoppable).go(stop)
     except torch.cuda.OutOfMemoryError as error:
         raise UsageError(
             "the GPU has too little memory",
             where="--batch-size",
-            remedy="try --precision bf16, --checkpoint-activations, or --micro-batch-size, which keeps the "
-            "contrast of the whole batch",
+            remedy="try --precision bf16, --checkpoint-activations or --micro-batch-size, which still "
+            "contrasts the whole batch",
         ) from error
     except OSError as error:
         if error.errno not in _NO_ROOM:
@@ -93,17 +111,17 @@ def train(
         raise UsageError(
             f"cannot be written: {error.strerror}",
             where=str(output),
-            remedy="make room, or name another --output folder",
+            remedy="free disk space, or name another --output folder",
         ) from error
     finally:
         if world.first:
-            leave(output)
+            remove_if_empty(output)
     leave_world()
     return record
 
 
 def _stoppable(progress: TrainingProgress, stop: Callable[[], bool]) -> TrainingProgress:
-    """Let what comes before the training be stopped anywhere: there is no state to save yet."""
+    """Let the stages outside training be stopped at any report: there is no state to save in them."""
 
     def stoppable(
         stage: Stage,
@@ -136,7 +154,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         training, validation = inputs.split()
         objective = build_objective(settings)
-        model = self._placed(build_model(inputs, settings, objective))
+        model = self._place(build_model(inputs, settings, objective))
         tokenizer = build_tokenizer(inputs, model)
         same = identity(inputs, settings, self.run_options.keep_epochs)
         state = self._state(same)
@@ -147,16 +165,16 @@ class _Run:
         images = settings.images_per_epoch or len(pairs)
         plan = Plan(pairs, settings.batch_size, max(images // settings.batch_size, 1), world.rank, world.size)
         check = self._check(validation, sources, tokenizer)
-        # Before the hours of training: files can be gone after them.
+        # Described before training, because the files may be gone after it.
         record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
         record["command"] = self.run_options.command
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
-            sources.keep()
+            sources.record_start()
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
-            self.output, self.work / STATE, inputs.init is None, inputs.max_bad, len(sources.left_out),
-            training.paths,
+            self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
+            len(sources.left_out), training.paths,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -169,7 +187,7 @@ class _Run:
             images = len(check.rows)
             record["validation"] = {"split": inputs.validation_split, "images": images, **trainer.measured}
         world.first_does(lambda: self._finish(model, record, check, kept))
-        # For the person who runs it: what is written holds no path.
+        # The lines with paths are for the person who runs this; the written record holds none.
         return {**record, "unreadable": unreadable}
 
     def _sources(self, state: dict[str, Any] | None) -> Sources:
@@ -180,7 +198,7 @@ class _Run:
     def _source(
         self, sources: Sources, encoders: Encoders, training: TrainingRows
     ) -> tuple[ImageSource, TrainingRows, Pairs]:
-        """Where the encoders' inputs come from, and the rows and pairs that they are of."""
+        """Return the source of the encoders' inputs, and the rows and pairs that belong to it."""
         s = self.settings
         pixels, training = sources.pixels(training)
         features = None
@@ -191,8 +209,8 @@ class _Run:
         source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
         return source, training, pairs
 
-    def _placed(self, model: TierModel) -> TierModel:
-        """On the device, in the layout that convolutions like, with norms that see the whole batch."""
+    def _place(self, model: TierModel) -> TierModel:
+        """Move the model to the device, channels last, with BatchNorm over all processes."""
         if self.world.size > 1 and self.device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         model.image_tower.to(memory_format=torch.channels_last)
@@ -210,15 +228,15 @@ class _Run:
     def _check(
         self, validation: LabelledRows | None, sources: Sources, tokenizer: TextTokenizer
     ) -> Validation | None:
-        """What measures a model after each epoch."""
+        """Return what validates a model after each epoch, if there are validation rows."""
         inputs = self.inputs
         if validation is None:
             return None
-        unseen, validation = sources.stored(validation)
-        return Validation(unseen, validation, inputs.preprocessing, tokenizer, self.device)
+        pixels, validation = sources.stored(validation)
+        return Validation(pixels, validation, inputs.preprocessing, tokenizer, self.device)
 
     def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
-        """What measures and keeps the best epochs, where that is wanted."""
+        """Return what validates and keeps the best epochs, for --keep-epochs."""
         count = self.run_options.keep_epochs
         if check is None or not count:
             return None
@@ -231,23 +249,23 @@ class _Run:
         self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
     ) -> None:
         if check is not None:
-            write_json(self.output / VALIDATION, check.judged(check.scores(model)))
+            write_json(self.output / VALIDATION, check.record(check.scores(model)))
         if kept is not None:
             record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
         self.progress(Stage.WRITING_CHECKPOINT, 0, 1)
-        # The tower's memory layout is of no concern to a reader of the file.
+        # The file is written in the usual memory layout.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs
         record["export_difference"] = save_checkpoint(
             self.output, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, record
         )
-        self._illustrate(record)
+        self._draw_and_describe(record)
         if kept is not None:
             kept.finish(self.output, inputs, record, self.progress)
-        discard(self.output)
+        delete_work(self.output)
 
-    def _illustrate(self, record: dict[str, Any]) -> None:
-        """Curves and card, once the weights are written: none are lost for want of a picture."""
+    def _draw_and_describe(self, record: dict[str, Any]) -> None:
+        """Draw the curves and write the card, after the weights: an error here must not lose them."""
         try:
             draw_curves(self.output, record["data"].get("synthetic", False))
             write_checksums(self.output)

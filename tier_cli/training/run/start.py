@@ -1,4 +1,4 @@
-"""What a run starts from: the model with its tokenizer, and the rows of each split."""
+"""Build what a run trains: the model, its objective and its tokenizer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def build_objective(settings: TrainSettings) -> Objective:
-    """The objective that the settings name."""
+    """Return the objective that the settings name."""
     return OBJECTIVES[settings.objective](settings.lambda_patch, settings.lambda_token, settings.entropy)
 
 
 def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objective) -> TierModel:
-    """A checkpoint's model, or two towers with fresh projections; what cannot be frozen is refused."""
+    """Load a checkpoint's model, or build one from two towers; check that its blocks can be frozen."""
     scale, bias = math.log(objective.starting_scale), objective.starting_bias
     if inputs.init is not None:
         model = TierModel.from_pretrained(inputs.init)
@@ -47,7 +47,7 @@ def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objecti
 
 
 def _check_patches(model: TierModel, inputs: TrainInputs) -> None:
-    """Refuse a tower that classifies without patches, whose entropy is of nothing."""
+    """Check that the image tower has patches: without them there is no entropy to train."""
     side = inputs.preprocessing.crop
     with torch.no_grad():
         grid = model.encode_images(torch.zeros(1, 3, side, side)).grid
@@ -60,5 +60,5 @@ def _check_patches(model: TierModel, inputs: TrainInputs) -> None:
 
 
 def build_tokenizer(inputs: TrainInputs, model: TierModel) -> TextTokenizer:
-    """The tokenizer of the starting weights, as the model's configuration wants it."""
+    """Load the tokenizer of the starting weights for the model's configuration."""
     return TextTokenizer.of(inputs.tokenizer_folder, model.config.to_dict())

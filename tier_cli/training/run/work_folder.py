@@ -1,4 +1,4 @@
-"""What a run keeps in its output folder until it is over: images read, features computed, its state."""
+"""Manage the work folder of a run in its output folder: images read, features computed, the state."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tier_cli.model.checkpoint import CHECKSUMS, TRAINING, WEIGHTS, read_json
 from tier_cli.training.run.record import check_identity
 
 WORK, STATE = ".training", "state.pt"
-# The runs of a sweep.
+# The folder with the runs of a sweep.
 POINTS = "points"
 _OVER = ".training-over"
 
 
-def take(output: Path, resume: bool) -> None:
-    """Make the folder of a run.
+def prepare_folder(output: Path, resume: bool) -> None:
+    """Create the work folder of a run.
 
     Raises
     ------
     UsageError
-        It cannot be made; or a run was left there and is not to be gone on with.
+        It cannot be created; or it holds an unfinished run, and `resume` is False.
     """
     work = output / WORK
     try:
@@ -37,50 +37,53 @@ def take(output: Path, resume: bool) -> None:
             where=str(output),
             remedy="name another --output folder",
         ) from error
-    # Of a run that was killed while it computed features, as large as these.
+    # Large files of a run that was killed while it computed features.
     remove_partial(work)
     if not resume and ((work / STATE).exists() or _arrays(work)):
         raise UsageError(
-            "holds a run that is not finished",
+            "holds an unfinished run",
             where=str(output),
-            remedy="go on with --resume, or name another --output folder",
+            remedy="continue it with --resume, or name another --output folder",
         )
 
 
-def finished(output: Path, same: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """The record of a run that is over; None where there is none, or one that is not over.
+def finished_record(output: Path, same: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the record of a finished run; None if there is no run, or an unfinished one.
 
     Parameters
     ----------
     output
-        Of the run.
+        The output folder of the run.
     same
-        Gives what it must have been started with.
+        Returns the identity that the run must have; see `identity`.
 
     Raises
     ------
     UsageError
-        It was started with something else, or the checkpoint that is there is not of such a run.
+        The run was started differently, or the folder holds a checkpoint of another origin.
     """
     if not (output / WEIGHTS).exists() or (output / WORK / STATE).exists():
         return None
     whole = (output / CHECKSUMS).is_file() and (output / TRAINING).is_file()
     record = read_json(output / TRAINING) if whole else {}
     if "identity" not in record:
-        raise UsageError("holds a checkpoint already", where=str(output), remedy="name another folder")
+        raise UsageError("already holds a checkpoint", where=str(output), remedy="name another folder")
     check_identity(json.dumps({**record["settings"], **record["identity"]}), same(), output)
     shutil.rmtree(output / _OVER, ignore_errors=True)
     return {**record, "over": True}
 
 
-def leave(output: Path) -> None:
-    """After an error: what took hours stays for --resume, and a folder with nothing in it goes."""
+def remove_if_empty(output: Path) -> None:
+    """Remove an empty work folder after a run; anything in it stays for --resume."""
     with suppress(OSError):
         (output / WORK).rmdir()
 
 
-def discard(output: Path) -> None:
-    """After the end: all of it at once, for a state that outlives its log would start the run again."""
+def delete_work(output: Path) -> None:
+    """Delete the work folder of a finished run.
+
+    It is renamed first, so that all of it goes at once: a state left behind would make --resume continue.
+    """
     over = output / _OVER
     shutil.rmtree(over, ignore_errors=True)
     with suppress(OSError):
@@ -88,22 +91,22 @@ def discard(output: Path) -> None:
     shutil.rmtree(over, ignore_errors=True)
 
 
-def kept(output: Path) -> str:
-    """What a run that was ended left to go on from, for the person who ended it."""
+def describe_state(output: Path) -> str:
+    """Return what a stopped run has kept, and how to continue it, as a sentence for people."""
     if (output / WORK / STATE).exists():
-        return "The same command with --resume goes on from the last state that was saved."
+        return "Repeat the command with --resume to continue from the last saved state."
     if (output / POINTS).exists():
-        return "The same command with --resume goes on from there."
-    return kept_images(output) or "Nothing was saved yet."
+        return "Repeat the command with --resume to continue the sweep."
+    return describe_images(output) or "Nothing was saved yet."
 
 
-def kept_images(output: Path) -> str:
-    """The same for a run that has no state: empty where nothing was read of the images either."""
+def describe_images(output: Path) -> str:
+    """Return the same sentence for a run without a state; empty if no image was read either."""
     if (output / WORK / STATE).exists() or not _arrays(output / WORK):
         return ""
     return (
-        "Nothing of the training was saved yet. What was read of the images is kept: the same command "
-        "with --resume uses it."
+        "No training state was saved yet. The images read so far are kept: repeat the command with "
+        "--resume to use them."
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of a sweep: a line over one setting, a heat-map over two."""
+"""Draw the picture of a sweep: a line over one setting, a heat map over two."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def draw_sweep(cells: Sequence[Cell], file: Path, synthetic: bool = False) -> bool:
-    """Draw the mean AUC over one or two settings; False where more were swept, or none.
+    """Draw the mean AUC over one or two settings; return False for any other number of settings.
 
     Parameters
     ----------
     cells, file
-        What was found, and the PNG to write.
+        The results, and the PNG to write.
     synthetic
-        The images were drawn, not taken: the picture says so.
+        Whether the images are synthetic: then the picture says so.
     """
     names = list(cells[0].values)
     if len(names) not in (1, 2):
@@ -42,7 +42,7 @@ def draw_sweep(cells: Sequence[Cell], file: Path, synthetic: bool = False) -> bo
     )
     kind = "SYNTHETIC images\n" if synthetic else ""
     axes.set_title(
-        f"{kind}Mean zero-shot AUC on the watched patients\n{seeds}; 95 % intervals over patients",
+        f"{kind}Mean zero-shot AUC on the validation patients\n{seeds}; 95 % intervals over patients",
         fontsize=10,
     )
     figure.savefig(file, dpi=130, metadata={"Software": None})
@@ -60,13 +60,13 @@ def _line(axes: Axes, cells: Sequence[Cell], name: str) -> None:
     axes.set_xlabel(name)
     axes.set_ylabel("mean AUC")
     axes.grid(alpha=0.3)
-    # Rates are tried in steps of factors.
+    # Values that differ by factors, such as learning rates, get a logarithmic axis.
     if min(places) > 0 and max(places) / min(places) >= 50:
         axes.set_xscale("log")
 
 
 def _heat(axes: Axes, cells: Sequence[Cell], names: Sequence[str]) -> tuple[float, float]:
-    """Draw the cells; returns the size that their text needs, in inches."""
+    """Draw the cells; return the size in inches that their text needs."""
     rows, columns = (sorted({cell.values[name] for cell in cells}) for name in names)
     values = np.full((len(rows), len(columns)), np.nan)
     best = best_of(cells)

@@ -1,4 +1,4 @@
-"""What a sweep found: a setting's mean over its seeds with intervals, and which setting is best."""
+"""Collect the results of a sweep: means over seeds with intervals, and the best setting."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _TAILS = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting, over its seeds.
+    """One setting over its seeds.
 
     Parameters
     ----------
     values
-        Of what is swept, but for the seed.
+        The swept values, without the seed.
     folders
-        Of its runs that ended well.
+        Folders of the runs that succeeded.
     failed
-        Why the others did not.
+        Reasons why the other runs failed.
     aucs
         Mean zero-shot AUC of each run, (seeds,).
     replicates
-        The mean over the seeds on each resampling of the watched patients, (R,).
+        Mean over the seeds for each resampling of the validation patients, (R,).
     findings
         AUC of each finding, mean over the seeds.
     """
@@ -50,15 +50,15 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Over the seeds; NaN where a run failed: the others alone would be a choice."""
+        """Mean over the seeds; NaN if a run failed, because the others alone would be a selection."""
         return float(np.mean(self.aucs)) if self.aucs and not self.failed else float("nan")
 
     def interval(self) -> tuple[float, float]:
-        """95 % over the patients, for these seeds."""
+        """Return the 95 % interval over the patients, for these seeds."""
         return _interval(self.replicates)
 
-    def behind(self, best: Cell) -> tuple[float, float, float]:
-        """This less the best on the same patients, and its interval."""
+    def difference(self, best: Cell) -> tuple[float, float, float]:
+        """Return this mean minus the best on the same patients, and the interval of the difference."""
         return (self.mean - best.mean, *_interval(self.replicates - best.replicates))
 
 
@@ -71,7 +71,7 @@ def _interval(replicates: Floats) -> tuple[float, float]:
 
 
 def gather(runs: Sequence[tuple[Point, Path]]) -> list[Cell]:
-    """The cells of runs whose folders hold point.json, in the order of the runs."""
+    """Return the cells of the runs whose folders hold point.json, in the order of the runs."""
     groups: dict[tuple[tuple[str, float], ...], list[Path]] = {}
     for point, folder in runs:
         key = tuple((name, value) for name, value in point.items() if name != SEED)
@@ -102,13 +102,13 @@ def _cell(values: Point, folders: Sequence[Path]) -> Cell:
 
 
 def best_of(cells: Sequence[Cell]) -> Cell | None:
-    """The cell with the highest mean, the first among equals; None where every one failed."""
+    """Return the first cell with the highest mean; None if all failed."""
     there = [cell for cell in cells if np.isfinite(cell.mean)]
     return max(there, key=lambda cell: cell.mean) if there else None
 
 
 def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """One row a setting: plain values, None where there is no number."""
+    """Return one row per setting: plain values, None for a missing number."""
     best = best_of(cells)
     return [_row(cell, best) for cell in cells]
 
@@ -116,7 +116,7 @@ def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 def _row(cell: Cell, best: Cell | None) -> dict[str, Any]:
     good = np.isfinite(cell.mean) and best is not None
     low, high = cell.interval() if good else (float("nan"),) * 2
-    difference = cell.behind(best) if good and best is not None else (float("nan"),) * 3
+    difference = cell.difference(best) if good and best is not None else (float("nan"),) * 3
     spread = float(np.std(cell.aucs, ddof=1)) if len(cell.aucs) > 1 else float("nan")
     return {
         **cell.values,
@@ -135,7 +135,7 @@ def _row(cell: Cell, best: Cell | None) -> dict[str, Any]:
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Write the table; blank where there is no number."""
+    """Write the table as CSV; a missing number is blank."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with file.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened)

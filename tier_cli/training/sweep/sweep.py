@@ -1,4 +1,4 @@
-"""Many runs over a grid of settings: one after the other, resumable, compared on the watched patients."""
+"""Run a grid of settings one by one, resumably, and compare the runs on the validation patients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import TierError, UsageError
 from tier_cli.model.checkpoint import TRAINING, read_json, write_json
 from tier_cli.model.copying import CARD
-from tier_cli.training.loop.diverged import NAMES
+from tier_cli.training.loop.diverged import LIST_FILE
 from tier_cli.training.loop.log import METRICS
 from tier_cli.training.report.card import VALIDATION, write_card
 from tier_cli.training.report.curves import CURVES
@@ -21,19 +21,19 @@ from tier_cli.training.run.record import check_identity, identity
 from tier_cli.training.run.run import train
 from tier_cli.training.run.work_folder import POINTS
 from tier_cli.training.settings import parts_of
-from tier_cli.training.sweep.grid import SEED, Point, at, folder_name, label
+from tier_cli.training.sweep.grid import SEED, Point, apply_point, folder_name, label
 from tier_cli.training.sweep.heat_map import draw_sweep
 from tier_cli.training.sweep.results import POINT, Cell, best_of, gather, table, write_csv
 
 if TYPE_CHECKING:
     from tier_cli.training.progress import TrainingProgress
-    from tier_cli.training.settings import RunOptions, TrainSettings
+    from tier_cli.training.settings import Keep, RunOptions, TrainSettings
     from tier_cli.training.train_inputs import TrainInputs
 
 SHARED = ".shared"
 TABLE, DOCUMENT, PICTURE = "sweep.csv", "sweep.json", "sweep.png"
-# What tells of a run when its weights are gone.
-_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, NAMES)
+# Files of a run that stay when its weights are deleted.
+_KEPT = (TRAINING, METRICS, VALIDATION, CURVES, CARD, POINT, LIST_FILE)
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Sweep:
     inputs, settings, run_options
         What all runs have in common.
     points
-        What each has of its own, seeds of one setting after each other.
+        The values of each run, with the seeds of one setting in a row.
     output
-        Gets points/NAME/ a run, and the tables and picture.
-    keep_all
-        Keep every checkpoint; otherwise those of the best setting so far.
+        Folder for points/NAME/ of each run, the tables and the picture.
+    keep
+        ``all`` keeps every checkpoint, ``best`` those of the best setting so far.
     command
-        Gives the command of a point.
+        Returns the command of a point, for its record.
     part_size
-        Cut the batches of every point into parts of so many images.
+        Divide the batches of every point into parts of so many images.
     """
 
     inputs: TrainInputs
@@ -61,51 +61,51 @@ class Sweep:
     run_options: RunOptions
     points: Sequence[Point]
     output: Path
-    keep_all: bool
+    keep: Keep
     command: Callable[[Point], str]
     part_size: int | None = None
 
     def run(
         self,
         display: Callable[[], AbstractContextManager[TrainingProgress]],
-        tell: Callable[[str], None],
+        announce: Callable[[str], None],
         stop: Callable[[], bool] = lambda: False,
     ) -> list[Cell]:
-        """Run what is not there yet, and write the tables.
+        """Run the points that are not done yet, and write the tables.
 
         Parameters
         ----------
         display
-            Shows one run.
-        tell
-            Says which run it is.
+            Opens the progress display of one run.
+        announce
+            Prints which run begins.
         stop
-            Ends the run that is going on in good order; the same sweep with `RunOptions.resume` goes on.
+            As for `train`; the same sweep with `RunOptions.resume` continues.
 
         Raises
         ------
         UsageError
-            Nothing to compare the runs on; a sweep is there already, or another one.
+            There are no labels to compare the runs by, or the folder holds a sweep already.
         TierError
-            As `train`; a run whose loss diverged is noted instead, and the next one begins.
+            As `train`; but a run whose loss diverged is only recorded, and the next one begins.
         """
         self._check()
         for number, point in enumerate(self.points, 1):
             same = identity(self.inputs, self._at(point))
             there = self._done(point, same)
-            tell(f"Run {number} of {len(self.points)}: {label(point)}{', done before' if there else ''}")
+            announce(f"Run {number} of {len(self.points)}: {label(point)}{', already done' if there else ''}")
             if not there:
-                self._one(point, same, display, stop)
+                self._run_point(point, same, display, stop)
                 self._prune(number)
         return self._finish()
 
     def folder(self, point: Point) -> Path:
-        """Where the run of a point is."""
+        """Return the folder of a point's run."""
         return self.output / POINTS / folder_name(point)
 
     def _at(self, point: Point) -> TrainSettings:
-        """The settings of a point."""
-        settings = at(self.settings, point)
+        """Return the settings of a point."""
+        settings = apply_point(self.settings, point)
         if self.part_size is None:
             return settings
         return replace(settings, accumulate=parts_of(settings.batch_size, self.part_size))
@@ -113,23 +113,23 @@ class Sweep:
     def _check(self) -> None:
         if self.part_size is not None and any("accumulate" in point for point in self.points):
             raise UsageError(
-                "say the same thing",
+                "set the same value",
                 where="--sweep accumulate, --micro-batch-size",
-                remedy="give one of them",
+                remedy="give only one of them",
             )
         for point in self.points:
             self._at(point).parts(1)
         if not self.inputs.can_compare():
             raise UsageError(
-                "no finding is both present and absent in the patients to compare the runs on",
+                "no finding has both positive and negative validation labels, to compare the runs by",
                 where="--sweep",
-                remedy="give labelled images to watch: a split, --valid-data, or --valid-share above 0",
+                remedy="give labelled validation images: a split, --valid-data, or --valid-share above 0",
             )
         if (self.output / POINTS).exists() and not self.run_options.resume:
             raise UsageError(
-                "holds a sweep already",
+                "already holds a sweep",
                 where=str(self.output),
-                remedy="go on with --resume, or name another --output folder",
+                remedy="continue it with --resume, or name another --output folder",
             )
 
     def _done(self, point: Point, same: dict[str, Any]) -> bool:
@@ -139,7 +139,7 @@ class Sweep:
         check_identity(read_json(file)["identity"], same, self.folder(point))
         return True
 
-    def _one(
+    def _run_point(
         self,
         point: Point,
         same: dict[str, Any],
@@ -147,18 +147,18 @@ class Sweep:
         stop: Callable[[], bool],
     ) -> None:
         folder, shared, board = self.folder(point), self.output / SHARED, self.run_options.tensorboard
-        inputs = replace(self.inputs, features=self.inputs.features or shared)
         run_options = replace(
             self.run_options,
             resume=True,
             squares=shared,
+            features=self.run_options.features or shared,
             tensorboard=None if board is None else board / folder.name,
             command=self.command(point),
         )
         failed = None
         try:
             with display() as progress:
-                train(inputs, self._at(point), run_options, folder, progress, stop)
+                train(self.inputs, self._at(point), run_options, folder, progress, stop)
         except TierError as error:
             if error.kind != "diverged":
                 raise
@@ -170,9 +170,9 @@ class Sweep:
         return gather([(point, self.folder(point)) for point in self.points[:count]])
 
     def _prune(self, count: int) -> None:
-        """Take away the weights of settings that are not the best; only once all their seeds are there."""
+        """Delete the weights of settings that are not the best, once all seeds of a setting are done."""
         settings = [self._at({**point, SEED: 0}) for point in self.points]
-        if self.keep_all or (count < len(settings) and settings[count] == settings[count - 1]):
+        if self.keep == "all" or (count < len(settings) and settings[count] == settings[count - 1]):
             return
         cells = self._cells(count)
         best = best_of(cells)
@@ -190,7 +190,7 @@ class Sweep:
         write_json(
             self.output / DOCUMENT,
             {
-                "chosen_by": "mean zero-shot AUC on the watched patients, mean over the seeds",
+                "chosen_by": "mean zero-shot AUC on the validation patients, mean over the seeds",
                 "synthetic": synthetic,
                 "best": [str(folder.relative_to(self.output)) for folder in best.folders] if best else None,
                 "settings": rows,
@@ -205,11 +205,11 @@ class Sweep:
 
 
 def _clear(folder: Path) -> None:
-    """Leave nothing of a run that diverged but the names of the images it did so on."""
+    """Delete everything of a diverged run but the list of the images in its last batch."""
     for left in folder.iterdir():
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
-        elif left.name != NAMES:
+        elif left.name != LIST_FILE:
             left.unlink()
 
 
@@ -217,7 +217,7 @@ def _selection(best: Cell, count: int) -> str:
     seeds = len(best.aucs)
     return (
         f"This setting ({label(best.values)}) was chosen among {count} by the mean zero-shot AUC of"
-        f" {'one run' if seeds == 1 else f'{seeds} seeds'} on the labels of the watched patients below. So"
-        " their numbers are too good for it, by more the more settings were tried, and it is not strictly"
-        " zero-shot for these findings. No test image was used."
+        f" {'one run' if seeds == 1 else f'{seeds} seeds'} on the labels of the validation patients below. So"
+        " these numbers are too optimistic, the more so the more settings were tried, and the model is not"
+        " strictly zero-shot for these findings. No test image was used."
     )

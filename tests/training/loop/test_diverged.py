@@ -8,7 +8,7 @@ from little import silent, trainer
 
 from tier_cli.app import main
 from tier_cli.errors import TierError
-from tier_cli.training.loop.diverged import NAMES
+from tier_cli.training.loop.diverged import LIST_FILE
 
 
 def broken(folder):
@@ -25,22 +25,22 @@ def test_the_images_of_the_batch_are_named_and_listed(tmp_path):
     assert told.value.what == (
         f"the loss is not a finite number at step 1, for {', '.join(images[:3])} and 5 more images"
     )
-    assert str(tmp_path / NAMES) in str(told.value)
-    assert (tmp_path / NAMES).read_text().splitlines() == images
+    assert str(tmp_path / LIST_FILE) in str(told.value)
+    assert (tmp_path / LIST_FILE).read_text().splitlines() == images
 
 
 def test_a_list_that_cannot_be_written_is_not_promised(tmp_path):
     made = broken(tmp_path)
-    (tmp_path / NAMES).mkdir()
+    (tmp_path / LIST_FILE).mkdir()
     with pytest.raises(TierError, match="not a finite number") as told:
         made.run(silent)
-    assert NAMES not in str(told.value)
+    assert LIST_FILE not in str(told.value)
 
 
 def test_a_run_that_goes_well_leaves_no_list(tmp_path):
-    (tmp_path / NAMES).write_text("of the run before\n")
+    (tmp_path / LIST_FILE).write_text("of the run before\n")
     trainer(tmp_path, epochs=1).run(silent)
-    assert not (tmp_path / NAMES).exists()
+    assert not (tmp_path / LIST_FILE).exists()
 
 
 def rate(manifest, towers, *more):
@@ -58,9 +58,9 @@ def test_rows_that_were_left_out_do_not_shift_the_names(manifest, towers, tmp_pa
     table.write_text("\n".join([lines[0], "nothing.png,p99,train,FRONTAL,1", *others]) + "\n")
     output = tmp_path / "out"
     assert rate(table, towers, "--max-bad", "1", "--output", str(output)) == 2
-    assert NAMES in capsys.readouterr().err.replace("\n", "")
+    assert LIST_FILE in capsys.readouterr().err.replace("\n", "")
     trained = {str(manifest.parent / line.split(",")[0]) for line in lines[1:] if ",train," in line}
-    named = (output / NAMES).read_text().splitlines()
+    named = (output / LIST_FILE).read_text().splitlines()
     assert 1 < len(named) <= 16
     assert set(named) <= trained
 
@@ -68,4 +68,4 @@ def test_rows_that_were_left_out_do_not_shift_the_names(manifest, towers, tmp_pa
 def test_a_sweep_keeps_the_list_of_a_point_that_diverged(manifest, towers, tmp_path):
     output = tmp_path / "grid"
     assert rate(manifest, towers, "--output", str(output), "--sweep", "seed=0,1") == 2
-    assert len(list(output.glob(f"points/*/{NAMES}"))) == 2
+    assert len(list(output.glob(f"points/*/{LIST_FILE}"))) == 2

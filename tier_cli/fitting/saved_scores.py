@@ -1,4 +1,4 @@
-"""Scores that `tier classify` wrote earlier, taken only where they are of the very model at hand."""
+"""Read scores that `tier classify` wrote earlier, and check that this run would give the same."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
 
 
-def read_own_scores(path: Path, manifest: Manifest, job: ScoringJob) -> Scores:
-    """Read scores and check by their hashes that the same run would give them.
+def read_saved_scores(path: Path, manifest: Manifest, job: ScoringJob) -> Scores:
+    """Read saved scores after checking by their hashes that they come from the same model and settings.
 
     Parameters
     ----------
     path
-        CSV or Parquet of `tier classify`, by image.
+        CSV or Parquet file that `tier classify` wrote by image.
     manifest
-        Whose images they are of.
+        The images that need scores.
     job
-        The model or ensemble.
+        The model or ensemble of this run.
 
     Raises
     ------
     ManifestError
-        The file has no hashes, or those of something else; or see `read_scores`.
+        If the file has no hashes or other hashes, and as in `read_scores`.
     """
     stamp = job.stamp
     expected = {
@@ -43,16 +43,16 @@ def read_own_scores(path: Path, manifest: Manifest, job: ScoringJob) -> Scores:
     missing = [name for name in expected if name not in header]
     if missing:
         raise ManifestError(
-            f"has no column {missing[0]}, so which model it is of cannot be told",
+            f"has no column {missing[0]}, which says what model the scores come from",
             where=str(path),
-            remedy="give a file that `tier classify --output` wrote by image",
+            remedy="use a file that `tier classify --output` wrote by image",
         )
     for name, value in expected.items():
-        place = header.index(name)
-        if any(row[place] != value for row in rows):
+        column = header.index(name)
+        if any(row[column] != value for row in rows):
             raise ManifestError(
-                f"holds scores of another {name.removeprefix('model_')} than the run would use",
+                f"the column {name} differs from this run",
                 where=str(path),
-                remedy="score the images again, or name the model and finding set they were scored with",
+                remedy="score the images again, or choose the model and finding set of these scores",
             )
     return read_scores(path, manifest, job.findings)

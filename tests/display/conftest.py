@@ -1,0 +1,5 @@
+"""Example results."""
+
+from example_results import failed, scored
+
+__all__ = ["failed", "scored"]

@@ -1,0 +1,54 @@
+"""Read single images as a radiologist sees them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tier_cli.imaging.radiograph import Radiograph, Rendering, Views
+
+
+def read_image(
+    path: str | os.PathLike[str],
+    *,
+    rendering: Rendering = "voi",
+    window: int = 1,
+    views: Views = "all",
+    accept_any: bool = False,
+) -> Radiograph:
+    """Read a DICOM, PNG, JPEG or TIFF file as it is displayed: air dark, bone bright, head up.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rendering
+        ``voi`` applies the DICOM window or VOI LUT, ``minmax`` scales from the lowest to the highest value,
+        ``minmax-equalized`` also equalises the histogram.
+    window
+        Which of several DICOM windows to apply, counted from 1.
+    views
+        ``frontal`` refuses lateral and oblique views.
+    accept_any
+        Also read other modalities, body parts and images for processing.
+
+    Returns
+    -------
+    The radiograph; `pixels` are float32 (H, W) in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not a chest radiograph.
+
+    Examples
+    --------
+    >>> import tier_cli as tier
+    >>> tier.read_image("examples/02-effusion-pa.dcm").view
+    'PA'
+    """
+    from tier_cli.imaging.radiograph import ReadOptions
+    from tier_cli.imaging.read import read_radiograph
+
+    return read_radiograph(os.fspath(path), ReadOptions(rendering, window - 1, views, accept_any))
