@@ -141,7 +141,7 @@ def test_without_a_network(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None
     # What was downloaded before is enough.
     assert fetch(model, model.files[0]) == first
     assert fetch(model, PublicFile("merges.txt", optional=True)) is None
-    with pytest.raises(CheckpointError, match=r"HF_HUB_OFFLINE forbids.*by hand from https://huggingface.co"):
+    with pytest.raises(CheckpointError, match=r"HF_HUB_OFFLINE is set.*manually from https://huggingface.co"):
         fetch(model, model.files[1])
 
 
