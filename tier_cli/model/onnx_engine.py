@@ -131,7 +131,7 @@ def open_session(path: Path, threads: int) -> Any:
     CheckpointError
         The graph cannot be opened or its weights do not fit.
     """
-    # onnxruntime's own telemetry opens sockets and writes a device id; only this, set before the import, stops it.
+    # Its telemetry opens sockets and writes a device id; only this, set before the import, stops it.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
