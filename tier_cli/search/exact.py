@@ -51,7 +51,7 @@ def best(hits: Sequence[Hit], top: int) -> list[Hit]:
 
 
 def largest(scores: NDArray[np.floating], top: int) -> NDArray[np.intp]:
-    """Places of the largest scores (n,), in no order; among equals those that come first."""
+    """Return the positions of the largest scores (n,), unordered; of equal scores the first ones win."""
     if len(scores) <= top:
         return np.arange(len(scores))
     bound = np.partition(scores, -top)[-top]

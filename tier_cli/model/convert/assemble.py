@@ -103,7 +103,7 @@ def _rank(problem: Problem) -> int:
 
 
 def lossless_precision(model: TierModel) -> Precision:
-    """float16 where it holds every weight exactly, else float32: converting must not move a score."""
+    """Return float16 if it holds every weight exactly, else float32: converting must not move a score."""
     tensors = [t for t in model.state_dict().values() if t.is_floating_point()]
     return "float16" if all(torch.equal(t.half().float(), t.float()) for t in tensors) else "float32"
 
