@@ -101,7 +101,7 @@ def test_patients_fall_back_to_study_then_image(tmp_path: Path) -> None:
         _write(tmp_path, "path,patient,study\na.png,7,s1\nb.png,,s2\nc.png,,s2\nd.png,,\n")
     )
     assert list(manifest.patients()) == ["7", "study:s2", "study:s2", f"image:{tmp_path / 'd.png'}"]
-    assert manifest.notes[0].startswith("3 of 4 images have no patient")
+    assert manifest.reading_notes[0].startswith("3 of 4 images have no patient")
 
 
 def test_rows_are_chosen_by_split_and_by_value(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def choose_rows(
         # --valid-split has chosen the rows of the separate data.
         choice = replace(choice, valid_split=None, separate=True)
     _check_names(choice)
-    notes = [*manifest.notes]
+    notes = [*manifest.reading_notes]
     rows = label_training_rows(manifest, findings)
     division = divide(rows, dataset, choice, notes)
     train = without_leaks(manifest, dataset, division, choice, notes)
