@@ -1,4 +1,4 @@
-"""What the tests of decoding share."""
+"""Fixtures of the decoding tests."""
 
 from __future__ import annotations
 

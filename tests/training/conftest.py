@@ -1,4 +1,4 @@
-"""A small world to train in: towers of a few thousand parameters, and images that a label shows in."""
+"""Tiny towers, and images whose labels are visible, to train on."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def convert(source: Source, family: str) -> Converted:
         raise CheckpointError(
             "the file holds no tokenizer",
             where=str(source.path),
-            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, by --tokenizer",
+            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, with --tokenizer",
         )
     vocabulary = config.text_tower["vocab_size"]
     tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "clip", vocabulary)
