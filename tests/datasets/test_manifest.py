@@ -86,7 +86,7 @@ def test_a_gzipped_table_is_read_and_a_cut_one_told(tmp_path: Path) -> None:
     header, rows = read_rows(tmp_path / "scores.csv.gz")
     assert (header, len(rows)) == (["path", "Mass"], 201)
     (tmp_path / "scores.csv.gz").write_bytes(content[:-20])
-    with pytest.raises(ManifestError, match="cut short or damaged"):
+    with pytest.raises(ManifestError, match="truncated or damaged"):
         read_rows(tmp_path / "scores.csv.gz")
 
 

@@ -203,8 +203,7 @@ def _check_names(choice: SplitChoice) -> None:
     for option, name in (("--train-split", choice.train_split), ("--valid-split", choice.valid_split)):
         if name is not None and usual_split(name) == TEST:
             raise UsageError(
-                "a test split is for evaluation: a model that was trained on it or chosen by it cannot be"
-                " judged by it",
+                "a test split is for evaluation only: a model must not be trained or selected on it",
                 where=option,
                 remedy="leave it to `tier eval`, or rename the split",
             )
