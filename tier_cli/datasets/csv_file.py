@@ -29,9 +29,15 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     except FileNotFoundError as error:
         raise ManifestError("no such file", where=str(path), remedy="check the path") from error
     except (EOFError, zlib.error) as error:
-        raise ManifestError(f"is truncated or damaged ({error})", where=str(path)) from error
+        raise ManifestError(
+            f"is truncated or damaged ({error})", where=str(path), remedy="copy or download the file again"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"cannot be read as UTF-8 text ({error})", where=str(path)) from error
+        raise ManifestError(
+            f"cannot be read as UTF-8 text ({error})",
+            where=str(path),
+            remedy="save it as UTF-8 CSV, and check its permissions",
+        ) from error
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     lines: list[list[str]] = []

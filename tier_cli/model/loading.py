@@ -46,7 +46,9 @@ def read_tower_config(folder: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder") from None
     except ValueError as error:
-        raise CheckpointError(f"config.json is not JSON: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"config.json is not JSON: {error}", where=str(path), remedy="download the folder again"
+        ) from error
     return config
 
 
@@ -67,7 +69,11 @@ def _load(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the weights cannot be loaded: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"the weights cannot be loaded: {error}",
+            where=str(path),
+            remedy="download the folder again, or check its config.json",
+        ) from error
     return model.eval(), info
 
 

@@ -1,4 +1,4 @@
-"""The options of `tier eval`; `tier calibrate` and `tier adapt` share those of its data."""
+"""Declare the options of `tier eval`; `tier calibrate` and `tier adapt` share those of its data."""
 
 from __future__ import annotations
 
