@@ -47,7 +47,9 @@ MethodOption = Annotated[
         help="Method; gda is Gaussian discriminant analysis of embeddings.", rich_help_panel=FIT_PANEL
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the cross-validation.", rich_help_panel=FIT_PANEL)]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Seed of the cross-validation.", rich_help_panel=FIT_PANEL)
+]
 _DEFAULT_SPLIT = "train"
 Split = Annotated[str | None, split_option(_DEFAULT_SPLIT)]
 

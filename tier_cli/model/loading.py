@@ -100,7 +100,7 @@ def _refuse(info: dict[str, Any], path: str | Path, harmless: tuple[str, ...]) -
         "of a different shape": sorted(str(entry[0]) for entry in info["mismatched_keys"]),
         "unreadable": sorted(info.get("error_msgs", ())),
     }
-    found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    found = [f"{len(names)} {kind} ({_first_names(names)})" for kind, names in problems.items() if names]
     if found:
         raise CheckpointError(
             "the tensors do not match the configuration: " + "; ".join(found),
@@ -109,6 +109,6 @@ def _refuse(info: dict[str, Any], path: str | Path, harmless: tuple[str, ...]) -
         )
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -164,7 +164,9 @@ Replicates = Annotated[
         min=1, metavar="N", help="Resamplings of patients for the intervals.", rich_help_panel=_NUMBERS
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamplings.", rich_help_panel=_NUMBERS)]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Seed of the resamplings.", rich_help_panel=_NUMBERS)
+]
 Exclusive = Annotated[
     bool,
     typer.Option(
