@@ -121,15 +121,15 @@ def test_fail_fast(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None
 def test_ctrl_c_keeps_finished_results(
     tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tier_cli.pipeline import embed as room
+    from tier_cli.pipeline import embed as module
 
     def interrupted(path: str, *rest: Any) -> Any:
         if path.endswith("e.png"):
             os.kill(os.getpid(), signal.SIGINT)
         return embedded(path, *rest)
 
-    embedded = room._embedded
-    monkeypatch.setattr(room, "_embedded", interrupted)
+    embedded = module._embedded
+    monkeypatch.setattr(module, "_embedded", interrupted)
     path = tmp_path / "x.npz"
     code, _, err = tier("embed", folder, "--model", model, "-o", path, "--batch-size", 1)
     assert code == 130

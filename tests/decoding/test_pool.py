@@ -127,8 +127,8 @@ def test_process_imports_only_the_imaging_package(settings: Settings) -> None:
     command = [sys.executable, "-c", script, settings_to_text(settings)]
     done = subprocess.run(command, input=b"", capture_output=True, check=True)
     loaded = set(__import__("json").loads(done.stderr))
-    rooms = {name.split(".")[1] for name in loaded if name.startswith("tier_cli.")}
-    assert rooms == {"decoding", "errors", "imaging"}
+    packages = {name.split(".")[1] for name in loaded if name.startswith("tier_cli.")}
+    assert packages == {"decoding", "errors", "imaging"}
     assert not loaded & {"torch", "onnxruntime", "transformers", "pandas", "typer", "rich"}
 
 
