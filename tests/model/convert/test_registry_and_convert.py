@@ -93,7 +93,7 @@ def _in_words(made: Preprocessing) -> str:
     if made.fit == "stretch":
         return f"stretched to {made.crop}"
     if made.fit == "pad":
-        return f"padded to {made.square}, its own grey levels, {made.crop}"
+        return f"padded to {made.square}, own mean and std, resampled to {made.crop}"
     return f"short side {made.resize_short or made.crop}, centre crop {made.crop}"
 
 
