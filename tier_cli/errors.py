@@ -71,11 +71,32 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``crashed``.
+    ``blank``, ``crashed``. `kind_label` says each in words.
     """
 
     exit_code = 3
     default_kind = "unreadable"
+
+
+_LABELS = {
+    "not_an_image": "not an image",
+    "modality": "other modality",
+    "body_part": "other body part",
+    "presentation_intent": "for processing",
+    "frames": "several frames",
+    "view": "other view",
+    "photometric": "unsupported photometric interpretation",
+    "codec": "no decoder",
+    "too_small": "too small",
+    "too_large": "too large",
+    "crashed": "reader failed",
+    "not_finite": "no finite number from the model",
+}
+
+
+def kind_label(kind: str) -> str:
+    """Say the kind of an error in a few words, to follow a number: "7 other modality"."""
+    return _LABELS.get(kind, kind.replace("_", " "))
 
 
 class CheckpointError(TierError):
