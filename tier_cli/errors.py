@@ -12,6 +12,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class TierError(Exception):
     """An error with a message for the user.
@@ -54,6 +57,44 @@ class TierError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Without this, exceptions with keyword arguments cannot be unpickled from a worker process.
         return _rebuild, (type(self), self.what, self.where, self.remedy, self.kind)
+
+
+# What pip installs, by the name of the import where the two differ or an extra of this package has it.
+_INSTALLED_AS = {
+    "pyarrow": "'tier-cli[parquet]'",
+    "imagecodecs": "'tier-cli[codecs]'",
+    "faiss": "'tier-cli[search]'",
+    "tensorboard": "'tier-cli[tensorboard]'",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "gdcm": "python-gdcm",
+    "jpeg_ls": "pyjpegls",
+    "openjpeg": "pylibjpeg-openjpeg",
+    "huggingface_hub": "huggingface-hub",
+}
+
+
+def missing_package(error: ImportError) -> UsageError | None:
+    """Return what to say of a package that is not installed; None if the import failed otherwise."""
+    name = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or not name or name == "tier_cli":
+        return None
+    return UsageError(
+        f"needs {name}, which is not installed", remedy=f"pip install {_INSTALLED_AS.get(name, name)}"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that proposes the nearest known name, after a blank; "" if none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("chexpert-5", ["chexpert5", "nih14"])
+    ' (did you mean chexpert5?)'
+    """
+    lowered = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return f" (did you mean {lowered[near[0]]}?)" if near else ""
 
 
 def _rebuild(cls: type[TierError], what: str, where: str | None, remedy: str | None, kind: str) -> TierError:
