@@ -72,9 +72,7 @@ def test_classify_keeps_its_images(
 
 
 @WAYS
-def test_embed_keeps_its_images(
-    tier: Tier, model: str, tmp_path: Path, way: Callable[..., Path]
-) -> None:
+def test_embed_keeps_its_images(tier: Tier, model: str, tmp_path: Path, way: Callable[..., Path]) -> None:
     image = write_png(tmp_path / "v.png")
     image = image.rename(tmp_path / "v.npz")
     before = image.read_bytes()
@@ -140,9 +138,7 @@ def test_a_replaced_file_is_named_and_a_new_one_is_not(
         assert "replaced an existing file" in second[2]
 
 
-def test_an_output_beside_the_images_can_be_written_twice(
-    tier: Tier, model: str, tmp_path: Path
-) -> None:
+def test_an_output_beside_the_images_can_be_written_twice(tier: Tier, model: str, tmp_path: Path) -> None:
     write_png(tmp_path / "a.png")
     command = ("classify", tmp_path, "--model", model, "--output", tmp_path / "out.csv")
     assert [tier(*command)[0] for _ in range(2)] == [0, 0]

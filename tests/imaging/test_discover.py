@@ -118,7 +118,12 @@ def test_links(tree: Path) -> None:
 def test_a_link_to_itself_is_one_error_and_the_rest_comes_out(tree: Path) -> None:
     (tree / "a" / "itself").symlink_to("itself")
     found = list(discover([str(tree)]))
-    assert [Path(name).name for name in names(found, tree)][:4] == ["IM0001", "fake.dcm", "itself", "no_ending"]
+    assert [Path(name).name for name in names(found, tree)][:4] == [
+        "IM0001",
+        "fake.dcm",
+        "itself",
+        "no_ending",
+    ]
     (error,) = [source.error for source in found if source.error]
     assert error.kind == "unreadable"
     assert "leads back to itself" in error.what
@@ -229,9 +234,7 @@ def test_special_files_under_a_name_of_an_image_have_rows(tmp_path: Path) -> Non
     ]
 
 
-def test_a_file_that_vanishes_while_the_folder_is_read(
-    tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_vanishes_while_the_folder_is_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = discover([str(tree / "b")])
     next(found)
     (tree / "b" / "2.png").unlink()

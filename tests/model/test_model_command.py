@@ -22,7 +22,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_for_programs", lambda as_json: as_json)
+    monkeypatch.setattr(command, "_wants_json", lambda as_json: as_json)
 
 
 def test_list_names_models_and_places(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

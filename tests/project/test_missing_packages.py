@@ -53,7 +53,7 @@ CASES = [
     (
         "tensorboard",
         "'tier-cli[tensorboard]'",
-        ("train", "--data", "m.csv", "--init", "tiny", "--epochs", "1", "--output", "t", "--tensorboard", "tb"),
+        ("train", "--data", "m.csv", "--init", "tiny", "--output", "t", "--tensorboard", "tb"),
     ),
     ("jinja2", "jinja2", ("eval", "--data", "m.csv", *MODEL, "--split", "all", "--report", "x.html")),
     ("sklearn", "scikit-learn", ("calibrate", "--data", "m.csv", *MODEL, "--split", "all", "--output", "c")),
@@ -66,9 +66,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("package", "install", "arguments"), CASES)
-def test_the_remedy_is_one_line(
-    place: Path, package: str, install: str, arguments: tuple[str, ...]
-) -> None:
+def test_the_remedy_is_one_line(place: Path, package: str, install: str, arguments: tuple[str, ...]) -> None:
     done = _without(package, arguments, place)
     assert done.returncode == 2, done.stderr
     assert f"pip install {install}" in done.stderr
@@ -85,9 +83,7 @@ def test_a_reader_s_package_is_named_in_the_row_of_each_file(place: Path) -> Non
     assert second["error"] is None
 
 
-def _without(
-    package: str, arguments: tuple[str, ...], folder: Path
-) -> subprocess.CompletedProcess[str]:
+def _without(package: str, arguments: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
     root = str(Path(__file__).parents[2])
     return subprocess.run(
         [sys.executable, "-c", HIDE, json.dumps([package, arguments])],

@@ -31,7 +31,7 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     except FileNotFoundError as error:
         raise ManifestError("no such file", where=str(path), remedy="check the path") from error
     except (EOFError, zlib.error) as error:
-        raise ManifestError(f"is cut short or damaged ({error})", where=str(path)) from error
+        raise ManifestError(f"is truncated or damaged ({error})", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise ManifestError(
             f"is not UTF-8 text (from byte {error.start} on)", where=str(path), remedy="save it as CSV in UTF-8"

@@ -102,7 +102,9 @@ def read_dataset(name: str, root: Path, split: str | None, text: str | None = No
     info = dataset_info(name)
     if split is not None and split not in info.splits:
         raise UsageError(
-            f"{info.title} has no split {split!r}{did_you_mean(split, info.splits)}", where="--split", remedy=f"use {', '.join(info.splits)}"
+            f"{info.title} has no split {split!r}{did_you_mean(split, info.splits)}",
+            where="--split",
+            remedy=f"use {', '.join(info.splits)}",
         )
     options: dict[str, Any] = {}
     if text is not None:

@@ -126,9 +126,7 @@ def _separator(text: str, origin: str) -> str:
 
 
 def _refused(origin: str, what: str) -> InputError:
-    return InputError(
-        what, where=origin, remedy="write one path per line, as UTF-8 text", kind="unreadable"
-    )
+    return InputError(what, where=origin, remedy="write one path per line, as UTF-8 text", kind="unreadable")
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes | None]:

@@ -92,7 +92,10 @@ def refusal(name: str, head: bytes) -> tuple[str, str]:
     if base.endswith(_DICOM_ENDINGS):
         return "the file holds no DICOM header: it was cut off, or is something else", "export it again"
     if base.endswith(_IMAGE_ENDINGS):
-        return "the file holds no image of a supported format", "copy it again, or give DICOM, PNG, JPEG or TIFF"
+        return (
+            "the file holds no image of a supported format",
+            "copy it again, or convert it",
+        )
     return "the file is not a supported image", "give a DICOM, PNG, JPEG or TIFF file"
 
 
