@@ -34,7 +34,9 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         raise ManifestError(f"is truncated or damaged ({error})", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise ManifestError(
-            f"is not UTF-8 text (from byte {error.start} on)", where=str(path), remedy="save it as CSV in UTF-8"
+            f"is not UTF-8 text (from byte {error.start} on)",
+            where=str(path),
+            remedy="save it as CSV in UTF-8",
         ) from error
     except OSError as error:
         raise ManifestError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
