@@ -51,7 +51,7 @@ def test_cold_run_loads_neither_torch_nor_pandas(model: str, tmp_path: Path) -> 
     result, seen = map(json.loads, done.stdout.splitlines())
     assert result["error"] is None
     assert seen == [0, []]
-    assert done.stderr == b""
+    assert done.stderr == b"Scored 1 of 1 file\n"
 
 
 def test_closed_pipe_ends_quietly(start: Start, model: str, many: Path) -> None:
@@ -191,4 +191,4 @@ def test_terminal_shows_nothing_on_stdout_beside_a_file(start: Start, model: str
     code, shown = _on_a_terminal(start, "classify", tmp_path, "--model", model, "-o", tmp_path / "x.csv")
     assert code == 0
     assert "Pleural effusion" not in shown
-    assert "1 result in" in shown
+    assert "Scored 1 of 1 file; the results are in" in shown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.errors import InputError
+from tier_cli.errors import InputError, missing_package
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.preprocess import Prepared, Preprocessing, prepare
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
@@ -102,6 +102,11 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         return InputError(
             "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
         )
+    except ImportError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        return InputError(f"reading {missing.what}", where=path, remedy=missing.remedy, kind="codec")
     except Exception as error:  # noqa: BLE001 - one unreadable file must not end the run
         # Only the type: the text of the exception may quote the file's content.
         return InputError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import CheckpointError
+from tier_cli.errors import CheckpointError, did_you_mean
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_root
 
@@ -144,7 +144,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
     if (public := public_models().get(given)) is not None and public.repository:
         remedy = f"get it with `tier model pull {given}`, or {remedy}"
-    raise CheckpointError(f"no model '{given}'", remedy=remedy)
+    near = did_you_mean(given, [DEFAULT_MODEL, *public_models()])
+    raise CheckpointError(f"no model '{given}'{near}", remedy=remedy)
 
 
 def _is_model(folder: Path) -> bool:

@@ -76,6 +76,14 @@ Exclude = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+ExcludeTrained = Annotated[
+    bool,
+    typer.Option(
+        "--exclude-trained",
+        help="Drop images, and patients, that the model was trained on, as its own list says.",
+        rich_help_panel=_DATA,
+    ),
+]
 Unsure = Annotated[
     Uncertain, typer.Option(help="What labels of -1 count as; blanks never count.", rich_help_panel=_DATA)
 ]
