@@ -1,4 +1,4 @@
-"""The main job, from the command line to what comes out."""
+"""`tier classify` from the command line to its output."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_pipe_gets_json_lines_by_the_schema_and_nothing_else(tier: Tier, model: 
     assert not [secret for secret in SECRETS if secret in out]
 
 
-def test_all_went_well(tier: Tier, model: str, folder: Path) -> None:
+def test_success_prints_only_results_and_exits_with_0(tier: Tier, model: str, folder: Path) -> None:
     code, out, err = tier("classify", folder / "a_pa", "--model", model)
     assert (code, len(_lines(out))) == (0, 1)
     assert err.startswith("Scored 1 of 1 file\n")
@@ -99,7 +99,7 @@ def test_engines_agree(tier: Tier, model: str, folder: Path, engine: str) -> Non
     )
 
 
-def test_findings_views_and_any(tier: Tier, model: str, folder: Path) -> None:
+def test_findings_views_and_accept_any(tier: Tier, model: str, folder: Path) -> None:
     chosen = ("--findings", "pneumothorax,rib fracture", "--views", "all", "--accept-any")
     code, out, _ = tier("classify", folder, "--model", model, *chosen)
     documents = _lines(out)
@@ -169,7 +169,7 @@ def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, endin
     assert [entry["score"] for line in lines for entry in line["findings"]] == wanted
 
 
-def test_failure_midway_keeps_what_was_done_beside_the_output(
+def test_failure_midway_keeps_finished_results_in_the_partial_file(
     tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tier_cli.pipeline.image_scorer import ImageScorer
@@ -218,7 +218,7 @@ def test_hashed_ids(tier: Tier, model: str, folder: Path, monkeypatch: pytest.Mo
     assert "TIER_HASH_KEY" in other[0]["notes"][-1]
 
 
-def test_patient_data_only_when_asked_for(tier: Tier, model: str, folder: Path) -> None:
+def test_patient_data_only_on_request(tier: Tier, model: str, folder: Path) -> None:
     document = _lines(tier("classify", folder / "a_pa", "--model", model, "--include-phi")[1])[0]
     assert document["phi"]["patient_name"] == "Doe^Jane"
     assert document["phi"]["accession_number"] == "ACC0815"
@@ -286,7 +286,7 @@ def test_same_numbers_every_time(tier: Tier, model: str, folder: Path) -> None:
     assert runs[0] == runs[1] == runs[2]
 
 
-def test_names_are_those_of_the_rooms() -> None:
+def test_engine_and_device_names_match_the_library() -> None:
     assert tuple(options.EngineName) == ENGINES
     assert tuple(options.DeviceName) == DEVICES
     assert DEFAULT_MODEL == "tier-small"

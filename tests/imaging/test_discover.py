@@ -52,7 +52,7 @@ def test_folders_give_images_by_content_in_a_stable_order(tree: Path) -> None:
     assert all(source.error is None for source in found)
 
 
-def test_a_named_path_always_comes_out(tree: Path) -> None:
+def test_a_named_path_is_always_yielded(tree: Path) -> None:
     named = [str(tree / "a" / "labels.csv"), str(tree / "missing"), "", str(tree / "b" / "2.png")]
     found = list(discover(named))
     assert [source.path for source in found] == named
@@ -60,7 +60,7 @@ def test_a_named_path_always_comes_out(tree: Path) -> None:
     assert kinds == [None, "missing", "missing", None]
 
 
-def test_globs_the_shell_left_alone(tree: Path) -> None:
+def test_globs_that_the_shell_did_not_expand(tree: Path) -> None:
     assert names(list(discover([str(tree / "b" / "*")])), tree) == ["b/10.jpg", "b/2.png"]
     assert names(list(discover([str(tree / "**" / "*.png")])), tree) == ["b/2.png", "empty.png"]
     deep = list(discover([str(tree / "a*")]))
@@ -115,7 +115,7 @@ def test_links(tree: Path) -> None:
     assert [source.error.kind for source in found if source.error] == ["missing"]
 
 
-def test_a_link_to_itself_is_one_error_and_the_rest_comes_out(tree: Path) -> None:
+def test_a_link_to_itself_is_one_error_and_the_rest_is_yielded(tree: Path) -> None:
     (tree / "a" / "itself").symlink_to("itself")
     found = list(discover([str(tree)]))
     assert [Path(name).name for name in names(found, tree)][:4] == [
@@ -137,7 +137,7 @@ def test_pipes_are_not_waited_for(tree: Path) -> None:
     assert named.error.kind == "unreadable"
 
 
-def test_a_media_directory_is_passed_over_in_a_folder(tree: Path) -> None:
+def test_a_media_directory_in_a_folder_is_skipped(tree: Path) -> None:
     index = tree / "DICOMDIR"
     content = Path(write(index)).read_bytes()
     class_uid = b"1.2.840.10008.1.3.10"

@@ -26,7 +26,7 @@ def classify(
     findings: options.Findings = None,
     engine: options.Engine = options.EngineName.AUTO,
     device: options.Device = options.DeviceName.AUTO,
-    views: options.Views = options.ViewsName.FRONTAL,
+    views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
     by: options.By = options.Unit.IMAGE,

@@ -56,7 +56,7 @@ def embed(
     dtype: Dtype = PrecisionName.FLOAT32,
     engine: options.Engine = options.EngineName.AUTO,
     device: options.Device = options.DeviceName.AUTO,
-    views: options.Views = options.ViewsName.FRONTAL,
+    views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
     fail_fast: options.FailFast = False,

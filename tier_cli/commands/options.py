@@ -34,6 +34,14 @@ class ViewsName(StrEnum):
     ALL = "all"
 
 
+class ReadViewsName(StrEnum):
+    """The views that are scored where files are read one by one."""
+
+    FRONTAL = "frontal"
+    STRICT = "strict"
+    ALL = "all"
+
+
 class Unit(StrEnum):
     """The unit of one result."""
 
@@ -114,6 +122,12 @@ Workers = Annotated[
 ]
 Views = Annotated[
     ViewsName, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
+]
+ReadViews = Annotated[
+    ReadViewsName,
+    typer.Option(
+        help="Score only frontal views, only those whose view is certain, or all.", rich_help_panel=_IMAGES
+    ),
 ]
 Window = Annotated[
     int,

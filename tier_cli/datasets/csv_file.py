@@ -32,7 +32,9 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     except FileNotFoundError as error:
         raise ManifestError("no such file", where=str(path), remedy="check the path") from error
     except (EOFError, zlib.error) as error:
-        raise ManifestError(f"is truncated or damaged ({error})", where=str(path)) from error
+        raise ManifestError(
+            f"is truncated or damaged ({error})", where=str(path), remedy="copy or download the file again"
+        ) from error
     except UnicodeDecodeError as error:
         raise ManifestError(
             f"is not UTF-8 text (from byte {error.start} on)",
@@ -40,9 +42,13 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
             remedy="save it as CSV in UTF-8",
         ) from error
     except OSError as error:
-        raise ManifestError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
+        raise ManifestError(
+            f"cannot be read ({error.strerror or error})", where=str(path), remedy="check its permissions"
+        ) from error
     if "\0" in text:
-        raise ManifestError("contains NUL: it is no text", where=str(path), remedy="save it as CSV in UTF-8")
+        raise ManifestError(
+            "holds NUL characters, so it is not text", where=str(path), remedy="save it as CSV in UTF-8"
+        )
     if text[:4].lower() == "sep=":
         text = text.partition("\n")[2]
     first = text.split("\n", 1)[0]

@@ -155,7 +155,7 @@ def wanted_split(dataset: str, split: str | None) -> str | None:
 
 
 def _read_first(dataset: str, folders: Sequence[Path], split: str | None, text: str | None) -> Manifest:
-    """Read the first folder that holds the data set; the error of the last one is raised where none does."""
+    """Read the first folder that holds the data set; raise the error of the last one if none does."""
     for folder in folders[:-1]:
         try:
             return read_dataset(dataset, folder, split, text)

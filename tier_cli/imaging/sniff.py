@@ -32,7 +32,7 @@ _ARCHIVES = ("a gzip archive", "a ZIP archive")
 _PICTURES = ("a GIF image", "a BMP image", "a WebP image", "a JPEG 2000 file", "a portable grey map")
 
 HEAD_BYTES = 1024
-_DICOMDIR = b"1.2.840.10008.1.3.10"
+DICOMDIR = "1.2.840.10008.1.3.10"
 _VRS = frozenset(re.findall("..", "AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV"))
 _LONG_VRS = frozenset(re.findall("..", "OBODOFOLOVOWSQSVUCUNURUTUV"))
 
@@ -52,7 +52,7 @@ def content_of(head: bytes) -> Content | None:
 
 def is_dicomdir(head: bytes) -> bool:
     """Return whether a DICOM file is a media directory, an index without pixels."""
-    return head[128:132] == b"DICM" and _DICOMDIR in head
+    return head[128:132] == b"DICM" and DICOMDIR.encode() in head
 
 
 def claims_image(name: str) -> bool:

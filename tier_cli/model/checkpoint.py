@@ -31,7 +31,7 @@ VECTORS = "finding_vectors.safetensors"
 CALIBRATION = "calibration.json"
 TRAINING = "training.json"
 CHECKSUMS = "checksums.json"
-# In place of all of these, in a folder of several checkpoints: see `tier_cli.model.ensemble`.
+# Replaces all of these in a folder of several checkpoints, see `tier_cli.model.ensemble`.
 ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
@@ -111,7 +111,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     CheckpointError
-        There is none, or it is an ensemble; the message lists the known names.
+        The checkpoint does not exist or is an ensemble; the message lists the known names.
     """
     folder = find(name_or_path)
     if not os.path.isfile(folder / CONFIG):
@@ -211,9 +211,13 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot be read as JSON: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"cannot be read as JSON: {error}", where=str(path), remedy="download the folder again"
+        ) from error
     if not isinstance(content, dict):
-        raise CheckpointError("does not contain a JSON object", where=str(path))
+        raise CheckpointError(
+            "does not contain a JSON object", where=str(path), remedy="download the folder again"
+        )
     return content
 
 

@@ -22,7 +22,7 @@ class ReportOutput:
     Parameters
     ----------
     path
-        A .json or .csv file; None = JSON on stdout if that is no terminal.
+        A .json or .csv file; None = JSON on stdout unless that is a terminal.
     """
 
     def __init__(self, path: str | None):

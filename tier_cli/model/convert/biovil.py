@@ -124,7 +124,7 @@ def _tier(source: Source) -> Converted:
         raise CheckpointError(
             "the file holds no tokenizer",
             where=str(source.path),
-            remedy="name a folder with CXR-BERT's vocab.txt or tokenizer.json by --tokenizer",
+            remedy="name a folder with CXR-BERT's vocab.txt or tokenizer.json with --tokenizer",
         )
     vocabulary = model.config.text_tower["vocab_size"]
     tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "bert", vocabulary)

@@ -51,7 +51,7 @@ _BLOCK = {
 def convert(source: Source, family: str) -> Converted:
     """Convert a state dict of OpenAI's CLIP."""
     foreign = ForeignTensors(source.weights, str(source.path))
-    # The numbers with which OpenAI's archive describes itself: the shapes say the same.
+    # Redundant numbers in OpenAI's archives: the shapes give the same values.
     left_out = foreign.drop("input_resolution", "context_length", "vocab_size")
     chexzero = family == "chexzero"
     config = clip_config(foreign, "quick_gelu", "softmax_pair" if chexzero else "cosine_difference")
@@ -60,7 +60,7 @@ def convert(source: Source, family: str) -> Converted:
         raise CheckpointError(
             "the file holds no tokenizer",
             where=str(source.path),
-            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, by --tokenizer",
+            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, with --tokenizer",
         )
     vocabulary = config.text_tower["vocab_size"]
     tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "clip", vocabulary)
