@@ -56,7 +56,6 @@ CASES = [
         ("train", "--data", "m.csv", "--init", "tiny", "--output", "t", "--tensorboard", "tb"),
     ),
     ("jinja2", "jinja2", ("eval", "--data", "m.csv", *MODEL, "--split", "all", "--report", "x.html")),
-    ("sklearn", "scikit-learn", ("calibrate", "--data", "m.csv", *MODEL, "--split", "all", "--output", "c")),
     ("pandas", "pandas", ("data", "inspect", "m.csv")),
     ("pydicom", "pydicom", ("doctor",)),
     ("onnxruntime", "onnxruntime", ("classify", "0.png", *MODEL, "--engine", "onnx")),
