@@ -47,7 +47,11 @@ MODEL = ("--model", "tiny")
 CASES = [
     ("pyarrow", "'tier-cli[parquet]'", ("classify", "0.png", *MODEL, "-o", "x.parquet")),
     ("pyarrow", "'tier-cli[parquet]'", ("embed", "0.png", *MODEL, "-o", "x.parquet")),
-    ("pyarrow", "'tier-cli[parquet]'", ("eval", "--data", "m.csv", "--scores", "scores.parquet")),
+    (
+        "pyarrow",
+        "'tier-cli[parquet]'",
+        ("eval", "--data", "m.csv", "--scores", "scores.parquet", "--findings", "nih14"),
+    ),
     ("pyarrow", "'tier-cli[parquet]'", ("search", "effusion", "--index", "index.parquet", *MODEL)),
     ("faiss", "'tier-cli[search]'", ("search", "x", "--index", "index.npz", *MODEL, "--approximate")),
     (
