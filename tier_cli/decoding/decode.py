@@ -102,19 +102,8 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         return InputError(
             "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
         )
-    except ImportError as error:
-        missing = missing_package(error)
-        if missing is None:
-            raise
-        return InputError(f"reading {missing.what}", where=path, remedy=missing.remedy, kind="codec")
     except Exception as error:  # noqa: BLE001 - one unreadable file must not end the run
-        # Only the type: the text of the exception may quote the file's content.
-        return InputError(
-            f"reading failed unexpectedly ({type(error).__name__})",
-            where=path,
-            remedy="please report this as a bug",
-            kind="crashed",
-        )
+        return _unexpected(path, error)
     return Decoded(
         pixels=pixels,
         view=radiograph.view,
@@ -127,6 +116,19 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         affine=_rows(prepared),
         turned=radiograph.turned,
         others=others,
+    )
+
+
+def _unexpected(path: str, error: Exception) -> InputError:
+    missing = missing_package(error) if isinstance(error, ImportError) else None
+    if missing is not None:
+        return InputError(f"reading {missing.what}", where=path, remedy=missing.remedy, kind="codec")
+    # Only the type: the text of the exception may quote the file's content.
+    return InputError(
+        f"reading failed unexpectedly ({type(error).__name__})",
+        where=path,
+        remedy="please report this as a bug",
+        kind="crashed",
     )
 
 

@@ -21,7 +21,18 @@ _CHEST = frozenset(
     HRUDNIK PLICE MELLKAS AKCIGER GOGUS ΘΩΡΑΚΑΣ ΘΩΡΑΚΟΣ ТОРАКС ОГК ОГП""".split()
 )
 # Found inside words: compounds, inflected languages, scripts without spaces.
-_CHEST_PARTS = ("RONTGENTHORAX", "THORAXAUFN", "THORAXRONTGEN", "RXTORAX", "ГРУДН", "ЛЕГКИ", "胸", "肺", "흉부", "가슴")
+_CHEST_PARTS = (
+    "RONTGENTHORAX",
+    "THORAXAUFN",
+    "THORAXRONTGEN",
+    "RXTORAX",
+    "ГРУДН",
+    "ЛЕГКИ",
+    "胸",
+    "肺",
+    "흉부",
+    "가슴",
+)
 _AROUND_CHEST = frozenset(
     """PA AP LAT LATERAL LL RL FRONTAL VIEW VIEWS V VW PORTABLE PORT ERECT SUPINE UPRIGHT INFANT CHILD PED PEDS
     BABY NEONATE ADULT ROUTINE GENERAL GRID NON NO WITH SINGLE BEDSIDE MOBILE XRAY XR X RAY RX DX CR DR AND OR
@@ -44,13 +55,69 @@ _OTHER = frozenset(
     FINGER FINGERS LUMBAR CERVICAL UNDERARM UNTERARM OBERARM""".split()
 )
 _OTHER_PARTS = (
-    *("ABDOM", "ADDOM", "SPINE", "PELVI", "PELVE", "CRANI", "SCHADEL", "SCHAEDEL", "SCHEDEL", "KNEE", "SHOULDER"),
+    *(
+        "ABDOM",
+        "ADDOM",
+        "SPINE",
+        "PELVI",
+        "PELVE",
+        "CRANI",
+        "SCHADEL",
+        "SCHAEDEL",
+        "SCHEDEL",
+        "KNEE",
+        "SHOULDER",
+    ),
     *("SCHULTER", "SCHOUDER", "ELLENBO", "WIRBEL", "WERVEL", "RACHI", "VERTEBR", "FEMUR", "TIBIA", "HUMER"),
     *("FOREARM", "ANTEBRA", "AVANTBRA", "CALCANE", "PATELLA", "CLAVIC", "SCAPUL", "STERNU", "LUMBA", "LOMBA"),
-    *("CERVIC", "SACR", "COCCY", "EXTREM", "DENTAL", "PANORAM", "MANDIB", "MAXILL", "ZYGOM", "MAMMO", "MAMMA"),
-    *("GELENK", "SCHENKEL", "GINOCCHI", "TORNOZEL", "COTOVEL", "KREGOSL", "CZASZK", "MIEDNIC", "BRZU", "KOLAN"),
+    *(
+        "CERVIC",
+        "SACR",
+        "COCCY",
+        "EXTREM",
+        "DENTAL",
+        "PANORAM",
+        "MANDIB",
+        "MAXILL",
+        "ZYGOM",
+        "MAMMO",
+        "MAMMA",
+    ),
+    *(
+        "GELENK",
+        "SCHENKEL",
+        "GINOCCHI",
+        "TORNOZEL",
+        "COTOVEL",
+        "KREGOSL",
+        "CZASZK",
+        "MIEDNIC",
+        "BRZU",
+        "KOLAN",
+    ),
     *("КОЛЕН", "ПОЗВОН", "ЧЕРЕП", "ЖИВОТ", "БРЮШ", "ПЛЕЧ", "ЛОКТ", "СТОП", "КИСТ", "ЗУБ", "ТАЗ"),
-    *("腹", "膝", "手", "足", "脊", "椎", "骨", "頭", "头", "肩", "肘", "腕", "踝", "髋", "股", "歯", "牙", "복부", "무릎", "척추"),
+    *(
+        "腹",
+        "膝",
+        "手",
+        "足",
+        "脊",
+        "椎",
+        "骨",
+        "頭",
+        "头",
+        "肩",
+        "肘",
+        "腕",
+        "踝",
+        "髋",
+        "股",
+        "歯",
+        "牙",
+        "복부",
+        "무릎",
+        "척추",
+    ),
 )
 # Terms of PS3.16 annex L for parts within the chest: they say neither that it is one nor that it is not.
 _WITHIN_CHEST = frozenset("AORTA BRONCHUS ESOPHAGUS HEART MEDIASTINUM THYMUS TRACHEA CORONARYARTERY".split())

@@ -32,7 +32,9 @@ _DESCRIPTIONS = (
 _FOR_PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.1.1"
 # Digital mammography and intra-oral images, for presentation and for processing.
 _OTHER_PART_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.1.{end}" for end in ("2", "2.1", "3", "3.1"))
-_HUMAN = frozenset({"HUMAN", "HUMANO", "HUMANA", "HUMAIN", "UMANO", "MENSCH", "MENS", "HOMO", "SAPIENS", "人", "ЧЕЛОВЕК"})
+_HUMAN = frozenset(
+    {"HUMAN", "HUMANO", "HUMANA", "HUMAIN", "UMANO", "MENSCH", "MENS", "HOMO", "SAPIENS", "人", "ЧЕЛОВЕК"}
+)
 _HUMAN_CODES = frozenset({"337915000", "L-85B00"})
 _UNDEFINED = "given as a value that is not a defined term"
 _ANYWAY = "pass --accept-any to score it anyway"

@@ -115,14 +115,16 @@ def read_view(header: Header) -> View:
             not_understood = not_understood or "ViewCodeSequence"
     plane = [("PatientOrientation", _plane(header.texts("PatientOrientation")))]
     texts = [(name, view_in(header.text(name))[0]) for name in _IMAGE_TEXTS]
-    stated, plane, texts = ([(source, view) for source, view in found if view] for found in (stated, plane, texts))
+    stated, plane, texts = (
+        [(source, view) for source, view in found if view] for found in (stated, plane, texts)
+    )
     orders = [
-        (name, view) for name in _STUDY_TEXTS if (view := view_in(header.text(name))[0]) not in ("", *_CORONAL)
+        (name, view)
+        for name in _STUDY_TEXTS
+        if (view := view_in(header.text(name))[0]) not in ("", *_CORONAL)
     ]
     pool = [*stated, *plane] if stated else [*texts, *plane] or orders
-    source, view = next(
-        (found for found in pool if found[1] not in _CORONAL), next(iter(pool), ("", ""))
-    )
+    source, view = next((found for found in pool if found[1] not in _CORONAL), next(iter(pool), ("", "")))
     against = [found for found in (*stated, *plane, *texts) if _contradicts(view, *found)]
     return View(view, source, tuple(dict.fromkeys(against)), not_understood)
 
