@@ -98,7 +98,7 @@ def test_text_towers_other_than_bert_train_or_are_refused(
     ("options", "message"),
     [
         ([], "no data was given"),
-        (["--data", "absent.csv"], "no starting weights were given"),
+        (["--data", "absent.csv", "--text-tower", "absent"], "one of them was given"),
     ],
 )
 def test_missing_options_say_what_to_give(options, message, tmp_path, capsys):

@@ -15,6 +15,7 @@ from tier_cli.metrics.statistics import ranking
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
 from tier_cli.training.inputs.images import centre_crops
+from tier_cli.training.progress import Stage, no_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tier_cli.model.tokens import TextTokenizer
     from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.inputs.images import Pixels
+    from tier_cli.training.progress import TrainingProgress
 
 _BATCH = 16
 REPLICATES = 1000
@@ -41,6 +43,8 @@ class Validation:
         The images, and their rows with labels of the findings to score.
     preprocessing, tokenizer, device
         How images and prompts are prepared, and the device to compute on.
+    progress
+        Where progress is reported.
     """
 
     pixels: Pixels
@@ -48,6 +52,7 @@ class Validation:
     preprocessing: Preprocessing
     tokenizer: TextTokenizer
     device: torch.device
+    progress: TrainingProgress = no_progress
 
     def __call__(self, model: TierModel) -> dict[str, float]:
         """Return `aucs` of the model's scores."""
@@ -67,12 +72,14 @@ class Validation:
     def scores(self, model: TierModel) -> NDArray[np.float64]:
         """Return the scores (N, F) that `tier eval` would give."""
         starts = range(0, len(self.rows), _BATCH)
-        rows = [range(first, min(first + _BATCH, len(self.rows))) for first in starts]
-        pooled = np.concatenate(
-            [_encode(model, self.pixels, part, self.preprocessing, self.device) for part in rows]
-        )
+        pooled = []
+        self.progress(Stage.VALIDATING, 0, len(self.rows))
+        for first in starts:
+            part = range(first, min(first + _BATCH, len(self.rows)))
+            pooled.append(_encode(model, self.pixels, part, self.preprocessing, self.device))
+            self.progress(Stage.VALIDATING, part.stop, len(self.rows))
         texts = embed_findings(self.rows.findings, _embedder(model, self.tokenizer, self.device))
-        return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
+        return np.asarray(score(np.concatenate(pooled), texts, _rule(model)), dtype=np.float64)
 
     def record(self, scores: NDArray[np.float64]) -> dict[str, Any]:
         """Return the content of validation.json: AUCs with patient-bootstrap intervals, no keys or paths.

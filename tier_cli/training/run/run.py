@@ -133,7 +133,7 @@ def _stoppable(progress: TrainingProgress, stop: Callable[[], bool]) -> Training
         epoch: Epoch | None = None,
     ) -> None:
         progress(stage, done, total, figures, epoch)
-        if stage not in (Stage.TRAINING, Stage.VALIDATION) and stop():
+        if stage not in (Stage.TRAINING, Stage.VALIDATING, Stage.VALIDATION) and stop():
             raise KeyboardInterrupt
 
     return stoppable
@@ -152,6 +152,7 @@ class _Run:
 
     def go(self, stop: Callable[[], bool]) -> dict[str, Any]:
         inputs, settings, world = self.inputs, self.settings, self.world
+        self.progress(Stage.PREPARING, 0, 0)
         settings.parts(world.size)
         torch.manual_seed(settings.seed)
         training, validation = inputs.split()
@@ -237,7 +238,8 @@ class _Run:
         if validation is None:
             return None
         pixels, validation = sources.stored(validation)
-        return Validation(pixels, validation, inputs.preprocessing, tokenizer, self.device)
+        spec = inputs.preprocessing
+        return Validation(pixels, validation, spec, tokenizer, self.device, self.progress)
 
     def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
         """Return what validates and keeps the best epochs, for --keep-epochs."""
@@ -261,7 +263,7 @@ class _Run:
             write_json(self.output / VALIDATION, check.record(check.scores(model)))
         if kept is not None:
             record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
-        self.progress(Stage.WRITING_CHECKPOINT, 0, 1)
+        self.progress(Stage.WRITING_CHECKPOINT, 0, 0)
         # The file is written in the usual memory layout.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs
