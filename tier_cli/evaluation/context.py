@@ -1,4 +1,4 @@
-"""A scored evaluation, and the optional sections that measure more of it."""
+"""Define a scored evaluation, and the optional sections that measure more of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: as one JSON document and as a table of CSV."""
+"""Define the report of an evaluation, and write it as a JSON document or a CSV table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of an evaluation."""
+"""Define the settings of an evaluation."""
 
 from __future__ import annotations
 

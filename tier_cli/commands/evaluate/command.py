@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,8 @@ def evaluate(
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()
+    folder = None if dataset == CSV else root or os.environ.get("TIER_DATA_ROOT")
+    _check_inputs_are_kept(output, report, [data, *(model or []), *(scores or []), *(compare or ())], folder)
     first, *others = _evaluables(model, scores, compare)
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.run import evaluate as measure
@@ -123,6 +126,20 @@ def evaluate(
     page.write(done, evaluation)
     if not done.complete:
         raise Exit(3)
+
+
+def _check_inputs_are_kept(
+    output: str | None,
+    report: str | None,
+    inputs: Sequence[str | Path | None],
+    data_root: str | Path | None,
+) -> None:
+    """Refuse to replace a file that the run reads."""
+    from tier_cli.results.overwrite import check_not_an_input
+
+    for option, path in (("--output", output), ("--report", report)):
+        if path is not None:
+            check_not_an_input(path, option, inputs, data_root)
 
 
 def _evaluables(

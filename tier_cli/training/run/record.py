@@ -118,7 +118,9 @@ def _hash(path: Path) -> str:
     try:
         return file_hash(path)
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise UsageError(
+            f"cannot be read: {error.strerror}", where=str(path), remedy="check the path and its permissions"
+        ) from error
 
 
 def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
