@@ -60,6 +60,8 @@ class Report:
         Command, versions and hashes.
     trained_on
         What the models were trained on of the evaluated rows.
+    pending
+        Names of the sections that were asked for and are not measured yet.
     """
 
     protocol: Protocol
@@ -72,6 +74,7 @@ class Report:
     sections: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
     trained_on: tuple[Seen, ...] = ()
+    pending: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -99,6 +102,8 @@ class Report:
         """Return the JSON document; a missing number is None."""
         return {
             "schema_version": SCHEMA_VERSION,
+            "complete": not self.pending,
+            "missing": list(self.pending),
             "origin": asdict(self.origin),
             **protocol_document(self.protocol),
             "scores": [
