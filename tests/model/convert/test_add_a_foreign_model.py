@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from page_code import blocks, load
 
-from tier_cli.model import convert
-from tier_cli.model.convert import detect
-
 NAME = "tier_cli.model.convert.lakeclip"
 
 
 def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # By name: the package has a function `detect` as well.
+    package, detect = import_module("tier_cli.model.convert"), import_module("tier_cli.model.convert.detect")
     entry, branch, converter, test = blocks("add-a-foreign-model.md", "python")
     start = "from tier_cli.model.convert.detect import Family\n"
     family = load(tmp_path / "entry.py", "lakeclip_entry", f"{start}ENTRY = (\n{entry})[0]\n").ENTRY
@@ -26,7 +26,7 @@ def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(detect.FAMILIES, "lakeclip", family)
     module = load(tmp_path / "lakeclip.py", NAME, converter)
     monkeypatch.setitem(sys.modules, NAME, module)
-    monkeypatch.setattr(convert, "lakeclip", module, raising=False)
+    monkeypatch.setattr(package, "lakeclip", module, raising=False)
     example = load(tmp_path / "example.py", "example", test)
     for engine in ("torch", "onnx"):
         (tmp_path / engine).mkdir()
