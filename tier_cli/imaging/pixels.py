@@ -34,7 +34,7 @@ _LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
 _RLE = "1.2.840.10008.1.2.5"
 _EXPLICIT = "1.2.840.10008.1.2.1"
 # Decoders in the order in which they are tried, chosen for speed and robustness: on some broken streams GDCM
-# crashes the process and pylibjpeg-rle raises something that is not an Exception. If none of them is installed,
+# crashes the process and pylibjpeg-rle raises something that is no Exception. If none of them is installed,
 # any other is used.
 _PREFERRED = {
     **dict.fromkeys(_JPEG_8_OR_12, ("pillow",)),
