@@ -61,7 +61,7 @@ def test_every_real_file(shared: Path) -> None:
         assert read_radiograph(str(folder / name), ReadOptions(accept_any=True)).pixels.max() > 0.5
 
 
-def test_the_same_picture_tagged_the_other_way_round_is_inverted(shared: Path) -> None:
+def test_the_same_pixels_with_the_other_polarity_are_inverted(shared: Path) -> None:
     first, second = (
         read_radiograph(str(shared / "data" / "dicom" / f"cxr_jpeg_mono{number}.dcm")).pixels
         for number in (1, 2)
@@ -238,7 +238,7 @@ def test_small_and_blank_images(tmp_path: Path) -> None:
     assert refusal(write(tmp_path / "window", WindowCenter=60000, WindowWidth=10)).kind == "blank"
 
 
-def test_what_is_insisted_on_is_noted(tmp_path: Path) -> None:
+def test_overridden_refusals_are_noted(tmp_path: Path) -> None:
     path = write(
         tmp_path / "any", Modality="MG", BodyPartExamined="BREAST", PresentationIntentType="FOR PROCESSING"
     )
@@ -258,7 +258,7 @@ def test_keys_and_patient_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_a_name_in_the_place_of_a_uid_is_left_out(tmp_path: Path) -> None:
+def test_a_name_in_place_of_a_uid_is_omitted(tmp_path: Path) -> None:
     dataset = dataset_of(codes_of(12, signed=False), 12)
     dataset.StudyInstanceUID = "DOE^JANE"
     found = read_radiograph(save(dataset, tmp_path / "chest"))

@@ -16,7 +16,7 @@ _SOC_SIZ = b"\xff\x4f\xff\x51"
 _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
 _EOI = b"\xff\xd9"
 _DHT, _SOS, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
-# C0 to CF but for DHT, JPG and DAC; F7 is JPEG-LS.
+# C0 to CF except DHT, JPG and DAC; F7 is JPEG-LS.
 _START_OF_FRAME = (frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}) | {_JPEG_LS_FRAME}
 _JPEG, _JPEG_2000, _HTJ2K = "1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20"
 # The lossy syntax first: its values are clipped to the stored bits, which changes no lossless one.
