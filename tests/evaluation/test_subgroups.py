@@ -67,14 +67,16 @@ def test_too_many_groups_are_refused() -> None:
 @pytest.mark.parametrize(
     ("n", "positives", "width", "reason"),
     [
-        (100, 9, 0.1, "9 positives"),
-        (100, 91, 0.1, "9 negatives"),
+        (100, 9, 0.1, "9 patients with the finding"),
+        (100, 91, 0.1, "9 patients without the finding"),
         (100, 50, 0.25, "interval of 0.25"),
         (100, 50, 0.2, ""),
     ],
 )
 def test_what_is_too_small(n: int, positives: int, width: float, reason: str) -> None:
-    row = Row("x", n, positives, {"auc": Metric(0.5, 0.5, 0.5 + width, 100)})
+    row = Row(
+        "x", 3 * n, 3 * positives, positives, n - positives, {"auc": Metric(0.5, 0.5, 0.5 + width, 100)}
+    )
     assert too_small(row) == reason
 
 
@@ -132,7 +134,7 @@ def test_small_groups_are_no_side_of_a_gap() -> None:
     groups, gaps = found.groups, found.gaps
     assert not gaps
     assert groups[1].value == "tiny"
-    assert groups[1].too_small[0]["a"].endswith(("positives", "negatives"))
+    assert groups[1].too_small[0]["a"].endswith("the finding")
 
 
 def test_images_of_one_patient_in_both_groups_are_resampled_together() -> None:

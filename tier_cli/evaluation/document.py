@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.evaluation.intervals import number
 from tier_cli.evaluation.subgroups import RULE as SMALL_RULE
 from tier_cli.evaluation.units import RULE as UNIT_RULE
-from tier_cli.metrics.statistics import ECE_BINS, METRICS
+from tier_cli.metrics.statistics import ECE_BINS, METRICS, SIMULATIONS
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric, Row
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.yardsticks import Yardstick
 
 SCHEMA_VERSION = 3
+INTERVALS = (
+    "by patient; AUC: DeLong's variance, on the logit scale; shares: Wilson, for the effective number of "
+    "patients; likelihood ratios: from the intervals of sensitivity and specificity; AUPRC and F1: bootstrap "
+    "variance, on the logit scale; differences of AUC: DeLong; all else: percentiles of the bootstrap"
+)
 COLUMNS = (
     "by", "group", "scores", "finding", "n", "positives",
     *(f"{name}{part}" for name in METRICS for part in ("", "_low", "_high")),
@@ -104,7 +109,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
         "unit_rule": UNIT_RULE,
         "interval": {
             "level": how.level,
-            "method": "percentile bootstrap over patients",
+            "method": INTERVALS,
             "replicates": how.replicates,
             "seed": how.seed,
         },
@@ -116,7 +121,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
             "images": selected.images,
             "unscored": [vars(image) for image in selected.unscored],
         },
-        "ece": {"bins": ECE_BINS, "kind": "equal mass"},
+        "ece": {"bins": ECE_BINS, "kind": "equal mass", "simulations": SIMULATIONS},
         "group_too_small": SMALL_RULE,
     }
 
@@ -137,6 +142,8 @@ def _finding(row: Row) -> dict[str, Any]:
         "finding": row.finding,
         "n": row.n,
         "positives": row.positives,
+        "positive_patients": row.positive_patients,
+        "negative_patients": row.negative_patients,
         "threshold": number(row.threshold),
         **_numbers(row.metrics),
     }

@@ -11,7 +11,7 @@ from tier_cli.evaluation.thresholds import FEW
 from tier_cli.metrics.bootstrap import Estimate
 
 WIDE = 0.2
-RULE = f"fewer than {FEW} positives or negatives, or an AUC interval wider than {WIDE}"
+RULE = f"fewer than {FEW} patients with or without the finding, or an AUC interval wider than {WIDE}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Gap:
     by, scores
         The column and the score set.
     finding
-        Its id; ``macro`` = the mean over the findings that have at least `FEW` positives and negatives in
+        Its id; ``macro`` = the mean over the findings that have at least `FEW` patients of each class in
         each group that has such findings at all.
     highest, lowest
         The two groups.
@@ -67,13 +67,17 @@ class Gap:
 
 def too_small(row: Row) -> str:
     """Say why an AUC says too little; blank if it says enough."""
-    negatives = row.n - row.positives
-    if row.positives < FEW:
-        return f"{row.positives} positives"
-    if negatives < FEW:
-        return f"{negatives} negatives"
+    if row.positive_patients < FEW:
+        return f"{row.positive_patients} patients with the finding"
+    if row.negative_patients < FEW:
+        return f"{row.negative_patients} patients without the finding"
     metric = row.metrics["auc"]
     return f"interval of {metric.high - metric.low:.2f}" if metric.high - metric.low > WIDE else ""
+
+
+def fewest_patients(row: Row) -> int:
+    """Return the number of patients of the smaller class."""
+    return min(row.positive_patients, row.negative_patients)
 
 
 def against(group: Estimate, rest: Estimate, findings: Sequence[str], level: float) -> dict[str, Metric]:
@@ -124,9 +128,7 @@ def gaps(
 
 def _counted(measured: Measured) -> set[int]:
     """Return the places of the findings with enough of each class."""
-    return {
-        place for place, row in enumerate(measured.rows) if min(row.positives, row.n - row.positives) >= FEW
-    }
+    return {place for place, row in enumerate(measured.rows) if fewest_patients(row) >= FEW}
 
 
 def _gap(

@@ -108,10 +108,11 @@ def draw_precision_recall(
     def paint(axes: Axes) -> None:
         axes.axhline(share, color=FAINT, linewidth=0.8)
         for number, one, operating in found:
-            kept = thin(len(one.recall))
+            recall, precision = _without_spike(one)
+            kept = thin(len(recall))
             axes.step(
-                one.recall[kept],
-                one.precision[kept],
+                recall[kept],
+                precision[kept],
                 where="pre",
                 color=colour(number),
                 linestyle=_style(number),
@@ -202,8 +203,8 @@ def draw_intervals(
         axes.set_xlim(limits)
 
     in_words = "; ".join(f"{printable(one.name)} {_in_words(one)}" for one in lines[:12])
-    height = 0.55 + 0.19 * len(lines)
-    return Figure(title, draw_svg(f"{axis} {title}", f"{title}, {axis}: {in_words}", paint, (3.4, height)))
+    height = 0.6 + 0.22 * len(lines)
+    return Figure(title, draw_svg(f"{axis} {title}", f"{title}, {axis}: {in_words}", paint, (4.0, height)))
 
 
 def draw_levels(
@@ -240,6 +241,13 @@ def _curves(
             threshold = np.nan if one.thresholds is None else float(one.thresholds.values[place])
             found.append((number, lines, operating_point(labels[:, place], one.scores[:, place], threshold)))
     return found
+
+
+def _without_spike(one: Curve) -> tuple[Floats, Floats]:
+    """Return recall and precision from the first positive on; before it, precision jumps without meaning."""
+    found = one.recall > 0
+    first = one.precision[found][:1]
+    return np.append(0.0, one.recall[found]), np.append(first, one.precision[found])
 
 
 def _square(axes: Axes, across: str, up: str) -> None:
