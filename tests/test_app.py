@@ -1,4 +1,4 @@
-"""The command line as a whole: what it loads, how it ends."""
+"""The command line as a whole: imports and exit codes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_errors_become_one_line_and_an_exit_code(
     assert capsys.readouterr().err == said
 
 
-def test_what_is_unforeseen_is_told_without_its_text(
+def test_unexpected_errors_are_reported_without_their_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(arguments: object) -> int:
@@ -139,7 +139,7 @@ def test_closed_pipe_ends_any_command_quietly(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_names_that_the_encoding_lacks_do_not_end_a_run(tmp_path: Path) -> None:
+def test_names_outside_the_encoding_do_not_end_a_run(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text(
         '[findings.x]\nlabel = "Λ"\npositive = ["x"]\nnegative = ["y"]\n', "utf-8"
     )

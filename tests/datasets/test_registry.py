@@ -44,7 +44,7 @@ def test_what_data_sets_share() -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_an_empty_folder_is_told_by_what_was_looked_for(tmp_path: Path, name: str) -> None:
+def test_an_empty_folder_error_lists_what_was_looked_for(tmp_path: Path, name: str) -> None:
     (tmp_path / "holiday").mkdir()
     (tmp_path / ".hidden").touch()
     with pytest.raises(ManifestError, match=r"looked for .+found holiday/; point --root at") as caught:
@@ -99,7 +99,7 @@ def test_all_means_every_split(tmp_path: Path) -> None:
     assert len(open_data("openi", None, openi_xml(tmp_path / "openi"), "all")) == 4
 
 
-def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+def test_contradictory_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--dataset NAME with --root FOLDER"):
         open_data("csv", None, None)
     with pytest.raises(UsageError, match="cannot be used together"):
@@ -112,7 +112,7 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         read_dataset("chexpert", tmp_path, None, "impression")
 
 
-def test_a_manifest_of_one_s_own_is_the_data_set_csv(tmp_path: Path) -> None:
+def test_a_custom_manifest_is_the_data_set_csv(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("path,nodule\na.png,1\n", encoding="utf-8")
     assert dataset_names()[0] == "csv"
     assert open_data("csv", tmp_path / "m.csv", None).paths == [str(tmp_path / "a.png")]

@@ -91,7 +91,9 @@ def test_inspect_counts_the_texts_that_training_would_read(tmp_path, capsys):
         assert (texts["filled"], texts["empty"]) == (filled, 4 - filled)
 
 
-def test_nih14_trains_on_captions_and_watches_patients_of_its_train_list(tmp_path, without_graphs, capsys):
+def test_nih14_trains_on_captions_and_validates_on_patients_of_its_train_list(
+    tmp_path, without_graphs, capsys
+):
     root = tmp_path / "nih"
     rows = [[f"{n:08d}_000.png", "Edema" if n % 2 else "No Finding", "0", str(n), "50", "M", "PA"]
             for n in range(10)]  # fmt: skip

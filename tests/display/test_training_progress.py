@@ -1,4 +1,4 @@
-"""What people see of a training run: one line that fits 80 columns, and lines for a log."""
+"""The display of a training run: one line of 80 columns, and lines for a log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_figures_are_short_and_all_there():
+def test_figures_are_short_and_complete():
     line = figures_line(FIGURES)
     assert line == "loss 13.2 c 12 H 3.884/2.77 sp 0.10 lr 3e-4 1234/s"
     assert len(line) < 56
@@ -56,7 +56,7 @@ def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
     ]
 
 
-def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
+def test_only_the_first_of_several_processes_prints(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with display() as progress:
         progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
@@ -64,7 +64,7 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path):
+def test_the_first_signal_stops_after_the_step_and_the_second_at_once(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tier_cli.display.training_progress._ONE_SIGNAL_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM)
     (tmp_path / ".training").mkdir()
@@ -94,7 +94,7 @@ def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path
         (["points/seed-0/training.json"], "--resume to continue the sweep"),
     ],
 )
-def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, capsys):
+def test_a_stopped_run_reports_what_it_kept(left, message, tmp_path, capsys):
     for name in left:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -108,7 +108,7 @@ def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, cap
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, capsys):
+def test_an_error_after_reading_says_that_the_images_are_kept(tmp_path, capsys):
     def failed(*, reads):
         with stopping(tmp_path):
             if reads:
@@ -123,12 +123,12 @@ def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, c
         assert ("--resume to use them" in " ".join(capsys.readouterr().err.split())) == told
 
 
-def test_a_run_that_is_over_is_told_to_be(capsys, tmp_path):
+def test_a_finished_run_is_reported_as_finished(capsys, tmp_path):
     summarise({"over": True}, tmp_path)
     assert "finished: nothing to do" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
+def test_a_repeated_signal_counts_once(capsys, tmp_path):
     with stopping(tmp_path) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -136,7 +136,7 @@ def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
     assert capsys.readouterr().err.count("Stopping") == 1
 
 
-def test_passed_over_images_are_told(capsys, tmp_path):
+def test_passed_over_images_are_reported(capsys, tmp_path):
     record = {"seconds": 3, "unreadable_images": 2, "validation": {"mean_auc": 0.75, "images": 9}}
     summarise(record, tmp_path)
     told = capsys.readouterr().err
@@ -144,7 +144,7 @@ def test_passed_over_images_are_told(capsys, tmp_path):
     assert "2 unreadable images were left out" in told
 
 
-def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
+def test_kept_epochs_are_printed_with_their_folder(capsys, tmp_path):
     summarise({"seconds": 3, "unreadable_images": 0, "kept_epochs": [2, 7]}, tmp_path)
     assert f"Kept epochs 2, 7 in {tmp_path / 'epochs'}." in capsys.readouterr().err
 

@@ -36,14 +36,14 @@ def test_ages_are_banded(cell: str, group: str) -> None:
     assert divide("age", np.array([cell, "30"])).cells[0] == group
 
 
-def test_bands_that_are_there_already_stay() -> None:
+def test_existing_age_bands_are_kept() -> None:
     division = divide("age", np.array(["60-79", "old", ""]))
     assert division.cells.tolist() == ["60-79", "old", "unknown"]
     assert division.groups == ("60-79", "old", "unknown")
     assert division.compared == ("60-79", "old")
 
 
-def test_bands_stand_in_the_order_of_age() -> None:
+def test_bands_are_ordered_by_age() -> None:
     assert divide("age", np.array(["85", "3", "45", "", "20"])).groups == (
         "0-17",
         "18-39",
@@ -53,7 +53,7 @@ def test_bands_stand_in_the_order_of_age() -> None:
     )
 
 
-def test_what_means_nothing_is_unknown() -> None:
+def test_meaningless_cells_are_unknown() -> None:
     division = divide("sex", np.array(["F", "Unknown", "", "nan", " F ", "M"]))
     assert division.cells.tolist() == ["F", "unknown", "unknown", "unknown", "F", "M"]
     assert division.compared == ("F", "M")
@@ -73,7 +73,7 @@ def test_too_many_groups_are_refused() -> None:
         (100, 50, 0.2, ""),
     ],
 )
-def test_what_is_too_small(n: int, positives: int, width: float, reason: str) -> None:
+def test_groups_that_are_too_small_are_marked(n: int, positives: int, width: float, reason: str) -> None:
     row = Row(
         "x", 3 * n, 3 * positives, positives, n - positives, {"auc": Metric(0.5, 0.5, 0.5 + width, 100)}
     )
@@ -95,7 +95,7 @@ def _truth(rows: int) -> tuple[Labelled, UnitScores, np.ndarray]:
     )
 
 
-def test_gaps_are_differences_of_what_stands_in_the_groups() -> None:
+def test_gaps_are_differences_between_group_values() -> None:
     truth, one, sex = _truth(400)
     how = Resampling(100)
     found = measure_units(truth, [one], [divide("sex", sex)], how)
@@ -127,7 +127,7 @@ def test_the_rest_is_all_other_known_groups() -> None:
     assert groups[0].against_rest[0]["b"].value == pytest.approx(own - others, abs=1e-9)
 
 
-def test_small_groups_are_no_side_of_a_gap() -> None:
+def test_small_groups_are_excluded_from_gaps() -> None:
     truth, one, _ = _truth(400)
     hospital = np.array(["tiny" if n < 12 else "big" for n in range(400)])
     found = measure_units(truth, [one], [divide("hospital", hospital)], Resampling(50))

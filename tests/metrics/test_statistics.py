@@ -80,7 +80,7 @@ def test_one_class_is_not_a_number() -> None:
     assert all(np.isnan(value).all() for value in values.values())
 
 
-def test_nobody_called_has_no_predictive_value_and_no_correlation() -> None:
+def test_without_positive_calls_ppv_is_missing_and_mcc_is_zero() -> None:
     found = decisions(np.array([[1.0, 0, 0]]).T, np.zeros((3, 1)))(np.ones((1, 3)))
     assert np.isnan(found["ppv"][0, 0])
     assert (found["mcc"][0, 0], found["f1"][0, 0], found["sensitivity"][0, 0]) == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""The register of public models is sound, and help and documentation say what it says."""
+"""The registry of public models is valid, and agrees with help and documentation."""
 
 from __future__ import annotations
 

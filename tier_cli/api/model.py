@@ -181,7 +181,7 @@ class Model:
         window
             Which of several DICOM windows to apply, counted from 1.
         accept_any
-            Also score other modalities, body parts and images for processing.
+            Also score other modalities, other body parts and images FOR PROCESSING.
         include_phi
             Fill `Result.phi` with the patient's name, id, dates and accession number.
         batch_size
@@ -428,7 +428,7 @@ def _stream(
 def _one_file(path: PathLike) -> list[Source]:
     from glob import has_magic
 
-    from tier_cli.imaging.discover import discover
+    from tier_cli.imaging.discover import Source
 
     given = os.fspath(path)
     if os.path.isdir(given) or (has_magic(given) and not os.path.lexists(given)):
@@ -437,7 +437,7 @@ def _one_file(path: PathLike) -> list[Source]:
             where=given,
             remedy="pass it in a list, [path], to stream its images",
         )
-    return list(discover([given]))
+    return [Source(given)]
 
 
 def _paths(paths: Iterable[PathLike]) -> Iterable[PathLike]:

@@ -20,7 +20,12 @@ app = typer.Typer(help="List, show, check and create finding sets.", no_args_is_
 _SPEC = "A built-in set, a FILE.toml, or names such as 'pneumothorax,rib fracture'."
 Spec = Annotated[str, typer.Argument(metavar="SET", help=_SPEC)]
 Model = Annotated[
-    str | None, typer.Option("--model", help="Checkpoint whose own finding set is searched for names first.")
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FOLDER",
+        help="Checkpoint whose own finding set is searched for names first.",
+    ),
 ]
 
 _HEADER = """\
@@ -66,7 +71,10 @@ def show(spec: Spec, model: Model = None) -> None:
 
 @app.command()
 def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)]) -> None:
-    """Check finding sets, report every problem and exit with 2 if there is one."""
+    """Check finding sets and report every problem.
+
+    Exit codes: 0 without problems, 2 with problems.
+    """
     wrong: list[FindingSetError] = []
     for spec in specs:
         try:
@@ -77,13 +85,15 @@ def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPE
         wrong += found
         if not found:
             prompts = sum(len(f.positive) + len(f.negative) for f in fs.findings)
-            _say(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
+            _print_line(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
         for problem in wrong:
-            _say(str(problem))
-        raise FindingSetError(f"{len(wrong)} problems", where=", ".join(specs))
+            _print_line(str(problem))
+        raise FindingSetError(
+            f"{len(wrong)} problems", where=", ".join(specs), remedy="correct the problems listed above"
+        )
 
 
 @app.command()
@@ -97,12 +107,16 @@ def new(
     from tier_cli.findings.schema import FindingSet
 
     if file.suffix.lower() != ".toml":
-        raise UsageError("a finding set file must end in .toml", where=str(file))
+        raise UsageError(
+            "a finding set file must end in .toml", where=str(file), remedy="add the suffix .toml"
+        )
     if file.exists() and not force:
         raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
     fs = FindingSet(file.stem, _load(spec, model).findings)
     _write(file, f"{_HEADER}\n{fs.to_toml()}")
-    _say(f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}")
+    _print_line(
+        f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}"
+    )
 
 
 def _load(spec: str, model: str | None) -> FindingSet:
@@ -131,7 +145,9 @@ def _write(file: Path, text: str) -> None:
         with whole_file(file) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from error
+        raise UsageError(
+            f"cannot be written: {error.strerror}", where=str(file), remedy="name a file in a writable folder"
+        ) from error
 
 
 def _count(things: tuple[object, ...], noun: str) -> str:
@@ -143,7 +159,7 @@ def _bullets(texts: tuple[str, ...]) -> str:
     return "\n".join(f"· {text}" for text in texts)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name
 from tier_cli.datasets.reports import PARTS, section
 from tier_cli.datasets.split_names import usual_split
-from tier_cli.errors import ManifestError, UsageError
+from tier_cli.errors import ManifestError, UsageError, did_you_mean
 
 ROOT_VARIABLE = "TIER_DATA_ROOT"
 
@@ -102,7 +102,9 @@ def read_dataset(name: str, root: Path, split: str | None, text: str | None = No
     info = dataset_info(name)
     if split is not None and split not in info.splits:
         raise UsageError(
-            f"{info.title} has no split {split!r}", where="--split", remedy=f"use {', '.join(info.splits)}"
+            f"{info.title} has no split {split!r}{did_you_mean(split, info.splits)}",
+            where="--split",
+            remedy=f"use {', '.join(info.splits)}",
         )
     options: dict[str, Any] = {}
     if text is not None:
@@ -153,7 +155,7 @@ def wanted_split(dataset: str, split: str | None) -> str | None:
 
 
 def _read_first(dataset: str, folders: Sequence[Path], split: str | None, text: str | None) -> Manifest:
-    """Read the first folder that holds the data set; the error of the last one is raised where none does."""
+    """Read the first folder that holds the data set; raise the error of the last one if none does."""
     for folder in folders[:-1]:
         try:
             return read_dataset(dataset, folder, split, text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.errors import InputError
+from tier_cli.errors import InputError, missing_package
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.preprocess import Prepared, Preprocessing, prepare
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
@@ -94,7 +94,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         prepared = prepare(radiograph.pixels, settings.preprocessing)
         pixels = prepared.pixels
         if settings.corruptions:
-            pixels = np.stack([pixels, *_damaged(radiograph.pixels, settings)])
+            pixels = np.stack([pixels, *_corrupted(radiograph.pixels, settings)])
         others = _others(path, radiograph, settings)
     except InputError as error:
         return error
@@ -102,6 +102,11 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         return InputError(
             "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
         )
+    except ImportError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        return InputError(f"reading {missing.what}", where=path, remedy=missing.remedy, kind="codec")
     except Exception as error:  # noqa: BLE001 - one unreadable file must not end the run
         # Only the type: the text of the exception may quote the file's content.
         return InputError(
@@ -134,7 +139,7 @@ def _others(path: str, radiograph: Radiograph, settings: Settings) -> tuple[NDAr
     return tuple(prepare(rendered[other.rendering].pixels, other).pixels for other in settings.others)
 
 
-def _damaged(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:
+def _corrupted(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:
     seed = (settings.seed, content_seed(pixels))
     for corruption in settings.corruptions:
         yield prepare(corrupt(pixels, corruption, seed), settings.preprocessing).pixels

@@ -47,6 +47,8 @@ def show(report: Report, labels: Mapping[str, str], console: Console) -> None:
     """
     protocol = report.protocol
     console.print(Text(_protocol_line(protocol), style="dim"))
+    for seen in report.trained_on:
+        console.print(Text(f"Trained on: {printable(seen.text)}.", style="bold yellow"))
     plural = PLURALS[protocol.unit]
     for measured in report.measured:
         title = f"{printable(measured.name)}: {measured.n} {plural} of {measured.patients} patients"

@@ -83,6 +83,7 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
         tuple(unscored.values()),
         tuple(notes),
         gaps=found.gaps,
+        trained_on=evaluation.seen,
     )
 
 

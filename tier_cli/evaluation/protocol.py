@@ -1,4 +1,4 @@
-"""What was evaluated and how: everything needed to repeat it."""
+"""Define the protocol of an evaluation: everything needed to repeat it."""
 
 from __future__ import annotations
 

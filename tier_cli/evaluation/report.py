@@ -1,4 +1,4 @@
-"""The report of an evaluation: as one JSON document and as a table of CSV."""
+"""Define the report of an evaluation, and write it as a JSON document or a CSV table."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.protocol import Protocol
     from tier_cli.evaluation.scores import Unscored
     from tier_cli.evaluation.subgroups import Gap, Group
+    from tier_cli.evaluation.trained_on import Seen
 
 _SUFFIXES = (".json", ".csv")
 
@@ -57,6 +58,8 @@ class Report:
         The optional sections by name, each as in JSON.
     origin
         Command, versions and hashes.
+    trained_on
+        What the models were trained on of the evaluated rows.
     """
 
     protocol: Protocol
@@ -68,6 +71,7 @@ class Report:
     gaps: tuple[Gap, ...] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
+    trained_on: tuple[Seen, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -106,6 +110,7 @@ class Report:
             "gaps": [gap_document(gap) for gap in self.gaps],
             "yardsticks": [yardstick_document(one) for one in self.yardsticks],
             "sections": dict(self.sections),
+            "trained_on": [one.to_dict() for one in self.trained_on],
             "unscored": [vars(image) for image in self.unscored],
             "notes": list(self.notes),
         }

@@ -95,9 +95,16 @@ def evaluate(
     candidates, findings = open_candidates(evaluables, settings.findings, settings.engine, settings.device)
     check_model(settings.sections, candidates[0].job is not None)
     from tier_cli.evaluation.scoring_run import ScoringRun
+    from tier_cli.evaluation.trained_on import without_seen
 
+    checkpoints = [
+        member.checkpoint for one in candidates if one.job is not None for member in one.job.members
+    ]
+    rows, seen = without_seen(checkpoints, rows, source.dataset, settings.exclude_trained)
+    if selecting is not None:
+        selecting, _ = without_seen(checkpoints, selecting, source.dataset, settings.exclude_trained)
     run = ScoringRun(settings, source, rule, candidates, findings, progress)
-    evaluation = run.score(rows, selecting)
+    evaluation = replace(run.score(rows, selecting), seen=seen)
     return _measure(evaluation, settings, _origin(evaluation, source, evaluables, command), observe)
 
 

@@ -66,7 +66,7 @@ class Gap:
 
 
 def too_small(row: Row) -> str:
-    """Say why an AUC says too little; blank if it says enough."""
+    """Return why an AUC says too little; blank if it says enough."""
     if row.positive_patients < FEW:
         return f"{row.positive_patients} patients with the finding"
     if row.negative_patients < FEW:

@@ -1,4 +1,4 @@
-"""Where the project may keep things between runs."""
+"""Locate the cache folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_root() -> Path | None:
-    """The cache folder, there or not: ``TIER_CACHE_DIR``, else the platform's; None without a home."""
+    """Return the cache folder, existing or not: TIER_CACHE_DIR, else the platform's; None without a home."""
     named = os.environ.get("TIER_CACHE_DIR")
     if named:
         return Path(named)
@@ -23,13 +23,13 @@ def cache_root() -> Path | None:
 
 
 def cache_dir() -> Path | None:
-    """The cache folder, made if need be; None where it cannot be written, which means: do without."""
+    """Return the cache folder, created if missing; None if it cannot be written, so do without a cache."""
     folder = cache_root()
     if folder is None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Permission bits do not tell of read-only mounts and full disks; a file does.
+        # Permission bits do not reveal read-only mounts or full disks; creating a file does.
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:

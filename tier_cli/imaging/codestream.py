@@ -14,7 +14,7 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _DHT, _SOS, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
-# C0 to CF but for DHT, JPG and DAC; F7 is JPEG-LS.
+# C0 to CF except DHT, JPG and DAC; F7 is JPEG-LS.
 _START_OF_FRAME = (frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}) | {_JPEG_LS_FRAME}
 # Other segments allowed before the scan: tables, restart interval, JPEG-LS parameters, APPn, comments.
 _OTHER_SEGMENTS = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})

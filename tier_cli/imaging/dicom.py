@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.display import Counts, Display, grey_table, padding_of
-from tier_cli.imaging.eligibility import check_kind, check_view, view_of
+from tier_cli.imaging.eligibility import check_kind
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import Header, read_header
 from tier_cli.imaging.limits import BLANK_SHARE, check_blank
@@ -18,6 +18,7 @@ from tier_cli.imaging.pixels import Stored, decode
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.render import equalised, minmax
 from tier_cli.imaging.transforms import display_of
+from tier_cli.imaging.view import check_view, read_view
 
 # Rows looked up at a time: numpy widens indices to 64 bits, for a whole image the largest array of all.
 _ROWS = 64
@@ -44,7 +45,7 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     with guarded(path, "the DICOM file"), open(path, "rb") as raw:
         header = read_header(raw, path)
         check_kind(header, options, path, notes)
-        view = view_of(header)
+        view = read_view(header)
         check_view(view, options, path, notes)
         stored = decode(header, path)
         if stored.codes.ndim == 3:
@@ -57,7 +58,7 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         return Radiograph(
             hung,
             path,
-            view,
+            view.name,
             header.code("Modality"),
             _uid(header, "StudyInstanceUID", notes),
             _uid(header, "SeriesInstanceUID", notes),

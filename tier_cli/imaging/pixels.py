@@ -34,6 +34,11 @@ _PREFERRED = {
     _RLE: "pydicom",
 }
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+# Defined terms of PS3.3 C.7.6.3.1.2 that a message may quote.
+_DEFINED_COLOURS = (
+    *("MONOCHROME1", "MONOCHROME2", *_COLOURS, "YBR_PARTIAL_420", "YBR_PARTIAL_422"),
+    *("PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +98,10 @@ def _layout(header: Header, path: str) -> dict[str, Any]:
     samples = header.whole("SamplesPerPixel", 1)
     allocated, stored = header.whole("BitsAllocated", 0), header.whole("BitsStored", 0)
     photometric = header.code("PhotometricInterpretation")
+    named = photometric if photometric in _DEFINED_COLOURS else "unknown colours"
     known = photometric in (_COLOURS if samples == 3 else ("MONOCHROME1", "MONOCHROME2"))
     if not known or samples not in (1, 3):
-        raise _not_shown(
-            f"{samples} samples per pixel of {photometric or 'unknown colours'} cannot be displayed", path
-        )
+        raise _not_shown(f"{samples} samples per pixel of {named} cannot be displayed", path)
     if allocated not in (8, 16, 32) or not 1 < stored <= min(16, allocated):
         raise _not_shown(f"{stored} bits stored in {allocated} are not supported", path)
     return {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
-Views = Literal["frontal", "all"]
+Views = Literal["frontal", "strict", "all"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, assumed frontal"
@@ -26,7 +26,8 @@ class ReadOptions:
     window
         Which of several windows (VOI LUT module, PS3.3 C.11.2) to apply, counted from 0.
     views
-        ``frontal`` refuses laterals, ``all`` accepts them; an unknown view is always accepted, with a note.
+        ``frontal`` refuses views that are not frontal and accepts an unstated one, with a note; ``strict``
+        also refuses a view that is not stated, not understood or contradictory; ``all`` refuses none.
     accept_any
         Also accept other modalities, body parts, images for processing and the first of several frames.
     include_phi

@@ -40,6 +40,9 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     if options.rendering == "minmax":
         pixels = minmax(pixels)
     check_blank(pixels, path)
+    if options.views == "strict":
+        remedy = "give a DICOM file that states it, or pass --views frontal or all"
+        raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
     notes.append(UNKNOWN_VIEW)
     return Radiograph(pixels, path, notes=tuple(notes), turned=turned)
 

@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "m.csv"
 
 
-def test_sections_stand_beside_the_table(tier: Tier, model: str, data: Path, tmp_path: Path) -> None:
+def test_sections_are_added_to_the_table(tier: Tier, model: str, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     asked = ("--corrupt", "jpeg,inversion", "--prompt-sensitivity", "--grounding", "-o", out)
     code, _, told = tier("eval", "--data", data, "--model", model, *OPTIONS, *asked)
@@ -63,11 +63,11 @@ def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: P
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("--corrupt", "fog"), "unknown kind of damage 'fog'; choose among all, noise"),
+        (("--corrupt", "fog"), "unknown corruption 'fog'; choose from all, noise"),
         (("--corrupt", " , "), "--corrupt: no kind is named"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_a_model_is_opened(
+def test_impossible_options_are_refused_before_a_model_is_opened(
     tier: Tier, data: Path, asked: tuple[str, ...], message: str
 ) -> None:
     code, _, told = tier("eval", "--data", data, "--model", "no-such-model", *asked)
@@ -75,7 +75,7 @@ def test_what_cannot_be_done_is_told_before_a_model_is_opened(
     assert message in " ".join(told.split())
 
 
-def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_path: Path) -> None:
+def test_grounding_without_regions_is_refused(tier: Tier, data: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.csv"
     bare.write_text("path,effusion\nabsent.png,1\n")
     code, _, told = tier("eval", "--data", bare, "--model", "no-such-model", "--grounding")
@@ -83,9 +83,7 @@ def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_p
     assert "no image has a box or a mask; --grounding needs a column boxes or mask" in told
 
 
-def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
-    tier: Tier, data: Path, tmp_path: Path
-) -> None:
+def test_sections_that_need_a_model_refuse_files_of_scores(tier: Tier, data: Path, tmp_path: Path) -> None:
     (tmp_path / "peer.csv").write_text("path,effusion\nabsent.png,1\n")
     asked = ("--scores", tmp_path / "peer.csv", "--findings", "nih14", "--corrupt", "blur")
     code, _, told = tier("eval", "--data", data, *asked)
@@ -100,7 +98,7 @@ def test_groups_are_never_patients(tier: Tier, data: Path) -> None:
     assert "cannot group by the column 'Patient'" in told
 
 
-def test_who_stops_a_section_keeps_the_numbers(
+def test_interrupting_a_section_keeps_the_numbers(
     tier: Tier, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What `tier train` says before it starts, and what its options do where nobody gave them."""
+"""`tier train`: messages before the run starts, and defaults of options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _parameters() -> list[Any]:
 Tier = Callable[..., tuple[int, str, str]]
 
 
-def test_nothing_at_all_is_told_how_data_are_given(tier: Tier) -> None:
+def test_without_options_the_error_explains_how_to_give_data(tier: Tier) -> None:
     """That an option is missing would be the answer to a question that nobody asked yet."""
     code, _, err = tier("train")
     told = " ".join(err.split())
@@ -31,7 +31,7 @@ def test_nothing_at_all_is_told_how_data_are_given(tier: Tier) -> None:
     assert all(way in told for way in ("--data", "--dataset", "tier data phantom"))
 
 
-def test_the_output_is_asked_for_next_and_help_calls_it_required(tier: Tier) -> None:
+def test_a_missing_output_is_an_error_and_help_calls_it_required(tier: Tier) -> None:
     code, _, err = tier("train", "--data", "absent.csv")
     assert code == 2
     assert err.startswith("Error: --output: ")

@@ -1,4 +1,4 @@
-"""RSNA and SIIM-ACR: several rows an image, boxes and masks."""
+"""RSNA and SIIM-ACR: several rows per image, boxes and masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tier_cli.datasets.regions import Region, regions
 from tier_cli.errors import ManifestError
 
 
-def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
+def test_rsna_has_one_row_per_patient_with_all_boxes(tmp_path: Path) -> None:
     root = layouts.rsna(tmp_path)
     manifest = read_dataset("rsna", root, "train")
     assert files(manifest, root) == [f"stage_2_train_images/p{n}.dcm" for n in (1, 2, 3)]
@@ -24,7 +24,7 @@ def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
     assert manifest.patients().tolist() == ["p1", "p2", "p3"]
 
 
-def test_rsna_without_classes_knows_nothing_of_normal_images(tmp_path: Path) -> None:
+def test_rsna_without_classes_leaves_no_finding_blank(tmp_path: Path) -> None:
     manifest = read_dataset("rsna", layouts.rsna(tmp_path, classes=False), None)
     assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, None], [0, None], [0, None]]
     assert any("No Finding is blank" in note for note in manifest.notes)

@@ -31,7 +31,7 @@ def test_reports_images_texts_and_labels(tmp_path: Path, build) -> None:
     assert list(manifest.column("No Finding")) == ["1", "1", "0", ""]
 
 
-def test_which_image_is_lateral_is_known_from_the_table_alone(tmp_path: Path) -> None:
+def test_lateral_images_are_known_only_from_the_table(tmp_path: Path) -> None:
     unknown = open_data("openi", None, openi_xml(tmp_path / "a"))
     assert set(unknown.column("view")) == {""}
     assert any("lateral images are kept" in note for note in unknown.notes)
@@ -61,7 +61,7 @@ def test_dicom_copies_and_a_missing_image(tmp_path: Path) -> None:
     assert any(note.startswith("1 of 4 images are not on disk") for note in manifest.notes)
 
 
-def test_a_broken_report_and_a_wrong_root_are_told(tmp_path: Path) -> None:
+def test_a_broken_report_and_a_wrong_root_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"looked for ecgen-radiology/\*\.xml or indiana_reports\.csv"):
         open_data("openi", None, tmp_path)
     openi_xml(tmp_path)

@@ -1,4 +1,4 @@
-"""The page of an evaluation: complete in itself, right, safe to open, and without patients."""
+"""The page of an evaluation: self-contained, correct, safe to open, without patient data."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
     assert "default-src 'none'" in seen.all("meta")[2]["content"]
 
 
-def test_the_page_can_be_read_aloud_on_a_phone_and_on_paper(html: str) -> None:
+def test_the_page_works_for_screen_readers_phones_and_print(html: str) -> None:
     seen = _read(html)
     assert any(meta.get("name") == "viewport" for meta in seen.all("meta"))
     assert all(image["alt"] for image in seen.all("img"))
@@ -201,7 +201,7 @@ def test_every_part_is_there_with_the_numbers_of_the_report(html: str, report: R
     assert all(told in seen.text for told in ("ab12", "cd34", "numpy 2", "tier eval"))
 
 
-def test_no_patient_and_no_path_unless_asked(html: str, report: Report, evaluation: Evaluation) -> None:
+def test_no_patient_and_no_path_by_default(html: str, report: Report, evaluation: Evaluation) -> None:
     told = replace(report, notes=("1 of 24 images are not on disk: keyed-0.png, keyed-1.png",))
     without, whole = (page(told, evaluation, PageOptions(paths=paths)) for paths in (False, True))
     for text in (html, without):
@@ -260,14 +260,14 @@ def test_without_pictures_none_is_made(report: Report, evaluation: Evaluation) -
     assert "Worst errors" not in seen.text
 
 
-def test_an_image_that_has_gone_since_ends_nothing(tmp_path: Path) -> None:
+def test_an_image_deleted_meanwhile_does_not_end_the_page(tmp_path: Path) -> None:
     evaluation = _evaluation(tmp_path)
     for file in tmp_path.glob("*.png"):
         file.unlink()
     assert "cannot be shown" in page(_report(evaluation), evaluation)
 
 
-def test_names_of_others_are_text_and_nothing_else(tmp_path: Path) -> None:
+def test_foreign_names_are_escaped(tmp_path: Path) -> None:
     """Labels, columns, groups, files, notes: whoever wrote them must not write the page."""
     bad = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>$\\frac$&amp;\udcff\x1b[31m日本"
     findings = replace(
@@ -365,7 +365,7 @@ def test_published_numbers_stand_beside_the_same_images_and_findings_only() -> N
         assert "Published" not in text.getvalue()
 
 
-def test_nobody_takes_other_prompts_for_the_same() -> None:
+def test_different_prompts_are_pointed_out() -> None:
     """Prompts are not compared, so a better number may be that of better prompts."""
     from_file = _published(668)
     from_model = replace(from_file, protocol=replace(from_file.protocol, models=({"name": "mine"},)))
@@ -387,7 +387,7 @@ def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     assert "CheXzero (one checkpoint, run by the TIER authors)" in seen.text
 
 
-def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
+def test_the_mean_without_labels_that_are_not_findings_is_on_the_page() -> None:
     from tier_cli.evaluation.page.numbers import overview
 
     published = _published(668)
@@ -404,7 +404,7 @@ def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
     ]
 
 
-def test_many_images_and_findings_make_no_huge_page(evaluation: Evaluation) -> None:
+def test_many_images_and_findings_keep_the_page_small(evaluation: Evaluation) -> None:
     """A curve of every image of PadChest would be megabytes a finding."""
     from tier_cli.evaluation.page.figures import draw_precision_recall, draw_roc
 

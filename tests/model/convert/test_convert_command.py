@@ -1,4 +1,4 @@
-"""`tier model convert` as a person and as a program see it, and what its page says."""
+"""`tier model convert`: its table, its JSON, its errors and its page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_converted_folder_scores_dicom_and_png(
 
 @pytest.mark.usefixtures("without_graphs")
 def test_a_person_sees_a_table(source: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_for_programs", lambda as_json: as_json)
+    monkeypatch.setattr(command, "_wants_json", lambda as_json: as_json)
     made = CliRunner().invoke(command.app, ["convert", *source])
     assert (made.exit_code, made.stdout) == (0, "")
     assert "softmax_pair" in made.stderr

@@ -77,7 +77,7 @@ def test_chexzero_pixels_are_its_own(chexzero: Checkpoint, radiographs: Read) ->
     np.testing.assert_allclose(prepared(chexzero, images), expected, atol=1e-5)
 
 
-def test_chexzero_embeds_and_scores_as_at_home(
+def test_chexzero_embeddings_and_scores_match_the_original(
     chexzero: Checkpoint, original: OpenAIClip, bpe: Path, radiographs: Read
 ) -> None:
     images = radiographs("minmax-equalized")
@@ -94,7 +94,7 @@ def test_chexzero_embeds_and_scores_as_at_home(
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
-def test_chexzero_reads_texts_as_at_home(chexzero: Checkpoint, original: OpenAIClip, bpe: Path) -> None:
+def test_chexzero_texts_match_the_original(chexzero: Checkpoint, original: OpenAIClip, bpe: Path) -> None:
     with torch.no_grad():
         same_texts(chexzero, lambda texts: original.encode_text(_ids(bpe, texts)))
 
@@ -140,7 +140,7 @@ def test_weights_beyond_fp16_are_stored_whole(original: OpenAIClip, bpe: Path, t
         ("visual.transformer.resblocks.1.attn.in_proj_weight", "fit: missing {};"),
         ("visual.ln_pre.bias", "fit: missing {};"),
         ("ln_final.weight", "fit: missing {};"),
-        ("shape", "of another shape transformer.resblocks.0.ln_1.bias;"),
+        ("shape", "of a different shape transformer.resblocks.0.ln_1.bias;"),
     ],
 )
 def test_every_tensor_is_accounted_for(
@@ -165,5 +165,5 @@ def test_the_tokenizer_must_be_named(original: OpenAIClip, tmp_path: Path) -> No
 
 def test_the_tokenizer_must_fit(bpe: Path, tmp_path: Path) -> None:
     smaller = randomise(OpenAIClip(vocabulary_size(bpe) - 3))
-    with pytest.raises(CheckpointError, match="its ids reach"):
+    with pytest.raises(CheckpointError, match="its largest id is"):
         convert(save(smaller.state_dict(), tmp_path / "a.pt"), tmp_path / "made", tokenizer=bpe)

@@ -67,5 +67,5 @@ def test_one_file_under_two_names(sources: list[Path], tmp_path: Path) -> None:
 def test_files_of_two_families(sources: list[Path], tmp_path: Path) -> None:
     bpe = clip_tokenizer(tmp_path / "vocabulary")
     other = save(randomise(OpenAIClip(vocabulary_size(bpe))).state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UsageError, match=r"is of the family tier-authors, not chexzero"):
+    with pytest.raises(UsageError, match=r"belongs to the family tier-authors, not chexzero"):
         convert_several([other, sources[0]], tmp_path / "both", tokenizer=bpe)

@@ -119,7 +119,7 @@ def test_a_clip_folder_of_an_early_release(clip: Checkpoint, clip_folder: Path, 
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_a_clip_folder_that_open_clip_reads_too(clip: Checkpoint, clip_folder: Path, tmp_path: Path) -> None:
+def test_a_clip_folder_with_open_clip_files(clip: Checkpoint, clip_folder: Path, tmp_path: Path) -> None:
     # As LAION publishes its CLIPs: both programs' weights and configurations in one folder.
     for file in clip_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -155,7 +155,7 @@ def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_pa
     said = json.loads((clip_folder / "config.json").read_text())
     said["text_config"]["eos_token_id"] -= 1
     (tmp_path / "config.json").write_text(json.dumps(said))
-    with pytest.raises(CheckpointError, match=r"texts end with the id \d+, the text tower looks for \d+"):
+    with pytest.raises(CheckpointError, match=r"texts end with the id \d+, but the text tower expects \d+"):
         convert(tmp_path, tmp_path / "made")
 
 
@@ -163,12 +163,12 @@ def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_pa
     ("change", "message"),
     [
         ({"do_rescale": False}, "does not resize or rescale"),
-        ({"crop_size": 224}, "makes images of 224, the model takes 48"),
+        ({"crop_size": 224}, "makes images of 224 pixels, but the model takes 48"),
         ({"resample": 0}, "resample is 0"),
         ({"rescale_factor": 1.0}, "rescale_factor is 1.0"),
     ],
 )
-def test_a_processor_that_cannot_be_followed(
+def test_unsupported_processors_are_refused(
     clip_folder: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     from tier_cli.model.convert.processor import transformers_processor
@@ -179,7 +179,7 @@ def test_a_processor_that_cannot_be_followed(
         transformers_processor(tmp_path, 48)
 
 
-def test_processors_of_other_releases_say_the_same(clip_folder: Path, tmp_path: Path) -> None:
+def test_processors_of_other_releases_are_read_alike(clip_folder: Path, tmp_path: Path) -> None:
     from tier_cli.model.convert.processor import transformers_processor
 
     said = json.loads((clip_folder / "preprocessor_config.json").read_text())
@@ -262,7 +262,7 @@ def test_siglip_reads_and_scores_as_transformers(
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_medsiglip_is_told_by_its_size_and_stretched_plainly(
+def test_medsiglip_is_recognised_by_its_size_and_stretched(
     tmp_path: Path, radiographs: Read, capfd: pytest.CaptureFixture[str]
 ) -> None:
     size = siglip_tokenizer(tmp_path)

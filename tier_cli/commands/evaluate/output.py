@@ -8,6 +8,8 @@ from typer import echo
 
 from tier_cli.console import is_terminal, print_message
 
+from tier_cli.results.overwrite import replaced_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,11 +23,12 @@ class ReportOutput:
     Parameters
     ----------
     path
-        A .json or .csv file; None = JSON on stdout if that is no terminal.
+        A .json or .csv file; None = JSON on stdout unless that is a terminal.
     """
 
     def __init__(self, path: str | None):
         self._path = path
+        self._replaced = replaced_text(path)
         self._last: tuple[Report, Evaluation] | None = None
         self._console: Console | None = None
 
@@ -59,7 +62,7 @@ class ReportOutput:
         show_notes(report, self._stderr())
         if self._path is not None:
             self._write(report)
-            print_message(f"All numbers are in {self._path}")
+            print_message(f"All numbers are in {self._path}{self._replaced}")
         elif not is_terminal("stdout"):
             echo(report.to_json(), nl=False)
         return report, evaluation

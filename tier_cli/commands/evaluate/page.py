@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tier_cli.console import print_message
 from tier_cli.errors import UsageError
+from tier_cli.results.overwrite import replaced_text
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
@@ -60,6 +61,7 @@ class Page:
             return
         from tier_cli.evaluation.page.write import PageOptions, write_page
 
+        replaced = replaced_text(self.path)
         write_page(report, evaluation, self.path, PageOptions(self.images, self.paths, self.note or ""))
         pictures = ", with pictures of the images" if self.images else ""
-        print_message(f"Page written to {self.path}{pictures}")
+        print_message(f"Page written to {self.path}{pictures}{replaced}")

@@ -71,7 +71,7 @@ def report_texts(
             what="the reports are missing (they come with MIMIC-CXR, not with MIMIC-CXR-JPG)",
         )
     empty = sum(not text for text in texts.values())
-    notes.append(f"texts ({which}) from {origin.name}: {len(texts) - empty} studies, {empty} without one")
+    notes.append(f"texts ({which}) from {origin.name}: {len(texts) - empty} studies, {empty} without text")
     return [texts[study] for study in images["study_id"]]
 
 
@@ -112,7 +112,11 @@ def _beside(folder: Path, subject: str, study: str) -> str:
     try:
         return "" if path is None else path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ManifestError(f"the report cannot be read ({error})", where=str(path)) from error
+        raise ManifestError(
+            f"the report cannot be read ({error})",
+            where=str(path),
+            remedy="check the file and its permissions",
+        ) from error
 
 
 def _archived(archive: Path, keys: list[tuple[str, str]], which: str) -> dict[str, str]:

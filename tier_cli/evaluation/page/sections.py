@@ -64,14 +64,14 @@ def _readers(content: Content, labels: Labels) -> Part:
 
 
 def _minus_readers(one: Content, labels: Labels) -> Table:
-    less = one["minus_readers"]
-    metrics = list(less["macro"])
+    minus = one["minus_readers"]
+    metrics = list(minus["macro"])
     rows = [
         (
             _name(name, labels),
             *(c for m in metrics for c in (_with_interval(row[m], "+.3f"), p_value(row[m].get("p_holm")))),
         )
-        for name, row in less["findings"].items()
+        for name, row in minus["findings"].items()
     ]
     heads = ("finding", *(head for m in metrics for head in (_READER_METRICS[m], "p (Holm)")))
     last = (
@@ -79,7 +79,7 @@ def _minus_readers(one: Content, labels: Labels) -> Table:
         *(
             c
             for m in metrics
-            for c in (_with_interval(less["macro"][m], "+.3f"), p_value(less["macro"][m].get("p")))
+            for c in (_with_interval(minus["macro"][m], "+.3f"), p_value(minus["macro"][m].get("p")))
         ),
     )
     return Table(f"{one['name']} minus the mean of radiologists", heads, rows, last)

@@ -95,6 +95,7 @@ def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOpti
         title=f"Evaluation of {first}{also}",
         sentence=sentence(report),
         note=options.note,
+        trained_on=[one.text for one in report.trained_on],
         style=_style(),
         parts=list(_parts(report, evaluation, options)),
     )

@@ -177,7 +177,7 @@ class _Common:
     Parameters
     ----------
     truth
-        Labels; NaN where somebody has no read or no score.
+        Labels; NaN where a read or a score is missing.
     reads, score_sets
         Radiologists and score sets.
     readers

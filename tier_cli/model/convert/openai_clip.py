@@ -1,4 +1,4 @@
-"""CLIP in the form of OpenAI's own code (Radford et al. 2021), as CheXzero (Tiu et al. 2022) publishes it."""
+"""Convert CLIP in the layout of OpenAI's code (Radford et al. 2021), including CheXzero (Tiu et al. 2022)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# OpenAI's code gives every head of its attention this width.
+# The width of an attention head in OpenAI's code.
 _HEAD = 64
 _BLOCKS = "transformer.resblocks."
-# CheXzero's grey levels, of 0-255, and the square it pads to.
+# CheXzero: mean and standard deviation of grey levels (0-255), and the side of the padded square.
 _MEAN, _STD, _SQUARE = 101.48761, 83.43944, 320
-# How names begin in transformers -> here. Those that end with a dot stand for all that begin so.
+# Prefixes of names in transformers -> in the file; one that ends with a dot covers all names below it.
 _IMAGE = {
     "embeddings.class_embedding": "visual.class_embedding",
     "embeddings.patch_embedding.": "visual.conv1.",
@@ -49,9 +49,9 @@ _BLOCK = {
 
 
 def convert(source: Source, family: str) -> Converted:
-    """Read a state dict of OpenAI's CLIP."""
+    """Convert a state dict of OpenAI's CLIP."""
     foreign = ForeignTensors(source.weights, str(source.path))
-    # The numbers with which OpenAI's archive describes itself: the shapes say the same.
+    # Redundant numbers in OpenAI's archives: the shapes give the same values.
     left_out = foreign.drop("input_resolution", "context_length", "vocab_size")
     chexzero = family == "chexzero"
     config = clip_config(foreign, "quick_gelu", "softmax_pair" if chexzero else "cosine_difference")
@@ -60,7 +60,7 @@ def convert(source: Source, family: str) -> Converted:
         raise CheckpointError(
             "the file holds no tokenizer",
             where=str(source.path),
-            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, by --tokenizer",
+            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, with --tokenizer",
         )
     vocabulary = config.text_tower["vocab_size"]
     tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "clip", vocabulary)
@@ -96,7 +96,7 @@ def clip_config(foreign: ForeignTensors, activation: str, scoring: str) -> TierC
         image_head="linear",
         text_pooling="end",
         text_head="linear",
-        # The tower looks back only, and the end token stands before all padding.
+        # Attention is causal, and the end token precedes all padding.
         text_mask=False,
         max_logit_scale=None,
         scoring=scoring,
@@ -105,8 +105,8 @@ def clip_config(foreign: ForeignTensors, activation: str, scoring: str) -> TierC
 
 
 def clip_model(foreign: ForeignTensors, config: TierConfig) -> Any:
-    """The model of OpenAI's tensors."""
-    # Matrices that are multiplied from the other side.
+    """Build the model from OpenAI's tensors."""
+    # OpenAI multiplies by these matrices from the right.
     image_projection = {"linear.weight": foreign.take("visual.proj").T.contiguous()}
     text_projection = {"linear.weight": foreign.take("text_projection").T.contiguous()}
     image = {**_outside(foreign, _IMAGE), **_blocks(foreign.section(f"visual.{_BLOCKS}"))}
@@ -137,7 +137,7 @@ def _tower(kind: str, foreign: ForeignTensors, prefix: str, width: int, activati
 
 
 def _outside(foreign: ForeignTensors, begins: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors of a tower that are in none of its blocks, under transformers' names."""
+    """Return the tensors of a tower outside its blocks, under transformers' names."""
     renamed: dict[str, Tensor] = {}
     for new, old in begins.items():
         if old.endswith("."):
@@ -148,7 +148,7 @@ def _outside(foreign: ForeignTensors, begins: Mapping[str, str]) -> dict[str, Te
 
 
 def _own_name(name: str, begins: Mapping[str, str], blocks: str) -> str:
-    """The way back, for messages: what the file calls a tensor of a tower."""
+    """Return the file's name for a tensor of a tower, for messages."""
     if found := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)", name):
         rest = re.sub(r"^self_attn\.[qkv]_proj\.", "attn.in_proj_", found[2])
         for old, new in _BLOCK.items():
@@ -161,7 +161,7 @@ def _own_name(name: str, begins: Mapping[str, str], blocks: str) -> str:
 
 
 def _blocks(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``N.attn.in_proj_weight`` and its like under transformers' names."""
+    """Return the tensors of blocks, such as ``N.attn.in_proj_weight``, under transformers' names."""
     renamed = {}
     for name, tensor in tensors.items():
         number, _, rest = name.partition(".")
@@ -176,9 +176,9 @@ def _blocks(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _chexzero_pixels(size: int) -> Preprocessing:
-    """Padded to 320 and normalised by its own grey levels, then, for a model of less, resampled."""
+    """Return CheXzero's preprocessing: pad to 320, normalise, then resample for models with smaller input."""
     return Preprocessing(
-        # MIMIC-CXR-JPG, which it learned from, is equalised.
+        # Its training data, MIMIC-CXR-JPG, are equalised.
         rendering="minmax-equalized",
         resize_short=None,
         crop=size,
@@ -193,7 +193,7 @@ def _chexzero_pixels(size: int) -> Preprocessing:
 
 
 def _chexzero_findings() -> FindingSet:
-    """Its labels by its templates. Not "no finding", whose two prompts by these say the opposite."""
+    """Return CheXzero's findings and prompts; for "no finding", its templates would state the opposite."""
     findings = tuple(
         Finding(finding.id, finding.label, finding.aliases, (finding.label,), (f"no {finding.label}",))
         for finding in builtin("chexpert14").findings

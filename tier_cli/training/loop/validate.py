@@ -103,7 +103,7 @@ class Validation:
 
 
 def rounded(value: float) -> float | None:
-    """A number for JSON and CSV, None where there is none."""
+    """Round a number for JSON and CSV; None if it is not finite."""
     return round(float(value), 5) if np.isfinite(value) else None
 
 

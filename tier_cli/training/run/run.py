@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from tier_cli.errors import UsageError
 from tier_cli.model.checkpoint import write_checksums, write_json
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
+from tier_cli.model.trained_on import write_trained_on
 from tier_cli.training.data.pairs import Pairs
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
@@ -32,7 +33,7 @@ from tier_cli.training.progress import Epoch, Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import draw_curves
 from tier_cli.training.report.epochs import EPOCHS, KeptEpochs
-from tier_cli.training.run.record import check_identity, describe, identity
+from tier_cli.training.run.record import check_identity, describe, identity, runs_trained_on
 from tier_cli.training.run.start import build_model, build_objective, build_tokenizer
 from tier_cli.training.run.work_folder import (
     STATE,
@@ -46,6 +47,7 @@ from tier_cli.training.run.work_folder import (
 if TYPE_CHECKING:
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.model.trained_on import TrainedOn
     from tier_cli.training.data.labels import LabelledRows, TrainingRows
     from tier_cli.training.inputs.loader import ImageSource
     from tier_cli.training.progress import TrainingProgress
@@ -168,6 +170,8 @@ class _Run:
         # Described before training, because the files may be gone after it.
         record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
         record["command"] = self.run_options.command
+        trained_on = runs_trained_on(inputs, training.manifest, self.output.name)
+        record["data"]["sources"] = list(trained_on[-1].sources)
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
             sources.record_start()
@@ -186,7 +190,7 @@ class _Run:
         if check is not None:
             images = len(check.rows)
             record["validation"] = {"split": inputs.validation_split, "images": images, **trainer.measured}
-        world.first_does(lambda: self._finish(model, record, check, kept))
+        world.first_does(lambda: self._finish(model, record, check, kept, trained_on))
         # The lines with paths are for the person who runs this; the written record holds none.
         return {**record, "unreadable": unreadable}
 
@@ -246,7 +250,12 @@ class _Run:
         return kept
 
     def _finish(
-        self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
+        self,
+        model: TierModel,
+        record: dict[str, Any],
+        check: Validation | None,
+        kept: KeptEpochs | None,
+        trained_on: Sequence[TrainedOn],
     ) -> None:
         if check is not None:
             write_json(self.output / VALIDATION, check.record(check.scores(model)))
@@ -256,6 +265,7 @@ class _Run:
         # The file is written in the usual memory layout.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs
+        write_trained_on(self.output, trained_on)
         record["export_difference"] = save_checkpoint(
             self.output, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, record
         )
