@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.evaluation.cohort import Cohort, describe_cohort
 from tier_cli.evaluation.divisions import Division, divide
 from tier_cli.evaluation.measure import NOT_SUBTRACTED, Measured, Resampling, measured
 from tier_cli.evaluation.report import Report
-from tier_cli.evaluation.subgroups import Gap, Group, against, fewest_patients, gaps, too_small
+from tier_cli.evaluation.subgroups import (
+    Gap,
+    Group,
+    against,
+    calls_against,
+    corrected_over_groups,
+    fewest_patients,
+    gaps,
+    too_small,
+)
 from tier_cli.evaluation.thresholds import FEW
 from tier_cli.evaluation.unit_scores import common_units
 from tier_cli.metrics.bootstrap import Estimate, resample
-from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, Statistic, ranking, within
+from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, Statistic, within
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
@@ -83,6 +93,7 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
         tuple(unscored.values()),
         tuple(notes),
         gaps=found.gaps,
+        cohort=_cohort(evaluation),
         trained_on=evaluation.seen,
     )
 
@@ -129,8 +140,7 @@ def _estimate(
                 statistics["group", *key] = within(rows, one.where(rows).statistic(truth.labels[rows]))
                 rest = np.isin(division.cells, [other for other in division.compared if other != value])
                 if value in division.compared and len(division.compared) > 2:
-                    areas = ranking(truth.labels[rest], one.scores[rest], auprc=False)
-                    statistics["rest", *key] = within(rest, areas)
+                    statistics["rest", *key] = within(rest, one.where(rest).compared(truth.labels[rest]))
     found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
     for place, estimates in found.items():
         if "ece" in estimates:
@@ -147,6 +157,13 @@ def _estimate(
                     own, opposite = (str(number), division.by, value), (str(number), division.by, other)
                     found["rest", *own] = found["group", *opposite]
     return found
+
+
+def _cohort(evaluation: Evaluation) -> Cohort:
+    """Describe the evaluated rows; an image counts as scored if all score sets have a score for it."""
+    scored = np.all([np.isfinite(one.values).any(axis=1) for one in evaluation.scores], axis=0)
+    patients = evaluation.selection.manifest.patients()
+    return describe_cohort(evaluation.selection, int((~scored).sum()), len(np.unique(patients[scored])))
 
 
 def _rows_of(key: tuple[str, ...], divisions: Sequence[Division], count: int) -> NDArray[np.bool_]:
@@ -183,6 +200,7 @@ def _groups(
     groups, found = [], []
     for division in divisions:
         inside = [_group(truth, score_sets, division, value, estimates, how) for value in division.groups]
+        inside = corrected_over_groups(inside)
         groups += inside
         for number in range(len(score_sets)):
             areas = {g.value: estimates["group", str(number), g.by, g.value]["auc"] for g in inside}
@@ -200,15 +218,16 @@ def _group(
 ) -> Group:
     rows = division.cells == value
     group_truth = replace(truth, labels=np.where(rows[:, None], truth.labels, np.nan))
-    inside, rest, small = [], [], []
+    inside, rest, small, calls = [], [], [], []
     for number, one in enumerate(score_sets):
         key = (str(number), division.by, value)
         own = estimates["group", *key]
         inside.append(_measured(group_truth, one, own, how))
         others = estimates.get(("rest", *key))
         rest.append(against(own["auc"], others["auc"], truth.findings, how.level) if others else {})
+        calls.append(calls_against(own, others, truth.findings, how.level) if others else {})
         small.append({row.finding: too_small(row) for row in inside[-1].rows})
-    return Group(division.by, value, tuple(inside), tuple(rest), tuple(small))
+    return Group(division.by, value, tuple(inside), tuple(rest), tuple(small), tuple(calls))
 
 
 def _smallest_p(difference: Measured, how: Resampling) -> list[str]:

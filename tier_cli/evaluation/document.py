@@ -102,6 +102,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
         "views": protocol.views,
         "excluded": list(protocol.excluded),
         "uncertain": protocol.uncertain,
+        "labels": protocol.labels or None,
         "finding_set": protocol.finding_set,
         "model": next((model for model in protocol.models if model is not None), None),
         "scoring": protocol.scoring or None,
@@ -161,6 +162,10 @@ def group_document(group: Group) -> dict[str, Any]:
         for row in document["findings"]:
             rest = group.against_rest[place].get(row["finding"])
             row["against_rest"] = None if rest is None else metric_document(rest)
+            calls = group.calls_against_rest[place].get(row["finding"]) if group.calls_against_rest else None
+            row["calls_against_rest"] = (
+                None if calls is None else {name: metric_document(metric) for name, metric in calls.items()}
+            )
             row["too_small"] = group.too_small[place][row["finding"]] or None
         scores.append(document)
     return {"by": group.by, "value": group.value, "scores": scores}

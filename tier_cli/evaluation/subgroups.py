@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tier_cli.evaluation.divisions import NOT_COMPARED
-from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics
+from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics, holm
 from tier_cli.evaluation.thresholds import FEW
 from tier_cli.metrics.bootstrap import Estimate
 
 WIDE = 0.2
+CALLS = ("sensitivity", "specificity")
 RULE = f"fewer than {FEW} patients with or without the finding, or an AUC interval wider than {WIDE}"
 
 
@@ -28,6 +31,9 @@ class Group:
         Per score set: its AUC here minus that in all other known groups together, by finding.
     too_small
         Per score set: why its AUC says too little here, by finding; blank if it says enough.
+    calls_against_rest
+        Per score set: its sensitivity and specificity here minus those in the rest, by finding, with p values
+        corrected by Holm over the groups; empty without thresholds.
     """
 
     by: str
@@ -35,6 +41,7 @@ class Group:
     measured: tuple[Measured, ...]
     against_rest: tuple[Mapping[str, Metric], ...] = ()
     too_small: tuple[Mapping[str, str], ...] = ()
+    calls_against_rest: tuple[Mapping[str, Mapping[str, Metric]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,41 @@ def fewest_patients(row: Row) -> int:
 def against(group: Estimate, rest: Estimate, findings: Sequence[str], level: float) -> dict[str, Metric]:
     """Return a group's AUC minus that of the rest, by finding."""
     return dict(zip(findings, as_metrics(group - rest, level), strict=True))
+
+
+def calls_against(
+    group: Mapping[str, Estimate], rest: Mapping[str, Estimate], findings: Sequence[str], level: float
+) -> dict[str, dict[str, Metric]]:
+    """Return a group's sensitivity and specificity minus those of the rest, by finding; empty without calls."""
+    found: dict[str, dict[str, Metric]] = {}
+    for name in CALLS:
+        if name in group and name in rest:
+            metrics = as_metrics(group[name] - rest[name], level, tested=True)
+            for finding, metric in zip(findings, metrics, strict=True):
+                found.setdefault(finding, {})[name] = metric
+    return found
+
+
+def corrected_over_groups(groups: Sequence[Group]) -> list[Group]:
+    """Correct the p values of the groups' sensitivities and specificities by Holm over the groups."""
+    found = list(groups)
+    for number in range(len(groups[0].calls_against_rest) if groups else 0):
+        keys = {(f, m) for one in groups for f, each in one.calls_against_rest[number].items() for m in each}
+        for finding, name in sorted(keys):
+            members = [at for at, one in enumerate(found) if finding in one.calls_against_rest[number]]
+            metrics = [found[at].calls_against_rest[number][finding][name] for at in members]
+            p_values = np.array([np.nan if one.p is None else one.p for one in metrics])
+            # The two groups of a column are one comparison.
+            corrected = p_values if len(members) == 2 else holm(p_values)
+            for at, metric, p in zip(members, metrics, corrected.tolist(), strict=True):
+                found[at] = _with_call(found[at], number, finding, name, replace(metric, p_holm=p))
+    return found
+
+
+def _with_call(group: Group, number: int, finding: str, name: str, metric: Metric) -> Group:
+    sets = [dict(one) for one in group.calls_against_rest]
+    sets[number][finding] = {**sets[number][finding], name: metric}
+    return replace(group, calls_against_rest=tuple(sets))
 
 
 def gaps(

@@ -72,6 +72,12 @@ class UnitScores:
             parts += [probabilities(labels, self.probabilities), recalibration(labels, self.probabilities)]
         return together(*parts)
 
+    def compared(self, labels: Floats) -> Statistic:
+        """Return what groups are compared by: the AUC, and sensitivity and specificity of calls."""
+        labels = np.where(np.isfinite(self.scores), labels, np.nan)
+        areas = ranking(labels, self.scores, auprc=False)
+        return areas if self.calls is None else together(areas, decisions(labels, self.calls))
+
     def ece_if_calibrated(self, labels: Floats, seed: int) -> Estimate | None:
         """Simulate the calibration error of these probabilities if they were calibrated; None without any.
 
