@@ -163,8 +163,9 @@ def test_calls_of_groups_are_compared_at_the_same_threshold_and_corrected_over_t
     own, rest = (hit[present & (hospital == "z")].mean(), hit[present & (hospital != "z")].mean())
     assert found[2].value == pytest.approx(own - rest, abs=1e-9)
     assert found[2].high < 0
-    plain = [metric.p for metric in found]
-    np.testing.assert_allclose([metric.p_holm for metric in found], holm(np.array(plain, dtype=float)))
+    plain = np.array([metric.p for metric in found], dtype=np.float64)
+    corrected = np.array([metric.p_holm for metric in found], dtype=np.float64)
+    np.testing.assert_allclose(corrected, holm(plain))
     assert found[2].p_holm == pytest.approx(min(1.0, 3 * (found[2].p or 0)))
     without = measure_units(truth, [one], [divide("hospital", hospital)], Resampling(5)).groups
     assert without[0].calls_against_rest == ({},)

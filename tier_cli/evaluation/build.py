@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.evaluation.cohort import Cohort, describe_cohort
+from tier_cli.evaluation.decision_curve import measure_decision_curve
 from tier_cli.evaluation.divisions import Division, divide
 from tier_cli.evaluation.measure import NOT_SUBTRACTED, Measured, Resampling, measured
 from tier_cli.evaluation.report import Report
@@ -93,6 +94,7 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
         tuple(unscored.values()),
         tuple(notes),
         gaps=found.gaps,
+        sections=_decision_curve(evaluation),
         cohort=_cohort(evaluation),
         trained_on=evaluation.seen,
     )
@@ -157,6 +159,11 @@ def _estimate(
                     own, opposite = (str(number), division.by, value), (str(number), division.by, other)
                     found["rest", *own] = found["group", *opposite]
     return found
+
+
+def _decision_curve(evaluation: Evaluation) -> dict[str, Any]:
+    content = measure_decision_curve(evaluation.by_unit, common_units(evaluation.unit_scores))
+    return {} if content is None else {"decision_curve": content}
 
 
 def _cohort(evaluation: Evaluation) -> Cohort:

@@ -95,7 +95,7 @@ def against(group: Estimate, rest: Estimate, findings: Sequence[str], level: flo
 def calls_against(
     group: Mapping[str, Estimate], rest: Mapping[str, Estimate], findings: Sequence[str], level: float
 ) -> dict[str, dict[str, Metric]]:
-    """Return a group's sensitivity and specificity minus those of the rest, by finding; empty without calls."""
+    """Return a group's sensitivity and specificity minus those of the rest, by finding, if it has calls."""
     found: dict[str, dict[str, Metric]] = {}
     for name in CALLS:
         if name in group and name in rest:

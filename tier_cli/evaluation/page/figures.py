@@ -151,6 +151,34 @@ def draw_reliability(
     return Figure(title, draw_svg(f"reliability {title}", f"Reliability of {title}", paint, _SQUARE))
 
 
+def draw_net_benefit(
+    title: str, thresholds: Sequence[float], sets: Sequence[Floats], of_all: Floats
+) -> Figure:
+    """Draw the net benefit of score sets, of acting on all and of acting on none over the threshold.
+
+    Parameters
+    ----------
+    title
+        The finding's label.
+    thresholds
+        (K,).
+    sets, of_all
+        (K,) net benefit of each score set, NaN without probabilities, and of acting on all units.
+    """
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(0, color=FAINT, linewidth=0.8)
+        axes.plot(thresholds, of_all, color=FAINT, linewidth=1.0, linestyle="--")
+        for number, values in enumerate(sets):
+            axes.plot(thresholds, values, color=colour(number), linestyle=_style(number))
+        top = max([float(np.nanmax(one)) for one in (*sets, of_all) if np.isfinite(one).any()])
+        axes.set(
+            xlim=(0, 1), ylim=(-0.4 * top, 1.08 * top), xlabel="threshold probability", ylabel="net benefit"
+        )
+
+    return Figure(title, draw_svg(f"decision {title}", f"Decision curves of {title}", paint, _SQUARE))
+
+
 def shared_range(bounds: Sequence[float]) -> tuple[float, float] | None:
     """Return the limits of an axis that several figures share; None if there is nothing to show."""
     known = [bound for bound in bounds if np.isfinite(bound)]

@@ -81,8 +81,8 @@ def _calls_table(inside: Sequence[Group], number: int, labels: Labels) -> Iterat
     name = inside[0].measured[number].name
     if inside[0].measured[number].thresholds is None:
         return
-    heads = ("finding", "group", "patients with", "without")
-    heads += tuple(head for call in CALLS for head in (HEADINGS[call], "minus the rest", "p (Holm)"))
+    columns = [head for call in CALLS for head in (HEADINGS[call], "minus the rest", "p (Holm)")]
+    heads = ["finding", "group", "patients with", "without", *columns]
     rows = []
     for place, row in enumerate(inside[0].measured[number].rows):
         for group in inside:
