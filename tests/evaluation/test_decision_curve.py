@@ -30,5 +30,5 @@ def test_only_findings_with_both_classes_and_sets_with_probabilities_have_a_curv
     assert found is not None
     (one,) = found["scores"]
     assert (one["name"], [row["finding"] for row in one["findings"]]) == ("y", ["a"])
-    assert one["findings"][0]["net_benefit"][0] == pytest.approx(0.5 - 0.5 * 0.01 / 0.99)
+    assert one["findings"][0]["net_benefit"][0] == pytest.approx(0.5 - 0.5 * 0.01 / 0.99, abs=1e-6)
     assert measure_decision_curve(truth, sets[:1]) is None

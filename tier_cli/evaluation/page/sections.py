@@ -248,8 +248,8 @@ def _decision_curve(content: Content, labels: Labels) -> Part:
         name = _name(row["finding"], labels)
         figures.append(draw_net_benefit(name, content["thresholds"], drawn, np.array(row["of_all"])))
     text = (
-        "Net benefit is the share of true positives minus that of false positives, weighted by t / (1 - t), if "
-        "everyone with a probability of at least t is acted on. The dashed line acts on everyone, the "
+        "Net benefit is the share of true positives minus that of false positives, weighted by t / (1 - t), "
+        "if everyone with a probability of at least t is acted on. The dashed line acts on everyone, the "
         "horizontal line on no one. It holds only for the prevalence of these images.",
     )
     return Part("Decision curves", text, [one["name"] for one in sets], figures)
