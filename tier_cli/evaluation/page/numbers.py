@@ -45,8 +45,9 @@ def overview(report: Report) -> Part:
     heads = ("", *(one.name for one in report.measured))
     how = report.protocol.resampling
     text = (
-        f"Brackets show {how.level:.0%} intervals by patient, from {how.replicates} resamplings "
-        f"(seed {how.seed}) where no formula serves. A mean covers the findings with both classes; their number follows in parentheses.",
+        f"Brackets show {how.level:.0%} intervals by patient, from {how.replicates} resamplings (seed "
+        f"{how.seed}) where no formula serves. A mean covers the findings with both classes; their number "
+        "follows in parentheses.",
     )
     return Part("Means over findings", text, tables=(Table("Means over findings", heads, rows),))
 
