@@ -101,6 +101,8 @@ def evaluate(
         member.checkpoint for one in candidates if one.job is not None for member in one.job.members
     ]
     rows, seen = without_seen(checkpoints, rows, source.dataset, settings.exclude_trained)
+    if settings.exclude_trained:
+        rows = rows.after("images and patients that no model was trained on")
     if selecting is not None:
         selecting, _ = without_seen(checkpoints, selecting, source.dataset, settings.exclude_trained)
     run = ScoringRun(settings, source, rule, candidates, findings, progress)

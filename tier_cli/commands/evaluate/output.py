@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from typer import echo
 
 from tier_cli.console import is_terminal, print_message
-
 from tier_cli.results.overwrite import replaced_text
 
 if TYPE_CHECKING:
