@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from downloads import DOWNLOADS
 from layouts import chexpert, openi_xml
 
 from tier_cli.datasets.opening import data_roots, open_data, read_dataset
@@ -128,3 +129,22 @@ def test_nih_is_nih14(tmp_path: Path, capsys: pytest.CaptureFixture[str], comman
     assert "looked for" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "NIH").mkdir()
     assert data_roots("nih14", tmp_path) == (tmp_path, tmp_path / "NIH")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("folders", ["1.0.0", "physionet.org/files/the-set/2.1.0", "download"])
+def test_every_reader_accepts_a_folder_above_the_download(tmp_path: Path, name: str, folders: str) -> None:
+    """PhysioNet's archives unpack to a folder of the version, which people do not name."""
+    inside = tmp_path / "set" / folders
+    inside.mkdir(parents=True)
+    DOWNLOADS[name](inside)
+    (tmp_path / "set" / "README.txt").touch()
+    expected = open_data(name, None, inside, "all")
+    assert open_data(name, None, tmp_path / "set", "all").frame.equals(expected.frame)
+
+
+def test_the_newest_version_is_read(tmp_path: Path) -> None:
+    for version in ("1.9.0", "1.10.0"):
+        (tmp_path / version).mkdir()
+        DOWNLOADS["rsna"](tmp_path / version)
+    assert all("/1.10.0/" in path for path in open_data("rsna", None, tmp_path).paths)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,7 @@ def test_a_terminal_of_80_columns_shows_one_line(capsys):
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     line = written.replace("\r", "\n").splitlines()[-1].rstrip()
     assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
-    assert line.endswith("left")
+    assert line.split()[-2] == "left"
     assert "epoch 30/30: mean zero-shot AUC 0.712" in written
     assert len(line) <= 80
 
@@ -155,3 +157,40 @@ def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
         progress(Stage.WRITING_CHECKPOINT, 0, 1)
         progress(Stage.TRAINING, 1, 9, None, Epoch(1, 3))
     assert capsys.readouterr().err == "writing the checkpoint ...\n"
+
+
+def _moments(stream: list[tuple[float, str]], began: float) -> list[float]:
+    return [0.0, *(at - began for at, _ in stream)]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.VALIDATION])
+def test_a_log_moves_within_three_seconds_and_every_two_after_in_every_stage(stage, monkeypatch):
+    """A silent minute looks like a run that hangs, whatever the run is doing."""
+    said: list[tuple[float, str]] = []
+    module = "tier_cli.display.training_progress"
+    monkeypatch.setattr(f"{module}._BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(f"{module}._INTERVALS", ((float("inf"), 0.1),))
+    monkeypatch.setattr(f"{module}.print_message", lambda line: said.append((time.monotonic(), line)))
+    began = time.monotonic()
+    with display() as progress:
+        progress(
+            stage, 0, 0 if stage in (Stage.PREPARING, Stage.WRITING_CHECKPOINT) else 10, None, Epoch(1, 2)
+        )
+        time.sleep(1.0)
+    moments = _moments(said, began)
+    assert max(later - earlier for earlier, later in itertools.pairwise(moments)) < 0.5
+    assert moments[-1] > 0.5
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.VALIDATION])
+def test_a_terminal_moves_in_every_stage(stage, capsys):
+    console = Console(width=80, force_terminal=True, legacy_windows=False, stderr=True)
+    with live(console) as progress:
+        progress(
+            stage, 0, 0 if stage in (Stage.PREPARING, Stage.WRITING_CHECKPOINT) else 10, None, Epoch(1, 2)
+        )
+        capsys.readouterr()
+        time.sleep(0.5)
+        first = capsys.readouterr().err
+    assert first.strip()
+    assert "0%" not in first or stage not in (Stage.PREPARING, Stage.WRITING_CHECKPOINT)

@@ -211,7 +211,9 @@ def test_a_species_by_code(tmp_path: Path) -> None:
     read_radiograph(write(tmp_path / "human", PatientSpeciesCodeSequence=[item]))
 
 
-@pytest.mark.parametrize("keyword", ["Modality", "BodyPartExamined", "PhotometricInterpretation", "ViewPosition"])
+@pytest.mark.parametrize(
+    "keyword", ["Modality", "BodyPartExamined", "PhotometricInterpretation", "ViewPosition"]
+)
 def test_free_text_in_the_place_of_a_defined_term_is_not_quoted(tmp_path: Path, keyword: str) -> None:
     error = refusal(write(tmp_path / "x", **{keyword: "DOE JANE 4711"}))
     assert "defined term" in error.what or keyword == "PhotometricInterpretation"

@@ -308,6 +308,18 @@ def test_a_list_that_cannot_be_read_has_one_reason(content: bytes, reason: str) 
     assert "one path per line" in (source.error.remedy or "")
 
 
+def test_a_text_that_is_no_list_has_one_reason_and_a_list_with_gaps_has_one_per_gap(tree: Path) -> None:
+    """`tier classify folder/*` also names the notes beside the images."""
+    (tree / "notes.txt").write_text("These images\nwere taken\nlong ago.\n" * 20)
+    (source,) = discover([str(tree / "notes.txt")])
+    assert source.path == str(tree / "notes.txt")
+    assert source.error is not None
+    assert "none of its first 20 lines names a file" in source.error.what
+    (tree / "list.txt").write_text("gone.png\nb/2.png\nlost.png\n")
+    found = list(discover([str(tree / "list.txt")]))
+    assert [source.error is None for source in found] == [False, True, False]
+
+
 def test_an_empty_list_file_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\n# nothing\n")
     (source,) = discover([str(tmp_path / "list.txt")])

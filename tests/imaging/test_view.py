@@ -77,7 +77,9 @@ def test_frontal_positions_in_other_words(tmp_path: Path, position: str, view: s
     assert (found.view, found.notes) == (view, ())
 
 
-@pytest.mark.parametrize("text", ["CHEST PA AND LAT", "Thorax in 2 Ebenen", "face et profil", "Decubito supino"])
+@pytest.mark.parametrize(
+    "text", ["CHEST PA AND LAT", "Thorax in 2 Ebenen", "face et profil", "Decubito supino"]
+)
 def test_texts_that_name_no_single_view(tmp_path: Path, text: str) -> None:
     assert view_in(text)[0] == ""
     found = read_radiograph(write(tmp_path / "x", ViewPosition=None, SeriesDescription=text))
@@ -103,7 +105,9 @@ def test_the_front_by_orientation_or_description(tmp_path: Path) -> None:
     path = write(tmp_path / "rows", ViewPosition=None, PatientOrientation=["L", "F"])
     found = read_radiograph(path, ReadOptions(views="strict"))
     assert (found.view, found.notes) == ("FRONTAL", ("the view is FRONTAL according to PatientOrientation",))
-    path = write(tmp_path / "text", ViewPosition=None, PatientOrientation=["L", "F"], SeriesDescription="W PA")
+    path = write(
+        tmp_path / "text", ViewPosition=None, PatientOrientation=["L", "F"], SeriesDescription="W PA"
+    )
     assert read_radiograph(path).view == "PA"
     # An order can comprise other images.
     path = write(tmp_path / "order", ViewPosition=None, StudyDescription="CHEST SINGLE VIEW FRONTAL")

@@ -18,7 +18,7 @@ from tier_cli.decoding import prefetch
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.findings.vectors import FindingVectors
-from tier_cli.imaging.discover import Source, discover
+from tier_cli.imaging.discover import PAUSE, Source, discover
 from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
@@ -95,6 +95,27 @@ def test_default_batch_size_depends_on_the_device(run: Any, tmp_path: Path) -> N
     list(run(sources, cpu))
     list(run(sources, gpu))
     assert (cpu.batches, gpu.batches) == ([8] * 5, [32, 8])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("count", [1, 9])
+def test_what_has_arrived_is_scored_before_the_next_file_comes(
+    run: Any, tmp_path: Path, workers: int, count: int
+) -> None:
+    """Whoever feeds `classify -` slowly gets each result at once, whatever the batch size."""
+    path = str(write_png(tmp_path / "a.png"))
+    done: list[Result] = []
+
+    def slow() -> Iterator[Source]:
+        for round_ in range(1, 3):
+            yield from [Source(path)] * count
+            yield PAUSE
+            assert len(done) == round_ * count
+        yield Source("x", ERROR)
+
+    for result in run(slow(), workers=workers, batch_size=32):
+        done.append(result)
+    assert [result.error is None for result in done] == [True] * 2 * count + [False]
 
 
 def _endless(path: Path, taken: list[int]) -> Iterator[Source]:

@@ -47,7 +47,11 @@ MODEL = ("--model", "tiny")
 CASES = [
     ("pyarrow", "'tier-cli[parquet]'", ("classify", "0.png", *MODEL, "-o", "x.parquet")),
     ("pyarrow", "'tier-cli[parquet]'", ("embed", "0.png", *MODEL, "-o", "x.parquet")),
-    ("pyarrow", "'tier-cli[parquet]'", ("eval", "--data", "m.csv", "--scores", "scores.parquet")),
+    (
+        "pyarrow",
+        "'tier-cli[parquet]'",
+        ("eval", "--data", "m.csv", "--scores", "scores.parquet", "--findings", "nih14"),
+    ),
     ("pyarrow", "'tier-cli[parquet]'", ("search", "effusion", "--index", "index.parquet", *MODEL)),
     ("faiss", "'tier-cli[search]'", ("search", "x", "--index", "index.npz", *MODEL, "--approximate")),
     (
@@ -56,7 +60,6 @@ CASES = [
         ("train", "--data", "m.csv", "--init", "tiny", "--output", "t", "--tensorboard", "tb"),
     ),
     ("jinja2", "jinja2", ("eval", "--data", "m.csv", *MODEL, "--split", "all", "--report", "x.html")),
-    ("sklearn", "scikit-learn", ("calibrate", "--data", "m.csv", *MODEL, "--split", "all", "--output", "c")),
     ("pandas", "pandas", ("data", "inspect", "m.csv")),
     ("pydicom", "pydicom", ("doctor",)),
     ("onnxruntime", "onnxruntime", ("classify", "0.png", *MODEL, "--engine", "onnx")),

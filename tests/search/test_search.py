@@ -134,5 +134,5 @@ def test_damaged_files_are_reported_and_not_searched(tmp_path: Path, ending: str
 def test_two_models_in_a_folder_are_refused(tmp_path: Path, part: str) -> None:
     write_vectors(tmp_path / "a.npz", unit(5, 4))
     write_vectors(tmp_path / "b.parquet", unit(5, 4), hashes={**HASHES, part: "d" * 64})
-    with pytest.raises(UsageError, match=f"a.npz and b.parquet are of models with different {part}"):
+    with pytest.raises(UsageError, match=f"a.npz and b.parquet come from models with different {part}"):
         open_indexes(tmp_path)

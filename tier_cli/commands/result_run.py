@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tier_cli.commands.inputs import passed_over_text
-from tier_cli.console import discard_stdout, is_quiet, is_terminal, print_detail, print_message
+from tier_cli.console import discard_stdout, is_quiet, is_terminal, print_message
 from tier_cli.errors import kind_label
 from tier_cli.results.overwrite import replaced_text
 from tier_cli.results.writers import JsonLinesWriter
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.output import OutputFile
+    from tier_cli.results.overwrite import replaced_text
     from tier_cli.results.privacy import Hasher
     from tier_cli.results.record import FileResult, Result
     from tier_cli.results.rows import Layout
-    from tier_cli.results.overwrite import replaced_text
 from tier_cli.results.writers import ResultWriter
 
 Tick = Callable[[], object]

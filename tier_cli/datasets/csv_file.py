@@ -18,7 +18,8 @@ _LONGEST_CELL = 1 << 28
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Read header and rows of a file, gzipped where its name ends in ``.gz``.
 
-    Cells are stripped and freed of the mark that `safe_cell` sets; blank lines and Excel's line ``sep=;`` are skipped.
+    Cells are stripped, and freed of the mark that `safe_cell` sets. Blank lines and Excel's line ``sep=;``
+    are skipped.
 
     Raises
     ------

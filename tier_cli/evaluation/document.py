@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.evaluation.intervals import number
 from tier_cli.evaluation.subgroups import RULE as SMALL_RULE
 from tier_cli.evaluation.units import RULE as UNIT_RULE
+from tier_cli.files.csv_cells import safe_cell
 from tier_cli.metrics.statistics import ECE_BINS, METRICS, SIMULATIONS
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def csv_text(whole: Iterable[Measured], groups: Sequence[Group]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for measured in whole:
-        writer.writerows(_cells("", "", measured))
+        writer.writerows(map(_safe, _cells("", "", measured)))
     for group in groups:
         for measured in group.measured:
-            writer.writerows(_cells(group.by, group.value, measured))
+            writer.writerows(map(_safe, _cells(group.by, group.value, measured)))
     return text.getvalue()
 
 
@@ -196,6 +197,11 @@ def _cells(by: str, group: str, measured: Measured) -> Iterator[list[Any]]:
             *_flat(row.metrics, row.threshold),
         ]
     yield [by, group, measured.name, "macro", measured.n, "", *_flat(measured.macro, float("nan"))]
+
+
+def _safe(row: list[Any]) -> list[Any]:
+    """Keep a spreadsheet from running names of groups and files of scores."""
+    return [safe_cell(cell) if isinstance(cell, str) else cell for cell in row]
 
 
 def _flat(metrics: Mapping[str, Metric], threshold: float) -> list[float | None]:

@@ -63,6 +63,8 @@ class Report:
         The evaluated patients and images, and how they were selected.
     trained_on
         What the models were trained on of the evaluated rows.
+    pending
+        Names of the sections that were asked for and are not measured yet.
     """
 
     protocol: Protocol
@@ -76,6 +78,7 @@ class Report:
     origin: Origin = field(default_factory=Origin)
     cohort: Cohort | None = None
     trained_on: tuple[Seen, ...] = ()
+    pending: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -103,6 +106,8 @@ class Report:
         """Return the JSON document; a missing number is None."""
         return {
             "schema_version": SCHEMA_VERSION,
+            "complete": not self.pending,
+            "missing": list(self.pending),
             "origin": asdict(self.origin),
             **protocol_document(self.protocol),
             "cohort": None if self.cohort is None else self.cohort.to_dict(),

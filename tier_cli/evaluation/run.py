@@ -150,10 +150,13 @@ def _measure(
     """Build the report: first the table, then section by section."""
     from tier_cli.evaluation.build import build_report
 
-    report = replace(build_report(evaluation, settings.by), origin=origin)
+    sections = list(chosen_sections(settings.sections))
+    pending = tuple(section.name for section in sections)
+    report = replace(build_report(evaluation, settings.by), origin=origin, pending=pending)
     observe(report, evaluation, "")
-    for section in chosen_sections(settings.sections):
+    for done, section in enumerate(sections, 1):
         content = section.measure(evaluation)
+        report = replace(report, pending=pending[done:])
         if content is not None:
             report = replace(report, sections={**report.sections, section.name: content})
             observe(report, evaluation, section.name)

@@ -58,6 +58,11 @@ class PassedOver:
         self.observe(path, reason)
 
 
+_NAMES_NONE = "the list names no files"
+# How many lines of a text may lack their file until it is taken for something else than a list.
+_TRIED_LINES = 20
+
+
 def discover(
     paths: Iterable[str], stdin: BinaryIO | None = None, passed_over: PassedOver | None = None
 ) -> Iterator[Source]:
@@ -101,18 +106,25 @@ class _Walk:
     passed_over: PassedOver
 
     def list_file(self, path: str) -> Iterator[Source]:
-        """Yield the files of a list; if it names none, yield the reason."""
-        found = False
+        """Yield the files of a list; if it names none, yield one reason."""
         try:
             with open(path, "rb") as file:
-                for source in self.listed(file, path):
-                    found = True
-                    yield source
+                sources = self.listed(file, path)
+                # A shell's folder/* also gives texts that are no lists: one reason then, not one per line.
+                first: list[Source] = []
+                for source in sources:
+                    first.append(source)
+                    if source.error is None or source.error.kind != "missing" or len(first) == _TRIED_LINES:
+                        break
+                if all(source.error and source.error.kind == "missing" for source in first):
+                    lines = f"none of its first {len(first)} lines" if len(first) > 1 else "no line"
+                    what = f"the text is no list of files: {lines} names a file" if first else _NAMES_NONE
+                    yield Source(path, _failed(path, what, "write one path per line"))
+                    return
+                yield from first
+                yield from sources
         except OSError as error:
             yield Source(path, _failed(path, f"the list cannot be read ({error.strerror})", None))
-            return
-        if not found:
-            yield Source(path, _failed(path, "the list names no files", "write one path per line"))
 
     def listed(self, stream: BinaryIO, origin: str) -> Iterator[Source]:
         """Yield the files of an opened list, by names relative to the working directory, else to the list."""

@@ -60,10 +60,12 @@ _CORONAL = frozenset({"PA", "AP", "FRONTAL"})
 _ON_THE_BACK = frozenset({"DORSAL", "DORSALE", "VENTRAL", "SUPINE", "SUPINO", "PRONE", "PRONO"})
 # Words beside a view that name none: posture, equipment, breathing, side, the body part itself.
 _NEUTRAL = frozenset(
-    """A AND THE OF VIEW VIEWS L R LEFT RIGHT LINKS RECHTS SUPINE PRONE ERECT UPRIGHT SEMIERECT SEMI SITTING SIT
-    STANDING STAND STEHEND SITZEND LIEGEND RECUMBENT SUPINO DORSAL VENTRAL DEBOUT ASSIS COUCHE PIE PORTABLE PORT
-    MOBILE MOBIL BED BEDSIDE GRID NON INSP INSPIRATION EXP EXPIRATION CHEST THORAX TORAX TORACE LUNG LUNGS NONE
-    UNKNOWN UNSPECIFIED OTHER N NA""".split()
+    words_of(
+        """A AND THE OF VIEW VIEWS L R LEFT RIGHT LINKS RECHTS SUPINE PRONE ERECT UPRIGHT SEMIERECT SEMI
+        SITTING SIT STANDING STAND STEHEND SITZEND LIEGEND RECUMBENT SUPINO DORSAL VENTRAL DEBOUT
+        ASSIS COUCHE PIE PORTABLE PORT MOBILE MOBIL BED BEDSIDE GRID NON INSP INSPIRATION EXP
+        EXPIRATION CHEST THORAX TORAX TORACE LUNG LUNGS NONE UNKNOWN UNSPECIFIED OTHER N NA"""
+    )
 )
 # CID 4010 of PS3.16, SNOMED CT and RT.
 _VIEW_CODES = {
@@ -115,14 +117,16 @@ def read_view(header: Header) -> View:
             not_understood = not_understood or "ViewCodeSequence"
     plane = [("PatientOrientation", _plane(header.texts("PatientOrientation")))]
     texts = [(name, view_in(header.text(name))[0]) for name in _IMAGE_TEXTS]
-    stated, plane, texts = ([(source, view) for source, view in found if view] for found in (stated, plane, texts))
+    stated, plane, texts = (
+        [(source, view) for source, view in found if view] for found in (stated, plane, texts)
+    )
     orders = [
-        (name, view) for name in _STUDY_TEXTS if (view := view_in(header.text(name))[0]) not in ("", *_CORONAL)
+        (name, view)
+        for name in _STUDY_TEXTS
+        if (view := view_in(header.text(name))[0]) not in ("", *_CORONAL)
     ]
     pool = [*stated, *plane] if stated else [*texts, *plane] or orders
-    source, view = next(
-        (found for found in pool if found[1] not in _CORONAL), next(iter(pool), ("", ""))
-    )
+    source, view = next((found for found in pool if found[1] not in _CORONAL), next(iter(pool), ("", "")))
     against = [found for found in (*stated, *plane, *texts) if _contradicts(view, *found)]
     return View(view, source, tuple(dict.fromkeys(against)), not_understood)
 

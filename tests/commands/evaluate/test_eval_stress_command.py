@@ -114,3 +114,32 @@ def test_interrupting_a_section_keeps_the_numbers(
     document = json.loads(output.read_text())
     assert document["scores"][0]["macro"]["auc"]["value"] is not None
     assert document["sections"] == {}
+    assert (document["complete"], document["missing"]) == (False, ["robustness"])
+    assert "not measured: robustness" in told
+
+
+def test_a_run_that_is_killed_leaves_a_file_that_says_what_it_lacks(
+    tier: Tier, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing runs after a kill: what is on the disk then must not look whole."""
+    output = tmp_path / "numbers.json"
+    left: list[dict[str, object]] = []
+
+    def killed(*_: object) -> None:
+        left.append(json.loads(output.read_text()))
+        raise SystemExit(137)
+
+    monkeypatch.setattr("tier_cli.evaluation.sections.robustness._measure", killed)
+    asked = ("--grounding", "--corrupt", "blur", "--prompt-sensitivity", "--output", output)
+    tier("eval", "--data", data, "--model", model, *OPTIONS, *asked)
+    assert left[0]["complete"] is False
+    assert set(left[0]["missing"]) == {"robustness", "prompts", "grounding"} - set(left[0]["sections"])  # type: ignore[call-overload]
+
+
+def test_a_whole_document_says_that_it_is_complete(
+    tier: Tier, model: str, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "numbers.json"
+    tier("eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur", "--output", output)
+    document = json.loads(output.read_text())
+    assert (document["complete"], document["missing"]) == (True, [])

@@ -210,7 +210,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path, change, message: str)
 
 def test_biovil_is_not_mistaken_for_biovil_t(tmp_path: Path) -> None:
     file = _biovil(tmp_path)
-    with pytest.raises(CheckpointError, match=r"of the family biovil;.*--family biovil"):
+    with pytest.raises(CheckpointError, match=r"belongs to the family biovil;.*--family biovil"):
         convert(file, tmp_path / "made", family="biovil-t", text_tower=tmp_path)
 
 
@@ -225,7 +225,7 @@ def test_a_missing_tensor_is_named_as_the_file_would_name_it(tmp_path: Path, nam
     del content["model_state_dict"][name]
     torch.save(content, file)
     # And alone: the rest of its layer is not superfluous for that.
-    with pytest.raises(CheckpointError, match=f"do not fit: missing {name}; the file is incomplete"):
+    with pytest.raises(CheckpointError, match=f"do not fit: missing {name}; download the file again"):
         convert(file, tmp_path / "made", tokenizer=tmp_path)
 
 

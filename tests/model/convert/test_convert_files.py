@@ -59,7 +59,7 @@ def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "a.pt")
     with pytest.raises(
-        CheckpointError, match=r"it is a program \(TorchScript archive\); save the state dict"
+        CheckpointError, match=r"it contains a program \(TorchScript archive\); save the state dict"
     ):
         load_weights(tmp_path / "a.pt")
 
@@ -176,7 +176,7 @@ def test_shards_are_put_together(tmp_path: Path) -> None:
         "w2": 2.0,
     }
     index.write_text(json.dumps({"weight_map": {"w1": "../model-1.safetensors"}}))
-    with pytest.raises(CheckpointError, match="outside of the folder"):
+    with pytest.raises(CheckpointError, match="outside the folder"):
         load_folder(tmp_path, "model")
 
 

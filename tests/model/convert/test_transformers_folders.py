@@ -162,7 +162,7 @@ def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"do_rescale": False}, "does not resize or rescale"),
+        ({"do_rescale": False}, "do_resize or do_rescale is not true"),
         ({"crop_size": 224}, "makes images of 224 pixels, but the model takes 48"),
         ({"resample": 0}, "resample is 0"),
         ({"rescale_factor": 1.0}, "rescale_factor is 1.0"),

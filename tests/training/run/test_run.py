@@ -26,6 +26,22 @@ def run(manifest, output, towers, *more):
                  "--batch-size", "16", "--freeze-text-layers", "0", *more])  # fmt: skip
 
 
+def test_the_validation_result_is_what_eval_gives_for_the_written_checkpoint(manifest, towers, tmp_path):
+    """Two numbers for the same images leave people to guess which of them is true."""
+    output, report = tmp_path / "model", tmp_path / "eval.json"
+    assert run(manifest, output, towers, "--epochs", "2", "--device", "cpu") == 0
+    validation = json.loads((output / "validation.json").read_text())
+    record = json.loads((output / "training.json").read_text())["validation"]
+    options = ["--split", "valid", "--replicates", "5", "--workers", "0", "--device", "cpu"]
+    evaluate = ["eval", "--data", str(manifest), "--model", str(output), "--output", str(report)]
+    assert main([*evaluate, *options, "--engine", "torch"]) == 0
+    expected = json.loads(report.read_text())["scores"][0]["macro"]["auc"]["value"]
+    assert validation["mean_auc"]["auc"] == pytest.approx(expected, abs=1e-5)
+    assert record["mean_auc"] == pytest.approx(expected, abs=1e-5)
+    assert record["measured"] == "checkpoint"
+    assert verify(output) == []
+
+
 def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     output = tmp_path / "model"
     assert run(manifest, output, towers, "--epochs", "40", "--lr", "0.003", "--reg-weight", "0.1") == 0
@@ -98,7 +114,7 @@ def test_text_towers_other_than_bert_train_or_are_refused(
     ("options", "message"),
     [
         ([], "no data was given"),
-        (["--data", "absent.csv"], "no starting weights were given"),
+        (["--data", "absent.csv", "--text-tower", "absent"], "one of them was given"),
     ],
 )
 def test_missing_options_say_what_to_give(options, message, tmp_path, capsys):

@@ -110,7 +110,7 @@ def evaluate(
     )
     results = ReportOutput(output)
     try:
-        measure(
+        whole = measure(
             first,
             data,
             settings,
@@ -122,7 +122,7 @@ def evaluate(
     except KeyboardInterrupt:
         results.interrupted()
         raise
-    done, evaluation = results.finish()
+    done, evaluation = results.finish(whole)
     page.write(done, evaluation)
     if not done.complete:
         raise Exit(3)

@@ -42,22 +42,24 @@ class ReportOutput:
             show_section(section, report.sections[section], labels, self._stderr())
         else:
             show(report, labels, self._stderr())
-            # Sections may take long and be interrupted.
-            self._write(report)
+        # Sections may take long and be interrupted: the file says which of them it lacks.
+        self._write(report)
 
     def interrupted(self) -> None:
         """Write what was measured before an interruption."""
         if self._last is not None and self._path is not None:
             self._write(self._last[0])
-            print_message(f"Numbers measured so far are in {self._path}")
+            missing = ", ".join(self._last[0].pending)
+            without = f"; not measured: {missing}" if missing else ""
+            print_message(f"Numbers measured so far are in {self._path}{without}")
 
-    def finish(self) -> tuple[Report, Evaluation]:
+    def finish(self, report: Report) -> tuple[Report, Evaluation]:
         """Print the notes and write the whole report; return it with its evaluation."""
         from tier_cli.display.evaluation_table import show_notes
 
         if self._last is None:
             raise RuntimeError("finish() was called before any part of the report was ready")
-        report, evaluation = self._last
+        evaluation = self._last[1]
         show_notes(report, self._stderr())
         if self._path is not None:
             self._write(report)

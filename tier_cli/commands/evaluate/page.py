@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tier_cli.console import print_message
@@ -45,6 +46,8 @@ class Page:
             from tier_cli.evaluation.page.write import check_page
 
             check_page(self.path)
+            # Asked for now: after the measurements, a missing package would come too late.
+            import_module("jinja2")
             return
         given = (
             ("--no-report-images", not self.images),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import write_checksums, write_json
+from tier_cli.errors import InputError, UsageError
+from tier_cli.model.checkpoint import TRAINING, write_checksums, write_json
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
 from tier_cli.model.trained_on import write_trained_on
@@ -20,7 +20,7 @@ from tier_cli.training.data.pairs import Pairs
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
-from tier_cli.training.inputs.sources import Sources
+from tier_cli.training.inputs.sources import Sources, reading_workers
 from tier_cli.training.inputs.started_with import read_started
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.log import require_tensorboard
@@ -133,7 +133,7 @@ def _stoppable(progress: TrainingProgress, stop: Callable[[], bool]) -> Training
         epoch: Epoch | None = None,
     ) -> None:
         progress(stage, done, total, figures, epoch)
-        if stage not in (Stage.TRAINING, Stage.VALIDATION) and stop():
+        if stage not in (Stage.TRAINING, Stage.VALIDATING, Stage.VALIDATION) and stop():
             raise KeyboardInterrupt
 
     return stoppable
@@ -152,6 +152,7 @@ class _Run:
 
     def go(self, stop: Callable[[], bool]) -> dict[str, Any]:
         inputs, settings, world = self.inputs, self.settings, self.world
+        self.progress(Stage.PREPARING, 0, 0)
         settings.parts(world.size)
         torch.manual_seed(settings.seed)
         training, validation = inputs.split()
@@ -237,7 +238,8 @@ class _Run:
         if validation is None:
             return None
         pixels, validation = sources.stored(validation)
-        return Validation(pixels, validation, inputs.preprocessing, tokenizer, self.device)
+        spec = inputs.preprocessing
+        return Validation(pixels, validation, spec, tokenizer, self.device, self.progress)
 
     def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
         """Return what validates and keeps the best epochs, for --keep-epochs."""
@@ -257,11 +259,9 @@ class _Run:
         kept: KeptEpochs | None,
         trained_on: Sequence[TrainedOn],
     ) -> None:
-        if check is not None:
-            write_json(self.output / VALIDATION, check.record(check.scores(model)))
         if kept is not None:
             record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
-        self.progress(Stage.WRITING_CHECKPOINT, 0, 1)
+        self.progress(Stage.WRITING_CHECKPOINT, 0, 0)
         # The file is written in the usual memory layout.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs
@@ -269,10 +269,24 @@ class _Run:
         record["export_difference"] = save_checkpoint(
             self.output, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, record
         )
+        if check is not None:
+            self._validate_written(model, record, check)
         self._draw_and_describe(record)
         if kept is not None:
             kept.finish(self.output, inputs, record, self.progress)
         delete_work(self.output)
+
+    def _validate_written(self, model: TierModel, record: dict[str, Any], check: Validation) -> None:
+        """Measure the checkpoint as it was written: the validation results are those of `tier eval`."""
+        try:
+            workers = reading_workers(self.run_options.workers, len(check.rows))
+            scores, measured = check.written_scores(self.output, workers), "checkpoint"
+        except InputError:
+            # The images were there when the run began; what was read then is kept.
+            scores, measured = check.scores(model.to(self.device)), "training images"
+        write_json(self.output / VALIDATION, check.record(scores))
+        record["validation"] |= {**check.aucs(scores), "measured": measured}
+        write_json(self.output / TRAINING, record)
 
     def _draw_and_describe(self, record: dict[str, Any]) -> None:
         """Draw the curves and write the card, after the weights: an error here must not lose them."""
