@@ -140,9 +140,20 @@ def test_a_path_goes_before_a_name(tiny_folder: Path, monkeypatch: pytest.Monkey
     assert resolve("tiny") == tiny_folder.resolve()
 
 
-def test_downloads_lie_under_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path))
-    assert checkpoints.places()[-1].folder == tmp_path / "models"
+def test_downloads_are_in_the_data_folder_and_still_found_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Emptying a cache must not delete gigabytes of models."""
+    monkeypatch.setenv("TIER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path / "cache"))
+    for place, name in (("data", "new"), ("data", "both"), ("cache", "both"), ("cache", "old")):
+        folder = tmp_path / place / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert resolve("old") == tmp_path / "cache" / "models" / "old"
+    assert resolve("new") == tmp_path / "data" / "models" / "new"
+    assert resolve("both") == tmp_path / "data" / "models" / "both"
+    assert {"new", "both", "old"} <= {name for name, _ in checkpoints.list_models()}
 
 
 def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from tier_cli.console import is_terminal
 from tier_cli.errors import FindingSetError, UsageError
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -57,6 +58,7 @@ def show(spec: Spec, model: Model = None) -> None:
     Prints a table on a terminal, TOML in a pipe.
     """
     fs = _load(spec, model)
+    _say_notes(fs)
     if is_terminal("stdout"):
         rows = [(f"{f.label} ({f.id})", _bullets(f.positive), _bullets(f.negative)) for f in fs.findings]
         _table(("finding", "positive", "negative"), rows)
@@ -65,19 +67,36 @@ def show(spec: Spec, model: Model = None) -> None:
 
 
 @app.command()
-def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)]) -> None:
-    """Check finding sets, report every problem and exit with 2 if there is one."""
+def check(
+    specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)],
+    model: Annotated[
+        str, typer.Option("--model", help="Checkpoint whose text tower must be able to read the prompts.")
+    ] = DEFAULT_MODEL,
+) -> None:
+    """Check finding sets, report every problem and exit with 2 if there is one.
+
+    Prompts that are longer than MODEL reads, or that have words it does not know, are problems too.
+    """
+    from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.prompts import prompt_problems
+
+    checkpoint = open_checkpoint(model)
     wrong: list[FindingSetError] = []
     for spec in specs:
         try:
             fs, found = _problems(spec)
+            found += prompt_problems(checkpoint, fs, spec)
         except FindingSetError as error:
             wrong.append(error)
             continue
         wrong += found
         if not found:
             prompts = sum(len(f.positive) + len(f.negative) for f in fs.findings)
-            _say(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
+            _say(
+                f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems"
+                f" ({checkpoint.name} reads {checkpoint.max_tokens} tokens)"
+            )
+            _say_notes(fs)
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
@@ -100,7 +119,9 @@ def new(
         raise UsageError("a finding set file must end in .toml", where=str(file))
     if file.exists() and not force:
         raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
-    fs = FindingSet(file.stem, _load(spec, model).findings)
+    chosen = _load(spec, model)
+    _say_notes(chosen)
+    fs = FindingSet(file.stem, chosen.findings)
     _write(file, f"{_HEADER}\n{fs.to_toml()}")
     _say(f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}")
 
@@ -132,6 +153,11 @@ def _write(file: Path, text: str) -> None:
             partial.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from error
+
+
+def _say_notes(fs: FindingSet) -> None:
+    for note in fs.notes:
+        _say(note)
 
 
 def _count(things: tuple[object, ...], noun: str) -> str:

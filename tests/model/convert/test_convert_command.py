@@ -26,7 +26,7 @@ def source(tmp_path: Path) -> list[str]:
     bpe = clip_tokenizer(tmp_path / "bpe")
     model = randomise(OpenAIClip(vocabulary_size(bpe)))
     file = save(model.state_dict(), tmp_path / "best.pt")
-    return [str(file), str(tmp_path / "made"), "--tokenizer", str(bpe)]
+    return [str(file), str(tmp_path / "made"), "--tokenizer", str(bpe), "--family", "chexzero"]
 
 
 @pytest.mark.usefixtures("without_graphs")
@@ -54,7 +54,7 @@ def test_a_converted_folder_scores_dicom_and_png(
 
 @pytest.mark.usefixtures("without_graphs")
 def test_a_person_sees_a_table(source: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_for_programs", lambda as_json: as_json)
+    monkeypatch.setattr(command, "_wants_json", lambda as_json: as_json)
     made = CliRunner().invoke(command.app, ["convert", *source])
     assert (made.exit_code, made.stdout) == (0, "")
     assert "softmax_pair" in made.stderr
