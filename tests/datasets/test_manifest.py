@@ -86,7 +86,7 @@ def test_a_gzipped_table_is_read_and_a_cut_one_told(tmp_path: Path) -> None:
     header, rows = read_rows(tmp_path / "scores.csv.gz")
     assert (header, len(rows)) == (["path", "Mass"], 201)
     (tmp_path / "scores.csv.gz").write_bytes(content[:-20])
-    with pytest.raises(ManifestError, match="cut short or damaged"):
+    with pytest.raises(ManifestError, match="truncated or damaged"):
         read_rows(tmp_path / "scores.csv.gz")
 
 
@@ -101,7 +101,7 @@ def test_patients_fall_back_to_study_then_image(tmp_path: Path) -> None:
         _write(tmp_path, "path,patient,study\na.png,7,s1\nb.png,,s2\nc.png,,s2\nd.png,,\n")
     )
     assert list(manifest.patients()) == ["7", "study:s2", "study:s2", f"image:{tmp_path / 'd.png'}"]
-    assert manifest.notes[0].startswith("3 of 4 images have no patient")
+    assert manifest.reading_notes[0].startswith("3 of 4 images have no patient")
 
 
 def test_rows_are_chosen_by_split_and_by_value(tmp_path: Path) -> None:

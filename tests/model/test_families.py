@@ -120,7 +120,7 @@ def test_logits_have_the_bias_where_there_is_one() -> None:
         ({"text_padding": "none"}, "text_padding is 'none'"),
         (
             {"text_head": "none"},
-            "text_head is none, but the tower gives 16 features and projection_dim is 12",
+            "text_head is none, but the tower has 16 channels and projection_dim is 12",
         ),
         ({"image_head": "none"}, "image_head is none"),
     ],

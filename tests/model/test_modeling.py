@@ -186,7 +186,7 @@ def test_from_pretrained_names_tensors_that_do_not_fit(tiny_copy: Path, change: 
         expected = "2 missing .image_projection.norm.running_mean, text_projection.linear_in.bias."
     else:
         tensors["image_projection.conv_out.bias"] = torch.zeros(5)
-        expected = "1 of another shape .image_projection.conv_out.bias."
+        expected = "1 of a different shape .image_projection.conv_out.bias."
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=expected):
         TierModel.from_pretrained(tiny_copy)

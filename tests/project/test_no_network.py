@@ -55,3 +55,35 @@ def test_commands_open_no_connection(run: tuple[Path, dict[str, str]], tmp_path:
     assert done.returncode == 0, done.stderr
     assert Path(f"{connections}.started").exists()
     assert not connections.exists(), connections.read_text()
+
+
+# Python starts this before `tier`, so it sees the environment at the moment onnxruntime is imported.
+IMPORT_WATCH = """
+import os, sys
+
+def watch(event, arguments):
+    if event == "import" and arguments[0] == "onnxruntime":
+        with open(os.environ["SWITCH"], "a") as file:
+            file.write(os.environ.get("ORT_DISABLE_TELEMETRY", "on") + ",")
+
+sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.parametrize("command", ["classify examples/07-healthy.png", "embed examples --output e.npz"])
+def test_onnxruntime_is_told_to_send_nothing(
+    run: tuple[Path, dict[str, str]], tmp_path: Path, command: str
+) -> None:
+    """Set after the import, the variable would come too late: the library decides when it is loaded."""
+    _, environment = run
+    (tmp_path / "site" / "sitecustomize.py").write_text(IMPORT_WATCH)
+    environment = {**environment, "SWITCH": str(tmp_path / "switch"), "ORT_DISABLE_TELEMETRY": "0"}
+    code = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
+    subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert set((tmp_path / "switch").read_text().strip(",").split(",")) == {"1"}

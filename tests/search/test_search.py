@@ -79,7 +79,7 @@ def test_the_graph_is_kept_until_the_vectors_change(tmp_path: Path) -> None:
     path = write_vectors(tmp_path / "x.npz", unit(200, 8))
     query = unit(1, 8, seed=2)[0]
     first = approximately_nearest([open_index(path)], query, 3, told.append)
-    assert told == ["Making an index of x.npz ..."]
+    assert told == ["Building an index of x.npz ..."]
     assert approximately_nearest([open_index(path)], query, 3, told.append) == first
     assert len(told) == 1
     before = graph_path(open_index(path))

@@ -1,4 +1,4 @@
-"""What docs/search.md shows is true."""
+"""What docs/embeddings.md shows is true."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tier_cli.app import main
 from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
 from tier_cli.results.embedding_file import EmbeddingFile
 
-PAGE = (Path(__file__).parents[2] / "docs" / "search.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "embeddings.md").read_text("utf-8")
 
 
 def test_every_option_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def read_image(
     views
         ``frontal`` refuses lateral and oblique views.
     accept_any
-        Also read other modalities, body parts and images for processing.
+        Also read other modalities, other body parts and images FOR PROCESSING.
 
     Returns
     -------

@@ -181,7 +181,7 @@ class Model:
         window
             Which of several DICOM windows to apply, counted from 1.
         accept_any
-            Also score other modalities, body parts and images for processing.
+            Also score other modalities, other body parts and images FOR PROCESSING.
         include_phi
             Fill `Result.phi` with the patient's name, id, dates and accession number.
         batch_size

@@ -43,7 +43,9 @@ class Method(StrEnum):
 
 MethodOption = Annotated[
     Method,
-    typer.Option(help="gda: Gaussian discriminant analysis of image embeddings.", rich_help_panel=FIT_PANEL),
+    typer.Option(
+        help="Method; gda is Gaussian discriminant analysis of embeddings.", rich_help_panel=FIT_PANEL
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the cross-validation.", rich_help_panel=FIT_PANEL)]
 _DEFAULT_SPLIT = "train"
@@ -70,10 +72,10 @@ def adapt(
 ) -> None:
     """Improve a checkpoint's scores with a few labelled images, without training.
 
-    Mixes linear scores, fitted on the image embeddings, with the checkpoint's own
-    scores. Cross-validation by patient chooses the mixing weight; if no mixture is
-    better, nothing is written. A table goes to stderr, and JSON to stdout if it is
-    a pipe.
+    Mixes linear scores, fitted on the image embeddings, with the checkpoint's
+    own scores. Cross-validation by patient chooses the mixing weight; if no
+    mixture is better, nothing is written. A table goes to stderr, and JSON to
+    stdout if it is a pipe.
 
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.

@@ -46,7 +46,7 @@ class Method(StrEnum):
 MethodOption = Annotated[
     Method,
     typer.Option(
-        help="platt: a logistic curve; isotonic: monotonic steps, which need more images.",
+        help="Curve to fit: platt (logistic), or isotonic (monotonic steps, which need more images).",
         rich_help_panel=FIT_PANEL,
     ),
 ]
@@ -98,9 +98,10 @@ def calibrate(
 ) -> None:
     """Fit probabilities and calls on labelled images; write them into a copy of the checkpoint.
 
-    The probabilities hold only where the findings are as frequent as in the images
-    fitted on, and only for the same finding set, unit and models. A table of
-    cross-validated figures goes to stderr, and JSON to stdout if it is a pipe.
+    The probabilities hold only where the findings are as frequent as in the
+    images fitted on, and only for the same finding set, unit and models. A
+    table of cross-validated figures goes to stderr, and JSON to stdout if it is
+    a pipe.
 
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
     usage. For research use.

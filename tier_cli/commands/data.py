@@ -34,14 +34,17 @@ def phantom(
             show_default=False,
         ),
     ],
-    count: Annotated[int, typer.Option(min=1, help="Number of images.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Number of images.", show_default=False)],
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the cohort: the same seed gives the same files.")
+        int, typer.Option(min=0, metavar="N", help="Seed of the cohort: the same seed gives the same files.")
     ] = 0,
     format: Annotated[Format, typer.Option(help="8-bit PNG, or 12-bit DICOM (DX).")] = Format.PNG,
-    size: Annotated[int, typer.Option(min=64, max=4096, help="Width and height in pixels.")] = 512,
+    size: Annotated[
+        int, typer.Option(min=64, max=4096, metavar="N", help="Width and height in pixels.")
+    ] = 512,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Drawing processes (default: one per CPU).", show_default=False)
+        int | None,
+        typer.Option(min=1, metavar="N", help="Drawing processes. Default: one per CPU.", show_default=False),
     ] = None,
 ) -> None:
     """Draw synthetic chest X-rays with reports, labels and boxes.

@@ -21,7 +21,12 @@ app = typer.Typer(help="List, show, check and create finding sets.", no_args_is_
 _SPEC = "A built-in set, a FILE.toml, or names such as 'pneumothorax,rib fracture'."
 Spec = Annotated[str, typer.Argument(metavar="SET", help=_SPEC)]
 Model = Annotated[
-    str | None, typer.Option("--model", help="Checkpoint whose own finding set is searched for names first.")
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FOLDER",
+        help="Checkpoint whose own finding set is searched for names first.",
+    ),
 ]
 
 _HEADER = """\
@@ -58,7 +63,7 @@ def show(spec: Spec, model: Model = None) -> None:
     Prints a table on a terminal, TOML in a pipe.
     """
     fs = _load(spec, model)
-    _say_notes(fs)
+    _print_notes(fs)
     if is_terminal("stdout"):
         rows = [(f"{f.label} ({f.id})", _bullets(f.positive), _bullets(f.negative)) for f in fs.findings]
         _table(("finding", "positive", "negative"), rows)
@@ -73,9 +78,11 @@ def check(
         str, typer.Option("--model", help="Checkpoint whose text tower must be able to read the prompts.")
     ] = DEFAULT_MODEL,
 ) -> None:
-    """Check finding sets, report every problem and exit with 2 if there is one.
+    """Check finding sets and report every problem.
 
     Prompts that are longer than MODEL reads, or that have words it does not know, are problems too.
+
+    Exit codes: 0 without problems, 2 with problems.
     """
     from tier_cli.model.checkpoint import open_checkpoint
     from tier_cli.model.prompts import prompt_problems
@@ -92,16 +99,16 @@ def check(
         wrong += found
         if not found:
             prompts = sum(len(f.positive) + len(f.negative) for f in fs.findings)
-            _say(
+            _print_line(
                 f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems"
                 f" ({checkpoint.name} reads {checkpoint.max_tokens} tokens)"
             )
-            _say_notes(fs)
+            _print_notes(fs)
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
         for problem in wrong:
-            _say(str(problem))
+            _print_line(str(problem))
         raise FindingSetError(f"{len(wrong)} problems", where=", ".join(specs))
 
 
@@ -120,10 +127,12 @@ def new(
     if file.exists() and not force:
         raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
     chosen = _load(spec, model)
-    _say_notes(chosen)
+    _print_notes(chosen)
     fs = FindingSet(file.stem, chosen.findings)
     _write(file, f"{_HEADER}\n{fs.to_toml()}")
-    _say(f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}")
+    _print_line(
+        f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}"
+    )
 
 
 def _load(spec: str, model: str | None) -> FindingSet:
@@ -155,9 +164,9 @@ def _write(file: Path, text: str) -> None:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from error
 
 
-def _say_notes(fs: FindingSet) -> None:
+def _print_notes(fs: FindingSet) -> None:
     for note in fs.notes:
-        _say(note)
+        _print_line(note)
 
 
 def _count(things: tuple[object, ...], noun: str) -> str:
@@ -169,7 +178,7 @@ def _bullets(texts: tuple[str, ...]) -> str:
     return "\n".join(f"· {text}" for text in texts)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)

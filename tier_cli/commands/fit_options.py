@@ -26,7 +26,7 @@ def split_option(default: str) -> Any:
     """Return the option for the split to fit on; `default` is used by data that have splits."""
     return typer.Option(
         metavar="NAME",
-        help=f"Split to fit on; {default} by default, or all rows if there are no splits.",
+        help=f"Split to fit on. Default: {default}, or all rows if there are no splits.",
         show_default=False,
         rich_help_panel="Data",
     )

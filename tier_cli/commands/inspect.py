@@ -38,13 +38,18 @@ def inspect(
     ] = "csv",
     named: Annotated[
         Path | None,
-        typer.Option("--data", metavar="MANIFEST.csv", help="Same as the argument.", show_default=False),
+        typer.Option(
+            "--data",
+            metavar="MANIFEST.csv",
+            help="Your own manifest, instead of the argument.",
+            show_default=False,
+        ),
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of the data set (default: TIER_DATA_ROOT), or base of a manifest's relative paths.",
+            help="Folder of the data set (TIER_DATA_ROOT), or of a manifest's relative paths.",
             show_default=False,
         ),
     ] = None,
@@ -55,8 +60,8 @@ def inspect(
         str | None,
         typer.Option(
             metavar="PART",
-            help="Part of the reports to read: impression, findings or both. Without it, texts of a manifest "
-            "are used unchanged and reports of a public data set are not read.",
+            help="Part of the reports to read: impression, findings or both. Default: the unchanged texts of a "
+            "manifest, and no reports of a public data set.",
             show_default=False,
         ),
     ] = None,
@@ -64,12 +69,12 @@ def inspect(
         str | None,
         typer.Option(
             metavar="SET",
-            help="Finding set of the label columns (default: the best match).",
+            help="Finding set of the label columns. Default: the best match.",
             show_default=False,
         ),
     ] = None,
     sample: Annotated[int, typer.Option(min=0, metavar="N", help="Number of images to read.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for drawing these images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed for drawing these images.")] = 0,
 ) -> None:
     """Show what data contain and what is wrong with them.
 
@@ -141,7 +146,7 @@ def _show(found: Survey, console: Console) -> None:
 
 def _lines(found: Survey) -> Iterator[str]:
     yield found.origin
-    unknown = f" ({found.without_patient} images without one)" if found.without_patient else ""
+    unknown = f" ({found.without_patient} images without a patient)" if found.without_patient else ""
     yield f"images {found.images}, patients {found.patients}{unknown}, studies {found.studies}"
     yield "splits: " + "; ".join(
         f"{split.name or 'none'}: images {split.images}, patients {split.patients}" for split in found.splits

@@ -101,8 +101,9 @@ def verify(model: Model, as_json: Json = False) -> None:
 def export(model: Model, as_json: Json = False) -> None:
     """Rewrite the ONNX graphs, finding vectors and checksums of a checkpoint.
 
-    The graphs are compared with torch. The current files are accepted as they are: files that
-    `tier model verify` reported as altered count as intact afterwards.
+    The graphs are compared with torch. The current files are accepted as they
+    are: files that `tier model verify` reported as altered count as intact
+    afterwards.
     """
     from tier_cli.errors import CheckpointError
     from tier_cli.model.checkpoint import resolve
@@ -130,24 +131,31 @@ def convert(
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="New checkpoint folder to write.")],
     family: Annotated[
         str | None,
-        typer.Option("--family", help="Family of SOURCE, such as chexzero, if it cannot be detected."),
+        typer.Option(
+            "--family", metavar="NAME", help="Family of SOURCE, such as chexzero, if it cannot be detected."
+        ),
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", help="Folder with the tokenizer, if SOURCE has none.")
+        Path | None,
+        typer.Option("--tokenizer", metavar="FOLDER", help="Folder with the tokenizer, if SOURCE has none."),
     ] = None,
     text_tower: Annotated[
         Path | None,
-        typer.Option("--text-tower", help="Folder with the text model, if SOURCE has none (BioViL)."),
+        typer.Option(
+            "--text-tower", metavar="FOLDER", help="Folder with the text model, if SOURCE has none (BioViL)."
+        ),
     ] = None,
     findings: Annotated[
-        str | None, typer.Option("--findings", help="Default finding set of the new checkpoint.")
+        str | None,
+        typer.Option("--findings", metavar="SET", help="Default finding set of the new checkpoint."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Convert a public checkpoint (BioViL, CLIP, CheXzero, ...) into a TIER checkpoint.
 
-    Preprocessing, pooling and scoring stay those of the source. No code in the files is executed. Several
-    sources become an ensemble in DEST, which gives the mean of their scores.
+    Preprocessing, pooling and scoring stay those of the source. No code in the
+    files is executed. Several sources become an ensemble in DEST, which gives
+    the mean of their scores.
     """
     from tier_cli.findings.load import load_findings
     from tier_cli.model.convert import convert as convert_one

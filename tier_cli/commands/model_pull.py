@@ -40,7 +40,7 @@ class PullCommand(TyperCommand):
         *names, last = pullable()
         for argument in self.params:
             if isinstance(argument, TyperArgument):
-                argument.help = f"{', '.join(names)} or {last}; see `tier model list`."
+                argument.help = f"One of {', '.join(names)} and {last}; see `tier model list`."
         super().format_help(ctx, formatter)
 
 
@@ -59,9 +59,10 @@ def pull(
 ) -> None:
     """Download a public model from the Hugging Face hub and convert it.
 
-    The licence and terms are shown first; nothing is downloaded until you accept them. Set HF_ENDPOINT to use
-    a mirror, TIER_DATA_DIR to keep models elsewhere. Files are downloaded at a fixed revision, and their
-    hashes are checked where they are public.
+    The licence and terms are shown first; nothing is downloaded until you
+    accept them. Files are downloaded at a fixed revision, and their hashes are
+    checked where they are public. Set HF_ENDPOINT to use a mirror,
+    and TIER_DATA_DIR to keep models in another folder.
     """
     from tier_cli.model.registry import public_model
 

@@ -112,7 +112,7 @@ Workers = Annotated[
     ),
 ]
 Views = Annotated[
-    ViewsName, typer.Option(help="Score only frontal views, or all views.", rich_help_panel=_IMAGES)
+    ViewsName, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
 ]
 Window = Annotated[
     int,
@@ -122,7 +122,7 @@ AcceptAny = Annotated[
     bool,
     typer.Option(
         "--accept-any",
-        help="Also score other modalities, body parts and images for processing.",
+        help="Also use other modalities, other body parts and images FOR PROCESSING.",
         rich_help_panel=_IMAGES,
     ),
 ]

@@ -91,7 +91,8 @@ def search(
 
     Prints a table on a terminal, JSON lines in a pipe, best first.
 
-    Exit codes: 0 success; 2 usage error; 3 the image cannot be used. For research use.
+    Exit codes: 0 success; 2 wrong usage; 3 the image cannot be used.
+    For research use.
     """
     _check(text, image, negative, approximate)
     from tier_cli.search.open_index import open_indexes

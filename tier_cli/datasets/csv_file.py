@@ -29,7 +29,7 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     except FileNotFoundError as error:
         raise ManifestError("no such file", where=str(path), remedy="check the path") from error
     except (EOFError, zlib.error) as error:
-        raise ManifestError(f"is cut short or damaged ({error})", where=str(path)) from error
+        raise ManifestError(f"is truncated or damaged ({error})", where=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"cannot be read as UTF-8 text ({error})", where=str(path)) from error
     first = text.split("\n", 1)[0]

@@ -1,4 +1,4 @@
-"""Find the tables and images of a download, or say which of them is missing."""
+"""Find the tables and images of a download, and report what is missing."""
 
 from __future__ import annotations
 

@@ -44,15 +44,31 @@ class Manifest:
         The folder that relative paths start from.
     notes
         What people should know about how it was read.
+    patients_noted
+        Whether `notes` say all that there is to say about patients. If not, `reading_notes` counts the rows
+        without a patient, among the rows in use.
     """
 
     frame: pd.DataFrame
     origin: str
     root: str = "."
     notes: tuple[str, ...] = ()
+    patients_noted: bool = True
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def reading_notes(self) -> tuple[str, ...]:
+        """Return the notes, with one on rows that have no patient unless `patients_noted`."""
+        blank = 0 if self.patients_noted else int((self.column("patient") == "").sum())
+        if not blank:
+            return self.notes
+        note = (
+            f"{blank} of {len(self)} images have no patient: "
+            "each study, or each image without a study, counts as one patient"
+        )
+        return (*self.notes, note)
 
     @property
     def paths(self) -> list[str]:
@@ -228,10 +244,8 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
             row[text] = ""
     import pandas as pd
 
-    manifest = Manifest(
-        pd.DataFrame(rows, columns=header, dtype=object), str(origin), str(base), tuple(notes)
-    )
-    return replace(manifest, notes=(*notes, *patient_notes(manifest)))
+    frame = pd.DataFrame(rows, columns=header, dtype=object)
+    return Manifest(frame, str(origin), str(base), tuple(notes), patients_noted=False)
 
 
 def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:
@@ -253,17 +267,6 @@ def _named(header: Sequence[str], origin: str, notes: list[str]) -> list[str]:
     if repeated:
         raise ManifestError(f"two columns are named {repeated[0]!r}", where=origin, remedy="keep one of them")
     return names
-
-
-def patient_notes(manifest: Manifest) -> list[str]:
-    """Return a note on rows without a patient and how they are treated; nothing where there are none."""
-    blank = int((manifest.column("patient") == "").sum())
-    if not blank:
-        return []
-    return [
-        f"{blank} of {len(manifest)} images have no patient: "
-        "each study, or each image without a study, counts as one patient"
-    ]
 
 
 def _label(cell: str, where: str) -> float:

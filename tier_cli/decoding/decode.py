@@ -94,7 +94,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         prepared = prepare(radiograph.pixels, settings.preprocessing)
         pixels = prepared.pixels
         if settings.corruptions:
-            pixels = np.stack([pixels, *_damaged(radiograph.pixels, settings)])
+            pixels = np.stack([pixels, *_corrupted(radiograph.pixels, settings)])
         others = _others(path, radiograph, settings)
     except InputError as error:
         return error
@@ -134,7 +134,7 @@ def _others(path: str, radiograph: Radiograph, settings: Settings) -> tuple[NDAr
     return tuple(prepare(rendered[other.rendering].pixels, other).pixels for other in settings.others)
 
 
-def _damaged(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:
+def _corrupted(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:
     seed = (settings.seed, content_seed(pixels))
     for corruption in settings.corruptions:
         yield prepare(corrupt(pixels, corruption, seed), settings.preprocessing).pixels

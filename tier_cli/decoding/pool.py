@@ -77,7 +77,7 @@ class DecodePool:
             if outcome is not None:
                 return outcome
             self._own.process = None
-            self._bury(process)
+            self._discard(process)
         return InputError(
             "the decoding process crashed twice on this file",
             where=path,
@@ -99,10 +99,10 @@ class DecodePool:
             if receive(_out(process)) is not None:
                 self._own.process = process
                 return process
-            self._bury(process)
+            self._discard(process)
         raise _no_start("they exit at once")
 
-    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+    def _discard(self, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
             if self._closed:
                 raise CancelledError

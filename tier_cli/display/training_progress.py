@@ -36,14 +36,14 @@ _LISTED = 5
 def stopping(output: Path) -> Iterator[Callable[[], bool]]:
     """Let the first Ctrl-C or SIGTERM save the state and end the run after its step, the second at once.
 
-    Tells what a run that ended early has kept in its output folder.
+    If the run ends early, print what its output folder keeps.
     """
     from tier_cli.training.run.work_folder import describe_images, describe_state
 
     asked_at: float | None = None
     signals = (signal.SIGINT, signal.SIGTERM)
 
-    def ask(number: int, frame: Any) -> None:
+    def request_stop(number: int, frame: Any) -> None:
         nonlocal asked_at
         # torchrun repeats the signal that the terminal has already sent.
         if asked_at is not None and time.monotonic() - asked_at >= _ONE_SIGNAL_SECONDS:
@@ -58,7 +58,7 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
         return
     # Images from an earlier run are not this run's; they may even be why it is refused.
     left_before = bool(describe_images(output))
-    before = {number: signal.signal(number, ask) for number in signals}
+    before = {number: signal.signal(number, request_stop) for number in signals}
     try:
         yield lambda: asked_at is not None
     except KeyboardInterrupt:
@@ -88,7 +88,7 @@ def display() -> Iterator[TrainingProgress]:
         yield _plain
 
 
-def tell_notes(notes: Sequence[str]) -> None:
+def print_notes(notes: Sequence[str]) -> None:
     """Print the notes about the data."""
     if _is_first_process():
         for note in notes:
@@ -100,7 +100,7 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
     if not _is_first_process():
         return
     if record.get("over"):
-        print_message(f"{output} already holds this run, finished: nothing to do.")
+        print_message(f"{output} already contains this run, which is finished: nothing to do.")
         return
     validation = record.get("validation", {})
     if "mean_auc" in validation:

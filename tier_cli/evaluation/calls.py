@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 def adaptation_notes(job: ScoringJob, images: Images | None) -> list[str]:
-    """Say which images a model was adapted on, and warn if they are the evaluated ones."""
+    """Return notes on the images a model was adapted on, with a warning if they are the evaluated ones."""
     from tier_cli.scoring.adaptation import ADAPTATION
 
     notes = []

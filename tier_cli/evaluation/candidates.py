@@ -121,7 +121,7 @@ def open_candidates(
 
 
 def is_table(text: str) -> bool:
-    """Tell by its suffix whether a text names a file of scores rather than a model."""
+    """Return whether a text names a file of scores rather than a model, judged by its suffix."""
     return text.lower().endswith(_SUFFIXES)
 
 

@@ -1,4 +1,4 @@
-"""Tell whether the evaluated images are among those a calibration or adaptation was fitted on."""
+"""Check whether the evaluated images are among those a calibration or adaptation was fitted on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Images:
         return {**asdict(self), "excluded": list(self.excluded)}
 
     def overlap(self, fitted_on: Mapping[str, Any]) -> Overlap:
-        """Tell whether these images overlap those of a record made by `to_dict`."""
+        """Return whether these images overlap those of a record made by `to_dict`."""
         if fitted_on.get("rows_sha256") == self.rows_sha256:
             return Overlap.SURE
         known = self.dataset != CSV and fitted_on.get("dataset") == self.dataset

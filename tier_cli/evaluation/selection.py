@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tier_cli.datasets.manifest import patient_notes
 from tier_cli.datasets.split_names import usual_split
 from tier_cli.datasets.views import lateral_rows
 from tier_cli.errors import ManifestError
@@ -79,7 +78,7 @@ def select(
         chosen = _frontal(chosen, dropped)
     _check_rows(chosen)
     training = _training_notes(chosen) if split is None and name == "all" else []
-    notes = (*_manifest_notes(manifest, chosen), *training, *dropped)
+    notes = (*chosen.reading_notes, *training, *dropped)
     for column in by:
         divide(column, chosen.column(column))
     numbers = {path: row for row, path in enumerate(manifest.paths, 1)}
@@ -92,14 +91,6 @@ def _default_split(manifest: Manifest) -> str:
     # A split called exactly "test" or "valid" takes precedence over a synonym such as "val".
     usual = {usual_split(name): name for name in present} | {name: name for name in present}
     return next((usual[name] for name in ("test", "valid") if name in usual), "all")
-
-
-def _manifest_notes(manifest: Manifest, chosen: Manifest) -> list[str]:
-    """Return the manifest's notes, with missing patients counted among the selected rows only."""
-    of_all = patient_notes(manifest)
-    others = [note for note in manifest.notes if note not in of_all]
-    # Readers of public data sets have their own note on patients.
-    return others if len(others) == len(manifest.notes) else [*others, *patient_notes(chosen)]
 
 
 def _training_notes(chosen: Manifest) -> list[str]:

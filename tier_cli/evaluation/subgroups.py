@@ -66,7 +66,7 @@ class Gap:
 
 
 def too_small(row: Row) -> str:
-    """Say why an AUC says too little; blank if it says enough."""
+    """Return why an AUC says too little; blank if it says enough."""
     negatives = row.n - row.positives
     if row.positives < FEW:
         return f"{row.positives} positives"

@@ -85,6 +85,6 @@ def comparable(
 
 
 def caveat(files: Sequence[str]) -> str:
-    """Say what may differ from the published results; `files` are score sets that come from files."""
+    """Return what may differ from the published results; `files` are score sets that come from files."""
     unknown = f"; those behind {' and '.join(files)} are unknown" if files else ""
     return f"Same data set, split, unit, number of images and findings. The prompts may differ{unknown}."

@@ -91,7 +91,7 @@ def move_whole(partial: Path, path: Path) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Delete what processes that were killed left of files and folders they had not finished in `folder`.
+    """Delete the unfinished files and folders that killed processes left in `folder`.
 
     Only for a folder that no other process writes to.
     """

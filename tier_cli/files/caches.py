@@ -1,4 +1,4 @@
-"""Where the project may keep things between runs."""
+"""Locate the cache folder."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def cache_root() -> Path | None:
-    """The cache folder, there or not: ``TIER_CACHE_DIR``, else the platform's; None without a home."""
+    """Return the cache folder, existing or not: TIER_CACHE_DIR, else the platform's; None without a home."""
     return _root("TIER_CACHE_DIR", "user_cache_dir")
 
 
 def data_root() -> Path | None:
-    """Return the data folder, there or not: ``TIER_DATA_DIR``, else the platform's; None without a home.
+    """Return the data folder, existing or not: TIER_DATA_DIR, else the platform's; None without a home.
 
-    Unlike the cache, nothing in it is made again by itself: downloaded models are here.
+    It holds downloaded models, which, unlike a cache, are not restored automatically.
     """
     return _root("TIER_DATA_DIR", "user_data_dir")
 
@@ -35,13 +35,13 @@ def _root(variable: str, kind: str) -> Path | None:
 
 
 def cache_dir() -> Path | None:
-    """The cache folder, made if need be; None where it cannot be written, which means: do without."""
+    """Return the cache folder, created if missing; None if it cannot be written, so do without a cache."""
     folder = cache_root()
     if folder is None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Permission bits do not tell of read-only mounts and full disks; a file does.
+        # Permission bits do not reveal read-only mounts or full disks; creating a file does.
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:

@@ -1,4 +1,4 @@
-"""Decide and say why findings are left out of a fit."""
+"""Decide which findings are left out of a fit, and explain why."""
 
 from __future__ import annotations
 

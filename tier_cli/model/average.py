@@ -43,8 +43,8 @@ _NOT_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transfo
 def average(models: Sequence[str], output: Path) -> dict[str, Any]:
     """Write a checkpoint with the uniform mean of the weights of several (Izmailov et al. 2018, SWA).
 
-    Floating point tensors are averaged in float64 and stored as the first checkpoint stores them; statistics
-    of BatchNorm are averaged like weights, counters are the first one's.
+    Floating point tensors are averaged in float64 and stored in the precision of the first checkpoint.
+    BatchNorm statistics are averaged like weights; counters are taken from the first checkpoint.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def _check(checkpoints: Sequence[Checkpoint]) -> None:
             raise CheckpointError(
                 f"differs from {first.name} in {', '.join(different)}",
                 where=str(other.path),
-                remedy="average checkpoints of one training run; combine others by naming several --model",
+                remedy="average checkpoints of one training run; to average scores instead, repeat --model",
             )
         if other.hashes["weights"] in seen:
             raise UsageError(
@@ -139,7 +139,7 @@ def _mean(paths: Sequence[Path]) -> tuple[dict[str, torch.Tensor], dict[str, str
     lost = sorted(name for name, tensor in means.items() if not torch.isfinite(tensor).all())
     if lost:
         raise CheckpointError(
-            f"the mean is not finite: {', '.join(lost[:20])}", remedy="check the checkpoints"
+            f"the mean is not finite: {', '.join(lost[:20])}", remedy="check each with `tier model verify`"
         )
     return means, metadata
 
@@ -158,21 +158,24 @@ def _add(
 
 def _other_tensors(path: Path, names: Sequence[str]) -> CheckpointError:
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return CheckpointError(f"its tensors differ from those of the first checkpoint: {shown}", where=str(path))
+    return CheckpointError(
+        f"its tensors differ from those of the first checkpoint: {shown}",
+        where=str(path),
+        remedy="average checkpoints of one training run",
+    )
 
 
 def _card(name: str, members: Sequence[dict[str, str]]) -> str:
     lines = [f"- {member['name']}, weights {member['weights']}" for member in members]
     chosen_by = sorted({member["chosen_by"] for member in members if "chosen_by" in member})
     chosen = (
-        f"\n\nThey were chosen among others by the {', '.join(chosen_by)}: labelled images chose them, so "
-        "the average is not strictly zero-shot for those findings either."
+        f"\n\nThey were selected by the {', '.join(chosen_by)}. Because labelled images selected them, "
+        "the average is not strictly zero-shot for those findings."
     )
     return (
-        f"# {name}\n\nFor research use only; no medical device. The uniform mean of the weights of these "
+        f"# {name}\n\nFor research use only; not a medical device. The uniform mean of the weights of these "
         "checkpoints, made by `tier model average`:\n\n"
         + "\n".join(lines)
         + (chosen if chosen_by else "")
-        + "\n\nNo numbers of theirs are numbers "
-        "of this one: measure it with `tier eval`.\n"
+        + "\n\nTheir results do not apply to this average: measure it with `tier eval`.\n"
     )

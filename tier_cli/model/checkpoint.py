@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import CheckpointError
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_root, data_root
-from tier_cli.model.registry import public_models
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -141,6 +140,9 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
     if os.path.isdir(path):
         raise CheckpointError(f"no {CONFIG} in this folder", where=given, remedy=remedy)
+    # Imported here so that `tier --help` does not load the registry.
+    from tier_cli.model.registry import public_models
+
     if (public := public_models().get(given)) is not None and public.repository:
         remedy = f"get it with `tier model pull {given}`, or {remedy}"
     raise CheckpointError(f"no model '{given}'", remedy=remedy)

@@ -218,15 +218,15 @@ def _compare(path: Path, graph: str, encoder: Any, size: int) -> float:
     for n in (1, 3):  # not the batch it was traced with
         example = encoder.example(n, size)
         with torch.no_grad():
-            expected = [tensor.numpy() for tensor in encoder(*example)]
+            references = [tensor.numpy() for tensor in encoder(*example)]
         feed = {name: tensor.numpy() for name, tensor in zip(encoder.inputs, example, strict=True)}
-        for name, ours, theirs in zip(
-            encoder.outputs, session.run(list(encoder.outputs), feed), expected, strict=True
+        for name, actual, expected in zip(
+            encoder.outputs, session.run(list(encoder.outputs), feed), references, strict=True
         ):
-            if theirs.size == 0 and ours.shape == theirs.shape:
+            if expected.size == 0 and actual.shape == expected.shape:
                 continue  # no patches
-            difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-            if not difference <= TOLERANCE:  # NaN is no agreement either
+            difference = float(np.abs(actual - expected).max() / np.abs(expected).max())
+            if not difference <= TOLERANCE:  # also refuses NaN
                 raise CheckpointError(
                     f"'{name}' differs from torch by {difference:.1e}, more than {TOLERANCE:.0e}",
                     where=graph,

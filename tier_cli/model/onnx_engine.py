@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,8 @@ def open_session(path: Path, threads: int) -> Any:
     CheckpointError
         The graph cannot be opened or its weights do not fit.
     """
+    # Its telemetry opens sockets and writes a device id; only this, set before the import, stops it.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -26,12 +26,12 @@ class StoredTensor:
 
 
 def read_layout(path: Path) -> dict[str, StoredTensor]:
-    """The tensors of a safetensors file by name.
+    """Return the tensors of a safetensors file by name.
 
     Raises
     ------
     CheckpointError
-        If the file is absent, cut short or no safetensors file.
+        If the file is missing, truncated or not a safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -42,12 +42,12 @@ def read_layout(path: Path) -> dict[str, StoredTensor]:
         header.pop("__metadata__", None)
         tensors = {name: _tensor(name, entry, _LENGTH + size) for name, entry in header.items()}
     except FileNotFoundError:
-        raise CheckpointError("no such file", where=str(path)) from None
+        raise CheckpointError("no such file", where=str(path), remedy="check the path") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise CheckpointError(f"not a safetensors file: {error}", where=str(path)) from error
     end = max((tensor.offset + tensor.length for tensor in tensors.values()), default=0)
     if end > path.stat().st_size:
-        raise CheckpointError("the file is cut short", where=str(path), remedy="copy it again")
+        raise CheckpointError("the file is truncated", where=str(path), remedy="copy it again")
     return tensors
 
 

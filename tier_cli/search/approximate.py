@@ -1,4 +1,4 @@
-"""Search by faiss: a graph of neighbours, kept beside the file of embeddings it was made from."""
+"""Search with faiss: a graph of neighbours, stored beside the embeddings that it was built from."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from tier_cli.search.index import EmbeddingIndex
 
-# HNSW (Malkov & Yashunin 2018): neighbours a vector, and how widely it is built and searched.
+# HNSW (Malkov & Yashunin 2018): neighbours per vector, and the breadth of building and searching.
 _NEIGHBOURS = 32
 _BUILD = 200
 _SEARCH = 256
 _HASH_DIGITS = 16
-# Its own types lack half of what is in it.
+# faiss ships incomplete types.
 faiss: Any = _faiss
 
 
@@ -32,20 +32,20 @@ def approximately_nearest(
     indexes: Sequence[EmbeddingIndex],
     query: NDArray[np.float32],
     top: int,
-    say: Callable[[str], object] = lambda line: None,
+    report: Callable[[str], object] = lambda line: None,
 ) -> list[Hit]:
-    """Find unit vectors with a large product with a query, best first; some of the best may be missed.
+    """Find the unit vectors nearest to a query, best first; some of the nearest may be missed.
 
     Parameters
     ----------
     indexes, query, top
         As in `tier_cli.search.exact.nearest`.
-    say
-        Called with a line before a graph is made, which takes longer than a search.
+    report
+        Called with a message before a graph is built, which takes longer than a search.
     """
     hits: list[Hit] = []
     for file, index in enumerate(indexes):
-        graph = _graph(index, say)
+        graph = _graph(index, report)
         faiss.downcast_index(graph.index).hnsw.efSearch = max(_SEARCH, 4 * top)
         scores, rows = graph.search(np.ascontiguousarray(query[None], np.float32), min(top, index.count))
         found = zip(rows[0].tolist(), scores[0].tolist(), strict=True)
@@ -54,24 +54,24 @@ def approximately_nearest(
 
 
 def graph_path(index: EmbeddingIndex) -> Path:
-    """Where the graph of a file is kept: named by the hash of its vectors, so that others never meet it."""
+    """Return the path of a file's graph; the name contains the hash of the vectors that it belongs to."""
     return index.path.with_name(f"{index.path.name}.{index.sha256[:_HASH_DIGITS]}.faiss")
 
 
-def _graph(index: EmbeddingIndex, say: Callable[[str], object]) -> Any:
+def _graph(index: EmbeddingIndex, report: Callable[[str], object]) -> Any:
     path = graph_path(index)
     graph = _read(path)
     if graph is None or (graph.ntotal, graph.d) != (index.count, index.dimension):
-        say(f"Making an index of {index.path.name} ...")
-        graph = _made(index)
+        report(f"Building an index of {index.path.name} ...")
+        graph = _build(index)
         try:
             _write(path, graph)
         except OSError:
-            say(f"The index cannot be kept in {path.parent}; the next search makes it again")
+            report(f"The index cannot be saved in {path.parent}; the next search builds it again")
     return graph
 
 
-def _made(index: EmbeddingIndex) -> Any:
+def _build(index: EmbeddingIndex) -> Any:
     inner = faiss.IndexHNSWFlat(index.dimension, _NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
     inner.hnsw.efConstruction = _BUILD
     graph = faiss.IndexIDMap(inner)
@@ -81,7 +81,7 @@ def _made(index: EmbeddingIndex) -> Any:
 
 
 def _read(path: Path) -> Any:
-    """The graph that is kept; None where there is none or it makes no sense."""
+    """Return the stored graph; None if it is missing or invalid."""
     try:
         with path.open("rb") as file:
             return faiss.read_index(faiss.PyCallbackIOReader(file.read))
@@ -92,11 +92,11 @@ def _read(path: Path) -> Any:
 def _write(path: Path, graph: Any) -> None:
     with whole_file(path) as partial, partial.open("wb") as file:
         faiss.write_index(graph, faiss.PyCallbackIOWriter(file.write))
-    _forget(path)
+    _delete_older(path)
 
 
-def _forget(path: Path) -> None:
-    """Remove graphs of what the file held before."""
+def _delete_older(path: Path) -> None:
+    """Delete the graphs of earlier contents of the file."""
     stem = path.name.removesuffix(".faiss")[: -_HASH_DIGITS - 1]
     for old in path.parent.glob(f"{glob.escape(stem)}.{'[0-9a-f]' * _HASH_DIGITS}.faiss"):
         if old != path:

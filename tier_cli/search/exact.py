@@ -1,4 +1,4 @@
-"""The nearest vectors of all, compared one block at a time."""
+"""Find the nearest vectors exactly, comparing one block at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that was found: which file, which row of it, and its product with the query."""
+    """Identify an image that was found: its file and row, and its product with the query."""
 
     file: int
     row: int
@@ -24,16 +24,16 @@ class Hit:
 
 
 def nearest(indexes: Sequence[EmbeddingIndex], query: NDArray[np.float32], top: int) -> list[Hit]:
-    """Find the unit vectors with the largest product with a query, best first; equals in the order of rows.
+    """Find the unit vectors with the largest product with a query, best first; equal ones in row order.
 
     Parameters
     ----------
     indexes
-        Where to look.
+        The files to search.
     query
-        (D,). Of length 1 the products are cosines.
+        (D,). If its length is 1, the products are cosines.
     top
-        How many at most. Memory is that of one block and of so many hits.
+        Maximum number of hits. Memory holds one block and this many hits.
     """
     hits: list[Hit] = []
     for file, index in enumerate(indexes):
@@ -51,7 +51,7 @@ def best(hits: Sequence[Hit], top: int) -> list[Hit]:
 
 
 def largest(scores: NDArray[np.floating], top: int) -> NDArray[np.intp]:
-    """Places of the largest scores (n,), in no order; among equals those that come first."""
+    """Return the positions of the largest scores (n,), unordered; of equal scores the first ones win."""
     if len(scores) <= top:
         return np.arange(len(scores))
     bound = np.partition(scores, -top)[-top]

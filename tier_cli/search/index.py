@@ -1,4 +1,4 @@
-"""Files of embeddings opened for searching: what they are of, and their vectors block by block."""
+"""Define an opened file of embeddings: its metadata, and its vectors block by block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EmbeddingIndex(ABC):
     path
         The file.
     known
-        What it says about itself.
+        Its metadata.
 
     Attributes
     ----------
@@ -40,40 +40,40 @@ class EmbeddingIndex(ABC):
     hashes
         SHA-256 of its ``weights``, ``preprocessing`` and ``tokenizer``.
     count, dimension
-        How many vectors there are, and their length D.
+        The number of vectors, and their dimension D.
     sha256
-        That of the vectors.
+        SHA-256 (hex) of the vectors.
 
     Raises
     ------
     UsageError
-        Where these are no embeddings, or of a kind that is unknown here.
+        If the file holds no embeddings, or embeddings in an unknown format.
     """
 
     def __init__(self, path: Path, known: Any):
         if not isinstance(known, dict) or known.get("format") != FORMAT:
-            raise not_ours(path)
+            raise no_embeddings(path)
         if known.get("schema_version") != SCHEMA_VERSION:
             raise UsageError(
-                f"its embeddings are written in version {known.get('schema_version')}, not {SCHEMA_VERSION}",
+                f"embeddings of format version {known.get('schema_version')}, not {SCHEMA_VERSION}",
                 where=str(path),
-                remedy=f"{WRITE_IT} of this release",
+                remedy=f"{WRITE_IT} from this release",
             )
         try:
             self.model, self.hashes = str(known["model"]["name"]), dict(known["model"]["hashes"])
             self.count, self.dimension = int(known["embedded"]), int(known["dimension"])
             self.sha256 = str(known["sha256"])
         except (KeyError, TypeError, ValueError):
-            raise not_ours(path) from None
+            raise no_embeddings(path) from None
         self.path = path
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Give the numbers of rows (b,) and their unit vectors (b, D), a block at a time.
+        """Yield row numbers (b,) and unit vectors (b, D), one block at a time.
 
         Raises
         ------
         UsageError
-            Where the file is damaged.
+            If the file is damaged.
         """
         for rows, vectors in self._stored():
             if vectors.dtype == np.float32:
@@ -84,27 +84,27 @@ class EmbeddingIndex(ABC):
 
     @abstractmethod
     def keys(self, rows: Sequence[int]) -> list[dict[str, str | None]]:
-        """Give `KEYS` of rows, in their order."""
+        """Return the `KEYS` of the given rows, in that order."""
 
     @abstractmethod
     def _stored(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Give rows and vectors as they are stored."""
+        """Yield rows and vectors as stored."""
 
 
-def not_ours(path: Path) -> UsageError:
-    """The error of a file without embeddings."""
+def no_embeddings(path: Path) -> UsageError:
+    """Return the error for a file without embeddings."""
     return UsageError("holds no embeddings", where=str(path), remedy=WRITE_IT, kind="not_embeddings")
 
 
 def damaged(path: Path) -> UsageError:
-    """The error of a file that cannot be read to its end."""
-    return UsageError("is damaged", where=str(path), remedy="write it anew with `tier embed`")
+    """Return the error for a file that cannot be read to its end."""
+    return UsageError("is damaged", where=str(path), remedy="write it again with `tier embed`")
 
 
-def parsed(path: Path, text: str | bytes) -> Mapping[str, Any]:
-    """Read what a file says about itself."""
+def parse_metadata(path: Path, text: str | bytes) -> Mapping[str, Any]:
+    """Parse the metadata of a file; empty if it is not a JSON object."""
     try:
         known = json.loads(text)
     except ValueError:
-        raise not_ours(path) from None
+        raise no_embeddings(path) from None
     return known if isinstance(known, dict) else {}

@@ -1,4 +1,4 @@
-"""Embeddings in NPZ, read from the archive a block at a time."""
+"""Read embeddings from an NPZ archive, one block at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from tier_cli.results.embedded import METADATA
-from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, not_ours, parsed
+from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, no_embeddings, parse_metadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,17 +21,17 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
 
 
 class NpzIndex(EmbeddingIndex):
-    """An NPZ file of embeddings; rows are those that were embedded."""
+    """Read an NPZ file of embeddings; it has one row per embedded image."""
 
     def __init__(self, path: Path):
         try:
             with zipfile.ZipFile(path) as archive, _array(archive, METADATA) as (member, kind, shape):
                 if shape != () or kind.kind != "U":
-                    raise not_ours(path)
+                    raise no_embeddings(path)
                 text = str(np.frombuffer(member.read(kind.itemsize), kind)[0])
         except (*_BROKEN, KeyError):
-            raise not_ours(path) from None
-        super().__init__(path, parsed(path, text))
+            raise no_embeddings(path) from None
+        super().__init__(path, parse_metadata(path, text))
 
     def _stored(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         first = 0
@@ -40,7 +40,7 @@ class NpzIndex(EmbeddingIndex):
             first += len(block)
 
     def keys(self, rows: Sequence[int]) -> list[dict[str, str | None]]:
-        """Give `KEYS` of rows, in their order."""
+        """Return the `KEYS` of the given rows, in that order."""
         columns = {name: self._picked(name, rows) for name in KEYS}
         return [{name: columns[name][place] or None for name in KEYS} for place in range(len(rows))]
 
@@ -67,13 +67,13 @@ class NpzIndex(EmbeddingIndex):
 
 @contextmanager
 def _array(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], np.dtype[Any], tuple[int, ...]]]:
-    """Open an array of an archive behind its header."""
+    """Open an array in an archive, positioned after its header."""
     with archive.open(f"{name}.npy") as member:
         version = np.lib.format.read_magic(member)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read:
-            raise ValueError("an unknown version of the format of arrays")
+            raise ValueError("unknown version of the array format")
         shape, fortran, kind = read[version](member)
         if fortran or kind.hasobject:
-            raise ValueError("an array of another kind")
+            raise ValueError("unsupported kind of array")
         yield member, kind, shape

@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 
 def open_indexes(path: Path) -> tuple[list[EmbeddingIndex], list[str]]:
-    """Open a file of embeddings, or all that lie in a folder, and name the files left aside.
+    """Open a file of embeddings, or all in a folder; also return the names of skipped files.
 
     Raises
     ------
     UsageError
-        Where nothing is there, a file is damaged, or two files are of different models.
+        If there are no embeddings, a file is damaged, or two files come from different models.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".parquet", ".npz"))
-        opened, aside = [], []
+        opened, skipped = [], []
         for file in files:
             try:
                 opened.append(open_index(file))
             except UsageError as error:
                 if error.kind != "not_embeddings":
                     raise
-                aside.append(str(file))
+                skipped.append(str(file))
     else:
-        opened, aside = [open_index(path)], []
+        opened, skipped = [open_index(path)], []
     found = [index for index in opened if index.count]
     if not found:
         raise UsageError("holds no embeddings", where=str(path), remedy=WRITE_IT)
     for other in found[1:]:
         _check_same(found[0], other)
-    return found, aside
+    return found, skipped
 
 
 def open_index(path: Path) -> EmbeddingIndex:
@@ -46,7 +46,7 @@ def open_index(path: Path) -> EmbeddingIndex:
     Raises
     ------
     UsageError
-        Where it is not there or holds no embeddings.
+        If the file is missing or holds no embeddings.
     """
     if not path.is_file():
         raise UsageError("no such file or folder", where=str(path), remedy="check --index")
@@ -66,7 +66,7 @@ def _check_same(first: EmbeddingIndex, other: EmbeddingIndex) -> None:
     for name in ("weights", "preprocessing"):
         if first.hashes[name] != other.hashes[name]:
             raise UsageError(
-                f"{first.path.name} and {other.path.name} are of models with different {name}",
+                f"{first.path.name} and {other.path.name} come from models with different {name}",
                 where=str(first.path.parent),
-                remedy="keep embeddings of one model in a folder",
+                remedy="keep only embeddings of one model in a folder",
             )

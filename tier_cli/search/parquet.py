@@ -1,4 +1,4 @@
-"""Embeddings in Parquet, read a row group at a time."""
+"""Read embeddings from a Parquet file, one row group at a time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from tier_cli.results.embedded import METADATA
-from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, not_ours, parsed
+from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, no_embeddings, parse_metadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 class ParquetIndex(EmbeddingIndex):
-    """A Parquet file of embeddings; rows are numbered with those that failed."""
+    """Read a Parquet file of embeddings; row numbers count failed images too."""
 
     def __init__(self, path: Path):
         try:
             footer = parquet.read_metadata(str(path))
         except (pa.ArrowException, OSError):
-            raise not_ours(path) from None
-        super().__init__(path, parsed(path, (footer.metadata or {}).get(METADATA.encode(), b"{}")))
+            raise no_embeddings(path) from None
+        super().__init__(path, parse_metadata(path, (footer.metadata or {}).get(METADATA.encode(), b"{}")))
         self._sizes = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
 
     def _stored(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
@@ -35,7 +35,7 @@ class ParquetIndex(EmbeddingIndex):
                 for batch in file.iter_batches(BLOCK_ROWS, columns=["embedding"]):
                     column = batch.column(0)
                     there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-                    # Flattened, a column is without its nulls.
+                    # flatten() drops nulls.
                     values = column.flatten().to_numpy(zero_copy_only=False)
                     yield first + there, values.reshape(len(there), self.dimension)
                     first += len(column)
@@ -43,7 +43,7 @@ class ParquetIndex(EmbeddingIndex):
             raise damaged(self.path) from None
 
     def keys(self, rows: Sequence[int]) -> list[dict[str, str | None]]:
-        """Give `KEYS` of rows, in their order; only their row groups are read."""
+        """Return the `KEYS` of the given rows, in that order; only their row groups are read."""
         ends = np.cumsum(self._sizes)
         groups = np.searchsorted(ends, rows, side="right")
         found: dict[int, dict[str, str | None]] = {}

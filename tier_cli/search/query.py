@@ -1,4 +1,4 @@
-"""What is searched for, as a vector: a text, the difference of two, or an image."""
+"""Turn a query into a vector: a text, the difference of two texts, or an image."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ if TYPE_CHECKING:
 
 
 def check_model(checkpoint: Checkpoint, indexes: Sequence[EmbeddingIndex], with_image: bool) -> None:
-    """Refuse a model other than that of the embeddings.
+    """Refuse a model other than the one that made the embeddings.
 
     Raises
     ------
     UsageError
-        Where the weights differ, the tokenizer that a text depends on, or the preprocessing of an image.
+        If the weights differ; for a text also the tokenizer, for an image the preprocessing.
     """
     for name in ("weights", *(("preprocessing",) if with_image else ("tokenizer",))):
         if checkpoint.hashes[name] != indexes[0].hashes[name]:
             raise UsageError(
-                f"its embeddings were made by {indexes[0].model}; {checkpoint.name} has other {name}",
+                f"its embeddings were made by {indexes[0].model}; {checkpoint.name} has different {name}",
                 where=str(indexes[0].path),
                 remedy="name that checkpoint with --model, or embed the images again",
             )
 
 
 def text_vector(engine: Engine, text: str, negative: str | None = None) -> Array:
-    """Embed a text (D,) as the vector of a finding with this one prompt, minus that of another text.
+    """Embed a text (D,) like a finding with this single prompt, minus the vector of a negative text.
 
     Raises
     ------
     CheckpointError
-        Where the embedding is not finite.
+        If the embedding is not finite.
     """
     texts = [text] if negative is None else [text, negative]
     vectors = engine.embed_texts(texts)
     if not np.isfinite(vectors).all():
         raise CheckpointError(
-            "the model gave no finite embedding of the text", remedy="check it with `tier model verify`"
+            "the model returned no finite embedding for the text", remedy="check it with `tier model verify`"
         )
     return np.asarray(vectors[0] if negative is None else vectors[0] - vectors[1], np.float32)
 
 
 def image_vector(checkpoint: Checkpoint, engine: Engine, path: str) -> Array:
-    """Embed an image (D,), of any view.
+    """Embed an image of any view (D,).
 
     Raises
     ------
     InputError
-        Where the file cannot be used.
+        If the file cannot be used.
     """
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import ReadOptions

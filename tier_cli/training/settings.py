@@ -177,7 +177,7 @@ class RunOptions:
     max_bad
         How many unreadable images a run may leave out; one more ends it.
     device
-        The device that computes; ``auto`` takes a CUDA GPU if there is one.
+        The device; ``auto`` uses a CUDA GPU if there is one.
     workers
         Processes that read and augment images; None chooses.
     images

@@ -63,7 +63,7 @@ def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: P
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("--corrupt", "fog"), "unknown kind of damage 'fog'; choose among all, noise"),
+        (("--corrupt", "fog"), "unknown corruption 'fog'; choose from all, noise"),
         (("--corrupt", " , "), "--corrupt: no kind is named"),
     ],
 )

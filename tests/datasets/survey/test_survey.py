@@ -88,7 +88,7 @@ def test_files_that_are_absent_empty_or_unreadable_are_told_apart(images: Path) 
     assert found.files.missing == (str(images / "none.png"),)
     assert found.files.empty == (str(images / "1.png"),)
     assert found.problems[2].examples == (
-        f"{images / '2.png'}: this is no image known here; give DICOM, PNG, JPEG or TIFF",
+        f"{images / '2.png'}: the file is not a supported image; give a DICOM, PNG, JPEG or TIFF file",
     )
 
 

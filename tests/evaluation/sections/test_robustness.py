@@ -86,5 +86,5 @@ def test_the_table_names_each_kind_once_and_says_what_levels_are(truth: Labelled
 
 
 def test_an_unknown_kind_is_refused_before_anything_is_scored() -> None:
-    with pytest.raises(UsageError, match="unknown kind of damage 'fog'"):
+    with pytest.raises(UsageError, match="unknown corruption 'fog'"):
         robustness_section(["fog"])

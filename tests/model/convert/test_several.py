@@ -71,5 +71,5 @@ def test_files_of_two_families(sources: list[Path], tmp_path: Path) -> None:
     # As OpenAI's own archives describe themselves.
     state |= {name: torch.tensor(1) for name in ("input_resolution", "context_length", "vocab_size")}
     other = save(state, tmp_path / "other.pt")
-    with pytest.raises(UsageError, match=r"is of the family tier-authors, not openai-clip"):
+    with pytest.raises(UsageError, match=r"belongs to the family tier-authors, not openai-clip"):
         convert_several([other, sources[0]], tmp_path / "both", tokenizer=bpe)

@@ -156,7 +156,7 @@ def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_pa
     said = json.loads((clip_folder / "config.json").read_text())
     said["text_config"]["eos_token_id"] -= 1
     (tmp_path / "config.json").write_text(json.dumps(said))
-    with pytest.raises(CheckpointError, match=r"texts end with the id \d+, the text tower looks for \d+"):
+    with pytest.raises(CheckpointError, match=r"texts end with the id \d+, but the text tower expects \d+"):
         convert(tmp_path, tmp_path / "made")
 
 

@@ -44,7 +44,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help=f"csv for a manifest given with --data, or one of {', '.join(DATASETS)}.",
+        help=f"Data set: csv for a manifest given with --data, or one of {', '.join(DATASETS)}.",
         callback=known_dataset,
         rich_help_panel=_DATA,
     ),

@@ -77,7 +77,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
         Separate validation data, from `check_validation`.
     """
     from tier_cli.datasets.registry import dataset_info
-    from tier_cli.display.training_progress import tell_notes
+    from tier_cli.display.training_progress import print_notes
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
@@ -102,7 +102,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
         validation = open_validation_data(*separate, choice.valid_split, named, findings)
     data = choose_rows(manifest, given.dataset, choice, findings, validation)
     check_contrast(data.manifest)
-    tell_notes(data.notes)
+    print_notes(data.notes)
     return TrainInputs(
         rows=data.rows,
         preprocessing=preprocessing,

@@ -56,23 +56,26 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "dataset": (
         _DATA,
         "NAME",
-        f"csv for a manifest given with --data, or one of {', '.join(trainable_names())}.",
+        f"Data set: csv for a manifest given with --data, or one of {', '.join(trainable_names())}.",
     ),
-    "output": (None, "DIR", "Checkpoint folder to write; required."),
-    "root": (_DATA, "FOLDER", "Folder of the data set (TIER_DATA_ROOT); with --data, where its paths start."),
+    "output": (None, "DIR", "New checkpoint folder to write; required."),
+    "root": (
+        _DATA,
+        "FOLDER",
+        "Folder of the data set (TIER_DATA_ROOT); with --data, the folder its paths are relative to.",
+    ),
     "text": (
         _DATA,
         "PART",
-        "Train on the impression, the findings or both sections of the reports, or with labels on captions"
-        " written from labels; by default on the texts of a manifest unchanged, or the impressions of a data"
-        " set.",
+        "Texts to train on: impression, findings or both sections of the reports, or labels for captions"
+        " written from labels. Default: the unchanged texts of a manifest, the impressions of a data set.",
     ),
     "views": (_DATA, None, "Train on all views or frontal ones only; validation uses frontal views."),
     "train_split": (_DATA, "NAME", "Split to train on."),
     "valid_split": (
         _DATA,
         "NAME",
-        "Split to validate on after each epoch; by default valid, or drawn patients if there is none.",
+        "Split to validate on after each epoch. Default: valid, or drawn patients if there is none.",
     ),
     "valid_data": (
         _DATA,
@@ -87,7 +90,7 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "valid_root": (
         _DATA,
         "FOLDER",
-        "Folder of --valid-dataset (TIER_DATA_ROOT); with --valid-data, where its paths start.",
+        "Folder of --valid-dataset (TIER_DATA_ROOT); with --valid-data, the folder of its relative paths.",
     ),
     "valid_share": (_DATA, "X", "Share of the patients to draw for validation if there is no split for it."),
     "split_seed": (_DATA, "N", "Seed for drawing the validation patients."),
@@ -99,11 +102,11 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     ),
     "image_tower": (_START, "DIR", "Folder of an image encoder: config.json, safetensors."),
     "text_tower": (_START, "DIR", "Folder of a text encoder with its tokenizer.json."),
-    "freeze_image_blocks": (_START, "N", "Freeze the first blocks; their output is computed once."),
+    "freeze_image_blocks": (_START, "N", "Freeze the first N blocks; their output is computed once."),
     "freeze_text_layers": (
         _START,
         "N",
-        "Freeze the embeddings and first layers; by default 4, or all but two of a smaller tower.",
+        "Freeze the embeddings and the first N layers. Default: 4, or all but two of a smaller tower.",
     ),
     "objective": (_LOSS, None, "Softmax over the batch, or a sigmoid per pair (SigLIP)."),
     "reg_weight": (_LOSS, "X", "Weight of both entropies."),
@@ -111,7 +114,7 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "lambda_token": (_LOSS, "X", "Weight of the token entropy; 0.1 in the paper."),
     "entropy": (_LOSS, None, "Leave padding out of the entropies, or count it as published."),
     "shuffle_captions": (_LOSS, None, "Control: permute the texts among the images."),
-    "optimizer": (_OPTIMISER, None, "Algorithm that turns gradients into steps."),
+    "optimizer": (_OPTIMISER, None, "Optimisation algorithm."),
     "learning_rate": (_OPTIMISER, "X", "Peak learning rate of the towers."),
     "head_rate_factor": (_OPTIMISER, "X", "Factor on the learning rate of fresh projections."),
     "weight_decay": (_OPTIMISER, "X", "Weight decay, except for biases and norms."),
@@ -121,23 +124,23 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "average_decay": (
         _OPTIMISER,
         "X",
-        "Decay of the average of the weights over steps that is written; 0 writes the last step's.",
+        "Decay of the moving average of the weights, which is written; 0 writes those of the last step.",
     ),
     "epochs": (_RUN, "N", "Number of epochs, each of --images-per-epoch pairs."),
-    "images_per_epoch": (_RUN, "N", "Pairs drawn per epoch; by default as many as there are."),
+    "images_per_epoch": (_RUN, "N", "Pairs drawn per epoch. Default: as many as there are."),
     "batch_size": (_RUN, "N", "Pairs contrasted with each other, over all processes."),
-    "image_size": (_RUN, "N", "Side of the input in pixels; 224, or the checkpoint's."),
+    "image_size": (_RUN, "N", "Side of the input in pixels. Default: that of --init, else 224."),
     "augmentation": (
         _RUN,
         None,
-        "Augmentation of an image at every draw: this project's own, or the published one.",
+        "Augmentation at every draw: this project's (standard), or that of the paper.",
     ),
-    "cached_views": (_RUN, "N", "Augmented copies kept of frozen features."),
+    "cached_views": (_RUN, "N", "Augmented copies of each image whose frozen features are kept."),
     "features": (_RUN, "DIR", "Keep frozen features in this folder."),
     "findings": (
         _RUN,
         "SET",
-        "Finding set of the checkpoint and of validation; by default nih14, or that of --init.",
+        "Finding set of the checkpoint and of validation. Default: that of --init, else nih14.",
     ),
     "keep_epochs": (
         _RUN,
@@ -148,15 +151,15 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "sweep": (
         _RUN,
         "SETTING=VALUES",
-        "Try values, e.g. lambda-patch=0:0.25:0.05 or seed=0,1,2; repeat it to try all combinations.",
+        "Train with each value, e.g. lambda-patch=0:0.25:0.05 or seed=0,1,2; repeat for all combinations.",
     ),
-    "keep": (_RUN, None, "Keep the checkpoints of a sweep's best setting, or of all."),
+    "keep": (_RUN, None, "Keep the checkpoints of a sweep's best setting, or of all settings."),
     "resume": (_RUN, None, "Continue the run in --output; start it if there is none."),
     "save_steps": (_RUN, "N", "Also save the state every N steps."),
     "save_minutes": (_RUN, "X", "Save the state every X minutes, and after each epoch."),
     "tensorboard": (_RUN, "DIR", "Write events for TensorBoard to this folder."),
-    "device": (_MACHINE, None, "Device that computes; auto takes a CUDA GPU if there is one."),
-    "precision": (_MACHINE, None, "Arithmetic of the encoders."),
+    "device": (_MACHINE, None, "Device; auto uses a CUDA GPU if there is one."),
+    "precision": (_MACHINE, None, "Number format of the encoders' arithmetic."),
     "accumulate": (_MACHINE, "N", "Encode a batch in N parts; saves memory."),
     "micro_batch_size": (_MACHINE, "N", "Like --accumulate, in images per part."),
     "checkpoint_activations": (_MACHINE, "", "Recompute activations in the backward pass; saves memory."),
@@ -165,8 +168,8 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "MODE",
         "Read images once into a file (memory-map) or at every draw (stream); auto chooses.",
     ),
-    "workers": (_MACHINE, "N", "Processes that read images; chosen by default."),
-    "threads": (_MACHINE, "N", "CPU threads; torch's own choice by default."),
+    "workers": (_MACHINE, "N", "Processes that read images. Default: chosen automatically."),
+    "threads": (_MACHINE, "N", "CPU threads. Default: chosen by torch."),
 }
 _NAMES = {"learning_rate": ("--learning-rate", "--lr")}
 _CALLBACKS = {"dataset": known_dataset, "valid_dataset": known_dataset}

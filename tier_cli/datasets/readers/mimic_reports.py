@@ -71,7 +71,7 @@ def report_texts(
             what="the reports are missing (they come with MIMIC-CXR, not with MIMIC-CXR-JPG)",
         )
     empty = sum(not text for text in texts.values())
-    notes.append(f"texts ({which}) from {origin.name}: {len(texts) - empty} studies, {empty} without one")
+    notes.append(f"texts ({which}) from {origin.name}: {len(texts) - empty} studies, {empty} without text")
     return [texts[study] for study in images["study_id"]]
 
 

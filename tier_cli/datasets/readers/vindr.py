@@ -58,7 +58,10 @@ def read(root: Path, split: str | None) -> Manifest:
         if split is not None and any(find_table(folder, table) for table in tables.values()):
             raise absent_split(INFO, folder, split, tables[split])
         raise wrong_root(INFO, folder, *tables.values(), "train.csv")
-    columns, notes = _joined([columns for columns, _ in parts]), [note for _, said in parts for note in said]
+    columns, notes = (
+        _joined([columns for columns, _ in parts]),
+        [note for _, part_notes in parts for note in part_notes],
+    )
     notes.append("VinDr-CXR names no patients: each image counts as one patient")
     return build_manifest(columns, folder, root, [*notes, *_converted(columns)])
 

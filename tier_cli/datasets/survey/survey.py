@@ -75,7 +75,7 @@ def survey_manifest(
         files=files,
         problems=tuple(problems),
         remarks=(
-            *manifest.notes,
+            *manifest.reading_notes,
             *unknown_regions(found, findings),
             *without_auc(findings, labels),
             *misspelt_columns(ignored, findings),

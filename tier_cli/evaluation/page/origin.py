@@ -1,4 +1,4 @@
-"""Build the parts that say what was done, so that others can judge and reproduce it."""
+"""Build the parts that describe what was done, so that others can judge and reproduce it."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def reproduction_part(report: Report) -> Part:
 
 
 def sentence(report: Report) -> str:
-    """Say in one sentence what was evaluated."""
+    """Return one sentence on what was evaluated."""
     first, protocol = report.measured[0], report.protocol
     names = [one.name for one in report.measured]
     who = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -195,7 +195,7 @@ def _directions(
 
 
 def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
-    """Lay the patches over a target's regions; or say why that is impossible."""
+    """Lay the patches over a target's regions; return the reason if that is impossible."""
     if seen.turned:
         # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
         return "the file is displayed rotated or mirrored, its regions are not"

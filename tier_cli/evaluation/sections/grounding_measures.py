@@ -120,7 +120,7 @@ def _shares(edges: Floats, length: int) -> Floats:
 
 
 def _lies_in(region: NDArray[np.bool_], down: Floats, across: Floats) -> NDArray[np.bool_]:
-    """Tell which points (rows, columns) lie in the region; points outside the image do not."""
+    """Return which points (rows, columns) lie in the region; points outside the image do not."""
     rows, columns = np.floor(down).astype(int), np.floor(across).astype(int)
     there = np.outer((rows >= 0) & (rows < region.shape[0]), (columns >= 0) & (columns < region.shape[1]))
     found = region[np.ix_(rows.clip(0, region.shape[0] - 1), columns.clip(0, region.shape[1] - 1))]

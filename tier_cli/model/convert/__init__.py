@@ -1,4 +1,4 @@
-"""Foreign checkpoints made into folders of this project's own kind, with their authors' ways of use."""
+"""Convert foreign checkpoints into TIER checkpoint folders that preprocess and score as their authors do."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Source:
     path
         Its file or folder.
     tokenizer
-        A folder with the tokenizer, where that is not in the checkpoint.
+        A folder with the tokenizer, if the checkpoint has none.
     scratch
-        An empty folder that lives until the conversion is done.
+        A temporary folder that exists until the conversion is done.
     text_tower
-        A folder with the text model, where that is not in the checkpoint.
+        A folder with the text model, if the checkpoint has none.
     origin
-        Where it was downloaded from, for the record; with its ``licence`` and ``terms`` for the card.
+        The origin of a download, for the record, with its ``licence`` and ``terms`` for the model card.
     """
 
     path: Path
@@ -69,20 +69,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Converted:
-    """What a family's ``convert`` makes of a source; `convert` writes it.
+    """The result of a family's ``convert``, which `convert` writes.
 
     Parameters
     ----------
     model
-        Holds all of the source's weights, fp32.
+        Has all weights of the source, in fp32.
     tokenizer
         A folder with tokenizer.json and tokenizer_config.json, see `tokenizer_folder`.
     preprocessing, findings
-        As the authors meant them.
+        As the authors published them.
     left_out
-        Names of tensors that are known to be of no use.
+        Names of tensors that are known to be unused.
     notes
-        More for training.json.
+        Further entries for training.json.
     """
 
     model: TierModel
@@ -110,9 +110,9 @@ def convert(
     source, tokenizer, text_tower, origin
         See `Source`.
     dest
-        The folder to write; it must not be there yet, or be empty.
+        The folder to write; absent or empty.
     family
-        A name of `FAMILIES`; None to tell by the files.
+        A name in `FAMILIES`; None detects it.
     findings
         The folder's own finding set; the family's by default.
     report
@@ -121,14 +121,14 @@ def convert(
     Returns
     -------
     dict
-        What training.json holds under ``converted``, with ``difference_from_torch`` of the graphs.
+        The entry ``converted`` of training.json, with ``difference_from_torch`` of the graphs.
 
     Raises
     ------
     CheckpointError
-        If the source is of no known kind, does not fit its family, or would have to run code to be read.
+        If the source belongs to no known family, does not fit its family, or would have to run code.
     UsageError
-        If `dest` is taken.
+        If `dest` is not empty.
     """
     check_paths(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ def _write(
         findings,
         {"converted": record},
         precision,
-        # Minutes of a large text tower, for sets that may never be asked for.
+        # A large text tower would need minutes, for sets that may never be used.
         builtin_vectors=False,
     )
     (folder / "README.md").write_text(_card(family, record), encoding="utf-8")
@@ -196,24 +196,24 @@ def _card(family: str, record: Mapping[str, Any]) -> str:
     return (
         f"# {FAMILIES[family].title.partition(',')[0]}, converted\n\n"
         f"Made by `tier model convert` from:\n\n{files}\n\n"
-        f"Score: `{record['scoring']}`. Rendering of DICOM: `{record['rendering']}`. Weights stored in"
+        f"Score: `{record['scoring']}`. DICOM rendering: `{record['rendering']}`. Weights stored in"
         f" {record['stored_as']}.\n\n"
-        f"{licence}Licence and terms are those of the weights it was made from, and of the data that these"
-        " learned from. For research; not a medical device.\n"
+        f"{licence}The licence and terms of the source weights, and of the data they were trained on, apply."
+        " For research use; not a medical device.\n"
     )
 
 
 def check_paths(source: Path, dest: Path, family: str | None) -> None:
-    """Refuse what cannot become a checkpoint before anything is read."""
+    """Refuse an unknown family, a missing source or a used destination before anything is read."""
     if family is not None and family not in FAMILIES:
         raise UsageError(f"unknown family '{family}'", remedy=f"use one of {', '.join(FAMILIES)}")
     if not source.exists():
-        raise CheckpointError("no such file or folder", where=str(source))
+        raise CheckpointError("no such file or folder", where=str(source), remedy="check the path")
     check_new_folder(dest, parents=True)
 
 
 def _hashes(source: Path) -> dict[str, str]:
-    """SHA-256 of the source's weight files, by name."""
+    """Return the SHA-256 of the source's weight files, by name."""
     endings = (".pt", ".pth", ".bin", ".safetensors")
     files = sorted(p for p in source.iterdir() if p.suffix in endings) if source.is_dir() else [source]
     return {path.name: file_hash(path) for path in files}

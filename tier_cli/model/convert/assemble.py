@@ -1,4 +1,4 @@
-"""From foreign tensors to a `TierModel`, with every tensor accounted for."""
+"""Build a `TierModel` from foreign tensors; every tensor must be used or known to be unused."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tier_cli.model.save import Precision
 
 _SHOWN = 20
-_KINDS = ("missing", "of another shape", "unused")
-# One of these, and the tensor's name.
+_KINDS = ("missing", "of a different shape", "unused")
+# One of _KINDS, and the name of the tensor.
 Problem = tuple[str, str]
 
 
@@ -38,27 +38,27 @@ def assemble(
     text_name: Callable[[str], str] | None = None,
     **numbers: Tensor,
 ) -> TierModel:
-    """Build the model of a configuration from tensors.
+    """Build a model from its configuration and tensors.
 
     Parameters
     ----------
     config
-        What it is made of.
+        Configuration of the model.
     foreign
-        Where the tensors come from: what is left in it is an error.
+        The source of the tensors; any that remain in it are an error.
     image_tower, text_tower
-        By the names that transformers' public checkpoints of the tower have.
+        Tensors, named as in transformers' public checkpoints of the tower.
     image_projection, text_projection
-        By the names of `tier_cli.model.heads`.
+        Tensors, named as in `tier_cli.model.heads`.
     image_name, text_name
-        What the file calls a tensor of the tower, for messages; None where that is not known.
+        Returns the file's name for a tensor of the tower, for messages; None if unknown.
     numbers
         ``logit_scale``, ``logit_bias``.
 
     Raises
     ------
     CheckpointError
-        Naming every tensor that is missing, left over or of another shape.
+        Names every tensor that is missing, left over or of a different shape.
     """
     found = [("unused", name) for name in foreign.names]
     model: TierModel = TierModel(config)
@@ -80,13 +80,13 @@ def assemble(
 
 
 def _named(problems: list[Problem], side: str, named: Callable[[str], str] | None) -> list[Problem]:
-    """Problems by the names of the file, or else by those of the model, with the side of it."""
+    """Name problems as the file does, else as the model does, with the part of the model."""
     return [(kind, named(name) if named else f"{name} (in its {side})") for kind, name in problems]
 
 
 def _refuse(found: list[Problem], where: str) -> None:
-    """Raise an error of all problems, those first that are most likely the cause of the others."""
-    # Several tensors of the model may be parts of one in the file.
+    """Raise an error that lists all problems, those that probably caused the others first."""
+    # Several tensors of the model may be parts of a single one in the file.
     problems = [f"{kind} {name}" for kind, name in dict.fromkeys(sorted(found, key=_rank))]
     if problems:
         shown = "; ".join(problems[:_SHOWN])
@@ -94,7 +94,7 @@ def _refuse(found: list[Problem], where: str) -> None:
         raise CheckpointError(
             f"the tensors do not fit: {shown}{more}",
             where=where,
-            remedy="the file is incomplete or of another family (--family)",
+            remedy="download the file again, or name its family with --family",
         )
 
 
@@ -103,15 +103,15 @@ def _rank(problem: Problem) -> int:
 
 
 def lossless_precision(model: TierModel) -> Precision:
-    """float16 where it holds every weight exactly, else float32: converting must not move a score."""
+    """Return float16 if it holds every weight exactly, else float32: converting must not change a score."""
     tensors = [t for t in model.state_dict().values() if t.is_floating_point()]
     return "float16" if all(torch.equal(t.half().float(), t.float()) for t in tensors) else "float32"
 
 
 def split_rows(tensors: dict[str, Tensor], name: str, parts: Mapping[str, str]) -> None:
-    """Cut a stacked tensor, such as an attention's queries, keys and values, into its parts by new names.
+    """Split a stacked tensor, such as the queries, keys and values of attention, into renamed parts.
 
-    `parts` says, in the order of the rows, what stands in each new name for what in the old one.
+    `parts` maps, in row order, a part of each new name to the part of the old name that it replaces.
     """
     stacked = tensors.pop(name)
     pieces = stacked.chunk(len(parts))
@@ -122,7 +122,7 @@ def split_rows(tensors: dict[str, Tensor], name: str, parts: Mapping[str, str]) 
 def _tower(tower: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Any, list[Problem]]:
     model_class, config, arguments = tower_class(tower)
     with quiet_transformers():
-        # By transformers' own loading, which knows what each of its versions calls a public tensor.
+        # transformers' own loader knows the tensor names of each of its versions.
         model, info = model_class.from_pretrained(
             None,
             config=config,
@@ -134,18 +134,18 @@ def _tower(tower: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Any, l
         )
     problems = [("missing", name) for name in sorted(info["missing_keys"])]
     problems += [("unused", name) for name in sorted(info["unexpected_keys"])]
-    problems += [("of another shape", entry[0]) for entry in info["mismatched_keys"]]
+    problems += [("of a different shape", entry[0]) for entry in info["mismatched_keys"]]
     return model, problems
 
 
 def _fill(head: nn.Module, tensors: Mapping[str, Tensor]) -> list[Problem]:
     wanted = head.state_dict()
-    # The count of training batches is in no forward pass.
+    # The number of training batches does not affect the forward pass.
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     unused = [name for name in tensors if name not in wanted]
     shapes = [name for name in tensors if name in wanted and tensors[name].shape != wanted[name].shape]
     problems = [("missing", name) for name in missing] + [("unused", name) for name in unused]
-    problems += [("of another shape", name) for name in shapes]
+    problems += [("of a different shape", name) for name in shapes]
     if not problems:
         head.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
     return problems

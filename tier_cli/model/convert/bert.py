@@ -1,4 +1,4 @@
-"""BERT as transformers names its tensors, and the head that CXR-BERT puts on it."""
+"""Read BERT tensors as transformers names them, and the head of CXR-BERT."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
     from tier_cli.model.convert.files import ForeignTensors
 
-# BERT, in all its published sizes, gives every head of its attention this width.
+# The width of an attention head in all published sizes of BERT.
 _HEAD = 64
 _CXR_HEAD = {"dense_to_hidden": "linear_in", "LayerNorm": "norm", "dense_to_output": "linear_out"}
 
 
 def bert_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
-    """The configuration that the shapes of a BERT's tensors describe."""
+    """Return the configuration of a BERT, derived from the shapes of its tensors."""
     vocabulary, width = foreign.shape(prefix + "embeddings.word_embeddings.weight")
     return {
         "model_type": "bert",
@@ -31,7 +31,7 @@ def bert_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
 
 
 def cxr_bert_head(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:
-    """The projection of a CXR-BERT (Boecking et al. 2022) by the names of `tier_cli.model.heads`."""
+    """Return the projection of a CXR-BERT (Boecking et al. 2022), named as in `tier_cli.model.heads`."""
     return {
         f"{new}.{kind}": foreign.take(f"{prefix}cls_projection_head.{old}.{kind}")
         for old, new in _CXR_HEAD.items()
@@ -40,5 +40,5 @@ def cxr_bert_head(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:
 
 
 def cxr_bert_left_out(foreign: ForeignTensors, prefix: str) -> tuple[str, ...]:
-    """Leave out what no projection of a text depends on: the head for masked words and a pooler."""
+    """Leave out what no text projection depends on: the masked-language head and the pooler."""
     return foreign.drop("position_ids") + foreign.leave(prefix + "cls.predictions.", prefix + "bert.pooler.")

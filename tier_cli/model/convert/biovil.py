@@ -1,7 +1,7 @@
-"""BioViL (Boecking et al. 2022), BioViL-T (Bannur et al. 2023) and the TIER authors' training checkpoints.
+"""Convert BioViL (Boecking et al. 2022), BioViL-T (Bannur et al. 2023) and the TIER authors' checkpoints.
 
-A ResNet-50 with a projection of every patch, and CXR-BERT. BioViL and BioViL-T are a file of the image model
-beside a folder of the text model; a TIER checkpoint is one file with both.
+All have a ResNet-50 with a projection of every patch, and CXR-BERT. BioViL and BioViL-T have a file for the
+image model and a folder for the text model; a TIER checkpoint is one file with both.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _RESNET, _PREVIOUS = "encoder.encoder.", "encoder.missing_previous_emb"
-# Of 512 pixels of the short side; grids of 15x15 and 14x14.
+# From a short side of 512 pixels; the grids are 15x15 and 14x14.
 _CROP = {"biovil": 480, "biovil-t": 448}
-# The TIER authors' texts, with their special tokens.
+# Maximum text length of the TIER authors, special tokens included.
 _TIER_TOKENS = 128
 
 
 def convert(source: Source, family: str) -> Converted:
-    """Read one of the three."""
+    """Convert a checkpoint of one of the three families."""
     if family == "tier-authors":
         return _tier(source)
     image, text = _parts(source, family)
@@ -45,7 +45,11 @@ def convert(source: Source, family: str) -> Converted:
     _check_generation(family, _PREVIOUS in tensors, image)
     texts = load_folder(text, "model", "pytorch_model")
     if both := sorted(set(tensors) & set(texts)):
-        raise CheckpointError(f"both files hold {', '.join(both[:5])}", where=where)
+        raise CheckpointError(
+            f"both files contain {', '.join(both[:5])}",
+            where=where,
+            remedy="name the published files of image and text model",
+        )
     foreign = ForeignTensors({**tensors, **texts}, where)
     model, left_out = _model(
         foreign,
@@ -71,20 +75,22 @@ def convert(source: Source, family: str) -> Converted:
 
 
 def _check_generation(family: str, previous: bool, image: Path) -> None:
-    """The two differ in their pixels: one taken for the other would score, and wrongly."""
+    """Refuse the wrong of the two families: their preprocessing differs, so scores would be wrong."""
     own = "biovil-t" if previous else "biovil"
     if family != own:
         raise CheckpointError(
-            f"the file is of the family {own}", where=str(image), remedy=f"convert it with --family {own}"
+            f"the file belongs to the family {own}",
+            where=str(image),
+            remedy=f"convert it with --family {own}",
         )
 
 
 def _parts(source: Source, family: str) -> tuple[Path, Path]:
-    """The file of the image model and the folder of the text model."""
+    """Return the file of the image model and the folder of the text model."""
     if not source.path.is_dir():
         if source.text_tower is None:
             raise CheckpointError(
-                "the file holds the image model only",
+                "the file contains only the image model",
                 where=str(source.path),
                 remedy="name the folder of its text model, a CXR-BERT, with --text-tower",
             )
@@ -105,7 +111,7 @@ def _tier(source: Source) -> Converted:
     _drop_second_head(foreign)
     vocabulary = foreign.shape("transformer.bert.embeddings.word_embeddings.weight")[0]
     tokenizer = tokenizer_folder(source.tokenizer or source.path.parent, source.scratch, "bert", vocabulary)
-    # Padding is masked: the vector of a prompt is that of the prompt alone, whatever stands beside it.
+    # Padding is masked, so the vector of a prompt does not depend on the other prompts of a batch.
     model, left_out = _model(
         foreign,
         image="cnn.",
@@ -116,17 +122,21 @@ def _tier(source: Source) -> Converted:
             _TIER_TOKENS, foreign.shape("transformer.bert.embeddings.position_embeddings.weight")[0]
         ),
     )
-    # MIMIC-CXR-JPG, which it learned from, is equalised and of 8 bits; the rest is the default.
+    # Its training data, MIMIC-CXR-JPG, are equalised and have 8 bits; the rest is the default.
     preprocessing = Preprocessing(rendering="minmax-equalized", eight_bit=True)
     return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
 
 
 def _drop_second_head(foreign: ForeignTensors) -> None:
-    """The text model's head is in the file twice; two that differ would leave open which one counts."""
+    """Drop the second copy of the text model's head; refuse copies that differ."""
     for name in [name for name in foreign.names if name.startswith("cls_projection_head.")]:
         second, inside = foreign.take(name), f"transformer.{name}"
         if not torch.equal(second, foreign.peek(inside)):
-            raise CheckpointError(f"'{name}' and '{inside}' are different", where=foreign.where)
+            raise CheckpointError(
+                f"'{name}' and '{inside}' are different",
+                where=foreign.where,
+                remedy="save the checkpoint again with one text head",
+            )
 
 
 def _model(
@@ -137,7 +147,7 @@ def _model(
     logit_scale: Tensor | None = None,
     **config: Any,
 ) -> tuple[Any, tuple[str, ...]]:
-    """The model, and the names of the tensors that it does without, by the prefixes of its two parts."""
+    """Return the model and the names of unused tensors; `image` and `text` are the prefixes of its parts."""
     resnet = image + _RESNET
     left_out = foreign.leave(resnet + "fc.") + cxr_bert_left_out(foreign, text)
     head = projector(foreign, image + "projector.")
@@ -168,10 +178,11 @@ def _model(
 
 
 def _without_previous(foreign: ForeignTensors, prefix: str, head: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """BioViL-T's projection for a single image, as one for the backbone's features.
+    """Fold BioViL-T's projection for a single image into a projection of the backbone's features.
 
-    Each patch x becomes [A x, m], m the learned stand-in for the image before, and the projection begins with
-    W [A x, m] = (W1 A) x + W2 m, then subtracts a running mean: both W2 m and the mean are constants.
+    Each patch x becomes [A x, m], where m is the learned substitute for a previous image. The projection
+    starts with W [A x, m] = (W1 A) x + W2 m, then subtracts a running mean: both W2 m and the mean are
+    constant.
     """
     to_vit = foreign.take(prefix + "encoder.backbone_to_vit.weight").double().flatten(1)
     missing = foreign.take(prefix + _PREVIOUS).double().flatten()
@@ -181,6 +192,7 @@ def _without_previous(foreign: ForeignTensors, prefix: str, head: Mapping[str, T
         raise CheckpointError(
             f"'{prefix}projector.model.0.weight' takes {weight.shape[1]} features, not {own} and {previous}",
             where=foreign.where,
+            remedy="download the file again",
         )
     matrix, constant = weight[:, :own] @ to_vit, weight[:, own:] @ missing
     return {

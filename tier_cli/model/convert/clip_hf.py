@@ -1,4 +1,4 @@
-"""CLIP as transformers saves it: config.json with model_type clip, safetensors or .bin, tokenizer files.
+"""Convert CLIP folders of transformers: config.json with model_type clip, weights, tokenizer files.
 
 Radford et al. 2021. Image: the class token after a layer norm, projected. Text: the end token, projected.
 """
@@ -17,12 +17,12 @@ from tier_cli.model.convert.files import ForeignTensors, load_folder, read_json
 from tier_cli.model.convert.processor import transformers_processor
 from tier_cli.model.convert.tokenizer import tokenizer_folder
 
-# The end token that the configurations of early releases name by mistake: the greatest id is meant.
+# The wrong end token in the configurations of early releases; it stands for the greatest id.
 _WRONG_END = 2
 
 
 def convert(source: Source, family: str) -> Converted:
-    """Read a folder of transformers' CLIP."""
+    """Convert a CLIP folder of transformers."""
     folder = source.path
     foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
     parts = CLIPConfig(**_plain(read_json(folder / "config.json")))
@@ -56,7 +56,7 @@ def _config(parts: CLIPConfig) -> TierConfig:
         text_pooling="end",
         text_head="linear",
         end_token=None if text.eos_token_id == _WRONG_END else text.eos_token_id,
-        # The tower looks back only, and the end token stands before all padding.
+        # Attention is causal, and the end token precedes all padding.
         text_mask=False,
         # transformers' tokenizer does not clean, but training did.
         text_cleaning="clip",

@@ -1,4 +1,4 @@
-"""Opening foreign weight files without running anything that lies in them."""
+"""Read foreign weight files without running any code in them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tier_cli.errors import CheckpointError
 
 # What training programs call the weights among the other things they save, the usual name first.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
-_GET_AGAIN = "it is damaged or cut short: get it again"
-# What torch says of files whose end or middle is missing, in its present form and in that before 1.6.
+_GET_AGAIN = "it is damaged or truncated: download it again"
+# torch's messages about truncated files, in the current format and in the one before 1.6.
 _DAMAGED = ("PytorchStreamReader failed reading", "unexpected EOF", "storage has wrong byte size")
 
 
@@ -43,12 +43,12 @@ class WeightFile:
 
 
 class ForeignTensors:
-    """The tensors of foreign files by name; taking one out accounts for it.
+    """Hold the tensors of foreign files by name, and keep track of those not used yet.
 
     Parameters
     ----------
     tensors
-        By the names of the file.
+        Tensors under the file's own names.
     where
         The file or folder, for messages.
     """
@@ -58,46 +58,46 @@ class ForeignTensors:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What was not taken yet."""
+        """The names of the tensors that were not taken yet."""
         return tuple(self._tensors)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor that must be there."""
+        """Return the shape of a tensor, which must exist."""
         return tuple(self.peek(name).shape)
 
     def peek(self, name: str) -> Tensor:
-        """A tensor that must be there, and stays to be accounted for."""
+        """Return a tensor, which must exist, without taking it."""
         if name not in self._tensors:
             raise CheckpointError(
-                f"no tensor '{name}'", where=self.where, remedy="the file is incomplete or of another family"
+                f"no tensor '{name}'", where=self.where, remedy="download the file again, or check --family"
             )
         return self._tensors[name]
 
     def take(self, name: str) -> Tensor:
-        """A tensor that must be there."""
+        """Take a tensor, which must exist, and return it."""
         tensor = self.peek(name)
         del self._tensors[name]
         return tensor
 
     def section(self, prefix: str) -> dict[str, Tensor]:
-        """All tensors whose names begin with `prefix`, without it."""
+        """Take all tensors whose names start with `prefix`; return them without the prefix."""
         names = [name for name in self._tensors if name.startswith(prefix)]
         return {name.removeprefix(prefix): self._tensors.pop(name) for name in names}
 
     def drop(self, *endings: str) -> tuple[str, ...]:
-        """Leave out tensors that are known to be of no use, by the ends of their names; gives the names."""
+        """Leave out tensors that are known to be unused, by the endings of their names; return the names."""
         names = tuple(name for name in self._tensors if name.endswith(endings))
         for name in names:
             del self._tensors[name]
         return names
 
     def leave(self, *prefixes: str) -> tuple[str, ...]:
-        """The same by how their names begin."""
+        """Leave out tensors by the prefixes of their names; return the names."""
         return tuple(prefix + name for prefix in prefixes for name in self.section(prefix))
 
     def layers(self, pattern: str) -> int:
-        """How many layers there are, by how their names begin, with ``{}`` for the layer's number."""
-        # By all tensors of a layer: one that is missing must not make the rest look superfluous.
+        """Count layers by the prefix of their names, with ``{}`` in place of the layer's number."""
+        # Any tensor counts: a missing one must not make the rest of its layer look unused.
         begin = re.compile(re.escape(pattern).replace(r"\{\}", r"(\d+)"))
         return len({found[1] for name in self._tensors if (found := begin.match(name))})
 
@@ -124,19 +124,19 @@ def read_weight_file(path: Path) -> WeightFile:
 
 
 def load_pickle(path: Path) -> Any:
-    """A file of `torch.save`: tensors, plain values and `argparse.Namespace`, which training programs add."""
+    """Read a file of `torch.save`: tensors, plain values, and `argparse.Namespace` of training programs."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # What torch would warn of, a program in the file, is refused below.
+            # torch warns of a program in the file, which is refused below.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError("no such file", where=str(path)) from error
-    except Exception as error:  # torch's reader of pickles lets any kind out where bytes are no pickle
+        raise CheckpointError("no such file", where=str(path), remedy="check the path") from error
+    except Exception as error:  # torch raises any kind of error if the bytes are not a pickle
         if _is_damaged(path, error):
-            raise CheckpointError("cannot be read whole", where=str(path), remedy=_GET_AGAIN) from error
+            raise CheckpointError("the file is incomplete", where=str(path), remedy=_GET_AGAIN) from error
         raise CheckpointError(
-            f"not a plain file of weights: {_reason(error)}",
+            f"not a plain weight file: {_reason(error)}",
             where=str(path),
             remedy=_remedy(error, path),
         ) from error
@@ -148,7 +148,7 @@ def _state_dict(content: Any, path: Path) -> WeightFile:
     while isinstance(content, Mapping) and (key := _entry(content, path)) is not None:
         wrapper |= frozenset(map(str, content))
         content = content[key]
-    # Some programs save the model as it was wrapped for several GPUs.
+    # Some programs save the wrapper for several GPUs instead of the model.
     if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
         content = {str(name).removeprefix("module."): value for name, value in content.items()}
     if not isinstance(content, Mapping) or not content:
@@ -185,7 +185,7 @@ def _only_tensors(value: Any) -> bool:
 
 
 def load_folder(folder: Path, *stems: str) -> dict[str, Tensor]:
-    """The weights of a folder by the stems of their file: safetensors first, then ``.bin``; shards too."""
+    """Read the weights of a folder by file stem: safetensors first, then ``.bin``, whole or in shards."""
     for ending in (".safetensors", ".bin"):
         for stem in stems:
             path = folder / f"{stem}{ending}"
@@ -194,36 +194,42 @@ def load_folder(folder: Path, *stems: str) -> dict[str, Tensor]:
             if (index := folder / f"{stem}{ending}.index.json").is_file():
                 return _shards(index)
     raise CheckpointError(
-        f"no weights: looked for {', '.join(stems)} (.safetensors, .bin)", where=str(folder)
+        f"no weights: looked for {', '.join(stems)} (.safetensors, .bin)",
+        where=str(folder),
+        remedy="download the folder again",
     )
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, or `CheckpointError`."""
+    """Read a JSON object from a file; raise `CheckpointError` if that is impossible."""
     from tier_cli.model import checkpoint
 
     if not path.is_file():
-        raise CheckpointError(f"no {path.name}", where=str(path.parent), remedy="get the folder again")
+        raise CheckpointError(f"no {path.name}", where=str(path.parent), remedy="download the folder again")
     return checkpoint.read_json(path)
 
 
 def _shards(index: Path) -> dict[str, Tensor]:
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict):
-        raise CheckpointError("has no weight_map", where=str(index))
+        raise CheckpointError("has no weight_map", where=str(index), remedy="download the folder again")
     tensors: dict[str, Tensor] = {}
     for name in sorted({str(place) for place in places.values()}):
         if Path(name).name != name:
-            raise CheckpointError(f"names a file outside of the folder: {name}", where=str(index))
+            raise CheckpointError(
+                f"names a file outside the folder: {name}",
+                where=str(index),
+                remedy="download the folder again",
+            )
         tensors |= load_weights(index.parent / name)
     return tensors
 
 
 def _is_damaged(path: Path, error: Exception) -> bool:
-    """Tell a file of `torch.save` of which a part is missing from one that is something else."""
-    if isinstance(error, EOFError) or any(said in str(error) for said in _DAMAGED):
+    """Return whether a file of `torch.save` is truncated, rather than a file of another kind."""
+    if isinstance(error, EOFError) or any(phrase in str(error) for phrase in _DAMAGED):
         return True
-    # An archive lists its content at its end. Without that, torch may say anything (or "[Errno 22]").
+    # An archive lists its content at its end; without it torch may raise anything, such as "[Errno 22]".
     try:
         with path.open("rb") as file:
             return file.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(path)
@@ -241,7 +247,7 @@ def _remedy(error: Exception, path: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why torch refused, without its advice on how to run the file all the same."""
+    """Return why torch refused the file, without its advice to run it anyway."""
     text = " ".join(str(error).split())
     if found := re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", text):
         return f"it would run {found[1]}"
@@ -250,6 +256,6 @@ def _reason(error: Exception) -> str:
     ):
         return "not written by torch.save, or damaged"
     if "TorchScript" in text:
-        return "it is a program (TorchScript archive)"
-    # Sentences after the first are about options of torch.load.
+        return "it contains a program (TorchScript archive)"
+    # Later sentences are about the options of torch.load.
     return text.split("WeightsUnpickler error:")[-1].strip().split(". ")[0].removesuffix(".")[:200]

@@ -209,7 +209,7 @@ def _timm(
 
 
 def _check(model_cfg: dict[str, Any], where: str) -> None:
-    """Refuse what the tensors alone would not show to be another model."""
+    """Refuse models that differ in ways that the tensors do not show."""
     vision, text = model_cfg.get("vision_cfg", {}), model_cfg.get("text_cfg", {})
     timm = str(vision.get("timm_model_name", ""))
     expected = {
@@ -271,7 +271,7 @@ def _config(foreign: ForeignTensors, length: int) -> TierConfig:
 
 
 def _vit(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names of timm's ViT -> those of transformers' public ViT checkpoints."""
+    """Rename the tensors of timm's ViT as in transformers' public ViT checkpoints."""
     fixed = {
         "cls_token": "embeddings.cls_token",
         "pos_embed": "embeddings.position_embeddings",

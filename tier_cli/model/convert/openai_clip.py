@@ -1,4 +1,4 @@
-"""CLIP in the form of OpenAI's own code (Radford et al. 2021), as CheXzero (Tiu et al. 2022) publishes it."""
+"""Convert CLIP in the layout of OpenAI's code (Radford et al. 2021), including CheXzero (Tiu et al. 2022)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# OpenAI's code gives every head of its attention this width.
+# The width of an attention head in OpenAI's code.
 _HEAD = 64
 _BLOCKS = "transformer.resblocks."
-# CheXzero's grey levels, of 0-255, and the square it pads to.
+# CheXzero: mean and standard deviation of grey levels (0-255), and the side of the padded square.
 _MEAN, _STD, _SQUARE = 101.48761, 83.43944, 320
-# CheXpert's own names, which are in CheXzero's prompts, where the display name of the built-in set is
-# another.
+# CheXzero's own labels, which its prompts contain, where the built-in set has another display name.
 _CHEXZERO_LABELS = {"edema": "Edema", "pleural_other": "Pleural Other"}
-# How names begin in transformers -> here. Those that end with a dot stand for all that begin so.
+# Prefixes of names in transformers -> in the file; one that ends with a dot covers all names below it.
 _IMAGE = {
     "embeddings.class_embedding": "visual.class_embedding",
     "embeddings.patch_embedding.": "visual.conv1.",
@@ -52,7 +51,7 @@ _BLOCK = {
 
 
 def convert(source: Source, family: str) -> Converted:
-    """Read a state dict of OpenAI's CLIP."""
+    """Convert a state dict of OpenAI's CLIP."""
     foreign = ForeignTensors(source.weights, str(source.path))
     # The numbers with which OpenAI's archive describes itself: the shapes say the same.
     left_out = foreign.drop(*OPENAI_NUMBERS)
@@ -107,7 +106,7 @@ def clip_config(
         image_head="linear",
         text_pooling="end",
         text_head="linear",
-        # The tower looks back only, and the end token stands before all padding.
+        # Attention is causal, and the end token precedes all padding.
         text_mask=False,
         text_cleaning="clip",
         max_logit_scale=None,
@@ -117,8 +116,8 @@ def clip_config(
 
 
 def clip_model(foreign: ForeignTensors, config: TierConfig) -> Any:
-    """The model of OpenAI's tensors."""
-    # Matrices that are multiplied from the other side.
+    """Build the model from OpenAI's tensors."""
+    # OpenAI multiplies by these matrices from the right.
     image_projection = {"linear.weight": foreign.take("visual.proj").T.contiguous()}
     text_projection = {"linear.weight": foreign.take("text_projection").T.contiguous()}
     image = {**_outside(foreign, _IMAGE), **_blocks(foreign.section(f"visual.{_BLOCKS}"))}
@@ -151,7 +150,7 @@ def _tower(
 
 
 def _outside(foreign: ForeignTensors, begins: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors of a tower that are in none of its blocks, under transformers' names."""
+    """Return the tensors of a tower outside its blocks, under transformers' names."""
     renamed: dict[str, Tensor] = {}
     for new, old in begins.items():
         if old.endswith("."):
@@ -162,7 +161,7 @@ def _outside(foreign: ForeignTensors, begins: Mapping[str, str]) -> dict[str, Te
 
 
 def _own_name(name: str, begins: Mapping[str, str], blocks: str) -> str:
-    """The way back, for messages: what the file calls a tensor of a tower."""
+    """Return the file's name for a tensor of a tower, for messages."""
     if found := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)", name):
         rest = re.sub(r"^self_attn\.[qkv]_proj\.", "attn.in_proj_", found[2])
         for old, new in _BLOCK.items():
@@ -175,7 +174,7 @@ def _own_name(name: str, begins: Mapping[str, str], blocks: str) -> str:
 
 
 def _blocks(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``N.attn.in_proj_weight`` and its like under transformers' names."""
+    """Return the tensors of blocks, such as ``N.attn.in_proj_weight``, under transformers' names."""
     renamed = {}
     for name, tensor in tensors.items():
         number, _, rest = name.partition(".")
@@ -190,9 +189,9 @@ def _blocks(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _chexzero_pixels(size: int) -> Preprocessing:
-    """Padded to 320 and normalised by its own grey levels, then, for a model of less, resampled."""
+    """Return CheXzero's preprocessing: pad to 320, normalise, then resample for models with smaller input."""
     return Preprocessing(
-        # MIMIC-CXR-JPG, which it learned from, is equalised.
+        # Its training data, MIMIC-CXR-JPG, are equalised.
         rendering="minmax-equalized",
         resize_short=None,
         crop=size,
@@ -207,7 +206,7 @@ def _chexzero_pixels(size: int) -> Preprocessing:
 
 
 def _chexzero_findings() -> FindingSet:
-    """Its labels by its templates. Not "no finding", whose two prompts by these say the opposite."""
+    """Return CheXzero's findings and prompts; for "no finding", its templates would state the opposite."""
     findings = []
     for finding in builtin("chexpert14").findings:
         if finding.id != "no_finding":

@@ -1,4 +1,4 @@
-"""ResNet as torchvision names its tensors, and the projection that BioViL puts on it."""
+"""Read ResNet tensors as torchvision names them, and the projection of BioViL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from tier_cli.model.convert.files import ForeignTensors
 
-# The stride of a block in the 3x3 convolution (v1.5), as torchvision's; transformers' default too.
+# The 3x3 convolution of a block has the stride (v1.5), as in torchvision and, by default, transformers.
 _STYLE = {"downsample_in_bottleneck": False, "downsample_in_first_stage": False, "hidden_act": "relu"}
 _STAGES = 4
 _PROJECTOR = {
@@ -27,7 +27,7 @@ _KIND = {"conv": "convolution", "0": "convolution", "bn": "normalization", "1": 
 
 
 def resnet_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
-    """The configuration that the shapes of a bottleneck ResNet's tensors describe."""
+    """Return the configuration of a bottleneck ResNet, derived from the shapes of its tensors."""
     stages = [f"{prefix}layer{number}." for number in range(1, _STAGES + 1)]
     return {
         "model_type": "resnet",
@@ -40,12 +40,12 @@ def resnet_config(foreign: ForeignTensors, prefix: str) -> dict[str, Any]:
 
 
 def resnet_tower(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names of torchvision's ResNet -> those of transformers' public ResNet checkpoints."""
+    """Rename the tensors of torchvision's ResNet as in transformers' public ResNet checkpoints."""
     return {_renamed(name): tensor for name, tensor in tensors.items()}
 
 
 def public_name(name: str) -> str:
-    """The way back, for messages: what torchvision calls a tensor of the tower."""
+    """Return torchvision's name for a tensor of the tower, for messages."""
     if found := _STEM_HERE.fullmatch(name):
         kind, rest = found.groups()
         return f"{'conv' if kind == 'convolution' else 'bn'}1.{rest}"
@@ -59,7 +59,7 @@ def public_name(name: str) -> str:
 
 
 def projector(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:
-    """Take BioViL's projection, by the names of `tier_cli.model.heads`."""
+    """Return BioViL's projection, named as in `tier_cli.model.heads`."""
     head = {new: foreign.take(prefix + old) for old, new in _PROJECTOR.items()}
     counted = prefix + "model.1.num_batches_tracked"
     if counted in foreign.names:
@@ -68,7 +68,7 @@ def projector(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:
 
 
 def _renamed(name: str) -> str:
-    """A name that is none of torchvision's stays as it is, to be found unused."""
+    """Return transformers' name; a name unknown to torchvision is kept, and later reported as unused."""
     if found := _STEM.fullmatch(name):
         kind, rest = found.groups()
         return f"embedder.embedder.{_KIND[kind]}.{rest}"

@@ -1,7 +1,7 @@
-"""SigLIP's spiece.model as tokenizer.json, without the sentencepiece library.
+"""Convert SigLIP's spiece.model to tokenizer.json, without the sentencepiece library.
 
-The file is a protocol buffer (sentencepiece_model.proto); three of its parts are read: the pieces with their
-scores, the number of the unknown piece, and the table of characters that are replaced first.
+The file is a protocol buffer (sentencepiece_model.proto). Three parts of it are read: the pieces with their
+scores, the id of the unknown piece, and the table of characters to replace first.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from tier_cli.errors import CheckpointError
 
-# Python's string.punctuation, which SigLIP's text preparation takes out.
+# Python's string.punctuation, which SigLIP's text preparation removes.
 _PUNCTUATION = r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"""
 _UNIGRAM = 1
-# Numbers of fields in sentencepiece_model.proto.
+# Field numbers in sentencepiece_model.proto.
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
 _PIECE, _SCORE = 1, 2
 _MODEL_TYPE, _BYTE_FALLBACK, _UNK_ID = 3, 35, 40
@@ -24,14 +24,14 @@ _CHARSMAP = 2
 
 
 def siglip_tokenizer(path: Path) -> Any:
-    """A `tokenizers.Tokenizer` that gives the ids of transformers' SiglipTokenizer on this spiece.model.
+    """Return a `tokenizers.Tokenizer` with the ids of transformers' SiglipTokenizer for a spiece.model.
 
-    Texts are put into lower case, lose punctuation and repeated spaces, and end with ``</s>``.
+    Texts are lower-cased, stripped of punctuation and repeated spaces, and end with ``</s>``.
 
     Raises
     ------
     CheckpointError
-        If the file is no unigram model of sentencepiece or has no piece ``</s>``.
+        If the file is not a sentencepiece unigram model with a piece ``</s>``.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -39,17 +39,21 @@ def siglip_tokenizer(path: Path) -> Any:
         pieces, trainer, charsmap = _read(path.read_bytes())
     except (OSError, IndexError, ValueError, struct.error) as error:
         raise CheckpointError(
-            f"cannot be read as a model of sentencepiece: {error}", where=str(path)
+            f"cannot be read as a sentencepiece model: {error}", where=str(path), remedy="download it again"
         ) from error
-    # The defaults of the schema: unigram, and 0 for the unknown piece.
+    # Defaults of the schema: unigram, and id 0 for the unknown piece.
     if trainer.get(_MODEL_TYPE, _UNIGRAM) != _UNIGRAM or "</s>" not in dict(pieces):
-        raise CheckpointError("no unigram model with a piece </s>", where=str(path))
+        raise CheckpointError(
+            "not a unigram model with a piece </s>",
+            where=str(path),
+            remedy="give the tokenizer of this model with --tokenizer",
+        )
     unigram = models.Unigram(
         pieces, unk_id=int(trainer.get(_UNK_ID, 0)), byte_fallback=bool(trainer.get(_BYTE_FALLBACK, 0))
     )
     tokenizer: Any = Tokenizer(unigram)
     steps = [
-        # As transformers does, before anything else: spaces that lead a text stay a piece of their own.
+        # First, as in transformers: leading spaces of a text remain a piece of their own.
         normalizers.Prepend("▁"),
         normalizers.Lowercase(),
         normalizers.Replace(Regex(_PUNCTUATION), ""),
@@ -57,7 +61,7 @@ def siglip_tokenizer(path: Path) -> Any:
         normalizers.Strip(),
     ]
     if charsmap:
-        # It can make spaces of other characters, which sentencepiece then takes for repeated ones.
+        # It can turn other characters into spaces, which sentencepiece then merges with their neighbours.
         steps += [normalizers.Precompiled(charsmap), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
@@ -70,7 +74,7 @@ def siglip_tokenizer(path: Path) -> Any:
 
 
 def _read(content: bytes) -> tuple[list[tuple[str, float]], dict[int, Any], bytes]:
-    """Pieces with scores, the trainer's numbers by field, and the table of characters."""
+    """Return the pieces with scores, the trainer's numbers by field, and the table of characters."""
     pieces: list[tuple[str, float]] = []
     trainer: dict[int, Any] = {}
     charsmap = b""
@@ -88,7 +92,7 @@ def _read(content: bytes) -> tuple[list[tuple[str, float]], dict[int, Any], byte
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message by number: whole numbers as int, everything else as bytes."""
+    """Yield the fields of a message by number: whole numbers as int, everything else as bytes."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -103,13 +107,13 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
             size, at = _varint(message, at)
             value, at = _cut(message, at, size)
         else:
-            raise ValueError(f"a field of wire type {kind}")
+            raise ValueError(f"unknown wire type {kind}")
         yield key >> 3, value
 
 
 def _cut(message: bytes, at: int, size: int) -> tuple[bytes, int]:
     if at + size > len(message):
-        raise ValueError("the file is cut short")
+        raise ValueError("the file is truncated")
     return message[at : at + size], at + size
 
 
@@ -122,4 +126,4 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, at
         if shift > 63:
-            raise ValueError("a number without end")
+            raise ValueError("a number does not end")

@@ -1,4 +1,4 @@
-"""Several foreign checkpoints of one family made into one ensemble."""
+"""Convert several foreign checkpoints of one family into an ensemble."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def convert_several(
     text_tower: Path | None = None,
     report: Callable[[str], object] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """Convert each source into a folder within `dest`, which opens as one model: the mean of their scores.
+    """Convert each source into a folder in `dest`, which opens as one model that averages their scores.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def convert_several(
 
     Returns
     -------
-    What `convert` gives for each, with its ``name`` in `dest`.
+    The result of `convert` for each source, with its ``name`` in `dest`.
 
     Raises
     ------
     CheckpointError, UsageError
-        As `convert`, and where two files are of different families or hold the same weights.
+        As `convert`; also if two files belong to different families or have the same weights.
     """
     from tier_cli.model.checkpoint import open_checkpoint
     from tier_cli.model.ensemble import write_ensemble
@@ -51,14 +51,14 @@ def convert_several(
         records: list[dict[str, Any]] = []
         seen: dict[str, Path] = {}
         for number, source in enumerate(sources, start=1):
-            # By the ensemble's name, since results name each member.
+            # The name contains that of the ensemble, because results name each member.
             member = f"{dest.name}-{number}"
             record = convert(source, folder / member, family, tokenizer, findings, text_tower, report=report)
             if records and record["family"] != records[0]["family"]:
                 raise UsageError(
-                    f"is of the family {record['family']}, not {records[0]['family']}",
+                    f"belongs to the family {record['family']}, not {records[0]['family']}",
                     where=str(source),
-                    remedy="only scores that mean the same can be averaged",
+                    remedy="convert files of one family together; only scores of one kind can be averaged",
                 )
             weights = open_checkpoint(folder / member).hashes["weights"]
             if weights in seen:
@@ -75,7 +75,7 @@ def convert_several(
 def _card(name: str, records: Sequence[dict[str, Any]]) -> str:
     lines = [f"- {record['name']}: {', '.join(record['source'])}" for record in records]
     return (
-        f"# {name}, an ensemble\n\nNamed as a model, it gives the mean of the scores of:\n\n"
+        f"# {name}, an ensemble\n\nAs a model, it gives the mean of the scores of:\n\n"
         + "\n".join(lines)
-        + "\n\nEach folder is a checkpoint of its own, with a card.\n"
+        + "\n\nEach folder is a checkpoint with its own model card.\n"
     )

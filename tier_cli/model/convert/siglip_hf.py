@@ -1,6 +1,6 @@
-"""SigLIP as transformers saves it, MedSigLIP among them.
+"""Convert SigLIP folders of transformers, including MedSigLIP.
 
-Zhai et al. 2023. Image: attention pooling. Text: the last of 64 positions, padding included and looked at.
+Zhai et al. 2023. Image: attention pooling. Text: the last of 64 positions, padding included and attended to.
 Score: the sigmoid of the scaled and shifted cosine with the positive prompt.
 """
 
@@ -21,7 +21,7 @@ from tier_cli.model.convert.processor import transformers_processor
 from tier_cli.model.convert.tokenizer import tokenizer_folder
 from tier_cli.model.loading import quiet_transformers
 
-# The configuration names CLIP's tokens by default, which lie beyond the vocabulary; the tower asks for none.
+# By default the configuration names CLIP's tokens, which exceed the vocabulary; the tower needs none.
 _NO_SPECIAL = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
 
@@ -30,15 +30,21 @@ _MEDSIGLIP_FIT: dict[str, Fit] = {"medsiglip": "pad", "medsiglip-stretch": "stre
 
 
 def convert(source: Source, family: str) -> Converted:
-    """Read a folder of transformers' SigLIP."""
+    """Convert a SigLIP folder of transformers."""
     folder = source.path
     foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
-    said = {key: value for key, value in read_json(folder / "config.json").items() if key != "auto_map"}
+    config_json = {
+        key: value for key, value in read_json(folder / "config.json").items() if key != "auto_map"
+    }
     with quiet_transformers():
-        parts = SiglipConfig(**said)
+        parts = SiglipConfig(**config_json)
     text, vision = parts.text_config, parts.vision_config
     if not vision.vision_use_head:
-        raise CheckpointError("an image tower without its pooling head gives no embedding", where=str(folder))
+        raise CheckpointError(
+            "the image tower has no pooling head, so it gives no embedding",
+            where=str(folder),
+            remedy="use a SigLIP with its pooling head",
+        )
     tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "siglip", text.vocab_size)
     config = _config(parts)
     left_out = foreign.drop("position_ids")
@@ -54,7 +60,7 @@ def convert(source: Source, family: str) -> Converted:
     )
     preprocessing = transformers_processor(folder, vision.image_size)
     if family in _MEDSIGLIP_FIT:
-        # Its authors resize before the processor, which then has nothing to do.
+        # The authors resize before the processor, so its own resize has no effect.
         preprocessing = replace(
             preprocessing,
             fit=_MEDSIGLIP_FIT[family],

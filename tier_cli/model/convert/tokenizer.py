@@ -1,4 +1,4 @@
-"""A tokenizer folder of the project's kind from what a foreign checkpoint brings."""
+"""Convert the tokenizer of a foreign checkpoint into tokenizer.json and tokenizer_config.json."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     Parameters
     ----------
     source
-        A folder with tokenizer.json or, for ``clip``, vocab.json and merges.txt, for ``bert``, vocab.txt; for
-        ``siglip``, spiece.model goes first.
+        A folder with tokenizer.json or, for ``clip``, vocab.json and merges.txt; for ``bert``, vocab.txt; for
+        ``siglip``, spiece.model, which takes precedence.
     made
         The folder to write to.
     kind
         ``clip``, ``bert`` or ``siglip``.
     vocabulary
-        Rows of the text tower's embedding: no id may lie beyond.
+        Number of rows of the text tower's embedding, which every id must be below.
 
     Raises
     ------
@@ -40,19 +40,21 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     from tokenizers import Tokenizer, normalizers
 
     if kind == "siglip" and (source / "spiece.model").is_file():
-        # First, since it is what transformers reads for this family.
+        # First, because transformers reads this file for this family.
         tokenizer = siglip_tokenizer(source / "spiece.model")
     elif (source / _FILE).is_file():
         try:
             tokenizer = Tokenizer.from_file(str(source / _FILE))
         except Exception as error:
-            raise CheckpointError(f"cannot be read: {error}", where=str(source / _FILE)) from error
+            raise CheckpointError(
+                f"cannot be read: {error}", where=str(source / _FILE), remedy="download it again"
+            ) from error
     elif kind == "clip" and (source / "vocab.json").is_file() and (source / "merges.txt").is_file():
         tokenizer = _clip(source)
     elif kind == "bert" and (source / "vocab.txt").is_file():
         tokenizer = _bert(source)
     else:
-        raise _none(source, kind)
+        raise _missing(source, kind)
     if kind == "siglip" and _is_gemma(source):
         # SigLIP 2 was trained on lower-cased texts, which its tokenizer file does not say.
         steps = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
@@ -60,9 +62,9 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if largest >= vocabulary:
         raise CheckpointError(
-            f"its ids reach {largest}, the text tower's only {vocabulary - 1}",
+            f"its largest id is {largest}, but that of the text tower is {vocabulary - 1}",
             where=str(source),
-            remedy="give the tokenizer of this very model with --tokenizer",
+            remedy="give the tokenizer of this model with --tokenizer",
         )
     made.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(made / _FILE))
@@ -82,10 +84,10 @@ def check_end(folder: Path, config: TierConfig) -> None:
     place = ids.argmax() if wanted is None else (ids == wanted).argmax()
     if place != len(ids) - 1:
         raise CheckpointError(
-            f"its texts end with the id {ids[-1]}, the text tower looks for"
-            f" {'the greatest' if wanted is None else wanted}",
+            f"its texts end with the id {ids[-1]}, but the text tower expects"
+            f" {'the greatest id' if wanted is None else wanted}",
             where=str(folder / _FILE),
-            remedy="give the tokenizer of this very model with --tokenizer",
+            remedy="give the tokenizer of this model with --tokenizer",
         )
 
 
@@ -96,13 +98,13 @@ def _is_gemma(folder: Path) -> bool:
     return str(read_json(folder / _CONFIG).get("tokenizer_class", "")).startswith(("Gemma", "Siglip2"))
 
 
-def _none(source: Path, kind: str) -> CheckpointError:
+def _missing(source: Path, kind: str) -> CheckpointError:
     files = {"clip": f"{_FILE}, or vocab.json and merges.txt", "bert": f"{_FILE} or vocab.txt"}
     files |= {"siglip": f"spiece.model or {_FILE}"}
     return CheckpointError(
         f"no tokenizer: looked for {files.get(kind, _FILE)}",
         where=str(source),
-        remedy="name a folder that has it with --tokenizer",
+        remedy="name the folder of the tokenizer with --tokenizer",
     )
 
 
@@ -139,9 +141,9 @@ def _clip(source: Path) -> Any:
 def _bert(source: Path) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    said = read_json(source / _CONFIG) if (source / _CONFIG).is_file() else {}
+    config = read_json(source / _CONFIG) if (source / _CONFIG).is_file() else {}
     tokenizer: Any = Tokenizer(models.WordPiece.from_file(str(source / "vocab.txt"), unk_token="[UNK]"))  # noqa: S106
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=bool(said.get("do_lower_case", True)))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=bool(config.get("do_lower_case", True)))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
@@ -154,11 +156,15 @@ def _bert(source: Path) -> Any:
 
 def _pad_token(source: Path, tokenizer: Any, kind: str) -> str:
     usual = {"clip": "<|endoftext|>", "bert": "[PAD]", "siglip": "</s>"}[kind]
-    said = None
+    named = None
     for name in (_CONFIG, "special_tokens_map.json"):
-        if said is None and (source / name).is_file():
-            said = read_json(source / name).get("pad_token")
-    token = said["content"] if isinstance(said, dict) else said or usual
+        if named is None and (source / name).is_file():
+            named = read_json(source / name).get("pad_token")
+    token = named["content"] if isinstance(named, dict) else named or usual
     if tokenizer.token_to_id(token) is None:
-        raise CheckpointError(f"the vocabulary has no padding token '{token}'", where=str(source))
+        raise CheckpointError(
+            f"the vocabulary has no padding token '{token}'",
+            where=str(source),
+            remedy="give the tokenizer of this model with --tokenizer",
+        )
     return str(token)

@@ -138,7 +138,7 @@ def choose_rows(
         # --valid-split has chosen the rows of the separate data.
         choice = replace(choice, valid_split=None, separate=True)
     _check_names(choice)
-    notes = [*manifest.notes]
+    notes = [*manifest.reading_notes]
     rows = label_training_rows(manifest, findings)
     division = divide(rows, dataset, choice, notes)
     train = without_leaks(manifest, dataset, division, choice, notes)
@@ -203,8 +203,7 @@ def _check_names(choice: SplitChoice) -> None:
     for option, name in (("--train-split", choice.train_split), ("--valid-split", choice.valid_split)):
         if name is not None and usual_split(name) == TEST:
             raise UsageError(
-                "a test split is for evaluation: a model that was trained on it or chosen by it cannot be"
-                " judged by it",
+                "a test split is for evaluation only: a model must not be trained or selected on it",
                 where=option,
                 remedy="leave it to `tier eval`, or rename the split",
             )

@@ -102,13 +102,13 @@ def write_features(
     # Written under a temporary name: an interrupted run must not leave a partial file that looks complete,
     # and runs that share the folder may compute the same features at the same time.
     with whole_file(file) as partial, torch.inference_mode():
-        for view, end, images, taken in _views(source, rows, views, bad, check):
-            if len(taken):
+        for view, end, images, used in _views(source, rows, views, bad, check):
+            if len(used):
                 made = start(images.to(device).contiguous(memory_format=torch.channels_last))
                 if features is None:
                     allocate(partial, (rows, views, *made.shape[1:]), np.dtype(np.float16))
                     features = np.lib.format.open_memmap(partial, mode="r+")
-                features[taken, view] = made.cpu().numpy().astype(np.float16)
+                features[used, view] = made.cpu().numpy().astype(np.float16)
             progress(Stage.COMPUTING_FEATURES, view * rows + end, views * rows)
         if features is not None:
             features.flush()
@@ -128,11 +128,11 @@ def _views(
         for first in range(0, rows, _CHUNK):
             end = min(first + _CHUNK, rows)
             chunk = np.array([row for row in range(first, end) if row not in bad], dtype=np.int64)
-            images, taken, missed = source.batch(chunk, chunk + view * rows)
+            images, used, missed = source.batch(chunk, chunk + view * rows)
             if missed:
                 bad.update(missed)
                 check(bad)
-            yield view, end, images, taken
+            yield view, end, images, used
 
 
 def unreadable_rows(file: Path) -> dict[int, str]:

@@ -230,20 +230,20 @@ class AugmentedImages:
         tuple
             Inputs (n, 3, S, S), the rows actually used (n,), and the unreadable rows with the reasons.
         """
-        taken, bad, squares = [], [], []
+        used, bad, squares = [], [], []
         for row, place in zip(rows, places, strict=True):
-            pixels, row_taken, missed = self._read(int(row))
+            pixels, row_used, missed = self._read(int(row))
             bad += missed
             if pixels is None:
                 continue
-            taken.append(row_taken)
+            used.append(row_used)
             draws = torch.Generator().manual_seed(derive(self._seed, AUGMENTATION, int(place)))
             grey = torch.from_numpy(np.divide(pixels, 255, dtype=np.float32))[None, None]
             squares.append(self._augment(grey, self._spec.crop, draws)[0, 0])
         side = self._spec.crop
         together = torch.stack(squares) if squares else torch.empty(0, side, side)
         inputs = torch.from_numpy(normalise(together.numpy(), self._spec))
-        return inputs, np.array(taken, dtype=np.int64), bad
+        return inputs, np.array(used, dtype=np.int64), bad
 
     def _read(self, row: int) -> tuple[Bytes | None, int, list[tuple[int, str]]]:
         bad: list[tuple[int, str]] = []

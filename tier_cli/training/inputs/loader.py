@@ -123,13 +123,13 @@ class Batches(Dataset[Batch]):
         """Return the batch of one step."""
         rows, places = self.plan.rows(step), self.plan.places(step)
         try:
-            inputs, taken, bad = self.images.batch(rows, places)
+            inputs, used, bad = self.images.batch(rows, places)
         except TierError as error:
             # Returned, not raised: a worker process would wrap it in its traceback.
             nothing = torch.empty(0)
             return Batch(torch.from_numpy(rows), nothing, nothing, nothing, [], error)
-        ids, mask = self.tokenizer(self.plan.pairs.texts(taken, places))
-        return Batch(torch.from_numpy(taken), inputs, torch.from_numpy(ids), torch.from_numpy(mask), bad)
+        ids, mask = self.tokenizer(self.plan.pairs.texts(used, places))
+        return Batch(torch.from_numpy(used), inputs, torch.from_numpy(ids), torch.from_numpy(mask), bad)
 
 
 def load(

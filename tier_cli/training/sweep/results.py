@@ -84,17 +84,17 @@ def gather(runs: Sequence[tuple[Point, Path]]) -> list[Cell]:
 def _cell(values: Point, folders: Sequence[Path]) -> Cell:
     failed = [json.loads((folder / POINT).read_text("utf-8"))["failed"] for folder in folders]
     good = tuple(folder for folder, reason in zip(folders, failed, strict=True) if reason is None)
-    judged = [json.loads((folder / VALIDATION).read_text("utf-8")) for folder in good]
-    replicates = np.array([run["replicates_of_mean_auc"] for run in judged], dtype=np.float64)
-    names = judged[0]["findings"] if judged else {}
+    validated = [json.loads((folder / VALIDATION).read_text("utf-8")) for folder in good]
+    replicates = np.array([run["replicates_of_mean_auc"] for run in validated], dtype=np.float64)
+    names = validated[0]["findings"] if validated else {}
     return Cell(
         values,
         good,
         tuple(reason for reason in failed if reason is not None),
-        tuple(run["mean_auc"]["auc"] for run in judged),
-        replicates.mean(axis=0) if judged else np.array([]),
+        tuple(run["mean_auc"]["auc"] for run in validated),
+        replicates.mean(axis=0) if validated else np.array([]),
         {
-            name: float(np.mean([run["findings"][name]["auc"] for run in judged]))
+            name: float(np.mean([run["findings"][name]["auc"] for run in validated]))
             for name, entry in names.items()
             if entry["auc"] is not None
         },
