@@ -31,7 +31,7 @@ def test_opened_checkpoint_says_what_it_is(tiny: Checkpoint, tiny_folder: Path) 
     assert tiny.findings.hash == builtin("chexpert5").hash
     assert tiny.calibration is None
     assert tiny.scoring == "cosine_difference"
-    assert tiny.max_tokens == 48
+    assert tiny.max_tokens == 80
 
 
 def test_calibration_is_read_where_there_is_one(tiny_copy: Path) -> None:
