@@ -1,8 +1,9 @@
-"""A plain script for CheXzero or BioViL, as their authors publish it, for `foreign.py` to measure `tier` by.
+"""Score images with CheXzero or BioViL as their authors publish them, as a baseline for `foreign.py`.
 
-One image after the other through plain torch modules, CheXzero's by a DataLoader without workers. It does
-less than the authors' code: an image goes through the model once (theirs once a template or a text), modules
-are not initialised before their weights are loaded, grey levels are of fp32. Writes a JSON line an image.
+Images pass one by one through plain torch modules; CheXzero uses a DataLoader without workers. The script
+does less work than the authors' code: an image passes through the model once (not once per template or text),
+modules are not initialised before their weights are loaded, and grey levels are fp32. It writes one JSON line
+per image.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ IMAGE_FILE = "biovil_image_resnet50_proj_size_128.pt"
 
 
 class Block(nn.Module):
-    """A residual attention block of OpenAI's CLIP."""
+    """Define a residual attention block of OpenAI's CLIP."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -45,7 +46,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Twelve of them."""
+    """Stack twelve blocks."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -59,7 +60,7 @@ class Transformer(nn.Module):
 
 
 class Clip(nn.Module):
-    """OpenAI's CLIP ViT-B/32."""
+    """Define OpenAI's CLIP ViT-B/32."""
 
     def __init__(self, vocabulary: int = 49408):
         super().__init__()
@@ -94,7 +95,7 @@ class Clip(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A block of torchvision's ResNet-50."""
+    """Define a block of torchvision's ResNet-50."""
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
@@ -116,7 +117,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """torchvision's ResNet-50 without its classifier."""
+    """Define torchvision's ResNet-50 without its classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +139,7 @@ class ResNet(nn.Module):
 
 
 class BioVil(nn.Module):
-    """BioViL's image model: the mean of its projected patches."""
+    """Define BioViL's image model, which averages its projected patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +156,7 @@ class BioVil(nn.Module):
 
 
 class Head(nn.Module):
-    """CXR-BERT's projection."""
+    """Define CXR-BERT's projection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,14 +183,14 @@ def grey(path: Path) -> Image.Image:
 
 
 def equalised(image: Image.Image) -> Image.Image:
-    """Equalise the histogram as OpenCV does, which made the images that CheXzero learned from."""
+    """Equalise the histogram as OpenCV does, which made the images that CheXzero was trained on."""
     counts = np.array(image.histogram())
     above = np.cumsum(counts) - counts[counts > 0][0]
     return image.point(np.rint(above.clip(0) * (255 / max(above[-1], 1))).astype(np.uint8).tolist())
 
 
 class Radiographs(Dataset[Tensor]):
-    """DICOM files as CheXzero takes them, one at a time."""
+    """Prepare DICOM files for CheXzero, one at a time."""
 
     def __init__(self, paths: list[Path]):
         self.paths = paths
@@ -210,7 +211,7 @@ class Radiographs(Dataset[Tensor]):
 
 
 def crops(paths: list[Path]) -> Iterator[Tensor]:
-    """DICOM files as BioViL takes them, (1, 3, 480, 480)."""
+    """Prepare DICOM files for BioViL, (1, 3, 480, 480)."""
     for path in paths:
         image = grey(path)
         scale = 512 / min(image.size)
@@ -229,7 +230,7 @@ def loaded(model: Callable[[], Any], weights: dict[str, Tensor]) -> Any:
 
 
 def chexzero(folder: Path) -> tuple[Any, Callable[[list[str]], Tensor]]:
-    """The model, and what encodes the prompts of one side of a finding."""
+    """Return the model and a function that encodes the positive or negative prompts of a finding."""
     from tokenizers import CharBPETokenizer
 
     names = (str(folder / name) for name in ("vocab.json", "merges.txt"))
@@ -248,7 +249,7 @@ def chexzero(folder: Path) -> tuple[Any, Callable[[list[str]], Tensor]]:
 
 
 def biovil(folder: Path) -> tuple[Any, Callable[[list[str]], Tensor]]:
-    """The same for BioViL; prompts of a side are averaged as they are projected."""
+    """Return the same for BioViL, which averages projected prompts without normalising them."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel
 

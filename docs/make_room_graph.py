@@ -26,14 +26,14 @@ STYLE = """
 
 
 def read_layers() -> list[list[str]]:
-    """Return the rooms of each layer, the highest first, from the contract."""
+    """Return the packages of each layer, the highest first, from the contract."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contract = next(c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
     return [re.findall(r"\w+", layer) for layer in contract["layers"]]
 
 
 def read_imports(layers: list[list[str]]) -> Imports:
-    """Return the rooms of lower layers that each room imports, imports inside functions included."""
+    """Return the packages of lower layers that each package imports, imports inside functions included."""
     import grimp
 
     graph = grimp.build_graph("tier_cli", cache_dir=None)
@@ -48,7 +48,7 @@ def read_imports(layers: list[list[str]]) -> Imports:
 
 
 def reachable(start: str, imports: Imports) -> set[str]:
-    """Return the rooms that `start` imports directly or through others."""
+    """Return the packages that `start` imports directly or through others."""
     found: set[str] = set()
     waiting = list(imports.get(start, ()))
     while waiting:

@@ -1,4 +1,4 @@
-"""The command line as a whole: what it loads, how it ends."""
+"""The command line as a whole: imports and exit codes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -34,6 +35,8 @@ HEAVY = (
     [
         (["--help"], 0),
         (["--version"], 0),
+        (["-V"], 0),
+        (["--show-completion", "bash"], 0),
         ([], 2),
         (["nope"], 2),
         (["classify"], 2),
@@ -68,9 +71,72 @@ def test_every_command_is_there_once() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.main(["--version"]) == 0
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert app.main([option]) == 0
     assert capsys.readouterr().out == f"tier-cli {__version__}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tier_cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"tier-cli {__version__}\n"
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize(("option", "quiet"), [("--quiet", True), ("-q", True), ("--verbose", False)])
+def test_verbosity_stands_before_or_behind_any_command_and_lasts_one_run(
+    monkeypatch: pytest.MonkeyPatch, place: int, option: str, quiet: bool
+) -> None:
+    from tier_cli import console
+
+    seen: list[tuple[bool, bool]] = []
+    run = app._run
+
+    def spy(arguments: Sequence[str] | None) -> int:
+        code = run(arguments)
+        seen.append((console.is_quiet(), console.is_verbose()))
+        return code
+
+    monkeypatch.setattr(app, "_run", spy)
+    arguments = ["findings", "list"]
+    arguments.insert(place, option)
+    assert app.main(arguments) == 0
+    assert seen[-1] == (quiet, not quiet)
+    assert app.main(["findings", "list"]) == 0
+    assert seen[-1] == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "proposal"),
+    [
+        (["clasify"], "classify"),
+        (["classify", "x", "--modle", "y"], "--model"),
+        (["classify", "x", "--engine", "onx"], "did you mean onnx?"),
+        (["classify", "x", "--device", "cud"], "did you mean cuda?"),
+        (["eval", "--dataset", "nih4"], "did you mean nih14?"),
+    ],
+)
+def test_a_slip_gets_a_proposal(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], proposal: str
+) -> None:
+    assert app.main(arguments) == 2
+    assert proposal in capsys.readouterr().err
+
+
+def test_a_package_that_is_not_installed_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: object) -> int:
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn.isotonic")
+
+    monkeypatch.setattr(app, "_run", fail)
+    monkeypatch.delenv("TIER_DEBUG", raising=False)
+    assert app.main([]) == 2
+    assert capsys.readouterr().err == (
+        "Error: this command needs sklearn, which is not installed; pip install scikit-learn\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +173,7 @@ def test_errors_become_one_line_and_an_exit_code(
     assert capsys.readouterr().err == said
 
 
-def test_what_is_unforeseen_is_told_without_its_text(
+def test_unexpected_errors_are_reported_without_their_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(arguments: object) -> int:
@@ -139,7 +205,7 @@ def test_closed_pipe_ends_any_command_quietly(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_names_that_the_encoding_lacks_do_not_end_a_run(tmp_path: Path) -> None:
+def test_names_outside_the_encoding_do_not_end_a_run(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text(
         '[findings.x]\nlabel = "Λ"\npositive = ["x"]\nnegative = ["y"]\n', "utf-8"
     )

@@ -1,4 +1,4 @@
-"""What the README shows is what happens; `tests/docs/test_pages.py` checks its commands and links."""
+"""The README's examples are correct; `tests/docs/test_pages.py` checks its commands and links."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.search import search
 from tier_cli.commands.train.command import train
-from tier_cli.console import discard_stdout, print_error
-from tier_cli.errors import TierError
+from tier_cli.console import discard_stdout, print_error, set_verbosity
+from tier_cli.errors import TierError, did_you_mean, missing_package
 
 UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
@@ -32,7 +33,6 @@ app = typer.Typer(
     name="tier",
     help="Score chest X-rays against findings written as text. For research use; not a medical device.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -55,11 +55,29 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _set_quiet(wanted: bool) -> None:
+    # Only if given: the option may stand before and behind the command.
+    if wanted:
+        set_verbosity(quiet=True)
+
+
+def _set_verbose(wanted: bool) -> None:
+    if wanted:
+        set_verbosity(verbose=True)
+
+
+_QUIET = "Print no progress and no remarks on stderr, only errors."
+_VERBOSE = "Print details on stderr, such as the engine and the files passed over."
+
+
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option("--version", "-V", help="Print the version.", callback=_print_version, is_eager=True),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET, callback=_set_quiet)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callback=_set_verbose)] = False,
 ) -> None:
     """Accept the options that precede a command."""
 
@@ -82,6 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TierError as error:
         print_error(str(error))
         return error.exit_code
+    except ImportError as error:
+        missing = missing_package(error)
+        if missing is None or _debugging():
+            return _unexpected(error)
+        print_error(f"this command {missing}")
+        return missing.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback could show a file's content
         return _unexpected(error)
     return code
@@ -90,9 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     # Not standalone: wrong usage is then an exception, which is shown without loading Rich.
     command = typer.main.get_command(app)
+    _add_verbosity(command)
     try:
         code = command(args=arguments, prog_name="tier", standalone_mode=False)
     except USAGE_ERROR as error:
+        _suggest(error)
         error.show()
         return int(error.exit_code)
     except typer.Abort:
@@ -104,7 +130,41 @@ def _run(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _add_verbosity(command: Any) -> None:
+    """Let --quiet and --verbose stand behind every command too."""
+    for below in getattr(command, "commands", {}).values():
+        _add_verbosity(below)
+        if getattr(below, "commands", None):
+            continue
+        for name, letter, text, action in (
+            ("--quiet", "-q", _QUIET, _set_quiet),
+            ("--verbose", "-v", _VERBOSE, _set_verbose),
+        ):
+            below.params.append(
+                typer.core.TyperOption(
+                    param_decls=[name, letter],
+                    is_flag=True,
+                    expose_value=False,
+                    help=text,
+                    callback=lambda context, parameter, value, action=action: action(value),
+                )
+            )
+
+
+def _suggest(error: Any) -> None:
+    """Add the nearest choice to the message of an option that has choices."""
+    choices = [str(getattr(choice, "value", choice)) for choice in getattr(_type_of(error), "choices", ())]
+    given = re.match(r"'([^']+)' is not one of", error.message or "")
+    if choices and given:
+        error.message += did_you_mean(given[1], choices)
+
+
+def _type_of(error: Any) -> object:
+    return getattr(getattr(error, "param", None), "type", None)
+
+
 def _prepare() -> None:
+    set_verbosity(quiet=False, verbose=False)
     # A shell may start programs with closed streams (>&-).
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - stays open until exit
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

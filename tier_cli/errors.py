@@ -12,6 +12,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class TierError(Exception):
     """An error with a message for the user.
@@ -56,6 +59,44 @@ class TierError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.remedy, self.kind)
 
 
+# What pip installs, by the name of the import where the two differ or an extra of this package has it.
+_INSTALLED_AS = {
+    "pyarrow": "'tier-cli[parquet]'",
+    "imagecodecs": "'tier-cli[codecs]'",
+    "faiss": "'tier-cli[search]'",
+    "tensorboard": "'tier-cli[tensorboard]'",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "gdcm": "python-gdcm",
+    "jpeg_ls": "pyjpegls",
+    "openjpeg": "pylibjpeg-openjpeg",
+    "huggingface_hub": "huggingface-hub",
+}
+
+
+def missing_package(error: ImportError) -> UsageError | None:
+    """Return what to say of a package that is not installed; None if the import failed otherwise."""
+    name = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or not name or name == "tier_cli":
+        return None
+    return UsageError(
+        f"needs {name}, which is not installed", remedy=f"pip install {_INSTALLED_AS.get(name, name)}"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question that proposes the nearest known name, after a blank; "" if none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("chexpert-5", ["chexpert5", "nih14"])
+    ' (did you mean chexpert5?)'
+    """
+    lowered = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return f" (did you mean {lowered[near[0]]}?)" if near else ""
+
+
 def _rebuild(cls: type[TierError], what: str, where: str | None, remedy: str | None, kind: str) -> TierError:
     return cls(what, where=where, remedy=remedy, kind=kind)
 
@@ -71,11 +112,32 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``crashed``.
+    ``blank``, ``crashed``. `kind_label` says each in words.
     """
 
     exit_code = 3
     default_kind = "unreadable"
+
+
+_LABELS = {
+    "not_an_image": "not an image",
+    "modality": "other modality",
+    "body_part": "other body part",
+    "presentation_intent": "for processing",
+    "frames": "several frames",
+    "view": "other view",
+    "photometric": "unsupported photometric interpretation",
+    "codec": "no decoder",
+    "too_small": "too small",
+    "too_large": "too large",
+    "crashed": "reader failed",
+    "not_finite": "no finite number from the model",
+}
+
+
+def kind_label(kind: str) -> str:
+    """Say the kind of an error in a few words, to follow a number: "7 other modality"."""
+    return _LABELS.get(kind, kind.replace("_", " "))
 
 
 class CheckpointError(TierError):

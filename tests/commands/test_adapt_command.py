@@ -1,4 +1,4 @@
-"""`tier adapt` from the command line, and what scores with the copy it wrote."""
+"""`tier adapt` from the command line, and scoring with the copy it writes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_tables_tell_adaptations_apart(
         assert ("model_adaptation" in (tmp_path / "out.csv").read_text()) == there
 
 
-def test_it_helps_on_patients_it_has_not_seen(tier: Tier, data: Path, model: str, adapted: Path) -> None:
+def test_adaptation_helps_on_unseen_patients(tier: Tier, data: Path, model: str, adapted: Path) -> None:
     def auc(name: str | Path) -> float:
         code, out, _ = tier("eval", "--data", data, "--model", name, "--replicates", "5", "--split", "test")
         assert code == 0
@@ -96,7 +96,7 @@ def test_it_helps_on_patients_it_has_not_seen(tier: Tier, data: Path, model: str
     assert auc(adapted) > auc(model) + 0.1
 
 
-def test_file_says_what_it_was_fitted_on_and_is_the_same_every_time(
+def test_file_records_the_fitting_data_and_is_reproducible(
     tier: Tier, data: Path, model: str, adapted: Path, tmp_path: Path
 ) -> None:
     code, out, err = tier("adapt", "--data", data, "--model", model, "--output", tmp_path / "again")
@@ -141,7 +141,7 @@ def test_adapted_and_plain_models_are_not_averaged(tier: Tier, data: Path, model
     assert "cosine_difference+gda" in err
 
 
-def test_nothing_is_written_where_nothing_helps(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
+def test_nothing_is_written_without_a_gain(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
     documents = _lines(tier, *sorted(data.parent.glob("*.png")), "--model", model)
     scores = [document["findings"][0]["score"] for document in documents]
     known = [f"{n:02}.png,p{n},{int(score > np.median(scores))}" for n, score in enumerate(scores)]

@@ -1,4 +1,4 @@
-"""`tier calibrate` from the command line, and `tier classify` with what it wrote."""
+"""`tier calibrate` from the command line, and `tier classify` with the copy it writes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_classify_gives_what_was_fitted(
     assert "Calibration" in (output / "README.md").read_text()
 
 
-def test_same_command_same_file_and_a_table_for_people(
+def test_same_command_writes_the_same_file_and_prints_a_table(
     tier: Tier, data: Path, model: str, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
@@ -123,7 +123,7 @@ def test_ensemble_is_calibrated_as_an_ensemble(tier: Tier, data: Path, model: st
         (("--exclude", "split"), "COLUMN=VALUE"),
     ],
 )
-def test_what_cannot_work_is_refused(
+def test_impossible_combinations_are_refused(
     tier: Tier, data: Path, model: str, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     output = tmp_path / "out"
@@ -133,14 +133,14 @@ def test_what_cannot_work_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_there_is_left_alone(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
+def test_an_existing_folder_is_not_overwritten(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     code, _, err = tier("calibrate", "--data", data, "--model", model, "--output", tmp_path)
     assert (code, (tmp_path / "mine").read_text()) == (2, "mine")
     assert "already exists" in err
 
 
-def test_without_data_or_enough_of_them(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
+def test_missing_or_too_few_data_are_refused(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
     code, _, err = tier("calibrate", "--model", model, "--output", tmp_path / "x")
     assert (code, "--data" in err) == (2, True)
     few = data.parent / "few.csv"
@@ -160,9 +160,7 @@ def test_images_without_scores_are_counted(tier: Tier, data: Path, model: str, t
     assert json.loads(out)["fitted_on"]["images_without_scores"] == 1
 
 
-def test_scores_that_are_there_need_not_be_made_again(
-    tier: Tier, data: Path, model: str, tmp_path: Path
-) -> None:
+def test_saved_scores_are_used_instead_of_scoring(tier: Tier, data: Path, model: str, tmp_path: Path) -> None:
     table = tmp_path / "scores.csv"
     assert tier("classify", data.parent, "--model", model, "--output", table)[0] == 0
     one = _calibrate(tier, data, model, tmp_path / "one")

@@ -1,4 +1,4 @@
-"""The main job, from the command line to what comes out."""
+"""`tier classify` from the command line to its output."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ def test_pipe_gets_json_lines_by_the_schema_and_nothing_else(tier: Tier, model: 
         "d.png",
     ]
     assert _kinds(documents) == [None, "view", "modality", None]
-    assert err == "2 of 4 files could not be scored\n"
+    assert err.splitlines()[:3] == [
+        "Scored 2 of 4 files",
+        "2 of 4 files could not be scored: 1 other view, 1 other modality",
+        "Passed over in folders: 1 not an image",
+    ]
     first = documents[0]
     assert (first["study"], first["series"], first["instance"], first["view"]) == (
         "1.1",
@@ -77,9 +81,11 @@ def test_pipe_gets_json_lines_by_the_schema_and_nothing_else(tier: Tier, model: 
     assert not [secret for secret in SECRETS if secret in out]
 
 
-def test_all_went_well(tier: Tier, model: str, folder: Path) -> None:
+def test_success_prints_only_results_and_exits_with_0(tier: Tier, model: str, folder: Path) -> None:
     code, out, err = tier("classify", folder / "a_pa", "--model", model)
-    assert (code, len(_lines(out)), err) == (0, 1, "")
+    assert (code, len(_lines(out))) == (0, 1)
+    assert err.startswith("Scored 1 of 1 file\n")
+    assert tier("classify", folder / "a_pa", "--model", model, "--quiet")[2] == ""
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
@@ -93,7 +99,7 @@ def test_engines_agree(tier: Tier, model: str, folder: Path, engine: str) -> Non
     )
 
 
-def test_findings_views_and_any(tier: Tier, model: str, folder: Path) -> None:
+def test_findings_views_and_accept_any(tier: Tier, model: str, folder: Path) -> None:
     chosen = ("--findings", "pneumothorax,rib fracture", "--views", "all", "--accept-any")
     code, out, _ = tier("classify", folder, "--model", model, *chosen)
     documents = _lines(out)
@@ -142,7 +148,8 @@ def test_list_on_stdin(tier: Tier, model: str, folder: Path, monkeypatch: pytest
 def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out.{ending}"
     code, out, err = tier("classify", folder, "--model", model, "--output", path)
-    assert (code, out, err) == (3, "", "2 of 4 files could not be scored\n")
+    assert (code, out) == (3, "")
+    assert f"Scored 2 of 4 files; the results are in {path}\n" in err
     assert sorted(os.listdir(tmp_path)) == ["in", path.name]
     wanted = [
         entry["score"]
@@ -162,7 +169,7 @@ def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, endin
     assert [entry["score"] for line in lines for entry in line["findings"]] == wanted
 
 
-def test_failure_midway_keeps_what_was_done_beside_the_output(
+def test_failure_midway_keeps_finished_results_in_the_partial_file(
     tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tier_cli.pipeline.image_scorer import ImageScorer
@@ -211,7 +218,7 @@ def test_hashed_ids(tier: Tier, model: str, folder: Path, monkeypatch: pytest.Mo
     assert "TIER_HASH_KEY" in other[0]["notes"][-1]
 
 
-def test_patient_data_only_when_asked_for(tier: Tier, model: str, folder: Path) -> None:
+def test_patient_data_only_on_request(tier: Tier, model: str, folder: Path) -> None:
     document = _lines(tier("classify", folder / "a_pa", "--model", model, "--include-phi")[1])[0]
     assert document["phi"]["patient_name"] == "Doe^Jane"
     assert document["phi"]["accession_number"] == "ACC0815"
@@ -279,7 +286,7 @@ def test_same_numbers_every_time(tier: Tier, model: str, folder: Path) -> None:
     assert runs[0] == runs[1] == runs[2]
 
 
-def test_names_are_those_of_the_rooms() -> None:
+def test_engine_and_device_names_match_the_library() -> None:
     assert tuple(options.EngineName) == ENGINES
     assert tuple(options.DeviceName) == DEVICES
     assert DEFAULT_MODEL == "tier-small"
@@ -293,3 +300,76 @@ def test_real_files(tier: Tier, model: str, shared: Path) -> None:
     assert code == 3
     assert scored == chests | {f"nih_test{number}.dcm" for number in (1, 2, 3, 6)}
     assert all(document["error"]["message"] for document in documents if document["error"])
+
+
+def test_tables_in_a_pipe_and_json_lines_on_request(tier: Tier, model: str, folder: Path) -> None:
+    _, out, err = tier("classify", folder / "d.png", "--model", model, "--table")
+    assert "Pleural effusion" in out
+    assert "schema_version" not in out
+    assert "--table" not in err
+    _, out, err = tier("classify", folder / "d.png", "--model", model, "--output", "-")
+    assert len(_lines(out)) == 1
+    assert "--table" not in err
+    code, _, err = tier("classify", folder / "d.png", "--model", model, "--table", "-o", folder / "x.csv")
+    assert (code, "--table" in err) == (2, True)
+
+
+def test_dry_run_says_what_would_be_done_and_writes_nothing(
+    tier: Tier, model: str, folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "x.csv"
+    code, out, _ = tier("classify", folder, "--model", model, "--dry-run", "--output", output)
+    assert code == 0
+    assert not output.exists()
+    lines = dict(line.split(": ", 1) for line in out.splitlines())
+    assert lines["Files to read"] == "4"
+    assert lines["Passed over in folders"] == "1 not an image"
+    assert lines["Model"].startswith("tiny (")
+    assert lines["Results"] == str(output)
+    assert lines["Time"].startswith("about ")
+
+
+def test_verbose_names_the_model_and_what_is_passed_over(tier: Tier, model: str, folder: Path) -> None:
+    _, _, err = tier("classify", folder, "--model", model, "--verbose")
+    assert "Model tiny: " in err
+    assert f"{folder / 'notes.txt'}: passed over (not an image)" in err
+    _, _, err = tier("classify", folder, "--model", model, "--verbose", "--hash-ids")
+    assert str(folder) not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--engine", "onx"), "did you mean onnx?"),
+        (("--model", "tier-smal"), "did you mean tier-small?"),
+        (("--findings", "chexpert-5"), "did you mean chexpert5?"),
+    ],
+)
+def test_names_with_a_slip_get_a_proposal(
+    tier: Tier, model: str, folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    given = arguments if "--model" in arguments else (*arguments, "--model", model)
+    code, out, err = tier("classify", folder, *given)
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_a_spreadsheet_runs_no_cell_of_a_table(
+    tier: Tier, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are chosen by others; numbers stay numbers, and our own reader gives the path back."""
+    from tier_cli.datasets.csv_file import read_rows
+
+    monkeypatch.chdir(tmp_path)
+    names = ["=cmd.png", "+a.png", "@b.png", "plain.png"]
+    for number, name in enumerate(names):
+        write_png(Path(name), number)
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    for form in ((), ("--wide",)):
+        assert tier("classify", "list.txt", "--model", model, "-o", "x.csv", *form)[0] == 0
+        table = pd.read_csv("x.csv", dtype=str)
+        assert list(dict.fromkeys(table["path"])) == ["'=cmd.png", "'+a.png", "'@b.png", "plain.png"]
+        numbers = table["score"] if not form else table["edema"]
+        assert numbers.astype(float).notna().all()
+        header, rows = read_rows(Path("x.csv"))
+        assert list(dict.fromkeys(row[header.index("path")] for row in rows)) == names

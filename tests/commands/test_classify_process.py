@@ -1,4 +1,4 @@
-"""What only a process of its own can show: signals, closed pipes, terminals, imports."""
+"""`tier classify` in its own process: signals, closed pipes, terminals, imports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_cold_run_loads_neither_torch_nor_pandas(model: str, tmp_path: Path) -> 
     result, seen = map(json.loads, done.stdout.splitlines())
     assert result["error"] is None
     assert seen == [0, []]
-    assert done.stderr == b""
+    assert done.stderr == b"Scored 1 of 1 file\n"
 
 
 def test_closed_pipe_ends_quietly(start: Start, model: str, many: Path) -> None:
@@ -81,7 +81,7 @@ def test_closed_stdout_from_the_start(model: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["image", "study"])
-def test_ctrl_c_keeps_what_was_done(start: Start, model: str, many: Path, tmp_path: Path, by: str) -> None:
+def test_ctrl_c_keeps_finished_results(start: Start, model: str, many: Path, tmp_path: Path, by: str) -> None:
     output = tmp_path / "out.json"
     options = ("--model", model, "--output", output, "--by", by, "--workers", 2)
     with many.open("rb") as stdin, start("classify", "-", *options, stdin=stdin) as process:
@@ -103,7 +103,7 @@ def test_ctrl_c_keeps_what_was_done(start: Start, model: str, many: Path, tmp_pa
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
-def test_killed_process_leaves_none_behind(start: Start, model: str, many: Path) -> None:
+def test_a_killed_command_leaves_no_processes(start: Start, model: str, many: Path) -> None:
     with (
         many.open("rb") as stdin,
         start("classify", "-", "--model", model, "--workers", 2, stdin=stdin) as process,
@@ -191,4 +191,4 @@ def test_terminal_shows_nothing_on_stdout_beside_a_file(start: Start, model: str
     code, shown = _on_a_terminal(start, "classify", tmp_path, "--model", model, "-o", tmp_path / "x.csv")
     assert code == 0
     assert "Pleural effusion" not in shown
-    assert "1 result in" in shown
+    assert "Scored 1 of 1 file; the results are in" in shown

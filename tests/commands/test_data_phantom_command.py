@@ -1,4 +1,4 @@
-"""`tier data phantom` as it is called: what it writes, what it says, how it refuses."""
+"""`tier data phantom`: its files, messages and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is on this machine."""
+"""`tier doctor`: versions, devices, decoders and the bundled model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bundled(model: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return model
 
 
-def test_tells_what_there_is(tier: Tier, bundled: str, own_cache: Path) -> None:
+def test_reports_versions_devices_and_cache(tier: Tier, bundled: str, own_cache: Path) -> None:
     import torch
 
     code, out, err = tier("doctor")
@@ -35,7 +35,7 @@ def test_tells_what_there_is(tier: Tier, bundled: str, own_cache: Path) -> None:
     assert len(facts["devices"]["cuda"]) == torch.cuda.device_count()
 
 
-def test_every_syntax_that_the_project_promises_is_decodable(tier: Tier, bundled: str) -> None:
+def test_every_promised_transfer_syntax_is_decodable(tier: Tier, bundled: str) -> None:
     from pydicom import uid
 
     syntaxes = {s["uid"]: s for s in json.loads(tier("doctor")[1])["transfer_syntaxes"]}

@@ -1,4 +1,4 @@
-"""`tier embed` and `tier search`, from the command line to the files and what is found in them."""
+"""`tier embed` and `tier search` from the command line: files, search results, refusals."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_same_files_same_refusals_and_same_numbers_as_classify(
 ) -> None:
     path = tmp_path / "x.parquet"
     code, out, err = tier("embed", folder, "--model", model, "--output", path)
-    assert (code, out, err) == (3, "", "2 of 5 files could not be embedded\n")
+    assert (code, out) == (3, "")
+    assert "2 of 5 files could not be embedded: 1 other view, 1 other modality\n" in err
     scored = _found(tier("classify", folder, "--model", model)[1])
     rows = pq.read_table(path).to_pylist()
     keys = ("path", "study", "series", "instance", "view")
@@ -118,18 +119,18 @@ def test_fail_fast(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None
     assert pq.read_table(path)["error_kind"].to_pylist() == [None, "view"]
 
 
-def test_ctrl_c_keeps_what_was_done(
+def test_ctrl_c_keeps_finished_results(
     tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tier_cli.pipeline import embed as room
+    from tier_cli.pipeline import embed as module
 
     def interrupted(path: str, *rest: Any) -> Any:
         if path.endswith("e.png"):
             os.kill(os.getpid(), signal.SIGINT)
         return embedded(path, *rest)
 
-    embedded = room._embedded
-    monkeypatch.setattr(room, "_embedded", interrupted)
+    embedded = module._embedded
+    monkeypatch.setattr(module, "_embedded", interrupted)
     path = tmp_path / "x.npz"
     code, _, err = tier("embed", folder, "--model", model, "-o", path, "--batch-size", 1)
     assert code == 130

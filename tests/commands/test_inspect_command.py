@@ -1,4 +1,4 @@
-"""`tier data inspect`: exit codes, what a pipe gets, and what a person reads."""
+"""`tier data inspect`: exit codes, JSON in a pipe, and tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_sound_manifest_gives_json_and_0(tier: Tier, manifest: Path) -> None:
+def test_a_valid_manifest_gives_json_and_exit_code_0(tier: Tier, manifest: Path) -> None:
     code, out, err = tier("data", "inspect", manifest)
     document = json.loads(out)
     assert (code, err) == (0, "")
@@ -39,7 +39,7 @@ def test_a_sound_manifest_gives_json_and_0(tier: Tier, manifest: Path) -> None:
     assert document["problems"] == []
 
 
-def test_something_wrong_gives_3_and_a_line_for_people(tier: Tier, manifest: Path) -> None:
+def test_problems_give_exit_code_3_and_a_readable_line(tier: Tier, manifest: Path) -> None:
     (manifest.parent / "b.png").unlink()
     code, out, err = tier("data", "inspect", manifest)
     assert code == 3
@@ -76,15 +76,13 @@ def test_a_public_data_set(tier: Tier, tmp_path: Path) -> None:
         (("--dataset", "nih41", "--root", "."), "unknown data set 'nih41'"),
     ],
 )
-def test_wrong_usage_is_told(tier: Tier, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_usage_is_reported(tier: Tier, arguments: tuple[str, ...], message: str) -> None:
     code, out, err = tier("data", "inspect", *arguments)
     assert (code, out) == (2, "")
     assert message in err
 
 
-def test_a_person_reads_a_table_that_fits(
-    tier: Tier, manifest: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_fits_the_terminal(tier: Tier, manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tier_cli.commands.inspect.is_terminal", lambda name: True)
     monkeypatch.setenv("COLUMNS", "80")
     manifest.write_text(manifest.read_text() + "a.png,1,test,,-1\n")
@@ -96,7 +94,7 @@ def test_a_person_reads_a_table_that_fits(
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_looking_at_help_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     import subprocess
 
     script = (
@@ -123,7 +121,7 @@ def test_texts_of_a_manifest_are_counted_as_training_would_read_them(tier: Tier,
     assert "use impression, findings, both" in err
 
 
-def test_what_can_only_be_refused_later_gives_3(tier: Tier, manifest: Path) -> None:
+def test_data_that_would_be_refused_later_give_exit_code_3(tier: Tier, manifest: Path) -> None:
     manifest.write_text("path,patient\na.png,1\nb.png,2\n")
     code, out, err = tier("data", "inspect", manifest, "--findings", "nih14")
     assert code == 3

@@ -1,4 +1,4 @@
-"""Captions say what the labels say and nothing else."""
+"""Captions state what the labels state and nothing else."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def headed(view):
     ("view", "said"),
     [("LATERAL", "Lateral"), ("LL", "Lateral"), ("LAO", "Oblique"), ("FRONTAL", "Frontal"), ("AP", "AP")],
 )
-def test_no_image_is_said_to_be_of_another_view(view, said):
+def test_no_caption_states_another_view(view, said):
     assert f"{said} chest radiograph" in headed(view)
     others = {"Lateral", "Oblique", "Frontal", "AP", "PA"} - {said}
     assert not any(f"{other} " in headed(view) for other in others)
 
 
 @pytest.mark.parametrize("view", ["", "COSTAL"])
-def test_of_an_unknown_view_no_direction_is_said(view):
+def test_an_unknown_view_is_not_mentioned(view):
     assert "Chest radiograph of a 61-year-old woman" in headed(view)
     assert not any(word in headed(view) for word in ("Frontal", "Lateral", "view", "projection", "  "))
 
@@ -99,7 +99,7 @@ def test_other_findings_of_the_set_become_text(name):
     assert all(any(word in text for word in DENIALS) for text in denied)
 
 
-def test_a_finding_of_ones_own_is_named_as_people_name_it():
+def test_a_custom_finding_is_named_in_plain_words():
     texts = {caption.text for caption in written({"tuberculosis": True})}
     assert {"There is tuberculosis.", "Tuberculosis is present."} <= texts
     assert "No tuberculosis." in {caption.text for caption in written({"tuberculosis": False})}
@@ -107,13 +107,13 @@ def test_a_finding_of_ones_own_is_named_as_people_name_it():
     assert "There are kerley lines." in {caption.text for caption in written({"kerley_lines": True})}
 
 
-def test_an_image_labelled_normal_is_said_to_be_normal():
+def test_an_image_labelled_normal_is_called_normal():
     captions = written({"no_finding": True})
     assert "Normal chest radiograph." in {caption.text for caption in captions}
     assert all(caption.claims == {"no_finding": True} for caption in captions)
 
 
-def test_of_a_normal_chest_with_devices_both_are_said():
+def test_a_normal_chest_with_devices_mentions_both():
     captions = written({"no_finding": True, "support_devices": True})
     claims = {tuple(sorted(caption.claims)) for caption in captions}
     assert claims == {("no_finding", "support_devices"), ("support_devices",)}
@@ -134,7 +134,7 @@ def test_of_a_normal_chest_with_devices_both_are_said():
         {name: False for name in (*known_findings(), *OTHERS) if name != "fracture"},
     ],
 )
-def test_no_other_image_is_said_to_be_normal(labels):
+def test_no_other_image_is_called_normal(labels):
     normal = ("Normal chest", "Unremarkable", "No finding", "No abnormal", "The chest is", "No significant")
     assert not any(caption.text.startswith(normal) for caption in written(labels, times=600))
 
@@ -157,6 +157,6 @@ def test_captions_of_nihs_findings_stay_as_they_were():
 
 
 @pytest.mark.parametrize("labels", [{}, {"bunion": True}, {"no_finding": False}])
-def test_what_cannot_be_described_is_an_error(labels):
+def test_labels_without_phrases_are_an_error(labels):
     with pytest.raises(ManifestError):
         write_caption(labels, random.Random(0))

@@ -1,4 +1,4 @@
-"""Manifests: rows, labels, patients, and what is wrong with them."""
+"""Manifests: rows, labels, patients, and errors."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_separators_quotes_and_byte_order_mark(tmp_path: Path, separator: str) -
     assert list(read_manifest(path).column("text")) == [f"No focal{separator} opacity.", "é"]
 
 
-def test_a_gzipped_table_is_read_and_a_cut_one_told(tmp_path: Path) -> None:
+def test_a_gzipped_table_is_read_and_a_truncated_one_reported(tmp_path: Path) -> None:
     content = gzip.compress(b"path,Mass\na.png,1\n" + b"b.png,0\n" * 200)
     (tmp_path / "scores.csv.gz").write_bytes(content)
     header, rows = read_rows(tmp_path / "scores.csv.gz")
@@ -91,7 +91,7 @@ def test_a_gzipped_table_is_read_and_a_cut_one_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["nan", "NaN", "___", "___ . ___", "XXXX", "-", "_"])
-def test_a_text_that_says_nothing_is_blank(tmp_path: Path, text: str) -> None:
+def test_a_text_without_content_is_blank(tmp_path: Path, text: str) -> None:
     path = _write(tmp_path, f"path,text\na.png,{text}\nb.png,No change since ___.\n")
     assert list(read_manifest(path).column("text")) == ["", "No change since ___."]
 
@@ -115,7 +115,7 @@ def test_rows_are_chosen_by_split_and_by_value(tmp_path: Path) -> None:
         manifest.without("contradict", "1")
 
 
-def test_repeated_paths_are_told(tmp_path: Path) -> None:
+def test_repeated_paths_are_reported(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, "path\na.png\nb.png\na.png\n"))
     assert manifest.repeated_paths() == [str(tmp_path / "a.png")]
 
@@ -138,12 +138,12 @@ def test_missing_reserved_columns_are_blank(tmp_path: Path) -> None:
         ("path,patient\n,1\n", "row 1 has no path"),
     ],
 )
-def test_faults_are_told(tmp_path: Path, text: str, message: str) -> None:
+def test_faults_are_reported(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         read_manifest(_write(tmp_path, text))
 
 
-def test_absent_and_binary_files_are_told(tmp_path: Path) -> None:
+def test_missing_and_binary_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such file"):
         read_manifest(tmp_path / "absent.csv")
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
@@ -151,19 +151,19 @@ def test_absent_and_binary_files_are_told(tmp_path: Path) -> None:
         read_manifest(tmp_path / "picture.csv")
 
 
-def test_cells_that_are_no_labels_are_told(tmp_path: Path) -> None:
+def test_cells_that_are_not_labels_are_reported(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, "path,effusion\na.png,1\nb.png,0.7\n"))
     with pytest.raises(ManifestError, match=r"column 'effusion', image .*b\.png: '0.7' is not a label"):
         manifest.labels(FINDINGS)
 
 
-def test_a_fault_in_a_split_is_found_in_the_file_by_its_path(tmp_path: Path) -> None:
+def test_an_error_in_a_split_names_the_image_path(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, "path,split,effusion\na.png,train,1\nb.png,test,yes\n"))
     with pytest.raises(ManifestError, match=r"image .*b\.png: 'yes' is not a label"):
         manifest.split("test").labels(FINDINGS)
 
 
-def test_two_columns_for_one_finding_are_told(tmp_path: Path) -> None:
+def test_two_columns_for_one_finding_are_reported(tmp_path: Path) -> None:
     manifest = read_manifest(_write(tmp_path, "path,Effusion,pleural effusion\na.png,1,0\n"))
     with pytest.raises(ManifestError, match="both name the finding pleural_effusion"):
         manifest.labels(FINDINGS)

@@ -1,4 +1,4 @@
-"""Regions: what the columns say against masks written by hand."""
+"""Boxes and masks of a manifest, compared with masks written by hand."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_box_is_scaled_from_the_size_it_refers_to() -> None:
 @pytest.mark.parametrize(
     ("box", "pixels"), [((3.2, 3.2, 3.4, 3.4), 1), ((-5, -5, 2, 2), 4), ((8, 8, 9, 9), 0)]
 )
-def test_small_boxes_keep_a_pixel_and_none_wraps_round(
+def test_small_boxes_keep_a_pixel_and_none_wraps_around(
     box: tuple[float, float, float, float], pixels: int
 ) -> None:
     assert Region("nodule", box=box).mask(8, 8).sum() == pixels

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from downloads import DOWNLOADS
 from layouts import chexpert, openi_xml
 
 from tier_cli.datasets.opening import data_roots, open_data, read_dataset
@@ -44,7 +45,7 @@ def test_what_data_sets_share() -> None:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_an_empty_folder_is_told_by_what_was_looked_for(tmp_path: Path, name: str) -> None:
+def test_an_empty_folder_error_lists_what_was_looked_for(tmp_path: Path, name: str) -> None:
     (tmp_path / "holiday").mkdir()
     (tmp_path / ".hidden").touch()
     with pytest.raises(ManifestError, match=r"looked for .+found holiday/; point --root at") as caught:
@@ -99,7 +100,7 @@ def test_all_means_every_split(tmp_path: Path) -> None:
     assert len(open_data("openi", None, openi_xml(tmp_path / "openi"), "all")) == 4
 
 
-def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+def test_contradictory_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--dataset NAME with --root FOLDER"):
         open_data("csv", None, None)
     with pytest.raises(UsageError, match="cannot be used together"):
@@ -112,7 +113,7 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         read_dataset("chexpert", tmp_path, None, "impression")
 
 
-def test_a_manifest_of_one_s_own_is_the_data_set_csv(tmp_path: Path) -> None:
+def test_a_custom_manifest_is_the_data_set_csv(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("path,nodule\na.png,1\n", encoding="utf-8")
     assert dataset_names()[0] == "csv"
     assert open_data("csv", tmp_path / "m.csv", None).paths == [str(tmp_path / "a.png")]
@@ -128,3 +129,22 @@ def test_nih_is_nih14(tmp_path: Path, capsys: pytest.CaptureFixture[str], comman
     assert "looked for" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "NIH").mkdir()
     assert data_roots("nih14", tmp_path) == (tmp_path, tmp_path / "NIH")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("folders", ["1.0.0", "physionet.org/files/the-set/2.1.0", "download"])
+def test_every_reader_accepts_a_folder_above_the_download(tmp_path: Path, name: str, folders: str) -> None:
+    """PhysioNet's archives unpack to a folder of the version, which people do not name."""
+    inside = tmp_path / "set" / folders
+    inside.mkdir(parents=True)
+    DOWNLOADS[name](inside)
+    (tmp_path / "set" / "README.txt").touch()
+    expected = open_data(name, None, inside, "all")
+    assert open_data(name, None, tmp_path / "set", "all").frame.equals(expected.frame)
+
+
+def test_the_newest_version_is_read(tmp_path: Path) -> None:
+    for version in ("1.9.0", "1.10.0"):
+        (tmp_path / version).mkdir()
+        DOWNLOADS["rsna"](tmp_path / version)
+    assert all("/1.10.0/" in path for path in open_data("rsna", None, tmp_path).paths)

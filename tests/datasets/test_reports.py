@@ -1,4 +1,4 @@
-"""Sections of reports: what training would read of them."""
+"""Sections of reports that training reads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_impression_findings_and_both_of_a_report() -> None:
     assert section(MIMIC, "both") == f"{findings} {impression}"
 
 
-def test_advice_that_stands_inside_the_impression_is_cut() -> None:
+def test_advice_inside_the_impression_is_cut() -> None:
     text = " IMPRESSION: No effusion. NOTIFICATION: Dr. ___ was told.\n"
     assert section(text, "impression") == "No effusion."
     assert section(" IMPRESSION: Clear.  RECOMMENDATIONS: CT.", "impression") == "Clear."
@@ -74,7 +74,7 @@ def test_without_either_section_the_last_paragraph_is_read() -> None:
     assert section(text, "impression") == section(text, "findings") == "Lungs clear. No effusion."
 
 
-def test_headers_with_nothing_under_them_are_no_text() -> None:
+def test_headers_without_content_give_no_text() -> None:
     text = "  FINAL REPORT\n HISTORY: Fever.\n \n Clear lungs.\n \n IMPRESSION:\n \n EXAMINATION: ___\n"
     assert section(text, "impression") == ""
     # An empty impression at the end does not hide the paragraph before it.
@@ -97,11 +97,11 @@ def test_an_impression_in_the_middle_of_a_line_is_found() -> None:
 @pytest.mark.parametrize(
     "text", ["", "   \n", " IMPRESSION: ___.\n", " IMPRESSION: XXXX. XXXX\n", "no header here"]
 )
-def test_a_report_that_says_nothing_gives_nothing(text: str) -> None:
+def test_a_report_without_content_gives_no_text(text: str) -> None:
     assert section(text, "impression") == ""
 
 
-def test_deidentification_blanks_leave_no_trace() -> None:
+def test_deidentification_blanks_are_removed() -> None:
     assert clean("XXXX-year-old. Seen on  XXXX , unchanged .\n No XXXX. ") == (
         "year-old. Seen on, unchanged. No."
     )

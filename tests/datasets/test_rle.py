@@ -67,7 +67,7 @@ def test_any_compressed_runs_come_back(counts: list[int]) -> None:
     ("text", "message"),
     [("6 1", "' '"), ("6é", "'é'"), ("6X", "middle"), ("", "middle"), ("X" * 9 + "1", "too long")],
 )
-def test_texts_that_are_no_runs_are_refused(text: str, message: str) -> None:
+def test_texts_that_are_not_run_lengths_are_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_compressed(text)
 

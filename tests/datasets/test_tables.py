@@ -1,4 +1,4 @@
-"""Tables of public data sets: what is tolerated in them, and what is told."""
+"""Tables of public data sets: what is tolerated, and what is an error."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_blanks_beyond_the_header_and_columns_without_a_name(tmp_path: Path) -> 
         ('a,b\n"1,2\n', "line 2 has 1 cells"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_errors_name_file_and_line(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(ManifestError, match="t.csv: " + told):
         read_table(_write(tmp_path / "t.csv", text), ["a"])
 
 
 @pytest.mark.parametrize("data", [b"\x1f\x8b\x08broken", b"no gzip"])
-def test_a_file_that_is_no_gzip_is_told(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_gzip_is_reported(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "t.csv.gz").write_bytes(data)
     with pytest.raises(ManifestError, match=r"t\.csv\.gz: cannot be read as a table"):
         read_table(tmp_path / "t.csv.gz", ["a"])

@@ -76,7 +76,7 @@ def test_openi_is_split_by_patient_and_empty_impressions_are_counted(tmp_path, w
     assert train("openi", root, tmp_path / "model", start, "--text", "both", "--split-seed", "0") == 0
     data = record(tmp_path / "model")["data"]
     assert data["rows"]["train"]["patients"] + data["rows"]["valid"]["patients"] <= 3
-    assert "patients drawn to be watched" in capsys.readouterr().err
+    assert "patients drawn for validation" in capsys.readouterr().err
     assert train("openi", root, tmp_path / "other", start, "--valid-share", "0") == 0
     # The impression of report 10 is empty.
     assert record(tmp_path / "other")["data"]["images_without_text"] == 1
@@ -91,7 +91,9 @@ def test_inspect_counts_the_texts_that_training_would_read(tmp_path, capsys):
         assert (texts["filled"], texts["empty"]) == (filled, 4 - filled)
 
 
-def test_nih14_trains_on_captions_and_watches_patients_of_its_train_list(tmp_path, without_graphs, capsys):
+def test_nih14_trains_on_captions_and_validates_on_patients_of_its_train_list(
+    tmp_path, without_graphs, capsys
+):
     root = tmp_path / "nih"
     rows = [[f"{n:08d}_000.png", "Edema" if n % 2 else "No Finding", "0", str(n), "50", "M", "PA"]
             for n in range(10)]  # fmt: skip
@@ -111,4 +113,4 @@ def test_nih14_trains_on_captions_and_watches_patients_of_its_train_list(tmp_pat
     assert train("nih14", root, tmp_path / "b", start, "--text", "impression") == 2
     assert "has no reports" in " ".join(capsys.readouterr().err.split())
     assert train("nih14", root, tmp_path / "b", start, "--valid-split", "test") == 2
-    assert "for measuring" in " ".join(capsys.readouterr().err.split())
+    assert "a test split is for evaluation" in " ".join(capsys.readouterr().err.split())

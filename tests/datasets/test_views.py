@@ -1,4 +1,4 @@
-"""What counts as frontal in a table must be what counts as frontal in a file."""
+"""The views of tables agree with the views of files."""
 
 from __future__ import annotations
 

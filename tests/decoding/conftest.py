@@ -1,4 +1,4 @@
-"""What the tests of decoding share."""
+"""Fixtures of the decoding tests."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def crashing(tmp_path: Path) -> Path:
     script.write_text(
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from tier_cli.decoding import decode as room, worker\n"
-        "read = room.read_radiograph\n"
+        "from tier_cli.decoding import decode as module, worker\n"
+        "read = module.read_radiograph\n"
         "def dying(path, options):\n"
         "    mark = Path(path + '.seen')\n"
         "    if 'crash' in path or ('once' in path and not mark.exists()):\n"
         "        mark.touch()\n"
         "        os.kill(os.getpid(), signal.SIGSEGV)\n"
         "    return read(path, options)\n"
-        "room.read_radiograph = dying\n"
+        "module.read_radiograph = dying\n"
         "worker.main()\n"
     )
     return script

@@ -1,4 +1,4 @@
-"""Decoding processes, and their deaths."""
+"""Decoding processes, and their crashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _pids(pool: DecodePool) -> list[int]:
     return [process.pid for process in pool._processes]
 
 
-def test_same_as_decoding_here(tmp_path: Path, settings: Settings) -> None:
+def test_decoding_in_a_process_gives_the_same_image(tmp_path: Path, settings: Settings) -> None:
     path = str(write_dicom(tmp_path / "a.dcm", view=""))
     here = decode(path, settings)
     with DecodePool(settings, 1) as pool:
@@ -40,7 +40,7 @@ def test_same_as_decoding_here(tmp_path: Path, settings: Settings) -> None:
     assert here.notes
 
 
-def test_errors_come_back_as_they_were(tmp_path: Path, settings: Settings) -> None:
+def test_errors_are_returned_unchanged(tmp_path: Path, settings: Settings) -> None:
     path = str(write_dicom(tmp_path / "a.dcm", Modality="CT"))
     here = decode(path, settings)
     with DecodePool(settings, 1) as pool:
@@ -58,7 +58,7 @@ def test_odd_file_names(tmp_path: Path, settings: Settings) -> None:
         assert isinstance(pool.submit(name).result(), Decoded)
 
 
-def test_death_costs_only_its_own_file(tmp_path: Path, settings: Settings, crashing: Path) -> None:
+def test_a_crash_costs_only_its_own_file(tmp_path: Path, settings: Settings, crashing: Path) -> None:
     names = ["a", "crash1", "b", "c", "crash2", "d", "e"]
     paths = [str(write_png(tmp_path / f"{name}.png", seed)) for seed, name in enumerate(names)]
     with DecodePool(settings, 2, (sys.executable, str(crashing))) as pool:
@@ -70,7 +70,7 @@ def test_death_costs_only_its_own_file(tmp_path: Path, settings: Settings, crash
     assert _alive(pids) == []
 
 
-def test_death_for_want_of_memory_gets_a_second_try(
+def test_a_crash_from_lack_of_memory_gets_a_second_try(
     tmp_path: Path, settings: Settings, crashing: Path
 ) -> None:
     path = str(write_png(tmp_path / "once.png"))
@@ -87,14 +87,14 @@ def test_process_killed_from_outside(tmp_path: Path, settings: Settings) -> None
         assert isinstance(pool.submit(path).result(60), Decoded)
 
 
-def test_processes_that_cannot_start_are_no_fault_of_the_file(tmp_path: Path, settings: Settings) -> None:
+def test_processes_that_cannot_start_are_not_blamed_on_the_file(tmp_path: Path, settings: Settings) -> None:
     with DecodePool(settings, 1, (sys.executable, "-c", "raise SystemExit")) as pool:
         future = pool.submit(str(write_png(tmp_path / "a.png")))
         with pytest.raises(TierError, match="--workers 0"):
             future.result(60)
 
 
-def test_closing_ends_work_in_the_middle(tmp_path: Path, settings: Settings) -> None:
+def test_closing_stops_work_in_progress(tmp_path: Path, settings: Settings) -> None:
     fifo = str(tmp_path / "fifo")
     os.mkfifo(fifo)
     threads = threading.active_count()
@@ -117,7 +117,7 @@ def test_processes_start_only_for_work(tmp_path: Path, settings: Settings) -> No
         assert len(_pids(pool)) == 1
 
 
-def test_process_imports_the_imaging_room_only(settings: Settings) -> None:
+def test_process_imports_only_the_imaging_package(settings: Settings) -> None:
     script = (
         "import sys, json\n"
         "from tier_cli.decoding import worker\n"
@@ -127,12 +127,12 @@ def test_process_imports_the_imaging_room_only(settings: Settings) -> None:
     command = [sys.executable, "-c", script, settings_to_text(settings)]
     done = subprocess.run(command, input=b"", capture_output=True, check=True)
     loaded = set(__import__("json").loads(done.stderr))
-    rooms = {name.split(".")[1] for name in loaded if name.startswith("tier_cli.")}
-    assert rooms == {"decoding", "errors", "imaging"}
+    packages = {name.split(".")[1] for name in loaded if name.startswith("tier_cli.")}
+    assert packages == {"decoding", "errors", "imaging"}
     assert not loaded & {"torch", "onnxruntime", "transformers", "pandas", "typer", "rich"}
 
 
-def test_process_ignores_a_module_lying_about(
+def test_process_ignores_modules_in_the_current_folder(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('not this one')")
@@ -142,7 +142,7 @@ def test_process_ignores_a_module_lying_about(
         assert isinstance(pool.submit(str(write_png(tmp_path / "a.png"))).result(60), Decoded)
 
 
-def test_process_ends_with_its_command(settings: Settings) -> None:
+def test_process_ends_with_its_parent_command(settings: Settings) -> None:
     process = subprocess.Popen(
         [*COMMAND, settings_to_text(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

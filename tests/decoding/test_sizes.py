@@ -1,4 +1,4 @@
-"""Sizes of images, in the form in which boxes are pixels of them."""
+"""Sizes of images, in the pixels that boxes refer to."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def test_laterals_have_sizes_too(tmp_path: Path) -> None:
     assert image_sizes([path], workers=1) == {path: (80, 80)}
 
 
-def test_nothing_starts_for_nothing() -> None:
+def test_no_process_starts_without_files() -> None:
     assert image_sizes([], workers=2) == {}

@@ -1,4 +1,4 @@
-"""Progress tells speeds that one can plan by."""
+"""The progress display shows only meaningful speeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from tier_cli.display.progress import _SETTLED, progress
 
 
-def test_no_speed_before_it_means_anything() -> None:
+def test_no_speed_is_shown_before_it_is_meaningful() -> None:
     """The first batch comes at once: nobody reads 50,000 images a second."""
     text = io.StringIO()
     console = Console(file=text, width=80, force_terminal=True)

@@ -67,7 +67,7 @@ def test_failure_says_why(failed: Result) -> None:
     assert _shown([failed]).splitlines()[:2] == ["in/b.dcm", "  it is a CT"]
 
 
-def test_notes_on_the_whole_run_are_told_once(scored: Result) -> None:
+def test_notes_on_the_whole_run_are_printed_once(scored: Result) -> None:
     alone = replace(scored, study="")
     text = _shown([alone, alone], run_notes=["a note"])
     assert text.count("a note") == 1
@@ -85,7 +85,7 @@ def test_control_characters_never_reach_the_terminal(scored: Result, failed: Res
     assert text.count("x\\x1b[2Jy") == 2
 
 
-def test_patient_data_where_asked_for(scored: Result) -> None:
+def test_patient_data_only_on_request(scored: Result) -> None:
     known = replace(scored, phi={"patient_name": "Doe^Jane", "patient_id": "7"})
     assert _shown([known, known]).count("patient_name: Doe^Jane, patient_id: 7") == 1
     assert "patient" not in _shown([scored])
@@ -96,5 +96,5 @@ def test_long_names_fold(scored: Result) -> None:
     assert _shown([replace(scored, paths=(long,))]).replace("\n", "").startswith(long)
 
 
-def test_square_brackets_are_no_markup(failed: Result) -> None:
+def test_square_brackets_are_not_markup(failed: Result) -> None:
     assert "[red]a.dcm" in _shown([replace(failed, paths=("[red]a.dcm",))])

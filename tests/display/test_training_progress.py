@@ -1,10 +1,12 @@
-"""What people see of a training run: one line that fits 80 columns, and lines for a log."""
+"""The display of a training run: one line of 80 columns, and lines for a log."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_figures_are_short_and_all_there():
+def test_figures_are_short_and_complete():
     line = figures_line(FIGURES)
     assert line == "loss 13.2 c 12 H 3.884/2.77 sp 0.10 lr 3e-4 1234/s"
     assert len(line) < 56
@@ -37,7 +39,7 @@ def test_a_terminal_of_80_columns_shows_one_line(capsys):
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     line = written.replace("\r", "\n").splitlines()[-1].rstrip()
     assert line.startswith(f"30/30 {figures_line(FIGURES)}  99% ")
-    assert line.endswith("left")
+    assert line.split()[-2] == "left"
     assert "epoch 30/30: mean zero-shot AUC 0.712" in written
     assert len(line) <= 80
 
@@ -56,7 +58,7 @@ def test_a_log_gets_lines_with_figures_and_the_stages_before(capsys):
     ]
 
 
-def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
+def test_only_the_first_of_several_processes_prints(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with display() as progress:
         progress(Stage.TRAINING, 1, 100, FIGURES, Epoch(1, 2))
@@ -64,7 +66,7 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path):
+def test_the_first_signal_stops_after_the_step_and_the_second_at_once(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tier_cli.display.training_progress._ONE_SIGNAL_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM)
     (tmp_path / ".training").mkdir()
@@ -94,7 +96,7 @@ def test_the_first_signal_asks_and_the_second_ends(capsys, monkeypatch, tmp_path
         (["points/seed-0/training.json"], "--resume to continue the sweep"),
     ],
 )
-def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, capsys):
+def test_a_stopped_run_reports_what_it_kept(left, message, tmp_path, capsys):
     for name in left:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -108,7 +110,7 @@ def test_who_stops_a_run_is_told_what_is_left_of_it(left, message, tmp_path, cap
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, capsys):
+def test_an_error_after_reading_says_that_the_images_are_kept(tmp_path, capsys):
     def failed(*, reads):
         with stopping(tmp_path):
             if reads:
@@ -123,12 +125,12 @@ def test_an_error_after_hours_of_reading_says_that_they_are_not_lost(tmp_path, c
         assert ("--resume to use them" in " ".join(capsys.readouterr().err.split())) == told
 
 
-def test_a_run_that_is_over_is_told_to_be(capsys, tmp_path):
+def test_a_finished_run_is_reported_as_finished(capsys, tmp_path):
     summarise({"over": True}, tmp_path)
     assert "finished: nothing to do" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
+def test_a_repeated_signal_counts_once(capsys, tmp_path):
     with stopping(tmp_path) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -136,7 +138,7 @@ def test_a_signal_that_arrives_twice_is_one(capsys, tmp_path):
     assert capsys.readouterr().err.count("Stopping") == 1
 
 
-def test_passed_over_images_are_told(capsys, tmp_path):
+def test_passed_over_images_are_reported(capsys, tmp_path):
     record = {"seconds": 3, "unreadable_images": 2, "validation": {"mean_auc": 0.75, "images": 9}}
     summarise(record, tmp_path)
     told = capsys.readouterr().err
@@ -144,7 +146,7 @@ def test_passed_over_images_are_told(capsys, tmp_path):
     assert "2 unreadable images were left out" in told
 
 
-def test_kept_epochs_are_told_with_their_place(capsys, tmp_path):
+def test_kept_epochs_are_printed_with_their_folder(capsys, tmp_path):
     summarise({"seconds": 3, "unreadable_images": 0, "kept_epochs": [2, 7]}, tmp_path)
     assert f"Kept epochs 2, 7 in {tmp_path / 'epochs'}." in capsys.readouterr().err
 
@@ -155,3 +157,40 @@ def test_a_log_says_that_the_checkpoint_is_being_written(capsys):
         progress(Stage.WRITING_CHECKPOINT, 0, 1)
         progress(Stage.TRAINING, 1, 9, None, Epoch(1, 3))
     assert capsys.readouterr().err == "writing the checkpoint ...\n"
+
+
+def _moments(stream: list[tuple[float, str]], began: float) -> list[float]:
+    return [0.0, *(at - began for at, _ in stream)]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.VALIDATION])
+def test_a_log_moves_within_three_seconds_and_every_two_after_in_every_stage(stage, monkeypatch):
+    """A silent minute looks like a run that hangs, whatever the run is doing."""
+    said: list[tuple[float, str]] = []
+    module = "tier_cli.display.training_progress"
+    monkeypatch.setattr(f"{module}._BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(f"{module}._INTERVALS", ((float("inf"), 0.1),))
+    monkeypatch.setattr(f"{module}.print_message", lambda line: said.append((time.monotonic(), line)))
+    began = time.monotonic()
+    with display() as progress:
+        progress(
+            stage, 0, 0 if stage in (Stage.PREPARING, Stage.WRITING_CHECKPOINT) else 10, None, Epoch(1, 2)
+        )
+        time.sleep(1.0)
+    moments = _moments(said, began)
+    assert max(later - earlier for earlier, later in itertools.pairwise(moments)) < 0.5
+    assert moments[-1] > 0.5
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.VALIDATION])
+def test_a_terminal_moves_in_every_stage(stage, capsys):
+    console = Console(width=80, force_terminal=True, legacy_windows=False, stderr=True)
+    with live(console) as progress:
+        progress(
+            stage, 0, 0 if stage in (Stage.PREPARING, Stage.WRITING_CHECKPOINT) else 10, None, Epoch(1, 2)
+        )
+        capsys.readouterr()
+        time.sleep(0.5)
+        first = capsys.readouterr().err
+    assert first.strip()
+    assert "0%" not in first or stage not in (Stage.PREPARING, Stage.WRITING_CHECKPOINT)

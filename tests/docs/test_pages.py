@@ -1,4 +1,4 @@
-"""What the pages name is there: commands, options, files of the package, links on GitHub."""
+"""The commands, options, files and links that the pages name exist."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def _truth(folder: Path, split: str) -> tuple[Selection, Truth]:
     return labelled(_rows(folder, TEXT, split), FINDINGS, "ignore")
 
 
-def test_the_evaluated_split_is_no_selection_split(tmp_path: Path) -> None:
+def test_the_evaluated_split_cannot_select_thresholds(tmp_path: Path) -> None:
     test = _rows(tmp_path, TEXT, "test")
     with pytest.raises(UsageError, match="on the evaluated split"):
         check_apart(test, _rows(tmp_path, TEXT, "TEST"))
@@ -55,7 +55,7 @@ def test_shared_patients_are_refused_and_not_named(tmp_path: Path) -> None:
         check_apart(_rows(tmp_path, text, "test"), _rows(tmp_path, text, "all"))
 
 
-def test_rules_that_are_none_name_their_option() -> None:
+def test_unknown_rules_name_their_option() -> None:
     with pytest.raises(UsageError, match="--operating-point"):
         check_rule("best")
     assert str(check_rule("specificity=0.90")) == "specificity=0.9"
@@ -95,11 +95,11 @@ def test_selected_thresholds_and_stated_probabilities(tmp_path: Path) -> None:
     assert one.thresholds is not None
     assert one.thresholds.values[0] == choose(valid.by_unit.labels[:, 0], theirs.values[:, 0], "youden")
     np.testing.assert_array_equal(one.probabilities, ours.values)
-    few = "thresholds chosen on fewer than 10 positives or negatives of split valid: pneumothorax, hernia"
+    few = "thresholds chosen on fewer than 10 patients of one class of split valid: pneumothorax, hernia"
     assert notes == [Note(few)]
 
 
-def test_what_is_called_a_probability_must_be_one(tmp_path: Path) -> None:
+def test_declared_probabilities_must_be_probabilities(tmp_path: Path) -> None:
     _, truth = _truth(tmp_path, "test")
     values = np.full((20, 2), 0.5)
     values[3, 1] = 1.5
@@ -116,7 +116,7 @@ def test_partly_scored_units_are_counted(tmp_path: Path) -> None:
     assert notes[0].text == "s: 1 patients are scored by the mean of only some of their images"
 
 
-def test_adapted_scores_are_told_and_a_fit_is_called_a_fit(tmp_path: Path) -> None:
+def test_adapted_scores_are_noted_with_a_warning_on_the_fitted_images(tmp_path: Path) -> None:
     import json
     from types import SimpleNamespace
 

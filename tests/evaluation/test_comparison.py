@@ -60,7 +60,7 @@ def test_interval_and_p_value_agree_with_delong(better: float) -> None:
     assert metric.p == pytest.approx(p, abs=0.03)
 
 
-def test_several_images_a_patient_widen_the_interval_where_delong_would_not() -> None:
+def test_several_images_per_patient_widen_the_interval_unlike_delong() -> None:
     labels, first, second = (np.repeat(one, 4) for one in _case(150))
     _, error = delong(labels, first, second)
     metric = _difference(labels, first, second, np.repeat(np.arange(150), 4), 300)
@@ -97,7 +97,7 @@ def test_only_findings_are_corrected_and_the_mean_is_one_test() -> None:
     assert difference.macro["auc"].p_holm is None
 
 
-def test_the_noise_of_resampling_is_taken_out_of_errors() -> None:
+def test_resampling_noise_is_removed_from_calibration_errors() -> None:
     raised = Estimate(np.array([0.03]), np.array([[0.05], [0.07], [0.09]])).centred
     np.testing.assert_allclose(raised.replicates[:, 0], [0.01, 0.03, 0.05])
     assert (Estimate(np.array([0.0]), np.array([[0.0], [0.1]])).centred.replicates >= 0).all()

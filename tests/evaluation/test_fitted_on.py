@@ -52,7 +52,7 @@ def test_a_public_data_set_is_known_by_its_name_whatever_part_of_it_was_read(tmp
     assert judged.overlap({**fitted, "split": "test", "dataset": "vindr"}) is Overlap.NONE
 
 
-def test_what_a_checkpoint_says_names_no_folder_and_no_patient(tmp_path: Path) -> None:
+def test_the_record_in_a_checkpoint_names_no_folder_and_no_patient(tmp_path: Path) -> None:
     text = str(_images(tmp_path).to_dict())
     assert str(tmp_path) not in text
     assert "p1" not in text

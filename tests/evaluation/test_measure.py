@@ -55,7 +55,7 @@ def test_counts_and_numbers_of_each_finding() -> None:
     )
 
 
-def test_what_is_no_finding_is_left_out_of_a_second_mean() -> None:
+def test_labels_that_are_not_findings_are_left_out_of_a_second_mean() -> None:
     """PadChest's normal and unchanged are easy or impossible, and would distort the mean over findings."""
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 2, (60, 4)).astype(float)
@@ -83,7 +83,7 @@ def test_one_class_has_its_count_and_no_number() -> None:
     assert row.metrics["auc"].replicates == 0
 
 
-def test_difference_counts_what_both_have() -> None:
+def test_a_difference_counts_common_units() -> None:
     truth, scores = _truth()
     other = scores + np.random.default_rng(1).normal(size=scores.shape)
     other[:10] = np.nan

@@ -67,7 +67,7 @@ def test_a_manifest_that_is_already_read_is_recorded_as_its_file(
     assert two.protocol.data == str(manifest)
 
 
-def test_two_tables_are_compared_and_told_apart_by_name(manifest: Path, scores: pd.DataFrame) -> None:
+def test_two_tables_are_compared_under_different_names(manifest: Path, scores: pd.DataFrame) -> None:
     other = scores.assign(hernia=-scores["hernia"])
     report = evaluate(scores, manifest, SETTINGS, compare=[other])
     assert len({one.name for one in report.measured}) == 2
@@ -89,7 +89,7 @@ def test_an_observer_sees_the_table_before_the_sections(manifest: Path, scores: 
     json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_settings_that_do_not_go_together_are_refused(manifest: Path, scores: pd.DataFrame) -> None:
+def test_contradictory_settings_are_refused(manifest: Path, scores: pd.DataFrame) -> None:
     with pytest.raises(UsageError, match="need a finding set"):
         evaluate(scores, manifest)
     settings = EvaluationSettings(findings="hernia", sections=SectionOptions(corrupt=("all",)))

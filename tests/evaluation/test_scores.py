@@ -42,7 +42,7 @@ def _scores(folder: Path, text: str) -> Path:
         "images/a.png,pneumothorax,0.1\nimages/b.png,pneumothorax,0.2\nimages/c.png,,\nimages/a.png,fracture,7\n",
     ],
 )
-def test_wide_and_tidy_tables_go_beside_their_images(tmp_path: Path, manifest: Manifest, text: str) -> None:
+def test_wide_and_tidy_tables_are_matched_to_images(tmp_path: Path, manifest: Manifest, text: str) -> None:
     scores = read_scores(_scores(tmp_path, text), manifest, FINDINGS)
     effusion, pneumothorax = scores.of(("pleural_effusion", "pneumothorax")).T
     np.testing.assert_array_equal(effusion, [0.3, 0.4, NAN])
@@ -60,7 +60,7 @@ def test_paths_may_start_from_the_working_directory(
     assert scores.notes == ()
 
 
-def test_joining_by_bare_names_is_told(tmp_path: Path, manifest: Manifest) -> None:
+def test_joining_by_bare_names_is_reported(tmp_path: Path, manifest: Manifest) -> None:
     scores = read_scores(_scores(tmp_path, "path,pneumothorax\n/elsewhere/c.png,0.5\n"), manifest, FINDINGS)
     assert "by file name" in scores.notes[0]
 
@@ -101,7 +101,7 @@ def test_parquet(tmp_path: Path, manifest: Manifest) -> None:
         ("path,pneumothorax\nz.png,1\n", "no row of column 'path' is an image"),
     ],
 )
-def test_faults_are_told(tmp_path: Path, manifest: Manifest, text: str, message: str) -> None:
+def test_faults_are_reported(tmp_path: Path, manifest: Manifest, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         read_scores(_scores(tmp_path, text), manifest, FINDINGS)
 

@@ -124,7 +124,7 @@ def test_patients_are_counted_among_the_rows_that_are_measured(tmp_path: Path) -
     assert select(manifest, "all", [], True).notes[0].startswith("3 of 5 images have no patient")
 
 
-def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> None:
+def test_measuring_training_rows_is_noted(tmp_path: Path) -> None:
     """If no split is called test, the default includes training images, whose numbers are too high."""
     manifest = _manifest(
         tmp_path, "path,patient,split\na.png,1,Train\nb.png,2,train\nc.png,3,holdout\nd.png,4,\n"
@@ -146,7 +146,7 @@ def test_rows_that_were_trained_on_are_not_measured_unawares(tmp_path: Path) -> 
         ("path,site\n" + "".join(f"{n}.png,{n}\n" for n in range(40)), "40 different values"),
     ],
 )
-def test_selections_that_make_no_sense(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_selections_are_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         select(_manifest(tmp_path, text), None, [], True, ["site"] if "site" in text else [])
 
@@ -203,7 +203,7 @@ def test_documents_hold_the_same_numbers(tmp_path: Path) -> None:
     assert difference == pytest.approx(values[0] - values[1], abs=2e-6)
 
 
-def test_a_mean_without_what_is_no_finding_stands_beside_the_other(tmp_path: Path) -> None:
+def test_the_mean_without_labels_that_are_not_findings_is_also_given(tmp_path: Path) -> None:
     """The mean over PadChest's labels is reported with and without `normal` and `unchanged`."""
     from rich.console import Console
 
@@ -224,13 +224,13 @@ def test_a_mean_without_what_is_no_finding_stands_beside_the_other(tmp_path: Pat
     assert text.getvalue().count("mean of 2, without normal") == 4
 
 
-def test_two_score_sets_stand_on_the_same_images(tmp_path: Path) -> None:
+def test_two_score_sets_are_measured_on_the_same_images(tmp_path: Path) -> None:
     report = _report(tmp_path, sets=2)
     assert [one.n for one in report.measured] == [39, 39]
 
 
-def test_resamplings_too_few_for_a_corrected_p_value_are_told(tmp_path: Path) -> None:
-    least = "no corrected p value can be below 0.19; use --replicates 80 or more"
+def test_resamplings_too_few_for_a_corrected_p_value_are_reported(tmp_path: Path) -> None:
+    least = "no corrected p value, except that of an AUC, can be below 0.19; use --replicates 80 or more"
     assert any(note.endswith(least) for note in _report(tmp_path, sets=2).notes)
     assert not any("corrected p value" in note for note in _report(tmp_path, sets=1).notes)
 
@@ -243,7 +243,7 @@ def test_one_class_is_null_not_zero(tmp_path: Path) -> None:
     assert document["macro"]["findings"] == 0
 
 
-def test_tables_say_what_is_missing_and_obey_no_markup(tmp_path: Path) -> None:
+def test_tables_list_missing_scores_and_escape_markup(tmp_path: Path) -> None:
     from rich.console import Console
 
     text = io.StringIO()
@@ -268,7 +268,7 @@ def test_outputs_that_cannot_be_written(tmp_path: Path, name: str) -> None:
         check_output(str(tmp_path / name))
 
 
-def test_output_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_output_is_complete_or_absent(tmp_path: Path) -> None:
     report = _report(tmp_path)
     for name in ("report.json", "report.csv"):
         write_report(report, str(tmp_path / name))

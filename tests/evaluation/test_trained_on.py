@@ -1,4 +1,4 @@
-"""A model that has seen the images in training is said to have, beside its numbers."""
+"""Evaluating a model on its training images gives a note."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def _trained(folder: Path, choice: SplitChoice) -> str:
         (SplitChoice(), "test", False),
     ],
 )
-def test_the_record_of_a_run_tells_which_split_it_has_seen(
+def test_the_record_of_a_run_names_the_split_it_was_trained_on(
     tmp_path: Path, choice: SplitChoice, split: str, seen: bool
 ) -> None:
     assert bool(_notes(tmp_path, _trained(tmp_path, choice), split)) is seen
 
 
 @pytest.mark.parametrize("words", [None, "in other words", "rows of split train train"])
-def test_training_rows_beside_drawn_validation_patients_are_told_whatever_the_words(
+def test_training_rows_beside_drawn_validation_patients_are_reported_whatever_the_words(
     tmp_path: Path, words: str | None
 ) -> None:
     table = TABLE.replace("Valid", "other")
@@ -87,7 +87,7 @@ def test_training_rows_beside_drawn_validation_patients_are_told_whatever_the_wo
 
 @pytest.mark.parametrize("record", [OLD, {**SHIPPED, "manifest_sha256": HASH}])
 @pytest.mark.parametrize("split", ["train", "all", "site a"])
-def test_older_records_are_taken_to_have_seen_all_but_the_test_split(
+def test_older_records_imply_training_on_all_but_the_test_split(
     tmp_path: Path, record: dict[str, Any], split: str
 ) -> None:
     """Otherwise an AUC on training images passes for one on images never seen."""
@@ -96,10 +96,10 @@ def test_older_records_are_taken_to_have_seen_all_but_the_test_split(
 
 
 @pytest.mark.parametrize("data", [{**OLD, "manifest_sha256": "0" * 64}, {**OLD, "manifest_sha256": None}, []])
-def test_other_files_are_not_told(tmp_path: Path, data: Any) -> None:
+def test_other_files_give_no_note(tmp_path: Path, data: Any) -> None:
     assert _notes(tmp_path, json.dumps({"data": data}), "all") == []
 
 
 @pytest.mark.parametrize("record", [None, "{", "[]", '{"converted": {}}'])
-def test_without_a_record_nothing_is_said(tmp_path: Path, record: str | None) -> None:
+def test_without_a_record_there_is_no_note(tmp_path: Path, record: str | None) -> None:
     assert _notes(tmp_path, record, "all") == []

@@ -82,7 +82,7 @@ def test_some_units_can_be_kept(manifest: Manifest) -> None:
     assert (units.index.tolist(), units.count) == ([0, 0, 1], 2)
 
 
-def test_rows_that_name_no_patient_say_nothing_against_their_study(tmp_path: Path) -> None:
+def test_rows_without_a_patient_do_not_contradict_their_study(tmp_path: Path) -> None:
     text = "path,patient,study\na.png,,s1\nb.png,p,s1\nc.png,,s1\n"
     assert units_of(_manifest(tmp_path, text), "study").count == 1
     with pytest.raises(ManifestError, match=r"the study of '.*d\.png' has images"):

@@ -1,4 +1,4 @@
-"""The examples: they are what their program draws, and their scripts do what they say."""
+"""The example images match their program, and the example scripts work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny"))
 
 
-def test_the_program_draws_the_images_that_are_there(drawn: Path) -> None:
+def test_the_program_draws_the_committed_images(drawn: Path) -> None:
     from tier_cli.imaging.read import read_radiograph
 
     assert sorted(path.name for path in drawn.iterdir()) == sorted([*IMAGES, "manifest.csv"])
@@ -98,7 +98,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_folder_script_goes_on_past_a_broken_file(tmp_path: Path, pictures: Path, model: str) -> None:
+def test_folder_script_continues_after_a_broken_file(tmp_path: Path, pictures: Path, model: str) -> None:
     import pandas as pd
 
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
@@ -118,7 +118,7 @@ def test_list_script_prints_the_highest_score_of_each(tmp_path: Path, pictures: 
     assert all(-2 <= float(row[2]) <= 2 for row in rows)
 
 
-def test_slurm_script_takes_its_part_once(tmp_path: Path, pictures: Path, model: str) -> None:
+def test_slurm_script_scores_its_part_once(tmp_path: Path, pictures: Path, model: str) -> None:
     pd = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     listed = tmp_path / "list.txt"

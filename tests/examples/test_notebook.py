@@ -13,11 +13,11 @@ NOTEBOOK = json.loads((EXAMPLES / "notebook.ipynb").read_text("utf-8"))
 CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
-def test_it_is_committed_without_outputs() -> None:
+def test_notebook_is_committed_without_outputs() -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in CODE)
 
 
-def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib
 
     matplotlib.use("agg")

@@ -44,7 +44,7 @@ def test_failure_keeps_the_file_as_it_was(tmp_path: Path, text: str, error: type
     assert _names(tmp_path) == ["x.json"]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_of_one_file_do_not_interfere(tmp_path: Path) -> None:
     path = tmp_path / "x"
     with whole_file(path) as first, whole_file(path) as second:
         first.write_text("first")
@@ -135,7 +135,7 @@ def test_new_folders_are_absent_or_empty(tmp_path: Path) -> None:
         check_new_folder(tmp_path / "a" / "b")
 
 
-def test_what_a_killed_process_left_is_deleted(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "kept.npy").touch()
     writers = [whole_file(tmp_path / "x.npy"), whole_folder(tmp_path / "y")]
     left = [writer.__enter__() for writer in writers]

@@ -1,4 +1,4 @@
-"""The cache folder, and doing without one."""
+"""The cache folder, and running without one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def test_the_named_folder_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-def test_the_platforms_folder_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_platform_folder_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIER_CACHE_DIR", raising=False)
     root = cache_root()
     assert root is None or (root.is_absolute() and root.name == "tier-cli")
 
 
-def test_what_cannot_be_written_is_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_not_used_as_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path / "file"))
     assert cache_dir() is None

@@ -1,4 +1,4 @@
-"""What docs/findings.md shows is true."""
+"""The examples of docs/findings.md are correct."""
 
 from __future__ import annotations
 

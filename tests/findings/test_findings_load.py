@@ -1,4 +1,4 @@
-"""Sets by name, by file and by a few words; what is refused, and in which words."""
+"""Finding sets by name, by file and by words; errors and their messages."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_the_default_set_is_looked_up_first() -> None:
         ("lesions.json", "end in .toml"),
     ],
 )
-def test_specs_that_name_nothing(
+def test_specs_that_name_nothing_are_refused(
     spec: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -197,7 +197,7 @@ def test_no_set_at_all_is_an_error() -> None:
         load_findings(None)
 
 
-def test_a_file_that_happens_to_lie_here_changes_nothing(
+def test_a_file_in_the_current_folder_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

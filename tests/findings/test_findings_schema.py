@@ -85,7 +85,7 @@ def test_the_hash_follows_what_changes_scores() -> None:
     assert len(set(others)) == len(others)
 
 
-def test_the_hash_cannot_be_fooled_by_moving_a_prompt_across() -> None:
+def test_moving_a_prompt_to_another_finding_changes_the_hash() -> None:
     one = FindingSet("x", (Finding("a", "A", (), ("p", "q"), ("r",)),))
     two = FindingSet("x", (Finding("a", "A", (), ("p",), ("q", "r")),))
     assert one.hash != two.hash

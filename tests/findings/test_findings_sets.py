@@ -98,14 +98,14 @@ def test_padchest57_holds_the_papers_prompts() -> None:
     assert "Abnormal findings." in normal.negative
 
 
-def test_padchest55_is_the_57_without_what_is_no_finding() -> None:
+def test_padchest55_is_padchest57_without_labels_that_are_not_findings() -> None:
     whole, fs = builtin("padchest57"), load_findings("padchest55")
     assert len(fs.ids) == 55
     assert set(whole.ids) - set(fs.ids) == {"normal", "unchanged"}
     assert fs.findings == tuple(one for one in whole.findings if one.id in fs.ids)
 
 
-def test_padchest192_has_the_57_and_tells_look_alikes_apart() -> None:
+def test_padchest192_contains_padchest57_and_distinguishes_similar_names() -> None:
     fs = builtin("padchest192")
     assert len(fs.ids) == 192
     assert set(builtin("padchest57").ids) < set(fs.ids)

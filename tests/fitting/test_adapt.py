@@ -1,4 +1,4 @@
-"""Adaptation: helps where labelled images say more than the prompts, and leaves scores alone where not."""
+"""Adaptation helps if labelled images add information to the prompts, else leaves scores unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _data(count: int, signal: float, seed: int) -> tuple[np.ndarray, np.ndarray,
     return pooled, own, Labelled(("a", "b"), labels, patients)
 
 
-def test_what_is_learned_holds_for_new_images() -> None:
+def test_adaptation_generalises_to_new_images() -> None:
     pooled, own, truth = _data(200, 2.0, 0)
     adapted = fit_adaptation(pooled, own, truth, ["x", "b", "a"])
     assert adapted.adaptation is not None
@@ -40,7 +40,7 @@ def test_what_is_learned_holds_for_new_images() -> None:
         assert claimed == pytest.approx(new, abs=0.06)
 
 
-def test_embeddings_that_say_nothing_are_not_mixed_in() -> None:
+def test_uninformative_embeddings_are_not_mixed_in() -> None:
     alone = []
     for seed in range(8):
         pooled, own, truth = _data(200, 0.0, seed)
@@ -51,14 +51,14 @@ def test_embeddings_that_say_nothing_are_not_mixed_in() -> None:
     assert np.mean(alone) == pytest.approx(0.5, abs=0.05)
 
 
-def test_no_gain_no_adaptation() -> None:
+def test_without_a_gain_there_is_no_adaptation() -> None:
     pooled, _, truth = _data(200, 0.0, 3)
     adapted = fit_adaptation(pooled, truth.labels + 0.0, truth, ["a", "b"])
     assert adapted.adaptation is None
     assert adapted.facts["mix"] == 0
 
 
-def test_findings_of_too_few_patients_stay_as_they_were() -> None:
+def test_findings_with_too_few_patients_keep_their_scores() -> None:
     pooled, own, truth = _data(200, 2.0, 4)
     truth.labels[:, 1] = 0
     truth.labels[: 2 * (MIN_PATIENTS - 1), 1] = 1

@@ -1,4 +1,4 @@
-"""What a calibration claims about itself is measured on patients that it was not fitted on."""
+"""The figures of a calibration come from patients that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _data(size: int, effect: float, seed: int = 0, share: float = 0.3) -> tuple[
     return Labelled(("effusion",), labels, patients), scores
 
 
-def test_figures_are_of_rows_outside_the_fit() -> None:
+def test_figures_come_from_rows_outside_the_fit() -> None:
     truth, scores = _data(2000, 0.1)
     entry = fit_calibration(truth, scores, Plan("platt", YOUDEN)).findings["effusion"]
     folds = patient_folds(truth.patients, truth.labels[:, 0], 5)
@@ -47,7 +47,7 @@ def test_figures_are_of_rows_outside_the_fit() -> None:
 
 
 @pytest.mark.parametrize("method", list(MIN_PATIENTS))
-def test_scores_without_information_are_not_made_to_look_good(method: str) -> None:
+def test_uninformative_scores_do_not_look_good(method: str) -> None:
     # In-sample, isotonic steps would always beat the prevalence.
     truth, _ = _data(400, 0.0)
     noise = np.random.default_rng(9).normal(size=(400, 1))

@@ -80,7 +80,7 @@ def test_scores_that_fall_with_the_finding_get_no_curve(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
-def test_curves_come_back_from_the_file_as_they_were(method: str) -> None:
+def test_curves_survive_the_file(method: str) -> None:
     labels, scores = _data(300, 5)
     curve = fit_curve(method, labels, scores)
     assert curve is not None

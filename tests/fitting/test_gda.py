@@ -1,4 +1,4 @@
-"""Gaussian discriminant analysis against scikit-learn's, and what is stored of it."""
+"""Gaussian discriminant analysis compared with scikit-learn, and its files."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_mixture_of_the_two_scores(adaptation: Adaptation) -> None:
     np.testing.assert_allclose(mixed[:, 2], linear[:, 2])
 
 
-def test_comes_back_from_its_folder_as_it_was(adaptation: Adaptation, tmp_path: Path) -> None:
+def test_adaptation_survives_its_folder(adaptation: Adaptation, tmp_path: Path) -> None:
     assert read_adaptation(tmp_path, KEY) == (None, "")
     write_adaptation(tmp_path, adaptation, KEY, {"mix": 0.25})
     found, note = read_adaptation(tmp_path, KEY)
@@ -100,7 +100,9 @@ def test_comes_back_from_its_folder_as_it_was(adaptation: Adaptation, tmp_path: 
 
 
 @pytest.mark.parametrize("field", ["weights", "prompts", "rendering", "scoring"])
-def test_holds_for_what_it_was_fitted_for_only(adaptation: Adaptation, tmp_path: Path, field: str) -> None:
+def test_adaptation_applies_only_to_what_it_was_fitted_for(
+    adaptation: Adaptation, tmp_path: Path, field: str
+) -> None:
     write_adaptation(tmp_path, adaptation, KEY, {})
     found, note = read_adaptation(tmp_path, AdaptationKey(**{**vars(KEY), field: "another"}))
     assert found is None

@@ -101,7 +101,7 @@ def check(cells: list[Any], folder: Path) -> None:
     assert wrong == []
 
 
-def test_a_cross_section_of_the_matrix(tmp_path: Path) -> None:
+def test_a_sample_of_the_matrix(tmp_path: Path) -> None:
     # 11 shares no factor with the lengths of the axes, so no choice on one axis is tied to one on another.
     check(MATRIX[::11], tmp_path)
 

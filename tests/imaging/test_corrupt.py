@@ -1,4 +1,4 @@
-"""Damage that is what its level says, the same for the same image, and leaves the image itself alone."""
+"""Corruptions match their level, are repeatable, and leave the image itself unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pixels() -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("one", corruptions(["all"]), ids=str)
-def test_stays_a_picture_is_repeatable_and_changes_no_original(
+def test_corruption_is_repeatable_and_leaves_the_original_unchanged(
     pixels: NDArray[np.float32], one: Corruption
 ) -> None:
     before = pixels.copy()
@@ -37,7 +37,7 @@ def test_stays_a_picture_is_repeatable_and_changes_no_original(
         assert np.abs(damaged - pixels).max() > 1e-3
 
 
-def test_every_kind_says_what_its_levels_are() -> None:
+def test_every_kind_explains_its_levels() -> None:
     assert set(MEANINGS) == set(LEVELS)
     assert len(corruptions(["all"])) == sum(map(len, LEVELS.values()))
     assert corruptions(["jpeg", "jpeg"]) == tuple(Corruption("jpeg", level) for level in LEVELS["jpeg"])
@@ -90,11 +90,11 @@ def test_jpeg_loses_more_at_lower_quality(pixels: NDArray[np.float32]) -> None:
     assert losses[0] < 0.02
 
 
-def test_crop_keeps_the_middle_and_inversion_swaps_black_and_white(pixels: NDArray[np.float32]) -> None:
+def test_crop_keeps_the_centre_and_inversion_swaps_black_and_white(pixels: NDArray[np.float32]) -> None:
     np.testing.assert_array_equal(corrupt(pixels, Corruption("crop", 0.8), SEED), pixels[12:108, 9:81])
     np.testing.assert_allclose(corrupt(pixels, Corruption("inversion", 1), SEED), 1 - pixels)
 
 
-def test_the_seed_is_that_of_the_pixels(pixels: NDArray[np.float32]) -> None:
+def test_the_seed_depends_on_the_pixels(pixels: NDArray[np.float32]) -> None:
     assert content_seed(pixels) == content_seed(pixels[::1, ::1].copy()) == content_seed(pixels.T.copy().T)
     assert content_seed(pixels) != content_seed(1 - pixels)

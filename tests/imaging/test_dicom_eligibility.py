@@ -61,7 +61,7 @@ def test_every_real_file(shared: Path) -> None:
         assert read_radiograph(str(folder / name), ReadOptions(accept_any=True)).pixels.max() > 0.5
 
 
-def test_the_same_picture_tagged_the_other_way_round_is_inverted(shared: Path) -> None:
+def test_the_same_pixels_with_the_other_polarity_are_inverted(shared: Path) -> None:
     first, second = (
         read_radiograph(str(shared / "data" / "dicom" / f"cxr_jpeg_mono{number}.dcm")).pixels
         for number in (1, 2)
@@ -86,6 +86,27 @@ def test_the_same_picture_tagged_the_other_way_round_is_inverted(shared: Path) -
         ({"BodyPartExamined": "CHEST PA"}, ""),
         ({"BodyPartExamined": "ABDOMEN"}, "body_part"),
         ({"BodyPartExamined": "CHESTABDOMEN"}, "body_part"),
+        *(
+            ({"BodyPartExamined": words}, "")
+            for words in (
+                *("NON GRID CHEST", "PORTABLE CHEST", "CHEST ERECT", "CHEST SUPINE", "CHEST 2 VIEWS"),
+                *("CHEST PA", "CHEST_PA", "CHESTPA", "CXR", "INFANT CHEST", "TORAX", "Torace", "RX THORAX"),
+                *("poumons", "Pulmones", "Lunge"),
+            )
+        ),
+        *(
+            ({"BodyPartExamined": words}, "body_part")
+            for words in (
+                *("THORACIC SPINE", "CHEST/ABDOMEN", "RIBS CHEST", "TEETH", "HWS", "rodilla"),
+                *("PORTABLE", "THORAX BECKEN", "NECKCHEST", "HAND"),
+            )
+        ),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}, "presentation_intent"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.3"}, "body_part"),
+        ({"PatientSpeciesDescription": "Canine"}, "body_part"),
+        ({"PatientSpeciesDescription": "Homo sapiens"}, ""),
+        ({"PatientSpeciesDescription": "HUMAN"}, ""),
+        ({"PatientSpeciesDescription": ""}, ""),
         ({"PresentationIntentType": "FOR PRESENTATION"}, ""),
         ({"PresentationIntentType": "FOR PROCESSING"}, "presentation_intent"),
         ({"NumberOfFrames": 1}, ""),
@@ -108,6 +129,20 @@ def test_attributes(tmp_path: Path, attributes: dict[str, Any], kind: str) -> No
         assert refusal(path).kind == kind
     else:
         read_radiograph(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "encoding"),
+    [
+        *(("TÓRAX", "latin-1"), ("TÓRAX", "utf-8"), ("Röntgen-Thorax", "utf-8"), ("ОГК", "utf-8")),
+        *(("ГРУДНАЯ", "utf-8"), ("胸部", "utf-8")),
+    ],
+)
+def test_the_chest_in_other_scripts(tmp_path: Path, words: str, encoding: str) -> None:
+    # A code string should be ASCII, and pydicom reads it as Latin-1; files hold what their writers speak.
+    content = Path(write(tmp_path / "x", BodyPartExamined="X" * 16)).read_bytes()
+    (tmp_path / "x").write_bytes(content.replace(b"X" * 16, words.encode(encoding).ljust(16)))
+    assert read_radiograph(str(tmp_path / "x")).notes == ()
 
 
 def test_body_part_by_code(tmp_path: Path) -> None:
@@ -143,6 +178,48 @@ def test_view_by_code_where_there_is_no_position(tmp_path: Path, code: str, mean
     assert ("view unknown, assumed frontal" in found.notes) == (view == "")
 
 
+@pytest.mark.parametrize("modality", ["CR", "DX", "RG"])
+def test_a_body_part_that_is_not_given_is_noted(tmp_path: Path, modality: str) -> None:
+    found = read_radiograph(write(tmp_path / "x", Modality=modality, BodyPartExamined=None))
+    assert found.notes == ("body part not given, assumed chest",)
+    path = write(tmp_path / "y", Modality=modality, BodyPartExamined="", SeriesDescription="CHEST ERECT")
+    assert read_radiograph(path).notes == ("body part not given: SeriesDescription names the chest",)
+
+
+@pytest.mark.parametrize("words", ["TEETH", "KNEE", "Abdomen liegend", "GENOU", "Hüfte", "rodilla", "膝関節"])
+@pytest.mark.parametrize("keyword", ["SeriesDescription", "StudyDescription", "ProtocolName"])
+def test_descriptions_of_another_part(tmp_path: Path, keyword: str, words: str) -> None:
+    language: dict[str, Any] = {"SpecificCharacterSet": "ISO_IR 192", keyword: words}
+    error = refusal(write(tmp_path / "x", BodyPartExamined=None, **language))
+    assert (error.kind, error.what) == (
+        "body_part",
+        f"the body part is not given, and {keyword} names another part",
+    )
+    # Where the body part is given, it decides.
+    assert read_radiograph(write(tmp_path / "y", **language)).notes == (
+        f"the body part is the chest, but {keyword} names another part",
+    )
+
+
+def test_a_species_by_code(tmp_path: Path) -> None:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator = "448771007", "SCT"
+    path = write(tmp_path / "dog", PatientSpeciesCodeSequence=[item])
+    assert refusal(path).what == "the patient is not human according to PatientSpeciesDescription"
+    assert read_radiograph(path, ReadOptions(accept_any=True)).notes[0].startswith("accepted although")
+    item.CodeValue = "337915000"
+    read_radiograph(write(tmp_path / "human", PatientSpeciesCodeSequence=[item]))
+
+
+@pytest.mark.parametrize(
+    "keyword", ["Modality", "BodyPartExamined", "PhotometricInterpretation", "ViewPosition"]
+)
+def test_free_text_in_the_place_of_a_defined_term_is_not_quoted(tmp_path: Path, keyword: str) -> None:
+    error = refusal(write(tmp_path / "x", **{keyword: "DOE JANE 4711"}))
+    assert "defined term" in error.what or keyword == "PhotometricInterpretation"
+    assert not {"DOE", "JANE", "4711"} & set(error.what.upper().split())
+
+
 def test_several_frames(tmp_path: Path) -> None:
     frames = np.concatenate([codes_of(12, signed=False), codes_of(12, signed=False)[::-1]])
     path = write(tmp_path / "cine", pixels=frames, Rows=64, NumberOfFrames=2)
@@ -161,7 +238,7 @@ def test_small_and_blank_images(tmp_path: Path) -> None:
     assert refusal(write(tmp_path / "window", WindowCenter=60000, WindowWidth=10)).kind == "blank"
 
 
-def test_what_is_insisted_on_is_noted(tmp_path: Path) -> None:
+def test_overridden_refusals_are_noted(tmp_path: Path) -> None:
     path = write(
         tmp_path / "any", Modality="MG", BodyPartExamined="BREAST", PresentationIntentType="FOR PROCESSING"
     )
@@ -181,7 +258,7 @@ def test_keys_and_patient_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
-def test_a_name_in_the_place_of_a_uid_is_left_out(tmp_path: Path) -> None:
+def test_a_name_in_place_of_a_uid_is_omitted(tmp_path: Path) -> None:
     dataset = dataset_of(codes_of(12, signed=False), 12)
     dataset.StudyInstanceUID = "DOE^JANE"
     found = read_radiograph(save(dataset, tmp_path / "chest"))

@@ -88,7 +88,7 @@ def test_minmax_equalized_is_made_as_mimic_cxr_jpg_was(tmp_path: Path, photometr
     assert np.mean(np.rint(found) == opencv_equalised(levels)) > 0.999
 
 
-def test_minmax_takes_all_values_and_no_window(tmp_path: Path) -> None:
+def test_minmax_uses_all_values_and_no_window(tmp_path: Path) -> None:
     pixels = codes_of(12, signed=True).astype(np.float64)
     path = write(
         tmp_path / "x",
@@ -115,7 +115,7 @@ def test_eight_bits_without_a_window_keep_their_levels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rendering", ["voi", "minmax", "minmax-equalized"])
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("limit", [None, 65535])
-def test_padding_is_black_and_no_extreme(
+def test_padding_is_black_and_not_an_extreme(
     tmp_path: Path, rendering: Any, photometric: str, limit: int | None
 ) -> None:
     pixels = codes_of(12, signed=False).astype(np.uint16) + 100
@@ -150,7 +150,7 @@ def test_tables_count_only_what_they_need() -> None:
     np.testing.assert_allclose(grey, Window(40, 400)(domain(12, True) * 2 - 1), atol=1e-6)
 
 
-def test_lut_holds_its_ends() -> None:
+def test_lut_extends_its_end_values() -> None:
     lut = Lut(10, np.array([3.0, 5.0, 9.0]), 8)
     np.testing.assert_array_equal(lut(np.array([-100.0, 10, 11, 12, 500])), [3, 3, 5, 9, 9])
 
@@ -192,9 +192,10 @@ def test_windows_are_picked_by_number(tmp_path: Path) -> None:
 
 
 def test_a_voi_lut_goes_before_a_window(tmp_path: Path) -> None:
-    item = lut_item([0] * 2048 + [1023] * 2048, 0, 10)
-    path = write(tmp_path / "x", VOILUTSequence=[item], WindowCenter=1000, WindowWidth=500)
-    np.testing.assert_array_equal(read_radiograph(path).pixels, codes_of(12, signed=False) >= 2048)
+    curve = [1023 - code // 4 for code in range(4096)]
+    path = write(tmp_path / "x", VOILUTSequence=[lut_item(curve, 0, 10)], WindowCenter=1000, WindowWidth=500)
+    expected = np.array(curve)[codes_of(12, signed=False)] / 1023
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-6)
 
 
 def test_a_lut_of_65536_entries(tmp_path: Path) -> None:
@@ -228,9 +229,7 @@ def test_a_luts_first_value_is_signed_where_values_are(tmp_path: Path, vr: str) 
         ({"PresentationLUTShape": "LIN OD"}, "unknown presentation LUT shape ignored"),
     ],
 )
-def test_what_makes_no_sense_falls_back_with_a_note(
-    tmp_path: Path, attributes: dict[str, Any], note: str
-) -> None:
+def test_invalid_values_fall_back_with_a_note(tmp_path: Path, attributes: dict[str, Any], note: str) -> None:
     found = read_radiograph(write(tmp_path / "odd", **attributes))
     assert found.notes == (note,)
     np.testing.assert_array_equal(found.pixels, read_radiograph(write(tmp_path / "plain")).pixels)

@@ -1,4 +1,4 @@
-"""PatientOrientation: every way an image can lie, brought back to hang as it should."""
+"""PatientOrientation: every orientation is turned upright."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_margins_are_rounded_or_floored(rounding: Any) -> None:
     assert padded[4:-4].max(axis=1).min() > 0
 
 
-def test_what_is_resampled_after_normalising_may_leave_the_range() -> None:
+def test_values_resampled_after_normalising_may_leave_the_range() -> None:
     edge = np.repeat(np.array([[0.0, 1.0]], np.float32), 60, axis=1).repeat(120, axis=0)
     spec = Preprocessing(resize_short=None, crop=44, fit="pad", square=120, mean=(0.4,) * 3, std=(0.3,) * 3)
     normalised = torch.from_numpy((edge - 0.4) / 0.3)[None, None]

@@ -76,11 +76,11 @@ def test_one_class_is_not_a_number() -> None:
     labels, some = np.ones((5, 1)), np.array([[1.0, 0, 1, 0, 1]]).T
     once = np.ones((1, 5))
     values = {**decisions(labels, some)(once), **probabilities(labels, some)(once)}
-    assert len(values) == 7
+    assert len(values) == 10
     assert all(np.isnan(value).all() for value in values.values())
 
 
-def test_nobody_called_has_no_predictive_value_and_no_correlation() -> None:
+def test_without_positive_calls_ppv_is_missing_and_mcc_is_zero() -> None:
     found = decisions(np.array([[1.0, 0, 0]]).T, np.zeros((3, 1)))(np.ones((1, 3)))
     assert np.isnan(found["ppv"][0, 0])
     assert (found["mcc"][0, 0], found["f1"][0, 0], found["sensitivity"][0, 0]) == (0, 0, 0)

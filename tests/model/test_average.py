@@ -23,7 +23,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [tiny_checkpoint(here / f"seed-{seed}", seed) for seed in (0, 1)]
 
 
-def test_mean_of_the_weights_and_whole(folders: list[Path], tmp_path: Path) -> None:
+def test_the_average_is_the_mean_and_a_complete_checkpoint(folders: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "mean"
     average([str(folder) for folder in folders], output)
     first, second, mean = (load_file(folder / "model.safetensors") for folder in (*folders, output))
@@ -65,7 +65,7 @@ def test_other_models_are_refused(
     assert not (tmp_path / "mean").exists()
 
 
-def test_one_or_the_same_twice_is_no_average(folders: list[Path], tmp_path: Path) -> None:
+def test_one_checkpoint_or_the_same_twice_is_refused(folders: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
         average([str(folders[0])], tmp_path / "mean")
     with pytest.raises(UsageError, match="weights of another"):

@@ -121,7 +121,7 @@ def test_names_are_looked_up_in_order(
 
 
 @pytest.mark.parametrize("name", ["~no-such-person", "x" * 300, "a\0b"])
-def test_names_that_cannot_be_looked_up_are_no_models(name: str) -> None:
+def test_invalid_names_are_not_models(name: str) -> None:
     with pytest.raises(CheckpointError, match="no model"):
         resolve(name)
 
@@ -135,7 +135,7 @@ def test_a_locked_place_has_no_models(tmp_path: Path, monkeypatch: pytest.Monkey
     assert checkpoints.list_models() == []
 
 
-def test_a_path_goes_before_a_name(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_takes_precedence_over_a_name(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny_folder.parent)
     assert resolve("tiny") == tiny_folder.resolve()
 
@@ -171,7 +171,7 @@ def test_layout_gives_the_bytes_of_each_tensor(tiny_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 16, b"\x02" + bytes(7) + b"[]"])
-def test_layout_refuses_what_is_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
+def test_layout_refuses_other_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="not a safetensors file"):

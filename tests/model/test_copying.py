@@ -28,7 +28,7 @@ def test_copy_is_intact_and_the_original_untouched(source: Path, tmp_path: Path)
     assert {file.name for file in tmp_path.iterdir()} == {"source", "copy"}
 
 
-def test_card_is_called_as_the_copy_where_there_was_none(source: Path, tmp_path: Path) -> None:
+def test_a_new_card_has_the_name_of_the_copy(source: Path, tmp_path: Path) -> None:
     with checkpoint_copy(source, tmp_path / "copy") as folder:
         write_card_section(folder, "Calibration", "text")
     assert (tmp_path / "copy" / "README.md").read_text() == "# copy\n\n## Calibration\n\ntext\n"
@@ -40,7 +40,7 @@ def test_failure_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["source"]
 
 
-def test_an_empty_folder_is_taken_and_others_are_not(source: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_is_used_and_others_are_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with checkpoint_copy(source, tmp_path / "empty"):
         pass

@@ -1,4 +1,4 @@
-"""Two engines, one meaning; and what a cold start must not load."""
+"""Both engines agree, and a cold start loads no heavy library."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_engines_agree_on_texts(both: tuple[Engine, Engine]) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
-def test_a_text_is_embedded_alike_in_any_company(both: tuple[Engine, Engine], which: int) -> None:
+def test_a_text_is_embedded_the_same_in_any_batch(both: tuple[Engine, Engine], which: int) -> None:
     engine = both[which]
     texts = [f"{text} {number}" for number in range(20) for text in TEXTS]
     together = engine.embed_texts(texts)
@@ -200,7 +200,7 @@ def test_senseless_choices_are_usage_errors(
         open_engine(tiny, engine, device)
 
 
-def test_hidden_gpus_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_gpus_are_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert not engines._may_have_cuda()
 

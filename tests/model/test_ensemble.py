@@ -44,7 +44,7 @@ def test_scores_are_the_mean_of_its_members(
     assert together == pytest.approx({key: (each[0][key] + each[1][key]) / 2 for key in together}, abs=1e-6)
 
 
-def test_what_takes_one_checkpoint_names_its_members(
+def test_commands_for_one_checkpoint_name_the_members(
     ensemble: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image, index = str(xrays.write_png(tmp_path / "a.png")), str(tmp_path / "a.npz")
@@ -64,13 +64,13 @@ def test_what_takes_one_checkpoint_names_its_members(
 
 
 @pytest.mark.parametrize("listed", [{}, {"members": []}, {"members": ["../both/both-1"]}, {"members": [3]}])
-def test_a_list_that_makes_no_sense(ensemble: Path, listed: dict[str, list[object]]) -> None:
+def test_an_invalid_member_list_is_refused(ensemble: Path, listed: dict[str, list[object]]) -> None:
     (ensemble / "ensemble.json").write_text(json.dumps(listed))
     with pytest.raises(CheckpointError, match="does not list its members"):
         members(ensemble)
 
 
-def test_a_member_that_is_gone(ensemble: Path) -> None:
+def test_a_missing_member_is_refused(ensemble: Path) -> None:
     write_ensemble(ensemble, ["both-1", "both-3"])
     with pytest.raises(CheckpointError, match="both-3"):
         members(ensemble)

@@ -1,4 +1,4 @@
-"""What other families' checkpoints need of the model: pooling, heads, padding, averages of prompts."""
+"""Model features for other families' checkpoints: pooling, heads, padding, prompt averages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_class_token_can_be_the_embedding() -> None:
 
 
 @pytest.mark.parametrize(("pooling", "kind"), [("class", "resnet"), ("pooler", "vit")])
-def test_a_pooling_that_the_tower_does_not_have(pooling: str, kind: str) -> None:
+def test_a_pooling_that_the_tower_lacks_is_refused(pooling: str, kind: str) -> None:
     with pytest.raises(CheckpointError, match=f"'{kind}' has no {pooling} output"):
         _model(VIT if kind == "vit" else None, image_pooling=pooling)
 
@@ -94,7 +94,7 @@ def test_a_tower_without_mask_sees_padding() -> None:
     torch.testing.assert_close(model.encode_texts(ids, mask).tokens, model.text_projection(states))
 
 
-def test_two_layers_are_open_clips() -> None:
+def test_two_layer_head_is_that_of_open_clip() -> None:
     ids, mask = _ids()
     model = _model(text_head="two_layer", text_hidden_dim=14)
     head: Any = model.text_projection
@@ -125,7 +125,7 @@ def test_logits_have_the_bias_where_there_is_one() -> None:
         ({"image_head": "none"}, "image_head is none"),
     ],
 )
-def test_configurations_that_make_no_sense(fields: dict[str, Any], message: str) -> None:
+def test_invalid_configurations_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         _model(**fields)
 

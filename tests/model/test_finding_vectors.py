@@ -1,4 +1,4 @@
-"""Finding vectors: what they depend on, and where they come from."""
+"""Finding vectors: what they depend on, and where they are stored."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_broken_cache_entry_is_replaced(
     assert factory.asked == 1
 
 
-def test_a_cache_that_cannot_be_written_is_no_cache(
+def test_an_unwritable_cache_is_ignored(
     tiny: Checkpoint, onnx: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")

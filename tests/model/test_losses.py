@@ -82,7 +82,7 @@ def test_contrastive_is_the_mean_of_both_directions() -> None:
     assert contrastive_loss(logits).item() == pytest.approx((rows + columns) / 2, abs=1e-6)
 
 
-def test_excluded_pairs_are_no_negatives_but_the_diagonal_stays() -> None:
+def test_excluded_pairs_are_not_negatives_but_the_diagonal_stays() -> None:
     logits = torch.randn(3, 3)
     excluded = torch.zeros(3, 3, dtype=torch.bool)
     excluded[0, 1] = True
@@ -130,7 +130,7 @@ def test_sigmoid_loss_is_that_of_transformers() -> None:
     assert sigmoid_loss(output.logits_per_image).item() == pytest.approx(output.loss.item(), rel=1e-6)
 
 
-def test_sigmoid_judges_every_pair_by_itself_and_leaves_excluded_ones_out() -> None:
+def test_sigmoid_decides_each_pair_separately_and_skips_excluded_ones() -> None:
     logits = torch.tensor([[2.0, -1.0], [0.5, 1.0]])
     excluded = torch.tensor([[True, False], [True, True]])
     pairs = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-1))

@@ -1,4 +1,4 @@
-"""`tier model` as a person and as a program see it."""
+"""`tier model`: tables for people and JSON for programs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_list_tells_what_is_known_of_a_public_model(monkeypatch: pytest.MonkeyPa
     assert (rows["chexzero"]["source"], rows["chexzero"]["hashes"]) == (None, None)
 
 
-def test_a_broken_model_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_model_does_not_hide_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, training in (("a", "{"), ("b", '{"converted": 3}'), ("c", '{"converted": {"origin": []}}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
@@ -70,7 +70,7 @@ def test_a_broken_model_hides_no_other(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("terminal")
-def test_the_licence_stays_in_sight_once_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_licence_of_an_installed_model_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     origin = {"name": "medsiglip", "licence": "Health AI Developer Foundations terms"}
     folder = tmp_path / "medsiglip"
     folder.mkdir()
@@ -91,7 +91,7 @@ def test_info_quotes_the_hashes(tiny: checkpoints.Checkpoint) -> None:
     assert facts["findings"] == list(tiny.findings.ids)
 
 
-def test_a_folder_whose_name_is_no_utf8(tiny_copy: Path) -> None:
+def test_a_folder_whose_name_is_not_utf8(tiny_copy: Path) -> None:
     odd = tiny_copy.rename(tiny_copy.with_name("m\udcff x"))
     facts = json.loads(runner.invoke(command.app, ["info", str(odd)]).stdout)
     assert facts["path"] == str(odd.resolve())
@@ -105,7 +105,7 @@ def test_tables_go_to_stderr(tiny_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_hashes_are_whole_on_a_narrow_terminal(tiny: checkpoints.Checkpoint) -> None:
+def test_hashes_are_not_truncated_on_a_narrow_terminal(tiny: checkpoints.Checkpoint) -> None:
     shown = runner.invoke(command.app, ["info", str(tiny.path)], env={"COLUMNS": "60"}).stderr
     lines = [line.split("│")[2].strip() for line in shown.splitlines() if line.count("│") == 3]
     assert tiny.hashes["weights"] in "".join(lines)

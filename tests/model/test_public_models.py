@@ -1,4 +1,4 @@
-"""The register of public models is sound, and help and documentation say what it says."""
+"""The registry of public models is valid, and agrees with help and documentation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_help_is_made_from_the_register(
     other = replace(known["clip"], name="clip-large")
     monkeypatch.setattr(registry, "public_models", lambda: {"clip": known["clip"], "clip-large": other})
     assert main(["model", "pull", "--help"]) == 0
-    assert "clip or clip-large; see" in capsys.readouterr().out
+    assert "clip and clip-large; see" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["", "model"])

@@ -102,7 +102,7 @@ def test_a_pulled_model_is_used_by_its_name(
     assert "use it with --model biovil" in " ".join(capsys.readouterr().err.split())
 
 
-def test_what_is_not_the_published_file_is_refused(
+def test_a_file_that_is_not_the_published_one_is_refused(
     hub: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _known(hub, monkeypatch, md5="0" * 32)
@@ -112,7 +112,7 @@ def test_what_is_not_the_published_file_is_refused(
     assert list(downloads("biovil").parent.iterdir()) == []
 
 
-def test_nothing_is_downloaded_before_the_terms_are_agreed_to(
+def test_nothing_is_downloaded_before_the_terms_are_accepted(
     hub: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["model", "pull", "biovil"]) == 2
@@ -124,9 +124,7 @@ def test_nothing_is_downloaded_before_the_terms_are_agreed_to(
     assert hub.asked == []
 
 
-def test_a_download_that_broke_off_goes_on_where_it_ended(
-    hub: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_download_is_continued(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     model = _known(hub, monkeypatch)
     # Parts of this size are kept.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
@@ -205,7 +203,7 @@ def test_files_are_downloaded_for_a_machine_without_a_network(
     assert "tier model pull biovil" in capsys.readouterr().err
 
 
-def test_a_gated_model_says_how_to_get_in(hub: Mirror) -> None:
+def test_a_gated_model_explains_how_to_get_access(hub: Mirror) -> None:
     hub.gated = True
     model = public_models()["medsiglip"]
     with pytest.raises(CheckpointError, match=r"accepting its terms.*google/medsiglip-448.*hf auth login"):
@@ -219,7 +217,7 @@ def test_a_mirror_that_lacks_a_file(hub: Mirror) -> None:
         fetch(model, PublicFile("none.json"))
 
 
-def test_a_converted_pull_keeps_where_it_is_from(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pulled_model_records_its_origin(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     _known(hub, monkeypatch)
     assert main(["model", "pull", "biovil", "--yes", "--output", str(hub.folder.parent / "mine")]) == 0
     checkpoint = open_checkpoint(hub.folder.parent / "mine")

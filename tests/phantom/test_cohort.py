@@ -1,4 +1,4 @@
-"""Cohorts of synthetic chests: true reports, boxes that hold, splits by patient, the same files again."""
+"""Cohorts of synthetic chests: correct reports and boxes, splits by patient, reproducible files."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_patients_stay_in_their_split_and_studies_share_their_report() -> None:
     assert len(splits) < len(texts) < len(drawn), "some have several studies, some studies several pictures"
 
 
-def test_view_sex_and_age_tell_nothing_of_the_findings() -> None:
+def test_view_sex_and_age_do_not_predict_the_findings() -> None:
     drawn = list(cases(4000, 5, SIZE))
     about = np.array([(case.view == "AP", case.sex == "F", case.age) for case in drawn], dtype=np.float64)
     there = np.array(
@@ -73,7 +73,7 @@ def test_view_sex_and_age_tell_nothing_of_the_findings() -> None:
     assert np.all((there.mean(axis=0) > 0.2) & (there.mean(axis=0) < 0.4))
 
 
-def test_reports_say_what_there_is_and_nothing_else() -> None:
+def test_reports_are_true_and_complete() -> None:
     for case in cases(600, 1, SIZE):
         there = {one.finding for one in lesions(case)}
         for sentence in case.text.split(". "):
@@ -142,20 +142,20 @@ def test_pictures_of_one_study_share_its_uid_in_dicom(tmp_path: Path) -> None:
     assert len({uid for found in uids.values() for uid in found}) == len(uids)
 
 
-def test_a_manifest_is_never_written_over(tmp_path: Path) -> None:
+def test_a_manifest_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("mine\n")
     with pytest.raises(UsageError, match="already contains a manifest"):
         write_folder(tmp_path, 1, 0, size=SIZE)
     assert (tmp_path / "manifest.csv").read_text() == "mine\n"
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         write_folder(tmp_path / "file" / "folder", 1, 0, size=SIZE)
 
 
-def test_no_manifest_is_left_of_a_run_that_was_broken_off(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_manifest(tmp_path: Path) -> None:
     @contextmanager
     def interrupted(count: int | None, title: str) -> Iterator[Callable[[], object]]:
         def stop() -> None:

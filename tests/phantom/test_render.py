@@ -1,4 +1,4 @@
-"""The synthetic chest: the same from the same seed, with what was asked for where it was asked for."""
+"""Synthetic chests: reproducible, with the requested findings in their boxes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_larger_is_larger(finding: str) -> None:
     assert area(0.2) < area(0.9)
 
 
-def test_less_contrast_is_fainter(healthy: PhantomImage) -> None:
+def test_lower_contrast_is_fainter(healthy: PhantomImage) -> None:
     full, faint = (
         np.abs(
             make_phantom(3, [Lesion("effusion", "left", 0.6, c)], SMALL, noise=0).pixels - healthy.pixels
@@ -86,7 +86,7 @@ def test_several_findings_keep_their_boxes() -> None:
 
 
 @pytest.mark.parametrize("fault", [("fracture",), ("nodule", "middle"), ("nodule", "left", 2.0)])
-def test_faults_are_told(fault: tuple[str | float, ...]) -> None:
+def test_faults_are_reported(fault: tuple[str | float, ...]) -> None:
     with pytest.raises(UsageError):
         Lesion(*fault)  # type: ignore[arg-type]
 
@@ -116,7 +116,7 @@ def test_same_phantom_same_file(tmp_path: Path, healthy: PhantomImage) -> None:
     assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "two.dcm").read_bytes()
 
 
-def test_unknown_compression_is_told(tmp_path: Path, healthy: PhantomImage) -> None:
+def test_unknown_compression_is_reported(tmp_path: Path, healthy: PhantomImage) -> None:
     with pytest.raises(UsageError, match="compression"):
         write_dicom(tmp_path / "x.dcm", healthy, compression="zip")  # type: ignore[arg-type]
 

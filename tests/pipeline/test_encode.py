@@ -1,4 +1,4 @@
-"""Embeddings of images and of damaged copies, in order, each file read once."""
+"""Embeddings of images and of corrupted copies, in order, each file read once."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_variant_is_that_of_its_image(
         np.testing.assert_allclose(result[:, 0], expected, atol=1e-5)
 
 
-def test_a_copy_under_another_name_is_damaged_in_the_same_way(
+def test_a_copy_under_another_name_is_corrupted_in_the_same_way(
     member: Scorer, paths: list[str], tmp_path: Path
 ) -> None:
     copy = tmp_path / "elsewhere.png"

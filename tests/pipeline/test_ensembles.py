@@ -76,7 +76,7 @@ def test_members_of_other_sizes_and_renderings_get_their_own_image(
     assert np.abs(apart[0] - apart[2]).max() > 1e-3
 
 
-def test_a_file_is_read_once_a_rendering(
+def test_a_file_is_read_once_per_rendering(
     vectors: FindingVectors, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, seen = read_radiograph, []
@@ -130,7 +130,7 @@ def test_calibration_of_an_ensemble_holds_for_that_ensemble_only(
         assert "ensemble" in result.notes[-1]
 
 
-def test_models_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+def test_incompatible_models_are_refused(tmp_path: Path) -> None:
     one = tiny_checkpoint(tmp_path / "one")
     two = tiny_checkpoint(tmp_path / "two", seed=1)
     with pytest.raises(UsageError, match="twice"):

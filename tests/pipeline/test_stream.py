@@ -1,4 +1,4 @@
-"""The streaming run, with a model that is none."""
+"""The streaming run, with a fake model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tier_cli.decoding import prefetch
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.findings.vectors import FindingVectors
-from tier_cli.imaging.discover import Source, discover
+from tier_cli.imaging.discover import PAUSE, Source, discover
 from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.stream import StreamOptions, classify
 from tier_cli.results.record import Result
@@ -97,6 +97,27 @@ def test_default_batch_size_depends_on_the_device(run: Any, tmp_path: Path) -> N
     assert (cpu.batches, gpu.batches) == ([8] * 5, [32, 8])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("count", [1, 9])
+def test_what_has_arrived_is_scored_before_the_next_file_comes(
+    run: Any, tmp_path: Path, workers: int, count: int
+) -> None:
+    """Whoever feeds `classify -` slowly gets each result at once, whatever the batch size."""
+    path = str(write_png(tmp_path / "a.png"))
+    done: list[Result] = []
+
+    def slow() -> Iterator[Source]:
+        for round_ in range(1, 3):
+            yield from [Source(path)] * count
+            yield PAUSE
+            assert len(done) == round_ * count
+        yield Source("x", ERROR)
+
+    for result in run(slow(), workers=workers, batch_size=32):
+        done.append(result)
+    assert [result.error is None for result in done] == [True] * 2 * count + [False]
+
+
 def _endless(path: Path, taken: list[int]) -> Iterator[Source]:
     while True:
         taken.append(1)
@@ -114,13 +135,13 @@ def test_sources_are_taken_a_bounded_number_ahead(run: Any, tmp_path: Path, work
             assert len(taken) <= done + 2 * 4 + 2 * workers + 1
 
 
-def test_endless_errors_come_as_they_are_met(run: Any) -> None:
+def test_many_errors_are_yielded_as_they_occur(run: Any) -> None:
     endless = (Source(str(number), ERROR) for number in iter(int, 1))
     with closing(run(endless)) as results:
         assert next(results).error.message == "it is broken; mend it"
 
 
-def test_one_image_does_not_hold_errors_back_for_ever(run: Any, tmp_path: Path) -> None:
+def test_one_waiting_image_does_not_delay_errors_forever(run: Any, tmp_path: Path) -> None:
     def sources() -> Iterator[Source]:
         yield Source(str(write_png(tmp_path / "a.png")))
         while True:
@@ -162,7 +183,7 @@ def test_fail_fast_ends_with_the_first_failure(run: Any, folder: Path) -> None:
     assert [result.error is None for result in results] == [True, True, False]
 
 
-def test_ticks_once_a_file(run: Any, folder: Path) -> None:
+def test_progress_ticks_once_per_file(run: Any, folder: Path) -> None:
     ticks: list[int] = []
     list(run(discover([str(folder)]), by="study", tick=lambda: ticks.append(1)))
     assert len(ticks) == 7
@@ -178,7 +199,7 @@ class _Full(FakeEngine):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
-def test_score_that_is_no_number_is_an_error(run: Any, tmp_path: Path) -> None:
+def test_a_score_that_is_not_a_number_is_an_error(run: Any, tmp_path: Path) -> None:
     (result,) = run([Source(str(write_png(tmp_path / "a.png")))], _Broken())
     assert result.error.kind == "not_finite"
     assert result.findings == ()
@@ -257,7 +278,9 @@ def _collect(results: Iterator[Result], seen: list[Result]) -> None:
 
 
 @pytest.mark.parametrize("thrown", [False, True])
-def test_interruption_still_gives_the_studies_so_far(run: Any, studies: list[Source], thrown: bool) -> None:
+def test_an_interruption_still_yields_the_studies_so_far(
+    run: Any, studies: list[Source], thrown: bool
+) -> None:
     sources = studies if thrown else _interrupted([*studies, *studies], 6)
     results = run(sources, by="study", batch_size=1)
     seen = [next(results)]
@@ -269,7 +292,7 @@ def test_interruption_still_gives_the_studies_so_far(run: Any, studies: list[Sou
     assert all("may be missing" in " ".join(result.notes) for result in seen[1:])
 
 
-def test_patient_data_only_where_asked_for(run: Any, tmp_path: Path) -> None:
+def test_patient_data_only_on_request(run: Any, tmp_path: Path) -> None:
     sources = [Source(str(write_dicom(tmp_path / "a.dcm")))]
     (result,) = run(sources)
     assert result.phi == {}

@@ -1,4 +1,4 @@
-"""What decoders say about a file stays out of messages: it may quote a patient's data."""
+"""Decoder messages are not repeated, because they may quote a patient's data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def complain() -> None:
     raise ValueError("Doe^Jane")
 
 
-def test_what_a_decoder_says_is_not_repeated(
+def test_decoder_messages_are_not_repeated(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InputError) as caught, guarded("a.dcm", "the file"):

@@ -71,7 +71,7 @@ sys.addaudithook(watch)
 
 
 @pytest.mark.parametrize("command", ["classify examples/07-healthy.png", "embed examples --output e.npz"])
-def test_onnxruntime_is_told_to_send_nothing(
+def test_onnxruntime_telemetry_is_disabled(
     run: tuple[Path, dict[str, str]], tmp_path: Path, command: str
 ) -> None:
     """Set after the import, the variable would come too late: the library decides when it is loaded."""

@@ -1,4 +1,4 @@
-"""Files of embeddings: the same in both formats, and written without being held."""
+"""Files of embeddings: equal in both formats, and written in bounded memory."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_file_without_a_single_image_can_be_read(tmp_path: Path, ending: str) 
 
 
 @pytest.mark.parametrize("ending", ["npz", "parquet"])
-def test_memory_is_that_of_a_group(tmp_path: Path, ending: str) -> None:
+def test_memory_is_bounded_by_a_row_group(tmp_path: Path, ending: str) -> None:
     wide = EmbeddingSpace("tiny", HASHES, 4096)
     vector = np.full(4096, 4096**-0.5, np.float32)
     write(tmp_path / f"first.{ending}", [EmbeddingResult("x", vector=vector)], wide)
@@ -129,7 +129,7 @@ def _interrupted() -> Iterator[EmbeddingResult]:
 
 
 @pytest.mark.parametrize("ending", ["npz", "parquet"])
-def test_interrupted_it_holds_what_was_done(tmp_path: Path, ending: str) -> None:
+def test_an_interrupted_file_keeps_finished_rows(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"x.{ending}"
     with pytest.raises(KeyboardInterrupt):
         write(path, _interrupted(), space())

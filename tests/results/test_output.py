@@ -33,7 +33,7 @@ def test_appears_only_when_complete(tmp_path: Path, scored: Result) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "parquet"])
-def test_failure_leaves_what_was_there(tmp_path: Path, scored: Result, ending: str) -> None:
+def test_failure_leaves_the_previous_file(tmp_path: Path, scored: Result, ending: str) -> None:
     path = tmp_path / f"x.{ending}"
     path.write_text("before")
     with pytest.raises(RuntimeError):
@@ -42,7 +42,7 @@ def test_failure_leaves_what_was_there(tmp_path: Path, scored: Result, ending: s
     assert sorted(os.listdir(tmp_path)) == [path.name, f"{path.name}.partial"]
 
 
-def test_failure_keeps_what_was_done_beside_it(tmp_path: Path, scored: Result) -> None:
+def test_failure_keeps_finished_results_in_the_partial_file(tmp_path: Path, scored: Result) -> None:
     path = tmp_path / "x.json"
     with pytest.raises(RuntimeError):
         _write_and_raise(path, scored, RuntimeError())
@@ -55,7 +55,7 @@ def test_failure_before_any_result_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_interruption_keeps_what_was_done(tmp_path: Path, scored: Result) -> None:
+def test_interruption_keeps_finished_results(tmp_path: Path, scored: Result) -> None:
     path = tmp_path / "x.json"
     with pytest.raises(KeyboardInterrupt):
         _write_and_raise(path, scored, KeyboardInterrupt())
@@ -71,12 +71,12 @@ def test_interruption_before_any_result_replaces_nothing(tmp_path: Path) -> None
     assert path.read_text() == "before"
 
 
-def test_ending_counts_in_any_case(tmp_path: Path) -> None:
+def test_extension_is_case_insensitive(tmp_path: Path) -> None:
     assert OutputFile(str(tmp_path / "X.CSV")).ending == ".csv"
 
 
 @pytest.mark.parametrize("name", ["x", "x.txt", "x.csv.gz"])
-def test_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
+def test_unknown_extension_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"name that ends in \.csv"):
         OutputFile(str(tmp_path / name))
 
@@ -91,7 +91,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         OutputFile(str(tmp_path / "nowhere" / "x.csv"))
 
 
-def test_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(UsageError, match="folder"):
         OutputFile(str(tmp_path / "x.csv"))

@@ -58,7 +58,7 @@ def test_study_has_paths_instead_of_a_path(schema: Draft202012Validator, scored:
     assert "path" not in document
 
 
-def test_patient_data_only_where_given(schema: Draft202012Validator, scored: Result) -> None:
+def test_patient_data_only_if_given(schema: Draft202012Validator, scored: Result) -> None:
     assert "phi" not in _as_json(scored)
     document = _as_json(replace(scored, phi={"patient_name": "Doe^Jane"}))
     schema.validate(document)

@@ -1,4 +1,4 @@
-"""What docs/results.md shows is true."""
+"""The statements of docs/results.md are correct."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tier_cli.results.rows import Layout
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text("utf-8")
 
 
-def test_hashes_can_be_made_again(scored: Result) -> None:
+def test_hashes_can_be_recomputed(scored: Result) -> None:
     example = re.search(r"```python\n(.+?)```", PAGE, re.S)
     assert example is not None
     names: dict[str, Any] = {}
@@ -25,7 +25,7 @@ def test_hashes_can_be_made_again(scored: Result) -> None:
     assert hashed.paths[0] == names["hashed"](scored.paths[0], "kéy")
 
 
-def test_endings_and_columns() -> None:
+def test_extensions_and_columns() -> None:
     assert set(re.findall(r"^\| `(\.\w+)` \|", PAGE, re.M)) == set(ENDINGS)
     own = [name for name in Layout(("x",)).columns if name.startswith(("model", "error"))]
     assert all(f"`{name}`" in PAGE for name in own)

@@ -52,7 +52,7 @@ def test_csv_has_the_names_of_the_json(tmp_path: Path, scored: Result) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_wide_has_a_column_a_finding(tmp_path: Path, scored: Result, failed: Result, ending: str) -> None:
+def test_wide_has_one_column_per_finding(tmp_path: Path, scored: Result, failed: Result, ending: str) -> None:
     layout = Layout(IDS, wide=True)
     path = _write(tmp_path / f"x.{ending}", [scored, scored.top(1), failed], layout)
     table = pd.read_csv(path) if ending == "csv" else pd.read_parquet(path)
@@ -131,7 +131,7 @@ def test_patient_data_has_a_column_of_its_own(tmp_path: Path, scored: Result, fa
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "parquet"])
-def test_file_names_that_are_no_utf8(tmp_path: Path, scored: Result, ending: str) -> None:
+def test_file_names_that_are_not_utf8(tmp_path: Path, scored: Result, ending: str) -> None:
     name = b"in/\xff\xe9.dcm".decode("utf-8", "surrogateescape")
     path = _write(tmp_path / f"x.{ending}", [replace(scored, paths=(name,))])
     expected: dict[str, Any] = {"csv": b"in/\xff\xe9.dcm", "json": rb"in/\udcff\udce9.dcm"}

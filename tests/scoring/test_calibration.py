@@ -32,7 +32,7 @@ def test_matching_calibration_gives_the_logistic_curve(score: float) -> None:
 @pytest.mark.parametrize(
     ("score", "probability"), [(-9.0, 0.1), (0.1, 0.1), (0.15, 0.1), (0.3, 0.3), (0.4, 0.5), (9.0, 0.5)]
 )
-def test_steps_are_joined_by_lines_and_level_beyond(score: float, probability: float) -> None:
+def test_steps_are_joined_by_lines_and_constant_beyond(score: float, probability: float) -> None:
     calibration = match_calibration({**CONTENT, "findings": {"effusion": STEPS}}, KEY)
     (calibrated,) = calibration.apply([FindingScore("effusion", score)])
     assert calibrated.probability == pytest.approx(probability, abs=1e-12)

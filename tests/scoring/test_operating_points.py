@@ -52,7 +52,7 @@ def test_fixed_sensitivity_and_specificity_are_reached_at_least_cost(target: flo
     assert recall_score(labels, calls) == pytest.approx(best, abs=1e-12)
 
 
-def test_a_share_that_floating_point_misses_still_counts() -> None:
+def test_a_share_that_is_inexact_in_floating_point_still_counts() -> None:
     # 1 - 1/10 < 0.9 in doubles; nine of ten negatives are 90 % all the same.
     labels = np.array([0] * 10 + [1])
     scores = np.array([*range(10), 8.5])

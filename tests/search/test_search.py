@@ -1,4 +1,4 @@
-"""Exact search finds what comparing with everything finds; faiss finds nearly as much."""
+"""Exact search equals brute force; faiss finds nearly as much."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_several_files_are_searched_as_one(tmp_path: Path) -> None:
     assert [hit.file for hit in hits] == [int(n >= 100) for n in wanted]
 
 
-def test_equals_come_in_the_order_of_rows(tmp_path: Path) -> None:
+def test_equal_scores_are_in_row_order(tmp_path: Path) -> None:
     index = open_index(write_vectors(tmp_path / "x.npz", np.repeat(unit(1, 4), 50, axis=0)))
     assert [hit.row for hit in nearest([index], unit(1, 4)[0], 5)] == [0, 1, 2, 3, 4]
     assert sorted(largest(np.array([1.0, 2, 1, 2, 1]), 3)) == [0, 1, 3]
@@ -74,7 +74,7 @@ def test_faiss_finds_nearly_all(tmp_path: Path, ending: str) -> None:
     assert found / wanted > 0.97
 
 
-def test_the_graph_is_kept_until_the_vectors_change(tmp_path: Path) -> None:
+def test_the_graph_is_reused_until_the_vectors_change(tmp_path: Path) -> None:
     told: list[str] = []
     path = write_vectors(tmp_path / "x.npz", unit(200, 8))
     query = unit(1, 8, seed=2)[0]
@@ -94,7 +94,7 @@ def test_the_graph_is_kept_until_the_vectors_change(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_what_is_no_index_is_refused(tmp_path: Path, ending: str) -> None:
+def test_files_without_embeddings_are_refused(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"x.{ending}"
     with pytest.raises(UsageError, match="no such file"):
         open_index(path)
@@ -105,7 +105,7 @@ def test_what_is_no_index_is_refused(tmp_path: Path, ending: str) -> None:
         open_indexes(tmp_path)
 
 
-def test_a_table_of_scores_is_no_index(tmp_path: Path) -> None:
+def test_a_table_of_scores_is_not_an_index(tmp_path: Path) -> None:
     import pandas as pd
 
     pd.DataFrame({"path": ["a"], "score": [1.0]}).to_parquet(tmp_path / "x.parquet")
@@ -114,7 +114,7 @@ def test_a_table_of_scores_is_no_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_damage_is_told_and_never_searched(tmp_path: Path, ending: str) -> None:
+def test_damaged_files_are_reported_and_not_searched(tmp_path: Path, ending: str) -> None:
     path = write_vectors(tmp_path / f"x.{ending}", unit(2000, 32))
     data = bytearray(path.read_bytes())
     place = data.find(unit(2000, 32)[1000].tobytes())
@@ -134,5 +134,5 @@ def test_damage_is_told_and_never_searched(tmp_path: Path, ending: str) -> None:
 def test_two_models_in_a_folder_are_refused(tmp_path: Path, part: str) -> None:
     write_vectors(tmp_path / "a.npz", unit(5, 4))
     write_vectors(tmp_path / "b.parquet", unit(5, 4), hashes={**HASHES, part: "d" * 64})
-    with pytest.raises(UsageError, match=f"a.npz and b.parquet are of models with different {part}"):
+    with pytest.raises(UsageError, match=f"a.npz and b.parquet come from models with different {part}"):
         open_indexes(tmp_path)

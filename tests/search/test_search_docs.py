@@ -1,4 +1,4 @@
-"""What docs/embeddings.md shows is true."""
+"""The statements of docs/embeddings.md are correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trainer over a tiny model, without files of images and without a checkpoint at its end."""
+"""Build a trainer for a tiny model, without image files or a final checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small world to train in: towers of a few thousand parameters, and images that a label shows in."""
+"""Tiny towers, and images whose labels are visible, to train on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def towers(tmp_path_factory):
 def without_graphs(monkeypatch, tmp_path_factory):
     """Checkpoints without their graphs, which take seconds to trace, for tests that look at weights alone."""
 
-    # Built first: tests of other rooms copy the same checkpoint, and need its graphs.
+    # Built first: tests of other packages copy the same checkpoint, and need its graphs.
     tiny_checkpoint(tmp_path_factory.mktemp("whole"))
 
     def weights_only(folder, *rest):

@@ -1,4 +1,4 @@
-"""What docs/training.md shows is there."""
+"""The options that docs/training.md shows exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHERS = {"--no-python", "--nproc-per-node", "--nnodes", "--node-rank", "--maste
 OTHERS |= {"--compile"}
 
 
-def test_every_option_shown_is_one() -> None:
+def test_every_option_shown_exists() -> None:
     options = {name for p in _parameters() for name in p.opts}
     shown = set(re.findall(r"--[a-z][a-z-]+", PAGE))
     assert shown - options - OTHERS == set()
@@ -39,7 +39,7 @@ def test_every_option_shown_is_one() -> None:
     )
 
 
-def test_tensorboard_gets_what_the_file_gets(tmp_path) -> None:
+def test_tensorboard_gets_the_figures_of_the_log(tmp_path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     from tier_cli.training.settings import RunOptions

@@ -177,7 +177,7 @@ class Model:
         by
             One result per ``image`` or per ``study``, the mean of its images.
         views
-            ``frontal`` refuses lateral and oblique views, ``all`` scores them.
+            ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones, ``all`` scores them.
         window
             Which of several DICOM windows to apply, counted from 1.
         accept_any
@@ -431,7 +431,7 @@ def _stream(
 def _one_file(path: PathLike) -> list[Source]:
     from glob import has_magic
 
-    from tier_cli.imaging.discover import discover
+    from tier_cli.imaging.discover import Source
 
     given = os.fspath(path)
     if os.path.isdir(given) or (has_magic(given) and not os.path.lexists(given)):
@@ -440,7 +440,7 @@ def _one_file(path: PathLike) -> list[Source]:
             where=given,
             remedy="pass it in a list, [path], to stream its images",
         )
-    return list(discover([given]))
+    return [Source(given)]
 
 
 def _paths(paths: Iterable[PathLike]) -> Iterable[PathLike]:

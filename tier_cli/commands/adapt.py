@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root, Uncertain, Unsure
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Uncertain, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
     BatchSize,
@@ -47,7 +47,9 @@ MethodOption = Annotated[
         help="Method; gda is Gaussian discriminant analysis of embeddings.", rich_help_panel=FIT_PANEL
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the cross-validation.", rich_help_panel=FIT_PANEL)]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Seed of the cross-validation.", rich_help_panel=FIT_PANEL)
+]
 _DEFAULT_SPLIT = "train"
 Split = Annotated[str | None, split_option(_DEFAULT_SPLIT)]
 
@@ -59,6 +61,7 @@ def adapt(
     root: Root = None,
     split: Split = None,
     exclude: Exclude = None,
+    exclude_trained: ExcludeTrained = False,
     uncertain: Unsure = Uncertain.IGNORE,
     views: Views = ViewsName.FRONTAL,
     model: Model = DEFAULT_MODEL,
@@ -80,7 +83,7 @@ def adapt(
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.
     """
-    from tier_cli.commands.fit_data import choose_rows, describe_rows
+    from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import adaptation_key, open_job
 
@@ -88,6 +91,7 @@ def adapt(
     check_new_folder(output)
     selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
     job = open_job(model, findings, engine.value, device.value)
+    selection, trained_on = without_trained(job, selection, dataset, exclude_trained)
     from tier_cli.evaluation.truth import labelled
     from tier_cli.fitting.adapt import fit_adaptation
     from tier_cli.fitting.adapted_copy import write_adapted
@@ -100,6 +104,7 @@ def adapt(
     facts = adapted.facts | {
         "fitted_on": {
             **describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image),
+            **trained_on,
             "images_used": len(rows.patients),
             "patients_used": len(set(rows.patients.tolist())),
         }

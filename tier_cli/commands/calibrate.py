@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root, Uncertain, Unsure
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Uncertain, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
     BatchSize,
@@ -83,6 +83,7 @@ def calibrate(
     root: Root = None,
     split: Split = None,
     exclude: Exclude = None,
+    exclude_trained: ExcludeTrained = False,
     uncertain: Unsure = Uncertain.IGNORE,
     views: Views = ViewsName.FRONTAL,
     model: Models = None,
@@ -106,7 +107,7 @@ def calibrate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
     usage. For research use.
     """
-    from tier_cli.commands.fit_data import choose_rows, describe_rows
+    from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.thresholds import check_rule
     from tier_cli.evaluation.truth import labelled
@@ -117,6 +118,7 @@ def calibrate(
     check_new_folder(output)
     selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
     job = open_job(model or [DEFAULT_MODEL], findings, engine.value, device.value)
+    selection, trained_on = without_trained(job, selection, dataset, exclude_trained)
     selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
     options = stream_options(views.value, batch_size, workers)
     if scores is None:
@@ -130,6 +132,7 @@ def calibrate(
     plan = Plan(method.value, rule)
     fitted = fit_calibration(truth.by_unit, values, plan)
     fitted_on = describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image)
+    fitted_on |= trained_on
     fitted_on["images_without_scores"] = len(known.unscored)
     content = calibration_content(job, unit.value, truth, values, plan, fitted, fitted_on)
     write_calibrated(job.checkpoint.path, output, content)

@@ -8,10 +8,12 @@ from typer import Exit
 
 from tier_cli.api.model import load
 from tier_cli.commands import options
-from tier_cli.commands.inputs import counter, sources_of
+from tier_cli.commands.inputs import counter, passing_over, sources_of
+from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
-from tier_cli.results.output import OutputFile
+from tier_cli.results.output import STDOUT, OutputFile
+from tier_cli.results.overwrite import check_not_an_input
 from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
@@ -24,32 +26,39 @@ def classify(
     findings: options.Findings = None,
     engine: options.Engine = options.EngineName.AUTO,
     device: options.Device = options.DeviceName.AUTO,
-    views: options.Views = options.ViewsName.FRONTAL,
+    views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
     by: options.By = options.Unit.IMAGE,
     top: options.Top = None,
     output: options.Output = None,
+    table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
     hash_ids: options.HashIds = False,
     include_phi: options.IncludePhi = False,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Score chest X-rays for findings written as text.
 
-    Print one table per study on a terminal, and JSON lines in a pipe
-    (see result.schema.json).
+    Print one table per study on a terminal, and JSON lines in a pipe or a file
+    (see result.schema.json); --table prints tables there too.
+    Counts by reason, and where the results are, go to stderr.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
     3 some files could not be scored; 130 Ctrl-C, finished results are kept.
 
     For research use; not a medical device.
     """
-    file = _check(output, wide, hash_ids and include_phi)
-    sources = sources_of(paths)
+    file = _check(output, table, wide, hash_ids and include_phi)
+    if file is not None:
+        check_not_an_input(file.path, "--output", [*paths, *(model or [])])
+    passed_over = passing_over(hash_ids)
+    sources = sources_of(paths, passed_over)
     job = load(model or DEFAULT_MODEL, findings=findings, engine=engine.value, device=device.value).job()
+    from tier_cli.commands.dry_run import preview
     from tier_cli.commands.result_run import ScoreRun, hasher
     from tier_cli.pipeline.stream import stream_options
 
@@ -64,17 +73,25 @@ def classify(
         fail_fast=fail_fast,
     )
     layout = _layout(job, by, wide, include_phi)
-    run = ScoreRun(job, layout, file, top, hasher(hash_ids))
+    for member in job.members:
+        print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
+    if dry_run:
+        preview(sources, passed_over, job, stream, output)
+        return
+    tables = True if table else False if output == STDOUT else None
+    run = ScoreRun(job, layout, file, top, hasher(hash_ids), passed_over, tables)
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
     if run.failed:
         raise Exit(3)
 
 
-def _check(output: str | None, wide: bool, contradictory: bool) -> OutputFile | None:
+def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> OutputFile | None:
     """Refuse options that contradict each other before anything heavy is loaded."""
     if contradictory:
         raise UsageError("--hash-ids and --include-phi contradict each other", remedy="give only one")
-    if output is not None:
+    if table and output is not None:
+        raise UsageError("--table and --output contradict each other", remedy="give only one")
+    if output is not None and output != STDOUT:
         return OutputFile(output, wide)
     if wide:
         raise UsageError("a wide table needs an output file", where="--wide", remedy="add --output FILE.csv")

@@ -35,6 +35,8 @@ _PACKAGES = (
 _EXTRAS = {
     "pyarrow": "parquet",
     "imagecodecs": "codecs",
+    "faiss-cpu": "search",
+    "tensorboard": "tensorboard",
 }
 # pydicom also suggests pylibjpeg-libjpeg, which is under the GPL; these replace it.
 _DECODERS = {

@@ -10,12 +10,14 @@ import typer
 from typer import Exit
 
 from tier_cli.commands import options
-from tier_cli.commands.inputs import counter, sources_of
+from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.commands.result_run import ResultRun, hasher
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.embedding_file import EmbeddingFile
+from tier_cli.results.overwrite import check_not_an_input
 
 if TYPE_CHECKING:
+    from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.embed import Embedder
     from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
     from tier_cli.results.privacy import Hasher
@@ -54,7 +56,7 @@ def embed(
     dtype: Dtype = PrecisionName.FLOAT32,
     engine: options.Engine = options.EngineName.AUTO,
     device: options.Device = options.DeviceName.AUTO,
-    views: options.Views = options.ViewsName.FRONTAL,
+    views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
     fail_fast: options.FailFast = False,
@@ -71,7 +73,9 @@ def embed(
     130 Ctrl-C, finished results are kept. For research use.
     """
     file = EmbeddingFile(output)
-    sources = sources_of(paths)
+    check_not_an_input(file.path, "--output", [*paths, model])
+    passed_over = passing_over(hash_ids)
+    sources = sources_of(paths, passed_over)
     embedder = _open(model, patches, engine, device)
     from tier_cli.pipeline.stream import stream_options
 
@@ -83,7 +87,7 @@ def embed(
         workers=workers,
         fail_fast=fail_fast,
     )
-    run = _EmbeddingRun(file, embedder.space(dtype.value), hasher(hash_ids))
+    run = _EmbeddingRun(file, embedder.space(dtype.value), hasher(hash_ids), passed_over)
     run.write_all(lambda tick: embedder.embed(sources, stream, tick), counter(paths))
     if run.failed:
         raise Exit(3)
@@ -92,8 +96,10 @@ def embed(
 class _EmbeddingRun(ResultRun["EmbeddingResult"]):
     """Write the embeddings of one run."""
 
-    def __init__(self, file: EmbeddingFile, space: EmbeddingSpace, hasher: Hasher | None):
-        super().__init__("Embedding", "embedded", file.path, file.leftover)
+    def __init__(
+        self, file: EmbeddingFile, space: EmbeddingSpace, hasher: Hasher | None, passed_over: PassedOver
+    ):
+        super().__init__("Embedding", "embedded", file.path, file.leftover, passed_over)
         self._file, self._space, self._hasher = file, space, hasher
 
     def _prepared(self, result: EmbeddingResult) -> EmbeddingResult:

@@ -109,7 +109,9 @@ def check(
     if wrong:
         for problem in wrong:
             _print_line(str(problem))
-        raise FindingSetError(f"{len(wrong)} problems", where=", ".join(specs))
+        raise FindingSetError(
+            f"{len(wrong)} problems", where=", ".join(specs), remedy="correct the problems listed above"
+        )
 
 
 @app.command()
@@ -123,7 +125,9 @@ def new(
     from tier_cli.findings.schema import FindingSet
 
     if file.suffix.lower() != ".toml":
-        raise UsageError("a finding set file must end in .toml", where=str(file))
+        raise UsageError(
+            "a finding set file must end in .toml", where=str(file), remedy="add the suffix .toml"
+        )
     if file.exists() and not force:
         raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
     chosen = _load(spec, model)
@@ -161,7 +165,9 @@ def _write(file: Path, text: str) -> None:
         with whole_file(file) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=str(file)) from error
+        raise UsageError(
+            f"cannot be written: {error.strerror}", where=str(file), remedy="name a file in a writable folder"
+        ) from error
 
 
 def _print_notes(fs: FindingSet) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.selection import Selection
     from tier_cli.evaluation.truth import Labelled
+    from tier_cli.pipeline.scoring_job import ScoringJob
 
 
 def choose_rows(
@@ -39,6 +40,24 @@ def choose_rows(
             "This fits on a test split: do not evaluate the result on the same split.", colour="yellow"
         )
     return selection
+
+
+def without_trained(
+    job: ScoringJob, selection: Selection, dataset: str, exclude: bool
+) -> tuple[Selection, dict[str, Any]]:
+    """Tell which rows the models were trained on; leave them out if `exclude` is set.
+
+    Returns
+    -------
+    tuple
+        The rows to fit on, and what to add to ``fitted_on``: nothing if no row was trained on.
+    """
+    from tier_cli.evaluation.trained_on import without_seen
+
+    kept, seen = without_seen([member.checkpoint for member in job.members], selection, dataset, exclude)
+    for one in seen:
+        print_message(f"Trained on: {one.text}.", colour="yellow")
+    return kept, {"trained_on": [one.to_dict() for one in seen]} if seen else {}
 
 
 def _default_or_all(manifest: Manifest, default_split: str) -> str:

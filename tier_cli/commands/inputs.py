@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from io import TextIOWrapper
+from io import BytesIO
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.imaging.discover import Source
+    from tier_cli.imaging.discover import PassedOver, Source
 
 
 def counter(paths: list[str]) -> Callable[[], int] | None:
@@ -21,28 +22,55 @@ def counter(paths: list[str]) -> Callable[[], int] | None:
     return None if "-" in paths else lambda: sum(1 for _ in discover(paths))
 
 
-def sources_of(paths: list[str]) -> Iterator[Source]:
+def sources_of(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
     """Find the files; if there are none, refuse before a model is loaded.
+
+    Parameters
+    ----------
+    paths
+        As given on the command line.
+    passed_over
+        Counts the files of folders that are no images.
 
     Raises
     ------
     UsageError
         If no image is found.
     """
-    from tier_cli.imaging.discover import discover
+    from tier_cli.imaging.discover import PAUSE, discover
 
-    if "-" in paths and isinstance(sys.stdin, TextIOWrapper):
-        # File names on Unix need not be UTF-8.
-        sys.stdin.reconfigure(errors="surrogateescape")
-    sources = discover(paths, sys.stdin)
-    first = next(sources, None)
+    sources = discover(paths, _stdin() if "-" in paths else None, passed_over)
+    first = next((source for source in sources if source is not PAUSE), None)
     if first is None and paths == ["-"]:
         raise UsageError("the list on stdin is empty", where="-", remedy="write one path per line")
     if first is None:
         raise UsageError(
-            "no images found",
+            "no images found" + passed_over_text(passed_over, " (passed over: {})"),
             where=", ".join(paths[:3]) + (", ..." if len(paths) > 3 else ""),
             remedy="give DICOM, PNG, JPEG or TIFF files, or folders that contain some; "
             "files are recognised by content, not by name",
         )
     return chain((first,), sources)
+
+
+def passing_over(silent: bool) -> PassedOver:
+    """Return a counter of what is passed over, which names each file with --verbose unless `silent`."""
+    from tier_cli.imaging.discover import PassedOver
+
+    if silent:
+        return PassedOver()
+    return PassedOver(lambda path, reason: print_detail(f"{path}: passed over ({reason})"))
+
+
+def passed_over_text(passed_over: PassedOver, form: str) -> str:
+    """Put the counts of passed-over files into a form with one place; return "" if there are none."""
+    counts = passed_over.counts.most_common()
+    return form.format(", ".join(f"{count} {reason}" for reason, count in counts)) if counts else ""
+
+
+def _stdin() -> BinaryIO | None:
+    if sys.stdin is None:
+        return None
+    # Bytes: a list may be in UTF-16, and file names on Unix need not be UTF-8.
+    binary: BinaryIO | None = getattr(sys.stdin, "buffer", None)
+    return binary or BytesIO(sys.stdin.read().encode("utf-8", "surrogateescape"))

@@ -49,7 +49,7 @@ def inspect(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of the data set (TIER_DATA_ROOT), or of a manifest's relative paths.",
+            help="Folder of the data set (TIER_DATA_ROOT), or of a manifest's paths.",
             show_default=False,
         ),
     ] = None,
@@ -60,8 +60,8 @@ def inspect(
         str | None,
         typer.Option(
             metavar="PART",
-            help="Part of the reports to read: impression, findings or both. Default: the unchanged texts of a "
-            "manifest, and no reports of a public data set.",
+            help="Part of the reports to read: impression, findings or both. Default: the unchanged texts of "
+            "a manifest, and no reports of a public data set.",
             show_default=False,
         ),
     ] = None,

@@ -34,6 +34,14 @@ class ViewsName(StrEnum):
     ALL = "all"
 
 
+class ReadViewsName(StrEnum):
+    """The views that are scored where files are read one by one."""
+
+    FRONTAL = "frontal"
+    STRICT = "strict"
+    ALL = "all"
+
+
 class Unit(StrEnum):
     """The unit of one result."""
 
@@ -54,7 +62,8 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="DICOM, PNG, JPEG or TIFF files, folders, globs, or - for a list on stdin, one path per line.",
+        help="DICOM, PNG, JPEG or TIFF files, folders, globs, or a list with one path per line: "
+        "a .txt, .lst or .list file, or - for stdin.",
         show_default=False,
     ),
 ]
@@ -114,6 +123,12 @@ Workers = Annotated[
 Views = Annotated[
     ViewsName, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
 ]
+ReadViews = Annotated[
+    ReadViewsName,
+    typer.Option(
+        help="Score only frontal views, only those whose view is certain, or all.", rich_help_panel=_IMAGES
+    ),
+]
 Window = Annotated[
     int,
     typer.Option(min=1, metavar="N", help="Use the N-th window of a DICOM file.", rich_help_panel=_IMAGES),
@@ -148,8 +163,22 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write a .csv, .json, .jsonl or .parquet file instead of stdout.",
+        help="Write a .csv, .json, .jsonl or .parquet file instead of stdout; - for JSON lines on stdout.",
         show_default=False,
+        rich_help_panel=_RESULTS,
+    ),
+]
+Table = Annotated[
+    bool,
+    typer.Option(
+        "--table", help="Print tables also where stdout is a pipe or a file.", rich_help_panel=_RESULTS
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Score nothing; say which files would be read, with which model, and for about how long.",
         rich_help_panel=_RESULTS,
     ),
 ]

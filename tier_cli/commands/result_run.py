@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tier_cli.console import discard_stdout, is_terminal, print_message
+from tier_cli.commands.inputs import passed_over_text
+from tier_cli.console import discard_stdout, is_quiet, is_terminal, print_message
+from tier_cli.errors import kind_label
+from tier_cli.results.overwrite import replaced_text
 from tier_cli.results.writers import JsonLinesWriter
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.output import OutputFile
+    from tier_cli.results.overwrite import replaced_text
     from tier_cli.results.privacy import Hasher
     from tier_cli.results.record import FileResult, Result
     from tier_cli.results.rows import Layout
-    from tier_cli.results.writers import ResultWriter
+from tier_cli.results.writers import ResultWriter
 
 Tick = Callable[[], object]
+_FILE_WIDTH = 200
 _R = TypeVar("_R", bound="FileResult")
 
 
@@ -35,6 +44,8 @@ class ResultRun(ABC, Generic[_R]):
         What happens to a file, for messages: ``Scoring`` and ``scored``.
     path, leftover
         The output file, and the file that keeps the results of a failed run; None for stdout.
+    passed_over
+        The files of folders that are no images.
 
     Attributes
     ----------
@@ -42,11 +53,21 @@ class ResultRun(ABC, Generic[_R]):
         The number of files processed, and how many of them failed.
     """
 
-    def __init__(self, activity: str, verb: str, path: str | None, leftover: Path | None):
+    def __init__(
+        self,
+        activity: str,
+        verb: str,
+        path: str | None,
+        leftover: Path | None,
+        passed_over: PassedOver | None = None,
+    ):
         self._activity, self._verb, self._path, self._leftover = activity, verb, path, leftover
+        self._passed_over = passed_over
+        self._replaced = replaced_text(path)
+        self._reasons: Counter[str] = Counter()
         self.done = self.failed = self._written = 0
         # Tables and progress share one console, so that neither overwrites the other.
-        self._console = _stderr_console() if is_terminal("stderr") else None
+        self._console = _stderr_console() if is_terminal("stderr") and not is_quiet() else None
 
     @abstractmethod
     def _writer(self) -> AbstractContextManager[ResultWriter[_R]]:
@@ -103,7 +124,9 @@ class ResultRun(ABC, Generic[_R]):
             raise
 
     def _write(self, result: _R, writer: ResultWriter[_R]) -> None:
-        self.failed += result.error is not None
+        if result.error is not None:
+            self.failed += 1
+            self._reasons[kind_label(result.error.kind)] += 1
         writer.write(self._prepared(result))
         self._written += 1
 
@@ -119,12 +142,23 @@ class ResultRun(ABC, Generic[_R]):
         return progress(self._console, count, self._activity)
 
     def _summarise(self) -> None:
-        """Report on stderr what the results alone may not show: failures, and where the results are."""
+        """Report on stderr how many files were used and why others were not, and where the results are."""
+        files = "file" if self.done == 1 else "files"
+        done = f"{self._verb.capitalize()} {self.done - self.failed} of {self.done} {files}{self._units()}"
+        if self._path is not None and self._written:
+            done += f"; the results are in {self._path}{self._replaced}"
+        print_message(done)
         if self.failed:
-            files = "file" if self.done == 1 else "files"
-            print_message(f"{self.failed} of {self.done} {files} could not be {self._verb}", colour="yellow")
-        if self._path is not None and self._written and self._console is not None:
-            print_message(f"{self._written} {'result' if self._written == 1 else 'results'} in {self._path}")
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self._reasons.most_common())
+            print_message(
+                f"{self.failed} of {self.done} {files} could not be {self._verb}: {reasons}", colour="yellow"
+            )
+        if self._passed_over is not None and self._passed_over.counts:
+            print_message(passed_over_text(self._passed_over, "Passed over in folders: {}"))
+
+    def _units(self) -> str:
+        """Say in how many results the files that were used have come together, if not one by one."""
+        return ""
 
 
 class ScoreRun(ResultRun["Result"]):
@@ -142,6 +176,10 @@ class ScoreRun(ResultRun["Result"]):
         Keep only this many findings per result, the highest scores.
     hasher
         Hashes paths and UIDs, if asked for.
+    passed_over
+        The files of folders that are no images.
+    tables
+        Print tables even where stdout is no terminal; None for a terminal only, False for JSON lines always.
     """
 
     def __init__(
@@ -151,8 +189,13 @@ class ScoreRun(ResultRun["Result"]):
         file: OutputFile | None = None,
         top: int | None = None,
         hasher: Hasher | None = None,
+        passed_over: PassedOver | None = None,
+        tables: bool | None = None,
     ):
-        super().__init__("Scoring", "scored", file.path if file else None, file.leftover if file else None)
+        path, leftover = (file.path, file.leftover) if file else (None, None)
+        super().__init__("Scoring", "scored", path, leftover, passed_over)
+        self._hint = tables is None
+        self._as_tables = is_terminal("stdout") if tables is None else tables
         self._job, self._layout, self._file, self._top, self._hasher = job, layout, file, top, hasher
 
     def _prepared(self, result: Result) -> Result:
@@ -163,7 +206,18 @@ class ScoreRun(ResultRun["Result"]):
     def _writer(self) -> AbstractContextManager[ResultWriter[Result]]:
         if self._file is not None:
             return self._file.writer(self._layout)
-        return _finishing(self._tables() if is_terminal("stdout") else JsonLinesWriter(sys.stdout))
+        return _finishing(self._tables() if self._as_tables else JsonLinesWriter(sys.stdout))
+
+    def _units(self) -> str:
+        if self._layout.unit != "study":
+            return ""
+        studies = self._written - self.failed
+        return f" in {studies} {'study' if studies == 1 else 'studies'}"
+
+    def _summarise(self) -> None:
+        super()._summarise()
+        if self._file is None and not self._as_tables and self._hint and _is_redirected():
+            print_message("The results are JSON lines; --table writes text")
 
     def _tables(self) -> ResultWriter[Result]:
         from rich.console import Console
@@ -172,7 +226,10 @@ class ScoreRun(ResultRun["Result"]):
 
         labels = {finding.id: finding.label for finding in self._job.findings.findings}
         run_notes = {*self._job.run_notes(self._layout.unit), *([self._hasher.note] if self._hasher else ())}
-        return TableWriter(self._console or Console(), labels, run_notes)
+        # In a file, long paths stay in one line.
+        console = Console() if is_terminal("stdout") else Console(width=_FILE_WIDTH)
+        shared = self._console if is_terminal("stdout") else None
+        return TableWriter(shared or console, labels, run_notes)
 
 
 @contextmanager
@@ -190,6 +247,13 @@ def hasher(hash_ids: bool) -> Hasher | None:
     from tier_cli.results.privacy import Hasher
 
     return Hasher.from_environment()
+
+
+def _is_redirected() -> bool:
+    """Return whether stdout goes to a file, where a person may expect to read it."""
+    with suppress(OSError, ValueError):
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    return False
 
 
 def _stderr_console() -> Console:

@@ -13,7 +13,7 @@ from typing import Any
 from tier_cli.datasets.views import projection
 from tier_cli.errors import ManifestError
 
-# The id of the label that nothing but devices, if anything, is present.
+# The id of the label for images without findings other than devices.
 NORMAL = "no_finding"
 _MOST_SENTENCES = 4
 _HEADER_SHARE = 0.25

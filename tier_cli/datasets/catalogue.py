@@ -95,6 +95,8 @@ NLMCXR_png/CXR1_1_IM-0001-3001.png (or images/images_normalized/1_IM-0001-3001.d
         splits=("train", "test"),
         default_split="test",
         patient_namespace="nih14",
+        # Patients are numbered to 30805: a date in a private file name does not match.
+        patient_in_name=r"(000[0-3]\d{4})_\d{3}",
         image_sources=("nih14",),
         evaluation_only=None,
         layout="""Data_Entry_2017_v2020.csv

@@ -45,6 +45,9 @@ class DatasetInfo:
         Every image has exactly one positive finding: accuracy can be reported beside AUC.
     patient_namespace
         Whose patient keys it uses. Equal keys in data sets of one namespace are the same patient.
+    patient_in_name
+        A regular expression for its file names without suffix, whose first group is the patient; None where
+        names do not contain the patient.
     image_sources
         The archives that its images were taken from. Two data sets with a common source may contain the
         same images, whatever their patient keys are.
@@ -66,6 +69,7 @@ class DatasetInfo:
     unit: Literal["image", "study"] = "image"
     exclusive: bool = False
     patient_namespace: str
+    patient_in_name: str | None = None
     image_sources: tuple[str, ...]
     evaluation_only: str | None
     layout: str

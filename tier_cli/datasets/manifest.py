@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tier_cli.datasets.csv_file import read_rows
 from tier_cli.datasets.reports import is_blank_text
 from tier_cli.datasets.split_names import usual_split
-from tier_cli.errors import ManifestError
+from tier_cli.errors import ManifestError, did_you_mean
 from tier_cli.findings.check import RESERVED
 
 if TYPE_CHECKING:
@@ -193,7 +193,9 @@ class Manifest:
         if not chosen.any():
             known = ", ".join(sorted({str(value) for value in splits} - {""})) or "none"
             raise ManifestError(
-                f"no image is in split {name!r}", where=self.origin, remedy=f"existing splits: {known}"
+                f"no image is in split {name!r}{did_you_mean(name, map(str, splits))}",
+                where=self.origin,
+                remedy=f"existing splits: {known}",
             )
         return chosen
 

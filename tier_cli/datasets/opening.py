@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,9 +15,12 @@ from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name
 from tier_cli.datasets.reports import PARTS, section
 from tier_cli.datasets.split_names import usual_split
-from tier_cli.errors import ManifestError, UsageError
+from tier_cli.errors import ManifestError, UsageError, did_you_mean
 
 ROOT_VARIABLE = "TIER_DATA_ROOT"
+# physionet.org/files/vindr-cxr/1.0.0
+_DEPTH = 4
+_VERSION = re.compile(r"v?\d+(\.\d+)+")
 
 
 def open_data(
@@ -102,7 +106,9 @@ def read_dataset(name: str, root: Path, split: str | None, text: str | None = No
     info = dataset_info(name)
     if split is not None and split not in info.splits:
         raise UsageError(
-            f"{info.title} has no split {split!r}", where="--split", remedy=f"use {', '.join(info.splits)}"
+            f"{info.title} has no split {split!r}{did_you_mean(split, info.splits)}",
+            where="--split",
+            remedy=f"use {', '.join(info.splits)}",
         )
     options: dict[str, Any] = {}
     if text is not None:
@@ -153,14 +159,39 @@ def wanted_split(dataset: str, split: str | None) -> str | None:
 
 
 def _read_first(dataset: str, folders: Sequence[Path], split: str | None, text: str | None) -> Manifest:
-    """Read the first folder that holds the data set; the error of the last one is raised where none does."""
-    for folder in folders[:-1]:
+    """Read the first folder that holds the data set, or a folder that a download was unpacked into.
+
+    Where none does, the error of the last of `folders` is raised.
+    """
+    failure: ManifestError | None = None
+    for folder in (*folders, *dict.fromkeys(inner for outer in folders for inner in _unpacked(outer))):
         try:
             return read_dataset(dataset, folder, split, text)
         except ManifestError as error:
             if error.kind != WRONG_ROOT:
                 raise
-    return read_dataset(dataset, folders[-1], split, text)
+            if folder in folders:
+                failure = error
+    raise failure or ManifestError("no folder to read")
+
+
+def _unpacked(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yield the folders that a download makes: those of a version, such as ``1.0.0``, and lone ones."""
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return
+    newest_first = sorted(
+        (path for path in inside if _VERSION.fullmatch(path.name)), key=_numbers, reverse=True
+    )
+    for path in newest_first or (inside if len(inside) == 1 else []):
+        yield path
+        if depth > 1:
+            yield from _unpacked(path, depth - 1)
+
+
+def _numbers(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 def _with_sections(manifest: Manifest, part: str) -> Manifest:

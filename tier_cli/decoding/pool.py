@@ -73,7 +73,7 @@ class DecodePool:
     def _decode(self, path: str) -> Decoded | InputError:
         for _ in range(_TRIES):
             process = getattr(self._own, "process", None) or self._start()
-            outcome = _ask(process, path)
+            outcome = _request(process, path)
             if outcome is not None:
                 return outcome
             self._own.process = None
@@ -96,7 +96,7 @@ class DecodePool:
                 except OSError as error:
                     raise _no_start(error.strerror) from error
                 self._processes.add(process)
-            if receive(_out(process)) is not None:
+            if receive(_stdout(process)) is not None:
                 self._own.process = process
                 return process
             self._discard(process)
@@ -137,23 +137,23 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _ask(process: subprocess.Popen[bytes], path: str) -> Decoded | InputError | None:
+def _request(process: subprocess.Popen[bytes], path: str) -> Decoded | InputError | None:
     """Let a process decode a file; return None if the process died."""
     try:
-        send(_in(process), {"path": path})
-        message = receive(_out(process))
+        send(_stdin(process), {"path": path})
+        message = receive(_stdout(process))
     except (OSError, ValueError):
         return None
     return None if message is None else outcome_from(*message)
 
 
-def _in(process: subprocess.Popen[bytes]) -> IO[bytes]:
+def _stdin(process: subprocess.Popen[bytes]) -> IO[bytes]:
     if process.stdin is None:
         raise RuntimeError("a decoding process was started without pipes")
     return process.stdin
 
 
-def _out(process: subprocess.Popen[bytes]) -> IO[bytes]:
+def _stdout(process: subprocess.Popen[bytes]) -> IO[bytes]:
     if process.stdout is None:
         raise RuntimeError("a decoding process was started without pipes")
     return process.stdout

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from tier_cli.console import is_terminal
+from tier_cli.console import is_quiet, is_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +73,7 @@ def progress(
 @contextmanager
 def progress_on_stderr(count: int | None, title: str) -> Iterator[Callable[[], object]]:
     """Show progress on stderr if it is a terminal: a `tier_cli.progress.Progress`."""
-    if not is_terminal("stderr"):
+    if is_quiet() or not is_terminal("stderr"):
         yield lambda: None
         return
     from rich.console import Console

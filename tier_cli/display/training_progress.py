@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tier_cli.training.progress import Epoch, TrainingProgress
 
 TITLES = {
+    Stage.PREPARING: "preparing",
+    Stage.TRAINING: "training",
+    Stage.VALIDATING: "validating",
     Stage.READING_IMAGES: "reading images",
     Stage.COMPUTING_FEATURES: "computing frozen features",
     Stage.WRITING_CHECKPOINT: "writing the checkpoint",
@@ -28,6 +31,9 @@ TITLES = {
 }
 
 _ONE_SIGNAL_SECONDS = 2.0
+_BEAT_SECONDS = 0.25
+# A log gets a line at least every 2 s in the first minute, every 10 s in the first ten, then every minute.
+_INTERVALS = ((60.0, 2.0), (600.0, 10.0), (float("inf"), 60.0))
 # How many unreadable images are listed.
 _LISTED = 5
 
@@ -76,7 +82,7 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def display() -> Iterator[TrainingProgress]:
-    """Show each stage as one line on a terminal; without a terminal, print a line now and then."""
+    """Show each stage as one line on a terminal; without a terminal, print lines."""
     if not _is_first_process():
         yield no_progress
     elif is_terminal("stderr"):
@@ -85,7 +91,24 @@ def display() -> Iterator[TrainingProgress]:
         with live(Console(stderr=True)) as progress:
             yield progress
     else:
-        yield _plain
+        plain = _Lines()
+        with plain.beating():
+            yield plain
+
+
+@contextmanager
+def preparing() -> Iterator[None]:
+    """Show that the data and the starting weights are being opened, before a run can report progress."""
+    with display() as progress:
+        progress(Stage.PREPARING, 0, 0)
+        yield
+        progress(Stage.PREPARING, 1, 1)
+
+
+def tell(message: str) -> None:
+    """Print a message once, whatever the number of processes."""
+    if _is_first_process():
+        print_message(message)
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -150,37 +173,98 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _plain(
-    stage: Stage,
-    done: int,
-    total: int,
-    figures: Mapping[str, float] | None = None,
-    epoch: Epoch | None = None,
-) -> None:
-    """Write lines for a log: the training steps with figures, each validation, the end of other stages."""
-    if stage is Stage.VALIDATION:
-        print_message(_validated(figures or {}, epoch))
-    elif stage is Stage.TRAINING:
-        if figures is not None:
-            print_message(f"epoch {_count(epoch)} {done}/{total} {figures_line(figures)}")
-    elif done == total:
-        print_message(f"{TITLES[stage]}: {total}")
-    elif not done:
-        print_message(f"{TITLES[stage]} ...")
+class _Lines:
+    """Write lines for a log: stages, steps with figures, validations, and a sign of life in between."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._began = self._said = self._stage_began = time.monotonic()
+        self._stage: Stage | None = None
+        self._status = ""
+
+    def __call__(
+        self,
+        stage: Stage,
+        done: int,
+        total: int,
+        figures: Mapping[str, float] | None = None,
+        epoch: Epoch | None = None,
+    ) -> None:
+        """Report progress; see `TrainingProgress`."""
+        with self._lock:
+            new = stage is not self._stage
+            if stage is Stage.VALIDATION:
+                self._say(_validated(figures or {}, epoch))
+                return
+            if new:
+                self._stage, self._stage_began = stage, time.monotonic()
+            self._status = _status(stage, done, total, figures, epoch)
+            # Preparing is mostly quick, and then not worth a line.
+            counted = stage not in (Stage.PREPARING, Stage.TRAINING, Stage.VALIDATING)
+            step = stage is Stage.TRAINING and figures is not None and (new or done <= 1)
+            if step or (counted and ((new and not done) or done == total > 0)) or self._due():
+                self._say(self._status)
+            if counted and done == total > 0:
+                self._stage, self._status = None, TITLES[Stage.PREPARING]
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Repeat the status while nothing else is written."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(_BEAT_SECONDS):
+                with self._lock:
+                    if self._status and self._due():
+                        self._say(f"{self._status} ({time.monotonic() - self._stage_began:.0f} s)")
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        interval = next(seconds for until, seconds in _INTERVALS if now - self._began < until)
+        return now - self._said >= interval
+
+    def _say(self, line: str) -> None:
+        self._said = time.monotonic()
+        print_message(line)
+
+
+def _status(
+    stage: Stage, done: int, total: int, figures: Mapping[str, float] | None, epoch: Epoch | None
+) -> str:
+    if stage is Stage.TRAINING:
+        shown = "" if figures is None else f" {figures_line(figures)}"
+        return f"epoch {_count(epoch)} {done}/{total}{shown}"
+    if not total or not done:
+        return f"{TITLES[stage]} ..."
+    return f"{TITLES[stage]}: {total}" if done == total else f"{TITLES[stage]}: {done} of {total}"
 
 
 @contextmanager
 def live(console: Console) -> Iterator[TrainingProgress]:
-    """Show one line per stage, in training with the figures of a step; a bar would leave no room for them."""
-    from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    """Show one line per stage, in training with the figures of a step; a bar would leave no room for them.
 
-    columns = (
-        TextColumn("{task.description}"),
-        TaskProgressColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console) as bars:
+    A stage that cannot be counted shows its seconds.
+    """
+    from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.text import Text
+
+    class Rest(ProgressColumn):
+        """Show the share that is done and the time left, or the time that has passed."""
+
+        def render(self, task: Task) -> Text:
+            if not task.total:
+                return Text(f"{task.elapsed or 0:.0f} s")
+            return Text(f"{task.percentage:>3.0f}% {_clock(task.time_remaining)} left")
+
+    with Progress(TextColumn("{task.description}"), Rest(), SpinnerColumn("line"), console=console) as bars:
         tasks: dict[Stage, Any] = {}
         shown = ""
 
@@ -199,7 +283,24 @@ def live(console: Console) -> Iterator[TrainingProgress]:
                 shown = figures_line(figures)
             label = f"{_count(epoch)} {shown}" if stage is Stage.TRAINING else TITLES[stage]
             if stage not in tasks:
-                tasks[stage] = bars.add_task(label, total=total)
-            bars.update(tasks[stage], completed=done, description=label, visible=done < total)
+                tasks[stage] = bars.add_task(label, total=total or None)
+            elif done == 0:
+                bars.reset(tasks[stage], total=total)
+            over = done >= total > 0
+            bars.update(tasks[stage], completed=done, description=label, visible=not over)
+            # Something moves between two stages too.
+            between = Stage.PREPARING in tasks and stage is not Stage.PREPARING
+            if between and over and stage is not Stage.VALIDATING:
+                bars.reset(tasks[Stage.PREPARING], total=None, visible=True)
+            elif between:
+                bars.update(tasks[Stage.PREPARING], visible=False)
 
         yield progress
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -59,7 +59,7 @@ class OwnCalibration:
     thresholds
         None without a usable calibration.
     note
-        Why there is none, or what to bear in mind.
+        Why no calibration applies, or what to bear in mind.
     """
 
     probabilities: Floats | None

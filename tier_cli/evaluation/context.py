@@ -1,4 +1,4 @@
-"""A scored evaluation, and the optional sections that measure more of it."""
+"""Define a scored evaluation, and the optional sections that measure more of it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.protocol import Protocol
     from tier_cli.evaluation.scores import Scores
     from tier_cli.evaluation.selection import Selection
+    from tier_cli.evaluation.trained_on import Seen
     from tier_cli.evaluation.truth import Labelled
     from tier_cli.evaluation.unit_scores import UnitScores
     from tier_cli.evaluation.units import Units
@@ -54,6 +55,8 @@ class Evaluation:
         Remarks on how calls and probabilities came about.
     progress
         Where sections report their progress.
+    seen
+        What the models were trained on of the evaluated rows.
     """
 
     findings: FindingSet
@@ -68,6 +71,7 @@ class Evaluation:
     options: StreamOptions
     notes: tuple[str, ...] = ()
     progress: Progress = no_progress
+    seen: tuple[Seen, ...] = ()
 
     @cached_property
     def embeddings(self) -> tuple[NDArray[np.float32], ...]:

@@ -1,4 +1,4 @@
-"""The report of an evaluation: as one JSON document and as a table of CSV."""
+"""Define the report of an evaluation, and write it as a JSON document or a CSV table."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from tier_cli.files.atomic import whole_file
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
+    from tier_cli.evaluation.cohort import Cohort
     from tier_cli.evaluation.measure import Measured
     from tier_cli.evaluation.protocol import Protocol
     from tier_cli.evaluation.scores import Unscored
     from tier_cli.evaluation.subgroups import Gap, Group
+    from tier_cli.evaluation.trained_on import Seen
 
 _SUFFIXES = (".json", ".csv")
 
@@ -57,6 +59,12 @@ class Report:
         The optional sections by name, each as in JSON.
     origin
         Command, versions and hashes.
+    cohort
+        The evaluated patients and images, and how they were selected.
+    trained_on
+        What the models were trained on of the evaluated rows.
+    pending
+        Names of the sections that were asked for and are not measured yet.
     """
 
     protocol: Protocol
@@ -68,6 +76,9 @@ class Report:
     gaps: tuple[Gap, ...] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
+    cohort: Cohort | None = None
+    trained_on: tuple[Seen, ...] = ()
+    pending: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -95,8 +106,11 @@ class Report:
         """Return the JSON document; a missing number is None."""
         return {
             "schema_version": SCHEMA_VERSION,
+            "complete": not self.pending,
+            "missing": list(self.pending),
             "origin": asdict(self.origin),
             **protocol_document(self.protocol),
+            "cohort": None if self.cohort is None else self.cohort.to_dict(),
             "scores": [
                 {**measured_document(measured), "model": model}
                 for measured, model in zip(self.measured, self.protocol.models, strict=True)
@@ -106,6 +120,7 @@ class Report:
             "gaps": [gap_document(gap) for gap in self.gaps],
             "yardsticks": [yardstick_document(one) for one in self.yardsticks],
             "sections": dict(self.sections),
+            "trained_on": [one.to_dict() for one in self.trained_on],
             "unscored": [vars(image) for image in self.unscored],
             "notes": list(self.notes),
         }

@@ -95,9 +95,18 @@ def evaluate(
     candidates, findings = open_candidates(evaluables, settings.findings, settings.engine, settings.device)
     check_model(settings.sections, candidates[0].job is not None)
     from tier_cli.evaluation.scoring_run import ScoringRun
+    from tier_cli.evaluation.trained_on import without_seen
 
+    checkpoints = [
+        member.checkpoint for one in candidates if one.job is not None for member in one.job.members
+    ]
+    rows, seen = without_seen(checkpoints, rows, source.dataset, settings.exclude_trained)
+    if settings.exclude_trained:
+        rows = rows.after("images and patients that no model was trained on")
+    if selecting is not None:
+        selecting, _ = without_seen(checkpoints, selecting, source.dataset, settings.exclude_trained)
     run = ScoringRun(settings, source, rule, candidates, findings, progress)
-    evaluation = run.score(rows, selecting)
+    evaluation = replace(run.score(rows, selecting), seen=seen)
     return _measure(evaluation, settings, _origin(evaluation, source, evaluables, command), observe)
 
 
@@ -141,10 +150,13 @@ def _measure(
     """Build the report: first the table, then section by section."""
     from tier_cli.evaluation.build import build_report
 
-    report = replace(build_report(evaluation, settings.by), origin=origin)
+    sections = list(chosen_sections(settings.sections))
+    pending = tuple(section.name for section in sections)
+    report = replace(build_report(evaluation, settings.by), origin=origin, pending=pending)
     observe(report, evaluation, "")
-    for section in chosen_sections(settings.sections):
+    for done, section in enumerate(sections, 1):
         content = section.measure(evaluation)
+        report = replace(report, pending=pending[done:])
         if content is not None:
             report = replace(report, sections={**report.sections, section.name: content})
             observe(report, evaluation, section.name)

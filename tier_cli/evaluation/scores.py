@@ -135,7 +135,11 @@ def _match_table(
     layout = _tidy if {"finding", "score"} <= set(header) else _wide
     known = layout(header, rows, header.index(column), findings, where)
     if not known:
-        raise ManifestError("holds no scores", where=where)
+        raise ManifestError(
+            "holds no scores",
+            where=where,
+            remedy="give a file with one column per finding, or columns finding and score",
+        )
     matched, how = _match(list(known), keys, manifest.root if column in ("path", "file") else None)
     if not matched:
         raise ManifestError(
@@ -175,7 +179,9 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
             remedy="pip install 'tier-cli[parquet]'",
         ) from error
     except (OSError, ValueError) as error:
-        raise ManifestError("cannot be read as Parquet", where=str(path)) from error
+        raise ManifestError(
+            "cannot be read as Parquet", where=str(path), remedy="write the file again, or use CSV"
+        ) from error
     return _text_cells(frame)
 
 
@@ -221,7 +227,9 @@ def _tidy(
             continue
         number = order[finding.id]
         if (row[place], number) in seen:
-            raise ManifestError(f"{row[place]!r} has two scores for {finding.id}", where=where)
+            raise ManifestError(
+                f"{row[place]!r} has two scores for {finding.id}", where=where, remedy="keep one of them"
+            )
         seen.add((row[place], number))
         scores[number] = _score(row[value], where, "score")
     if not seen:
@@ -279,7 +287,11 @@ def _score(cell: str, where: str, column: str) -> float:
     except ValueError:
         value = math.inf
     if math.isinf(value):
-        raise ManifestError(f"{cell!r} is not a score", where=f"{where}, column {column!r}")
+        raise ManifestError(
+            f"{cell!r} is not a score",
+            where=f"{where}, column {column!r}",
+            remedy="scores are finite numbers or blank",
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""The settings of an evaluation."""
+"""Define the settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class EvaluationSettings:
         Rows to evaluate: a split, ``all``, or None for ``test``, else ``valid``, else all.
     exclude
         (column, value) pairs whose rows are dropped.
+    exclude_trained
+        Drop the images, and the patients, that a model was trained on according to its own list.
     views
         ``frontal`` or ``all``.
     uncertain
@@ -50,6 +52,7 @@ class EvaluationSettings:
     root: Path | None = None
     split: str | None = None
     exclude: tuple[tuple[str, str], ...] = ()
+    exclude_trained: bool = False
     views: str = "frontal"
     uncertain: str = "ignore"
     unit: str | None = None

@@ -130,7 +130,9 @@ def read_text(path: str) -> str:
     except FileNotFoundError as error:
         raise FindingSetError("no such file", where=path, remedy="create it: `tier findings new`") from error
     except OSError as error:
-        raise FindingSetError(f"cannot be read: {error.strerror}", where=path) from error
+        raise FindingSetError(
+            f"cannot be read: {error.strerror}", where=path, remedy="name a readable file"
+        ) from error
     except UnicodeDecodeError as error:
         raise FindingSetError("not UTF-8 text", where=path, remedy="save it as UTF-8") from error
 

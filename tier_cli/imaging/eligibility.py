@@ -1,50 +1,55 @@
-"""Decide whether a DICOM image may be scored as a chest radiograph, and which view it shows."""
+"""Decide whether a DICOM image may be scored as a chest radiograph."""
 
 from __future__ import annotations
 
-import re
-
 from tier_cli.errors import InputError
-from tier_cli.imaging.header import Header, coded_of
-from tier_cli.imaging.radiograph import FRONTAL_VIEWS, UNKNOWN_VIEW, ReadOptions
+from tier_cli.imaging.body_part import Part, part_in, quotable
+from tier_cli.imaging.header import Header, text_of
+from tier_cli.imaging.radiograph import ReadOptions
+from tier_cli.imaging.words import words_of
 
 _RADIOGRAPHY = ("CR", "DX", "RG")
 # Captures and digitised films can show anything, so they must state that they show a chest.
 _CAPTURES = ("OT", "SC")
-_CHEST_WORDS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS"})
-_BESIDE_CHEST = frozenset({"PA", "AP", "LAT", "LATERAL", "LL", "RL", "FRONTAL", "VIEW", "PORTABLE", "PORT"})
+# Defined terms of PS3.3 C.7.3.1.1.1, current and retired; another value may be free text and is not quoted.
+_MODALITIES = frozenset(
+    """ANN AR ASMT AU BDUS BI BMD CD CF CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG
+    EOG EPS ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP
+    OPM OPR OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT
+    RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SC SEG SM SMR SR SRF ST STAIN TEXTUREMAP TG US VA VF
+    VIDD XA XAPROTOCOL XC""".split()  # noqa: SIM905
+)
 # SNOMED CT and the older SNOMED RT codes of PS3.16: chest (thorax), thoracic structure, lung.
 _CHEST_CODES = frozenset({"816094009", "51185008", "39607008", "T-D3000", "T-28000"})
-
-_VIEW_WORDS = {
-    "PA": "PA",
-    "POSTEROANTERIOR": "PA",
-    "AP": "AP",
-    "ANTEROPOSTERIOR": "AP",
-    "FRONTAL": "FRONTAL",
-    **dict.fromkeys(("LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT"), "LATERAL"),
-}
-_OTHER_VIEWS = frozenset("LLD RLD LLO RLO LAO RAO LPO RPO OBL OBLIQUE DECUBITUS".split())  # noqa: SIM905
-# CID 4010 of PS3.16, SNOMED CT and RT.
-_VIEW_CODES = {
-    **dict.fromkeys(("272479007", "R-10214", "R-40888"), "PA"),
-    **dict.fromkeys(("399348003", "R-10206"), "AP"),
-    **dict.fromkeys(("399033003", "R-10202"), "FRONTAL"),
-    **dict.fromkeys(("399067008", "R-102CD", "399198007", "R-10232", "399173006", "R-10236"), "LATERAL"),
-    **dict.fromkeys(("399352003", "R-10228", "399260004", "R-10224"), "LATERAL"),
-}
+_DESCRIPTIONS = (
+    "SeriesDescription",
+    "ProtocolName",
+    "AcquisitionDeviceProcessingDescription",
+    "PostprocessingFunction",
+    "StudyDescription",
+    "PerformedProcedureStepDescription",
+    "RequestedProcedureDescription",
+)
+_FOR_PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.1.1"
+# Digital mammography and intra-oral images, for presentation and for processing.
+_OTHER_PART_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.1.{end}" for end in ("2", "2.1", "3", "3.1"))
+_HUMAN = frozenset(
+    {"HUMAN", "HUMANO", "HUMANA", "HUMAIN", "UMANO", "MENSCH", "MENS", "HOMO", "SAPIENS", "人", "ЧЕЛОВЕК"}
+)
+_HUMAN_CODES = frozenset({"337915000", "L-85B00"})
+_UNDEFINED = "given as a value that is not a defined term"
 _ANYWAY = "pass --accept-any to score it anyway"
 
 
 def check_kind(header: Header, options: ReadOptions, path: str, notes: list[str]) -> None:
-    """Refuse anything but one chest radiograph for presentation, or note it with `options.accept_any`.
+    """Refuse anything but one human chest radiograph for presentation, or note it with `options.accept_any`.
 
     Raises
     ------
     InputError
         Of kind ``modality``, ``body_part``, ``presentation_intent`` or ``frames``.
     """
-    for kind, what in _objections(header):
+    for kind, what in _objections(header, notes):
         if not options.accept_any:
             raise InputError(what, where=path, remedy=_REMEDIES[kind], kind=kind)
         notes.append(f"accepted although {what}" + ("; only the first is scored" if kind == "frames" else ""))
@@ -52,84 +57,83 @@ def check_kind(header: Header, options: ReadOptions, path: str, notes: list[str]
 
 _REMEDIES = {
     "modality": f"give CR, DX or RG images, or {_ANYWAY}",
-    "body_part": f"give chest images, or {_ANYWAY}",
+    "body_part": f"give images of human chests, or {_ANYWAY}",
     "presentation_intent": f"give the image FOR PRESENTATION, or {_ANYWAY}",
     "frames": "save the frame as a separate image, or pass --accept-any to score the first frame",
 }
 
 
-def _objections(header: Header) -> list[tuple[str, str]]:
-    """List the kind and the reason of every objection to the image."""
+def _objections(header: Header, notes: list[str]) -> list[tuple[str, str]]:
+    """List the kind and the reason of every objection to the image; note what is merely doubtful."""
     found = []
     modality = header.code("Modality")
+    quoted = modality if modality in _MODALITIES else _UNDEFINED if header.text("Modality") else "not given"
     given, chest = _body_part(header)
     if modality in _CAPTURES and not chest:
         found.append(("modality", f"the modality is {modality} and the body part is {given or 'not given'}"))
     elif modality not in (*_RADIOGRAPHY, *_CAPTURES):
-        found.append(("modality", f"the modality is {modality or 'not given'}"))
+        found.append(("modality", f"the modality is {quoted}"))
     if given and not chest and modality not in _CAPTURES:
         found.append(("body_part", f"the body part is {given}"))
-    if header.code("PresentationIntentType") == "FOR PROCESSING":
+    found += _described(header, modality, given, chest, notes)
+    sop_class = header.sop_class
+    if sop_class in _OTHER_PART_CLASSES:
+        found.append(("body_part", "the SOP class is that of mammography or intra-oral images"))
+    if not _is_human(header):
+        found.append(("body_part", "the patient is not human according to PatientSpeciesDescription"))
+    if header.code("PresentationIntentType") == "FOR PROCESSING" or sop_class == _FOR_PROCESSING_CLASS:
         found.append(("presentation_intent", "the image is FOR PROCESSING"))
     if (frames := header.whole("NumberOfFrames", 1)) > 1:
         found.append(("frames", f"the file holds {frames} frames"))
     return found
 
 
+def _described(
+    header: Header, modality: str, given: str, chest: bool, notes: list[str]
+) -> list[tuple[str, str]]:
+    """Compare the body part with the descriptions, which decide only if no body part is given."""
+    parts = {keyword: part_in(header.text(keyword)) for keyword in _DESCRIPTIONS}
+    naming = {part: [keyword for keyword in parts if parts[keyword] is part] for part in Part}
+    others, chests = naming[Part.OTHER], naming[Part.CHEST]
+    if chest and others and not chests:
+        notes.append(f"the body part is the chest, but {others[0]} names another part")
+    if given or modality not in _RADIOGRAPHY:
+        return []
+    if others and not chests:
+        return [("body_part", f"the body part is not given, and {others[0]} names another part")]
+    if others:
+        notes.append(f"body part not given: {chests[0]} names the chest, but {others[0]} another part")
+    elif chests:
+        notes.append(f"body part not given: {chests[0]} names the chest")
+    else:
+        notes.append("body part not given, assumed chest")
+    return []
+
+
 def _body_part(header: Header) -> tuple[str, bool]:
-    """Return the body part as the file states it, and whether it is explicitly the chest.
+    """Return the body part as a message may quote it, and whether it is explicitly the chest.
 
     BodyPartExamined (0018,0015) decides if it is present, else AnatomicRegionSequence (0008,2218).
     """
-    if header.text("BodyPartExamined"):
-        given = header.code("BodyPartExamined") or "unintelligible"
-        return given, _is_chest(given)
+    if text := header.text("BodyPartExamined"):
+        return _quoted(text), part_in(text) is Part.CHEST
     given, chest = "", False
     for item in header.items("AnatomicRegionSequence"):
-        meaning = coded_of(item, "CodeMeaning")
-        code = coded_of(item, "CodeValue")
-        given = given or meaning or code
-        chest = chest or code in _CHEST_CODES or _is_chest(meaning)
+        meaning, code = text_of(item, "CodeMeaning"), text_of(item, "CodeValue")
+        given = given or (_quoted(meaning or code) if meaning or code else "")
+        chest = chest or code in _CHEST_CODES or part_in(meaning) is Part.CHEST
     return given, chest
 
 
-def _is_chest(text: str) -> bool:
-    words = set(_words(text))
-    return bool(words & _CHEST_WORDS) and words <= _CHEST_WORDS | _BESIDE_CHEST
+def _quoted(text: str) -> str:
+    """Return a text for a message, unless it may be free text, which can name the patient."""
+    return quotable(text) or _UNDEFINED
 
 
-def view_of(header: Header) -> str:
-    """Return the view: PA, AP, FRONTAL, LATERAL, an oblique or decubitus code; empty if unknown."""
-    view = _view_from_words(header.text("ViewPosition"))
-    for item in header.items("ViewCodeSequence"):
-        if view:
-            break
-        meaning = re.sub(r"(?i)(antero|postero)[- ]", r"\1", coded_of(item, "CodeMeaning"))
-        view = _VIEW_CODES.get(coded_of(item, "CodeValue")) or _view_from_words(meaning)
-    return view
-
-
-def check_view(view: str, options: ReadOptions, path: str, notes: list[str]) -> None:
-    """Refuse views that are known not to be frontal, unless all are requested; note an unknown view."""
-    if not view:
-        notes.append(UNKNOWN_VIEW)
-    elif options.views == "frontal" and view not in FRONTAL_VIEWS:
-        raise InputError(
-            f"the view is {view}", where=path, remedy="pass --views all to score it", kind="view"
-        )
-
-
-def _view_from_words(text: str) -> str:
-    words = _words(text)
-    # Other views take precedence: "AP OBLIQUE" is oblique, "LATERAL DECUBITUS" is not lateral.
-    for word in words:
-        if word in _OTHER_VIEWS:
-            return word
-    named = {_VIEW_WORDS[word] for word in words if word in _VIEW_WORDS}
-    if len(named) > 1:
-        named.discard("FRONTAL")
-    return named.pop() if len(named) == 1 else ""
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[A-Z]+", text.upper())
+def _is_human(header: Header) -> bool:
+    """Return False if PatientSpeciesDescription (0010,2201) or its code (0010,2202) states another."""
+    words = words_of(header.text("PatientSpeciesDescription"))
+    codes = [text_of(item, "CodeValue") for item in header.items("PatientSpeciesCodeSequence")]
+    if any(code in _HUMAN_CODES for code in codes) or not _HUMAN.isdisjoint(words):
+        return True
+    return not words and not any(codes)

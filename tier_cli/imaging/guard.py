@@ -25,7 +25,8 @@ def guarded(path: str, what: str) -> Iterator[None]:
         with warnings.catch_warnings(), _without_logging():
             warnings.simplefilter("ignore")
             yield
-    except InputError:
+    except (InputError, ModuleNotFoundError):
+        # A package that is not installed is no fault of the file.
         raise
     except MemoryError as error:
         raise InputError(

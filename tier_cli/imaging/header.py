@@ -7,11 +7,13 @@ import math
 import re
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.limits import MAX_PIXELS
+from tier_cli.imaging.sniff import DICOMDIR
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _PIXEL_DATA = 0x7FE00010
+_FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
+_PIXEL_VRS = (b"OB", b"OW", b"UN")
 # No attribute used here, look-up tables included, is longer; longer values stay in the file.
 _LONGEST = 1 << 22
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -51,13 +55,24 @@ class Header:
     pixel_length: int
     little_endian: bool
 
+    @property
+    def sop_class(self) -> str:
+        """The SOP class UID of the data set, else that of the file meta information."""
+        return self.text("SOPClassUID") or _of_meta(self.dataset, "MediaStorageSOPClassUID")
+
+    @property
+    def has_embedded_overlay(self) -> bool:
+        """Whether an overlay lies in the unused bits of the pixels (retired, PS3.3-2004 C.9.2)."""
+        overlays = (self.dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))
+        return any(overlay is not None and overlay.value for overlay in overlays)
+
     def text(self, keyword: str) -> str:
         """Return an attribute's first value as text; empty if absent or invalid."""
         return next(iter(self.texts(keyword)), "")
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Return all values of an attribute as text."""
-        return tuple(str(value).strip() for value in values_of(self.dataset, keyword))
+        return tuple(map(_as_text, values_of(self.dataset, keyword)))
 
     def code(self, keyword: str) -> str:
         """Return a coded value in upper case; nothing else may appear in a message."""
@@ -95,9 +110,23 @@ def numbers_of(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     return tuple(_number(value) for value in values_of(dataset, keyword))
 
 
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """Return an attribute's first value as text; empty if it is absent or invalid."""
+    return _as_text(next(iter(values_of(dataset, keyword)), ""))
+
+
+def _as_text(value: object) -> str:
+    """Return a value as text; UTF-8 that was read as Latin-1, as in code strings, is repaired."""
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if not text.isascii():
+        with suppress(UnicodeError):
+            text = text.encode("latin-1").decode("utf-8")
+    return text.strip(" \0\t\r\n")
+
+
 def coded_of(dataset: Dataset, keyword: str) -> str:
     """Return an attribute's first value in upper case if it can be a code, else an empty text."""
-    text = str(next(iter(values_of(dataset, keyword)), "")).strip().upper()
+    text = text_of(dataset, keyword).upper()
     # Free text in a coded attribute must not reach a message.
     return text if re.fullmatch(r"[A-Z0-9_ .,()/+-]{1,64}", text) else ""
 
@@ -110,20 +139,65 @@ def read_header(raw: BinaryIO, path: str) -> Header:
         raw = _inflated(raw, path)
     raw.seek(0)
     dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
-    implicit, little_endian = dataset.original_encoding
-    syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "") or "")
-    if not syntax:
-        syntax = _IMPLICIT if implicit else _EXPLICIT if little_endian else _BIG_ENDIAN
+    _, little_endian = dataset.original_encoding
     order: Literal["little", "big"] = "little" if little_endian else "big"
-    start = raw.read(8 if implicit else 12)
+    start = raw.read(8)
     tag = int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order)
     if tag != _PIXEL_DATA or len(start) < 8:
-        raise InputError(
-            "the file contains no image", where=path, remedy="give an image file", kind="not_an_image"
-        )
-    length = int.from_bytes(start[-4:], order)
-    vr = "" if implicit else start[4:6].decode("latin-1")
+        raise _without_image(dataset, tag, path)
+    # Some files are implicit under an explicit syntax, or the reverse; pydicom reads them as they are and
+    # reports what the syntax says. A length is even, and these two letters, read as a length, are odd.
+    vr = start[4:6].decode("latin-1") if start[4:6] in _PIXEL_VRS else ""
+    length = int.from_bytes(raw.read(4) if vr else start[4:], order)
+    syntax = _of_meta(dataset, "TransferSyntaxUID")
+    if not syntax:
+        syntax = _EXPLICIT if vr and little_endian else _BIG_ENDIAN if vr else _IMPLICIT
     return Header(dataset, syntax, raw, vr, length, bool(little_endian))
+
+
+def _of_meta(dataset: Dataset, keyword: str) -> str:
+    return str(getattr(dataset, "file_meta", {}).get(keyword, "") or "")
+
+
+def _without_image(dataset: Dataset, tag: int, path: str) -> InputError:
+    """Return why a file has no pixel data where the attributes end."""
+    if DICOMDIR in (_of_meta(dataset, "MediaStorageSOPClassUID"), text_of(dataset, "SOPClassUID")):
+        remedy = "give the image files that it lists"
+        return InputError(
+            "the file is a DICOMDIR, an index without images", where=path, remedy=remedy, kind="not_an_image"
+        )
+    if tag in _FLOAT_PIXELS:
+        return InputError(
+            "the pixel data are floating-point numbers of unknown range",
+            where=path,
+            remedy="give an image of 8 to 16 bits",
+            kind="photometric",
+        )
+    if _is_cut_off(dataset):
+        return ends_early("the file is cut off in its header", path)
+    if numbers_of(dataset, "Rows") or "BitsAllocated" in dataset:
+        # An image whose pixels were stripped, or a file cut off between two attributes.
+        what = "the file describes an image but contains no pixel data"
+        return InputError(what, where=path, remedy="copy or export the file again", kind="not_an_image")
+    return InputError(
+        "the file contains no image", where=path, remedy="give an image file", kind="not_an_image"
+    )
+
+
+def ends_early(what: str, path: str) -> InputError:
+    """Return the error of a truncated file."""
+    return InputError(what, where=path, remedy="copy or export the file again", kind="unreadable")
+
+
+def _is_cut_off(dataset: Dataset) -> bool:
+    """Return whether the last attribute is shorter than its length says, or the data set is empty."""
+    last = max(dataset.keys(), default=None)
+    if last is None:
+        return True
+    element = dataset.get_item(last)
+    length = getattr(element, "length", None)
+    value = getattr(element, "value", None)
+    return isinstance(value, bytes) and length not in (None, UNDEFINED_LENGTH) and len(value) < int(length)
 
 
 def _inflated(raw: BinaryIO, path: str) -> BinaryIO:

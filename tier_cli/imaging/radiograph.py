@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
-Views = Literal["frontal", "all"]
+Views = Literal["frontal", "strict", "all"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, assumed frontal"
@@ -26,7 +26,8 @@ class ReadOptions:
     window
         Which of several windows (VOI LUT module, PS3.3 C.11.2) to apply, counted from 0.
     views
-        ``frontal`` refuses laterals, ``all`` accepts them; an unknown view is always accepted, with a note.
+        ``frontal`` refuses views that are not frontal and accepts an unstated one, with a note; ``strict``
+        also refuses a view that is not stated, not understood or contradictory; ``all`` refuses none.
     accept_any
         Also accept other modalities, body parts, images for processing and the first of several frames.
     include_phi
@@ -62,6 +63,8 @@ class Radiograph:
         Patient data, only if requested (`ReadOptions.include_phi`).
     turned
         Whether the image was turned or mirrored relative to the file, so that positions in the file differ.
+    stretched_from
+        Height and width before the image was resampled to square pixels; None if it was not.
     """
 
     pixels: NDArray[np.float32]
@@ -74,3 +77,9 @@ class Radiograph:
     notes: tuple[str, ...] = ()
     phi: dict[str, str] = field(default_factory=dict)
     turned: bool = False
+    stretched_from: tuple[int, int] | None = None
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Height and width of the image in the file, upright."""
+        return self.stretched_from or (self.pixels.shape[0], self.pixels.shape[1])

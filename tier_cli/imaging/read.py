@@ -7,7 +7,7 @@ import stat
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
-from tier_cli.imaging.sniff import HEAD_BYTES, content_of
+from tier_cli.imaging.sniff import HEAD_BYTES, content_of, refusal
 
 
 def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
@@ -28,7 +28,7 @@ def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiogra
                 kind="unreadable",
             )
         with open(path, "rb") as file:
-            content = content_of(file.read(HEAD_BYTES))
+            head = file.read(HEAD_BYTES)
     except (FileNotFoundError, ValueError):
         raise InputError("no such file", where=path, remedy="check the path", kind="missing") from None
     except OSError as error:
@@ -38,17 +38,14 @@ def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiogra
             remedy="check its permissions",
             kind="unreadable",
         ) from None
+    content = content_of(head)
     if content == "dicom":
         from tier_cli.imaging.dicom import read_dicom
 
         return read_dicom(path, options)
     if content is None:
-        raise InputError(
-            "the file is not a supported image",
-            where=path,
-            remedy="give a DICOM, PNG, JPEG or TIFF file",
-            kind="not_an_image",
-        )
+        what, remedy = refusal(path, head)
+        raise InputError(what, where=path, remedy=remedy, kind="not_an_image")
     from tier_cli.imaging.raster import read_raster
 
     return read_raster(path, options)

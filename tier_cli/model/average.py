@@ -26,6 +26,7 @@ from tier_cli.model.checkpoint import (
 )
 from tier_cli.model.copying import CARD, checkpoint_copy
 from tier_cli.model.save import complete
+from tier_cli.model.trained_on import read_trained_on, write_trained_on
 
 _KEPT = (
     CONFIG,
@@ -77,6 +78,8 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
         save_file(tensors, folder / WEIGHTS, metadata)
         (folder / WEIGHTS).chmod(0o644)
         write_json(folder / TRAINING, facts)
+        if runs := [run for checkpoint in checkpoints for run in read_trained_on(checkpoint.path)]:
+            write_trained_on(folder, runs)
         (folder / CARD).write_text(_card(output.name, members), encoding="utf-8")
         complete(folder)
     return facts

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import CheckpointError
+from tier_cli.errors import CheckpointError, did_you_mean
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_root, data_root
 
@@ -31,7 +31,7 @@ VECTORS = "finding_vectors.safetensors"
 CALIBRATION = "calibration.json"
 TRAINING = "training.json"
 CHECKSUMS = "checksums.json"
-# In place of all of these, in a folder of several checkpoints: see `tier_cli.model.ensemble`.
+# Replaces all of these in a folder of several checkpoints, see `tier_cli.model.ensemble`.
 ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
@@ -112,7 +112,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     CheckpointError
-        There is none, or it is an ensemble; the message lists the known names.
+        The checkpoint does not exist or is an ensemble; the message lists the known names.
     """
     folder = find(name_or_path)
     if not os.path.isfile(folder / CONFIG):
@@ -145,7 +145,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
     if (public := public_models().get(given)) is not None and public.repository:
         remedy = f"get it with `tier model pull {given}`, or {remedy}"
-    raise CheckpointError(f"no model '{given}'", remedy=remedy)
+    near = did_you_mean(given, [DEFAULT_MODEL, *public_models()])
+    raise CheckpointError(f"no model '{given}'{near}", remedy=remedy)
 
 
 def _is_model(folder: Path) -> bool:
@@ -211,9 +212,13 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot be read as JSON: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"cannot be read as JSON: {error}", where=str(path), remedy="download the folder again"
+        ) from error
     if not isinstance(content, dict):
-        raise CheckpointError("does not contain a JSON object", where=str(path))
+        raise CheckpointError(
+            "does not contain a JSON object", where=str(path), remedy="download the folder again"
+        )
     return content
 
 

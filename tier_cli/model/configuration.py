@@ -55,8 +55,8 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
     max_tokens
         Texts are truncated to this many tokens, including special tokens.
     image_pooling
-        The image's embedding: ``mean`` of the projected patches; the projected ``class`` token, the first of
-        the tower's; or the output of the tower's own ``pooler`` (CLIP, SigLIP), projected.
+        The image's embedding: ``mean`` of the projected patches; the projected ``class`` token, the tower's
+        first; or the output of the tower's own ``pooler`` (CLIP, SigLIP), projected.
     image_head, text_head
         The projections: ``mlp`` is the paper's, ``linear`` and ``two_layer`` (linear, GELU, linear) have no
         biases, ``none`` uses the features of the tower unchanged.

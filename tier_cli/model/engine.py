@@ -1,4 +1,4 @@
-"""The interface of an engine: what onnxruntime and torch both compute."""
+"""Define the interface of an engine, which onnxruntime and torch implement."""
 
 from __future__ import annotations
 

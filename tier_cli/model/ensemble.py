@@ -16,7 +16,7 @@ def members(name_or_path: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     CheckpointError
-        There is none, or an ensemble names a missing member.
+        The checkpoint does not exist, or an ensemble names a missing member.
     """
     folder = find(name_or_path)
     listed = folder / ENSEMBLE

@@ -139,8 +139,9 @@ class _Store:
                 kept.append(initializer)
         if lost:
             raise CheckpointError(
-                f"the file does not hold the graph's tensors {', '.join(sorted(lost)[:20])}",
+                f"the file does not contain the graph's tensors {', '.join(sorted(lost)[:20])}",
                 where=str(self._path),
+                remedy="save the checkpoint again, or use --engine torch",
             )
         nodes = [*casts, *graph.graph.node]
         for field, content in (("initializer", kept), ("node", nodes)):
@@ -153,12 +154,12 @@ class _Store:
         for dtype, (numpy_type, _) in _STORED.items():
             with np.errstate(over="ignore"):
                 cast = np.ascontiguousarray(array.astype(numpy_type))
-            # A cast that loses something is another number, even if the file should hold it by chance.
+            # A lossy cast gives another number, even if the file contains that number by chance.
             if np.array_equal(cast.astype(np.float32), array):
                 digest = hashlib.sha256(cast.tobytes()).hexdigest()
                 found = self._tensors.get((dtype, tuple(array.shape), digest))
                 if found:
-                    # Of several with equal content the one of this name, though any would do.
+                    # Of several tensors with equal content, prefer the one of this name.
                     return next((tensor for tensor in found if name.endswith(tensor.name)), found[0])
         return None
 
@@ -193,7 +194,9 @@ def _trace(encoder: Any, example: tuple[Tensor, ...]) -> Any:
             verbose=False,
         )
     if program is None:
-        raise CheckpointError("torch gave no graph")
+        raise CheckpointError(
+            "torch returned no graph", remedy="install the versions in constraints.txt and export again"
+        )
     return program.model_proto
 
 

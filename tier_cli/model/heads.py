@@ -112,5 +112,6 @@ def _identity(name: str, channels: int, dim: int) -> nn.Module:
         raise CheckpointError(
             f"{name} is none, but the tower has {channels} channels and projection_dim is {dim}",
             where="config.json",
+            remedy="make the two equal, or choose another head",
         )
     return nn.Identity()

@@ -46,7 +46,9 @@ def read_tower_config(folder: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder") from None
     except ValueError as error:
-        raise CheckpointError(f"config.json is not JSON: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"config.json is not JSON: {error}", where=str(path), remedy="download the folder again"
+        ) from error
     return config
 
 
@@ -67,7 +69,11 @@ def _load(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the weights cannot be loaded: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"the weights cannot be loaded: {error}",
+            where=str(path),
+            remedy="download the folder again, or check its config.json",
+        ) from error
     return model.eval(), info
 
 
@@ -94,7 +100,7 @@ def _refuse(info: dict[str, Any], path: str | Path, harmless: tuple[str, ...]) -
         "of a different shape": sorted(str(entry[0]) for entry in info["mismatched_keys"]),
         "unreadable": sorted(info.get("error_msgs", ())),
     }
-    found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    found = [f"{len(names)} {kind} ({_first_names(names)})" for kind, names in problems.items() if names]
     if found:
         raise CheckpointError(
             "the tensors do not match the configuration: " + "; ".join(found),
@@ -103,6 +109,6 @@ def _refuse(info: dict[str, Any], path: str | Path, harmless: tuple[str, ...]) -
         )
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -127,7 +127,7 @@ class Objective:
             raise UsageError(f"unknown entropy mode '{self.entropy}'", remedy="use 'masked' or 'paper'")
 
     def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
-        """The contrastive term of (N, N) logits; see `contrastive_loss` for the arguments."""
+        """Return the contrastive term of (N, N) logits; see `contrastive_loss` for the arguments."""
         raise NotImplementedError
 
     def entropies(self, similarities: Tensor, mask: Tensor) -> EntropySums:

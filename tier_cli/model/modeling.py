@@ -95,11 +95,11 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
                 nn.init.constant_(module.logit_bias, self.config.logit_bias_init)
 
     def image_grid(self, pixel_values: Tensor) -> Tensor:
-        """(N, 3, H, W) normalised pixels -> (N, C, h, w), the image tower's last patch features."""
+        """Return the image tower's last patch features (N, C, h, w) of normalised pixels (N, 3, H, W)."""
         return run_image_tower(self.image_tower, pixel_values)
 
     def encode_images(self, pixel_values: Tensor) -> ImageFeatures:
-        """(N, 3, H, W) normalised pixels -> `ImageFeatures`, pooled as `TierConfig.image_pooling` says."""
+        """Encode normalised pixels (N, 3, H, W), pooled as `TierConfig.image_pooling` specifies."""
         if self.config.image_pooling == "mean":
             return self.project_grid(self.image_grid(pixel_values))
         grid, pooled = run_pooling_image_tower(self.image_tower, pixel_values, self.config.image_pooling)
@@ -109,13 +109,13 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         return self.project_grid(grid)._replace(pooled=pooled)
 
     def project_grid(self, grid: Tensor) -> ImageFeatures:
-        """(N, C, h, w) features of patches -> `ImageFeatures`; pooled is the plain mean of the patches."""
+        """Project features of patches (N, C, h, w); the pooled embedding is the plain mean of the patches."""
         projected = self.image_projection(grid)
         patches = projected.flatten(2).transpose(1, 2)
         return ImageFeatures(patches, patches.mean(dim=1), (projected.shape[2], projected.shape[3]))
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
-        """(N, T) ids and mask -> `TextFeatures`, pooled as `TierConfig.text_pooling` says."""
+        """Encode ids and mask (N, T), pooled as `TierConfig.text_pooling` specifies."""
         mask = attention_mask if self.config.text_mask else None
         tokens = self.text_projection(read_text(self.text_tower, input_ids, mask))
         if self.config.text_pooling == "first":

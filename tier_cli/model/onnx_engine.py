@@ -90,6 +90,7 @@ class OnnxEngine:
             raise CheckpointError(
                 f"the image encoder takes (N, 3, {size}, {size}), got {pixels.shape}",
                 where=str(self._checkpoint.path),
+                remedy="prepare images with the checkpoint's preprocessing",
             )
         return np.ascontiguousarray(pixels, dtype=np.float32)
 

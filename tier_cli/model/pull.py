@@ -175,7 +175,7 @@ def fetch(
     Raises
     ------
     CheckpointError
-        If it cannot be had, or is not the one that is known.
+        If it cannot be downloaded or does not match its known hash.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError

@@ -66,12 +66,18 @@ class TextTokenizer:
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path))
         except Exception as error:
-            raise CheckpointError(f"the tokenizer cannot be read: {error}", where=str(path)) from error
+            raise CheckpointError(
+                f"the tokenizer cannot be read: {error}", where=str(path), remedy="download the folder again"
+            ) from error
         # The file may contain other settings; those of the model apply.
         pad = _pad_token(Path(folder))
         pad_id = self._tokenizer.token_to_id(pad)
         if pad_id is None:
-            raise CheckpointError(f"the vocabulary has no padding token '{pad}'", where=str(path))
+            raise CheckpointError(
+                f"the vocabulary has no padding token '{pad}'",
+                where=str(path),
+                remedy="name the padding token as pad_token in tokenizer_config.json",
+            )
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(pad_id=pad_id, pad_token=pad, length=max_tokens if fixed else None)
         self._strip, self._clean = strip, cleaning == "clip"
@@ -155,5 +161,7 @@ def _pad_token(folder: Path) -> str:
     try:
         token = json.loads(path.read_text(encoding="utf-8")).get("pad_token", "[PAD]")
     except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"cannot be read as JSON: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"cannot be read as JSON: {error}", where=str(path), remedy="download the folder again"
+        ) from error
     return str(token["content"] if isinstance(token, dict) else token)

@@ -32,7 +32,10 @@ def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     config = tower_config(tower)
     model_class = _UNLISTED.get(type(config)) or MODEL_MAPPING.get(type(config), None)
     if model_class is None:
-        raise CheckpointError(f"transformers has no base model for '{config.model_type}'")
+        raise CheckpointError(
+            f"transformers has no base model for '{config.model_type}'",
+            remedy="use an encoder of the transformers library",
+        )
     pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     return model_class, config, {"add_pooling_layer": False} if pooler else {}
 

@@ -44,7 +44,9 @@ def read_layout(path: Path) -> dict[str, StoredTensor]:
     except FileNotFoundError:
         raise CheckpointError("no such file", where=str(path), remedy="check the path") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise CheckpointError(f"not a safetensors file: {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"not a safetensors file: {error}", where=str(path), remedy="download it again"
+        ) from error
     end = max((tensor.offset + tensor.length for tensor in tensors.values()), default=0)
     if end > path.stat().st_size:
         raise CheckpointError("the file is truncated", where=str(path), remedy="copy it again")

@@ -145,7 +145,7 @@ def _draw(name: str, side: str, rng: np.random.Generator, build: Build, others: 
 
 
 def _is_free(place: tuple[float, float], side: str, size: float, build: Build, others: list[Lesion]) -> bool:
-    """Whether a nodule there would be seen: not behind heart or dome, not in fluid, air or another nodule."""
+    """Return whether a nodule would be visible: not behind heart or dome, in fluid, air or another nodule."""
     x, y = place
     radius = 4 + 10 * size
     bottom, wall = min(build.right_dome, build.left_dome) - 12.0, float(chest_width(np.array([y]), build)[0])

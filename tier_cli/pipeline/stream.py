@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from tier_cli.decoding.prefetch import Outcome, decoded
+from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.pipeline.image_scorer import ImageScorer
@@ -152,7 +152,8 @@ def compute_results(
         The decoded files.
     batch_size, compute
         The number of images per batch, and the function that turns a batch into results. Batches depend on
-        the files alone, so that a second run gives the same numbers.
+        the files alone, so that a second run gives the same numbers; where the files of a list arrive slowly,
+        a batch ends when the next one has not arrived yet.
     failed
         Returns the result of a file that could not be decoded.
     fail_fast
@@ -175,7 +176,12 @@ def _in_batches(
 ) -> Iterator[_T]:
     waiting: list[Outcome] = []
     images = 0
-    for path, outcome in outcomes:
+    for given in outcomes:
+        if given is PAUSED:
+            yield from _flush(waiting, compute, failed)
+            waiting, images = [], 0
+            continue
+        path, outcome = given
         waiting.append((path, outcome))
         images += not isinstance(outcome, InputError)
         if images in (0, batch_size) or len(waiting) >= _MAX_WAIT * batch_size:

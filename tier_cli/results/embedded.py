@@ -1,4 +1,4 @@
-"""The embedding of one image, and the metadata of a file of embeddings."""
+"""Define the embedding of one image, and the metadata of a file of embeddings."""
 
 from __future__ import annotations
 

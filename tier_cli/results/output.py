@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tier_cli.results.writers import ResultWriter
 
 ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
+# As --output: JSON lines on stdout, even on a terminal.
+STDOUT = "-"
 _TABLES = (".csv", ".parquet")
 
 _T = TypeVar("_T")

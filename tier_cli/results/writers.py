@@ -8,6 +8,7 @@ import json
 from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from tier_cli.errors import UsageError
+from tier_cli.files.csv_cells import safe_cell
 
 if TYPE_CHECKING:
     from tier_cli.results.record import Result
@@ -64,7 +65,10 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """Write a CSV table with a header line; `notes` are joined by ``; ``, `paths` are a JSON array."""
+    """Write a CSV table with a header line; `notes` are joined by ``; ``, `paths` are a JSON array.
+
+    Texts that a spreadsheet would run as a formula get a ``'`` before them, see `safe_cell`.
+    """
 
     def __init__(self, file: TextIO, layout: Layout):
         self._file = file
@@ -159,8 +163,8 @@ def _csv_text(name: str, cell: Cell) -> str | int | float | None:
         return "true" if cell else "false"
     if isinstance(cell, tuple):
         # A path may contain any separator, so a list of paths needs its own quoting.
-        return json.dumps(list(cell)) if name == "paths" else "; ".join(cell)
-    return cell
+        return json.dumps(list(cell)) if name == "paths" else safe_cell("; ".join(cell))
+    return safe_cell(cell) if isinstance(cell, str) else cell
 
 
 def _arrow_value(cell: Cell) -> Any:

@@ -131,7 +131,11 @@ def _number(path: Path, name: str) -> float:
         with safe_open(str(path), framework="numpy") as file:
             return float(file.get_tensor(name).item())
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(f"cannot read the number '{name}': {error}", where=str(path)) from error
+        raise CheckpointError(
+            f"cannot read the number '{name}': {error}",
+            where=str(path),
+            remedy="check the checkpoint with `tier model verify`",
+        ) from error
 
 
 def _cosines(images: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,11 +8,16 @@ from typing import NamedTuple, Protocol
 
 
 class Stage(Enum):
-    """The stages of a run."""
+    """The stages of a run.
 
+    VALIDATING counts validation images; VALIDATION reports what was measured on them.
+    """
+
+    PREPARING = auto()
     READING_IMAGES = auto()
     COMPUTING_FEATURES = auto()
     TRAINING = auto()
+    VALIDATING = auto()
     VALIDATION = auto()
     WRITING_CHECKPOINT = auto()
     WRITING_EPOCHS = auto()
@@ -43,7 +48,8 @@ class TrainingProgress(Protocol):
         stage
             What the run is doing.
         done, total
-            How much of the stage is done; in training and validation, the steps of the whole run.
+            How much of the stage is done; in training and validation, the steps of the whole run. A total
+            of 0: the stage cannot be counted.
         figures
             What a training step measured, now and then; or what validation measured.
         epoch

@@ -98,7 +98,7 @@ def test_same_command_same_numbers(model: str, data: Path) -> None:
     assert one == two
 
 
-def test_numbers_say_how_they_came_about(
+def test_the_report_records_its_origin(
     model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reviewer must be able to tell which files the numbers are of."""
@@ -137,7 +137,7 @@ def test_tables_go_to_stderr_and_a_file_silences_stdout(model: str, data: Path, 
         assert [row["finding"] for row in csv.DictReader(file)][-1] == "macro"
 
 
-def test_missing_and_unreadable_images_are_listed_and_stand_in_no_number(
+def test_missing_and_unreadable_images_are_listed_and_not_measured(
     model: str, data: Path, tmp_path: Path
 ) -> None:
     whole = (data.parent / "01.dcm").read_bytes()
@@ -295,7 +295,7 @@ def test_thresholds_come_from_the_named_split(peers: Path) -> None:
     assert set(readers["scores"][0]["minus_readers"]["macro"]) == {"mcc", "f1"}
 
 
-def test_images_that_thresholds_could_not_be_chosen_on_are_told(peers: Path, tmp_path: Path) -> None:
+def test_images_that_thresholds_could_not_be_chosen_on_are_reported(peers: Path, tmp_path: Path) -> None:
     lines = (peers / "good.csv").read_text().splitlines()
     (tmp_path / "gap.csv").write_text("\n".join(lines[:1] + lines[2:]))
     document = _peer_run(peers, "--scores", tmp_path / "gap.csv", "--select-on", "valid", code=3)
@@ -400,7 +400,7 @@ def test_reads_are_checked_before_anything_is_scored(
     assert not scored
 
 
-def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_path: Path) -> None:
+def test_values_that_are_not_probabilities_are_refused_before_scoring(peers: Path, tmp_path: Path) -> None:
     (tmp_path / "logits.csv").write_text("path,effusion\n0.png,0.5\n2.png,-3\n")
     arguments = ("--scores", tmp_path / "logits.csv", "--probabilities", "--split", "all")
     with pytest.raises(ManifestError, match="-3 is not a probability"):
@@ -421,7 +421,7 @@ def test_what_is_no_probability_is_told_before_a_model_scores(peers: Path, tmp_p
         (("--scores", "numbers.json", "--findings", "nih14"), "is neither CSV nor Parquet"),
     ],
 )
-def test_options_that_do_not_go_together(peers: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_contradictory_options_are_refused(peers: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises((UsageError, ManifestError), match=message):
         _done(_run("--data", peers / "manifest.csv", *arguments))
 
@@ -460,7 +460,7 @@ def test_a_calibrated_model_brings_thresholds_but_not_to_the_images_it_was_fitte
         assert any("fitted on the evaluated images" in note for note in fitted["notes"])
 
 
-def test_several_files_are_compared_with_the_first_on_common_ground(data: Path, tmp_path: Path) -> None:
+def test_several_files_are_compared_with_the_first_on_common_images(data: Path, tmp_path: Path) -> None:
     """All sets are measured on the same images, even if the third lacks one."""
     sick = [number % 3 == 0 for number in range(IMAGES)]
     names = [f"{number:02}.{'dcm' if number % 2 else 'png'}" for number in range(IMAGES)]

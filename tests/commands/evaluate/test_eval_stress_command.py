@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "m.csv"
 
 
-def test_sections_stand_beside_the_table(tier: Tier, model: str, data: Path, tmp_path: Path) -> None:
+def test_sections_are_added_to_the_table(tier: Tier, model: str, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     asked = ("--corrupt", "jpeg,inversion", "--prompt-sensitivity", "--grounding", "-o", out)
     code, _, told = tier("eval", "--data", data, "--model", model, *OPTIONS, *asked)
@@ -67,7 +67,7 @@ def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: P
         (("--corrupt", " , "), "--corrupt: no kind is named"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_a_model_is_opened(
+def test_impossible_options_are_refused_before_a_model_is_opened(
     tier: Tier, data: Path, asked: tuple[str, ...], message: str
 ) -> None:
     code, _, told = tier("eval", "--data", data, "--model", "no-such-model", *asked)
@@ -75,7 +75,7 @@ def test_what_cannot_be_done_is_told_before_a_model_is_opened(
     assert message in " ".join(told.split())
 
 
-def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_path: Path) -> None:
+def test_grounding_without_regions_is_refused(tier: Tier, data: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.csv"
     bare.write_text("path,effusion\nabsent.png,1\n")
     code, _, told = tier("eval", "--data", bare, "--model", "no-such-model", "--grounding")
@@ -83,9 +83,7 @@ def test_places_are_asked_for_where_there_are_none(tier: Tier, data: Path, tmp_p
     assert "no image has a box or a mask; --grounding needs a column boxes or mask" in told
 
 
-def test_a_file_of_scores_is_no_model_and_that_is_told_before_scoring(
-    tier: Tier, data: Path, tmp_path: Path
-) -> None:
+def test_sections_that_need_a_model_refuse_files_of_scores(tier: Tier, data: Path, tmp_path: Path) -> None:
     (tmp_path / "peer.csv").write_text("path,effusion\nabsent.png,1\n")
     asked = ("--scores", tmp_path / "peer.csv", "--findings", "nih14", "--corrupt", "blur")
     code, _, told = tier("eval", "--data", data, *asked)
@@ -100,7 +98,7 @@ def test_groups_are_never_patients(tier: Tier, data: Path) -> None:
     assert "cannot group by the column 'Patient'" in told
 
 
-def test_who_stops_a_section_keeps_the_numbers(
+def test_interrupting_a_section_keeps_the_numbers(
     tier: Tier, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:
@@ -116,3 +114,32 @@ def test_who_stops_a_section_keeps_the_numbers(
     document = json.loads(output.read_text())
     assert document["scores"][0]["macro"]["auc"]["value"] is not None
     assert document["sections"] == {}
+    assert (document["complete"], document["missing"]) == (False, ["robustness"])
+    assert "not measured: robustness" in told
+
+
+def test_a_run_that_is_killed_leaves_a_file_that_says_what_it_lacks(
+    tier: Tier, model: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing runs after a kill: what is on the disk then must not look whole."""
+    output = tmp_path / "numbers.json"
+    left: list[dict[str, object]] = []
+
+    def killed(*_: object) -> None:
+        left.append(json.loads(output.read_text()))
+        raise SystemExit(137)
+
+    monkeypatch.setattr("tier_cli.evaluation.sections.robustness._measure", killed)
+    asked = ("--grounding", "--corrupt", "blur", "--prompt-sensitivity", "--output", output)
+    tier("eval", "--data", data, "--model", model, *OPTIONS, *asked)
+    assert left[0]["complete"] is False
+    assert set(left[0]["missing"]) == {"robustness", "prompts", "grounding"} - set(left[0]["sections"])  # type: ignore[call-overload]
+
+
+def test_a_whole_document_says_that_it_is_complete(
+    tier: Tier, model: str, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "numbers.json"
+    tier("eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur", "--output", output)
+    document = json.loads(output.read_text())
+    assert (document["complete"], document["missing"]) == (True, [])

@@ -1,4 +1,4 @@
-"""RSNA and SIIM-ACR: several rows an image, boxes and masks."""
+"""RSNA and SIIM-ACR: several rows per image, boxes and masks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,29 @@ from tier_cli.datasets.regions import Region, regions
 from tier_cli.errors import ManifestError
 
 
-def test_rsna_is_one_row_a_patient_with_all_boxes(tmp_path: Path) -> None:
+def test_rsna_has_one_row_per_patient_with_all_boxes(tmp_path: Path) -> None:
     root = layouts.rsna(tmp_path)
     manifest = read_dataset("rsna", root, "train")
     assert files(manifest, root) == [f"stage_2_train_images/p{n}.dcm" for n in (1, 2, 3)]
     assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, 0], [0, 1], [0, 0]]
     assert [len(found) for found in regions(manifest)] == [2, 0, 0]
     assert regions(manifest)[0][0] == Region("Pneumonia", box=(264, 152, 477, 531), size=(1024, 1024))
-    assert manifest.patients().tolist() == ["p1", "p2", "p3"]
+    assert cells(manifest, "instance") == ["p1", "p2", "p3"]
+    assert cells(manifest, "patient") == ["", "", ""]
+    assert any("patientId names an image" in note for note in manifest.notes)
+    assert not any("No Finding is blank" in note for note in manifest.notes)
 
 
-def test_rsna_without_classes_knows_nothing_of_normal_images(tmp_path: Path) -> None:
+def test_rsna_counts_the_images_that_the_table_of_classes_lacks(tmp_path: Path) -> None:
+    """Otherwise rows drop out of No Finding without a word."""
+    path = layouts.rsna(tmp_path) / "stage_2_detailed_class_info.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("p3")))
+    manifest = read_dataset("rsna", tmp_path, None)
+    assert labels_of(manifest, "chexpert14", "no_finding") == [[0], [1], [None]]
+    assert any(note.startswith("No Finding is blank in 1 of 3 images") for note in manifest.notes)
+
+
+def test_rsna_without_classes_leaves_no_finding_blank(tmp_path: Path) -> None:
     manifest = read_dataset("rsna", layouts.rsna(tmp_path, classes=False), None)
     assert labels_of(manifest, "chexpert14", "pneumonia", "no_finding") == [[1, None], [0, None], [0, None]]
     assert any("No Finding is blank" in note for note in manifest.notes)

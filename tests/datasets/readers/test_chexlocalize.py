@@ -1,4 +1,4 @@
-"""CheXlocalize: compressed masks, polygons, labels where the tables are."""
+"""CheXlocalize: compressed masks, polygons, and labels if the tables exist."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_gzipped_tables_and_columns_with_spaces(tmp_path: Path) -> None:
     assert _label(manifest, "fracture")[-1] == 1
 
 
-def test_a_missing_image_stays_a_row_and_is_told(tmp_path: Path) -> None:
+def test_a_missing_image_stays_a_row_and_is_reported(tmp_path: Path) -> None:
     root = chexpert(tmp_path)
     (root / "valid/patient64542/study1/view1_frontal.jpg").unlink()
     manifest = read_dataset("chexpert", root, "valid")
@@ -93,7 +93,7 @@ def test_labels_of_studies_go_to_every_image(tmp_path: Path) -> None:
     assert any("belong to 2 studies" in note for note in manifest.notes)
 
 
-def test_radiologists_are_read_by_name_for_two_of_their_columns_are_swapped(tmp_path: Path) -> None:
+def test_reads_are_matched_by_name_because_two_columns_are_swapped(tmp_path: Path) -> None:
     assert READER_HEADER != STUDY_HEADER
     chexlocalize(tmp_path)
     chexpert_reads(tmp_path, truth=False)
@@ -161,7 +161,7 @@ def test_5x200_is_the_published_list(tmp_path: Path) -> None:
     assert any("1000" in note for note in manifest.notes)
 
 
-def test_5x200_as_medclip_wrote_it(tmp_path: Path) -> None:
+def test_5x200_in_the_layout_of_medclip(tmp_path: Path) -> None:
     chexpert(tmp_path)
     five = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion"]
     place = "./data/CheXpert-v1.0-small/train/patient00003/study1/view1_frontal.jpg"
@@ -200,7 +200,7 @@ def test_labels_of_the_test_set_without_its_images_do_not_stop_the_other_splits(
         open_data("chexpert", None, root, "test")
 
 
-def test_parts_that_lie_side_by_side_belong_together(tmp_path: Path) -> None:
+def test_parts_in_sibling_folders_are_combined(tmp_path: Path) -> None:
     """The folder above holds the images of the test set, its reads, and elsewhere train and valid."""
     chexlocalize(tmp_path)
     chexpert_reads(tmp_path / "cheXpert-test-set-labels")

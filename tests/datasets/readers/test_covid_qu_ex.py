@@ -13,7 +13,7 @@ from tier_cli.datasets.opening import read_dataset
 from tier_cli.datasets.regions import regions
 
 
-def test_covid_qu_ex_is_covid_against_other_pneumonia(tmp_path: Path) -> None:
+def test_covid_qu_ex_labels_covid_against_other_pneumonia(tmp_path: Path) -> None:
     root = layouts.covid_qu_ex(tmp_path)
     manifest = read_dataset("covid-qu-ex", root, "test")
     assert [Path(path).name for path in manifest.paths] == [

@@ -1,4 +1,4 @@
-"""What every reader owes to training and evaluation, whatever the data set."""
+"""Requirements that the reader of every data set must meet."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_test_labels_are_the_radiologists_under_their_own_names(tmp_path: Path) 
     assert np.isnan(_label(read_dataset("mimic-cxr", tmp_path, None), "no_finding")[3:]).all()
 
 
-def test_negbio_where_chexpert_is_not_there(tmp_path: Path) -> None:
+def test_negbio_labels_are_read_if_chexpert_labels_are_missing(tmp_path: Path) -> None:
     mimic(tmp_path, labeled=False)
     (tmp_path / "mimic-cxr-2.0.0-chexpert.csv.gz").rename(tmp_path / "mimic-cxr-2.0.0-negbio.csv.gz")
     assert _label(read_dataset("mimic-cxr", tmp_path, "train"), "edema") == [1, 1]
@@ -99,7 +99,7 @@ def test_texts_from_the_sectioned_table(tmp_path: Path) -> None:
     assert list(manifest.column("text")) == ["No change.", "No change.", "", "All clear.", ""]
 
 
-def test_reports_that_are_not_there_are_an_error_not_blanks(tmp_path: Path) -> None:
+def test_missing_reports_are_an_error_not_blanks(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"reports are missing.*mimic-cxr-reports\.zip"):
         read_dataset("mimic-cxr", mimic(tmp_path, reports="none"), "train", "impression")
 
@@ -123,7 +123,7 @@ def test_wrong_roots_splits_and_parts_of_reports_are_refused(tmp_path: Path) -> 
         read_dataset("mimic-cxr", tmp_path, "test", "conclusion")
 
 
-def test_a_download_that_broke_off_is_told(tmp_path: Path) -> None:
+def test_an_incomplete_download_is_reported(tmp_path: Path) -> None:
     table = mimic(tmp_path) / "mimic-cxr-2.0.0-split.csv.gz"
     table.write_bytes(table.read_bytes()[:-20])
     with pytest.raises(ManifestError, match=r"split\.csv\.gz: cannot be read as a table"):

@@ -73,3 +73,15 @@ def test_nih14_without_a_list_has_no_such_split(tmp_path: Path) -> None:
         read_dataset("nih14", tmp_path, "test")
     manifest = read_dataset("nih14", tmp_path, None)
     assert cells(manifest, "split") == ["train", "train"]
+
+
+def test_nih14_without_its_lists_says_what_is_missing(tmp_path: Path) -> None:
+    """Not that the folder is another data set: the table was found."""
+    root = layouts.nih14(tmp_path)
+    for name in ("train_val_list.txt", "test_list.txt"):
+        (root / name).unlink()
+    with pytest.raises(
+        ManifestError, match=r"lists of the splits are not: looked for train_val_list.txt"
+    ) as caught:
+        read_dataset("nih14", root, None)
+    assert "this is not" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Radiologists' labels of ChestX-ray14: majority of three, two kept apart; four findings adjudicated."""
+"""Radiologists' labels of ChestX-ray14: majority of three, two for comparison; four findings adjudicated."""
 
 from __future__ import annotations
 

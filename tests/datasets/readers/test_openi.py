@@ -31,7 +31,7 @@ def test_reports_images_texts_and_labels(tmp_path: Path, build) -> None:
     assert list(manifest.column("No Finding")) == ["1", "1", "0", ""]
 
 
-def test_which_image_is_lateral_is_known_from_the_table_alone(tmp_path: Path) -> None:
+def test_lateral_images_are_known_only_from_the_table(tmp_path: Path) -> None:
     unknown = open_data("openi", None, openi_xml(tmp_path / "a"))
     assert set(unknown.column("view")) == {""}
     assert any("lateral images are kept" in note for note in unknown.notes)
@@ -61,10 +61,46 @@ def test_dicom_copies_and_a_missing_image(tmp_path: Path) -> None:
     assert any(note.startswith("1 of 4 images are not on disk") for note in manifest.notes)
 
 
-def test_a_broken_report_and_a_wrong_root_are_told(tmp_path: Path) -> None:
+def test_a_broken_report_and_a_wrong_root_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"looked for ecgen-radiology/\*\.xml or indiana_reports\.csv"):
         open_data("openi", None, tmp_path)
     openi_xml(tmp_path)
     (tmp_path / "ecgen-radiology" / "2.xml").write_text("<eCitation>", encoding="utf-8")
     with pytest.raises(ManifestError, match=r"2\.xml: the report cannot be read"):
         open_data("openi", None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("heading", "finding", "label"),
+    [
+        ("Bullous Emphysema/lung/upper lobe", "Emphysema", "1"),
+        ("Pulmonary Emphysema", "Emphysema", "1"),
+        ("Emphysema/diffuse", "Emphysema", "1"),
+        ("Subcutaneous Emphysema/right", "Emphysema", "0"),
+        ("Emphysema/subcutaneous/right", "Emphysema", "0"),
+        ("Mediastinal Emphysema", "Emphysema", "0"),
+        ("Fibrosis/diffuse", "Fibrosis", "1"),
+        ("Fibrosis / mediastinum", "Fibrosis", "0"),
+        ("Pulmonary Fibrosis/lung/bilateral", "Fibrosis", "1"),
+        ("Thickening/pleura/right", "Pleural_Thickening", "1"),
+        ("Thickening/mediastinum", "Pleural_Thickening", "0"),
+        ("Effusion/pleura/small", "Effusion", "1"),
+        ("Pericardial Effusion/small", "Effusion", "0"),
+        ("Pneumonia, Viral/bilateral", "Pneumonia", "1"),
+        ("Pulmonary Edema/mild", "Edema", "1"),
+        ("Edema/soft tissue", "Edema", "0"),
+        ("Spinal Fractures/thoracic vertebrae", "Fracture", "1"),
+        ("Hernia, Hiatal/large", "Hernia", "1"),
+    ],
+)
+def test_a_heading_counts_by_what_it_and_its_qualifiers_say(
+    tmp_path: Path, heading: str, finding: str, label: str
+) -> None:
+    """A positive image that is labelled 0 counts as an error of every model that sees the finding."""
+    table = openi_tables(tmp_path) / "indiana_reports.csv"
+    lines = table.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[1] = f'"{heading}"'
+    table.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    manifest = open_data("openi", None, tmp_path)
+    assert next(iter(manifest.column(finding))) == label

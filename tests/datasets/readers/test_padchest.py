@@ -77,12 +77,12 @@ def test_an_absent_label_within_a_list_stops_nothing(cell: str, labels: list[str
     assert [name for name, marks in label_columns([cell], "t.csv", []).items() if marks == ["1"]] == labels
 
 
-def test_a_cell_that_is_no_list_is_named() -> None:
+def test_a_cell_that_is_not_a_list_is_named() -> None:
     with pytest.raises(ManifestError, match=r't\.csv, column .Labels.: "__import__.*" is not a list'):
         label_columns(["['normal']", "__import__('os')"], "t.csv", [])
 
 
-def test_a_renamed_table_is_found_and_none_is_told(tmp_path: Path) -> None:
+def test_a_renamed_table_is_found_and_a_missing_one_reported(tmp_path: Path) -> None:
     padchest(tmp_path)
     table = next(tmp_path.glob("*.csv"))
     table.rename(tmp_path / "padchest.csv")

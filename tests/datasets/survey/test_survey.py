@@ -1,4 +1,4 @@
-"""What is told of a manifest, against counts made by hand."""
+"""The survey of a manifest, compared with counts made by hand."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_text_is_shown_only_where_patients_share_it(images: Path) -> None:
     assert found.texts.repeated == (("Clear.", 2),)
 
 
-def test_files_that_are_absent_empty_or_unreadable_are_told_apart(images: Path) -> None:
+def test_missing_empty_and_unreadable_files_are_distinguished(images: Path) -> None:
     (images / "1.png").write_bytes(b"")
     (images / "2.png").write_text("no picture")
     found = look(images, "path,Edema", "0.png,1", "1.png,0", "2.png,", "none.png,")
@@ -99,7 +99,7 @@ def test_only_a_sample_is_read(images: Path) -> None:
     assert look(images, *rows, sample=3).files.read == 3
 
 
-def test_patients_in_two_splits_are_told_by_their_images(images: Path) -> None:
+def test_patients_in_two_splits_are_reported_by_their_images(images: Path) -> None:
     found = look(
         images, "path,patient,split,Edema", "0.png,secret,train,1", "1.png,secret,Test,0", "2.png,b,Train,0"
     )
@@ -109,7 +109,7 @@ def test_patients_in_two_splits_are_told_by_their_images(images: Path) -> None:
     assert "secret" not in json.dumps(found.document())
 
 
-def test_repeated_paths_are_wrong(images: Path) -> None:
+def test_repeated_paths_are_a_problem(images: Path) -> None:
     found = look(images, "path,split,Edema", "0.png,train,1", "0.png,train,1", "1.png,test,0")
     assert kinds(found) == ["repeated"]
 
@@ -148,7 +148,7 @@ def test_pictures_of_masks_are_looked_for(images: Path) -> None:
         ("path,Edema,boxes", "0.png,1,[1]", "regions", "not a list of objects"),
     ],
 )
-def test_cells_that_make_no_sense_are_told_and_end_nothing(
+def test_invalid_cells_are_reported_without_ending_the_survey(
     images: Path, header: str, row: str, kind: str, message: str
 ) -> None:
     found = look(images, header, row)
@@ -157,7 +157,7 @@ def test_cells_that_make_no_sense_are_told_and_end_nothing(
     assert found.images == 1
 
 
-def test_a_column_with_a_slip_in_its_name_is_pointed_at(images: Path) -> None:
+def test_a_misspelt_column_is_reported(images: Path) -> None:
     found = look(images, "path,Cardiomegly", "0.png,1")
     assert "the column 'Cardiomegly' is ignored; did you mean 'cardiomegaly'?" in found.remarks
     assert "no column is a label of chexpert14" in found.remarks
@@ -172,7 +172,7 @@ def test_a_column_with_a_slip_in_its_name_is_pointed_at(images: Path) -> None:
         ("path,boxes", "0.png,"),
     ],
 )
-def test_data_that_train_and_eval_refuse_are_wrong(images: Path, header: str, row: str) -> None:
+def test_data_that_train_and_eval_refuse_are_a_problem(images: Path, header: str, row: str) -> None:
     found = look(images, header, row)
     assert kinds(found) == ["nothing"]
     assert "neither texts nor labels of chexpert14" in found.problems[0].what
@@ -186,7 +186,7 @@ def test_texts_or_labels_alone_are_enough(images: Path, header: str, row: str) -
     assert kinds(look(images, header, row)) == []
 
 
-def test_columns_that_look_like_labels_and_are_none_are_told(images: Path) -> None:
+def test_label_like_columns_outside_the_set_are_reported(images: Path) -> None:
     """A column of labels under a name that no finding has would train nothing, and nobody would know."""
     lines = [
         "path,Edema,tuberculosis,scanner,bed,notes",
@@ -201,7 +201,7 @@ def test_columns_that_look_like_labels_and_are_none_are_told(images: Path) -> No
     ]
 
 
-def test_regions_of_other_findings_are_told(images: Path) -> None:
+def test_regions_of_other_findings_are_reported(images: Path) -> None:
     cell = '[{""finding"": ""unicorn"", ""box"": [1, 1, 2, 2]}]'
     found = look(images, "path,boxes", f'0.png,"{cell}"')
     assert "boxes and masks of findings that are not in chexpert14: 1 (unicorn)" in found.remarks

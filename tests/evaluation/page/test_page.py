@@ -1,4 +1,4 @@
-"""The page of an evaluation: complete in itself, right, safe to open, and without patients."""
+"""The page of an evaluation: self-contained, correct, safe to open, without patient data."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tier_cli.evaluation.build import build_report
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.measure import Measured, Metric, Resampling, Row
 from tier_cli.evaluation.origin import Origin
+from tier_cli.evaluation.page.curves import curve
+from tier_cli.evaluation.page.figures import _without_spike
 from tier_cli.evaluation.page.write import PageOptions, check_page, page, write_page
 from tier_cli.evaluation.protocol import Protocol
 from tier_cli.evaluation.report import Report
@@ -39,7 +41,7 @@ from tier_cli.phantom.image_files import write_png
 from tier_cli.phantom.render import make_phantom
 from tier_cli.pipeline.stream import StreamOptions
 
-VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}
+VOID = {"input", "meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}
 SET = load_findings("pneumothorax,pleural effusion")
 N = 24
 ORIGIN = Origin("tier eval", {"numpy": "2"}, {"m.csv": "ab12"}, "cd34")
@@ -164,7 +166,7 @@ def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
     assert "default-src 'none'" in seen.all("meta")[2]["content"]
 
 
-def test_the_page_can_be_read_aloud_on_a_phone_and_on_paper(html: str) -> None:
+def test_the_page_works_for_screen_readers_phones_and_print(html: str) -> None:
     seen = _read(html)
     assert any(meta.get("name") == "viewport" for meta in seen.all("meta"))
     assert all(image["alt"] for image in seen.all("img"))
@@ -199,7 +201,7 @@ def test_every_part_is_there_with_the_numbers_of_the_report(html: str, report: R
     assert all(told in seen.text for told in ("ab12", "cd34", "numpy 2", "tier eval"))
 
 
-def test_no_patient_and_no_path_unless_asked(html: str, report: Report, evaluation: Evaluation) -> None:
+def test_no_patient_and_no_path_by_default(html: str, report: Report, evaluation: Evaluation) -> None:
     told = replace(report, notes=("1 of 24 images are not on disk: keyed-0.png, keyed-1.png",))
     without, whole = (page(told, evaluation, PageOptions(paths=paths)) for paths in (False, True))
     for text in (html, without):
@@ -217,8 +219,39 @@ def test_pictures_are_small_grey_pixels_only(html: str) -> None:
     for source in set(sources):
         image = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
         assert (image.format, image.mode) == ("JPEG", "L")
-        assert max(image.size) <= 160
+        assert max(image.size) <= 320
         assert not image.getexif()
+
+
+def test_pictures_can_be_enlarged_without_a_script(html: str) -> None:
+    seen = _read(html)
+    boxes = [one for one in seen.all("input") if one["type"] == "checkbox"]
+    assert len(boxes) == len(seen.all("img"))
+    assert all(box["aria-label"].startswith("Enlarge") for box in boxes)
+    assert ".zoom input:checked + img { position: fixed" in html
+
+
+def test_panels_carry_their_numbers_and_tables_begin_with_the_auc(html: str, report: Report) -> None:
+    first, _ = report.measured
+    for row in first.rows:
+        metric = row.metrics["auc"]
+        bounds = f"[{metric.low:.3f},\N{NO-BREAK SPACE}{metric.high:.3f}]"
+        assert f"<span>{first.name}: AUC {metric.value:.3f} {bounds}</span>" in html
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', html.split("<caption>AUC</caption>")[1])
+    assert heads[:5] == ["finding", "peer.csv", "other.csv", "n", "positives"]
+
+
+def test_prompts_are_printed_only_if_they_were_opened(html: str) -> None:
+    assert "details-content" not in html
+
+
+def test_precision_does_not_jump_before_the_first_positive() -> None:
+    labels, scores = np.array([0.0, 0, 1, 0, 1]), np.array([5.0, 4, 3, 2, 1])
+    found = curve(labels, scores)
+    assert found is not None
+    recall, precision = _without_spike(found)
+    assert recall.tolist() == [0.0, 0.5, 0.5, 1.0]
+    np.testing.assert_allclose(precision, [1 / 3, 1 / 3, 1 / 4, 2 / 5])
 
 
 def test_without_pictures_none_is_made(report: Report, evaluation: Evaluation) -> None:
@@ -227,14 +260,14 @@ def test_without_pictures_none_is_made(report: Report, evaluation: Evaluation) -
     assert "Worst errors" not in seen.text
 
 
-def test_an_image_that_has_gone_since_ends_nothing(tmp_path: Path) -> None:
+def test_an_image_deleted_meanwhile_does_not_end_the_page(tmp_path: Path) -> None:
     evaluation = _evaluation(tmp_path)
     for file in tmp_path.glob("*.png"):
         file.unlink()
     assert "cannot be shown" in page(_report(evaluation), evaluation)
 
 
-def test_names_of_others_are_text_and_nothing_else(tmp_path: Path) -> None:
+def test_foreign_names_are_escaped(tmp_path: Path) -> None:
     """Labels, columns, groups, files, notes: whoever wrote them must not write the page."""
     bad = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>$\\frac$&amp;\udcff\x1b[31m日本"
     findings = replace(
@@ -309,7 +342,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path
 
 def _published(images: int, unscored: tuple[Unscored, ...] = (), excluded: tuple[str, ...] = ()) -> Report:
     metrics = {name: Metric(0.9, 0.85, 0.95, 30, findings=5) for name in ("auc", "auprc")}
-    rows = tuple(Row(name, images, 50, metrics) for name in builtin("chexpert5").ids)
+    rows = tuple(Row(name, images, 50, 50, images - 50, metrics) for name in builtin("chexpert5").ids)
     protocol = Protocol(
         "chexpert", "chexpert", "test", images, "all", excluded, "ignore", {"name": "chexpert5", "hash": "0"},
         (None,), "", Resampling(30),
@@ -332,7 +365,7 @@ def test_published_numbers_stand_beside_the_same_images_and_findings_only() -> N
         assert "Published" not in text.getvalue()
 
 
-def test_nobody_takes_other_prompts_for_the_same() -> None:
+def test_different_prompts_are_pointed_out() -> None:
     """Prompts are not compared, so a better number may be that of better prompts."""
     from_file = _published(668)
     from_model = replace(from_file, protocol=replace(from_file.protocol, models=({"name": "mine"},)))
@@ -354,7 +387,7 @@ def test_published_numbers_are_on_the_page(evaluation: Evaluation) -> None:
     assert "CheXzero (one checkpoint, run by the TIER authors)" in seen.text
 
 
-def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
+def test_the_mean_without_labels_that_are_not_findings_is_on_the_page() -> None:
     from tier_cli.evaluation.page.numbers import overview
 
     published = _published(668)
@@ -371,7 +404,7 @@ def test_a_mean_without_what_is_no_finding_is_on_the_page() -> None:
     ]
 
 
-def test_many_images_and_findings_make_no_huge_page(evaluation: Evaluation) -> None:
+def test_many_images_and_findings_keep_the_page_small(evaluation: Evaluation) -> None:
     """A curve of every image of PadChest would be megabytes a finding."""
     from tier_cli.evaluation.page.figures import draw_precision_recall, draw_roc
 

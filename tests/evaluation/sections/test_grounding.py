@@ -147,7 +147,7 @@ def test_boxes_may_refer_to_another_size(tmp_path: Path) -> None:
     assert row["auc"]["value"] > 0.99
 
 
-def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
+def test_unusable_regions_are_counted_and_noted(tmp_path: Path) -> None:
     rows = [("48-16", [_box("bright", 48, 16)]), ("48-16", [_box("bright", 48, 16), _box("fracture", 0, 0)])]
     manifest = _manifest(tmp_path, rows)
     (tmp_path / "1.png").unlink()
@@ -159,7 +159,7 @@ def test_what_cannot_be_used_is_counted_and_told(tmp_path: Path) -> None:
     ]
 
 
-def test_places_in_a_file_that_is_shown_turned_are_left_out(tmp_path: Path) -> None:
+def test_regions_in_rotated_files_are_left_out(tmp_path: Path) -> None:
     """Boxes are in the file's pixels; on the rotated picture they would be misplaced."""
     manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES[:2]])
     with Image.open(tmp_path / "0.png") as picture:

@@ -106,7 +106,7 @@ def _fitted(height: int, width: int, fit: str = "stretch") -> NDArray[np.float64
     return prepare(np.zeros((height, width), np.float32), spec).affine
 
 
-def test_padding_is_no_part_of_the_image() -> None:
+def test_padding_is_not_part_of_the_image() -> None:
     region = _region(0, 0, 100, 25, (50, 100))
     case = make_case(RNG.normal(size=49), region, (7, 7), 224, _fitted(50, 100, "pad"))
     assert case.covered.sum() == pytest.approx(50 * 100)
@@ -120,7 +120,7 @@ def test_a_turned_affine_is_refused() -> None:
         make_case(np.zeros(16), _region(0, 0, 9, 9), GRID, SIDE, np.array([[-2.0, 0, 80], [0, 2, 0]]))
 
 
-def test_ignoring_the_crop_would_be_found_out() -> None:
+def test_ignoring_the_crop_changes_the_numbers() -> None:
     """A bright square left of the middle of a wide image, and similarities that are brightness."""
     pixels = np.zeros((64, 128), np.float32)
     pixels[16:32, 48:64] = 1
@@ -154,7 +154,7 @@ def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> Non
     assert np.isnan(none).all()
 
 
-def test_the_usual_place_is_that_of_other_patients() -> None:
+def test_the_usual_place_comes_from_other_patients() -> None:
     """A finding that is always in one corner is hit without looking; one that moves is not."""
     corner, elsewhere = _region(16, 0, 32, 16), _region(64, 48, 80, 64)
     patients = np.array(list("abcdef"))
@@ -174,7 +174,7 @@ def test_halves_share_no_patient() -> None:
     assert len(set(patients[first])) == 3
 
 
-def test_means_within_groups_leave_out_what_is_not_there() -> None:
+def test_means_within_groups_ignore_missing_values() -> None:
     values = {"auc": np.array([0.2, np.nan, 0.6, 1.0]), "hit": np.array([0.0, 1.0, 1.0, 0.0])}
     statistic = means(values, np.array([0, 0, 1, 1]), 3)
     found = resample({0: statistic}, ["a", "b", "c", "d"], replicates=50)[0]

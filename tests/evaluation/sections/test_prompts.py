@@ -28,7 +28,7 @@ def _spread(labels: np.ndarray, images: np.ndarray = IMAGES) -> dict:  # type: i
     return prompt_spread(FINDING, labels, images[:, 0].astype(float), of_pairs)
 
 
-def test_each_pair_is_what_scoring_with_these_two_prompts_alone_gives() -> None:
+def test_each_pair_equals_scoring_with_these_two_prompts() -> None:
     labels = RNG.integers(0, 2, 50).astype(float)
     row = _spread(labels)
     unit = IMAGES / np.linalg.norm(IMAGES, axis=1, keepdims=True)
@@ -65,7 +65,7 @@ def test_one_class_has_no_spread() -> None:
     assert [row[name] for name in ("min", "median", "max", "sd")] == [None] * 4
 
 
-def test_a_scoring_without_negatives_has_one_value_a_positive_prompt() -> None:
+def test_a_scoring_without_negatives_has_one_value_per_positive_prompt() -> None:
     labels = RNG.integers(0, 2, 50).astype(float)
     unit = IMAGES / np.linalg.norm(IMAGES, axis=1, keepdims=True)
 

@@ -1,4 +1,4 @@
-"""Radiologists compared with a model: who counts, on which images, and the difference."""
+"""Radiologists compared with a model: readers, common images and differences."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_columns_are_matched_by_the_names_of_findings(tmp_path: Path) -> None:
         ("reader:x:effusion,reader:x:pleural effusion", "two columns hold x's reads"),
     ],
 )
-def test_columns_that_make_no_sense(tmp_path: Path, header: str, message: str) -> None:
+def test_invalid_reader_columns_are_refused(tmp_path: Path, header: str, message: str) -> None:
     cells = ",1" * len(header.split(","))
     manifest = _manifest(tmp_path, f"path,{header}\na.png{cells}\n")
     with pytest.raises(ManifestError, match=message):
@@ -70,7 +70,7 @@ def _case(rows: int = 120) -> tuple[Labelled, list[Reads], UnitScores]:
     return truth, reads, UnitScores("m", scores, thresholds)
 
 
-def test_everybody_is_measured_on_what_everybody_has() -> None:
+def test_all_are_measured_on_common_units() -> None:
     truth, reads, one_set = _case()
     content = measure_readers(truth, reads, [one_set], Resampling(60), "images")
     first, second = content["findings"]

@@ -35,7 +35,7 @@ def unit(count: int, seed: int) -> Any:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_one_study_and_one_wording_belong_together() -> None:
+def test_images_match_reports_of_their_study_and_of_equal_wording() -> None:
     # Two images of study 0, of which one has the text; study 1 words it alike; study 2 has two texts.
     texts = ["No  effusion.", "", "No effusion. ", "Effusion.", "Large effusion."]
     pairing = pair_up(texts, studies_of([0, 0, 1, 2, 2]))
@@ -61,7 +61,7 @@ def test_ranks_are_counted_as_by_hand_whatever_the_block(monkeypatch: Any, cells
         assert found[query] == 1 + (near[query, ~right[query]] > best).sum()
 
 
-def test_a_model_that_says_the_same_of_everything_finds_nothing() -> None:
+def test_a_constant_model_finds_nothing() -> None:
     same = np.ones((4, 2), np.float32)
     own = Relevant.of(np.stack([np.arange(4)] * 2, axis=1), 4, 4)
     assert ranks(same, same, own).tolist() == [4, 4, 4, 4]

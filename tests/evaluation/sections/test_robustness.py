@@ -53,7 +53,7 @@ def test_drops_are_differences_of_aucs(truth: Labelled) -> None:
     assert inverted["drop"]["low"] < inverted["drop"]["value"] < inverted["drop"]["high"]
 
 
-def test_a_finding_with_one_class_is_null_and_in_no_mean(truth: Labelled) -> None:
+def test_a_finding_with_one_class_is_null_and_excluded_from_means(truth: Labelled) -> None:
     content = measure_robustness(truth, *_scores(truth), CHOSEN, HOW)
     hernia = content["corruptions"][1]["findings"][2]
     assert hernia["auc"]["value"] is None
@@ -62,7 +62,7 @@ def test_a_finding_with_one_class_is_null_and_in_no_mean(truth: Labelled) -> Non
     json.dumps(content, allow_nan=False)
 
 
-def test_an_image_without_a_score_somewhere_stands_in_no_number(truth: Labelled) -> None:
+def test_an_image_that_lacks_a_score_is_not_measured(truth: Labelled) -> None:
     clean, damaged = _scores(truth)
     damaged[0, 7] = np.nan
     one = measure_robustness(truth, clean, damaged, CHOSEN, HOW)
@@ -72,7 +72,7 @@ def test_an_image_without_a_score_somewhere_stands_in_no_number(truth: Labelled)
     assert one["n"] == 59
 
 
-def test_the_table_names_each_kind_once_and_says_what_levels_are(truth: Labelled) -> None:
+def test_the_table_names_each_kind_once_and_explains_levels(truth: Labelled) -> None:
     from rich.console import Console
 
     chosen = (Corruption("noise", 0.1), Corruption("noise", 0.2))

@@ -1,4 +1,4 @@
-"""Radiographs to compare models on: generated ones, and real ones where they are at hand."""
+"""Radiographs to compare models on: generated ones, and real ones if available."""
 
 from __future__ import annotations
 

@@ -106,25 +106,25 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Home(family, open_checkpoint(folder / "made"), image, text, folder, source)
 
 
-def test_pixels_are_those_of_home(home: Home, radiographs: Read) -> None:
+def test_pixels_match_the_original(home: Home, radiographs: Read) -> None:
     images = radiographs(_RENDERING[home.family])
     expected = np.stack([home.pixels(as_8_bit(image)) for image in images])
     np.testing.assert_allclose(prepared(home.checkpoint, images), expected, atol=1e-5)
 
 
-def test_images_and_patches_are_embedded_as_at_home(home: Home, radiographs: Read) -> None:
+def test_images_and_patches_match_the_original(home: Home, radiographs: Read) -> None:
     images = radiographs(_RENDERING[home.family])
     pixels = torch.stack([home.pixels(as_8_bit(image)) for image in images])
     with torch.no_grad():
         same_images(home.checkpoint, prepared(home.checkpoint, images), *home.image(pixels))
 
 
-def test_texts_and_tokens_are_embedded_as_at_home(home: Home) -> None:
+def test_texts_and_tokens_match_the_original(home: Home) -> None:
     with torch.no_grad():
         same_texts(home.checkpoint, lambda texts: home.text(*home.ids(texts)))
 
 
-def test_images_are_scored_as_at_home(home: Home, radiographs: Read) -> None:
+def test_image_scores_match_the_original(home: Home, radiographs: Read) -> None:
     images = radiographs(_RENDERING[home.family])
     with torch.no_grad():
         pooled = home.image(torch.stack([home.pixels(as_8_bit(image)) for image in images]))[0]
@@ -154,7 +154,7 @@ def test_grey_levels_are_the_files_own_stretched_to_8_bits(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_the_image_model_and_its_text_tower_may_lie_apart(home: Home, tmp_path: Path) -> None:
+def test_the_image_model_and_its_text_tower_may_be_in_two_places(home: Home, tmp_path: Path) -> None:
     if home.family == "tier-authors":
         with pytest.raises(UsageError, match="--text-tower"):
             convert(home.source, tmp_path / "made", text_tower=home.vocabulary)
@@ -192,7 +192,10 @@ def _biovil(folder: Path) -> Path:
             lambda state: state.update({"encoder.encoder.layer5.0.x": torch.zeros(1)}),
             "unused encoder.encoder.layer5.0.x;",
         ),
-        (lambda state: state.update({"bert.embeddings.LayerNorm.bias": torch.zeros(64)}), "both files hold"),
+        (
+            lambda state: state.update({"bert.embeddings.LayerNorm.bias": torch.zeros(64)}),
+            "both files contain",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(tmp_path: Path, change, message: str) -> None:
@@ -205,9 +208,9 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path, change, message: str)
     assert not (tmp_path / "made").exists()
 
 
-def test_one_generation_is_not_taken_for_the_other(tmp_path: Path) -> None:
+def test_biovil_is_not_mistaken_for_biovil_t(tmp_path: Path) -> None:
     file = _biovil(tmp_path)
-    with pytest.raises(CheckpointError, match=r"of the family biovil;.*--family biovil"):
+    with pytest.raises(CheckpointError, match=r"belongs to the family biovil;.*--family biovil"):
         convert(file, tmp_path / "made", family="biovil-t", text_tower=tmp_path)
 
 
@@ -222,7 +225,7 @@ def test_a_missing_tensor_is_named_as_the_file_would_name_it(tmp_path: Path, nam
     del content["model_state_dict"][name]
     torch.save(content, file)
     # And alone: the rest of its layer is not superfluous for that.
-    with pytest.raises(CheckpointError, match=f"do not fit: missing {name}; the file is incomplete"):
+    with pytest.raises(CheckpointError, match=f"do not fit: missing {name}; download the file again"):
         convert(file, tmp_path / "made", tokenizer=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""`tier model convert` as a person and as a program see it, and what its page says."""
+"""`tier model convert`: its table, its JSON, its errors and its page."""
 
 from __future__ import annotations
 

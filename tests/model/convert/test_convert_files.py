@@ -1,4 +1,4 @@
-"""Opening foreign files: what is refused, and how that is said."""
+"""Reading foreign weight files: refusals and their messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Shell:
         return (os.system, ("true",))
 
 
-def test_the_refusal_says_what_would_be_run(tmp_path: Path) -> None:
+def test_the_refusal_names_the_code_that_would_run(tmp_path: Path) -> None:
     torch.save({"weight": Shell()}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=r"it would run (posix|nt)\.system;"):
         load_weights(tmp_path / "a.pt")
@@ -57,17 +57,18 @@ def test_the_refusal_says_what_would_be_run(tmp_path: Path) -> None:
         load_weights(tmp_path / "b.pt")
 
 
-def test_a_program_is_no_file_of_weights(tmp_path: Path) -> None:
+def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "a.pt")
     with pytest.raises(
-        CheckpointError, match=r"it is a program \(TorchScript archive\); if you trust.*torch\.jit\.load"
+        CheckpointError,
+        match=r"it contains a program \(TorchScript archive\); if you trust.*torch\.jit\.load",
     ):
         load_weights(tmp_path / "a.pt")
 
 
-def test_a_namespace_of_arguments_is_read_and_nothing_else_of_the_kind(tmp_path: Path) -> None:
+def test_an_argparse_namespace_is_the_only_other_class_read(tmp_path: Path) -> None:
     content = {"model_state_dict": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=1e-4), "epoch": 3}
     torch.save(content, tmp_path / "a.pt")
     assert load_pickle(tmp_path / "a.pt")["args"].lr == 1e-4
@@ -202,7 +203,7 @@ def test_a_transformers_folder_of_another_type_is_named(tmp_path: Path) -> None:
 # The third and fourth take torch's reader of pickles where it does not expect to be.
 @pytest.mark.parametrize("present", [True, False], ids=["present", "before 1.6"])
 @pytest.mark.parametrize("kept", [0.02, 0.06, 0.5, 0.99])
-def test_a_file_that_was_cut_short_is_to_be_got_again(tmp_path: Path, present: bool, kept: float) -> None:
+def test_a_truncated_file_is_to_be_downloaded_again(tmp_path: Path, present: bool, kept: float) -> None:
     path = tmp_path / "a.pt"
     # What torch says depends on where the file ends; of some it is "[Errno 22] Invalid argument".
     weights = {f"w{number}": torch.zeros(64, 64) for number in range(20)}
@@ -230,7 +231,7 @@ def test_broken_files(tmp_path: Path, content: bytes, name: str) -> None:
         load_weights(tmp_path / name)
 
 
-def test_what_is_of_no_known_kind(tmp_path: Path) -> None:
+def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"folder of a known kind.*as its authors published it.*chexzero"
     ):
@@ -244,7 +245,7 @@ def test_what_is_of_no_known_kind(tmp_path: Path) -> None:
         convert(tmp_path / "b.pt", tmp_path / "made")
 
 
-def test_a_file_where_a_folder_belongs_and_the_other_way_round(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_and_vice_versa(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=r"a\.pt: a checkpoint of the family clip is a folder; name"):
         convert(tmp_path / "a.pt", tmp_path / "made", family="clip")
@@ -256,7 +257,7 @@ def test_a_file_where_a_folder_belongs_and_the_other_way_round(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_that_is_not_that_of_the_file(tmp_path: Path, family: str) -> None:
+def test_a_wrong_family_is_refused(tmp_path: Path, family: str) -> None:
     source = tmp_path / "source"
     source.mkdir()
     torch.save({"a": torch.zeros(1)}, source / "a.pt")
@@ -265,7 +266,7 @@ def test_a_family_that_is_not_that_of_the_file(tmp_path: Path, family: str) -> N
             convert(given, tmp_path / "made", family=family)
 
 
-def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_content_is_not_overwritten(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "notes.txt").write_text("mine")
@@ -284,11 +285,11 @@ def test_shards_are_put_together(tmp_path: Path) -> None:
         "w2": 2.0,
     }
     index.write_text(json.dumps({"weight_map": {"w1": "../model-1.safetensors"}}))
-    with pytest.raises(CheckpointError, match="outside of the folder"):
+    with pytest.raises(CheckpointError, match="outside the folder"):
         load_folder(tmp_path, "model")
 
 
-def test_safetensors_go_before_pickles(tmp_path: Path) -> None:
+def test_safetensors_take_precedence_over_pickles(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
     torch.save({"w": torch.ones(1)}, tmp_path / "pytorch_model.bin")
     assert load_folder(tmp_path, "model", "pytorch_model")["w"].item() == 0

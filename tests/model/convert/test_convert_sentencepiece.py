@@ -41,7 +41,7 @@ def test_ids_are_those_of_sentencepiece(tmp_path: Path) -> None:
     assert {text: tokenizer.encode(text).ids for text in EXPECTED} == EXPECTED
 
 
-def test_a_folder_with_spiece_model_alone_will_do(tmp_path: Path) -> None:
+def test_spiece_model_alone_is_enough(tmp_path: Path) -> None:
     spiece(tmp_path / "spiece.model")
     # It goes before a tokenizer.json, which transformers does not read for this family.
     (tmp_path / "tokenizer.json").write_text("{}")
@@ -52,7 +52,7 @@ def test_a_folder_with_spiece_model_alone_will_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "end"), [(2, "</s>"), (1, "<eos>")])
 def test_other_models_of_sentencepiece_are_refused(tmp_path: Path, kind: int, end: str) -> None:
-    with pytest.raises(CheckpointError, match="no unigram model with a piece </s>"):
+    with pytest.raises(CheckpointError, match="not a unigram model with a piece </s>"):
         siglip_tokenizer(spiece(tmp_path / "spiece.model", kind, end))
 
 

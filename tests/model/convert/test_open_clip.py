@@ -68,7 +68,7 @@ def test_pixels_are_open_clips(biomedclip: Checkpoint, radiographs: Read) -> Non
     np.testing.assert_allclose(prepared(biomedclip, images), expected, atol=1e-5)
 
 
-def test_images_are_embedded_as_at_home(
+def test_image_embeddings_match_the_original(
     biomedclip: Checkpoint, original: BiomedClip, radiographs: Read
 ) -> None:
     images = radiographs("voi")
@@ -77,7 +77,7 @@ def test_images_are_embedded_as_at_home(
         same_images(biomedclip, prepared(biomedclip, images), *original.encode_image(pixels))
 
 
-def test_texts_are_read_and_images_scored_as_at_home(
+def test_texts_and_scores_match_the_original(
     biomedclip: Checkpoint, original: BiomedClip, folder: Path, radiographs: Read
 ) -> None:
     with torch.no_grad():
@@ -104,7 +104,7 @@ def _copy(folder: Path, to: Path, **text_cfg: Any) -> Path:
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_safetensors_do_as_well(
+def test_safetensors_are_read_too(
     folder: Path, original: BiomedClip, biomedclip: Checkpoint, tmp_path: Path
 ) -> None:
     _copy(folder, tmp_path)

@@ -95,7 +95,7 @@ def test_chexzero_pixels_are_its_own(chexzero: Checkpoint, radiographs: Read) ->
     np.testing.assert_allclose(prepared(chexzero, images), expected, atol=1e-5)
 
 
-def test_chexzero_embeds_and_scores_as_at_home(
+def test_chexzero_embeddings_and_scores_match_the_original(
     chexzero: Checkpoint, original: OpenAIClip, bpe: Path, radiographs: Read
 ) -> None:
     images = radiographs("minmax-equalized")
@@ -112,7 +112,7 @@ def test_chexzero_embeds_and_scores_as_at_home(
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
-def test_chexzero_reads_texts_as_at_home(chexzero: Checkpoint, original: OpenAIClip, bpe: Path) -> None:
+def test_chexzero_texts_match_the_original(chexzero: Checkpoint, original: OpenAIClip, bpe: Path) -> None:
     with torch.no_grad():
         same_texts(chexzero, lambda texts: original.encode_text(_ids(bpe, texts)))
 

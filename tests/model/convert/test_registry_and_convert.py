@@ -1,4 +1,4 @@
-"""What the register says of a model's pixels is what converting it sets, at the sizes that were published."""
+"""The registry's preprocessing of each model is that of its conversion, at the published sizes."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def _in_words(made: Preprocessing) -> str:
     if made.fit == "pad" and made.square is None:
         return f"padded to a square of {made.crop}"
     if made.fit == "pad":
-        return f"padded to {made.square}, its own grey levels, {made.crop}"
+        return f"padded to {made.square}, own mean and std, resampled to {made.crop}"
     return f"short side {made.resize_short or made.crop}, centre crop {made.crop}"
 
 
 @pytest.mark.usefixtures("without_graphs")
 @pytest.mark.parametrize("model", public_models().values(), ids=lambda model: model.name)
-def test_the_register_says_what_converting_sets(model: PublicModel, tmp_path: Path) -> None:
+def test_the_registry_agrees_with_conversion(model: PublicModel, tmp_path: Path) -> None:
     torch.manual_seed(0)
     folder = tmp_path / "source"
     folder.mkdir()

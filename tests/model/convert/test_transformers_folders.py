@@ -120,7 +120,7 @@ def test_a_clip_folder_of_an_early_release(clip: Checkpoint, clip_folder: Path, 
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_a_clip_folder_that_open_clip_reads_too(clip: Checkpoint, clip_folder: Path, tmp_path: Path) -> None:
+def test_a_clip_folder_with_open_clip_files(clip: Checkpoint, clip_folder: Path, tmp_path: Path) -> None:
     # As LAION publishes its CLIPs: both programs' weights and configurations in one folder.
     for file in clip_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -163,13 +163,13 @@ def test_a_tokenizer_with_another_end_token_is_refused(clip_folder: Path, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"do_rescale": False}, "does not resize or rescale"),
-        ({"crop_size": 224}, "makes images of 224, the model takes 48"),
+        ({"do_rescale": False}, "do_resize or do_rescale is not true"),
+        ({"crop_size": 224}, "makes images of 224 pixels, but the model takes 48"),
         ({"resample": 0}, "resample is 0"),
         ({"rescale_factor": 1.0}, "rescale_factor is 1.0"),
     ],
 )
-def test_a_processor_that_cannot_be_followed(
+def test_unsupported_processors_are_refused(
     clip_folder: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     from tier_cli.model.convert.processor import transformers_processor
@@ -180,7 +180,7 @@ def test_a_processor_that_cannot_be_followed(
         transformers_processor(tmp_path, 48)
 
 
-def test_processors_of_other_releases_say_the_same(clip_folder: Path, tmp_path: Path) -> None:
+def test_processors_of_other_releases_are_read_alike(clip_folder: Path, tmp_path: Path) -> None:
     from tier_cli.model.convert.processor import transformers_processor
 
     said = json.loads((clip_folder / "preprocessor_config.json").read_text())

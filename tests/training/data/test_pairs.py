@@ -97,7 +97,7 @@ def test_uncertain_labels_make_no_claim_and_no_negative(manifest):
         assert not excluded[1, 0]
 
 
-def test_a_manifest_with_nothing_to_say_is_refused(manifest):
+def test_a_manifest_without_texts_and_labels_is_refused(manifest):
     with pytest.raises(ManifestError, match="no row has a text"):
         pairs_of(manifest("path,view\na,PA\n"), seed=0)
 
@@ -122,7 +122,7 @@ def test_every_draw_depends_on_its_place_alone(manifest):
     assert first.texts(rows, places) != first.texts(rows, places + 1000)
 
 
-def test_a_row_that_stands_in_has_a_text(manifest):
+def test_a_replacement_row_has_a_text(manifest):
     pairs = pairs_of(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
     assert pairs.after(0) == 2
     assert pairs.after(2) == 0
@@ -150,7 +150,7 @@ def test_every_label_of_chexpert_trains(manifest):
         assert any(word in text[row].lower() for text in texts for word in words)
 
 
-def test_that_a_chest_is_normal_is_false_of_any_with_a_finding_and_no_other(manifest):
+def test_normal_is_false_exactly_for_images_with_a_finding(manifest):
     table = "path,No Finding,Fracture,Support Devices,Edema\n"
     rows = "normal,1,,,\nbroken,,1,,\ndevice,,,1,\nill,0,,,0\nboth,1,,1,\n"
     pairs = pairs_of(manifest(table + rows), seed=0, findings=CHEXPERT)
@@ -171,7 +171,7 @@ def test_that_a_chest_is_normal_is_false_of_any_with_a_finding_and_no_other(mani
             assert excluded[normal, ill]
 
 
-def test_a_column_of_ones_own_trains_under_its_name(manifest):
+def test_a_custom_column_trains_under_its_name(manifest):
     table = manifest("path,tuberculosis\na,1\nb,0\n")
     pairs = pairs_of(table, seed=0, findings=load_findings("tuberculosis"))
     for texts, excluded in drawn(pairs):
@@ -182,7 +182,7 @@ def test_a_column_of_ones_own_trains_under_its_name(manifest):
         pairs_of(table, seed=0)
 
 
-def test_a_set_of_other_names_changes_no_caption_of_nihs_columns(manifest):
+def test_another_finding_set_does_not_change_captions_of_nih_columns(manifest):
     """Of ChestX-ray14's columns, captions are the same whatever set the checkpoint scores."""
     table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
     one, other = pairs_of(manifest(table), seed=5), pairs_of(manifest(table), seed=5, findings=CHEXPERT)
@@ -191,7 +191,7 @@ def test_a_set_of_other_names_changes_no_caption_of_nihs_columns(manifest):
     assert one.texts(rows, places) == other.texts(rows, places)
 
 
-def test_no_finding_that_other_labels_gainsay_counts_for_nothing(manifest):
+def test_a_contradicted_no_finding_label_is_ignored(manifest):
     rows = "a,1,1,\nb,1,-1,0\nc,,0,\n"
     pairs = pairs_of(manifest("path,No Finding,Edema,Fracture\n" + rows), seed=0, findings=CHEXPERT)
     for texts, excluded in drawn(pairs):
@@ -200,7 +200,7 @@ def test_no_finding_that_other_labels_gainsay_counts_for_nothing(manifest):
         assert excluded[1, 2]
 
 
-def test_mass_anywhere_is_no_lung_mass(manifest):
+def test_padchest_mass_is_not_a_lung_mass(manifest):
     table = manifest('path,"mass, site not said",pulmonary mass\na,1,0\nb,1,0\n')
     pairs = pairs_of(table, seed=0, findings=load_findings("padchest192"))
     for texts, _ in drawn(pairs, 200):

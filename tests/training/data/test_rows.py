@@ -1,4 +1,4 @@
-"""Which rows are trained on and which are validated on: a mistake here falsifies every number of a run."""
+"""The choice of training and validation rows: a mistake here falsifies every number of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_without_splits_all_images_of_a_tenth_of_the_patients_are_validated_on(t
     assert any("2 of 20 patients" in note for note in data.notes)
 
 
-def test_who_is_drawn_depends_only_on_the_patient_and_the_seed(table):
+def test_the_draw_depends_only_on_patient_and_seed(table):
     rows, _ = chosen(table(people(40)), split_seed=7)
     lines = people(40).splitlines()
     mixed = "\n".join([lines[0], *reversed(lines[1:])]) + "\n"
@@ -50,7 +50,7 @@ def test_who_is_drawn_depends_only_on_the_patient_and_the_seed(table):
     assert chosen(table(people(40)), split_seed=8)[0] != rows
 
 
-def test_a_split_that_is_named_and_absent_is_told(table):
+def test_a_missing_named_split_is_reported(table):
     manifest = table("path,patient,split,Mass\na,1,train,1\nb,2,val,0\n")
     with pytest.raises(ManifestError, match="'holdout'"):
         chosen(manifest, valid_split="holdout")
@@ -62,14 +62,14 @@ def test_a_split_that_is_named_and_absent_is_told(table):
     assert chosen(others)[0] == {"a": "train", "b": "valid", "c": "train"}
 
 
-def test_one_study_alone_is_nothing_to_learn_from(table):
+def test_a_single_study_is_refused(table):
     """Images of one study are not told apart, so that the loss would be 0 from the start."""
     alone = table("path,patient,study,text\na,1,s,Clear.\nb,1,s,Small heart.\n")
     with pytest.raises(ManifestError, match="only one study"):
         check_contrast(chosen(alone, valid_share=0)[1].manifest)
 
 
-def test_nothing_is_chosen_by_a_test_split_of_ones_own(table):
+def test_a_custom_test_split_is_never_used_for_validation(table):
     """Its card says that no test image was used."""
     manifest = table("path,patient,split,Mass\na,1,train,1\nb,2,test,0\n")
     for choice in ({"valid_split": "Test"}, {"train_split": "test", "valid_split": "train"}):
@@ -84,7 +84,7 @@ def test_a_patient_in_two_splits_is_refused(one, other, table):
         chosen(table("path,patient,split,Mass\n" + rows))
 
 
-def test_rows_of_other_splits_never_come_near(table):
+def test_rows_of_other_splits_are_not_used(table):
     rows, _ = chosen(table("path,patient,split,Mass\na,1,train,1\nb,2,valid,0\nc,3,test,1\nd,1,unused,1\n"))
     assert rows == {"a": "train", "b": "valid"}
 
@@ -131,7 +131,7 @@ def test_images_with_labels_are_not_counted_as_images_without(table):
     assert data.record["rows"]["train"]["images"] == 2
 
 
-def test_labelled_images_that_reports_push_out_are_counted(table):
+def test_labelled_images_without_reports_are_counted(table):
     manifest = table("path,patient,text,Mass\na,1,Clear.,\nb,2,,1\nc,3,nan,0\nd,4,,\n")
     _, data = chosen(manifest, valid_share=0)
     assert left_out(data) == [
@@ -141,7 +141,7 @@ def test_labelled_images_that_reports_push_out_are_counted(table):
     assert data.record["images_without_text"] == 3
 
 
-def test_captions_can_be_wanted_in_place_of_reports(table, tmp_path):
+def test_captions_can_replace_reports(table, tmp_path):
     table("path,patient,text,Mass\na,1,Clear.,1\nb,2,,0\n")
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "labels")
     _, data = chosen(manifest, valid_share=0)
@@ -167,7 +167,7 @@ def texts(folder, part):
     return open_training_data("csv", folder / "manifest.csv", None, part).column("text").tolist()
 
 
-def test_a_part_of_the_reports_of_a_manifest_can_be_wanted(table, tmp_path):
+def test_a_section_of_a_manifests_reports_can_be_selected(table, tmp_path):
     """Whoever has whole reports in a table should train on what --text says, as with MIMIC-CXR."""
     whole = table(REPORTS).column("text").tolist()
     assert texts(tmp_path, "impression") == ["Cardiomegaly.", "No change.", "", "", ""]
@@ -176,7 +176,7 @@ def test_a_part_of_the_reports_of_a_manifest_can_be_wanted(table, tmp_path):
     assert texts(tmp_path, None) == whole
 
 
-def test_reports_without_the_part_are_dropped_and_counted(table, tmp_path):
+def test_reports_without_the_section_are_dropped_and_counted(table, tmp_path):
     table(REPORTS)
     manifest = open_training_data("csv", tmp_path / "manifest.csv", None, "impression")
     rows, data = chosen(manifest, valid_share=0)
@@ -186,7 +186,7 @@ def test_reports_without_the_part_are_dropped_and_counted(table, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["path,text,Mass\na,Clear.,1\n", "path,Mass\na,1\n"])
-def test_captions_never_stand_in_for_reports_that_were_asked_for(content, table, tmp_path):
+def test_captions_never_replace_requested_reports(content, table, tmp_path):
     table(content)
     with pytest.raises(ManifestError, match="leave out --text"):
         open_training_data("csv", tmp_path / "manifest.csv", None, "findings")

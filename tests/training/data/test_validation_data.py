@@ -1,4 +1,4 @@
-"""Separate validation data: the paper trains on one data set and chooses by the labels of another."""
+"""Separate validation data: training on one data set, validating on another, as in the paper."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_data_without_usable_rows_are_refused_in_one_line(write, text, split, me
     assert "\n" not in str(refused.value)
 
 
-def test_nothing_is_drawn_and_the_own_valid_split_is_left_alone(write):
+def test_no_patients_are_drawn_and_the_own_valid_split_is_unused(write):
     elsewhere = open_valid(write("v.csv", "path,patient,Mass\nv/x,9,1\nv/y,10,0\n"))
     data = choose_rows(read_manifest(write("t.csv", TRAINING)), "csv", SplitChoice(), NIH, elsewhere)
     assert names(data.manifest) == ["a", "c"]
@@ -140,14 +140,14 @@ def test_keys_of_another_public_data_set_are_other_people(write, tmp_path):
         choose_rows(named, "csv", SplitChoice(), NIH, validation)
 
 
-def test_data_sets_of_the_same_images_are_told_apart_whatever_form_the_key_has(write):
+def test_patients_of_shared_images_are_matched_in_any_form_of_the_key(write):
     elsewhere = open_valid(write("v.csv", "path,patient,source,Mass\nv/x,00000007,chestx-det10,1\n"))
     own = read_manifest(write("t.csv", "path,patient,Mass\na,7,1\nb,8,0\n"))
     with pytest.raises(ManifestError, match="1 patients are both"):
         choose_rows(own, "nih14", SplitChoice(), NIH, elsewhere)
 
 
-def test_manifests_of_the_same_public_images_are_told_apart_by_what_their_source_says(write):
+def test_manifests_of_the_same_public_images_are_matched_by_their_source(write):
     """MIMIC's p10000032 and 10000032 are one patient; a hospital's own 007 and 7 need not be."""
     validation = open_valid(
         write("v.csv", "path,patient,source,Mass\nv/x,10000032,mimic-cxr,1\nv/y,7,ours,1\n")
@@ -179,7 +179,9 @@ def other(manifest, tmp_path):
     return folder / "other.csv"
 
 
-def test_a_run_validates_on_them_and_says_so(manifest, towers, other, tmp_path, without_graphs, capsys):
+def test_a_run_validates_on_separate_data_and_records_it(
+    manifest, towers, other, tmp_path, without_graphs, capsys
+):
     output = tmp_path / "model"
     assert run(manifest, output, towers, "--valid-data", str(other)) == 0
     record = json.loads((output / "training.json").read_text())
@@ -199,7 +201,7 @@ def test_a_run_validates_on_them_and_says_so(manifest, towers, other, tmp_path, 
     assert np.isfinite(judged["mean_auc"]["auc"])
 
 
-def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_graphs):
+def test_a_sweep_is_compared_on_separate_data(manifest, towers, other, tmp_path, without_graphs):
     more = ("--valid-data", str(other), "--sweep", "lambda-patch=0,0.1")
     assert run(manifest, tmp_path / "grid", towers, *more) == 0
     header = (tmp_path / "grid" / "sweep.csv").read_text().splitlines()[0]
@@ -223,7 +225,7 @@ def test_a_sweep_is_compared_on_them(manifest, towers, other, tmp_path, without_
         (["--valid-dataset", "chexpert", "--valid-split", "test"], "a test split is for evaluation"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, message, manifest, towers, tmp_path, capsys):
+def test_invalid_options_are_refused(options, message, manifest, towers, tmp_path, capsys):
     assert run(manifest, tmp_path / "out", towers, *options) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""The published augmentation draws what its authors' settings say."""
+"""The published augmentation follows its authors' settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images for training: the same bytes kept or streamed, and what happens where they cannot be read."""
+"""Training images: the same bytes stored or streamed, and unreadable images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stored(paths, folder, workers=0):
     return StoredPixels(file, np.arange(len(paths))), bad
 
 
-def test_streamed_images_are_the_bytes_that_are_kept(paths, tmp_path):
+def test_streamed_and_stored_images_have_the_same_bytes(paths, tmp_path):
     kept, _ = stored(paths, tmp_path / "a")
     by_processes, _ = stored(paths, tmp_path / "b", workers=2)
     streamed = StreamedPixels(paths, SPEC)
@@ -52,7 +52,7 @@ def test_streamed_images_are_the_bytes_that_are_kept(paths, tmp_path):
         assert np.array_equal(kept.read(row), by_processes.read(row))
 
 
-def test_what_a_draw_is_changed_to_depends_on_its_place_alone(paths, tmp_path):
+def test_augmentation_depends_only_on_the_place_of_the_draw(paths, tmp_path):
     images = AugmentedImages(StreamedPixels(paths, SPEC), SPEC, 3, replacement=lambda row: row + 1)
     together, _, _ = images.batch(np.array([4, 1, 2]), np.array([10, 11, 12]))
     alone, _, _ = images.batch(np.array([1]), np.array([11]))
@@ -61,7 +61,7 @@ def test_what_a_draw_is_changed_to_depends_on_its_place_alone(paths, tmp_path):
     assert not torch.equal(elsewhere[0], alone[0])
 
 
-def test_reading_goes_on_where_it_was_stopped(paths, tmp_path):
+def test_interrupted_reading_is_continued(paths, tmp_path):
     def stopping(stage, done, total, figures=None, epoch=None):
         if done == 4:
             raise KeyboardInterrupt
@@ -84,7 +84,7 @@ def test_a_bad_image_is_named_and_tried_again(paths, tmp_path):
     assert stored(paths, tmp_path)[1] == []
 
 
-def test_reading_stops_at_the_image_that_is_one_too_many(paths, tmp_path):
+def test_reading_stops_at_one_unreadable_image_too_many(paths, tmp_path):
     """Hours of reading must not end with an error that was known after a minute; what was read stays."""
     shutil.move(paths[2], tmp_path / "elsewhere.png")
     read: list[int] = []
@@ -103,7 +103,7 @@ def test_reading_stops_at_the_image_that_is_one_too_many(paths, tmp_path):
     assert read == [1, 2, 3, 4, 5, 6]
 
 
-def test_squares_that_are_gone_are_read_again(paths, tmp_path):
+def test_deleted_squares_are_read_again(paths, tmp_path):
     """What is left of a folder must not make black squares of images."""
     stored(paths, tmp_path / "a")
     (file,) = (path for path in (tmp_path / "a").iterdir() if ".read." not in path.name)
@@ -112,7 +112,7 @@ def test_squares_that_are_gone_are_read_again(paths, tmp_path):
     assert kept.read(3).any()
 
 
-def test_squares_that_lie_there_fit(paths, tmp_path, monkeypatch):
+def test_existing_squares_count_as_fitting(paths, tmp_path, monkeypatch):
     """A disk that they fill must not turn a run that is resumed to another way of reading."""
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))
     assert not store_fits(paths, SPEC, tmp_path)
@@ -156,7 +156,7 @@ def test_streamed_images_are_held_to_max_bad(allowed, tmp_path):
             made.run(silent)
 
 
-def test_a_disk_that_is_too_small_is_told_before_it_is_full(paths, tmp_path):
+def test_a_disk_that_is_too_small_is_reported_before_it_is_full(paths, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
     try:
@@ -179,7 +179,7 @@ def test_every_process_takes_its_part_of_the_same_batch(tmp_path):
         assert torch.equal(torch.cat([part[step].inputs for part in parts]), whole[step].inputs)
 
 
-def test_metrics_have_what_people_watch(tmp_path):
+def test_metrics_have_the_monitored_figures(tmp_path):
     trainer(tmp_path, run_options=RunOptions(device="cpu", workers=0)).run(
         silent, lambda model: {"mean_auc": 0.5}
     )

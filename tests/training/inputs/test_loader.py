@@ -1,4 +1,4 @@
-"""Loading processes end quietly."""
+"""Worker processes end quietly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FailsAtItsEnd:
         return self.images.batch(rows, places)
 
 
-def test_a_loading_process_ends_well_whatever_its_libraries_do(tmp_path):
+def test_a_worker_process_ends_cleanly_whatever_its_libraries_do(tmp_path):
     """A process that aborts shows a traceback to somebody who only pressed Ctrl-C."""
     made = batches(tmp_path, SETTINGS)
     made.images = FailsAtItsEnd(made.images)

@@ -1,4 +1,4 @@
-"""Several processes: what one of them meets all of them hear of, so that none waits for another for days."""
+"""Several processes: an error in one reaches all, so that none waits forever."""
 
 from __future__ import annotations
 
@@ -137,18 +137,18 @@ def test_a_batch_that_one_process_cannot_make_ends_all(heard):
     assert heard[0][2][0] is UsageError
 
 
-def test_what_fails_in_the_first_process_alone_does_not_leave_the_others_waiting(heard):
+def test_an_error_in_the_first_process_ends_the_others(heard):
     assert [each[3] for each in heard] == [ValueError, TierError]
 
 
-def test_images_of_a_loss_that_is_no_number_are_those_of_all_processes(heard):
+def test_a_non_finite_loss_lists_the_images_of_all_processes(heard):
     assert heard[0][4] == heard[1][4]
     assert "and 5 more images" in heard[0][4]
     file = Path(heard[0][4].split("all listed in ")[1])
     assert len(file.read_text().splitlines()) == 8
 
 
-def test_what_a_loading_process_cannot_read_is_told_in_one_line(tmp_path):
+def test_an_error_in_a_worker_process_is_one_line(tmp_path):
     made = trainer(tmp_path, run_options=RunOptions(device="cpu", workers=1), epochs=1)
     images: Any = made.task.batches.images
     images._pixels = Unreadable(*range(24))

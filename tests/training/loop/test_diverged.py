@@ -1,4 +1,4 @@
-"""A loss that is not a number: the images of its batch are named, so that somebody can look at them."""
+"""A loss that is not a number: the images of its batch are listed for inspection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_images_of_the_batch_are_named_and_listed(tmp_path):
     assert (tmp_path / LIST_FILE).read_text().splitlines() == images
 
 
-def test_a_list_that_cannot_be_written_is_not_promised(tmp_path):
+def test_the_error_does_not_name_a_list_that_was_not_written(tmp_path):
     made = broken(tmp_path)
     (tmp_path / LIST_FILE).mkdir()
     with pytest.raises(TierError, match="not a finite number") as told:
@@ -37,7 +37,7 @@ def test_a_list_that_cannot_be_written_is_not_promised(tmp_path):
     assert LIST_FILE not in str(told.value)
 
 
-def test_a_run_that_goes_well_leaves_no_list(tmp_path):
+def test_a_successful_run_leaves_no_list(tmp_path):
     (tmp_path / LIST_FILE).write_text("of the run before\n")
     trainer(tmp_path, epochs=1).run(silent)
     assert not (tmp_path / LIST_FILE).exists()

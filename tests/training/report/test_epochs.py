@@ -1,4 +1,4 @@
-"""The best epochs of a run as checkpoints: the right ones, whole, and the same wherever it was killed."""
+"""The best epochs of a run as checkpoints: complete, and independent of interruptions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def names(folder):
 
 @pytest.mark.parametrize("killed_after", range(7))
 @pytest.mark.parametrize("saved", [True, False])
-def test_the_best_stay_wherever_the_run_was_killed(tmp_path, killed_after, saved):
+def test_the_best_epochs_are_kept_wherever_the_run_was_killed(tmp_path, killed_after, saved):
     """Killed after an epoch was measured, with its state saved or not; what comes then is made again."""
     first = kept_epochs(AUCS, 2, tmp_path)
     first.begin(0)
@@ -63,7 +63,7 @@ def test_the_best_stay_wherever_the_run_was_killed(tmp_path, killed_after, saved
     assert [measured["epoch"] for measured in again.best()] == [2, 4]
 
 
-def test_an_epoch_made_again_with_another_result_finds_all_that_it_competes_with(tmp_path):
+def test_a_repeated_epoch_is_ranked_against_all_others(tmp_path):
     """On a GPU the bits differ: what a better second epoch had pushed out must still be there."""
     first = kept_epochs([0.5, 0.9], 1, tmp_path)
     first.begin(0)
@@ -168,7 +168,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_epochs(
     assert ended[0] == ended[1]
 
 
-def test_they_score_together_and_can_be_averaged(manifest, towers, tmp_path, capsys):
+def test_kept_epochs_form_an_ensemble_and_can_be_averaged(manifest, towers, tmp_path, capsys):
     output = tmp_path / "model"
     assert run(manifest, output, towers, "--epochs", "2", "--keep-epochs", "2") == 0
     models = [f"--model={folder}" for folder in sorted((output / "epochs").iterdir())]
@@ -193,7 +193,7 @@ def test_they_score_together_and_can_be_averaged(manifest, towers, tmp_path, cap
         (["--sweep", "seed=0,1"], "--keep-epochs: a sweep keeps whole runs"),
     ],
 )
-def test_without_anything_to_choose_by_it_is_refused(options, message, manifest, towers, tmp_path, capsys):
+def test_keep_epochs_without_validation_is_refused(options, message, manifest, towers, tmp_path, capsys):
     assert run(manifest, tmp_path / "out", towers, "--keep-epochs", "2", *options) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""A run that is killed anywhere and resumed ends as if nothing had happened."""
+"""A run that is killed anywhere and resumed ends with the same result."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_log_survives_a_kill_and_a_stop_before_its_next_line(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("left", [None, b'{"step": 1}\n{"st'])
-def test_a_log_that_is_gone_or_cut_goes_on_with_whole_lines(left, tmp_path, monkeypatch):
+def test_a_missing_or_truncated_log_continues_with_whole_lines(left, tmp_path, monkeypatch):
     monkeypatch.setattr("tier_cli.training.loop.loop._LOG_EVERY", 1)
     with pytest.raises(KeyboardInterrupt):
         trainer(tmp_path, stopping_after(5)).run(silent)
@@ -145,7 +145,7 @@ def test_tensorboard_shows_a_step_once(tmp_path, monkeypatch):
     assert [event.step for event in shown.Scalars("total")] == list(range(1, STEPS + 1))
 
 
-def test_loading_processes_give_the_same_as_none(tmp_path):
+def test_worker_processes_do_not_change_the_result(tmp_path):
     alone, helped = (
         trainer(tmp_path / "a"),
         trainer(tmp_path / "b", run_options=RunOptions(device="cpu", workers=1)),
@@ -188,7 +188,7 @@ def test_other_settings_are_refused_by_name(tmp_path):
     assert "--epochs was 3, now 5; finding set was a, now b" in str(refused.value)
 
 
-def test_a_disk_that_is_full_costs_nothing_that_was_saved(tmp_path):
+def test_a_full_disk_keeps_the_saved_state(tmp_path):
     file = tmp_path / "state.pt"
     save_state(file, {"step": 1, "weights": {"a": torch.zeros(3)}})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -213,7 +213,7 @@ def test_an_error_of_the_device_is_not_called_a_full_disk(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_is_data_and_a_damaged_one_is_named(tmp_path):
+def test_a_state_is_plain_data_and_a_damaged_one_is_named(tmp_path):
     torch.save({"format": 1, "step": Fraction(1, 2)}, tmp_path / "code.pt")
     (tmp_path / "half.pt").write_bytes(b"half")
     torch.save({"format": 99}, tmp_path / "later.pt")

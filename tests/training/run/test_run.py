@@ -26,6 +26,22 @@ def run(manifest, output, towers, *more):
                  "--batch-size", "16", "--freeze-text-layers", "0", *more])  # fmt: skip
 
 
+def test_the_validation_result_is_what_eval_gives_for_the_written_checkpoint(manifest, towers, tmp_path):
+    """Two numbers for the same images leave people to guess which of them is true."""
+    output, report = tmp_path / "model", tmp_path / "eval.json"
+    assert run(manifest, output, towers, "--epochs", "2", "--device", "cpu") == 0
+    validation = json.loads((output / "validation.json").read_text())
+    record = json.loads((output / "training.json").read_text())["validation"]
+    options = ["--split", "valid", "--replicates", "5", "--workers", "0", "--device", "cpu"]
+    evaluate = ["eval", "--data", str(manifest), "--model", str(output), "--output", str(report)]
+    assert main([*evaluate, *options, "--engine", "torch"]) == 0
+    expected = json.loads(report.read_text())["scores"][0]["macro"]["auc"]["value"]
+    assert validation["mean_auc"]["auc"] == pytest.approx(expected, abs=1e-5)
+    assert record["mean_auc"] == pytest.approx(expected, abs=1e-5)
+    assert record["measured"] == "checkpoint"
+    assert verify(output) == []
+
+
 def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     output = tmp_path / "model"
     assert run(manifest, output, towers, "--epochs", "40", "--lr", "0.003", "--reg-weight", "0.1") == 0
@@ -98,7 +114,7 @@ def test_text_towers_other_than_bert_train_or_are_refused(
     ("options", "message"),
     [
         ([], "no data was given"),
-        (["--data", "absent.csv"], "no starting weights were given"),
+        (["--data", "absent.csv", "--text-tower", "absent"], "one of them was given"),
     ],
 )
 def test_missing_options_say_what_to_give(options, message, tmp_path, capsys):
@@ -117,7 +133,7 @@ def test_an_unreadable_image_ends_the_run_unless_allowed(manifest, towers, tmp_p
     assert json.loads((tmp_path / "b" / "training.json").read_text())["data"]["images"] == 31
 
 
-def test_validation_is_held_to_the_same_and_found_whatever_its_case(
+def test_validation_obeys_max_bad_and_its_split_is_case_insensitive(
     manifest, towers, tmp_path, capsys, without_graphs
 ):
     broken = manifest.with_name("broken-valid.csv")
@@ -128,7 +144,7 @@ def test_validation_is_held_to_the_same_and_found_whatever_its_case(
     assert json.loads((tmp_path / "b" / "training.json").read_text())["validation"]["images"] == 15
 
 
-def test_an_output_that_cannot_be_made_is_named_and_what_lies_there_stays(manifest, towers, tmp_path, capsys):
+def test_an_unwritable_output_is_named_and_nothing_is_deleted(manifest, towers, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(manifest, tmp_path / "file" / "model", towers) == 2
     assert "--output" in " ".join(capsys.readouterr().err.split())
@@ -223,7 +239,7 @@ def test_a_run_that_failed_before_it_read_anything_leaves_nothing(manifest, towe
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_a_disk_without_room_for_the_images_is_told(manifest, towers, tmp_path, capsys):
+def test_a_disk_without_room_for_the_images_is_reported(manifest, towers, tmp_path, capsys):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
@@ -278,7 +294,7 @@ def test_two_processes_write_one_checkpoint(manifest, towers, tmp_path, graphs):
     assert steps == [1, 2, 4]
 
 
-def test_a_gpu_that_is_too_small_says_what_saves_memory(manifest, towers, tmp_path, capsys, monkeypatch):
+def test_out_of_memory_on_a_gpu_suggests_remedies(manifest, towers, tmp_path, capsys, monkeypatch):
     import torch
 
     def full(*given, **named):

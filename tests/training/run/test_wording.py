@@ -1,4 +1,4 @@
-"""Notes and stages are for people: in other words, nothing of a run changes."""
+"""The wording of notes and stages does not affect a run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _train(manifest: Path, output: Path, towers: list[str], *more: str) -> dict[
     }
 
 
-def test_other_words_change_nothing(
+def test_other_wording_changes_no_result(
     manifest: Path,
     towers: list[str],
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""What a run that ended before its end leaves: hours of reading, and never a half that looks whole."""
+"""Leftovers of an interrupted run: images read are kept, partial files never look complete."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_images_that_were_read_are_not_read_again(
     assert not (tmp_path / "a" / ".training").exists()
 
 
-def test_half_of_a_file_that_a_killed_run_left_does_not_fill_the_disk(tmp_path):
+def test_a_partial_file_of_a_killed_run_is_deleted(tmp_path):
     prepare_folder(tmp_path, resume=False)
     half = tmp_path / ".training" / ".features-0123.npy.89abcdef.partial"
     half.write_bytes(b"half")
@@ -91,7 +91,7 @@ def test_an_error_keeps_what_was_read(manifest, towers, tmp_path, monkeypatch, w
     assert told[Stage.READING_IMAGES] == read
 
 
-def test_a_picture_that_cannot_be_drawn_costs_no_weights(manifest, towers, tmp_path, monkeypatch, capsys):
+def test_a_failed_plot_does_not_lose_the_weights(manifest, towers, tmp_path, monkeypatch, capsys):
     def broken(folder, synthetic):
         raise json.JSONDecodeError("Expecting value", "", 0)
 
@@ -100,7 +100,7 @@ def test_a_picture_that_cannot_be_drawn_costs_no_weights(manifest, towers, tmp_p
     assert verify(tmp_path / "a") == []
 
 
-def test_tensorboard_that_is_not_installed_is_told_before_an_image_is_read(
+def test_tensorboard_that_is_not_installed_is_reported_before_an_image_is_read(
     manifest, towers, tmp_path, monkeypatch, stage, capsys
 ):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
@@ -124,7 +124,7 @@ def test_a_kill_while_the_folder_is_removed_leaves_no_state(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_over_is_not_run_again(manifest, towers, tmp_path, capsys, without_graphs):
+def test_a_finished_run_is_not_repeated(manifest, towers, tmp_path, capsys, without_graphs):
     """Scripts of a queue always pass --resume: the job after the last must end well, and change nothing."""
     assert run(manifest, tmp_path / "a", towers, "--resume") == 0
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
@@ -167,7 +167,7 @@ def unreadable(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("images", ["memory-map", "stream"])
-def test_an_image_that_comes_back_does_not_change_a_run_that_is_resumed(
+def test_an_image_that_becomes_readable_does_not_change_a_resumed_run(
     images, unreadable, manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
 ):
     broken, late = unreadable
@@ -189,7 +189,7 @@ def test_an_image_that_comes_back_does_not_change_a_run_that_is_resumed(
     assert records[0]["unreadable_images"] == records[1]["unreadable_images"] == 1
 
 
-def test_an_image_that_is_lost_meanwhile_ends_a_resumed_run_that_needs_it(
+def test_an_image_lost_meanwhile_ends_a_resumed_run(
     manifest, towers, tmp_path, monkeypatch, without_graphs, capsys
 ):
     data = shutil.copytree(manifest.parent, tmp_path / "data") / "manifest.csv"

@@ -1,4 +1,4 @@
-"""A grid of runs: each point once, the best by validation patients, nothing lost when it is stopped."""
+"""Sweeps: each point runs once, validation chooses the best, interruptions lose nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_seeds_of_a_setting_follow_each_other_and_reg_weight_sets_both():
     ["lambda=0,1", "seed", "precision=1,2", "epochs=0,1", "seed=0.5", "lambda-patch=-1", "lambda-patch=a",
      "lambda-patch=0:1:0", "batch-size=1,2", "lambda-patch=1:0:0.1", "warmup-share=2", "lambda-patch=nan"],
 )  # fmt: skip
-def test_values_that_make_no_run_are_refused(text):
+def test_invalid_values_are_refused(text):
     with pytest.raises(UsageError, match="--sweep"):
         parse_axis(text)
 
@@ -155,12 +155,12 @@ def test_differences_are_taken_on_the_same_patients(runs, sweep):
     assert rows[0]["less_best_low"] == rows[0]["less_best_high"] == pytest.approx(-0.01)
 
 
-def test_all_checkpoints_stay_where_wanted(runs, sweep, tmp_path):
+def test_keep_all_keeps_every_checkpoint(runs, sweep, tmp_path):
     go(sweep(*AXES, keep="all"))
     assert len(weights(tmp_path / "out")) == 6
 
 
-def test_a_sweep_that_was_stopped_goes_on_and_repeats_nothing(runs, sweep, tmp_path):
+def test_an_interrupted_sweep_continues_without_repeating_runs(runs, sweep, tmp_path):
     runs.stop_at = 3
     with pytest.raises(KeyboardInterrupt):
         go(sweep(*AXES))
@@ -199,7 +199,7 @@ def test_any_other_error_ends_the_sweep(runs, sweep):
 
 
 @pytest.mark.parametrize("rows", ["a,train,1\nb,train,0\n", "a,train,1\nb,valid,0\nc,valid,0\n"])
-def test_nothing_to_compare_on_is_said_before_the_first_run(rows, runs, sweep):
+def test_a_sweep_without_validation_labels_is_refused_at_the_start(rows, runs, sweep):
     with pytest.raises(UsageError, match="--valid-share"):
         go(sweep(*AXES, rows=rows))
     assert runs.made == []
@@ -244,7 +244,7 @@ def test_parts_keep_their_size_in_batches_of_every_size(manifest, towers, tmp_pa
     assert len(runs.parts) == 3
 
 
-def test_batches_that_cannot_be_cut_are_refused_before_the_first_run(runs, sweep):
+def test_indivisible_batches_are_refused_before_the_first_run(runs, sweep):
     with pytest.raises(UsageError, match="with 3 parts"):
         go(sweep("batch-size=9,10", "accumulate=3"))
     assert runs.made == []

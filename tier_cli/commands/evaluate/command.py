@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ def evaluate(
     root: eval_options.Root = None,
     split: eval_options.Split = None,
     exclude: eval_options.Exclude = None,
+    exclude_trained: eval_options.ExcludeTrained = False,
     uncertain: eval_options.Unsure = eval_options.Uncertain.IGNORE,
     views: shared_options.Views = shared_options.ViewsName.FRONTAL,
     model: eval_options.Model = None,
@@ -76,6 +78,8 @@ def evaluate(
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()
+    folder = None if dataset == CSV else root or os.environ.get("TIER_DATA_ROOT")
+    _check_inputs_are_kept(output, report, [data, *(model or []), *(scores or []), *(compare or ())], folder)
     first, *others = _evaluables(model, scores, compare)
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.run import evaluate as measure
@@ -87,6 +91,7 @@ def evaluate(
         root=root,
         split=split,
         exclude=exclusions(exclude or []),
+        exclude_trained=exclude_trained,
         views=views.value,
         uncertain=uncertain.value,
         unit=unit.value if unit else None,
@@ -105,7 +110,7 @@ def evaluate(
     )
     results = ReportOutput(output)
     try:
-        measure(
+        whole = measure(
             first,
             data,
             settings,
@@ -117,10 +122,24 @@ def evaluate(
     except KeyboardInterrupt:
         results.interrupted()
         raise
-    done, evaluation = results.finish()
+    done, evaluation = results.finish(whole)
     page.write(done, evaluation)
     if not done.complete:
         raise Exit(3)
+
+
+def _check_inputs_are_kept(
+    output: str | None,
+    report: str | None,
+    inputs: Sequence[str | Path | None],
+    data_root: str | Path | None,
+) -> None:
+    """Refuse to replace a file that the run reads."""
+    from tier_cli.results.overwrite import check_not_an_input
+
+    for option, path in (("--output", output), ("--report", report)):
+        if path is not None:
+            check_not_an_input(path, option, inputs, data_root)
 
 
 def _evaluables(

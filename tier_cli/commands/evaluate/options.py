@@ -1,4 +1,4 @@
-"""The options of `tier eval`; `tier calibrate` and `tier adapt` share those of its data."""
+"""Declare the options of `tier eval`; `tier calibrate` and `tier adapt` share those of its data."""
 
 from __future__ import annotations
 
@@ -73,6 +73,14 @@ Exclude = Annotated[
         metavar="COLUMN=VALUE",
         help="Drop these rows. Repeatable.",
         show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+ExcludeTrained = Annotated[
+    bool,
+    typer.Option(
+        "--exclude-trained",
+        help="Drop images, and patients, that the model was trained on, as its own list says.",
         rich_help_panel=_DATA,
     ),
 ]
@@ -164,7 +172,9 @@ Replicates = Annotated[
         min=1, metavar="N", help="Resamplings of patients for the intervals.", rich_help_panel=_NUMBERS
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the resamplings.", rich_help_panel=_NUMBERS)]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Seed of the resamplings.", rich_help_panel=_NUMBERS)
+]
 Exclusive = Annotated[
     bool,
     typer.Option(

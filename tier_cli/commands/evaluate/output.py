@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from typer import echo
 
 from tier_cli.console import is_terminal, print_message
+from tier_cli.results.overwrite import replaced_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,11 +22,12 @@ class ReportOutput:
     Parameters
     ----------
     path
-        A .json or .csv file; None = JSON on stdout if that is no terminal.
+        A .json or .csv file; None = JSON on stdout unless that is a terminal.
     """
 
     def __init__(self, path: str | None):
         self._path = path
+        self._replaced = replaced_text(path)
         self._last: tuple[Report, Evaluation] | None = None
         self._console: Console | None = None
 
@@ -40,26 +42,28 @@ class ReportOutput:
             show_section(section, report.sections[section], labels, self._stderr())
         else:
             show(report, labels, self._stderr())
-            # Sections may take long and be interrupted.
-            self._write(report)
+        # Sections may take long and be interrupted: the file says which of them it lacks.
+        self._write(report)
 
     def interrupted(self) -> None:
         """Write what was measured before an interruption."""
         if self._last is not None and self._path is not None:
             self._write(self._last[0])
-            print_message(f"Numbers measured so far are in {self._path}")
+            missing = ", ".join(self._last[0].pending)
+            without = f"; not measured: {missing}" if missing else ""
+            print_message(f"Numbers measured so far are in {self._path}{without}")
 
-    def finish(self) -> tuple[Report, Evaluation]:
+    def finish(self, report: Report) -> tuple[Report, Evaluation]:
         """Print the notes and write the whole report; return it with its evaluation."""
         from tier_cli.display.evaluation_table import show_notes
 
         if self._last is None:
             raise RuntimeError("finish() was called before any part of the report was ready")
-        report, evaluation = self._last
+        evaluation = self._last[1]
         show_notes(report, self._stderr())
         if self._path is not None:
             self._write(report)
-            print_message(f"All numbers are in {self._path}")
+            print_message(f"All numbers are in {self._path}{self._replaced}")
         elif not is_terminal("stdout"):
             echo(report.to_json(), nl=False)
         return report, evaluation

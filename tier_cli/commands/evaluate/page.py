@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tier_cli.console import print_message
 from tier_cli.errors import UsageError
+from tier_cli.results.overwrite import replaced_text
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
@@ -44,6 +46,8 @@ class Page:
             from tier_cli.evaluation.page.write import check_page
 
             check_page(self.path)
+            # Asked for now: after the measurements, a missing package would come too late.
+            import_module("jinja2")
             return
         given = (
             ("--no-report-images", not self.images),
@@ -60,6 +64,7 @@ class Page:
             return
         from tier_cli.evaluation.page.write import PageOptions, write_page
 
+        replaced = replaced_text(self.path)
         write_page(report, evaluation, self.path, PageOptions(self.images, self.paths, self.note or ""))
         pictures = ", with pictures of the images" if self.images else ""
-        print_message(f"Page written to {self.path}{pictures}")
+        print_message(f"Page written to {self.path}{pictures}{replaced}")

@@ -1,1 +1,1 @@
-"""The command `tier train`."""
+"""Implement the command `tier train`."""

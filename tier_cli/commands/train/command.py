@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tier_cli.commands.train.options import Arguments, collect, takes_options
 from tier_cli.commands.train.sweep import read_axes, run_sweep
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.training.settings import RunOptions, SplitChoice, TrainSettings, parts_of
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def train(context: typer.Context, **options: Any) -> None:
 
     Many GPUs: torchrun --no-python --nproc-per-node 8 tier train ...
     """
-    given = collect(Arguments, options)
+    given, bundled = _with_start(collect(Arguments, options))
     output = _check(given)
     run_options = collect(RunOptions, options, command=command_line(context))
     _check_output(output, run_options.resume, bool(given.sweep))
@@ -44,8 +46,15 @@ def train(context: typer.Context, **options: Any) -> None:
             remedy="use it when you run the best setting again",
         )
     separate = check_validation(context, given)
-    settings = collect(TrainSettings, options, **_derived(given, options["batch_size"]))
-    inputs = collect_inputs(given, collect(SplitChoice, options), separate)
+    if bundled:
+        from tier_cli.display.training_progress import tell
+
+        tell(f"Starting from the bundled {given.init}; name other weights with --init, or both towers.")
+    from tier_cli.display.training_progress import preparing
+
+    with preparing():
+        settings = collect(TrainSettings, options, **_derived(given, options["batch_size"]))
+        inputs = collect_inputs(given, collect(SplitChoice, options), separate)
     if run_options.keep_epochs:
         check_comparable(inputs)
     if given.threads is not None:
@@ -61,6 +70,13 @@ def train(context: typer.Context, **options: Any) -> None:
     with stopping(output) as stop, display() as progress:
         record = run(inputs, settings, run_options, output, progress, stop)
     summarise(record, output)
+
+
+def _with_start(given: Arguments) -> tuple[Arguments, bool]:
+    """Return the options with the bundled checkpoint if no starting weights are named, and whether it is."""
+    if any(one is not None for one in (given.init, given.image_tower, given.text_tower, given.image_size)):
+        return given, False
+    return replace(given, init=DEFAULT_MODEL), True
 
 
 def _check(given: Arguments) -> Path:
@@ -79,11 +95,12 @@ def _check(given: Arguments) -> Path:
             remedy="name a folder; it is created if it does not exist",
         )
     if given.init is None and (given.image_tower is None or given.text_tower is None):
+        lacking = "--image-tower" if given.image_tower is None else "--text-tower"
         raise UsageError(
-            "no starting weights were given",
-            where="--init, --image-tower, --text-tower",
-            remedy="name a checkpoint with --init, or two folders with config.json and safetensors, one of "
-            "them with tokenizer.json",
+            "a model starts from two towers, and one of them was given",
+            where=lacking,
+            remedy="name a folder with config.json and safetensors, the text tower's with tokenizer.json; or "
+            "leave both out to start from a checkpoint",
         )
     for name in ("image_tower", "text_tower", "image_size"):
         if given.init is not None and getattr(given, name) is not None:

@@ -81,6 +81,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.verify import require_unaltered
     from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
     from tier_cli.training.data.validation_data import open_validation_data
     from tier_cli.training.train_inputs import TrainInputs
@@ -89,6 +90,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     init = None
     if given.init is not None:
         checkpoint = open_checkpoint(given.init)
+        require_unaltered(checkpoint.path)
         preprocessing, own, init = checkpoint.preprocessing, checkpoint.findings, checkpoint.path
     else:
         side = given.image_size or 224

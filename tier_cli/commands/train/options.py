@@ -12,6 +12,7 @@ import typer
 
 from tier_cli.commands.options import known_dataset
 from tier_cli.datasets.registry import CSV, trainable_names
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.training.settings import Keep, RunOptions, SplitChoice, Text, TrainSettings, bounds, within
 
 _Settings = TypeVar("_Settings")
@@ -98,7 +99,8 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "init": (
         _START,
         "NAME|DIR",
-        "Checkpoint to start from, with both towers, heads, tokenizer and preprocessing.",
+        "Checkpoint to start from, with both towers, heads, tokenizer and preprocessing;"
+        f" {DEFAULT_MODEL} if no tower is named either.",
     ),
     "image_tower": (_START, "DIR", "Folder of an image encoder: config.json, safetensors."),
     "text_tower": (_START, "DIR", "Folder of a text encoder with its tokenizer.json."),

@@ -112,7 +112,11 @@ def _beside(folder: Path, subject: str, study: str) -> str:
     try:
         return "" if path is None else path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ManifestError(f"the report cannot be read ({error})", where=str(path)) from error
+        raise ManifestError(
+            f"the report cannot be read ({error})",
+            where=str(path),
+            remedy="check the file and its permissions",
+        ) from error
 
 
 def _archived(archive: Path, keys: list[tuple[str, str]], which: str) -> dict[str, str]:

@@ -78,7 +78,12 @@ def _splits(root: Path, split: str | None) -> dict[str, str]:
     if not found and split is not None:
         raise absent_split(INFO, root, split, _LISTS[split])
     if not found:
-        raise wrong_root(INFO, root, *_LISTS.values())
+        raise wrong_root(
+            INFO,
+            root,
+            *_LISTS.values(),
+            what="the table is there, but the official lists of the splits are not",
+        )
     return found
 
 

@@ -79,14 +79,18 @@ def find_expert(root: Path, inside: str, name: str) -> Path | None:
     Tables of the same name exist in two folders, so the file name alone is not enough.
     """
     folders = [root / inside, *sorted(root.glob(f"*/{inside}")), *([root] if root.name == inside else [])]
+    below = sorted(path.parent for path in root.glob(f"*/{inside}_{name}*"))
     plain = (found for folder in folders if (found := find_table(folder, name)))
-    longer = (found for folder in [*folders, root] if (found := find_table(folder, f"{inside}_{name}")))
+    longer = (
+        found for folder in [*folders, root, *below] if (found := find_table(folder, f"{inside}_{name}"))
+    )
     return next(plain, None) or next(longer, None)
 
 
 def images_of(root: Path) -> Path:
     """Return the folder of ChestX-ray14 itself: the root, or a folder in or beside it."""
-    places = (root, root / "nih14", root.parent, root.parent / "nih14")
+    inside = sorted(path.parent for path in root.glob("*/images*/"))
+    places = (root, root / "nih14", *inside, root.parent, root.parent / "nih14")
     return next((place for place in places if any(place.glob("images*/"))), root)
 
 

@@ -24,7 +24,8 @@ INFO = DATASETS["openi"]
 _REPORTS, _PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 _XML_FOLDERS = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology", "reports/ecgen-radiology", "")
 _IMAGE_FOLDERS = ("NLMCXR_png", "images/images_normalized", "images", "NLMCXR_dcm", "")
-# Finding of the set nih14 -> the indexers' headings; of "Opacity/lung/base/left" the first part counts.
+# Finding of the set nih14 -> the indexers' headings; of "Opacity/lung/base/left" the first part counts, and
+# the others only where `_head` says so.
 _HEADINGS: dict[str, tuple[str, ...]] = {
     "Atelectasis": ("pulmonary atelectasis", "atelectasis"),
     "Cardiomegaly": ("cardiomegaly",),
@@ -32,18 +33,31 @@ _HEADINGS: dict[str, tuple[str, ...]] = {
     "Infiltration": ("infiltrate",),
     "Mass": ("mass",),
     "Nodule": ("nodule",),
-    "Pneumonia": ("pneumonia",),
+    "Pneumonia": ("pneumonia", "bronchopneumonia"),
     "Pneumothorax": ("pneumothorax", "hydropneumothorax"),
     "Consolidation": ("consolidation",),
-    "Edema": ("pulmonary edema",),
-    "Emphysema": ("emphysema", "pulmonary emphysema"),
-    "Fibrosis": ("pulmonary fibrosis",),
+    "Edema": ("pulmonary edema", "edema"),
+    "Emphysema": ("emphysema", "pulmonary emphysema", "bullous emphysema"),
+    "Fibrosis": ("pulmonary fibrosis", "idiopathic pulmonary fibrosis", "fibrosis"),
     "Pleural_Thickening": ("pleural thickening",),
     "Hernia": ("hernia, hiatal", "hernia, diaphragmatic"),
     "Lung Opacity": ("opacity", "airspace disease"),
-    "Fracture": ("fractures, bone",),
+    "Fracture": ("fractures, bone", "rib fractures", "spinal fractures", "fractures, compression"),
     "No Finding": ("normal",),
 }
+# Headings that are about the lung or the pleura unless a qualifier names another place.
+_UNSPECIFIC = ("edema", "emphysema", "fibrosis", "effusion", "thickening")
+_OTHER_PLACES = (
+    "mediastinum",
+    "soft tissue",
+    "subcutaneous",
+    "pericardium",
+    "pericardial",
+    "bone",
+    "abdomen",
+)
+# Heading and qualifier -> the heading of the finding.
+_QUALIFIED = {("thickening", "pleura"): "pleural thickening", ("effusion", "pleura"): "pleural effusion"}
 _UNINDEXED = ("", "no indexing")
 _PREFIX = re.compile(r"^(?:CXR)?(\d+)_(?:\d+_)?(IM-)")
 _ENDINGS = re.compile(r"(\.(png|dcm|jpg))+$", re.IGNORECASE)
@@ -90,7 +104,9 @@ def read(root: Path, split: str | None, text: str | None = None) -> Manifest:
         raise wrong_root(INFO, root, "ecgen-radiology/*.xml", _REPORTS)
     rows = [(report, image) for report in reports for image in report.images]
     if not rows:
-        raise wrong_root(INFO, root, "reports that name images")
+        raise wrong_root(
+            INFO, root, _PROJECTIONS, what="the reports are there, but none of them names an image"
+        )
     columns: dict[str, Sequence[str]] = {
         "path": _paths(root, [image for _, image in rows]),
         "patient": [report.key for report, _ in rows],
@@ -193,10 +209,17 @@ def _headings(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _head(text: str) -> str:
-    first, _, rest = text.strip().lower().partition("/")
-    if first == "thickening" and "pleura" in rest.split("/"):
-        return "pleural thickening"
-    return first
+    """Return the heading that labels are looked up by, lower case and without qualifiers.
+
+    MeSH inverts names (``Pneumonia, Viral``), and a qualifier may say what a heading leaves open.
+    """
+    first, *qualifiers = (part.strip() for part in text.lower().split("/"))
+    for place in qualifiers:
+        if (first, place) in _QUALIFIED:
+            return _QUALIFIED[first, place]
+    if first in _UNSPECIFIC and not set(qualifiers).isdisjoint(_OTHER_PLACES):
+        return f"{first} elsewhere"
+    return "pneumonia" if first.startswith("pneumonia,") else first
 
 
 def _label(headings: Sequence[str], wanted: Sequence[str]) -> str:

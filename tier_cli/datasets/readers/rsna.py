@@ -28,7 +28,9 @@ _SIZE = (1024, 1024)
 def read(root: Path, split: str | None) -> Manifest:
     """Read the labelled images, which are all in the challenge's split train: `split` has no effect.
 
-    The table has one row per box. `Pneumonia` is the challenge's target, a lung opacity suspicious for
+    The table has one row per box. Its `patientId` names an image, and no patient is known.
+
+    `Pneumonia` is the challenge's target, a lung opacity suspicious for
     pneumonia; `No Finding` is its class Normal. Both are 0 in images with other abnormalities.
 
     Raises
@@ -53,7 +55,8 @@ def read(root: Path, split: str | None) -> Manifest:
     known = images_in([root / _IMAGES])
     columns = {
         "path": [known.get(name, str(root / _IMAGES / f"{name}.dcm")) for name in targets],
-        "patient": list(targets),
+        # patientId differs for two images of one patient: it names the image.
+        "patient": [""] * len(targets),
         "instance": list(targets),
         "split": ["train"] * len(targets),
         "source": [INFO.name] * len(targets),
@@ -62,7 +65,11 @@ def read(root: Path, split: str | None) -> Manifest:
         "boxes": [boxes_cell(boxes.get(name, ())) for name in targets],
         "class": [classes.get(name, "") for name in targets],
     }
-    notes = [] if classes else [f"No Finding is blank, as {_CLASSES} is missing"]
+    notes = ["patientId names an image: patients are unknown, and each image counts as one patient"]
+    if not classes:
+        notes.append(f"No Finding is blank, as {_CLASSES} is missing")
+    elif lacking := sum(name not in classes for name in targets):
+        notes.append(f"No Finding is blank in {lacking} of {len(targets)} images: {_CLASSES} lacks them")
     return build_manifest(columns, table, root, notes)
 
 

@@ -10,8 +10,14 @@ import numpy as np
 
 from tier_cli.evaluation.intervals import interval_text, value_text
 from tier_cli.evaluation.measure import HEADINGS
-from tier_cli.evaluation.page.figures import Line, draw_intervals, draw_levels, shared_range
-from tier_cli.evaluation.page.parts import DASH, Part, Table, p_value, unbroken
+from tier_cli.evaluation.page.figures import (
+    Line,
+    draw_intervals,
+    draw_levels,
+    draw_net_benefit,
+    shared_range,
+)
+from tier_cli.evaluation.page.parts import DASH, MAX_FIGURES, Part, Table, p_value, unbroken
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.page.parts import Figure
@@ -64,14 +70,14 @@ def _readers(content: Content, labels: Labels) -> Part:
 
 
 def _minus_readers(one: Content, labels: Labels) -> Table:
-    less = one["minus_readers"]
-    metrics = list(less["macro"])
+    minus = one["minus_readers"]
+    metrics = list(minus["macro"])
     rows = [
         (
             _name(name, labels),
             *(c for m in metrics for c in (_with_interval(row[m], "+.3f"), p_value(row[m].get("p_holm")))),
         )
-        for name, row in less["findings"].items()
+        for name, row in minus["findings"].items()
     ]
     heads = ("finding", *(head for m in metrics for head in (_READER_METRICS[m], "p (Holm)")))
     last = (
@@ -79,7 +85,7 @@ def _minus_readers(one: Content, labels: Labels) -> Table:
         *(
             c
             for m in metrics
-            for c in (_with_interval(less["macro"][m], "+.3f"), p_value(less["macro"][m].get("p")))
+            for c in (_with_interval(minus["macro"][m], "+.3f"), p_value(minus["macro"][m].get("p")))
         ),
     )
     return Table(f"{one['name']} minus the mean of radiologists", heads, rows, last)
@@ -230,6 +236,25 @@ def _retrieval(content: Content, labels: Labels) -> Part:
     return Part("Retrieval", (content["rule"],), tables=tables)
 
 
+def _decision_curve(content: Content, labels: Labels) -> Part:
+    sets = content["scores"]
+    figures = []
+    for row in sets[0]["findings"][:MAX_FIGURES]:
+        curves = [
+            {found["finding"]: found["net_benefit"] for found in one["findings"]}.get(row["finding"])
+            for one in sets
+        ]
+        drawn = [np.array(one if one else np.full(len(content["thresholds"]), np.nan)) for one in curves]
+        name = _name(row["finding"], labels)
+        figures.append(draw_net_benefit(name, content["thresholds"], drawn, np.array(row["of_all"])))
+    text = (
+        "Net benefit is the share of true positives minus that of false positives, weighted by t / (1 - t), "
+        "if everyone with a probability of at least t is acted on. The dashed line acts on everyone, the "
+        "horizontal line on no one. It holds only for the prevalence of these images.",
+    )
+    return Part("Decision curves", text, [one["name"] for one in sets], figures)
+
+
 _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "readers": _readers,
     "exclusive": _exclusive,
@@ -237,6 +262,7 @@ _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "prompts": _prompts,
     "grounding": _grounding,
     "retrieval": _retrieval,
+    "decision_curve": _decision_curve,
 }
 
 

@@ -70,7 +70,11 @@ def _measure(evaluation: Evaluation) -> dict[str, Any]:
     has_report[studies.index[with_text]] = True
     used = usable & has_report[studies.index]
     if not used.any():
-        raise ManifestError("no image that could be scored has a report", where=manifest.origin)
+        raise ManifestError(
+            "no image that could be scored has a report",
+            where=manifest.origin,
+            remedy="fill the column text of readable images",
+        )
     patients, how = evaluation.truth.patients[used], evaluation.protocol.resampling
     used_studies = _numbered(studies, used)
     pairing = pair_up(texts[used].tolist(), used_studies)

@@ -53,7 +53,7 @@ _BLOCK = {
 def convert(source: Source, family: str) -> Converted:
     """Convert a state dict of OpenAI's CLIP."""
     foreign = ForeignTensors(source.weights, str(source.path))
-    # The numbers with which OpenAI's archive describes itself: the shapes say the same.
+    # Redundant numbers in OpenAI's archives: the shapes give the same values.
     left_out = foreign.drop(*OPENAI_NUMBERS)
     chexzero = family == "chexzero"
     config = clip_config(foreign, "quick_gelu", "softmax_pair" if chexzero else "cosine_difference")

@@ -97,7 +97,7 @@ class Pairs:
         return [self._texts[row] for row in rows]
 
     def excluded(self, rows: Rows, places: Rows) -> NDArray[np.bool_]:
-        """Return which pairs (image, text), (N, N), are no negatives; arguments as in `texts`."""
+        """Return which pairs (image, text), (N, N), are not negatives; arguments as in `texts`."""
         studies = self._studies[rows]
         same_study = (studies[:, None] == studies[None, :]) & (studies[:, None] != "")
         if not self._written:

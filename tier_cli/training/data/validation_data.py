@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tier_cli.datasets.identity import plain_patient
 from tier_cli.datasets.opening import open_data, wanted_split
 from tier_cli.datasets.registry import CSV, dataset_info, dataset_name, may_share_images, patient_namespace
 from tier_cli.datasets.views import lateral_rows
@@ -232,5 +233,5 @@ def _namespaces(manifest: Manifest, dataset: str) -> dict[str, Rows]:
 
 
 def _keys(patients: Iterable[Any], plain: bool) -> list[str]:
-    """Return the keys to compare; those of public data sets without prefix (``patient``, ``p``) and zeros."""
-    return [re.sub(r"^(patient|p)?0*(?=\d+$)", "", str(key)) if plain else str(key) for key in patients]
+    """Return the keys to compare; those of public data sets as `plain_patient` gives them."""
+    return [plain_patient(str(key)) if plain else str(key) for key in patients]

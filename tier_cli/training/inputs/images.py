@@ -26,7 +26,7 @@ from tier_cli.training.progress import Stage
 from tier_cli.training.seeds import AUGMENTATION, derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -275,6 +275,22 @@ def centre_crops(squares: Bytes, spec: Preprocessing) -> Tensor:
     first = (squares.shape[-1] - spec.crop) // 2
     crop = squares[:, first : first + spec.crop, first : first + spec.crop]
     return torch.from_numpy(normalise(np.divide(crop, 255, dtype=np.float32), spec))
+
+
+def scoring_inputs(paths: Sequence[str], spec: Preprocessing, workers: int, size: int) -> Iterator[Tensor]:
+    """Yield batches (n, 3, S, S) of images prepared as for scoring, without rounding; raises `InputError`."""
+    settings = Settings(ReadOptions(rendering=spec.rendering, views="all"), spec)
+    batch: list[Tensor] = []
+    with closing(decoded((Source(path) for path in paths), settings, workers, size)) as outcomes:
+        for _, outcome in outcomes:
+            if isinstance(outcome, InputError):
+                raise outcome
+            batch.append(torch.from_numpy(outcome.pixels))
+            if len(batch) == size:
+                yield torch.stack(batch)
+                batch = []
+    if batch:
+        yield torch.stack(batch)
 
 
 def _decoder_settings(preprocessing: Preprocessing) -> Settings:

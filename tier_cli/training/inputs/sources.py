@@ -107,9 +107,7 @@ class Sources:
         name
             Key of these images in the record of the run.
         """
-        workers, folder = self.run_options.workers, self._folder()
-        if workers is None:
-            workers = 0 if len(manifest) < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
+        workers, folder = reading_workers(self.run_options.workers, len(manifest)), self._folder()
         spec, skip = self.inputs.preprocessing, self._unreadable_before(name)
         file, bad = self.world.first_does(
             lambda: read_images(
@@ -174,6 +172,13 @@ class Sources:
             [_pixels_hash(pixels), self.inputs.preprocessing.to_dict(), settings.freeze_image_blocks,
              settings.augmentation, settings.cached_views, file_hash(weights)]
         )[:16]  # fmt: skip
+
+
+def reading_workers(given: int | None, images: int) -> int:
+    """Return how many processes read images: as many as were given, else a number for that many images."""
+    if given is not None:
+        return given
+    return 0 if images < _FEW_IMAGES else min(usable_cpus(), _MOST_WORKERS)
 
 
 def _any_readable(views: AugmentedImages, bad: Mapping[int, str]) -> bool:

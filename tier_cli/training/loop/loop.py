@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from tier_cli.training.loop.task import Task
     from tier_cli.training.progress import TrainingProgress
 
+# Steps between logged ones; a short run logs more often, so that its curves have points.
 _LOG_EVERY = 20
+_FEWEST_POINTS = 50
+# The figures on the terminal are renewed at least this often.
+_SHOW_SECONDS = 1.5
 
 
 @dataclass
@@ -69,6 +73,8 @@ class Trainer:
         self._part_size = s.parts(self.world.size)
         self._per_epoch = task.batches.plan.steps_per_epoch
         self.steps = self._per_epoch * s.epochs
+        self._log_every = max(1, min(_LOG_EVERY, self.steps // _FEWEST_POINTS))
+        self._shown = 0.0
         self._step = 0
         self._seconds = 0.0
         self._optimizer = build_optimizer(self.model, s, task.fresh_heads)
@@ -161,6 +167,10 @@ class Trainer:
         saved = began = time.monotonic()
         before = self._seconds
         self._speed_mark = began, self._step
+        # The first batch may take long: workers start, and a GPU compiles its kernels.
+        progress(
+            Stage.TRAINING, self._step, self.steps, None, Epoch(self._step // self._per_epoch + 1, s.epochs)
+        )
         while self._step < self.steps:
             batch = next(batches)
             rows, stopping = self._synchronise(batch)
@@ -237,13 +247,16 @@ class Trainer:
         return outcome
 
     def _log_step(self, outcome: Outcome, rate: float) -> dict[str, float] | None:
-        if self._log is None or not (self._step % _LOG_EVERY == 0 or self._step == 1):
-            return None
         now, (then, step) = time.monotonic(), self._speed_mark
+        logged = self._step % self._log_every == 0 or self._step == 1
+        if self._log is None or not (logged or now - self._shown >= _SHOW_SECONDS):
+            return None
+        self._shown = now
         speed = (self._step - step) * self.task.settings.batch_size / max(now - then, 1e-9)
-        self._speed_mark = now, self._step
         figures = {**step_figures(outcome), "learning_rate": rate, "images_per_second": speed}
-        self._log.write({"step": self._step, "epoch": self._epoch() - 1, **figures})
+        if logged:
+            self._speed_mark = now, self._step
+            self._log.write({"step": self._step, "epoch": self._epoch() - 1, **figures})
         return figures
 
     def _validate(

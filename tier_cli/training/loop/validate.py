@@ -12,20 +12,24 @@ from tier_cli.findings.vectors import embed_findings
 from tier_cli.metrics.bootstrap import resample
 from tier_cli.metrics.ranking import auc
 from tier_cli.metrics.statistics import ranking
+from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import embed_in_batches, project_in_batches
 from tier_cli.scoring.score import ScoringRule, score
-from tier_cli.training.inputs.images import centre_crops
+from tier_cli.training.inputs.images import centre_crops, scoring_inputs
+from tier_cli.training.progress import Stage, no_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from tier_cli.imaging.preprocess import Preprocessing
-    from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
     from tier_cli.training.data.labels import LabelledRows
     from tier_cli.training.inputs.images import Pixels
+    from tier_cli.training.progress import TrainingProgress
 
 _BATCH = 16
 REPLICATES = 1000
@@ -41,6 +45,8 @@ class Validation:
         The images, and their rows with labels of the findings to score.
     preprocessing, tokenizer, device
         How images and prompts are prepared, and the device to compute on.
+    progress
+        Where progress is reported.
     """
 
     pixels: Pixels
@@ -48,6 +54,7 @@ class Validation:
     preprocessing: Preprocessing
     tokenizer: TextTokenizer
     device: torch.device
+    progress: TrainingProgress = no_progress
 
     def __call__(self, model: TierModel) -> dict[str, float]:
         """Return `aucs` of the model's scores."""
@@ -65,14 +72,47 @@ class Validation:
 
     @torch.no_grad()
     def scores(self, model: TierModel) -> NDArray[np.float64]:
-        """Return the scores (N, F) that `tier eval` would give."""
+        """Return scores (N, F) from the squares of bytes that training reads.
+
+        They differ from those of `written_scores` by less than half a grey level and the rounding of weights.
+        """
         starts = range(0, len(self.rows), _BATCH)
-        rows = [range(first, min(first + _BATCH, len(self.rows))) for first in starts]
-        pooled = np.concatenate(
-            [_encode(model, self.pixels, part, self.preprocessing, self.device) for part in rows]
-        )
+        parts = (range(first, min(first + _BATCH, len(self.rows))) for first in starts)
+        return self._scored(model, (self._crops(part) for part in parts))
+
+    @torch.no_grad()
+    def written_scores(self, folder: Path, workers: int) -> NDArray[np.float64]:
+        """Return the scores (N, F) of a written checkpoint, as `tier eval` gives them.
+
+        Parameters
+        ----------
+        folder
+            The checkpoint, with its weights as they were rounded.
+        workers
+            Processes that read the images again.
+
+        Raises
+        ------
+        InputError
+            An image can no longer be read.
+        """
+        model = TierModel.from_pretrained(folder).float().to(self.device).eval()
+        paths = self.rows.manifest.paths
+        return self._scored(model, scoring_inputs(paths, self.preprocessing, workers, _BATCH))
+
+    def _crops(self, rows: range) -> Tensor:
+        return centre_crops(np.stack([self.pixels.read(row) for row in rows]), self.preprocessing)
+
+    def _scored(self, model: TierModel, batches: Iterable[Tensor]) -> NDArray[np.float64]:
+        pooled: list[NDArray[np.float32]] = []
+        done = 0
+        self.progress(Stage.VALIDATING, 0, len(self.rows))
+        for batch in batches:
+            pooled.append(model.encode_images(batch.to(self.device)).pooled.cpu().numpy())
+            done += len(batch)
+            self.progress(Stage.VALIDATING, done, len(self.rows))
         texts = embed_findings(self.rows.findings, _embedder(model, self.tokenizer, self.device))
-        return np.asarray(score(pooled, texts, _rule(model)), dtype=np.float64)
+        return np.asarray(score(np.concatenate(pooled), texts, _rule(model)), dtype=np.float64)
 
     def record(self, scores: NDArray[np.float64]) -> dict[str, Any]:
         """Return the content of validation.json: AUCs with patient-bootstrap intervals, no keys or paths.
@@ -103,22 +143,12 @@ class Validation:
 
 
 def rounded(value: float) -> float | None:
-    """A number for JSON and CSV, None where there is none."""
+    """Round a number for JSON and CSV; None if it is not finite."""
     return round(float(value), 5) if np.isfinite(value) else None
 
 
 def _numbers(point: float, interval: NDArray[np.float64]) -> dict[str, float | None]:
     return {"auc": rounded(point), "low": rounded(interval[0]), "high": rounded(interval[1])}
-
-
-def _encode(
-    model: TierModel, pixels: Pixels, rows: range, preprocessing: Preprocessing, device: torch.device
-) -> NDArray[np.float32]:
-    squares = np.stack([pixels.read(row) for row in rows])
-    pooled: NDArray[np.float32] = (
-        model.encode_images(centre_crops(squares, preprocessing).to(device)).pooled.cpu().numpy()
-    )
-    return pooled
 
 
 def _embedder(

@@ -42,7 +42,7 @@ def write_card(folder: Path, selection: str = _NO_SELECTION) -> Path:
     validation = json.loads(file.read_text("utf-8")) if file.is_file() else None
     parts = [
         f"# {folder.resolve().name}",
-        _what(run),
+        _introduction(run),
         "## Licence and data agreement",
         _AGREEMENT,
         "## Data",
@@ -59,7 +59,7 @@ def write_card(folder: Path, selection: str = _NO_SELECTION) -> Path:
     return folder / CARD
 
 
-def _what(run: dict[str, Any]) -> str:
+def _introduction(run: dict[str, Any]) -> str:
     what = (
         "A TIER model (text-image entropy regularisation, Palepu & Beam, MLHC 2023) for chest radiographs,"
         " trained with `tier train`. **For research only: not a medical device, not for decisions about"

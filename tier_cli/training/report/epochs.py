@@ -19,6 +19,7 @@ from tier_cli.files.atomic import remove_partial, whole_folder
 from tier_cli.model.checkpoint import read_json, write_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_checkpoint, save_weights
+from tier_cli.model.trained_on import TRAINED_ON
 from tier_cli.training.progress import Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import CURVES
@@ -141,6 +142,7 @@ class KeptEpochs:
         kept = self.folder / epoch_name(measured["epoch"])
         if (output / CURVES).is_file():
             shutil.copyfile(output / CURVES, folder / CURVES)
+        shutil.copyfile(output / TRAINED_ON, folder / TRAINED_ON)
         write_json(folder / VALIDATION, self.check.record(np.load(kept / _SCORES)))
         own = {
             **record,

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import tier_cli
+from tier_cli.datasets.identity import data_sets_of, image_keys, patient_keys
+from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
+from tier_cli.model.trained_on import TrainedOn, describe_run, read_trained_on
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
@@ -67,6 +70,29 @@ def describe(
     }
 
 
+def runs_trained_on(inputs: TrainInputs, training: Manifest, name: str) -> list[TrainedOn]:
+    """Return the runs that led to a checkpoint: those of its starting weights, then this one.
+
+    Parameters
+    ----------
+    inputs
+        What the run starts from.
+    training
+        The rows it trains on.
+    name
+        The name of the checkpoint.
+    """
+    dataset = inputs.about.get("dataset") or CSV
+    own = describe_run(
+        name,
+        data_sets_of(training, dataset),
+        inputs.rows_hash,
+        image_keys(training, dataset),
+        patient_keys(training, dataset),
+    )
+    return [*(read_trained_on(inputs.init) if inputs.init is not None else ()), own]
+
+
 def _file(manifest: Manifest) -> dict[str, str | None]:
     origin = Path(manifest.origin)
     return {"name": origin.name, "manifest_sha256": _hash(origin) if origin.is_file() else None}
@@ -92,7 +118,9 @@ def _hash(path: Path) -> str:
     try:
         return file_hash(path)
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise UsageError(
+            f"cannot be read: {error.strerror}", where=str(path), remedy="check the path and its permissions"
+        ) from error
 
 
 def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import write_checksums, write_json
+from tier_cli.errors import InputError, UsageError
+from tier_cli.model.checkpoint import TRAINING, write_checksums, write_json
 from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
+from tier_cli.model.trained_on import write_trained_on
 from tier_cli.training.data.pairs import Pairs
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
-from tier_cli.training.inputs.sources import Sources
+from tier_cli.training.inputs.sources import Sources, reading_workers
 from tier_cli.training.inputs.started_with import read_started
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.log import require_tensorboard
@@ -32,7 +33,7 @@ from tier_cli.training.progress import Epoch, Stage
 from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import draw_curves
 from tier_cli.training.report.epochs import EPOCHS, KeptEpochs
-from tier_cli.training.run.record import check_identity, describe, identity
+from tier_cli.training.run.record import check_identity, describe, identity, runs_trained_on
 from tier_cli.training.run.start import build_model, build_objective, build_tokenizer
 from tier_cli.training.run.work_folder import (
     STATE,
@@ -46,6 +47,7 @@ from tier_cli.training.run.work_folder import (
 if TYPE_CHECKING:
     from tier_cli.model.modeling import TierModel
     from tier_cli.model.tokens import TextTokenizer
+    from tier_cli.model.trained_on import TrainedOn
     from tier_cli.training.data.labels import LabelledRows, TrainingRows
     from tier_cli.training.inputs.loader import ImageSource
     from tier_cli.training.progress import TrainingProgress
@@ -131,7 +133,7 @@ def _stoppable(progress: TrainingProgress, stop: Callable[[], bool]) -> Training
         epoch: Epoch | None = None,
     ) -> None:
         progress(stage, done, total, figures, epoch)
-        if stage not in (Stage.TRAINING, Stage.VALIDATION) and stop():
+        if stage not in (Stage.TRAINING, Stage.VALIDATING, Stage.VALIDATION) and stop():
             raise KeyboardInterrupt
 
     return stoppable
@@ -150,6 +152,7 @@ class _Run:
 
     def go(self, stop: Callable[[], bool]) -> dict[str, Any]:
         inputs, settings, world = self.inputs, self.settings, self.world
+        self.progress(Stage.PREPARING, 0, 0)
         settings.parts(world.size)
         torch.manual_seed(settings.seed)
         training, validation = inputs.split()
@@ -168,6 +171,8 @@ class _Run:
         # Described before training, because the files may be gone after it.
         record = describe(inputs, settings, len(training), pairs.without_text, self.device, world.size)
         record["command"] = self.run_options.command
+        trained_on = runs_trained_on(inputs, training.manifest, self.output.name)
+        record["data"]["sources"] = list(trained_on[-1].sources)
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
             sources.record_start()
@@ -186,7 +191,7 @@ class _Run:
         if check is not None:
             images = len(check.rows)
             record["validation"] = {"split": inputs.validation_split, "images": images, **trainer.measured}
-        world.first_does(lambda: self._finish(model, record, check, kept))
+        world.first_does(lambda: self._finish(model, record, check, kept, trained_on))
         # The lines with paths are for the person who runs this; the written record holds none.
         return {**record, "unreadable": unreadable}
 
@@ -233,7 +238,8 @@ class _Run:
         if validation is None:
             return None
         pixels, validation = sources.stored(validation)
-        return Validation(pixels, validation, inputs.preprocessing, tokenizer, self.device)
+        spec = inputs.preprocessing
+        return Validation(pixels, validation, spec, tokenizer, self.device, self.progress)
 
     def _kept(self, check: Validation | None, done: int) -> KeptEpochs | None:
         """Return what validates and keeps the best epochs, for --keep-epochs."""
@@ -246,23 +252,41 @@ class _Run:
         return kept
 
     def _finish(
-        self, model: TierModel, record: dict[str, Any], check: Validation | None, kept: KeptEpochs | None
+        self,
+        model: TierModel,
+        record: dict[str, Any],
+        check: Validation | None,
+        kept: KeptEpochs | None,
+        trained_on: Sequence[TrainedOn],
     ) -> None:
-        if check is not None:
-            write_json(self.output / VALIDATION, check.record(check.scores(model)))
         if kept is not None:
             record["kept_epochs"] = [measured["epoch"] for measured in kept.best()]
-        self.progress(Stage.WRITING_CHECKPOINT, 0, 1)
+        self.progress(Stage.WRITING_CHECKPOINT, 0, 0)
         # The file is written in the usual memory layout.
         model.to("cpu", memory_format=torch.contiguous_format)
         inputs = self.inputs
+        write_trained_on(self.output, trained_on)
         record["export_difference"] = save_checkpoint(
             self.output, model, inputs.tokenizer_folder, inputs.preprocessing, inputs.findings, record
         )
+        if check is not None:
+            self._validate_written(model, record, check)
         self._draw_and_describe(record)
         if kept is not None:
             kept.finish(self.output, inputs, record, self.progress)
         delete_work(self.output)
+
+    def _validate_written(self, model: TierModel, record: dict[str, Any], check: Validation) -> None:
+        """Measure the checkpoint as it was written: the validation results are those of `tier eval`."""
+        try:
+            workers = reading_workers(self.run_options.workers, len(check.rows))
+            scores, measured = check.written_scores(self.output, workers), "checkpoint"
+        except InputError:
+            # The images were there when the run began; what was read then is kept.
+            scores, measured = check.scores(model.to(self.device)), "training images"
+        write_json(self.output / VALIDATION, check.record(scores))
+        record["validation"] |= {**check.aucs(scores), "measured": measured}
+        write_json(self.output / TRAINING, record)
 
     def _draw_and_describe(self, record: dict[str, Any]) -> None:
         """Draw the curves and write the card, after the weights: an error here must not lose them."""

@@ -56,7 +56,9 @@ def parse_axis(text: str) -> Axis:
             raise ValueError("not finite")
     except (InvalidOperation, ValueError) as error:
         raise UsageError(
-            f"{spec!r} is neither start:stop:step nor a list a,b,c", where=f"--sweep {name}"
+            f"{spec!r} is neither start:stop:step nor a list a,b,c",
+            where=f"--sweep {name}",
+            remedy="write for example 0:0.25:0.05 or 0,0.1,0.2",
         ) from error
     return Axis(name, tuple(_value(name, kinds[name], value) for value in dict.fromkeys(decimals)))
 

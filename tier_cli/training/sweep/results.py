@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.files.csv_cells import safe_cell
 from tier_cli.training.loop.validate import rounded
 from tier_cli.training.report.card import VALIDATION
 from tier_cli.training.sweep.grid import SEED, Point
@@ -146,4 +147,4 @@ def write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    return str(int(value)) if isinstance(value, bool) else safe_cell(str(value))

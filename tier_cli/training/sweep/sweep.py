@@ -91,7 +91,7 @@ class Sweep:
         """
         self._check()
         for number, point in enumerate(self.points, 1):
-            same = identity(self.inputs, self._at(point))
+            same = identity(self.inputs, self._settings_of(point))
             there = self._done(point, same)
             announce(f"Run {number} of {len(self.points)}: {label(point)}{', already done' if there else ''}")
             if not there:
@@ -103,7 +103,7 @@ class Sweep:
         """Return the folder of a point's run."""
         return self.output / POINTS / folder_name(point)
 
-    def _at(self, point: Point) -> TrainSettings:
+    def _settings_of(self, point: Point) -> TrainSettings:
         """Return the settings of a point."""
         settings = apply_point(self.settings, point)
         if self.part_size is None:
@@ -118,7 +118,7 @@ class Sweep:
                 remedy="give only one of them",
             )
         for point in self.points:
-            self._at(point).parts(1)
+            self._settings_of(point).parts(1)
         if not self.inputs.can_compare():
             raise UsageError(
                 "no finding has both positive and negative validation labels, to compare the runs by",
@@ -158,7 +158,7 @@ class Sweep:
         failed = None
         try:
             with display() as progress:
-                train(self.inputs, self._at(point), run_options, folder, progress, stop)
+                train(self.inputs, self._settings_of(point), run_options, folder, progress, stop)
         except TierError as error:
             if error.kind != "diverged":
                 raise
@@ -171,7 +171,7 @@ class Sweep:
 
     def _prune(self, count: int) -> None:
         """Delete the weights of settings that are not the best, once all seeds of a setting are done."""
-        settings = [self._at({**point, SEED: 0}) for point in self.points]
+        settings = [self._settings_of({**point, SEED: 0}) for point in self.points]
         if self.keep == "all" or (count < len(settings) and settings[count] == settings[count - 1]):
             return
         cells = self._cells(count)
