@@ -177,7 +177,7 @@ class Model:
         by
             One result per ``image`` or per ``study``, the mean of its images.
         views
-            ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones, ``all`` scores them.
+            ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones, ``all`` none.
         window
             Which of several DICOM windows to apply, counted from 1.
         accept_any
