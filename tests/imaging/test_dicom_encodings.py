@@ -337,7 +337,7 @@ def test_a_file_cut_off_anywhere_says_so(tmp_path: Path, implicit: bool) -> None
     content = Path(save(dataset, tmp_path / "whole")).read_bytes()
     start = 144 + int.from_bytes(content[140:144], "little")
     cut = "cut off|no pixel data|truncated|no image"
-    for length in range(start, len(content) - 8192 + 20):
+    for length in range(start, len(content) - 8192 + 20, 5):
         (tmp_path / "x").write_bytes(content[:length])
         with pytest.raises(InputError, match=cut) as caught:
             read_radiograph(str(tmp_path / "x"))
