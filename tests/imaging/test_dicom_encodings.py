@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
-from pydicom.fileset import FileSet
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import (
     UID,
@@ -320,12 +319,11 @@ def test_float_pixels_are_named(tmp_path: Path) -> None:
 
 
 def test_a_dicomdir_is_named(tmp_path: Path) -> None:
-    directory = FileSet()
-    directory.add(save(dataset_of(codes_of(12, signed=False), 12, StudyTime="", StudyID="1"), tmp_path / "x"))
-    (tmp_path / "media").mkdir()
-    directory.write(tmp_path / "media")
+    dataset = dataset_of(codes_of(12, signed=False), 12, PixelData=None, Rows=None, BitsAllocated=None)
+    dataset.SOPClassUID = "1.2.840.10008.1.3.10"
+    save(dataset, tmp_path / "DICOMDIR")
     with pytest.raises(InputError, match="DICOMDIR") as caught:
-        read_radiograph(str(tmp_path / "media" / "DICOMDIR"))
+        read_radiograph(str(tmp_path / "DICOMDIR"))
     assert caught.value.kind == "not_an_image"
 
 
