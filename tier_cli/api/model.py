@@ -177,7 +177,7 @@ class Model:
         by
             One result per ``image`` or per ``study``, the mean of its images.
         views
-            ``frontal`` refuses lateral and oblique views, ``strict`` uncertain ones too, ``all`` none.
+            ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones, ``all`` none.
         window
             Which of several DICOM windows to apply, counted from 1.
         accept_any
@@ -328,9 +328,7 @@ class Model:
         UsageError
             If the model is an ensemble, which has several embedding spaces.
         """
-        scorer, wanted = self._single("embeddings"), _texts(texts)
-        _warn_of_unreadable(scorer, wanted)
-        return scorer.engine.embed_texts(wanted)
+        return self._single("embeddings").engine.embed_texts(_texts(texts))
 
     def similarity(
         self,
@@ -379,7 +377,6 @@ class Model:
         from tier_cli.pipeline.stream import stream_options
 
         scorer, wanted = self._single("similarity maps"), _texts(texts)
-        _warn_of_unreadable(scorer, wanted)
         options = stream_options(views=views, window=window, accept_any=accept_any)
         (source,) = _one_file(path)
         (seen,) = patch_maps([source.path], scorer, options)
@@ -447,16 +444,6 @@ def _paths(paths: Iterable[PathLike]) -> Iterable[PathLike]:
     if isinstance(paths, str | os.PathLike):
         raise UsageError("a list of paths is needed", where=os.fspath(paths), remedy="pass [path]")
     return paths
-
-
-def _warn_of_unreadable(scorer: Scorer, texts: Sequence[str]) -> None:
-    """Warn of texts that are cut, or that have words that the model does not know."""
-    import warnings
-
-    from tier_cli.model.prompts import text_warnings
-
-    for warning in text_warnings(scorer.checkpoint, texts):
-        warnings.warn(warning, stacklevel=3)
 
 
 def _texts(texts: str | Sequence[str]) -> list[str]:
