@@ -50,10 +50,11 @@ def load_findings(spec: FindingSpec | None, default: FindingSet | None = None) -
     Parameters
     ----------
     spec
-        Name of a built-in set, a file ending in ``.toml`` (or any file as a ``Path``), or finding names: a text
-        that separates them by commas, or a list; None for `default`. A name that equals the id or an alias of a finding of `default`, or else of a built-in set
-        (chexpert14, nih14, padchest57, vindr28, chestxdet10, nih4, covid, padchest192, in this order), gives
-        that finding with its prompts; any other name becomes a finding with prompts from templates.
+        Name of a built-in set, a file ending in ``.toml`` (as a ``Path``, any file), or finding names: a text
+        that separates them by commas, or a list; None for `default`. A name that equals the id or an alias of
+        a finding of `default`, or else of a built-in set (chexpert14, nih14, padchest57, vindr28,
+        chestxdet10, nih4, covid, padchest192, in this order), gives that finding with its prompts; any other
+        name becomes a finding with prompts from templates.
     default
         The checkpoint's own set.
 

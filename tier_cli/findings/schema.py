@@ -73,6 +73,10 @@ class FindingSet:
     name: str
     findings: tuple[Finding, ...]
 
+    def __repr__(self) -> str:
+        shown = ", ".join(self.ids[:3]) + (f", and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
+        return f"<FindingSet {self.name}: {shown}>"
+
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of the findings, in order."""
