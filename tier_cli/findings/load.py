@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 from tier_cli.errors import FindingSetError
 from tier_cli.findings.check import problems, raise_first
 from tier_cli.findings.parse import DEFAULT_TEMPLATES, fill, read_toml
 from tier_cli.findings.schema import Finding, FindingSet, fold
+
+# A name, a file, or finding names: separated by commas in one text, or one by one in a sequence.
+FindingSpec: TypeAlias = str | os.PathLike[str] | Sequence[str]
 
 # Also the order in which finding names are looked up: general sets first.
 _BUILTIN = (
@@ -40,16 +45,17 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(sorted(_BUILTIN))
 
 
-def load_findings(spec: str | None, default: FindingSet | None = None) -> FindingSet:
+def load_findings(spec: FindingSpec | None, default: FindingSet | None = None) -> FindingSet:
     """Return the finding set that `spec` names.
 
     Parameters
     ----------
     spec
-        Name of a built-in set, a file ending in ``.toml``, or finding names separated by commas; None for
-        `default`. A name that equals the id or an alias of a finding of `default`, or else of a built-in set
-        (chexpert14, nih14, padchest57, vindr28, chestxdet10, nih4, covid, padchest192, in this order), gives
-        that finding with its prompts; any other name becomes a finding with prompts from templates.
+        Name of a built-in set, a file ending in ``.toml`` (as a ``Path``, any file), or finding names: a text
+        that separates them by commas, or a list; None for `default`. A name that equals the id or an alias of
+        a finding of `default`, or else of a built-in set (chexpert14, nih14, padchest57, vindr28,
+        chestxdet10, nih4, covid, padchest192, in this order), gives that finding with its prompts; any other
+        name becomes a finding with prompts from templates.
     default
         The checkpoint's own set.
 
@@ -64,6 +70,8 @@ def load_findings(spec: str | None, default: FindingSet | None = None) -> Findin
     ('atelectasis', 'cardiomegaly', 'consolidation', 'edema', 'pleural_effusion')
     >>> load_findings("effusion,rib fracture").ids
     ('pleural_effusion', 'rib_fracture')
+    >>> load_findings(["effusion", "rib fracture"]).ids
+    ('pleural_effusion', 'rib_fracture')
     >>> load_findings("sail sign").findings[0].negative
     ('No sail sign.', 'No evidence of sail sign.', 'Sail sign is absent.')
     """
@@ -72,7 +80,10 @@ def load_findings(spec: str | None, default: FindingSet | None = None) -> Findin
             remedy = f"name one of {', '.join(builtin_names())}"
             raise FindingSetError("no finding set given", remedy=remedy)
         return default
-    spec = spec.strip()
+    if isinstance(spec, os.PathLike):
+        path = os.fspath(spec)
+        return parse_findings(read_text(path), Path(path).stem, where=path)
+    spec = (spec if isinstance(spec, str) else _joined(spec)).strip()
     if spec.casefold() in _BUILTIN:
         return builtin(spec.casefold())
     if is_file(spec):
@@ -135,6 +146,23 @@ def read_text(path: str) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise FindingSetError("not UTF-8 text", where=path, remedy="save it as UTF-8") from error
+
+
+def _joined(names: object) -> str:
+    """Return finding names that a caller gave one by one as one text."""
+    remedy = 'write them like "pneumothorax,rib fracture", or as a list of names'
+    if not isinstance(names, list | tuple):
+        raise FindingSetError(f"{names!r} names no findings", where="findings", remedy=remedy)
+    for name in names:
+        if not isinstance(name, str):
+            remedy = "give names, or a FindingSet of Finding objects"
+            raise FindingSetError(f"{name!r} is not a finding name", where="findings", remedy=remedy)
+        if "," in name:
+            remedy = "give one finding per item of the list"
+            raise FindingSetError(f"{name!r} has a comma", where="findings", remedy=remedy)
+    if not names:
+        raise FindingSetError("no finding given", where="findings", remedy=remedy)
+    return ",".join(names)
 
 
 def _from_names(spec: str, default: FindingSet | None) -> FindingSet:

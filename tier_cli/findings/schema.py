@@ -76,6 +76,10 @@ class FindingSet:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
 
+    def __repr__(self) -> str:
+        shown = ", ".join(self.ids[:3]) + (f", and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
+        return f"<FindingSet {self.name}: {shown}>"
+
     @property
     def ids(self) -> tuple[str, ...]:
         """The ids of the findings, in order."""
