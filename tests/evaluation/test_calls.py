@@ -95,7 +95,7 @@ def test_selected_thresholds_and_stated_probabilities(tmp_path: Path) -> None:
     assert one.thresholds is not None
     assert one.thresholds.values[0] == choose(valid.by_unit.labels[:, 0], theirs.values[:, 0], "youden")
     np.testing.assert_array_equal(one.probabilities, ours.values)
-    few = "thresholds chosen on fewer than 10 positives or negatives of split valid: pneumothorax, hernia"
+    few = "thresholds chosen on fewer than 10 patients of one class of split valid: pneumothorax, hernia"
     assert notes == [Note(few)]
 
 

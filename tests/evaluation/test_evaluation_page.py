@@ -38,7 +38,7 @@ def test_every_number_is_explained_in_its_order() -> None:
     named = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in _rows("The numbers").splitlines()))
     assert [name for name in named if name in METRICS] == list(METRICS)
     assert f"over {ECE_BINS} bins" in PAGE
-    assert f"fewer than {FEW} positives or negatives" in " ".join(PAGE.split())
+    assert f"fewer than {FEW} patients with or without" in " ".join(PAGE.split())
     assert f"wider than {WIDE}" in " ".join(PAGE.split())
 
 

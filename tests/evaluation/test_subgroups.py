@@ -9,8 +9,9 @@ from sklearn.metrics import roc_auc_score
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.build import measure_units
 from tier_cli.evaluation.divisions import divide
-from tier_cli.evaluation.measure import Metric, Resampling, Row
+from tier_cli.evaluation.measure import Metric, Resampling, Row, holm
 from tier_cli.evaluation.subgroups import too_small
+from tier_cli.evaluation.thresholds import Thresholds
 from tier_cli.evaluation.truth import Labelled
 from tier_cli.evaluation.unit_scores import UnitScores
 
@@ -67,14 +68,16 @@ def test_too_many_groups_are_refused() -> None:
 @pytest.mark.parametrize(
     ("n", "positives", "width", "reason"),
     [
-        (100, 9, 0.1, "9 positives"),
-        (100, 91, 0.1, "9 negatives"),
+        (100, 9, 0.1, "9 patients with the finding"),
+        (100, 91, 0.1, "9 patients without the finding"),
         (100, 50, 0.25, "interval of 0.25"),
         (100, 50, 0.2, ""),
     ],
 )
 def test_groups_that_are_too_small_are_marked(n: int, positives: int, width: float, reason: str) -> None:
-    row = Row("x", n, positives, {"auc": Metric(0.5, 0.5, 0.5 + width, 100)})
+    row = Row(
+        "x", 3 * n, 3 * positives, positives, n - positives, {"auc": Metric(0.5, 0.5, 0.5 + width, 100)}
+    )
     assert too_small(row) == reason
 
 
@@ -132,7 +135,7 @@ def test_small_groups_are_excluded_from_gaps() -> None:
     groups, gaps = found.groups, found.gaps
     assert not gaps
     assert groups[1].value == "tiny"
-    assert groups[1].too_small[0]["a"].endswith(("positives", "negatives"))
+    assert groups[1].too_small[0]["a"].endswith("the finding")
 
 
 def test_images_of_one_patient_in_both_groups_are_resampled_together() -> None:
@@ -146,3 +149,40 @@ def test_images_of_one_patient_in_both_groups_are_resampled_together() -> None:
     groups = measure_units(truth, [one], [divide("view", view)], Resampling(50)).groups
     against = groups[0].against_rest[0]["a"]
     assert (against.value, against.low, against.high) == (0, 0, 0)
+
+
+def test_calls_of_groups_are_compared_at_the_same_threshold_and_corrected_over_the_groups() -> None:
+    truth, one, _ = _truth(600)
+    hospital = np.array(["xyz"[n % 3] for n in range(600)])
+    worse = np.where((hospital == "z")[:, None], one.scores - 1.5, one.scores)
+    called = UnitScores("m", worse, Thresholds("split valid", "youden", np.array([0.5, 0.5])))
+    groups = measure_units(truth, [called], [divide("hospital", hospital)], Resampling(400)).groups
+    found = [group.calls_against_rest[0]["a"]["sensitivity"] for group in groups]
+    present = truth.labels[:, 0] == 1
+    hit = worse[:, 0] >= 0.5
+    own, rest = (hit[present & (hospital == "z")].mean(), hit[present & (hospital != "z")].mean())
+    assert found[2].value == pytest.approx(own - rest, abs=1e-9)
+    assert found[2].high < 0
+    plain = np.array([metric.p for metric in found], dtype=np.float64)
+    corrected = np.array([metric.p_holm for metric in found], dtype=np.float64)
+    np.testing.assert_allclose(corrected, holm(plain))
+    assert found[2].p_holm == pytest.approx(min(1.0, 3 * (found[2].p or 0)))
+    without = measure_units(truth, [one], [divide("hospital", hospital)], Resampling(5)).groups
+    assert without[0].calls_against_rest == ({},)
+
+
+def test_two_groups_are_one_comparison_of_calls() -> None:
+    truth, one, sex = _truth(400)
+    called = UnitScores("m", one.scores, Thresholds("split valid", "youden", np.array([0.5, 0.5])))
+    groups = measure_units(truth, [called], [divide("sex", sex)], Resampling(100)).groups
+    women, men = (group.calls_against_rest[0]["a"]["specificity"] for group in groups[:2])
+    assert women.value == pytest.approx(-men.value, abs=1e-12)
+    assert women.p == women.p_holm
+
+
+def test_a_share_of_few_patients_is_not_compared() -> None:
+    truth, one, _ = _truth(400)
+    hospital = np.array(["tiny" if n < 12 else "big" for n in range(400)])
+    called = UnitScores("m", one.scores, Thresholds("split valid", "youden", np.array([0.5, 0.5])))
+    groups = measure_units(truth, [called], [divide("hospital", hospital)], Resampling(20)).groups
+    assert all(not group.calls_against_rest[0] for group in groups)

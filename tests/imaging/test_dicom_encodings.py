@@ -12,7 +12,9 @@ import pytest
 from dicom_maker import codes_of, dataset_of, save
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -180,11 +182,161 @@ def test_a_frame_of_another_size_than_its_attributes_is_refused(tmp_path: Path, 
         read_radiograph(path)
 
 
-def test_compressed_pixels_in_a_file_that_names_no_syntax(tmp_path: Path) -> None:
-    dataset = dataset_of(codes_of(8, signed=False), 8)
-    compressed(dataset, BASELINE, imagecodecs.jpeg8_encode(codes_of(8, signed=False)), tmp_path / "named")
-    content = (tmp_path / "named").read_bytes()
-    (tmp_path / "bare").write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+def frames_of(pixels: NDArray[np.uint8]) -> dict[str, bytes]:
+    """Compress an 8-bit image in every way that a codestream can be recognised by."""
+    return {
+        BASELINE: bytes(imagecodecs.jpeg8_encode(pixels, level=100)),
+        LOSSLESS_1: bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=8)),
+        JPEG_LS: bytes(imagecodecs.jpegls_encode(pixels)),
+        JPEG_2000: bytes(imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k")),
+        HTJ2K: bytes(imagecodecs.htj2k_encode(pixels, reversible=True)),
+    }
+
+
+@pytest.mark.parametrize("kind", [BASELINE, LOSSLESS_1, JPEG_LS, JPEG_2000, HTJ2K, RLELossless])
+@pytest.mark.parametrize(
+    "stated", [BASELINE, LOSSLESS_1, JPEG_LS, JPEG_2000, RLELossless, ExplicitVRLittleEndian]
+)
+def test_the_codestream_and_not_the_syntax_decides(tmp_path: Path, kind: str, stated: str) -> None:
+    pixels = codes_of(8, signed=False)
+    dataset = dataset_of(pixels, 8)
+    if kind == RLELossless:
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    else:
+        frame = frames_of(pixels)[kind]
+    compressed(dataset, stated if stated != ExplicitVRLittleEndian else BASELINE, frame, tmp_path / "x")
+    if stated == ExplicitVRLittleEndian:
+        content = (tmp_path / "x").read_bytes()
+        (tmp_path / "x").write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+    found = read_radiograph(str(tmp_path / "x"))
+    np.testing.assert_allclose(found.pixels, pixels / 255, atol=0.02 if kind == BASELINE else 1e-6)
+    note = "the pixel data are not encoded as the transfer syntax says; their own format was used"
+    assert (note in found.notes) == (kind != stated)
+
+
+def test_uncompressed_pixels_under_a_compressed_syntax(tmp_path: Path) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12)
+    expected = shown(dataset, tmp_path / "plain")
+    np.testing.assert_array_equal(read_with_syntax(dataset, JPEG_2000, tmp_path / "wrong"), expected)
+
+
+def read_with_syntax(
+    dataset: Dataset, stated: str, path: Path, implicit: bool = False
+) -> NDArray[np.float32]:
+    """Write the data set in one encoding under the name of another, and read it."""
+    meta = dataset_of(codes_of(12, signed=False), 12).file_meta
+    head, body = DicomBytesIO(), DicomBytesIO()
+    meta.TransferSyntaxUID = UID(stated)
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        dataset.SOPClassUID,
+        dataset.SOPInstanceUID,
+    )
+    head.is_little_endian, head.is_implicit_VR = True, False
+    write_file_meta_info(head, meta)
+    body.is_little_endian, body.is_implicit_VR = True, implicit
+    write_dataset(body, dataset)
+    path.write_bytes(bytes(128) + b"DICM" + head.getvalue() + body.getvalue())
+    return read_radiograph(str(path)).pixels
+
+
+@pytest.mark.parametrize(
+    ("implicit", "stated"), [(True, ExplicitVRLittleEndian), (False, ImplicitVRLittleEndian)]
+)
+@pytest.mark.parametrize("bits", [8, 12])
+def test_a_value_representation_other_than_the_syntax_says(
+    tmp_path: Path, implicit: bool, stated: UID, bits: int
+) -> None:
+    dataset = dataset_of(codes_of(bits, signed=False), bits)
+    expected = shown(dataset, tmp_path / "plain")
+    np.testing.assert_array_equal(read_with_syntax(dataset, stated, tmp_path / "x", implicit), expected)
+
+
+def test_implicit_attributes_round_a_compressed_image(tmp_path: Path) -> None:
+    pixels = codes_of(8, signed=False)
+    dataset = dataset_of(pixels, 8)
+    compressed(dataset, JPEG_2000, frames_of(pixels)[JPEG_2000], tmp_path / "plain")
+    found = read_with_syntax(dataset, JPEG_2000, tmp_path / "x", implicit=True)
+    np.testing.assert_allclose(found, pixels / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("zeros", [1, 2, 3])
+def test_zero_bytes_before_the_end_of_a_jpeg_ls_image(tmp_path: Path, zeros: int) -> None:
+    pixels = codes_of(12, signed=False)
+    frame = bytes(imagecodecs.jpegls_encode(pixels))
+    dataset = dataset_of(pixels, 12)
+    expected = shown(dataset, tmp_path / "plain")
+    path = compressed(dataset, JPEG_LS, frame[:-2] + bytes(zeros) + frame[-2:], tmp_path / "x")
+    np.testing.assert_array_equal(read_radiograph(path).pixels, expected)
+
+
+@pytest.mark.parametrize("kind", [BASELINE, LOSSLESS_1, JPEG_LS, JPEG_2000, HTJ2K])
+@pytest.mark.parametrize("stored", [8, 12, 16])
+def test_8_bit_images_in_16_allocated_bits(tmp_path: Path, kind: str, stored: int) -> None:
+    pixels = codes_of(8, signed=False)
+    dataset = dataset_of(pixels, 8, BitsAllocated=16, BitsStored=stored, HighBit=stored - 1)
+    found = read_radiograph(compressed(dataset, kind, frames_of(pixels)[kind], tmp_path / "x"))
+    np.testing.assert_allclose(found.pixels, pixels / 255, atol=0.02 if kind == BASELINE else 1e-6)
+    assert len(found.notes) == (stored > 8)
+
+
+@pytest.mark.parametrize("kind", [JPEG_2000, JPEG_LS, BASELINE])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_frame_that_ends_early_is_refused(tmp_path: Path, kind: str, share: float) -> None:
+    pixels = codes_of(8, signed=False, side=256)
+    frame = frames_of(pixels)[kind]
+    path = compressed(dataset_of(pixels, 8), kind, frame[: int(share * len(frame)) // 2 * 2], tmp_path / "x")
     with pytest.raises(InputError) as caught:
-        read_radiograph(str(tmp_path / "bare"))
-    assert caught.value.kind == "codec"
+        read_radiograph(path)
+    assert caught.value.kind == "unreadable"
+
+
+def test_signed_jpeg_2000_that_the_attributes_call_unsigned_is_noted(tmp_path: Path) -> None:
+    pixels = codes_of(12, signed=True)
+    frame = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k", bitspersample=12)
+    path = compressed(dataset_of(pixels, 12, PixelRepresentation=0), JPEG_2000, frame, tmp_path / "x")
+    note = "the JPEG 2000 image is signed, but PixelRepresentation is 0: PixelRepresentation was used"
+    assert read_radiograph(path).notes == (note,)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated", "BitsStored"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing_attributes_of_the_pixels_are_named(tmp_path: Path, keyword: str, value: str | None) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12)
+    del dataset[keyword]
+    if value is not None:
+        dataset.add_new(keyword, "US", None)
+    with pytest.raises(InputError, match=f"{keyword} is missing"):
+        read_radiograph(save(dataset, tmp_path / "x"))
+
+
+def test_float_pixels_are_named(tmp_path: Path) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12, PixelData=None)
+    dataset.add_new("FloatPixelData", "OF", np.zeros((64, 64), np.float32).tobytes())
+    with pytest.raises(InputError, match="floating-point") as caught:
+        read_radiograph(save(dataset, tmp_path / "x"))
+    assert caught.value.kind == "photometric"
+
+
+def test_a_dicomdir_is_named(tmp_path: Path) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12, PixelData=None, Rows=None, BitsAllocated=None)
+    dataset.SOPClassUID = "1.2.840.10008.1.3.10"
+    save(dataset, tmp_path / "DICOMDIR")
+    with pytest.raises(InputError, match="DICOMDIR") as caught:
+        read_radiograph(str(tmp_path / "DICOMDIR"))
+    assert caught.value.kind == "not_an_image"
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_a_file_cut_off_anywhere_says_so(tmp_path: Path, implicit: bool) -> None:
+    dataset = dataset_of(codes_of(12, signed=False), 12)
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax
+    content = Path(save(dataset, tmp_path / "whole")).read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    cut = "cut off|no pixel data|truncated|no image"
+    for length in range(start, len(content) - 8192 + 20, 5):
+        (tmp_path / "x").write_bytes(content[:length])
+        with pytest.raises(InputError, match=cut) as caught:
+            read_radiograph(str(tmp_path / "x"))
+        assert caught.value.kind in ("unreadable", "not_an_image")

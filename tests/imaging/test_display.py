@@ -192,9 +192,10 @@ def test_windows_are_picked_by_number(tmp_path: Path) -> None:
 
 
 def test_a_voi_lut_goes_before_a_window(tmp_path: Path) -> None:
-    item = lut_item([0] * 2048 + [1023] * 2048, 0, 10)
-    path = write(tmp_path / "x", VOILUTSequence=[item], WindowCenter=1000, WindowWidth=500)
-    np.testing.assert_array_equal(read_radiograph(path).pixels, codes_of(12, signed=False) >= 2048)
+    curve = [1023 - code // 4 for code in range(4096)]
+    path = write(tmp_path / "x", VOILUTSequence=[lut_item(curve, 0, 10)], WindowCenter=1000, WindowWidth=500)
+    expected = np.array(curve)[codes_of(12, signed=False)] / 1023
+    np.testing.assert_allclose(read_radiograph(path).pixels, expected, atol=1e-6)
 
 
 def test_a_lut_of_65536_entries(tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def test_content_and_not_the_name_decides(tmp_path: Path) -> None:
 
 
 def test_dark_16_bit_pictures_are_noted(tmp_path: Path) -> None:
-    path = saved(Image.fromarray(DEEP >> 4), tmp_path / "picture.png")
+    path = saved(Image.fromarray(DEEP >> 2), tmp_path / "picture.png")
     found = read_radiograph(path)
-    assert f"reach only {(DEEP >> 4).max()} of 65535" in found.notes[0]
-    assert found.pixels.max() < 0.07
+    assert f"reach only {(DEEP >> 2).max()} of 65535" in found.notes[0]
+    assert found.pixels.max() < 0.26
 
 
 def test_colour_becomes_luminance_with_a_note(tmp_path: Path) -> None:
@@ -85,7 +85,8 @@ def test_transparent_parts_are_black(tmp_path: Path) -> None:
 def test_palettes_and_single_bits(tmp_path: Path) -> None:
     palette = read_radiograph(saved(Image.fromarray(GREY).convert("P"), tmp_path / "palette.png"))
     np.testing.assert_allclose(palette.pixels, GREY / 255, atol=0.005)
-    bits = read_radiograph(saved(Image.fromarray(GREY).convert("1"), tmp_path / "bits.png"))
+    path = saved(Image.fromarray(GREY).convert("1"), tmp_path / "bits.png")
+    bits = read_radiograph(path, ReadOptions(accept_any=True))
     assert set(np.unique(bits.pixels)) == {0.0, 1.0}
 
 

@@ -76,7 +76,7 @@ def test_one_class_is_not_a_number() -> None:
     labels, some = np.ones((5, 1)), np.array([[1.0, 0, 1, 0, 1]]).T
     once = np.ones((1, 5))
     values = {**decisions(labels, some)(once), **probabilities(labels, some)(once)}
-    assert len(values) == 7
+    assert len(values) == 10
     assert all(np.isnan(value).all() for value in values.values())
 
 

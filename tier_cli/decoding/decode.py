@@ -10,7 +10,7 @@ import numpy as np
 
 from tier_cli.errors import InputError, missing_package
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
-from tier_cli.imaging.preprocess import Prepared, Preprocessing, prepare
+from tier_cli.imaging.preprocess import Preprocessing, prepare, to_source
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
 from tier_cli.imaging.read import read_radiograph
 
@@ -60,9 +60,9 @@ class Decoded:
     view, study, series, instance, notes, phi
         See `Radiograph`.
     size
-        Height and width of the radiograph in pixels.
+        Height and width of the image in its file, upright.
     affine
-        From a pixel of the model's input to one of the radiograph, see `Prepared`; for the uncorrupted image.
+        From a pixel of the model's input to one of the file's image; for the uncorrupted image.
     turned
         Whether the radiograph was turned or mirrored relative to the file.
     others
@@ -112,8 +112,8 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         instance=radiograph.instance,
         notes=radiograph.notes,
         phi=radiograph.phi,
-        size=(radiograph.pixels.shape[0], radiograph.pixels.shape[1]),
-        affine=_rows(prepared),
+        size=radiograph.source_size,
+        affine=_rows(to_source(prepared.affine, radiograph.pixels.shape, radiograph.source_size)),
         turned=radiograph.turned,
         others=others,
     )
@@ -147,6 +147,6 @@ def _corrupted(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDAr
         yield prepare(corrupt(pixels, corruption, seed), settings.preprocessing).pixels
 
 
-def _rows(prepared: Prepared) -> Affine:
-    (a, b, c), (d, e, f) = prepared.affine.tolist()
+def _rows(affine: NDArray[np.float64]) -> Affine:
+    (a, b, c), (d, e, f) = affine.tolist()
     return (a, b, c), (d, e, f)

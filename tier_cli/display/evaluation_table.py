@@ -15,7 +15,7 @@ from tier_cli.display.table_parts import finding_table, interval, label, print_t
 from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.metrics.statistics import PROBABILITIES
+from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, PROBABILITIES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 5
 # The metrics of calls, as many to a table as fit beside the names of findings.
-_CALLS = (("sensitivity", "specificity", "ppv"), ("mcc", "f1"))
+_CALLS = (("sensitivity", "specificity"), ("ppv", "npv"), ("lr_positive", "lr_negative"), ("mcc", "f1"))
+_PROBABILITIES = (("brier", "ece", "ece_if_calibrated"), ("calibration_slope", "calibration_intercept"))
 _DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
 
 
@@ -113,21 +114,26 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
         how = f" by {thresholds.rule}" if thresholds.rule else ""
         title = f"{printable(measured.name)}: calls, thresholds of {printable(thresholds.source)}{how}"
         for number, names in enumerate(_CALLS):
-            heads = [*(HEADINGS[name] for name in names), *(["threshold"] if number else [])]
+            last_table = number == len(_CALLS) - 1
+            heads = [*(HEADINGS[name] for name in names), *(["threshold"] if last_table else [])]
             table = finding_table(*heads)
             for row in measured.rows:
-                last = [Text(_plain(row.threshold))] if number else []
+                last = [Text(_plain(row.threshold))] if last_table else []
                 table.add_row(label(row.finding, labels), *_short(row.metrics, names), *last)
-            table.add_section()
-            table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
+            if names[0] in measured.macro:
+                table.add_section()
+                table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
     if set(PROBABILITIES) <= set(measured.macro):
-        table = finding_table(*(HEADINGS[name] for name in PROBABILITIES))
-        for row in measured.rows:
-            table.add_row(label(row.finding, labels), *_short(row.metrics, PROBABILITIES, ".3f"))
-        table.add_section()
-        table.add_row(_mean(measured, "brier"), *_short(measured.macro, PROBABILITIES, ".3f"))
-        yield f"{printable(measured.name)}: probabilities", table
+        title = f"{printable(measured.name)}: probabilities"
+        for columns, form in zip(_PROBABILITIES, (".3f", ".2f"), strict=True):
+            table = finding_table(*(HEADINGS[name] for name in columns))
+            for row in measured.rows:
+                table.add_row(label(row.finding, labels), *_probability_cells(row.metrics, columns, form))
+            table.add_section()
+            table.add_row(_mean(measured, columns[0]), *_probability_cells(measured.macro, columns, form))
+            yield title, table
+            title = ""
 
 
 def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[tuple[str, Table]]:
@@ -184,6 +190,16 @@ def _wide(metrics: Mapping[str, Metric]) -> Iterator[Text]:
 
 def _short(metrics: Mapping[str, Metric], names: Sequence[str], form: str = ".2f") -> Iterator[Text]:
     return (interval(metrics[name], form) for name in names)
+
+
+def _probability_cells(metrics: Mapping[str, Metric], names: Sequence[str], form: str) -> Iterator[Text]:
+    """Yield numbers with intervals; of the simulated calibration error only the mean, which has no room."""
+    for name in names:
+        metric = metrics[name]
+        if name == ECE_IF_CALIBRATED:
+            yield Text("-" if math.isnan(metric.value) else f"{metric.value:{form}}")
+        else:
+            yield interval(metric, form)
 
 
 def _plain(value: float) -> str:

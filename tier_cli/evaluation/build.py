@@ -5,18 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tier_cli.evaluation.cohort import Cohort, describe_cohort
+from tier_cli.evaluation.decision_curve import measure_decision_curve
 from tier_cli.evaluation.divisions import Division, divide
-from tier_cli.evaluation.measure import Measured, Resampling, measured
+from tier_cli.evaluation.measure import NOT_SUBTRACTED, Measured, Resampling, measured
 from tier_cli.evaluation.report import Report
-from tier_cli.evaluation.subgroups import Gap, Group, against, gaps, too_small
+from tier_cli.evaluation.subgroups import (
+    Gap,
+    Group,
+    against,
+    calls_against,
+    corrected_over_groups,
+    fewest_patients,
+    gaps,
+    too_small,
+)
 from tier_cli.evaluation.thresholds import FEW
+from tier_cli.evaluation.uncertain import measure_policies
 from tier_cli.evaluation.unit_scores import common_units
 from tier_cli.metrics.bootstrap import Estimate, resample
-from tier_cli.metrics.statistics import Statistic, ranking, within
+from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, Statistic, within
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.unit_scores import UnitScores
 
 _SMALL_P = 0.05
+_NEARLY_ALL = 0.95
 
 # By ("all", score set), or by ("group" or "rest", score set, column, value); then by metric.
 _Estimates = dict[tuple[str, ...], dict[str, Estimate]]
@@ -69,7 +83,8 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
         every = "both" if len(found.measured) == 2 else "all"
         notes.append(f"{every} were measured on the {first.n} {units.plural} that {every} have scores for")
         notes += _smallest_p(found.differences[0], how)
-    notes += _few(first, units.plural)
+    notes += _few(first)
+    notes += [note for one in found.measured[:1] for note in _rarely_drawn(one, how)]
     # An image that several score sets lack is listed once.
     unscored = {image.path: image for one in reversed(evaluation.scores) for image in one.unscored}
     return Report(
@@ -80,6 +95,8 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
         tuple(unscored.values()),
         tuple(notes),
         gaps=found.gaps,
+        sections=_further(evaluation),
+        cohort=_cohort(evaluation),
         trained_on=evaluation.seen,
     )
 
@@ -126,12 +143,15 @@ def _estimate(
                 statistics["group", *key] = within(rows, one.where(rows).statistic(truth.labels[rows]))
                 rest = np.isin(division.cells, [other for other in division.compared if other != value])
                 if value in division.compared and len(division.compared) > 2:
-                    areas = ranking(truth.labels[rest], one.scores[rest], auprc=False)
-                    statistics["rest", *key] = within(rest, areas)
+                    statistics["rest", *key] = within(rest, one.where(rest).compared(truth.labels[rest]))
     found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
-    for estimates in found.values():
+    for place, estimates in found.items():
         if "ece" in estimates:
             estimates["ece"] = estimates["ece"].centred
+            rows = _rows_of(place, divisions, len(truth.labels))
+            simulated = score_sets[int(place[1])].where(rows).ece_if_calibrated(truth.labels[rows], how.seed)
+            if simulated is not None:
+                estimates[ECE_IF_CALIBRATED] = simulated
     for number in range(len(score_sets)):
         for division in divisions:
             # The rest of two groups is the other group.
@@ -140,6 +160,34 @@ def _estimate(
                     own, opposite = (str(number), division.by, value), (str(number), division.by, other)
                     found["rest", *own] = found["group", *opposite]
     return found
+
+
+def _further(evaluation: Evaluation) -> dict[str, Any]:
+    """Measure what needs no further scoring: decision curves, and other ways to count uncertain labels."""
+    truth, score_sets = evaluation.by_unit, common_units(evaluation.unit_scores)
+    columns = [evaluation.findings.ids.index(name) for name in truth.findings]
+    raw = evaluation.units.labels(evaluation.selection.manifest.labels(evaluation.findings)[:, columns])
+    level = evaluation.protocol.resampling.level
+    found = {
+        "decision_curve": measure_decision_curve(truth, score_sets),
+        "uncertain": measure_policies(raw, truth.findings, truth.patients, score_sets, level),
+    }
+    return {name: content for name, content in found.items() if content is not None}
+
+
+def _cohort(evaluation: Evaluation) -> Cohort:
+    """Describe the evaluated rows; an image counts as scored if all score sets have a score for it."""
+    scored = np.all([np.isfinite(one.values).any(axis=1) for one in evaluation.scores], axis=0)
+    patients = evaluation.selection.manifest.patients()
+    return describe_cohort(evaluation.selection, int((~scored).sum()), len(np.unique(patients[scored])))
+
+
+def _rows_of(key: tuple[str, ...], divisions: Sequence[Division], count: int) -> NDArray[np.bool_]:
+    """Return which of the units a key of the estimates covers."""
+    if key[0] == "all":
+        return np.ones(count, dtype=bool)
+    (division,) = (one for one in divisions if one.by == key[2])
+    return np.asarray(division.cells == key[3])
 
 
 def _measured(truth: Labelled, one: UnitScores, estimates: dict[str, Estimate], how: Resampling) -> Measured:
@@ -152,7 +200,8 @@ def _difference(
 ) -> Measured:
     """Measure the first score set minus another one."""
     first, second = estimates["all", "0"], estimates["all", str(other)]
-    shared = {name: first[name] - second[name] for name in first if name in second}
+    names = [name for name in first if name in second and name not in NOT_SUBTRACTED]
+    shared = {name: first[name] - second[name] for name in names}
     name = f"{score_sets[0].name} minus {score_sets[other].name}"
     return measured(name, truth, np.isfinite(score_sets[0].scores), shared, how.level, tested=True)
 
@@ -167,6 +216,7 @@ def _groups(
     groups, found = [], []
     for division in divisions:
         inside = [_group(truth, score_sets, division, value, estimates, how) for value in division.groups]
+        inside = corrected_over_groups(inside)
         groups += inside
         for number in range(len(score_sets)):
             areas = {g.value: estimates["group", str(number), g.by, g.value]["auc"] for g in inside}
@@ -184,15 +234,16 @@ def _group(
 ) -> Group:
     rows = division.cells == value
     group_truth = replace(truth, labels=np.where(rows[:, None], truth.labels, np.nan))
-    inside, rest, small = [], [], []
+    inside, rest, small, calls = [], [], [], []
     for number, one in enumerate(score_sets):
         key = (str(number), division.by, value)
         own = estimates["group", *key]
         inside.append(_measured(group_truth, one, own, how))
         others = estimates.get(("rest", *key))
         rest.append(against(own["auc"], others["auc"], truth.findings, how.level) if others else {})
+        calls.append(calls_against(own, others, truth.findings, how.level) if others else {})
         small.append({row.finding: too_small(row) for row in inside[-1].rows})
-    return Group(division.by, value, tuple(inside), tuple(rest), tuple(small))
+    return Group(division.by, value, tuple(inside), tuple(rest), tuple(small), tuple(calls))
 
 
 def _smallest_p(difference: Measured, how: Resampling) -> list[str]:
@@ -202,13 +253,24 @@ def _smallest_p(difference: Measured, how: Resampling) -> list[str]:
         return []
     wanted = math.ceil(2 * difference.averaged / _SMALL_P)
     return [
-        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value can be "
-        f"below {min(1, least):.2f}; use --replicates {wanted} or more"
+        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value, except "
+        f"that of an AUC, can be below {min(1, least):.2f}; use --replicates {wanted} or more"
     ]
 
 
-def _few(whole: Measured, plural: str) -> list[str]:
-    few = [r.finding for r in whole.rows if r.both_classes and min(r.positives, r.n - r.positives) < FEW]
+def _few(whole: Measured) -> list[str]:
+    few = [r.finding for r in whole.rows if r.both_classes and fewest_patients(r) < FEW]
     if not few:
         return []
-    return [f"fewer than {FEW} {plural} of one class, so the intervals mean little: {', '.join(few)}"]
+    return [f"fewer than {FEW} patients of one class, so the intervals mean little: {', '.join(few)}"]
+
+
+def _rarely_drawn(whole: Measured, how: Resampling) -> list[str]:
+    """Say how many resamplings held both classes of every finding, if not nearly all did."""
+    held = whole.macro["auc"].replicates
+    if not whole.averaged or held >= _NEARLY_ALL * how.replicates:
+        return []
+    return [
+        f"{held} of {how.replicates} resamplings held both classes of all {whole.averaged} findings; in the "
+        "others, the mean takes a missing finding's mean over resamplings (not the AUC, which needs none)"
+    ]

@@ -16,7 +16,7 @@ MOST_GROUPS = 30
 UNKNOWN = "unknown"
 # Groups that are shown but never compared.
 NOT_COMPARED = (UNKNOWN, MIXED)
-_BLANKS = ("", "nan", "none", UNKNOWN)
+BLANKS = ("", "nan", "none", UNKNOWN)
 _BANDS = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (math.inf, "80+"))
 _OLDEST = 120
 # Years as a number or as DICOM writes ages: 61, 61.0, 061Y, 018M, 003W, 010D.
@@ -68,7 +68,7 @@ def divide(by: str, cells: Texts) -> Division:
     names = np.char.strip(cells)
     if by.lower() == "age":
         names = _age_bands(names)
-    names = np.where(np.isin(np.char.lower(names), _BLANKS), UNKNOWN, names)
+    names = np.where(np.isin(np.char.lower(names), BLANKS), UNKNOWN, names)
     found = sorted({str(name) for name in names} - set(NOT_COMPARED), key=_sort_key)
     if len(found) > MOST_GROUPS:
         raise ManifestError(
@@ -87,10 +87,22 @@ def _age_bands(cells: Texts) -> Texts:
     return np.array([bands[str(cell)] or (MIXED if cell == MIXED else "") for cell in cells], dtype=np.str_)
 
 
-def _age_band(cell: str) -> str:
+def years(cell: str) -> float | None:
+    """Return an age in years; None if the cell is not an age, or one above 120.
+
+    Examples
+    --------
+    >>> years("018M"), years("61"), years("414")
+    (1.5, 61.0, None)
+    """
     match = _AGE.fullmatch(cell)
-    years = float(match[1]) / _PER_YEAR[match[2].upper()] if match else math.inf
-    return next(name for limit, name in _BANDS if years < limit) if years <= _OLDEST else ""
+    age = float(match[1]) / _PER_YEAR[match[2].upper()] if match else math.inf
+    return age if age <= _OLDEST else None
+
+
+def _age_band(cell: str) -> str:
+    age = years(cell)
+    return "" if age is None else next(name for limit, name in _BANDS if age < limit)
 
 
 def _sort_key(name: str) -> tuple[float, str]:

@@ -11,7 +11,7 @@ from tier_cli.evaluation.intervals import number
 from tier_cli.evaluation.subgroups import RULE as SMALL_RULE
 from tier_cli.evaluation.units import RULE as UNIT_RULE
 from tier_cli.files.csv_cells import safe_cell
-from tier_cli.metrics.statistics import ECE_BINS, METRICS
+from tier_cli.metrics.statistics import ECE_BINS, METRICS, SIMULATIONS
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric, Row
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.yardsticks import Yardstick
 
 SCHEMA_VERSION = 3
+INTERVALS = (
+    "by patient; AUC: DeLong's variance, on the logit scale; shares: Wilson, for the effective number of "
+    "patients; likelihood ratios: from the intervals of sensitivity and specificity; AUPRC and F1: bootstrap "
+    "variance, on the logit scale; differences of AUC: DeLong; all else: percentiles of the bootstrap"
+)
 COLUMNS = (
     "by", "group", "scores", "finding", "n", "positives",
     *(f"{name}{part}" for name in METRICS for part in ("", "_low", "_high")),
@@ -98,6 +103,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
         "views": protocol.views,
         "excluded": list(protocol.excluded),
         "uncertain": protocol.uncertain,
+        "labels": protocol.labels or None,
         "finding_set": protocol.finding_set,
         "model": next((model for model in protocol.models if model is not None), None),
         "scoring": protocol.scoring or None,
@@ -105,7 +111,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
         "unit_rule": UNIT_RULE,
         "interval": {
             "level": how.level,
-            "method": "percentile bootstrap over patients",
+            "method": INTERVALS,
             "replicates": how.replicates,
             "seed": how.seed,
         },
@@ -117,7 +123,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
             "images": selected.images,
             "unscored": [vars(image) for image in selected.unscored],
         },
-        "ece": {"bins": ECE_BINS, "kind": "equal mass"},
+        "ece": {"bins": ECE_BINS, "kind": "equal mass", "simulations": SIMULATIONS},
         "group_too_small": SMALL_RULE,
     }
 
@@ -138,6 +144,8 @@ def _finding(row: Row) -> dict[str, Any]:
         "finding": row.finding,
         "n": row.n,
         "positives": row.positives,
+        "positive_patients": row.positive_patients,
+        "negative_patients": row.negative_patients,
         "threshold": number(row.threshold),
         **_numbers(row.metrics),
     }
@@ -155,6 +163,10 @@ def group_document(group: Group) -> dict[str, Any]:
         for row in document["findings"]:
             rest = group.against_rest[place].get(row["finding"])
             row["against_rest"] = None if rest is None else metric_document(rest)
+            calls = group.calls_against_rest[place].get(row["finding"]) if group.calls_against_rest else None
+            row["calls_against_rest"] = (
+                None if calls is None else {name: metric_document(metric) for name, metric in calls.items()}
+            )
             row["too_small"] = group.too_small[place][row["finding"]] or None
         scores.append(document)
     return {"by": group.by, "value": group.value, "scores": scores}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.findings.load import NO_FINDINGS
+from tier_cli.metrics.standard_errors import ratio_interval
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.thresholds import Thresholds
@@ -24,18 +25,27 @@ HEADINGS = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "ppv": "PPV",
+    "npv": "NPV",
+    "lr_positive": "LR+",
+    "lr_negative": "LR-",
     "f1": "F1",
     "mcc": "MCC",
     "brier": "Brier",
     "ece": "ECE",
+    "ece_if_calibrated": "ECE if calibrated",
+    "calibration_slope": "calibration slope",
+    "calibration_intercept": "calibration intercept",
 }
+# A mean of likelihood ratios over findings says nothing, and a higher one is not a better model.
+NOT_AVERAGED = ("lr_positive", "lr_negative")
+NOT_SUBTRACTED = (*NOT_AVERAGED, "ece_if_calibrated", "calibration_slope", "calibration_intercept")
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are made: percentiles over resamplings of patients with replacement."""
+    """How intervals are made: resamplings of patients with replacement, and the level."""
 
     replicates: int = 1000
     seed: int = 0
@@ -51,9 +61,9 @@ class Metric:
     value, low, high
         The number and the bounds of its interval.
     replicates
-        The resamplings that held both classes: the interval rests on them.
+        The resamplings that held both classes (for a mean, of every finding).
     p, p_holm
-        Of a difference: the two-sided bootstrap p value, and the same corrected by Holm over the findings.
+        Of a difference: the two-sided p value, and the same corrected by Holm over the findings.
     findings
         Of a mean: the number of findings.
     """
@@ -77,6 +87,8 @@ class Row:
         Its id.
     n, positives
         Units with a label and a score, and those with label 1.
+    positive_patients, negative_patients
+        Patients with a unit of label 1, and with one of label 0.
     metrics
         By name.
     threshold
@@ -86,6 +98,8 @@ class Row:
     finding: str
     n: int
     positives: int
+    positive_patients: int
+    negative_patients: int
     metrics: dict[str, Metric]
     threshold: float = math.nan
 
@@ -161,34 +175,63 @@ def measured(
     tested
         The estimates are differences: add p values, corrected by Holm over the findings.
     """
+    averaged = {metric: one for metric, one in estimates.items() if metric not in NOT_AVERAGED}
     table = {metric: as_metrics(estimate, level, tested) for metric, estimate in estimates.items()}
+    table.update(_likelihood_ratios(table))
     values = np.full(len(truth.findings), np.nan) if thresholds is None else thresholds.values
     rows = []
     for number, finding in enumerate(truth.findings):
-        known = truth.labels[scored[:, number], number]
+        known = np.where(scored[:, number], truth.labels[:, number], np.nan)
         metrics = {metric: column[number] for metric, column in table.items()}
         positives = int((known == 1).sum())
         n = positives + int((known == 0).sum())
-        rows.append(Row(finding, n, positives, metrics, float(values[number])))
+        positive, negative = (patients_of(known, truth.patients, label) for label in (1, 0))
+        rows.append(Row(finding, n, positives, positive, negative, metrics, float(values[number])))
     counted = np.asarray((scored & np.isfinite(truth.labels)).any(axis=1))
     found = Measured(
         name,
         int(counted.sum()),
         len(np.unique(truth.patients[counted])),
         tuple(rows),
-        {metric: _mean(one, level, tested) for metric, one in estimates.items()},
+        {metric: _mean(one, level, tested) for metric, one in averaged.items()},
         thresholds,
     )
     if len(found.left_out) in (0, found.averaged):
         return found
     kept = [place for place, finding in enumerate(truth.findings) if finding not in found.left_out]
-    without = {metric: _mean(one.only(kept), level, tested) for metric, one in estimates.items()}
+    without = {metric: _mean(one.only(kept), level, tested) for metric, one in averaged.items()}
     return replace(found, macro_without=without)
+
+
+def _likelihood_ratios(table: Mapping[str, Sequence[Metric]]) -> dict[str, list[Metric]]:
+    """Give likelihood ratios the intervals that those of sensitivity and specificity imply."""
+    if not set(NOT_AVERAGED) <= set(table):
+        return {}
+    found, missed = (_bounds(table["sensitivity"], complement) for complement in (False, True))
+    right, wrong = (_bounds(table["specificity"], complement) for complement in (False, True))
+    return {
+        name: [
+            replace(metric, low=float(low), high=float(high))
+            for metric, (low, high) in zip(table[name], ratio_interval(*sides), strict=True)
+        ]
+        for name, sides in (("lr_positive", (found, wrong)), ("lr_negative", (missed, right)))
+    }
+
+
+def _bounds(metrics: Sequence[Metric], complement: bool) -> Floats:
+    """Return value, low and high (F, 3), or 1 minus them."""
+    bounds = np.array([[one.value, one.low, one.high] for one in metrics]).reshape(-1, 3)
+    return 1 - bounds[:, [0, 2, 1]] if complement else bounds
 
 
 def _mean(estimate: Estimate, level: float, tested: bool) -> Metric:
     mean = as_metrics(estimate.macro, level, tested)[0]
     return replace(mean, p_holm=None, findings=int(np.isfinite(estimate.point).sum()))
+
+
+def patients_of(labels: Floats, patients: NDArray[np.str_], label: int) -> int:
+    """Count the patients with at least one row (N,) that has the label."""
+    return len(np.unique(patients[labels == label]))
 
 
 def holm(p_values: Floats) -> Floats:
@@ -202,7 +245,7 @@ def holm(p_values: Floats) -> Floats:
 
 def as_metrics(estimate: Estimate, level: float, tested: bool = False) -> list[Metric]:
     """Return each column's value, interval and, if `tested`, p values."""
-    used = np.isfinite(estimate.replicates).sum(axis=0)
+    used = estimate.measured
     bounds = estimate.interval(level)
     found = [
         Metric(float(value), float(low), float(high), int(count))

@@ -56,6 +56,8 @@ class Protocol:
         The unit that is counted: ``image``, ``study`` or ``patient``.
     selected_on
         Where thresholds were chosen, if they were.
+    labels
+        Where the labels of a public data set come from; empty for a manifest.
     """
 
     data: str
@@ -71,3 +73,4 @@ class Protocol:
     resampling: Resampling
     unit: str = "image"
     selected_on: SelectedOn | None = None
+    labels: str = ""

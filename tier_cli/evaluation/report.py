@@ -25,6 +25,7 @@ from tier_cli.files.atomic import whole_file
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
+    from tier_cli.evaluation.cohort import Cohort
     from tier_cli.evaluation.measure import Measured
     from tier_cli.evaluation.protocol import Protocol
     from tier_cli.evaluation.scores import Unscored
@@ -58,6 +59,8 @@ class Report:
         The optional sections by name, each as in JSON.
     origin
         Command, versions and hashes.
+    cohort
+        The evaluated patients and images, and how they were selected.
     trained_on
         What the models were trained on of the evaluated rows.
     pending
@@ -73,8 +76,19 @@ class Report:
     gaps: tuple[Gap, ...] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
+    cohort: Cohort | None = None
     trained_on: tuple[Seen, ...] = ()
     pending: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        protocol = self.protocol
+        means = [
+            f"{one.name}: mean AUC {one.macro['auc'].value:.3f} over {one.averaged} findings"
+            for one in self.measured
+            if "auc" in one.macro
+        ]
+        images = f"{protocol.images} images of {protocol.data}, split {protocol.split}"
+        return f"<Report on {'; '.join([images, *means])}>"
 
     @property
     def complete(self) -> bool:
@@ -106,6 +120,7 @@ class Report:
             "missing": list(self.pending),
             "origin": asdict(self.origin),
             **protocol_document(self.protocol),
+            "cohort": None if self.cohort is None else self.cohort.to_dict(),
             "scores": [
                 {**measured_document(measured), "model": model}
                 for measured, model in zip(self.measured, self.protocol.models, strict=True)

@@ -76,8 +76,9 @@ def evaluate(
     settings = settings or EvaluationSettings()
     rule = _rule(settings)
     data = Path(manifest) if isinstance(manifest, str) else manifest
+    root = None if settings.root is None else Path(settings.root)
     source = LabelledSource(
-        settings.dataset, data, settings.root, settings.exclude, settings.views == "frontal"
+        settings.dataset, data, root, tuple(settings.exclude), settings.views == "frontal"
     )
     info = source.info
     if info is not None:
@@ -101,6 +102,8 @@ def evaluate(
         member.checkpoint for one in candidates if one.job is not None for member in one.job.members
     ]
     rows, seen = without_seen(checkpoints, rows, source.dataset, settings.exclude_trained)
+    if settings.exclude_trained:
+        rows = rows.after("images and patients that no model was trained on")
     if selecting is not None:
         selecting, _ = without_seen(checkpoints, selecting, source.dataset, settings.exclude_trained)
     run = ScoringRun(settings, source, rule, candidates, findings, progress)

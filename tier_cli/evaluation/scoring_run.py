@@ -148,6 +148,7 @@ class ScoringRun:
             resampling=Resampling(self.settings.replicates, self.settings.seed),
             unit=self.unit,
             selected_on=selected_on,
+            labels="" if self.source.info is None else self.source.info.labels,
         )
 
 

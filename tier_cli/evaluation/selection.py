@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tier_cli.datasets.split_names import usual_split
 from tier_cli.datasets.views import lateral_rows
@@ -13,6 +15,26 @@ from tier_cli.evaluation.divisions import divide
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the selection.
+
+    Parameters
+    ----------
+    step
+        What the rows that are left have in common.
+    images, patients
+        Their numbers.
+    left_out
+        Images that the step left out.
+    """
+
+    step: str
+    images: int
+    patients: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,8 @@ class Selection:
         Remarks for the reader.
     numbers
         Path to row number in the whole table, counted from 1 below its header.
+    flow
+        The steps of the selection, in their order.
     """
 
     manifest: Manifest
@@ -38,6 +62,16 @@ class Selection:
     excluded: tuple[str, ...]
     notes: tuple[str, ...]
     numbers: Mapping[str, int] = field(default_factory=dict)
+    flow: tuple[Step, ...] = ()
+
+    def after(self, step: str) -> Selection:
+        """Add a step that led to the rows as they are now."""
+        return replace(self, flow=(*self.flow, _step(step, self.manifest, self.flow)))
+
+
+def _step(name: str, rows: Manifest, before: Sequence[Step]) -> Step:
+    left_out = before[-1].images - len(rows) if before else 0
+    return Step(name, len(rows), len(np.unique(rows.patients())), left_out)
 
 
 def select(
@@ -70,12 +104,17 @@ def select(
     name = split or _default_split(manifest)
     chosen = manifest if name == "all" else manifest.split(name)
     dropped: list[str] = []
+    flow = [_step("all rows", manifest, ())]
+    if name != "all":
+        flow.append(_step(f"split {name}", chosen, flow))
     for column, value in exclude:
         before = len(chosen)
         chosen = chosen.without(column, value)
         dropped.append(f"images excluded by {column}={value}: {before - len(chosen)} of {before}")
+        flow.append(_step(f"without {column}={value}", chosen, flow))
     if frontal_only:
         chosen = _frontal(chosen, dropped)
+        flow.append(_step("frontal views", chosen, flow))
     _check_rows(chosen)
     training = _training_notes(chosen) if split is None and name == "all" else []
     notes = (*chosen.reading_notes, *training, *dropped)
@@ -83,7 +122,7 @@ def select(
         divide(column, chosen.column(column))
     numbers = {path: row for row, path in enumerate(manifest.paths, 1)}
     excluded = tuple(f"{column}={value}" for column, value in exclude)
-    return Selection(chosen, name, excluded, notes, numbers)
+    return Selection(chosen, name, excluded, notes, numbers, tuple(flow))
 
 
 def _default_split(manifest: Manifest) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
+
+import numpy as np
 
 from tier_cli.evaluation.divisions import NOT_COMPARED
-from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics
+from tier_cli.evaluation.measure import Measured, Metric, Row, as_metrics, holm
 from tier_cli.evaluation.thresholds import FEW
 from tier_cli.metrics.bootstrap import Estimate
 
 WIDE = 0.2
-RULE = f"fewer than {FEW} positives or negatives, or an AUC interval wider than {WIDE}"
+CALLS = ("sensitivity", "specificity")
+RULE = f"fewer than {FEW} patients with or without the finding, or an AUC interval wider than {WIDE}"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class Group:
         Per score set: its AUC here minus that in all other known groups together, by finding.
     too_small
         Per score set: why its AUC says too little here, by finding; blank if it says enough.
+    calls_against_rest
+        Per score set: its sensitivity and specificity here minus those in the rest, by finding, with p values
+        corrected by Holm over the groups; empty without thresholds.
     """
 
     by: str
@@ -35,6 +42,7 @@ class Group:
     measured: tuple[Measured, ...]
     against_rest: tuple[Mapping[str, Metric], ...] = ()
     too_small: tuple[Mapping[str, str], ...] = ()
+    calls_against_rest: tuple[Mapping[str, Mapping[str, Metric]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Gap:
     by, scores
         The column and the score set.
     finding
-        Its id; ``macro`` = the mean over the findings that have at least `FEW` positives and negatives in
+        Its id; ``macro`` = the mean over the findings that have at least `FEW` patients of each class in
         each group that has such findings at all.
     highest, lowest
         The two groups.
@@ -67,18 +75,64 @@ class Gap:
 
 def too_small(row: Row) -> str:
     """Return why an AUC says too little; blank if it says enough."""
-    negatives = row.n - row.positives
-    if row.positives < FEW:
-        return f"{row.positives} positives"
-    if negatives < FEW:
-        return f"{negatives} negatives"
+    if row.positive_patients < FEW:
+        return f"{row.positive_patients} patients with the finding"
+    if row.negative_patients < FEW:
+        return f"{row.negative_patients} patients without the finding"
     metric = row.metrics["auc"]
     return f"interval of {metric.high - metric.low:.2f}" if metric.high - metric.low > WIDE else ""
+
+
+def fewest_patients(row: Row) -> int:
+    """Return the number of patients of the smaller class."""
+    return min(row.positive_patients, row.negative_patients)
 
 
 def against(group: Estimate, rest: Estimate, findings: Sequence[str], level: float) -> dict[str, Metric]:
     """Return a group's AUC minus that of the rest, by finding."""
     return dict(zip(findings, as_metrics(group - rest, level), strict=True))
+
+
+def calls_against(
+    group: Mapping[str, Estimate], rest: Mapping[str, Estimate], findings: Sequence[str], level: float
+) -> dict[str, dict[str, Metric]]:
+    """Return a group's sensitivity and specificity minus those of the rest, by finding, if it has calls.
+
+    A share of fewer than `FEW` patients on either side is not compared.
+    """
+    found: dict[str, dict[str, Metric]] = {}
+    for name in CALLS:
+        if name in group and name in rest:
+            metrics = as_metrics(group[name] - rest[name], level, tested=True)
+            fewest = [one.patients for one in (group[name], rest[name]) if one.patients is not None]
+            enough = np.min(fewest, axis=0) >= FEW
+            for finding, metric in compress(zip(findings, metrics, strict=True), enough.tolist()):
+                found.setdefault(finding, {})[name] = metric
+    return found
+
+
+def corrected_over_groups(groups: Sequence[Group]) -> list[Group]:
+    """Correct the p values of the groups' sensitivities and specificities by Holm over the groups."""
+    found = list(groups)
+    for number in range(len(groups[0].calls_against_rest) if groups else 0):
+        keys = {(f, m) for one in groups for f, each in one.calls_against_rest[number].items() for m in each}
+        for finding, name in sorted(keys):
+            members = [
+                at for at, one in enumerate(found) if name in one.calls_against_rest[number].get(finding, {})
+            ]
+            metrics = [found[at].calls_against_rest[number][finding][name] for at in members]
+            p_values = np.array([np.nan if one.p is None else one.p for one in metrics])
+            # The two groups of a column are one comparison.
+            corrected = p_values if len(members) == 2 else holm(p_values)
+            for at, metric, p in zip(members, metrics, corrected.tolist(), strict=True):
+                found[at] = _with_call(found[at], number, finding, name, replace(metric, p_holm=p))
+    return found
+
+
+def _with_call(group: Group, number: int, finding: str, name: str, metric: Metric) -> Group:
+    sets = [dict(one) for one in group.calls_against_rest]
+    sets[number][finding] = {**sets[number][finding], name: metric}
+    return replace(group, calls_against_rest=tuple(sets))
 
 
 def gaps(
@@ -124,9 +178,7 @@ def gaps(
 
 def _counted(measured: Measured) -> set[int]:
     """Return the places of the findings with enough of each class."""
-    return {
-        place for place, row in enumerate(measured.rows) if min(row.positives, row.n - row.positives) >= FEW
-    }
+    return {place for place, row in enumerate(measured.rows) if fewest_patients(row) >= FEW}
 
 
 def _gap(

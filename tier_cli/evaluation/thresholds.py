@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.selection import Selection
     from tier_cli.evaluation.truth import Labelled
 
-# With fewer positives or negatives than this, a number means little.
+# With fewer patients of a class than this, a number means little.
 FEW = 10
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ class Thresholds:
     values
         (F,) scores; NaN = none.
     few
-        Findings whose threshold rests on fewer than `FEW` positives or negatives.
+        Findings whose threshold rests on fewer than `FEW` patients of one class.
     """
 
     source: str
@@ -110,7 +110,9 @@ def select_thresholds(truth: Labelled, scores: Floats, rule: Rule, split: str) -
         positives = int((labels == 1).sum())
         if 0 < positives < labels.size:
             values[number] = choose(labels, scores[known[:, number], number], rule)
-            few += [finding] if min(positives, labels.size - positives) < FEW else []
+            patients = truth.patients[known[:, number]]
+            fewest = min(len(np.unique(patients[labels == label])) for label in (0, 1))
+            few += [finding] if fewest < FEW else []
     return Thresholds(f"split {split}", str(rule), values, tuple(few))
 
 
@@ -123,6 +125,6 @@ def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:
     if thresholds.few:
         few = ", ".join(thresholds.few)
         notes.append(
-            f"thresholds chosen on fewer than {FEW} positives or negatives of {thresholds.source}: {few}"
+            f"thresholds chosen on fewer than {FEW} patients of one class of {thresholds.source}: {few}"
         )
     return notes

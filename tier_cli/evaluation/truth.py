@@ -124,6 +124,7 @@ def labelled(
         notes.append(f"{units.plural} without labels left out: {int((~has_label).sum())}")
     units, images = units.where(has_label)
     chosen = replace(selection, manifest=manifest.where(images), notes=(*selection.notes, *notes))
+    chosen = chosen.after("with a label")
     patients = chosen.manifest.patients()
     by_image = Labelled(names, settle_uncertain(raw[images], uncertain), patients)
     by_unit = Labelled(names, settled[has_label], units.first(patients))

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.calls import adaptation_notes, own_calibration
 from tier_cli.evaluation.thresholds import Thresholds, select_thresholds, threshold_notes
-from tier_cli.metrics.statistics import Statistic, decisions, probabilities, ranking, together
+from tier_cli.metrics.bootstrap import Estimate
+from tier_cli.metrics.statistics import (
+    Statistic,
+    decisions,
+    ece_if_calibrated,
+    probabilities,
+    ranking,
+    recalibration,
+    together,
+)
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.fitted_on import Images
@@ -60,8 +69,31 @@ class UnitScores:
         if self.calls is not None:
             parts.append(decisions(labels, self.calls))
         if self.probabilities is not None:
-            parts.append(probabilities(labels, self.probabilities))
+            parts += [probabilities(labels, self.probabilities), recalibration(labels, self.probabilities)]
         return together(*parts)
+
+    def compared(self, labels: Floats) -> Statistic:
+        """Return what groups are compared by: the AUC, and sensitivity and specificity of calls."""
+        labels = np.where(np.isfinite(self.scores), labels, np.nan)
+        areas = ranking(labels, self.scores, auprc=False)
+        return areas if self.calls is None else together(areas, decisions(labels, self.calls))
+
+    def ece_if_calibrated(self, labels: Floats, seed: int) -> Estimate | None:
+        """Simulate the calibration error of these probabilities if they were calibrated; None without any.
+
+        Parameters
+        ----------
+        labels
+            (U, F); units without a label do not count, and a finding with only one class is NaN.
+        seed
+            Seed of the simulation.
+        """
+        if self.probabilities is None:
+            return None
+        known = np.isfinite(labels) & np.isfinite(self.scores) & np.isfinite(self.probabilities)
+        both = (known & (labels == 1)).any(axis=0) & (known & (labels == 0)).any(axis=0)
+        drawn = ece_if_calibrated(self.probabilities, known & both, seed=seed)
+        return Estimate(drawn.mean(axis=0), drawn)
 
     def where(self, keep: NDArray[np.bool_]) -> UnitScores:
         """Return the rows for which `keep` (U,) is true."""

@@ -12,7 +12,7 @@ from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.curves import fit_curve
 from tier_cli.fitting.folds import patient_folds
 from tier_cli.fitting.left_out import too_few_patients
-from tier_cli.metrics.statistics import Statistic, decisions, probabilities
+from tier_cli.metrics.statistics import Statistic, decisions, ece_if_calibrated, probabilities
 from tier_cli.scoring.calibration import Curve
 from tier_cli.scoring.operating_points import Rule, choose
 
@@ -130,6 +130,8 @@ def _cross_validated(rows: _Rows, plan: Plan) -> dict[str, Any]:
     measured: dict[str, Any] = {"folds": plan.folds, "seed": plan.seed}
     for name, predicted in (("before", before), ("prevalence", prevalence), ("after", after)):
         measured[name] = _measure(probabilities(rows.labels[:, None], predicted[:, None]), len(folds))
+    drawn = ece_if_calibrated(after[:, None], np.isfinite(after)[:, None], seed=plan.seed)
+    measured["after"]["ece_if_calibrated"] = round(float(drawn.mean()), _DIGITS)
     at_threshold = _measure(decisions(rows.labels[:, None], calls[:, None]), len(folds))
     return measured | {name: at_threshold[name] for name in ("sensitivity", "specificity")}
 

@@ -103,10 +103,11 @@ def card(content: Mapping[str, Any]) -> str:
     lines += [
         "",
         "The figures are cross-validated by patient. The baseline is the Brier score of always predicting "
-        "the prevalence; a calibration that does no better says nothing about the image.",
+        "the prevalence; a calibration that does no better says nothing about the image. The floor is the "
+        "ECE that calibrated probabilities would have on as many images.",
         "",
-        "| finding | positives | Brier | baseline | ECE | sensitivity | specificity |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| finding | positives | Brier | baseline | ECE | floor | sensitivity | specificity |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [f"| {' | '.join(row)} |" for row in calibration_figures(content)]
     lines += ["", *(f"- {line}" for line in not_calibrated(content))]
@@ -114,11 +115,12 @@ def card(content: Mapping[str, Any]) -> str:
 
 
 def calibration_figures(content: Mapping[str, Any]) -> list[list[str]]:
-    """Return one row of text per finding: name, positives, Brier score, baseline, ECE and calls."""
+    """Return one row of text per finding: name, positives, Brier score, baseline, both ECEs and calls."""
     rows = []
     for name, entry in content["findings"].items():
         validated = entry["cross_validated"]
         numbers = [validated["after"]["brier"], validated["prevalence"]["brier"], validated["after"]["ece"]]
+        numbers += [validated["after"]["ece_if_calibrated"]]
         numbers += [validated["sensitivity"], validated["specificity"]]
         rows.append([name, f"{entry['positives']}/{entry['n']}", *(f"{number:.3f}" for number in numbers)])
     return rows

@@ -10,12 +10,23 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_ITEM = b"\xfe\xff\x00\xe0"
+ITEM = b"\xfe\xff\x00\xe0"
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
+_CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
+_EOI = b"\xff\xd9"
 _DHT, _SOS, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
 # C0 to CF except DHT, JPG and DAC; F7 is JPEG-LS.
 _START_OF_FRAME = (frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}) | {_JPEG_LS_FRAME}
+_JPEG, _JPEG_2000, _HTJ2K = "1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20"
+# The lossy syntax first: its values are clipped to the stored bits, which changes no lossless one.
+_SYNTAXES = {
+    0xC0: (f"{_JPEG}50", f"{_JPEG}51"),
+    0xC1: (f"{_JPEG}51", f"{_JPEG}50"),
+    0xC2: (f"{_JPEG}51", f"{_JPEG}50"),
+    0xC3: (f"{_JPEG}57", f"{_JPEG}70"),
+    _JPEG_LS_FRAME: (f"{_JPEG}81", f"{_JPEG}80"),
+}
 # Other segments allowed before the scan: tables, restart interval, JPEG-LS parameters, APPn, comments.
 _OTHER_SEGMENTS = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
 
@@ -32,6 +43,10 @@ class Codestream:
         Its size and the number of samples per pixel.
     precision
         Bits per sample.
+    syntaxes
+        The transfer syntaxes that such a frame may have; the first also fits where the header errs.
+    signed
+        Whether the samples are signed, which only JPEG 2000 can state.
     """
 
     content: bytes
@@ -39,14 +54,32 @@ class Codestream:
     width: int
     samples: int
     precision: int
+    syntaxes: tuple[str, ...]
+    signed: bool = False
+
+    @property
+    def is_jpeg_2000(self) -> bool:
+        """Whether the frame is JPEG 2000, high-throughput or not."""
+        return self.content.startswith((_SOC_SIZ, _JP2_SIGNATURE))
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
     """Read the header of a JPEG, JPEG-LS or JPEG 2000 frame; None if it is broken or another kind."""
     try:
-        return _jpeg_2000(frame) if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)) else _jpeg(frame)
+        return _j2k(frame) if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)) else _jpeg(frame)
     except (struct.error, IndexError):
         return None
+
+
+def is_rle(frame: bytes) -> bool:
+    """Return whether a frame begins as RLE does: 1 to 15 segments, the first after 64 bytes (PS3.5 G.5)."""
+    return frame[4:8] == b"\x40\0\0\0" and frame[1:4] == bytes(3) and 1 <= frame[0] <= 15
+
+
+def without_padding(frame: bytes) -> bytes:
+    """Return a frame without zero bytes before its end marker, which some JPEG-LS decoders refuse."""
+    end = frame.rfind(_EOI)
+    return frame if end < 0 else frame[:end].rstrip(b"\0") + frame[end:]
 
 
 def fragments_are_whole(file: BinaryIO) -> bool:
@@ -56,7 +89,7 @@ def fragments_are_whole(file: BinaryIO) -> bool:
     while True:
         file.seek(position)
         head = file.read(8)
-        if head[:4] != _ITEM or len(head) < 8:
+        if head[:4] != ITEM or len(head) < 8:
             # The delimiter that should follow may be missing; the image is complete without it.
             return position <= end
         position += 8 + int.from_bytes(head[4:], "little")
@@ -78,7 +111,7 @@ def _jpeg(frame: bytes) -> Codestream | None:
             return found if found and decodable and len(segment) >= 6 else None
         if marker in _START_OF_FRAME and not found:
             precision, height, width, samples = struct.unpack_from(">BHHB", segment)
-            found = Codestream(frame, height, width, samples, precision)
+            found = Codestream(frame, height, width, samples, precision, _SYNTAXES.get(marker, ()))
             decodable = decodable or marker == _JPEG_LS_FRAME
         elif marker == _DHT and _is_huffman(segment):
             decodable = True
@@ -102,10 +135,18 @@ def _is_huffman(segment: bytes) -> bool:
     return True
 
 
-def _jpeg_2000(frame: bytes) -> Codestream | None:
+def _j2k(frame: bytes) -> Codestream | None:
     start = frame.find(_SOC_SIZ)
     if start < 0:
         return None
     right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
     (samples,) = struct.unpack_from(">H", frame, start + 40)
-    return Codestream(frame, bottom - top, right - left, samples, (frame[start + 42] & 0x7F) + 1)
+    (length,) = struct.unpack_from(">H", frame, start + 4)
+    fast = frame[start + 4 + length :].startswith(_CAP)
+    syntaxes = (
+        tuple(f"{_HTJ2K}{end}" for end in "312") if fast else tuple(f"{_JPEG_2000}{end}" for end in "10")
+    )
+    depth = frame[start + 42]
+    return Codestream(
+        frame, bottom - top, right - left, samples, (depth & 0x7F) + 1, syntaxes, signed=depth >= 0x80
+    )

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.imaging.aspect import squared
 from tier_cli.imaging.display import Counts, Display, grey_table, padding_of
 from tier_cli.imaging.eligibility import check_kind
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import Header, read_header
-from tier_cli.imaging.limits import BLANK_SHARE, check_blank
-from tier_cli.imaging.orientation import hang
+from tier_cli.imaging.limits import BLANK_SHARE, check_shown, sampled
+from tier_cli.imaging.orientation import hang, is_sideways
 from tier_cli.imaging.pixels import Stored, decode
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.render import equalised, minmax
@@ -47,14 +48,19 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         check_kind(header, options, path, notes)
         view = read_view(header)
         check_view(view, options, path, notes)
-        stored = decode(header, path)
+        stored = decode(header, path, notes)
+        hidden = None
         if stored.codes.ndim == 3:
             pixels = _luminance(stored, options.rendering, notes)
         else:
             display = display_of(header, stored.bits, stored.signed, options, notes)
-            pixels = _shown(stored, display, options.rendering, notes)
-        hung = hang(pixels, header.texts("PatientOrientation"), notes)
-        check_blank(hung, path)
+            pixels, hidden = _shown(stored, display, options.rendering, notes)
+        remedy = "choose another window with --window N, or export the image again"
+        check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any, hidden=hidden)
+        square = squared(pixels, header, notes)
+        orientation = header.texts("PatientOrientation")
+        hung = hang(square, orientation, notes)
+        size = (pixels.shape[1], pixels.shape[0]) if is_sideways(orientation) else pixels.shape
         return Radiograph(
             hung,
             path,
@@ -65,7 +71,8 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             _uid(header, "SOPInstanceUID", notes),
             tuple(notes),
             _phi(header) if options.include_phi else {},
-            turned=hung is not pixels,
+            turned=hung is not square,
+            stretched_from=None if square is pixels else size,
         )
 
 
@@ -82,8 +89,10 @@ def _phi(header: Header) -> dict[str, str]:
     return {name: text for name, keyword in _PHI.items() if (text := header.text(keyword))}
 
 
-def _shown(stored: Stored, display: Display, rendering: Rendering, notes: list[str]) -> NDArray[np.float32]:
-    """Look up the grey level of each stored value."""
+def _shown(
+    stored: Stored, display: Display, rendering: Rendering, notes: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Look up the grey level of each stored value; also return which sampled pixels are padding."""
     counted: list[Counts] = []
 
     def counts() -> Counts:
@@ -91,23 +100,32 @@ def _shown(stored: Stored, display: Display, rendering: Rendering, notes: list[s
             counted.append(_counts(stored))
         return counted[0]
 
-    if display.padding is not None:
+    hidden = stored.hidden
+    if display.padding is not None or hidden is not None:
         padding = padding_of(display, stored.bits, stored.signed)
         if counts()[~padding].sum() < BLANK_SHARE * stored.codes.size:
             notes.append("padding value ignored: it covers the whole image")
-            display = replace(display, padding=None)
+            display, hidden = replace(display, padding=None), None
+            counted.clear()
+            stored = replace(stored, hidden=None)
     table = grey_table(display, stored.bits, stored.signed, rendering, counts)
     pixels = np.empty(stored.codes.shape, np.float32)
     for start in range(0, len(pixels), _ROWS):
         np.take(table, stored.codes[start : start + _ROWS], out=pixels[start : start + _ROWS], mode="clip")
-    return pixels
+    outside = padding_of(display, stored.bits, stored.signed)[sampled(stored.codes)]
+    if hidden is not None:
+        pixels[hidden] = 0.0
+        outside |= sampled(hidden)
+    return pixels, outside
 
 
 def _counts(stored: Stored) -> Counts:
-    """Count the pixels of each bit pattern (2**bits,)."""
+    """Count the pixels of each bit pattern (2**bits,), without those that are hidden."""
     counts = np.zeros(2**stored.bits, np.int64)
     for start in range(0, len(stored.codes), 4 * _ROWS):
         counts += np.bincount(stored.codes[start : start + 4 * _ROWS].ravel(), minlength=len(counts))
+    if stored.hidden is not None:
+        counts -= np.bincount(stored.codes[stored.hidden], minlength=len(counts))
     return counts
 
 

@@ -33,6 +33,8 @@ class Lut:
         float64 (n,), the outputs for inputs from `first` on.
     bits
         Bits per entry.
+    highest
+        The entry that is white; None for the highest value that `bits` can hold.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Lut:
     first: int
     entries: Values
     bits: int
+    highest: float | None = None
 
     def __call__(self, values: Values) -> Values:
         """Look up values; those beyond an end get the entry at that end."""
@@ -54,8 +57,8 @@ class Lut:
 
     @property
     def top(self) -> float:
-        """The highest value that `bits` can hold."""
-        return float(2**self.bits - 1)
+        """The entry that is white."""
+        return float(2**self.bits - 1) if self.highest is None else self.highest
 
 
 @dataclass(frozen=True)

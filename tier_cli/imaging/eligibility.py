@@ -13,10 +13,11 @@ _RADIOGRAPHY = ("CR", "DX", "RG")
 _CAPTURES = ("OT", "SC")
 # Defined terms of PS3.3 C.7.3.1.1.1, current and retired; another value may be free text and is not quoted.
 _MODALITIES = frozenset(
-    """ANN AR ASMT AU BDUS BI BMD CD CF CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG EOG EPS ES
-    FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF
-    OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT
-    RWV SC SEG SM SMR SR SRF ST STAIN TEXTUREMAP TG US VA VF VIDD XA XAPROTOCOL XC""".split()
+    """ANN AR ASMT AU BDUS BI BMD CD CF CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG
+    EOG EPS ES FA FID FS GM HC HD IO IOL IVOCT IVUS KER KO LEN LP LS M3D MA MG MR MS NM OAM OCT OP
+    OPM OPR OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT
+    RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SC SEG SM SMR SR SRF ST STAIN TEXTUREMAP TG US VA VF
+    VIDD XA XAPROTOCOL XC""".split()  # noqa: SIM905
 )
 # SNOMED CT and the older SNOMED RT codes of PS3.16: chest (thorax), thoracic structure, lung.
 _CHEST_CODES = frozenset({"816094009", "51185008", "39607008", "T-D3000", "T-28000"})
@@ -74,7 +75,7 @@ def _objections(header: Header, notes: list[str]) -> list[tuple[str, str]]:
         found.append(("modality", f"the modality is {quoted}"))
     if given and not chest and modality not in _CAPTURES:
         found.append(("body_part", f"the body part is {given}"))
-    found += _described(header, given, chest, notes)
+    found += _described(header, modality, given, chest, notes)
     sop_class = header.sop_class
     if sop_class in _OTHER_PART_CLASSES:
         found.append(("body_part", "the SOP class is that of mammography or intra-oral images"))
@@ -87,14 +88,16 @@ def _objections(header: Header, notes: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _described(header: Header, given: str, chest: bool, notes: list[str]) -> list[tuple[str, str]]:
+def _described(
+    header: Header, modality: str, given: str, chest: bool, notes: list[str]
+) -> list[tuple[str, str]]:
     """Compare the body part with the descriptions, which decide only if no body part is given."""
     parts = {keyword: part_in(header.text(keyword)) for keyword in _DESCRIPTIONS}
     naming = {part: [keyword for keyword in parts if parts[keyword] is part] for part in Part}
     others, chests = naming[Part.OTHER], naming[Part.CHEST]
     if chest and others and not chests:
         notes.append(f"the body part is the chest, but {others[0]} names another part")
-    if given:
+    if given or modality not in _RADIOGRAPHY:
         return []
     if others and not chests:
         return [("body_part", f"the body part is not given, and {others[0]} names another part")]
@@ -128,7 +131,7 @@ def _quoted(text: str) -> str:
 
 
 def _is_human(header: Header) -> bool:
-    """Return False if PatientSpeciesDescription (0010,2201) or its code (0010,2202) states another species."""
+    """Return False if PatientSpeciesDescription (0010,2201) or its code (0010,2202) states another."""
     words = words_of(header.text("PatientSpeciesDescription"))
     codes = [text_of(item, "CodeValue") for item in header.items("PatientSpeciesCodeSequence")]
     if any(code in _HUMAN_CODES for code in codes) or not _HUMAN.isdisjoint(words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -59,6 +60,12 @@ class Header:
     def sop_class(self) -> str:
         """The SOP class UID of the data set, else that of the file meta information."""
         return self.text("SOPClassUID") or _of_meta(self.dataset, "MediaStorageSOPClassUID")
+
+    @property
+    def has_embedded_overlay(self) -> bool:
+        """Whether an overlay lies in the unused bits of the pixels (retired, PS3.3-2004 C.9.2)."""
+        overlays = (self.dataset.get((group, 0x0102)) for group in range(0x6000, 0x6020, 2))
+        return any(overlay is not None and overlay.value for overlay in overlays)
 
     def text(self, keyword: str) -> str:
         """Return an attribute's first value as text; empty if absent or invalid."""
@@ -132,8 +139,12 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     if _DEFLATED in raw.read(1024):
         raw = _inflated(raw, path)
     raw.seek(0)
-    dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
-    implicit, little_endian = dataset.original_encoding
+    try:
+        dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
+    except (EOFError, struct.error):
+        # pydicom raises these if not even the length of an attribute is complete.
+        raise ends_early("the file is cut off in its header", path) from None
+    _, little_endian = dataset.original_encoding
     order: Literal["little", "big"] = "little" if little_endian else "big"
     start = raw.read(8)
     tag = int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order)

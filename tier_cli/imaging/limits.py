@@ -1,16 +1,24 @@
-"""Refuse images that are far too large, too small or blank."""
+"""Refuse images that are far too large, too small, blank, nearly black or white, or no radiograph."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
 
+_Value = TypeVar("_Value", bound=np.generic)
+
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 64
 # An image is blank if less than this share of its pixels differs from the rest: a caption on black.
 BLANK_SHARE = 0.01
+# Of 11,600 public chest X-rays and lungs cut out of them, none spans less than 0.2 of the grey range between
+# the 1st and 99th percentile, and none needs fewer than 39 of 256 grey levels for 98 % of its pixels.
+_LEAST_SPAN = 0.1
+_FEW_LEVELS, _SHARE_OF_LEVELS = 16, 0.98
 
 
 def check_size(height: int, width: int, path: str) -> None:
@@ -31,15 +39,73 @@ def check_size(height: int, width: int, path: str) -> None:
         )
 
 
-def check_blank(pixels: NDArray[np.float32], path: str) -> None:
-    """Refuse displayed pixels (H, W) that are nearly constant."""
-    # A grid of about 256 x 256 pixels decides as well as all pixels, at no cost.
-    sample = pixels[:: max(1, pixels.shape[0] // 256), :: max(1, pixels.shape[1] // 256)].ravel()
-    common = np.median(sample)
-    if np.count_nonzero(sample != common) < BLANK_SHARE * sample.size:
+def check_shown(
+    pixels: NDArray[np.float32],
+    path: str,
+    notes: list[str],
+    *,
+    remedy: str,
+    accept_any: bool = False,
+    hidden: NDArray[np.bool_] | None = None,
+) -> None:
+    """Refuse displayed pixels that cannot be a radiograph shown in full.
+
+    Parameters
+    ----------
+    pixels
+        float32 (H, W) in [0, 1].
+    path
+        The file, for the message.
+    notes
+        Receives the reason if `accept_any` overrules it.
+    remedy
+        What to do about an image that is nearly black or white.
+    accept_any
+        Accept anything but a blank image.
+    hidden
+        Which pixels of `sampled` lie outside the image, such as padding.
+
+    Raises
+    ------
+    InputError
+        Of kind ``blank``, if the grey levels are nearly constant, or ``mask``, if they are very few.
+    """
+    sample = sampled(pixels)
+    if np.count_nonzero(sample != np.median(sample)) < BLANK_SHARE * sample.size:
         raise InputError(
             "the image is blank: nearly all pixels have the same grey level",
             where=path,
             remedy="check the export or the window of this image",
             kind="blank",
         )
+    shown = sample.ravel() if hidden is None or hidden.all() else sample[~hidden]
+    for kind, what, how in _doubts(shown, remedy):
+        if not accept_any:
+            raise InputError(what, where=path, remedy=how, kind=kind)
+        notes.append(f"accepted although {what}")
+
+
+def sampled(values: NDArray[_Value]) -> NDArray[_Value]:
+    """Return a grid of about 256 x 256 values, which decides as well as all of them, at no cost."""
+    return values[:: max(1, values.shape[0] // 256), :: max(1, values.shape[1] // 256)]
+
+
+def _doubts(shown: NDArray[np.float32], remedy: str) -> list[tuple[str, str, str]]:
+    """Return the kind, reason and remedy of what speaks against the grey levels (N,)."""
+    low, high = np.percentile(shown, (1, 99))
+    if high - low < _LEAST_SPAN:
+        level = "black" if high < 0.5 else "white" if low > 0.5 else "uniform"
+        return [
+            (
+                "blank",
+                f"the image is nearly {level}: it spans only {high - low:.1%} of the grey range",
+                remedy,
+            )
+        ]
+    counts = np.bincount(np.rint(shown.clip(0, 1) * 255).astype(np.intp), minlength=256)
+    most = np.sort(counts)[::-1].cumsum()
+    levels = 1 + int(np.count_nonzero(most < _SHARE_OF_LEVELS * shown.size))
+    if levels <= _FEW_LEVELS:
+        remedy = "give the radiograph itself, or pass --accept-any to score it anyway"
+        return [("mask", f"the image has only {levels} grey levels, like a mask or a drawing", remedy)]
+    return []

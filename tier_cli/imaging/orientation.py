@@ -22,15 +22,13 @@ def hang(pixels: NDArray[np.float32], orientation: Sequence[str], notes: list[st
     notes
         Receives a note if the image is turned or the values are invalid.
     """
-    directions = [value.strip().upper()[:1] for value in orientation]
+    directions = _directions(orientation)
     if not any(directions):
         return pixels
-    # Exactly one of the two must run along the body.
-    along = [direction in _ALONG for direction in directions]
-    if sorted(along) != [False, True] or not set(directions) <= _ALONG | _ACROSS:
+    if not _is_valid(directions):
         notes.append("PatientOrientation ignored: not valid for a chest radiograph")
         return pixels
-    sideways = along[0]
+    sideways = is_sideways(orientation)
     across, down = reversed(directions) if sideways else directions
     # In a lateral view, rows point to the front or the back; both ways of hanging it are common.
     mirrored, upside_down = across == "R", down == "H"
@@ -42,6 +40,22 @@ def hang(pixels: NDArray[np.float32], orientation: Sequence[str], notes: list[st
         f"{_named(sideways, mirrored, upside_down)} according to PatientOrientation {'/'.join(directions)}"
     )
     return np.ascontiguousarray(upright)
+
+
+def is_sideways(orientation: Sequence[str]) -> bool:
+    """Return whether rows run along the body, so that `hang` swaps height and width."""
+    directions = _directions(orientation)
+    return _is_valid(directions) and directions[0] in _ALONG
+
+
+def _directions(orientation: Sequence[str]) -> list[str]:
+    return [value.strip().upper()[:1] for value in orientation]
+
+
+def _is_valid(directions: list[str]) -> bool:
+    """Return whether exactly one of two directions runs along the body."""
+    along = [direction in _ALONG for direction in directions]
+    return sorted(along) == [False, True] and set(directions) <= _ALONG | _ACROSS
 
 
 def _named(sideways: bool, mirrored: bool, upside_down: bool) -> str:

@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
-from tier_cli.imaging.codestream import Codestream, codestream_of, fragments_are_whole
+from tier_cli.imaging.codestream import (
+    ITEM,
+    Codestream,
+    codestream_of,
+    fragments_are_whole,
+    is_rle,
+    without_padding,
+)
 from tier_cli.imaging.guard import silence_gdcm
-from tier_cli.imaging.header import UNDEFINED_LENGTH, Header
+from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, ends_early
 from tier_cli.imaging.limits import check_size
+from tier_cli.imaging.padding import padding_words
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
@@ -24,14 +32,16 @@ _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
 _RLE = "1.2.840.10008.1.2.5"
-# One decoder per syntax, chosen for speed and robustness: on some broken streams GDCM crashes the process and
-# pylibjpeg-rle raises something that is not an Exception. If a decoder is missing, any other is used.
+_EXPLICIT = "1.2.840.10008.1.2.1"
+# Decoders in the order in which they are tried, chosen for speed and robustness: on some broken streams GDCM
+# crashes the process and pylibjpeg-rle raises something that is no Exception. If none of them is installed,
+# any other is used.
 _PREFERRED = {
-    **dict.fromkeys(_JPEG_8_OR_12, "pillow"),
-    **dict.fromkeys(_JPEG_LOSSLESS, "gdcm"),
-    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
-    **dict.fromkeys(_JPEG_2000, "pylibjpeg"),
-    _RLE: "pydicom",
+    **dict.fromkeys(_JPEG_8_OR_12, ("pillow",)),
+    **dict.fromkeys(_JPEG_LOSSLESS, ("gdcm",)),
+    **dict.fromkeys(_JPEG_LS, ("pyjpegls",)),
+    **dict.fromkeys(_JPEG_2000, ("pylibjpeg", "pillow")),
+    _RLE: ("pydicom",),
 }
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 # Defined terms of PS3.3 C.7.6.3.1.2 that a message may quote.
@@ -53,15 +63,25 @@ class Stored:
         Bits stored.
     signed
         Whether the bit patterns are two's complement.
+    hidden
+        Which pixels (H, W) mark padding by bits beyond the stored ones; None if none do.
     """
 
     codes: NDArray[np.uint8] | NDArray[np.uint16]
     bits: int
     signed: bool
+    hidden: NDArray[np.bool_] | None = None
 
 
-def decode(header: Header, path: str) -> Stored:
+def decode(header: Header, path: str, notes: list[str]) -> Stored:
     """Decode the first frame.
+
+    Parameters
+    ----------
+    header, path
+        The attributes and the file.
+    notes
+        Receives a note where the pixel data differ from what the attributes say.
 
     Raises
     ------
@@ -70,29 +90,45 @@ def decode(header: Header, path: str) -> Stored:
         decoders and mean a broken file.
     """
     layout = _layout(header, path)
-    decoder = _decoder(header.syntax, path)
-    codestream = None
-    if decoder.is_encapsulated:
-        codestream = _check_codestream(header, layout, path)
-    else:
-        _check_length(header, layout, path)
-    if codestream and codestream.precision == 12 and header.syntax in _JPEG_8_OR_12:
-        samples = _decode_12_bit(codestream, path)
-    else:
-        preferred = _PREFERRED.get(header.syntax, "")
-        plugin = preferred if preferred in decoder.available_plugins else ""
-        layout["view_only"] = not decoder.is_encapsulated
-        samples = decoder.as_array(header.file, index=0, decoding_plugin=plugin, **layout)[0]
     bits, signed = int(layout["bits_stored"]), bool(layout["pixel_representation"])
     shift = max(0, header.whole("HighBit", bits - 1) + 1 - bits)
-    # JPEG and JPEG-LS have no signed values: negative values are bit patterns there and cannot be clipped.
-    if header.syntax in _LOSSY and (not signed or header.syntax in _JPEG_2000):
-        samples, shift = _saturated(samples, bits, signed), 0
-    return Stored(_masked(samples, bits, shift), bits, signed)
+    syntax, lossy = header.syntax, False
+    if _is_compressed(header, path):
+        frame = _first_frame(header, layout, path)
+        codestream = _check_codestream(frame, header, layout, path)
+        if codestream:
+            syntax = header.syntax if header.syntax in codestream.syntaxes else codestream.syntaxes[0]
+            _note_differences(codestream, bits, signed, notes)
+            if codestream.precision <= 8 < layout["bits_allocated"]:
+                # Decoders go by the image: some makers write 16 bits allocated round 8-bit images.
+                layout["bits_allocated"] = 8
+                bits = layout["bits_stored"] = min(bits, 8)
+                shift = 0
+        elif header.syntax != _RLE:
+            syntax = _RLE
+        samples = _decompressed(frame, codestream, syntax, layout, path)
+        # JPEG and JPEG-LS have no signed values: negative ones are bit patterns there and cannot be clipped.
+        lossy = syntax in _LOSSY and (not signed or syntax in _JPEG_2000)
+    else:
+        if _decoder(syntax, path).is_encapsulated:
+            syntax = _EXPLICIT
+        _check_length(header, layout, path)
+        layout["view_only"] = True
+        samples = _decoder(syntax, path).as_array(header.file, index=0, **layout)[0]
+    if syntax != header.syntax:
+        notes.append("the pixel data are not encoded as the transfer syntax says; their own format was used")
+    if lossy:
+        return Stored(_masked(_saturated(samples, bits, signed), bits, 0), bits, signed)
+    hidden = None if shift else _beyond(samples, bits, header, notes)
+    return Stored(_masked(samples, bits, shift), bits, signed, hidden)
 
 
 def _layout(header: Header, path: str) -> dict[str, Any]:
     """Read and check the image pixel attributes, in the form that pydicom's decoders take."""
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
+        if not header.numbers(keyword):
+            remedy = "export the image again with all attributes of its pixels"
+            raise InputError(f"{keyword} is missing", where=path, remedy=remedy, kind="photometric")
     rows, columns = header.whole("Rows", 0), header.whole("Columns", 0)
     check_size(rows, columns, path)
     samples = header.whole("SamplesPerPixel", 1)
@@ -115,7 +151,7 @@ def _layout(header: Header, path: str) -> dict[str, Any]:
         "planar_configuration": header.whole("PlanarConfiguration", 0) & 1,
         "number_of_frames": max(1, header.whole("NumberOfFrames", 1)),
         "pixel_keyword": "PixelData",
-        "pixel_vr": header.pixel_vr or "OW",
+        "pixel_vr": header.pixel_vr if header.pixel_vr in ("OB", "OW") else "OW",
         "correct_unused_bits": False,
     }
 
@@ -126,15 +162,7 @@ def _not_shown(what: str, path: str) -> InputError:
 
 
 def _check_length(header: Header, layout: dict[str, Any], path: str) -> None:
-    """Refuse truncated uncompressed pixels, and compressed pixels in a file that names no syntax."""
-    if header.pixel_length == UNDEFINED_LENGTH:
-        remedy = "export the file again with its file meta information"
-        raise InputError(
-            "the pixels are compressed, but the transfer syntax is missing",
-            where=path,
-            remedy=remedy,
-            kind="codec",
-        )
+    """Refuse truncated uncompressed pixels."""
     samples = layout["rows"] * layout["columns"] * layout["samples_per_pixel"]
     if layout["photometric_interpretation"] == "YBR_FULL_422":
         samples = samples * 2 // 3
@@ -142,34 +170,99 @@ def _check_length(header: Header, layout: dict[str, Any], path: str) -> None:
     available = min(header.pixel_length, header.file.seek(0, os.SEEK_END) - start)
     header.file.seek(start)
     if available < samples * layout["bits_allocated"] // 8:
-        raise _ends_early(path)
+        raise ends_early("the pixel data are truncated", path)
 
 
-def _ends_early(path: str) -> InputError:
-    return InputError("the pixel data are truncated", where=path, remedy="copy or export the file again")
+def _is_compressed(header: Header, path: str) -> bool:
+    """Return whether the pixel data are compressed frames, whatever the transfer syntax says."""
+    if header.pixel_length == UNDEFINED_LENGTH:
+        return True
+    if not _decoder(header.syntax, path).is_encapsulated:
+        return False
+    start = header.file.read(len(ITEM))
+    header.file.seek(-len(start), os.SEEK_CUR)
+    return start == ITEM
 
 
-def _check_codestream(header: Header, layout: dict[str, Any], path: str) -> Codestream | None:
-    """Refuse compressed pixels whose size differs from the attributes, before memory is allocated."""
+def _first_frame(header: Header, layout: dict[str, Any], path: str) -> bytes:
     from pydicom.encaps import get_frame
 
     start = header.file.tell()
     if not fragments_are_whole(header.file):
-        raise _ends_early(path)
+        raise ends_early("the pixel data are truncated", path)
     header.file.seek(start)
-    frame = get_frame(header.file, 0, number_of_frames=layout["number_of_frames"])
-    header.file.seek(start)
-    if header.syntax == _RLE:
-        return None
+    return get_frame(header.file, 0, number_of_frames=layout["number_of_frames"])
+
+
+def _check_codestream(frame: bytes, header: Header, layout: dict[str, Any], path: str) -> Codestream | None:
+    """Refuse a frame whose size differs from the attributes, before memory is allocated; None if RLE."""
     codestream = codestream_of(frame)
-    broken = "the header of the compressed image is broken"
-    if codestream:
-        declared = (codestream.width, codestream.height, codestream.samples)
-        wanted = (layout["columns"], layout["rows"], layout["samples_per_pixel"])
-        if declared == wanted and codestream.precision <= layout["bits_allocated"]:
-            return codestream
-        broken = "the size or bit depth of the compressed image differs from the DICOM attributes"
-    raise InputError(broken, where=path, remedy="copy or export the file again")
+    if codestream is None:
+        if is_rle(frame):
+            return None
+        # Names the syntax as the cause if it is not supported.
+        if not _decoder(header.syntax, path).is_encapsulated:
+            remedy = "export the file again with its file meta information"
+            raise InputError(
+                "the pixels are compressed, but the transfer syntax is missing",
+                where=path,
+                remedy=remedy,
+                kind="codec",
+            )
+        raise InputError(
+            "the header of the compressed image is broken", where=path, remedy="copy or export the file again"
+        )
+    declared = (codestream.width, codestream.height, codestream.samples)
+    wanted = (layout["columns"], layout["rows"], layout["samples_per_pixel"])
+    if declared != wanted or codestream.precision > layout["bits_allocated"]:
+        raise InputError(
+            "the size or bit depth of the compressed image differs from the DICOM attributes",
+            where=path,
+            remedy="copy or export the file again",
+        )
+    if not codestream.syntaxes:
+        raise InputError(
+            "the JPEG process of the compressed image is not supported",
+            where=path,
+            remedy="save it as Explicit VR Little Endian",
+            kind="codec",
+        )
+    return codestream
+
+
+def _note_differences(codestream: Codestream, bits: int, signed: bool, notes: list[str]) -> None:
+    if codestream.precision <= 8 < bits:
+        notes.append(f"BitsStored is {bits}, but the compressed image has {codestream.precision} bits")
+    if codestream.is_jpeg_2000 and codestream.signed != signed:
+        itself, stated = ("signed", 0) if codestream.signed else ("unsigned", 1)
+        notes.append(
+            f"the JPEG 2000 image is {itself}, but PixelRepresentation is {stated}: "
+            "PixelRepresentation was used"
+        )
+
+
+def _decompressed(
+    frame: bytes, codestream: Codestream | None, syntax: str, layout: dict[str, Any], path: str
+) -> NDArray[Any]:
+    """Decode a frame with the first decoder that can, and JPEG-LS also without its padding."""
+    from pydicom.encaps import encapsulate
+
+    decoder = _decoder(syntax, path)
+    if codestream and codestream.precision == 12 and syntax in _JPEG_8_OR_12:
+        return _decode_12_bit(codestream, path)
+    frames = dict.fromkeys((frame, without_padding(frame)) if syntax in _JPEG_LS else (frame,))
+    plugins = [name for name in _PREFERRED.get(syntax, ()) if name in decoder.available_plugins] or [""]
+    layout = {**layout, "number_of_frames": 1}
+    first: Exception | None = None
+    for content in frames:
+        for plugin in plugins:
+            try:
+                return decoder.as_array(encapsulate([content]), index=0, decoding_plugin=plugin, **layout)[0]
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
+                first = first or error
+    raise first or ValueError("no decoder")
 
 
 def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
@@ -215,7 +308,25 @@ def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
         codes = codes >> shift
     if codes.itemsize > 2:
         codes = (codes & 0xFFFF).astype(np.uint16)
-    return codes if bits == 8 * codes.itemsize else codes & ((1 << bits) - 1)
+    return codes if bits >= 8 * codes.itemsize else codes & ((1 << bits) - 1)
+
+
+def _beyond(samples: NDArray[Any], bits: int, header: Header, notes: list[str]) -> NDArray[np.bool_] | None:
+    """Find samples with bits above the stored ones: return those that are padding, note others.
+
+    The bits above may hold the sign of a signed value, or overlays (PS3.5 8.1.2).
+    """
+    signed = samples.dtype.kind == "i"
+    low, high = -(1 << bits - 1) if signed else 0, (1 << bits) - 1
+    if samples.ndim != 2 or (samples.min() >= low and samples.max() <= high):
+        return None
+    beyond = (samples < low) | (samples > high)
+    hidden = np.zeros_like(beyond)
+    if words := padding_words(header, signed):
+        hidden = beyond & (samples >= words[0]) & (samples <= words[1])
+    if not header.has_embedded_overlay and np.count_nonzero(beyond) > np.count_nonzero(hidden):
+        notes.append(f"some values need more than the {bits} bits of BitsStored: the bits above were ignored")
+    return hidden if hidden.any() else None
 
 
 def _saturated(samples: NDArray[Any], bits: int, signed: bool) -> NDArray[Any]:

@@ -146,6 +146,24 @@ def prepare(pixels: Image, spec: Preprocessing) -> Prepared:
     return Prepared(normalise(_grey(pixels, spec, place), spec), affine)
 
 
+def to_source(
+    affine: NDArray[np.float64], size: tuple[int, int], source: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Lead an affine (2, 3) on from a radiograph of `size` to its file of `source` (height, width).
+
+    Examples
+    --------
+    A radiograph that was stretched to twice the width of its file:
+
+    >>> to_source(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), (4, 8), (4, 4)).tolist()
+    [[0.5, 0.0, -0.25], [0.0, 1.0, 0.0]]
+    """
+    scale = np.array([source[1] / size[1], source[0] / size[0]])
+    result: NDArray[np.float64] = affine * scale[:, None]
+    result[:, 2] += 0.5 * scale - 0.5
+    return result
+
+
 def grey(pixels: Image, spec: Preprocessing) -> Image:
     """Resize, crop or pad the pixels (H, W) to grey levels (S, S) in [0, 1], before mean and std."""
     levels = _grey(pixels, spec, _geometry(pixels.shape[0], pixels.shape[1], spec))

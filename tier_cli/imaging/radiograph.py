@@ -63,6 +63,8 @@ class Radiograph:
         Patient data, only if requested (`ReadOptions.include_phi`).
     turned
         Whether the image was turned or mirrored relative to the file, so that positions in the file differ.
+    stretched_from
+        Height and width before the image was resampled to square pixels; None if it was not.
     """
 
     pixels: NDArray[np.float32]
@@ -75,3 +77,9 @@ class Radiograph:
     notes: tuple[str, ...] = ()
     phi: dict[str, str] = field(default_factory=dict)
     turned: bool = False
+    stretched_from: tuple[int, int] | None = None
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Height and width of the image in the file, upright."""
+        return self.stretched_from or (self.pixels.shape[0], self.pixels.shape[1])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
-from tier_cli.imaging.limits import MAX_PIXELS, check_blank, check_size
+from tier_cli.imaging.limits import MAX_PIXELS, check_shown, check_size
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
 
@@ -39,7 +39,8 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         pixels, turned = _decode(path, notes)
     if options.rendering == "minmax":
         pixels = minmax(pixels)
-    check_blank(pixels, path)
+    remedy = "save it with grey levels over the full range of 8 or 16 bits"
+    check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any)
     if options.views == "strict":
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
@@ -130,6 +131,7 @@ def _deep(values: NDArray[np.generic], white_zero: bool, path: str, notes: list[
         np.subtract(np.float32(1), grey, out=grey)
         return grey
     if high < 0x4000:
-        # Many 12-bit exports are stored in 16-bit files. The range is kept, but the picture is nearly black.
+        # Many exports of 12 or 14 bits are stored in 16-bit files. The range is kept: 12 bits and fewer are
+        # then refused as nearly black, unless the checkpoint's rendering stretches them.
         notes.append(f"16-bit picture whose values reach only {high} of 65535")
     return grey

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from tier_cli.imaging.display import Display, Function, Lut, Rescale, Window, domain
 from tier_cli.imaging.header import Header, numbers_of, values_of
+from tier_cli.imaging.padding import padding_range
 from tier_cli.imaging.radiograph import ReadOptions
 
 if TYPE_CHECKING:
@@ -33,10 +35,24 @@ def display_of(header: Header, bits: int, signed: bool, options: ReadOptions, no
         Receives a note for each invalid value and its replacement.
     """
     modality = _modality(header, signed, notes)
-    voi = None
+    voi: Lut | Window | None = None
     if options.rendering == "voi":
         voi = _voi(header, bool(modality(domain(bits, signed)).min() < 0), options.window, notes)
-    return Display(modality, voi, _inverted(header, notes), _padding(header, bits, signed))
+        if isinstance(voi, Lut):
+            voi = _reaching(voi, notes)
+    return Display(modality, voi, _inverted(header, notes), padding_range(header, bits, signed))
+
+
+def _reaching(lut: Lut, notes: list[str]) -> Lut:
+    """Scale a VOI LUT by its highest entry if that stays far below the range that its descriptor states.
+
+    Agfa and others state the 16 bits in which the entries are stored, not the 8 or 12 that they use.
+    """
+    highest = float(lut.entries.max())
+    if not 0 < highest <= lut.top / 2:
+        return lut
+    notes.append(f"VOI LUT scaled by its highest entry: {highest:.0f} of {lut.top:.0f}")
+    return replace(lut, highest=highest)
 
 
 def _modality(header: Header, signed: bool, notes: list[str]) -> Lut | Rescale:
@@ -100,19 +116,12 @@ def _inverted(header: Header, notes: list[str]) -> bool:
         return low_is_white
     if (shape == "INVERSE") != low_is_white:
         photometric = "MONOCHROME1" if low_is_white else "MONOCHROME2"
-        notes.append(f"presentation LUT shape {shape} contradicts {photometric}: the shape was used")
+        lowest = "white" if shape == "INVERSE" else "black"
+        notes.append(
+            f"presentation LUT shape {shape} contradicts {photometric}: "
+            f"the shape was used, the lowest values are {lowest}"
+        )
     return shape == "INVERSE"
-
-
-def _padding(header: Header, bits: int, signed: bool) -> tuple[int, int] | None:
-    """Return the range of stored values that mark padding (PS3.3 C.7.5.1.1.2)."""
-    if not header.numbers("PixelPaddingValue"):
-        return None
-    value = header.whole("PixelPaddingValue", 0)
-    values = value, header.whole("PixelPaddingRangeLimit", value)
-    # Often written with the wrong sign: the bit pattern counts.
-    stored = [int(domain(bits, signed)[number % 2**bits]) for number in values]
-    return min(stored), max(stored)
 
 
 def _lut(item: Dataset, little_endian: bool, signed: bool) -> Lut | None:

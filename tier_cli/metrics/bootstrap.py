@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.metrics.ranking import Floats, macro_mean
-from tier_cli.metrics.statistics import Statistic
+from tier_cli.metrics.standard_errors import bounded_error, logit_interval, normal_quantile, share_interval
+from tier_cli.metrics.statistics import Statistic, basis_of
 
 Key = TypeVar("Key", bound=Hashable)
 
+LEAST_P = 1e-6
 _CELLS = 1_000_000  # weights held at a time: bounds memory at a few tens of megabytes
 
 
@@ -27,6 +29,17 @@ class Estimate:
         (F,) on the rows as they are; NaN for a finding with only one class.
     replicates
         (R, F) on each resampling of patients; NaN where a replicate drew only one class.
+    influence
+        (P, F) by how much each patient moves the metric, as in `Basis`; None if the interval rests on the
+        replicates.
+    patients
+        (F,) of a metric between 0 and 1, as in `Basis`; None for other metrics and for differences.
+    share
+        Whether the metric is a share, as in `Basis`.
+    unseen
+        (F,) of a mean: variance of findings that look certain because resampling never changes them.
+    drawn
+        (F,) the replicates that could be measured; None to count them.
 
     Examples
     --------
@@ -40,26 +53,101 @@ class Estimate:
 
     point: Floats
     replicates: Floats
+    influence: NDArray[np.float32] | None = None
+    patients: Floats | None = None
+    share: bool = False
+    unseen: Floats | None = None
+    drawn: NDArray[np.intp] | None = None
 
     @property
     def macro(self) -> Estimate:
         """The mean over findings with both classes; (1,) and (R, 1).
 
-        A replicate that drew only one class of a finding averages over the others.
+        Every replicate averages over the same findings. Where it drew only one class of a finding, it takes
+        that finding's mean; the finding's other replicates are spread so that its variance stays. `drawn`
+        counts the replicates that drew both classes of every finding.
         """
-        return Estimate(np.atleast_1d(macro_mean(self.point)), macro_mean(self.replicates)[:, None])
+        known = self.only(np.flatnonzero(np.isfinite(self.point)).tolist())
+        there = np.isfinite(known.replicates)
+        count = max(1, known.point.size)
+        means, variances = _moments(known.replicates)
+        # The other replicates are spread so that the finding's variance stays.
+        stretch = np.sqrt(len(there) / np.maximum(there.sum(axis=0), 1))
+        moved = np.where(there, (known.replicates - means) * stretch, 0.0) + means
+        influence, patients, unseen = None, None, None
+        if known.influence is not None:
+            influence = (
+                known.influence.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32) / count
+            )
+        if known.patients is not None:
+            patients = np.atleast_1d(known.patients.sum())
+            gaps = known.standard_errors**2 - variances
+            unseen = np.atleast_1d(np.maximum(gaps.sum(), 0) / count**2) if influence is None else None
+        return Estimate(
+            np.atleast_1d(macro_mean(self.point)),
+            macro_mean(np.where(there.any(axis=0), moved, known.point))[:, None],
+            influence,
+            patients,
+            self.share,
+            unseen,
+            np.atleast_1d(there.all(axis=1).sum() if known.point.size else 0),
+        )
 
     def only(self, places: Sequence[int]) -> Estimate:
         """Return the estimate of the findings at the given positions."""
-        return Estimate(self.point[list(places)], self.replicates[:, list(places)])
+        kept = list(places)
+        return Estimate(
+            self.point[kept],
+            self.replicates[:, kept],
+            None if self.influence is None else self.influence[:, kept],
+            None if self.patients is None else self.patients[kept],
+            self.share,
+            None if self.unseen is None else self.unseen[kept],
+            None if self.drawn is None else self.drawn[kept],
+        )
+
+    @property
+    def measured(self) -> NDArray[np.intp]:
+        """(F,) the number of replicates that drew what the metric needs."""
+        return np.isfinite(self.replicates).sum(axis=0) if self.drawn is None else self.drawn
+
+    @property
+    def standard_errors(self) -> Floats:
+        """(F,) of the metric, or of the difference, by patient."""
+        if self.influence is not None:
+            errors: Floats = np.sqrt((self.influence.astype(np.float64) ** 2).sum(axis=0))
+            return errors
+        variances = _moments(self.replicates)[1]
+        if self.unseen is not None:
+            return np.sqrt(variances + self.unseen)
+        if self.patients is None:
+            return np.sqrt(variances)
+        return bounded_error(self.point, variances, self.patients, self.share)
 
     def interval(self, level: float = 0.95) -> Floats:
-        """Return the percentile interval (F, 2); NaN for a finding without a point value."""
+        """Return the interval (F, 2); NaN for a finding without a point value.
+
+        Shares have Wilson's interval, other metrics between 0 and 1 one that is symmetric on the logit scale,
+        differences of AUCs one that is symmetric around the difference, and all else the percentiles of the
+        replicates.
+        """
+        if self.patients is not None:
+            form = share_interval if self.share else logit_interval
+            bounds = form(self.point, self.standard_errors, self.patients, level)
+        elif self.influence is not None:
+            half = normal_quantile(level) * self.standard_errors
+            bounds = np.stack([self.point - half, self.point + half], axis=1)
+        else:
+            bounds = self._percentiles(level)
+        bounds[~np.isfinite(self.point)] = np.nan
+        return bounds
+
+    def _percentiles(self, level: float) -> Floats:
         tails = [(1 - level) / 2, (1 + level) / 2]
         bounds = np.full((self.point.size, 2), np.nan)
         for number, column in enumerate(self.replicates.T):
             drawn = column[np.isfinite(column)]
-            if drawn.size and np.isfinite(self.point[number]):
+            if drawn.size:
                 bounds[number] = np.quantile(drawn, tails)
         return bounds
 
@@ -71,21 +159,44 @@ class Estimate:
         """
         drawn = np.isfinite(self.replicates)
         means = np.where(drawn, self.replicates, 0).sum(axis=0) / np.maximum(drawn.sum(axis=0), 1)
-        return Estimate(self.point, np.maximum(self.replicates - means + self.point, 0))
+        return replace(self, replicates=np.maximum(self.replicates - means + self.point, 0))
 
     def p_values(self) -> Floats:
-        """Return two-sided p values (F,) against 0: twice the smaller share of replicates on one side.
+        """Return two-sided p values (F,) against 0, which agree with the intervals.
 
-        One replicate is added on either side (Davison & Hinkley, 1997, section 4.4), so p is never 0.
+        With influences, from the normal distribution, and never below `LEAST_P`. Without, twice the smaller
+        share of replicates on one side; one replicate is added on either side (Davison & Hinkley, 1997,
+        section 4.4), so p is never 0.
         """
-        drawn = np.isfinite(self.replicates)
-        sides = [(drawn & (self.replicates <= 0)).sum(axis=0), (drawn & (self.replicates >= 0)).sum(axis=0)]
-        shares = (np.minimum(*sides) + 1) / (drawn.sum(axis=0) + 1)
-        return np.where(np.isfinite(self.point), np.minimum(1.0, 2 * shares), np.nan)
+        if self.influence is not None:
+            from scipy.special import ndtr
+
+            errors = self.standard_errors
+            z = np.divide(np.abs(self.point), errors, out=np.zeros_like(errors), where=errors > 0)
+            p = np.maximum(2 * ndtr(-z), LEAST_P)
+        else:
+            drawn = np.isfinite(self.replicates)
+            sides = [
+                (drawn & (self.replicates <= 0)).sum(axis=0),
+                (drawn & (self.replicates >= 0)).sum(axis=0),
+            ]
+            p = np.minimum(1.0, 2 * (np.minimum(*sides) + 1) / (drawn.sum(axis=0) + 1))
+        return np.where(np.isfinite(self.point), p, np.nan)
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Return the paired difference; both sides must share patients, seed and number of replicates."""
-        return Estimate(self.point - other.point, self.replicates - other.replicates)
+        both = self.influence is not None and other.influence is not None
+        influence = self.influence - other.influence if both else None  # type: ignore[operator]
+        return Estimate(self.point - other.point, self.replicates - other.replicates, influence)
+
+
+def _moments(replicates: Floats) -> tuple[Floats, Floats]:
+    """Return mean and variance (F,) of the replicates that are not NaN; 0 without any."""
+    there = np.isfinite(replicates)
+    count = there.sum(axis=0)
+    means = np.where(there, replicates, 0).sum(axis=0) / np.maximum(count, 1)
+    squares = np.where(there, (replicates - means) ** 2, 0).sum(axis=0)
+    return means, squares / np.maximum(count - 1, 1)
 
 
 def resample(
@@ -124,7 +235,7 @@ def resample(
     >>> mean = resample({"model": ranking(labels, scores)}, patients, seed=1)["model"]["auc"].macro
     >>> low, high = mean.interval()[0]
     >>> f"{mean.point[0]:.2f} [{low:.2f}, {high:.2f}]"
-    '0.82 [0.74, 0.90]'
+    '0.82 [0.73, 0.89]'
     """
     once = np.ones((1, len(patients)))
     points = {key: statistic(once) for key, statistic in statistics.items()}
@@ -136,10 +247,15 @@ def resample(
         for key, statistic in statistics.items():
             for name, values in statistic(weights).items():
                 drawn[key][name][first : first + len(weights)] = values
-    return {
-        key: {name: Estimate(values[0], drawn[key][name]) for name, values in point.items()}
-        for key, point in points.items()
-    }
+    keys, row_patient = np.unique(np.asarray(patients), return_inverse=True)
+    found: dict[Key, dict[str, Estimate]] = {}
+    for key, point in points.items():
+        found[key] = {name: Estimate(values[0], drawn[key][name]) for name, values in point.items()}
+        for name, basis in basis_of(statistics[key], row_patient, len(keys)).items():
+            found[key][name] = replace(
+                found[key][name], influence=basis.influence, patients=basis.patients, share=basis.share
+            )
+    return found
 
 
 def _resamplings(

@@ -23,6 +23,8 @@ from tier_cli.evaluation.build import build_report
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.measure import Measured, Metric, Resampling, Row
 from tier_cli.evaluation.origin import Origin
+from tier_cli.evaluation.page.curves import curve
+from tier_cli.evaluation.page.figures import _without_spike
 from tier_cli.evaluation.page.write import PageOptions, check_page, page, write_page
 from tier_cli.evaluation.protocol import Protocol
 from tier_cli.evaluation.report import Report
@@ -39,7 +41,7 @@ from tier_cli.phantom.image_files import write_png
 from tier_cli.phantom.render import make_phantom
 from tier_cli.pipeline.stream import StreamOptions
 
-VOID = {"meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}
+VOID = {"input", "meta", "img", "br", "path", "use", "line", "rect", "circle", "polyline"}
 SET = load_findings("pneumothorax,pleural effusion")
 N = 24
 ORIGIN = Origin("tier eval", {"numpy": "2"}, {"m.csv": "ab12"}, "cd34")
@@ -217,8 +219,39 @@ def test_pictures_are_small_grey_pixels_only(html: str) -> None:
     for source in set(sources):
         image = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
         assert (image.format, image.mode) == ("JPEG", "L")
-        assert max(image.size) <= 160
+        assert max(image.size) <= 320
         assert not image.getexif()
+
+
+def test_pictures_can_be_enlarged_without_a_script(html: str) -> None:
+    seen = _read(html)
+    boxes = [one for one in seen.all("input") if one["type"] == "checkbox"]
+    assert len(boxes) == len(seen.all("img"))
+    assert all(box["aria-label"].startswith("Enlarge") for box in boxes)
+    assert ".zoom input:checked + img { position: fixed" in html
+
+
+def test_panels_carry_their_numbers_and_tables_begin_with_the_auc(html: str, report: Report) -> None:
+    first, _ = report.measured
+    for row in first.rows:
+        metric = row.metrics["auc"]
+        bounds = f"[{metric.low:.3f},\N{NO-BREAK SPACE}{metric.high:.3f}]"
+        assert f"<span>{first.name}: AUC {metric.value:.3f} {bounds}</span>" in html
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', html.split("<caption>AUC</caption>")[1])
+    assert heads[:5] == ["finding", "peer.csv", "other.csv", "n", "positives"]
+
+
+def test_prompts_are_printed_only_if_they_were_opened(html: str) -> None:
+    assert "details-content" not in html
+
+
+def test_precision_does_not_jump_before_the_first_positive() -> None:
+    labels, scores = np.array([0.0, 0, 1, 0, 1]), np.array([5.0, 4, 3, 2, 1])
+    found = curve(labels, scores)
+    assert found is not None
+    recall, precision = _without_spike(found)
+    assert recall.tolist() == [0.0, 0.5, 0.5, 1.0]
+    np.testing.assert_allclose(precision, [1 / 3, 1 / 3, 1 / 4, 2 / 5])
 
 
 def test_without_pictures_none_is_made(report: Report, evaluation: Evaluation) -> None:
@@ -309,7 +342,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path
 
 def _published(images: int, unscored: tuple[Unscored, ...] = (), excluded: tuple[str, ...] = ()) -> Report:
     metrics = {name: Metric(0.9, 0.85, 0.95, 30, findings=5) for name in ("auc", "auprc")}
-    rows = tuple(Row(name, images, 50, metrics) for name in builtin("chexpert5").ids)
+    rows = tuple(Row(name, images, 50, 50, images - 50, metrics) for name in builtin("chexpert5").ids)
     protocol = Protocol(
         "chexpert", "chexpert", "test", images, "all", excluded, "ignore", {"name": "chexpert5", "hash": "0"},
         (None,), "", Resampling(30),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.metrics.ranking import Floats
 
-_SIDE, _QUALITY = 160, 72
+_SIDE, _QUALITY = 320, 70
 # Pictures per finding and kind of error; in all, so that the page stays below a few megabytes.
 _PER_GALLERY, _MAX_PICTURES = 3, 400
 
@@ -78,7 +78,8 @@ def worst_errors(
     names_shown = "Paths are shown" if paths else "No paths are shown"
     text = (
         f"For each finding, these are the positives with the lowest and the negatives with the highest "
-        f"scores of {evaluation.unit_scores[0].name}, shown {view}. A wrong label also looks like an error. "
+        f"scores of {evaluation.unit_scores[0].name}, shown {view}. Click a picture "
+        "to enlarge it. A wrong label also looks like an error. "
         "Row numbers count the rows of the manifest from 1, without the header.",
         f"{names_shown}, and no names or keys of patients. Text burned into the pixels may be legible in the "
         "pictures; the terms of the data decide who may see them.",

@@ -108,10 +108,11 @@ def draw_precision_recall(
     def paint(axes: Axes) -> None:
         axes.axhline(share, color=FAINT, linewidth=0.8)
         for number, one, operating in found:
-            kept = thin(len(one.recall))
+            recall, precision = _without_spike(one)
+            kept = thin(len(recall))
             axes.step(
-                one.recall[kept],
-                one.precision[kept],
+                recall[kept],
+                precision[kept],
                 where="pre",
                 color=colour(number),
                 linestyle=_style(number),
@@ -148,6 +149,34 @@ def draw_reliability(
         _square(axes, "mean probability", "share of positives")
 
     return Figure(title, draw_svg(f"reliability {title}", f"Reliability of {title}", paint, _SQUARE))
+
+
+def draw_net_benefit(
+    title: str, thresholds: Sequence[float], sets: Sequence[Floats], of_all: Floats
+) -> Figure:
+    """Draw the net benefit of score sets, of acting on all and of acting on none over the threshold.
+
+    Parameters
+    ----------
+    title
+        The finding's label.
+    thresholds
+        (K,).
+    sets, of_all
+        (K,) net benefit of each score set, NaN without probabilities, and of acting on all units.
+    """
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(0, color=FAINT, linewidth=0.8)
+        axes.plot(thresholds, of_all, color=FAINT, linewidth=1.0, linestyle="--")
+        for number, values in enumerate(sets):
+            axes.plot(thresholds, values, color=colour(number), linestyle=_style(number))
+        top = max([float(np.nanmax(one)) for one in (*sets, of_all) if np.isfinite(one).any()])
+        axes.set(
+            xlim=(0, 1), ylim=(-0.4 * top, 1.08 * top), xlabel="threshold probability", ylabel="net benefit"
+        )
+
+    return Figure(title, draw_svg(f"decision {title}", f"Decision curves of {title}", paint, _SQUARE))
 
 
 def shared_range(bounds: Sequence[float]) -> tuple[float, float] | None:
@@ -202,8 +231,8 @@ def draw_intervals(
         axes.set_xlim(limits)
 
     in_words = "; ".join(f"{printable(one.name)} {_in_words(one)}" for one in lines[:12])
-    height = 0.55 + 0.19 * len(lines)
-    return Figure(title, draw_svg(f"{axis} {title}", f"{title}, {axis}: {in_words}", paint, (3.4, height)))
+    height = 0.6 + 0.22 * len(lines)
+    return Figure(title, draw_svg(f"{axis} {title}", f"{title}, {axis}: {in_words}", paint, (4.0, height)))
 
 
 def draw_levels(
@@ -240,6 +269,13 @@ def _curves(
             threshold = np.nan if one.thresholds is None else float(one.thresholds.values[place])
             found.append((number, lines, operating_point(labels[:, place], one.scores[:, place], threshold)))
     return found
+
+
+def _without_spike(one: Curve) -> tuple[Floats, Floats]:
+    """Return recall and precision from the first positive on; before it, precision jumps without meaning."""
+    found = one.recall > 0
+    first = one.precision[found][:1]
+    return np.append(0.0, one.recall[found]), np.append(first, one.precision[found])
 
 
 def _square(axes: Axes, across: str, up: str) -> None:

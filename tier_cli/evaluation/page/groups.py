@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.page.figures import Line, draw_intervals, shared_range
 from tier_cli.evaluation.page.numbers import Labels, as_line, mean_cell, most_positives
-from tier_cli.evaluation.page.parts import Part, Table, cell
-from tier_cli.evaluation.subgroups import RULE
+from tier_cli.evaluation.page.parts import Part, Table, cell, p_value
+from tier_cli.evaluation.subgroups import CALLS, RULE
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.report import Report
     from tier_cli.evaluation.subgroups import Gap, Group
+
+
+# A longer table is shown only after a click.
+_MOST_ROWS = 30
 
 
 def groups(report: Report, labels: Labels) -> Iterator[Part]:
@@ -38,7 +43,10 @@ def groups(report: Report, labels: Labels) -> Iterator[Part]:
         )
         legend = [one.name for one in report.measured]
         kept = [figure for figure in drawn if figure is not None]
-        yield Part(f"Groups by {by}", text, legend, kept, [*tables, *_gap_table(gaps, labels)])
+        calls = [
+            table for number in range(len(report.measured)) for table in _calls_table(inside, number, labels)
+        ]
+        yield Part(f"Groups by {by}", text, legend, kept, [*tables, *calls, *_gap_table(gaps, labels)])
 
 
 def _of_mean(inside: Sequence[Group]) -> Iterator[Line]:
@@ -66,6 +74,33 @@ def _group_table(inside: Sequence[Group], number: int, labels: Labels) -> Table:
     heads = ("finding", *(f"{g.value} ({g.measured[number].n})" for g in inside))
     last = ("mean", *(mean_cell(group.measured[number], "auc") for group in inside))
     return Table(f"{first.name}: AUC by {inside[0].by}", heads, rows, last)
+
+
+def _calls_table(inside: Sequence[Group], number: int, labels: Labels) -> Iterator[Table]:
+    """Yield the calls in each group at the chosen thresholds, and minus those in the rest."""
+    name = inside[0].measured[number].name
+    if inside[0].measured[number].thresholds is None:
+        return
+    columns = [head for call in CALLS for head in (HEADINGS[call], "minus the rest", "p (Holm)")]
+    heads = ["finding", "group", "patients with", "without", *columns]
+    rows = []
+    for place, row in enumerate(inside[0].measured[number].rows):
+        for group in inside:
+            own = group.measured[number].rows[place]
+            against = group.calls_against_rest[number].get(own.finding, {})
+            cells = [
+                text
+                for call in CALLS
+                for text in (
+                    cell(own.metrics[call]),
+                    cell(against[call], "+.3f") if call in against else "",
+                    p_value(against[call].p_holm) if call in against else "",
+                )
+            ]
+            people = (str(own.positive_patients), str(own.negative_patients))
+            rows.append((labels.get(row.finding, row.finding), group.value, *people, *cells))
+    caption = f"{name}: calls by {inside[0].by}, at the same thresholds in every group"
+    yield Table(caption, heads, rows, folded=len(rows) > _MOST_ROWS)
 
 
 def _area(group: Group, number: int, place: int) -> str:

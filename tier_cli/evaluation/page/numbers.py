@@ -20,7 +20,7 @@ from tier_cli.evaluation.page.figures import (
 )
 from tier_cli.evaluation.page.parts import DASH, MAX_FIGURES, Figure, Part, Table, cell, p_value
 from tier_cli.evaluation.units import PLURALS
-from tier_cli.metrics.statistics import DECISIONS, PROBABILITIES, RANKING
+from tier_cli.metrics.statistics import DECISIONS, ECE_IF_CALIBRATED, PROBABILITIES, RANKING
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.unit_scores import UnitScores
 
 Labels = Mapping[str, str]
+# The numbers of calls in the first table; the others are in a second one.
+_FIRST_CALLS = DECISIONS.index("lr_positive")
 
 
 def overview(report: Report) -> Part:
@@ -43,8 +45,9 @@ def overview(report: Report) -> Part:
     heads = ("", *(one.name for one in report.measured))
     how = report.protocol.resampling
     text = (
-        f"Brackets show {how.level:.0%} intervals from {how.replicates} resamplings of the patients (seed "
-        f"{how.seed}). A mean covers the findings with both classes; their number follows in parentheses.",
+        f"Brackets show {how.level:.0%} intervals by patient, from {how.replicates} resamplings (seed "
+        f"{how.seed}) where no formula serves. A mean covers the findings with both classes; their number "
+        "follows in parentheses.",
     )
     return Part("Means over findings", text, tables=(Table("Means over findings", heads, rows),))
 
@@ -105,32 +108,53 @@ def curves(
     text = [*(["The larger markers are operating points."] if has_thresholds else []), *more]
     crosses = ["The crosses are radiologists."] if readers else []
 
-    def each(kind: Any, **extra: Any) -> list[Figure]:
+    def each(kind: Any, metrics: Sequence[str], **extra: Any) -> list[Figure]:
         places = [(place, truth.findings[place]) for place in shown]
         drawn = (
-            kind(
-                labels.get(name, name),
+            (
                 place,
-                truth.labels,
-                score_sets,
-                **{k: v.get(name, ()) for k, v in extra.items()},
+                kind(
+                    labels.get(name, name),
+                    place,
+                    truth.labels,
+                    score_sets,
+                    **{k: v.get(name, ()) for k, v in extra.items()},
+                ),
             )
             for place, name in places
         )
-        return [figure for figure in drawn if figure is not None]
+        return [
+            replace(figure, lines=list(_panel_lines(report.measured, place, metrics)))
+            for place, figure in drawn
+            if figure is not None
+        ]
 
-    yield Part("ROC curves", [*text, *crosses], legend, each(draw_roc, readers=readers))
+    yield Part("ROC curves", [*text, *crosses], legend, each(draw_roc, ["auc"], readers=readers))
     yield Part(
         "Precision-recall curves",
         [*text, "The horizontal line is the share of positives, the precision of random scores."],
         legend,
-        each(draw_precision_recall),
+        each(draw_precision_recall, ["auprc"]),
     )
     if any(one.probabilities is not None for one in score_sets):
         how = (
             "The bins are those of the calibration error; Wilson's 95% intervals treat units as independent."
         )
-        yield Part("Reliability of probabilities", [how, *more], legend, each(draw_reliability))
+        yield Part(
+            "Reliability of probabilities",
+            [how, *more],
+            legend,
+            each(draw_reliability, ["ece", ECE_IF_CALIBRATED]),
+        )
+
+
+def _panel_lines(score_sets: Sequence[Measured], place: int, metrics: Sequence[str]) -> Iterator[str]:
+    """Yield a panel's numbers, one line per score set."""
+    for one in score_sets:
+        known = [name for name in metrics if name in one.rows[place].metrics]
+        numbers = ", ".join(f"{HEADINGS[name]} {cell(one.rows[place].metrics[name])}" for name in known)
+        if numbers:
+            yield f"{one.name}: {numbers}" if len(score_sets) > 1 else numbers
 
 
 def most_positives(measured: Measured) -> list[int]:
@@ -161,14 +185,15 @@ def _ranking(one: Measured, labels: Labels) -> Table:
     rows = [
         (
             labels.get(row.finding, row.finding),
+            cell(row.metrics["auc"]),
             str(row.n),
             str(row.positives),
-            *(cell(row.metrics[name]) for name in RANKING),
+            cell(row.metrics["auprc"]),
         )
         for row in one.rows
     ]
-    last = ("mean", "", "", *(mean_cell(one, name) for name in RANKING))
-    return Table(one.name, ("finding", "n", "positives", *(HEADINGS[name] for name in RANKING)), rows, last)
+    last = ("mean", mean_cell(one, "auc"), "", "", mean_cell(one, "auprc"))
+    return Table(one.name, ("finding", HEADINGS["auc"], "n", "positives", HEADINGS["auprc"]), rows, last)
 
 
 def _side_by_side(report: Report, labels: Labels, metric: str) -> Table:
@@ -177,14 +202,14 @@ def _side_by_side(report: Report, labels: Labels, metric: str) -> Table:
     rows = [
         (
             labels.get(row.finding, row.finding),
+            *(cell(one.rows[place].metrics[metric]) for one in report.measured),
             str(row.n),
             str(row.positives),
-            *(cell(one.rows[place].metrics[metric]) for one in report.measured),
         )
         for place, row in enumerate(first.rows)
     ]
-    heads = ("finding", "n", "positives", *names)
-    last = ("mean", "", "", *(mean_cell(one, metric) for one in report.measured))
+    heads = ("finding", *names, "n", "positives")
+    last = ("mean", *(mean_cell(one, metric) for one in report.measured), "", "")
     return Table(HEADINGS[metric], heads, rows, last)
 
 
@@ -194,7 +219,14 @@ def _single(measured: Measured, labels: Labels) -> Iterator[Table]:
     if thresholds is not None:
         how = f" by {thresholds.rule}" if thresholds.rule else ""
         caption = f"{measured.name}: calls, thresholds from {thresholds.source}{how}"
-        yield _table(caption, measured, labels, DECISIONS, threshold=True)
+        yield _table(caption, measured, labels, DECISIONS[:_FIRST_CALLS])
+        yield _table(
+            f"{measured.name}: further numbers of these calls",
+            measured,
+            labels,
+            DECISIONS[_FIRST_CALLS:],
+            threshold=True,
+        )
     if set(PROBABILITIES) <= set(measured.macro):
         yield _table(f"{measured.name}: probabilities", measured, labels, PROBABILITIES)
 

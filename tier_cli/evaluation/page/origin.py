@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.evaluation.document import INTERVALS
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.units import RULE as UNIT_RULE
@@ -100,7 +101,7 @@ def protocol_part(report: Report, evaluation: Evaluation) -> Part:
         ("thresholds", thresholds),
         (
             "intervals",
-            f"{how.level:.0%}, percentiles of {how.replicates} resamplings of patients with replacement, "
+            f"{how.level:.0%}, {INTERVALS}; {how.replicates} resamplings of patients with replacement, "
             f"seed {how.seed}, shared by all numbers",
         ),
     ]

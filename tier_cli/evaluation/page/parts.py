@@ -31,7 +31,7 @@ class Table:
     last
         A row of means at the end; empty for none.
     folded
-        Whether it is shown only on a click (and always in print).
+        Whether it is shown, and printed, only after a click.
     """
 
     caption: str
@@ -43,10 +43,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """An inline SVG figure with its heading."""
+    """An inline SVG figure with its heading, and lines of text below the heading."""
 
     title: str
     svg: Markup
+    lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

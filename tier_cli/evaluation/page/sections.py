@@ -10,8 +10,14 @@ import numpy as np
 
 from tier_cli.evaluation.intervals import interval_text, value_text
 from tier_cli.evaluation.measure import HEADINGS
-from tier_cli.evaluation.page.figures import Line, draw_intervals, draw_levels, shared_range
-from tier_cli.evaluation.page.parts import DASH, Part, Table, p_value, unbroken
+from tier_cli.evaluation.page.figures import (
+    Line,
+    draw_intervals,
+    draw_levels,
+    draw_net_benefit,
+    shared_range,
+)
+from tier_cli.evaluation.page.parts import DASH, MAX_FIGURES, Part, Table, p_value, unbroken
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.page.parts import Figure
@@ -230,6 +236,51 @@ def _retrieval(content: Content, labels: Labels) -> Part:
     return Part("Retrieval", (content["rule"],), tables=tables)
 
 
+def _decision_curve(content: Content, labels: Labels) -> Part:
+    sets = content["scores"]
+    figures = []
+    for row in sets[0]["findings"][:MAX_FIGURES]:
+        curves = [
+            {found["finding"]: found["net_benefit"] for found in one["findings"]}.get(row["finding"])
+            for one in sets
+        ]
+        drawn = [np.array(one if one else np.full(len(content["thresholds"]), np.nan)) for one in curves]
+        name = _name(row["finding"], labels)
+        figures.append(draw_net_benefit(name, content["thresholds"], drawn, np.array(row["of_all"])))
+    text = (
+        "Net benefit is the share of true positives minus that of false positives, weighted by t / (1 - t), "
+        "if everyone with a probability of at least t is acted on. The dashed line acts on everyone, the "
+        "horizontal line on no one. It holds only for the prevalence of these images.",
+    )
+    return Part("Decision curves", text, [one["name"] for one in sets], figures)
+
+
+def _uncertain(content: Content, labels: Labels) -> Part:
+    policies = content["policies"]
+    heads = ("finding", *(f"{one['uncertain']} (positives of n)" for one in policies))
+    tables = []
+    for number, first in enumerate(policies[0]["scores"]):
+        sets = [one["scores"][number] for one in policies]
+        rows = [
+            (
+                _name(row["finding"], labels),
+                *(_counted(one["findings"][place]) for one in sets),
+            )
+            for place, row in enumerate(first["findings"])
+        ]
+        last = ("mean", *(_with_interval(one["macro"]) for one in sets))
+        tables.append(Table(f"{first['name']}: AUC if uncertain labels are", heads, rows, last))
+    text = (
+        f"{content['uncertain_labels']} labels of these units are uncertain. Ignored, they do not count; "
+        "otherwise, they count as positive or as negative.",
+    )
+    return Part("Uncertain labels", text, tables=tables)
+
+
+def _counted(row: Content) -> str:
+    return f"{_with_interval(row['auc'])} ({row['positives']} of {row['n']})"
+
+
 _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "readers": _readers,
     "exclusive": _exclusive,
@@ -237,6 +288,8 @@ _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "prompts": _prompts,
     "grounding": _grounding,
     "retrieval": _retrieval,
+    "decision_curve": _decision_curve,
+    "uncertain": _uncertain,
 }
 
 

@@ -27,7 +27,7 @@ _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tier",
     "text.parse_math": False,
-    "font.size": 8.0,
+    "font.size": 9.0,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "text.color": INK,

@@ -103,6 +103,7 @@ def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOpti
 
 def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iterator[Part]:
     from tier_cli.evaluation.page import numbers
+    from tier_cli.evaluation.page.cohort import cohort_part
     from tier_cli.evaluation.page.groups import groups
     from tier_cli.evaluation.page.sections import section_parts
     from tier_cli.evaluation.unit_scores import common_units
@@ -111,6 +112,7 @@ def _parts(report: Report, evaluation: Evaluation, options: PageOptions) -> Iter
     manifest = evaluation.selection.manifest
     found: list[Part | None] = [
         numbers.overview(report),
+        cohort_part(report, labels),
         _yardsticks(report),
         numbers.by_finding(report, labels),
         numbers.differences(report, labels),

@@ -278,7 +278,12 @@ def _height(wrong: Floats, found: Floats, place: float) -> float:
 def _mean_over(estimates: Sequence[Estimate]) -> Estimate:
     """Average over the readers who read a finding."""
     points = macro_mean(np.stack([one.point for one in estimates], axis=-1))
-    return Estimate(points, macro_mean(np.stack([one.replicates for one in estimates], axis=-1)))
+    replicates = macro_mean(np.stack([one.replicates for one in estimates], axis=-1))
+    first = estimates[0]
+    fewest = None
+    if first.patients is not None:
+        fewest = np.min([one.patients for one in estimates if one.patients is not None], axis=0)
+    return Estimate(points, replicates, patients=fewest, share=first.share)
 
 
 def _numbers(
