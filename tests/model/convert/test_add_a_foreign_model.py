@@ -16,13 +16,15 @@ def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     # By name: the package has a function `detect` as well.
     package, detect = import_module("tier_cli.model.convert"), import_module("tier_cli.model.convert.detect")
     entry, branch, converter, test = blocks("add-a-foreign-model.md", "python")
-    start = "from tier_cli.model.convert.detect import Family\n"
+    start = "from tier_cli.model.convert.detect import _CLIP_TOKENIZER, Family\n"
     family = load(tmp_path / "entry.py", "lakeclip_entry", f"{start}ENTRY = (\n{entry})[0]\n").ENTRY
     recognise = load(
-        tmp_path / "branch.py", "lakeclip_branch", f"def recognise(names):\n{branch}    return None\n"
+        tmp_path / "branch.py", "lakeclip_branch", f"def recognise(file):\n{branch}    return None\n"
     ).recognise
-    of_tensors = detect._of_tensors
-    monkeypatch.setattr(detect, "_of_tensors", lambda names: recognise(names) or of_tensors(names))
+    known = detect._family_of_file
+    monkeypatch.setattr(
+        detect, "_family_of_file", lambda source, file: recognise(file) or known(source, file)
+    )
     monkeypatch.setitem(detect.FAMILIES, "lakeclip", family)
     module = load(tmp_path / "lakeclip.py", NAME, converter)
     monkeypatch.setitem(sys.modules, NAME, module)
