@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from tier_cli.api.python_terms import python_terms
+from tier_cli.arguments import check_choice, path_text, whole_number
+
 if TYPE_CHECKING:
     from tier_cli.imaging.radiograph import Radiograph, Rendering, Views
 
 
+@python_terms()
 def read_image(
     path: str | os.PathLike[str],
     *,
@@ -29,7 +33,7 @@ def read_image(
     window
         Which of several DICOM windows to apply, counted from 1.
     views
-        ``frontal`` refuses lateral and oblique views.
+        ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones, ``all`` refuses none.
     accept_any
         Also read other modalities, other body parts and images FOR PROCESSING.
 
@@ -41,6 +45,8 @@ def read_image(
     ------
     InputError
         If the file cannot be read or is not a chest radiograph.
+    UsageError
+        If an argument has a wrong value.
 
     Examples
     --------
@@ -49,6 +55,11 @@ def read_image(
     'PA'
     """
     from tier_cli.imaging.radiograph import ReadOptions
+    from tier_cli.imaging.radiograph import Rendering as RenderingNames
+    from tier_cli.imaging.radiograph import Views as ViewNames
     from tier_cli.imaging.read import read_radiograph
 
-    return read_radiograph(os.fspath(path), ReadOptions(rendering, window - 1, views, accept_any))
+    check_choice("rendering", rendering, RenderingNames)
+    check_choice("views", views, ViewNames)
+    window = whole_number("window", window, 1)
+    return read_radiograph(path_text("path", path), ReadOptions(rendering, window - 1, views, accept_any))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
+from tier_cli.api.python_terms import python_terms
+from tier_cli.arguments import check_choice, optional_number, path_text, texts, whole_number
 from tier_cli.errors import InputError, UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.model.ensemble import members
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.api.similarity import SimilarityMaps
+    from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
@@ -29,10 +32,11 @@ PathLike = str | os.PathLike[str]
 _R = TypeVar("_R")
 
 
+@python_terms()
 def load(
     model: PathLike | Sequence[PathLike] = DEFAULT_MODEL,
     *,
-    findings: str | FindingSet | None = None,
+    findings: FindingSpec | FindingSet | None = None,
     engine: str = "auto",
     device: str = "auto",
 ) -> Model:
@@ -65,13 +69,27 @@ def load(
     >>> model.name
     'tier-small'
     """
-    names = [os.fspath(model)] if isinstance(model, str | os.PathLike) else [os.fspath(one) for one in model]
+    return Model(open_models(_model_names(model), findings, engine, device))
+
+
+def open_models(
+    names: str | Sequence[str], findings: FindingSpec | FindingSet | None, engine: str, device: str
+) -> ScoringJob:
+    """Open what `load` opens; the commands use it directly."""
+    names = [names] if isinstance(names, str) else names
     for name in names:
         # Refuse an unknown model before anything heavy is imported.
         members(name)
     from tier_cli.pipeline.scoring_job import open_job
 
-    return Model(open_job(names, findings, engine, device))
+    return open_job(names, findings, engine, device)
+
+
+def _model_names(model: object) -> list[str]:
+    named = model if isinstance(model, list | tuple) else [model]
+    if not named:
+        raise UsageError("no model is named", where="model=", remedy="give a name or a folder")
+    return [path_text("model", one) for one in named]
 
 
 class Model:
@@ -100,7 +118,7 @@ class Model:
         """The default finding set of `classify`."""
         return self._job.findings
 
-    def job(self, findings: str | FindingSet | None = None) -> ScoringJob:
+    def job(self, findings: FindingSpec | FindingSet | None = None) -> ScoringJob:
         """Return what a run scores with; the commands use it directly."""
         if findings is None:
             return self._job
@@ -120,7 +138,7 @@ class Model:
     def classify(  # type: ignore[overload-overlap]
         self,
         paths: PathLike,
-        findings: str | FindingSet | None = None,
+        findings: FindingSpec | FindingSet | None = None,
         *,
         by: Unit = "image",
         views: Views = "frontal",
@@ -137,7 +155,7 @@ class Model:
     def classify(
         self,
         paths: Iterable[PathLike],
-        findings: str | FindingSet | None = None,
+        findings: FindingSpec | FindingSet | None = None,
         *,
         by: Unit = "image",
         views: Views = "frontal",
@@ -150,10 +168,11 @@ class Model:
         progress: bool = False,
     ) -> Generator[Result, None, None]: ...
 
+    @python_terms()
     def classify(
         self,
         paths: PathLike | Iterable[PathLike],
-        findings: str | FindingSet | None = None,
+        findings: FindingSpec | FindingSet | None = None,
         *,
         by: Unit = "image",
         views: Views = "frontal",
@@ -172,12 +191,13 @@ class Model:
         paths
             One file, or a list of files, folders and glob patterns. Folders are searched for images.
         findings
-            Name of a built-in set, a ``.toml`` file, texts separated by commas, or a `FindingSet`; None for
-            the default of `tier.load`.
+            Name of a built-in set, a ``.toml`` file, texts in a list or separated by commas, or a
+            `FindingSet`; None for the default of `tier.load`.
         by
             One result per ``image`` or per ``study``, the mean of its images.
         views
-            ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones, ``all`` scores them.
+            ``frontal`` refuses lateral and oblique views, ``strict`` also uncertain ones; ``all`` scores
+            every view.
         window
             Which of several DICOM windows to apply, counted from 1.
         accept_any
@@ -203,7 +223,7 @@ class Model:
         FindingSetError
             If the finding set is invalid.
         UsageError
-            If `paths` is a folder or a pattern that is not in a list.
+            If an argument has a wrong value, or `paths` is a folder or a pattern that is not in a list.
 
         Examples
         --------
@@ -215,10 +235,8 @@ class Model:
         >>> [result.view for result in model.classify(["examples/*.dcm"], workers=0)]
         ['PA', 'AP', 'PA', 'PA']
         """
-        from tier_cli.pipeline.stream import stream_options
-
         job = self.job(findings)
-        options = stream_options(
+        options = _options(
             views=views,
             window=window,
             accept_any=accept_any,
@@ -231,8 +249,9 @@ class Model:
         if isinstance(paths, str | os.PathLike):
             (result,) = job.classify(_one_file(paths), options)
             return result
-        return _stream(job.classify, paths, options, "Scoring" if progress else None)
+        return _stream(job.classify, _paths(paths), options, "Scoring" if progress else None)
 
+    @python_terms()
     def embed(
         self,
         paths: Iterable[PathLike],
@@ -261,9 +280,7 @@ class Model:
         ------
         One result per file, in order: a vector of length 1, or the error.
         """
-        from tier_cli.pipeline.stream import stream_options
-
-        options = stream_options(
+        options = _options(
             views=views,
             window=window,
             accept_any=accept_any,
@@ -274,6 +291,7 @@ class Model:
         run = self.embedder(patches).embed
         return _stream(run, _paths(paths), options, "Embedding" if progress else None)
 
+    @python_terms()
     def encode_image(
         self, path: PathLike, *, views: Views = "frontal", window: int = 1, accept_any: bool = False
     ) -> NDArray[np.float32]:
@@ -301,9 +319,7 @@ class Model:
         UsageError
             If the model is an ensemble, which has several embedding spaces.
         """
-        from tier_cli.pipeline.stream import stream_options
-
-        options = stream_options(views=views, window=window, accept_any=accept_any)
+        options = _options(views=views, window=window, accept_any=accept_any)
         (result,) = self.embedder().embed(_one_file(path), options)
         if result.vector is None:
             failure = result.error
@@ -311,6 +327,7 @@ class Model:
             raise InputError(what, where=os.fspath(path), kind=kind)
         return result.vector
 
+    @python_terms()
     def encode_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
         """Embed texts as vectors of length 1.
 
@@ -330,6 +347,7 @@ class Model:
         """
         return self._single("embeddings").engine.embed_texts(_texts(texts))
 
+    @python_terms()
     def similarity(
         self,
         path: PathLike,
@@ -374,10 +392,9 @@ class Model:
 
         from tier_cli.api.similarity import SimilarityMaps
         from tier_cli.pipeline.encode import patch_maps
-        from tier_cli.pipeline.stream import stream_options
 
         scorer, wanted = self._single("similarity maps"), _texts(texts)
-        options = stream_options(views=views, window=window, accept_any=accept_any)
+        options = _options(views=views, window=window, accept_any=accept_any)
         (source,) = _one_file(path)
         (seen,) = patch_maps([source.path], scorer, options)
         if isinstance(seen, InputError):
@@ -406,23 +423,54 @@ class Model:
         return self._job.members[0]
 
 
+def _options(
+    *,
+    views: Views,
+    window: int,
+    accept_any: bool,
+    include_phi: bool = False,
+    by: Unit = "image",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    fail_fast: bool = False,
+) -> StreamOptions:
+    """Check the arguments that describe a run, and return its settings."""
+    from tier_cli.imaging.radiograph import Views as ViewNames
+    from tier_cli.pipeline.stream import stream_options
+    from tier_cli.results.record import Unit as UnitNames
+
+    check_choice("views", views, ViewNames)
+    check_choice("by", by, UnitNames)
+    return stream_options(
+        views=views,
+        window=whole_number("window", window, 1),
+        accept_any=accept_any,
+        include_phi=include_phi,
+        by=by,
+        batch_size=optional_number("batch_size", batch_size, 1),
+        workers=optional_number("workers", workers, 0),
+        fail_fast=fail_fast,
+    )
+
+
 def _stream(
     run: Callable[[Iterable[Source], StreamOptions, Callable[[], object]], Generator[_R, None, None]],
-    paths: Iterable[PathLike],
+    paths: Iterable[str],
     options: StreamOptions,
     title: str | None,
 ) -> Generator[_R, None, None]:
     """Run over the files of `paths`, showing progress under `title` unless it is None."""
     from tier_cli.imaging.discover import discover
 
-    if title is None:
-        yield from run(discover(os.fspath(path) for path in paths), options, lambda: None)
-        return
-    from tier_cli.display.progress import progress_bar
+    with python_terms():
+        if title is None:
+            yield from run(discover(paths), options, lambda: None)
+            return
+        from tier_cli.display.progress import progress_bar
 
-    given = [os.fspath(path) for path in paths]
-    with progress_bar(lambda: sum(1 for _ in discover(given)), title) as tick:
-        yield from run(discover(given), options, tick)
+        given = list(paths)
+        with progress_bar(lambda: sum(1 for _ in discover(given)), title) as tick:
+            yield from run(discover(given), options, tick)
 
 
 def _one_file(path: PathLike) -> list[Source]:
@@ -430,7 +478,7 @@ def _one_file(path: PathLike) -> list[Source]:
 
     from tier_cli.imaging.discover import Source
 
-    given = os.fspath(path)
+    given = path_text("path", path)
     if os.path.isdir(given) or (has_magic(given) and not os.path.lexists(given)):
         raise UsageError(
             "is a folder or a pattern, but one file is needed",
@@ -440,14 +488,20 @@ def _one_file(path: PathLike) -> list[Source]:
     return [Source(given)]
 
 
-def _paths(paths: Iterable[PathLike]) -> Iterable[PathLike]:
+def _paths(paths: object) -> Iterable[str]:
+    """Return the given paths as texts, those of a list checked at once, others as they are consumed."""
     if isinstance(paths, str | os.PathLike):
-        raise UsageError("a list of paths is needed", where=os.fspath(paths), remedy="pass [path]")
-    return paths
+        raise UsageError("a list of paths is needed", where="paths=", remedy="pass [path]")
+    if isinstance(paths, bytes) or not isinstance(paths, Iterable):
+        raise UsageError(f"{paths!r} is not a path", where="paths=", remedy="give a path, or a list of paths")
+    checked = (path_text("paths", path) for path in paths)
+    return list(checked) if isinstance(paths, list | tuple) else checked
 
 
-def _texts(texts: str | Sequence[str]) -> list[str]:
-    chosen: list[Any] = [texts] if isinstance(texts, str) else list(texts)
-    if not chosen or not all(isinstance(text, str) and text.strip() for text in chosen):
-        raise UsageError("at least one text is needed, and none may be empty", remedy="write a phrase")
-    return chosen
+def _texts(given: str | Sequence[str]) -> list[str]:
+    chosen = texts("texts", given, "a phrase, or a list of phrases")
+    if not chosen or not all(text.strip() for text in chosen):
+        raise UsageError(
+            "at least one text is needed, and none may be empty", where="texts=", remedy="write a phrase"
+        )
+    return list(chosen)

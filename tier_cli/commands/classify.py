@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typer import Exit
 
-from tier_cli.api.model import load
+from tier_cli.api.model import open_models
 from tier_cli.commands import options
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.console import print_detail
@@ -57,7 +57,7 @@ def classify(
         check_not_an_input(file.path, "--output", [*paths, *(model or [])])
     passed_over = passing_over(hash_ids)
     sources = sources_of(paths, passed_over)
-    job = load(model or DEFAULT_MODEL, findings=findings, engine=engine.value, device=device.value).job()
+    job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value)
     from tier_cli.commands.dry_run import preview
     from tier_cli.commands.result_run import ScoreRun, hasher
     from tier_cli.pipeline.stream import stream_options

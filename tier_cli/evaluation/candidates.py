@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.scores import Scores
+    from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
@@ -82,7 +83,7 @@ class Candidate:
 
 
 def open_candidates(
-    evaluables: Sequence[Evaluable], findings: str | None, engine: str, device: str
+    evaluables: Sequence[Evaluable], findings: FindingSpec | FindingSet | None, engine: str, device: str
 ) -> tuple[tuple[Candidate, ...], FindingSet]:
     """Open one or several models or tables of scores; return them with the finding set.
 
@@ -91,7 +92,7 @@ def open_candidates(
     evaluables
         At least one.
     findings
-        Name or file of the finding set; None for that of the first model.
+        The finding set, or its name or file; None for that of the first model.
     engine, device
         See `open_engine`.
 
@@ -115,9 +116,9 @@ def open_candidates(
     job = next((one.job for one in found if one.job is not None), None)
     if job is not None:
         return tuple(found), job.findings
-    from tier_cli.findings.load import load_findings
+    from tier_cli.pipeline.scoring_job import choose_findings
 
-    return tuple(found), load_findings(findings)
+    return tuple(found), choose_findings(findings)
 
 
 def is_table(text: str) -> bool:
@@ -141,7 +142,7 @@ def _is_names(one: Evaluable) -> TypeGuard[Sequence[str]]:
     return isinstance(one, Sequence) and not isinstance(one, str)
 
 
-def _open(one: Evaluable, findings: str | None, engine: str, device: str) -> Candidate:
+def _open(one: Evaluable, findings: FindingSpec | FindingSet | None, engine: str, device: str) -> Candidate:
     if not _is_model(one):
         return _open_scores(one)
     from tier_cli.pipeline.scoring_job import ScoringJob, open_job

@@ -80,6 +80,16 @@ class Report:
     trained_on: tuple[Seen, ...] = ()
     pending: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        protocol = self.protocol
+        means = [
+            f"{one.name}: mean AUC {one.macro['auc'].value:.3f} over {one.averaged} findings"
+            for one in self.measured
+            if "auc" in one.macro
+        ]
+        images = f"{protocol.images} images of {protocol.data}, split {protocol.split}"
+        return f"<Report on {'; '.join([images, *means])}>"
+
     @property
     def complete(self) -> bool:
         """Whether every image had scores, including those on which thresholds were chosen."""

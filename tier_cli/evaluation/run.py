@@ -76,8 +76,9 @@ def evaluate(
     settings = settings or EvaluationSettings()
     rule = _rule(settings)
     data = Path(manifest) if isinstance(manifest, str) else manifest
+    root = None if settings.root is None else Path(settings.root)
     source = LabelledSource(
-        settings.dataset, data, settings.root, settings.exclude, settings.views == "frontal"
+        settings.dataset, data, root, tuple(settings.exclude), settings.views == "frontal"
     )
     info = source.info
     if info is not None:

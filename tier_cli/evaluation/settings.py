@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from tier_cli.arguments import check_choice, optional_number, path_text, texts, whole_number
 from tier_cli.datasets.registry import CSV
+from tier_cli.errors import UsageError
 from tier_cli.evaluation.sections.options import SectionOptions
+
+if TYPE_CHECKING:
+    from tier_cli.findings.load import FindingSpec
+    from tier_cli.findings.schema import FindingSet
+
+Views = Literal["frontal", "all"]
+Uncertain = Literal["ignore", "positive", "negative"]
+Unit = Literal["image", "study", "patient"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +28,7 @@ class EvaluationSettings:
     Parameters
     ----------
     findings
-        Name or file of the finding set; None for that of the data set, else of the model.
+        The finding set as for `Model.classify`; None for that of the data set, else of the model.
     dataset, root
         Public data set instead of a manifest, and its folder; for a manifest, the folder of its images.
     split
@@ -32,7 +44,7 @@ class EvaluationSettings:
     unit
         ``image``, ``study`` or ``patient``; None for that of the data set, else image.
     by
-        Columns to group by.
+        Columns to group by, or one column.
     select_on, operating_point
         Split on which thresholds are chosen, and the rule (``youden`` by default).
     join
@@ -47,16 +59,16 @@ class EvaluationSettings:
         How a model computes; None = automatic.
     """
 
-    findings: str | None = None
+    findings: FindingSpec | FindingSet | None = None
     dataset: str = CSV
-    root: Path | None = None
+    root: str | os.PathLike[str] | None = None
     split: str | None = None
-    exclude: tuple[tuple[str, str], ...] = ()
+    exclude: Sequence[tuple[str, str]] = ()
     exclude_trained: bool = False
     views: str = "frontal"
     uncertain: str = "ignore"
     unit: str | None = None
-    by: tuple[str, ...] = ()
+    by: Sequence[str] = ()
     select_on: str | None = None
     operating_point: str | None = None
     join: str | None = None
@@ -68,3 +80,39 @@ class EvaluationSettings:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("views", self.views, Views)
+        check_choice("uncertain", self.uncertain, Uncertain)
+        if self.unit is not None:
+            check_choice("unit", self.unit, Unit)
+        if not isinstance(self.sections, SectionOptions):
+            raise UsageError(
+                f"{self.sections!r} chooses no sections", where="sections=", remedy="give SectionOptions(...)"
+            )
+        self._set("by", texts("by", self.by, 'names of columns, e.g. by=("sex", "age")'))
+        self._set("exclude", tuple(_pair(one) for one in _sequence(self.exclude)))
+        if self.root is not None:
+            path_text("root", self.root)
+        self._set("replicates", whole_number("replicates", self.replicates, 1))
+        self._set("seed", whole_number("seed", self.seed, 0))
+        self._set("batch_size", optional_number("batch_size", self.batch_size, 1))
+        self._set("workers", optional_number("workers", self.workers, 0))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _sequence(exclude: object) -> Sequence[Any]:
+    return exclude if isinstance(exclude, list | tuple) else (exclude,)
+
+
+def _pair(one: object) -> tuple[str, str]:
+    match one:
+        case (str(column), str(value)):
+            return column, value
+    raise UsageError(
+        f"{one!r} is not a column and a value",
+        where="exclude=",
+        remedy='give pairs, e.g. exclude=[("view", "AP")]',
+    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tier_cli.errors import UsageError
 from tier_cli.findings.check import problems, raise_first
-from tier_cli.findings.load import load_findings
+from tier_cli.findings.load import FindingSpec, load_findings
+from tier_cli.findings.schema import FindingSet
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.engine import Engine
 from tier_cli.model.ensemble import members
@@ -21,7 +22,6 @@ from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation
 from tier_cli.scoring.score import check_scoring
 
 if TYPE_CHECKING:
-    from tier_cli.findings.schema import FindingSet
     from tier_cli.findings.vectors import FindingVectors
     from tier_cli.imaging.discover import Source
     from tier_cli.model.engine import Engine
@@ -85,7 +85,7 @@ class ScoringJob:
 
 def open_job(
     model: str | Sequence[str],
-    findings: str | FindingSet | None = None,
+    findings: FindingSpec | FindingSet | None = None,
     engine: str = "auto",
     device: str = "auto",
 ) -> ScoringJob:
@@ -117,9 +117,11 @@ def open_job(
     )
 
 
-def choose_findings(findings: str | FindingSet | None, default: FindingSet) -> FindingSet:
+def choose_findings(
+    findings: FindingSpec | FindingSet | None, default: FindingSet | None = None
+) -> FindingSet:
     """Return the finding set that is named (see `load_findings`) or given; a given set is checked."""
-    if findings is None or isinstance(findings, str):
+    if not isinstance(findings, FindingSet):
         return load_findings(findings, default)
     raise_first(problems(findings), findings.name)
     return findings

@@ -143,6 +143,14 @@ class Result:
     error: Failure | None = None
     phi: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        where = self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} images of one study"
+        if self.error is not None:
+            return f"<Result {where}: {self.error.kind}: {self.error.message}>"
+        highest = ", ".join(f"{one.finding} {one.score:.3f}" for one in self.top(3).findings)
+        rest = f", and {len(self.findings) - 3} more" if len(self.findings) > 3 else ""
+        return f"<Result {where}: {highest}{rest}>"
+
     @property
     def scores(self) -> dict[str, float]:
         """The score of each finding by its id; empty if `error` is set."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tier_cli.arguments import texts
 from tier_cli.errors import ManifestError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ class SectionOptions:
     Parameters
     ----------
     corrupt
-        Kinds of corruption, or ``all``; None = no section ``robustness``.
+        Kinds of corruption, or one kind, or ``all``; None = no section ``robustness``.
     prompt_sensitivity
         Measure each pair of prompts on its own.
     grounding
@@ -30,11 +32,17 @@ class SectionOptions:
         Match images and reports.
     """
 
-    corrupt: tuple[str, ...] | None = None
+    corrupt: Sequence[str] | None = None
     prompt_sensitivity: bool = False
     grounding: bool = False
     exclusive: bool = False
     retrieval: bool = False
+
+    def __post_init__(self) -> None:
+        if self.corrupt is not None:
+            object.__setattr__(
+                self, "corrupt", texts("corrupt", self.corrupt, 'kinds of corruption, or "all"')
+            )
 
 
 def check_options(options: SectionOptions) -> None:
