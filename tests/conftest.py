@@ -19,6 +19,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Optional: without the plugin (`-p no:xdist`), pytest would refuse a hook that it does not know.
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run the whole suite in up to four processes, and chosen files in this one, which starts faster."""
     cpus = min(os.cpu_count() or 1, 4)

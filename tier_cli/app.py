@@ -123,7 +123,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return int(error.exit_code)
     except typer.Abort:
         return INTERRUPTED
-    except SystemExit:
+    except SystemExit as ended:
+        if not ended.code:  # Typer has printed or installed the shell completion.
+            return 0
         # Typer and Rich raise it when nobody reads the output any more.
         discard_stdout()
         return 0

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from page_code import blocks, load
 
 from tier_cli.datasets import registry
 from tier_cli.datasets.opening import read_dataset
 
-PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add-a-data-set.md"
 NAME = "tier_cli.datasets.readers.lakeside"
 
 
-def load(path: Path, name: str, source: str) -> ModuleType:
-    path.write_text(source, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_worked_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry, reader, layout, test = re.findall(r"```python\n(.+?)```", PAGE.read_text("utf-8"), re.S)
+    entry, reader, layout, test = blocks("add-a-data-set.md", "python")
     start = "from tier_cli.datasets.info import DatasetInfo\n"
     info = load(tmp_path / "entry.py", "lakeside_entry", f"{start}ENTRY = (\n{entry})[0]\n").ENTRY
     monkeypatch.setattr(registry, "DATASETS", {**registry.DATASETS, "lakeside": info})

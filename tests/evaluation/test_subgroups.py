@@ -178,3 +178,11 @@ def test_two_groups_are_one_comparison_of_calls() -> None:
     women, men = (group.calls_against_rest[0]["a"]["specificity"] for group in groups[:2])
     assert women.value == pytest.approx(-men.value, abs=1e-12)
     assert women.p == women.p_holm
+
+
+def test_a_share_of_few_patients_is_not_compared() -> None:
+    truth, one, _ = _truth(400)
+    hospital = np.array(["tiny" if n < 12 else "big" for n in range(400)])
+    called = UnitScores("m", one.scores, Thresholds("split valid", "youden", np.array([0.5, 0.5])))
+    groups = measure_units(truth, [called], [divide("hospital", hospital)], Resampling(20)).groups
+    assert all(not group.calls_against_rest[0] for group in groups)

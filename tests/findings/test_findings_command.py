@@ -56,6 +56,20 @@ def test_check_passes_a_sound_set_with_nothing_on_stdout() -> None:
     assert "covid: 1 finding, 10 prompts, no problems" in result.stderr
 
 
+def test_check_counts_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "long.toml"
+    long = "There is a small finding in the lower zone. " * 20
+    path.write_text(f'[findings.a]\npositive = ["{long}Seen."]\nnegative = ["Clear."]\n', encoding="utf-8")
+    result = run("check", str(path))
+    assert isinstance(result.exception, FindingSetError)
+    assert "tokens, but the model reads 128; write another text for tier-small" in str(result.exception)
+
+
+def test_what_an_alias_chose_is_said_on_stderr(tmp_path: Path) -> None:
+    for arguments in (("show", "oedema"), ("check", "oedema"), ("new", str(tmp_path / "a.toml"), "oedema")):
+        assert "'oedema' is scored as edema" in run(*arguments).stderr
+
+
 def test_check_names_every_problem(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text("odd = 1\n[findings.a]\npositive = ['[b] P.']\nnegative = ['[b] P.']\n", encoding="utf-8")

@@ -213,3 +213,47 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_findings(str(folder))
     with pytest.raises(FindingSetError, match="not UTF-8"):
         load_findings(str(latin))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("chexpert5,mass", "'chexpert5' is a finding set, and a list takes only findings"),
+        ("mass,NIH14", "'NIH14' is a finding set"),
+        ("my.toml,mass", r"'my\.toml' is a finding set"),
+        ("without effusion", r"is a denial \('without'\); name what is seen"),
+        ("effusion,no pneumothorax", r"'no pneumothorax' is a denial"),
+        ("absence of a mass", "is a denial"),
+        ("mass is absent", "is a denial"),
+        ("effusion;mass", "contains a semicolon; separate names with commas"),
+        ("effusion\nmass", "contains a line break or tab; separate names with commas"),
+    ],
+)
+def test_lists_that_would_be_scored_as_something_else(spec: str, message: str) -> None:
+    with pytest.raises(FindingSetError, match=message):
+        load_findings(spec)
+
+
+@pytest.mark.parametrize("spec", ["no finding", "covid,mass", "non-specific opacity", "nodule,north sign"])
+def test_lists_that_only_look_like_them(spec: str) -> None:
+    assert len(load_findings(spec).findings) == 1 + spec.count(",")
+
+
+def test_an_alias_says_which_finding_it_chose() -> None:
+    chosen = load_findings("tracheal deviation,mass,odd sign")
+    assert chosen.ids == ("tracheal_shift", "mass", "odd_sign")
+    assert chosen.notes == (
+        "'tracheal deviation' is scored as tracheal_shift (Tracheal shift), with the prompts of padchest57",
+    )
+    # An id or a label says itself what is scored; the checkpoint's own set goes first.
+    assert load_findings("tracheal_shift,Pulmonary edema").notes == ()
+    assert load_findings("effusion", builtin("nih14")).notes == ()
+    # Results of the same prompts keep their hash.
+    assert chosen == load_findings("tracheal_shift,mass,odd sign")
+
+
+@pytest.mark.parametrize("prompt", ["No without effusion.", "no evidence of no mass", "Absence of not much"])
+def test_a_prompt_that_denies_twice(prompt: str) -> None:
+    text = f'[findings.a]\npositive = ["A mass."]\nnegative = ["{prompt}"]\n'
+    with pytest.raises(FindingSetError, match=r"\[findings\.a\] negative: .* denies twice"):
+        parse_findings(text, "mine")

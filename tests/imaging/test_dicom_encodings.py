@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
-from pydicom.fileset import FileSet
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import (
     UID,
@@ -320,12 +319,11 @@ def test_float_pixels_are_named(tmp_path: Path) -> None:
 
 
 def test_a_dicomdir_is_named(tmp_path: Path) -> None:
-    directory = FileSet()
-    directory.add(save(dataset_of(codes_of(12, signed=False), 12, StudyTime="", StudyID="1"), tmp_path / "x"))
-    (tmp_path / "media").mkdir()
-    directory.write(tmp_path / "media")
+    dataset = dataset_of(codes_of(12, signed=False), 12, PixelData=None, Rows=None, BitsAllocated=None)
+    dataset.SOPClassUID = "1.2.840.10008.1.3.10"
+    save(dataset, tmp_path / "DICOMDIR")
     with pytest.raises(InputError, match="DICOMDIR") as caught:
-        read_radiograph(str(tmp_path / "media" / "DICOMDIR"))
+        read_radiograph(str(tmp_path / "DICOMDIR"))
     assert caught.value.kind == "not_an_image"
 
 
@@ -337,7 +335,7 @@ def test_a_file_cut_off_anywhere_says_so(tmp_path: Path, implicit: bool) -> None
     content = Path(save(dataset, tmp_path / "whole")).read_bytes()
     start = 144 + int.from_bytes(content[140:144], "little")
     cut = "cut off|no pixel data|truncated|no image"
-    for length in range(start, len(content) - 8192 + 20):
+    for length in range(start, len(content) - 8192 + 20, 5):
         (tmp_path / "x").write_bytes(content[:length])
         with pytest.raises(InputError, match=cut) as caught:
             read_radiograph(str(tmp_path / "x"))

@@ -31,7 +31,7 @@ def test_opened_checkpoint_says_what_it_is(tiny: Checkpoint, tiny_folder: Path) 
     assert tiny.findings.hash == builtin("chexpert5").hash
     assert tiny.calibration is None
     assert tiny.scoring == "cosine_difference"
-    assert tiny.max_tokens == 48
+    assert tiny.max_tokens == 80
 
 
 def test_calibration_is_read_where_there_is_one(tiny_copy: Path) -> None:
@@ -140,9 +140,20 @@ def test_a_path_takes_precedence_over_a_name(tiny_folder: Path, monkeypatch: pyt
     assert resolve("tiny") == tiny_folder.resolve()
 
 
-def test_downloads_lie_under_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path))
-    assert checkpoints.places()[-1].folder == tmp_path / "models"
+def test_downloads_are_in_the_data_folder_and_still_found_in_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Emptying a cache must not delete gigabytes of models."""
+    monkeypatch.setenv("TIER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path / "cache"))
+    for place, name in (("data", "new"), ("data", "both"), ("cache", "both"), ("cache", "old")):
+        folder = tmp_path / place / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert resolve("old") == tmp_path / "cache" / "models" / "old"
+    assert resolve("new") == tmp_path / "data" / "models" / "new"
+    assert resolve("both") == tmp_path / "data" / "models" / "both"
+    assert {"new", "both", "old"} <= {name for name, _ in checkpoints.list_models()}
 
 
 def test_a_folder_without_a_model_says_so(tmp_path: Path) -> None:

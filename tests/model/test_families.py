@@ -196,7 +196,15 @@ def test_projections_are_averaged_by_their_length_where_the_configuration_says_s
 
 def test_older_folders_keep_their_vectors(tiny: Checkpoint) -> None:
     # Neither a folder that lacks the later fields nor one that says their usual values computes them anew.
-    later = ("image_pooling", "text_pooling", "text_head", "text_mask", "strip", "prompt_average")
+    later = (
+        "image_pooling",
+        "text_pooling",
+        "text_head",
+        "text_mask",
+        "strip",
+        "prompt_average",
+        "text_cleaning",
+    )
     older = {key: value for key, value in tiny.config.items() if key not in later}
     assert set(tiny.config) - set(older) == set(later)
     findings = builtin("chexpert5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from tier_cli.commands import model as command
 from tier_cli.errors import CheckpointError
 from tier_cli.model import checkpoint as checkpoints
+from tier_cli.model.bundled import BUNDLED
 from tier_cli.model.checkpoint import read_json
 from tier_cli.model.registry import public_models
 from tier_cli.model.verify import verify
@@ -142,3 +144,38 @@ def test_export_restores_graphs_and_vectors(tiny_copy: Path) -> None:
 def test_unknown_models_are_checkpoint_errors() -> None:
     result = runner.invoke(command.app, ["info", "no-such-model"])
     assert isinstance(result.exception, CheckpointError)
+
+
+def test_path_prints_the_folder(tiny: checkpoints.Checkpoint) -> None:
+    result = runner.invoke(command.app, ["path", str(tiny.path)])
+    assert (result.exit_code, result.stdout) == (0, f"{tiny.path}\n")
+    bundled = runner.invoke(command.app, ["path", "tier-small"])
+    assert Path(bundled.stdout.strip()).name == "tier-small"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_info_begins_with_what_decides_and_ends_with_hashes(tiny: checkpoints.Checkpoint) -> None:
+    bundled = runner.invoke(command.app, ["info", "tier-small"], env={"COLUMNS": "120"}).stderr
+    order = ["licence", "auc", "limits", "image_tower", "training", "hashes weights"]
+    places = [bundled.index(f"│ {name}") for name in order]
+    assert places == sorted(places)
+    assert "Apache-2.0" in bundled
+    assert "no diagnosis" in bundled
+    own = runner.invoke(command.app, ["info", str(tiny.path)], env={"COLUMNS": "120"}).stderr
+    assert re.search(r"licence +│ not recorded", own)
+
+
+def test_what_is_said_of_the_bundled_model_is_what_was_measured() -> None:
+    checkpoint = checkpoints.open_checkpoint("tier-small")
+    bundled = BUNDLED[checkpoint.hashes["weights"]]
+    report = read_json(checkpoint.path / "report.json")
+    card = (checkpoint.path / "README.md").read_text("utf-8")
+    assert bundled.auc[: bundled.auc.index(":")] in card
+    runs = report["all_images"]["mean_of_each_run"]
+    assert f"{np.mean([runs[f'l1-s{seed}'][0] for seed in range(3)]):.3f}" == bundled.auc[:5]
+    assert bundled.auc.split("CheXNet has ")[1][:5] == f"{runs['chexnet'][0]:.3f}"
+    assert f"on {report['all_images']['n']} held-out" in bundled.auc
+    assert bundled.licence in card
+    rows = map(json.loads, runner.invoke(command.app, ["list"]).stdout.splitlines())
+    (row,) = (row for row in rows if row["name"] == "tier-small")
+    assert (row["licence"], row["title"]) == (bundled.licence, bundled.title)

@@ -75,7 +75,7 @@ def test_help_names_what_can_be_pulled(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["model", "pull", "--help"]) == 0
     shown = " ".join(re.sub(r"[│╭╰]", " ", capsys.readouterr().out).split())
     *names, last = [model.name for model in MODELS if model.repository]
-    assert f"{', '.join(names)} or {last};" in shown
+    assert f"{', '.join(names)} and {last};" in shown
 
 
 def test_names_that_cannot_be_pulled() -> None:

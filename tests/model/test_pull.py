@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tier_cli.commands import model_pull
 from tier_cli.errors import CheckpointError
 from tier_cli.model import registry
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.model.pull import downloads, fetch
+from tier_cli.model.pull import download, downloads, fetch
 from tier_cli.model.registry import PublicFile, PublicModel, public_models
 
 _IMAGE = "biovil_image_resnet50_proj_size_128.pt"
@@ -38,6 +39,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     save_text_tower(folder)
     torch.save(random_weights(ImageModel()).state_dict(), folder / _IMAGE)
     monkeypatch.setenv("TIER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TIER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     with mirror(folder) as state:
@@ -66,7 +68,9 @@ def test_a_pulled_model_is_used_by_its_name(
     assert f"From {hub.address}/microsoft/BiomedVLP-CXR-BERT-specialized, revision v1.1" in text
     # Nothing but files was asked for.
     assert all("/resolve/v1.1/" in path for path in hub.asked)
-    assert text.index("Licence: MIT") < text.index("MIMIC-CXR") < text.index("no hash is publicly known")
+    assert (
+        text.index("Licence: MIT") < text.index("MIMIC-CXR") < text.index("no public hash to check against")
+    )
     assert facts["path"] == str(downloads("biovil"))
     origin = facts["origin"]
     assert (origin["revision"], origin["commit"]) == ("v1.1", COMMIT)
@@ -103,7 +107,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(
 ) -> None:
     _known(hub, monkeypatch, md5="0" * 32)
     assert main(["model", "pull", "biovil", "--yes"]) == 2
-    assert f"not {'0' * 32}; it is not the published file" in " ".join(capsys.readouterr().err.split())
+    assert f"not {'0' * 32}; the file is not the published one" in " ".join(capsys.readouterr().err.split())
     assert not downloads("biovil").exists()
     assert list(downloads("biovil").parent.iterdir()) == []
 
@@ -113,7 +117,7 @@ def test_nothing_is_downloaded_before_the_terms_are_accepted(
 ) -> None:
     assert main(["model", "pull", "biovil"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert said.index("Licence: MIT") < said.index("agree to licence and terms with --yes")
+    assert said.index("Licence: MIT") < said.index("accept licence and terms with --yes")
     monkeypatch.setattr(model_pull, "is_terminal", lambda name: name == "stdin")
     monkeypatch.setattr("typer.confirm", lambda *args, **more: False)
     assert main(["model", "pull", "biovil"]) == 1
@@ -139,16 +143,64 @@ def test_without_a_network(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None
     # What was downloaded before is enough.
     assert fetch(model, model.files[0]) == first
     assert fetch(model, PublicFile("merges.txt", optional=True)) is None
-    with pytest.raises(CheckpointError, match=r"HF_HUB_OFFLINE is set.*manually from https://huggingface.co"):
+    with pytest.raises(CheckpointError, match=r"HF_HUB_OFFLINE is set.*from https://huggingface.co"):
         fetch(model, model.files[1])
 
 
-def test_a_mirror_that_does_not_answer(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_does_not_answer_is_one_line_at_once(
+    hub: Mirror, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     model = _known(hub, monkeypatch)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    with pytest.raises(CheckpointError, match=r"http://127\.0\.0\.1:9 cannot be reached.*HF_ENDPOINT"):
-        fetch(model, model.files[0])
+    # The hub's library would wait between its attempts.
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
+    capfd.readouterr()
+    assert main(["model", "pull", "biovil", "--yes"]) == 2
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if "Retry" in line or "thrown" in line] == []
+    (error,) = (line for line in said if line.startswith("Error:"))
+    assert error == said[-1]
+    assert "http://127.0.0.1:9 cannot be reached" in error
+    files = "biovil_image_resnet50_proj_size_128.pt, pytorch_model.bin (and, if there, vocab.txt,"
+    " tokenizer.json"
+    assert f"download {files}" in error
+    assert (
+        "huggingface.co/microsoft/BiomedVLP-CXR-BERT-specialized/tree/v1.1 into a folder biovil-files"
+        in error
+    )
+    line = f"tier model convert biovil-files {downloads('biovil')} --family biovil"
+    assert error.endswith(line)
+    # The line works, and the model is then found by its name.
+    (hub.folder.parent / "biovil-files").symlink_to(hub.folder)
+    monkeypatch.chdir(hub.folder.parent)
+    assert main(shlex.split(line)[1:]) == 0
+    assert open_checkpoint("biovil").path == downloads("biovil")
+    assert model.name == "biovil"
+
+
+def test_what_the_cache_of_the_hub_has_needs_no_network(hub: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _known(hub, monkeypatch)
+    first = download(model, downloads("biovil"))
+    # The cache does not depend on the address.
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert download(model, downloads("biovil")) == first
+
+
+def test_files_are_downloaded_for_a_machine_without_a_network(
+    hub: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _known(hub, monkeypatch)
+    folder = hub.folder.parent / "usb stick" / "biovil"
+    assert main(["model", "pull", "biovil", "--yes", "--download-only", "--output", str(folder)]) == 0
+    said = capsys.readouterr()
+    names = [_IMAGE, "pytorch_model.bin", "vocab.txt"]
+    assert json.loads(said.out) == {"files": {name: str(folder / name) for name in names}}
+    assert f"tier model convert '{folder}' biovil --family biovil" in said.err
+    assert sorted(file.name for file in folder.iterdir()) == names
+    assert not any(file.is_symlink() for file in folder.iterdir())
+    assert not downloads("biovil").exists()
+    assert main(["model", "pull", "biovil", "--yes", "--download-only"]) == 0
+    assert "tier model pull biovil" in capsys.readouterr().err
 
 
 def test_a_gated_model_explains_how_to_get_access(hub: Mirror) -> None:

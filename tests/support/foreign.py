@@ -124,13 +124,13 @@ class QuickGELU(nn.Module):
 class Block(nn.Module):
     """A residual attention block as OpenAI's CLIP describes it."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, act: type[nn.Module]):
         super().__init__()
         self.attn = nn.MultiheadAttention(width, heads)
         self.ln_1 = nn.LayerNorm(width)
         self.mlp = nn.Sequential()
         self.mlp.add_module("c_fc", nn.Linear(width, width * 4))
-        self.mlp.add_module("gelu", QuickGELU())
+        self.mlp.add_module("gelu", act())
         self.mlp.add_module("c_proj", nn.Linear(width * 4, width))
         self.ln_2 = nn.LayerNorm(width)
 
@@ -145,9 +145,9 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Run blocks in sequence."""
 
-    def __init__(self, width: int, layers: int, heads: int):
+    def __init__(self, width: int, layers: int, heads: int, act: type[nn.Module] = QuickGELU):
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.resblocks = nn.ModuleList(Block(width, heads, act) for _ in range(layers))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """(N, L, C) -> (N, L, C)."""
@@ -160,13 +160,15 @@ class Transformer(nn.Module):
 class Visual(nn.Module):
     """The vision transformer of OpenAI's CLIP."""
 
-    def __init__(self, size: int, patch: int, width: int, dim: int):
+    def __init__(
+        self, size: int, patch: int, width: int, dim: int, act: type[nn.Module] = QuickGELU, head: int = 64
+    ):
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
         self.class_embedding = nn.Parameter(torch.zeros(width))
         self.positional_embedding = nn.Parameter(torch.zeros((size // patch) ** 2 + 1, width))
         self.ln_pre = nn.LayerNorm(width)
-        self.transformer = Transformer(width, 2, width // 64)
+        self.transformer = Transformer(width, 2, width // head, act)
         self.ln_post = nn.LayerNorm(width)
         self.proj = nn.Parameter(torch.zeros(width, dim))
 
@@ -180,13 +182,32 @@ class Visual(nn.Module):
 
 
 class OpenAIClip(nn.Module):
-    """CLIP with a vision transformer, from the published description."""
+    """CLIP with a vision transformer, from the published description; open_clip's own towers are the same.
 
-    def __init__(self, vocabulary: int, size: int = 64, patch: int = 16, dim: int = 24, length: int = 77):
+    Parameters
+    ----------
+    vocabulary, size, patch, dim, length
+        Its sizes.
+    act
+        The activation: open_clip's default is plain GELU.
+    head
+        Channels of each head of the image tower; those of the text tower's two heads if it is not 64.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        size: int = 64,
+        patch: int = 16,
+        dim: int = 24,
+        length: int = 77,
+        act: type[nn.Module] = QuickGELU,
+        head: int = 64,
+    ):
         super().__init__()
         width = 64
-        self.visual = Visual(size, patch, 128, dim)
-        self.transformer = Transformer(width, 2, 1)
+        self.visual = Visual(size, patch, 128, dim, act, head)
+        self.transformer = Transformer(width, 2, 1 if head == 64 else 2, act)
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positional_embedding = nn.Parameter(torch.zeros(length, width))
         self.ln_final = nn.LayerNorm(width)

@@ -32,10 +32,11 @@ def tiny_config() -> TierConfig:
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
         "intermediate_size": 32,
-        "max_position_embeddings": 64,
+        # Enough for every prompt of the built-in sets.
+        "max_position_embeddings": 96,
     }
     return TierConfig(
-        image_tower={**image, "layer_type": "basic"}, text_tower=text, projection_dim=12, max_tokens=48
+        image_tower={**image, "layer_type": "basic"}, text_tower=text, projection_dim=12, max_tokens=80
     )
 
 

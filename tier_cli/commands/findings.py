@@ -11,6 +11,7 @@ import typer
 
 from tier_cli.console import is_terminal
 from tier_cli.errors import FindingSetError, UsageError
+from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -62,6 +63,7 @@ def show(spec: Spec, model: Model = None) -> None:
     Prints a table on a terminal, TOML in a pipe.
     """
     fs = _load(spec, model)
+    _print_notes(fs)
     if is_terminal("stdout"):
         rows = [(f"{f.label} ({f.id})", _bullets(f.positive), _bullets(f.negative)) for f in fs.findings]
         _table(("finding", "positive", "negative"), rows)
@@ -70,22 +72,38 @@ def show(spec: Spec, model: Model = None) -> None:
 
 
 @app.command()
-def check(specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)]) -> None:
+def check(
+    specs: Annotated[list[str], typer.Argument(metavar="SET...", help=_SPEC)],
+    model: Annotated[
+        str, typer.Option("--model", help="Checkpoint whose text tower must be able to read the prompts.")
+    ] = DEFAULT_MODEL,
+) -> None:
     """Check finding sets and report every problem.
+
+    Prompts that are longer than MODEL reads, or that have words it does not know, are problems too.
 
     Exit codes: 0 without problems, 2 with problems.
     """
+    from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.prompts import prompt_problems
+
+    checkpoint = open_checkpoint(model)
     wrong: list[FindingSetError] = []
     for spec in specs:
         try:
             fs, found = _problems(spec)
+            found += prompt_problems(checkpoint, fs, spec)
         except FindingSetError as error:
             wrong.append(error)
             continue
         wrong += found
         if not found:
             prompts = sum(len(f.positive) + len(f.negative) for f in fs.findings)
-            _print_line(f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems")
+            _print_line(
+                f"{spec}: {_count(fs.findings, 'finding')}, {prompts} prompts, no problems"
+                f" ({checkpoint.name} reads {checkpoint.max_tokens} tokens)"
+            )
+            _print_notes(fs)
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
@@ -112,7 +130,9 @@ def new(
         )
     if file.exists() and not force:
         raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
-    fs = FindingSet(file.stem, _load(spec, model).findings)
+    chosen = _load(spec, model)
+    _print_notes(chosen)
+    fs = FindingSet(file.stem, chosen.findings)
     _write(file, f"{_HEADER}\n{fs.to_toml()}")
     _print_line(
         f"{file}: {_count(fs.findings, 'finding')} written. Edit it, then: tier findings check {file}"
@@ -148,6 +168,11 @@ def _write(file: Path, text: str) -> None:
         raise UsageError(
             f"cannot be written: {error.strerror}", where=str(file), remedy="name a file in a writable folder"
         ) from error
+
+
+def _print_notes(fs: FindingSet) -> None:
+    for note in fs.notes:
+        _print_line(note)
 
 
 def _count(things: tuple[object, ...], noun: str) -> str:

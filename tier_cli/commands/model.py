@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands import model_pull
-from tier_cli.console import is_terminal
+from tier_cli.console import is_terminal, print_message
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
@@ -54,7 +55,7 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def info(model: Model, as_json: Json = False) -> None:
-    """Show the settings, hashes and training record of a checkpoint.
+    """Show licence, measured AUC, limits, settings, training record and hashes of a checkpoint.
 
     Prints a table on a terminal, JSON in a pipe.
     """
@@ -65,6 +66,15 @@ def info(model: Model, as_json: Json = False) -> None:
         _print(facts)
     else:
         _table(("", facts["name"]), list(_flat(facts)))
+
+
+@app.command("path")
+def print_path(model: Model) -> None:
+    """Print the folder of a model."""
+    from tier_cli.model.checkpoint import find
+
+    # As bytes: a path may not be valid UTF-8.
+    typer.echo(os.fsencode(find(model)))
 
 
 @app.command()
@@ -152,11 +162,12 @@ def convert(
     from tier_cli.model.convert.several import convert_several
 
     chosen = load_findings(findings) if findings else None
+    report = print_message
     if len(sources) > 1:
-        every = convert_several(sources, dest, family, tokenizer, chosen, text_tower)
+        every = convert_several(sources, dest, family, tokenizer, chosen, text_tower, report)
         _show_members(dest, every, as_json)
         return
-    facts = convert_one(sources[0], dest, family, tokenizer, chosen, text_tower)
+    facts = convert_one(sources[0], dest, family, tokenizer, chosen, text_tower, report=report)
     if _wants_json(as_json):
         _print({"path": str(dest), **facts})
     else:
@@ -215,13 +226,21 @@ def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from tier_cli.model.bundled import BUNDLED
     from tier_cli.model.checkpoint import TRAINING, read_json
     from tier_cli.scoring.adaptation import ADAPTATION
 
     config = checkpoint.config
-    training = checkpoint.path / TRAINING
+    path = checkpoint.path / TRAINING
+    training = read_json(path) if path.is_file() else None
+    origin = ((training or {}).get("converted") or {}).get("origin") or {}
+    bundled = BUNDLED.get(checkpoint.hashes["weights"])
+    # What decides whether to use it comes first, what only identifies it last.
     return {
         "name": checkpoint.name,
+        "licence": bundled.licence if bundled else origin.get("licence"),
+        "auc": bundled.auc if bundled else None,
+        "limits": list(bundled.limits if bundled else origin.get("terms", ())),
         "path": str(checkpoint.path),
         "image_tower": config.get("image_tower", {}).get("model_type"),
         "text_tower": config.get("text_tower", {}).get("model_type"),
@@ -233,9 +252,9 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "findings": list(checkpoint.findings.ids),
         "calibrated": _calibrated(checkpoint),
         "adapted": _adapted(checkpoint.path / ADAPTATION),
-        "hashes": {**checkpoint.hashes, "findings": checkpoint.findings.hash},
+        "training": training,
         "bytes": {file.name: file.stat().st_size for file in _files(checkpoint.path)},
-        "training": read_json(training) if training.is_file() else None,
+        "hashes": {**checkpoint.hashes, "findings": checkpoint.findings.hash},
     }
 
 
@@ -270,7 +289,9 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key} ")
         elif isinstance(value, list):
-            rows.append((prefix + key, ", ".join(map(str, value))))
+            rows.append((prefix + key, (" " if key == "limits" else ", ").join(map(str, value)) or "none"))
+        elif value is None and key in ("licence", "auc"):
+            rows.append((prefix + key, "not recorded"))
         else:
             rows.append((prefix + key, str(value)))
     return rows

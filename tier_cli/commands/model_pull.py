@@ -24,7 +24,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FOLDER",
-        help="New checkpoint folder to write. Default: a folder in the cache, which NAME then finds.",
+        help="New checkpoint folder to write. Default: a folder in the data folder, which NAME then finds.",
         show_default=False,
     ),
 ]
@@ -48,13 +48,21 @@ def pull(
     name: Name,
     yes: Yes = False,
     output: Output = None,
+    download_only: Annotated[
+        bool,
+        typer.Option(
+            "--download-only",
+            help="Do not convert; copy the files to --output, for a machine without a network.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")] = False,
 ) -> None:
     """Download a public model from the Hugging Face hub and convert it.
 
     The licence and terms are shown first; nothing is downloaded until you
     accept them. Files are downloaded at a fixed revision, and their hashes are
-    checked where they are public. Set HF_ENDPOINT to use a mirror.
+    checked where they are public. Set HF_ENDPOINT to use a mirror,
+    and TIER_DATA_DIR to keep models in another folder.
     """
     from tier_cli.model.registry import public_model
 
@@ -75,6 +83,19 @@ def pull(
         from huggingface_hub.utils import disable_progress_bars
 
         disable_progress_bars()
+    if download_only:
+        files = hub.download(model, folder)
+        if output is not None:
+            hub.copy_files(files, output)
+            print_message(
+                f"Downloaded into {output}. Convert with: {hub.convert_line(model, output, Path(name))}"
+            )
+        else:
+            print_message(f"Downloaded into the cache of the hub. Convert with: tier model pull {name}")
+        if as_json or not is_terminal("stdout"):
+            placed = {file: str(output / file if output else one.path) for file, one in files.items()}
+            typer.echo(json.dumps({"files": placed}))
+        return
     facts = hub.pull(model, folder)
     _report_unchecked(facts["origin"]["files"])
     named = name if output is None else str(output)

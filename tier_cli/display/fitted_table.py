@@ -40,7 +40,7 @@ def show_calibration(content: Mapping[str, Any], notes: Sequence[str], console: 
     if useless := no_better_than_prevalence(content):
         lines.append(f"no better than the baseline, so the probability says little: {', '.join(useless)}")
     columns = ("positives", "Brier", "baseline", "ECE", "floor", "sens.", "spec.")
-    _show(columns, calibration_figures(content), [*lines, PREVALENCE_WARNING], console, 24)
+    _show(columns, calibration_figures(content), [*lines, PREVALENCE_WARNING], console, 20)
 
 
 def show_adaptation(facts: Mapping[str, Any], notes: Sequence[str], console: Console) -> None:

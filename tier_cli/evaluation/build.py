@@ -26,6 +26,7 @@ from tier_cli.evaluation.subgroups import (
     too_small,
 )
 from tier_cli.evaluation.thresholds import FEW
+from tier_cli.evaluation.uncertain import measure_policies
 from tier_cli.evaluation.unit_scores import common_units
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, Statistic, within
@@ -94,7 +95,7 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
         tuple(unscored.values()),
         tuple(notes),
         gaps=found.gaps,
-        sections=_decision_curve(evaluation),
+        sections=_further(evaluation),
         cohort=_cohort(evaluation),
         trained_on=evaluation.seen,
     )
@@ -161,9 +162,17 @@ def _estimate(
     return found
 
 
-def _decision_curve(evaluation: Evaluation) -> dict[str, Any]:
-    content = measure_decision_curve(evaluation.by_unit, common_units(evaluation.unit_scores))
-    return {} if content is None else {"decision_curve": content}
+def _further(evaluation: Evaluation) -> dict[str, Any]:
+    """Measure what needs no further scoring: decision curves, and other ways to count uncertain labels."""
+    truth, score_sets = evaluation.by_unit, common_units(evaluation.unit_scores)
+    columns = [evaluation.findings.ids.index(name) for name in truth.findings]
+    raw = evaluation.units.labels(evaluation.selection.manifest.labels(evaluation.findings)[:, columns])
+    level = evaluation.protocol.resampling.level
+    found = {
+        "decision_curve": measure_decision_curve(truth, score_sets),
+        "uncertain": measure_policies(raw, truth.findings, truth.patients, score_sets, level),
+    }
+    return {name: content for name, content in found.items() if content is not None}
 
 
 def _cohort(evaluation: Evaluation) -> Cohort:

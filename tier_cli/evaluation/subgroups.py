@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
@@ -95,12 +96,17 @@ def against(group: Estimate, rest: Estimate, findings: Sequence[str], level: flo
 def calls_against(
     group: Mapping[str, Estimate], rest: Mapping[str, Estimate], findings: Sequence[str], level: float
 ) -> dict[str, dict[str, Metric]]:
-    """Return a group's sensitivity and specificity minus those of the rest, by finding, if it has calls."""
+    """Return a group's sensitivity and specificity minus those of the rest, by finding, if it has calls.
+
+    A share of fewer than `FEW` patients on either side is not compared.
+    """
     found: dict[str, dict[str, Metric]] = {}
     for name in CALLS:
         if name in group and name in rest:
             metrics = as_metrics(group[name] - rest[name], level, tested=True)
-            for finding, metric in zip(findings, metrics, strict=True):
+            fewest = [one.patients for one in (group[name], rest[name]) if one.patients is not None]
+            enough = np.min(fewest, axis=0) >= FEW
+            for finding, metric in compress(zip(findings, metrics, strict=True), enough.tolist()):
                 found.setdefault(finding, {})[name] = metric
     return found
 
@@ -111,7 +117,9 @@ def corrected_over_groups(groups: Sequence[Group]) -> list[Group]:
     for number in range(len(groups[0].calls_against_rest) if groups else 0):
         keys = {(f, m) for one in groups for f, each in one.calls_against_rest[number].items() for m in each}
         for finding, name in sorted(keys):
-            members = [at for at, one in enumerate(found) if finding in one.calls_against_rest[number]]
+            members = [
+                at for at, one in enumerate(found) if name in one.calls_against_rest[number].get(finding, {})
+            ]
             metrics = [found[at].calls_against_rest[number][finding][name] for at in members]
             p_values = np.array([np.nan if one.p is None else one.p for one in metrics])
             # The two groups of a column are one comparison.

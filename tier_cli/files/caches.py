@@ -9,13 +9,25 @@ from pathlib import Path
 
 def cache_root() -> Path | None:
     """Return the cache folder, existing or not: TIER_CACHE_DIR, else the platform's; None without a home."""
-    named = os.environ.get("TIER_CACHE_DIR")
+    return _root("TIER_CACHE_DIR", "user_cache_dir")
+
+
+def data_root() -> Path | None:
+    """Return the data folder, existing or not: TIER_DATA_DIR, else the platform's; None without a home.
+
+    It holds downloaded models, which, unlike a cache, are not restored automatically.
+    """
+    return _root("TIER_DATA_DIR", "user_data_dir")
+
+
+def _root(variable: str, kind: str) -> Path | None:
+    named = os.environ.get(variable)
     if named:
         return Path(named)
     import platformdirs
 
     try:
-        folder = Path(platformdirs.user_cache_dir("tier-cli", appauthor=False))
+        folder = Path(getattr(platformdirs, kind)("tier-cli", appauthor=False))
     except (OSError, RuntimeError):
         return None
     # Without a home folder, as in some containers, "~" stays as it is.

@@ -14,6 +14,8 @@ RESERVED = frozenset(
     | {"boxes", "mask"}
 )
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+# A denial of a denial, as the templates make of a finding such as "without effusion".
+_DENIED_TWICE = re.compile(r"\b(?:no|not|without|(?:absence|evidence) of) (?:no|not|without|absence of)\b")
 _SIDE = re.compile(r"\b(left|right)(?:wards?|sided)?\b")
 
 
@@ -110,6 +112,9 @@ def _text(text: str, table: str, key: str) -> Iterator[FindingSetError]:
     elif odd is not None:
         what = f"{text!r} contains an unprintable character (U+{ord(odd):04X})"
         yield _problem(what, table, key, "type it as plain text")
+    elif (denied := _DENIED_TWICE.search(text.casefold())) is not None:
+        what = f"{text!r} denies twice ({denied.group()!r})"
+        yield _problem(what, table, key, "name what is seen, such as effusion; its score tells how likely")
     elif text != text.strip():
         yield _problem(f"{text!r} begins or ends with a space", table, key, "remove the space")
 

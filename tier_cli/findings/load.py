@@ -15,7 +15,7 @@ from typing import TypeAlias
 from tier_cli.errors import FindingSetError
 from tier_cli.findings.check import problems, raise_first
 from tier_cli.findings.parse import DEFAULT_TEMPLATES, fill, read_toml
-from tier_cli.findings.schema import Finding, FindingSet
+from tier_cli.findings.schema import Finding, FindingSet, fold
 
 # A name, a file, or finding names: separated by commas in one text, or one by one in a sequence.
 FindingSpec: TypeAlias = str | os.PathLike[str] | Sequence[str]
@@ -33,6 +33,7 @@ _BUILTIN = (
     "chexpert5",
     "padchest55",
 )
+_NEGATION = re.compile(r"^not\b|\b(?:no|without|absen[ct]e?|negative for|free of|denies)\b")
 # Labels of PadChest that are not findings: scored like the others, but best excluded from a mean.
 NO_FINDINGS = ("normal", "unchanged")
 # Built-in sets that equal another set without NO_FINDINGS.
@@ -165,19 +166,28 @@ def _joined(names: object) -> str:
 
 
 def _from_names(spec: str, default: FindingSet | None) -> FindingSet:
+    odd = next((sign for sign in (";", "\n", "\r", "\t") if sign in spec), None)
+    if odd is not None:
+        what = f"contains {'a semicolon' if odd == ';' else 'a line break or tab'}"
+        raise FindingSetError(what, where=f"findings {spec!r}", remedy="separate names with commas")
     words = [" ".join(word.split()) for word in spec.split(",")]
     if not all(words):
         what = "a finding name is empty" if spec else "no finding given"
         remedy = 'write them like "pneumothorax,rib fracture"'
         raise FindingSetError(what, where=f"findings {spec!r}", remedy=remedy)
-    findings = [_known(word, default) or _new(word) for word in words]
+    known = [_known(word, default) for word in words]
     if len(words) == 1:
         _refuse_misspelt_set(words[0], default)
+    else:
+        _refuse_sets(spec, words, known)
+    findings = [found[0] if found else _new(word) for word, found in zip(words, known, strict=True)]
     for n, finding in enumerate(findings):
         if finding.id in {other.id for other in findings[:n]}:
             what = f"{words[n]!r} names {finding.id} again"
             raise FindingSetError(what, where=f"findings {spec!r}", remedy="name it once")
-    fs = FindingSet(",".join(finding.id for finding in findings), tuple(findings))
+    notes = tuple(_match_note(word, *found) for word, found in zip(words, known, strict=True) if found)
+    name = ",".join(finding.id for finding in findings)
+    fs = FindingSet(name, tuple(findings), tuple(note for note in notes if note))
     found = problems(fs, f"findings {spec!r}")
     if found:
         remedy = "put them into a finding set file (tier findings new)"
@@ -185,16 +195,43 @@ def _from_names(spec: str, default: FindingSet | None) -> FindingSet:
     return fs
 
 
-def _known(word: str, default: FindingSet | None) -> Finding | None:
-    if default is not None and (finding := default.match(word)):
-        return finding
-    return next((finding for name in _BUILTIN if (finding := builtin(name).match(word))), None)
+def _known(word: str, default: FindingSet | None) -> tuple[Finding, FindingSet] | None:
+    """Return the finding that has a name, with the set it is from."""
+    sets = (*([default] if default is not None else []), *map(builtin, _BUILTIN))
+    found = ((finding, fs) for fs in sets if (finding := fs.match(word)))
+    return next(found, None)
+
+
+def _match_note(word: str, finding: Finding, fs: FindingSet) -> str | None:
+    """Say which finding an alias chose; None if the word is the finding's own id or label."""
+    if fold(word) in (fold(finding.id), fold(finding.label)):
+        return None
+    return f"{word!r} is scored as {finding.id} ({finding.label}), with the prompts of {fs.name}"
+
+
+def _refuse_sets(spec: str, words: list[str], known: list[tuple[Finding, FindingSet] | None]) -> None:
+    """Refuse the name of a set in a list, which would otherwise be scored as a finding."""
+    for word, found in zip(words, known, strict=True):
+        if found is None and (word.casefold() in _BUILTIN or is_file(word)):
+            raise FindingSetError(
+                f"{word!r} is a finding set, and a list takes only findings",
+                where=f"findings {spec!r}",
+                remedy="name the set alone, or the findings of it one by one",
+            )
 
 
 def _new(word: str) -> Finding:
     if re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", word):
         remedy = "a finding set file must end in .toml"
         raise FindingSetError("looks like a file, not a finding", where=f"findings {word!r}", remedy=remedy)
+    if (negation := _NEGATION.search(word.casefold())) is not None:
+        raise FindingSetError(
+            f"{word!r} is a denial ({negation.group()!r})",
+            where="findings",
+            remedy="name what is seen, such as effusion: a low score is its absence. Prompts of your own go"
+            " into a"
+            " finding set file (tier findings new)",
+        )
     plain = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode("ascii")
     name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     if not name:

@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 
@@ -49,6 +49,8 @@ class FindingSet:
         Name of the set.
     findings
         The findings, in order.
+    notes
+        What a reader of the scores should know about how the set was chosen.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class FindingSet:
 
     name: str
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         shown = ", ".join(self.ids[:3]) + (f", and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -138,7 +139,11 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     if _DEFLATED in raw.read(1024):
         raw = _inflated(raw, path)
     raw.seek(0)
-    dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
+    try:
+        dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
+    except (EOFError, struct.error):
+        # pydicom raises these if not even the length of an attribute is complete.
+        raise ends_early("the file is cut off in its header", path) from None
     _, little_endian = dataset.original_encoding
     order: Literal["little", "big"] = "little" if little_endian else "big"
     start = raw.read(8)

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tier_cli.errors import CheckpointError
-from tier_cli.model.checkpoint import PREPROCESSING, TRAINING, Place, list_models, read_json
+from tier_cli.model.bundled import BUNDLED
+from tier_cli.model.checkpoint import (
+    CHECKSUMS,
+    PREPROCESSING,
+    TRAINING,
+    WEIGHTS,
+    Place,
+    list_models,
+    read_json,
+)
 from tier_cli.model.registry import PublicModel, public_models
 
 
@@ -76,13 +85,14 @@ def _installed(name: str, place: Place) -> Listed:
     entry = public_models().get(str(origin.get("name")))
     repository, revision = _text(origin, "repository"), _text(origin, "revision")
     hashes = {str(file): f"sha256:{digest}" for file, digest in _part(converted, "source").items()}
+    bundled = BUNDLED.get(_weights_hash(folder))
     return Listed(
         name=name,
         installed=True,
         place=place.label,
         path=str(folder),
-        title=entry.title if entry else None,
-        licence=_text(origin, "licence"),
+        title=entry.title if entry else bundled.title if bundled else None,
+        licence=_text(origin, "licence") or (bundled.licence if bundled else None),
         source=f"{repository}@{revision}" if repository and revision else None,
         family=_text(converted, "family"),
         rendering=_text(_content(folder / PREPROCESSING), "rendering"),
@@ -97,6 +107,11 @@ def _content(path: Path) -> Mapping[str, Any]:
         return read_json(path)
     except CheckpointError:
         return {}
+
+
+def _weights_hash(folder: Path) -> str:
+    files = _part(_content(folder / CHECKSUMS), "files")
+    return _text(_part(files, WEIGHTS), "sha256") or ""
 
 
 def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError, did_you_mean
 from tier_cli.files.atomic import whole_file
-from tier_cli.files.caches import cache_root
+from tier_cli.files.caches import cache_root, data_root
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -89,8 +89,9 @@ def places() -> list[Place]:
     """Return the folders in which models are looked up by name; the first match wins."""
     package = Path(__file__).resolve().parents[1]
     found = [Place("package", package / "_models"), Place("checkout", package.parent / "models")]
-    cache = cache_root()
-    return found if cache is None else [*found, Place("downloads", cache / "models")]
+    # Version 0.1 kept downloads in the cache folder; they are still found there.
+    roots = [("downloads", data_root()), ("cache", cache_root())]
+    return found + [Place(label, root / "models") for label, root in roots if root is not None]
 
 
 def list_models() -> list[tuple[str, Place]]:

@@ -19,6 +19,7 @@ CHOICES = {
     "text_head": ("mlp", "linear", "two_layer", "none"),
     "text_padding": ("longest", "fixed"),
     "prompt_average": ("unit", "projection"),
+    "text_cleaning": ("none", "clip"),
 }
 
 # Properties of a saved file or a program, not of the architecture. `auto_map` names code, which is never run.
@@ -66,6 +67,9 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         Pad to the ``longest`` text of a call or to a ``fixed`` `max_tokens`; whether it is masked.
     strip
         Characters removed from the end of every text before tokenisation.
+    text_cleaning
+        Texts are tokenised as written (``none``), or cleaned first as OpenAI's CLIP and open_clip do
+        (``clip``), see `tier_cli.model.tokens.clean_text`.
     prompt_average
         Prompts of one finding are averaged as ``unit`` vectors, or as the plain ``projection`` (BioViL).
     logit_bias_init
@@ -95,6 +99,7 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         text_mask: bool = True,
         strip: str = "",
         prompt_average: str = "unit",
+        text_cleaning: str = "none",
         logit_bias_init: float | None = None,
         **kwargs: Any,
     ):
@@ -118,6 +123,7 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         self.text_mask = text_mask
         self.strip = strip
         self.prompt_average = prompt_average
+        self.text_cleaning = text_cleaning
         self.logit_bias_init = logit_bias_init
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:

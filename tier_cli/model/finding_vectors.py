@@ -11,8 +11,10 @@ import numpy as np
 
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_dir
+from tier_cli.findings.check import raise_first
 from tier_cli.findings.vectors import FindingVectors, embed_findings
 from tier_cli.model.checkpoint import VECTORS, canonical_hash
+from tier_cli.model.prompts import prompt_problems
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -30,6 +32,7 @@ _USUAL = {
     "text_mask": True,
     "strip": "",
     "prompt_average": "unit",
+    "text_cleaning": "none",
 }
 
 
@@ -44,12 +47,18 @@ def finding_vectors(
         The vectors depend on the weights of the one and the prompts of the other.
     engine_factory
         Called only when the vectors are neither stored with the checkpoint nor cached.
+
+    Raises
+    ------
+    FindingSetError
+        The text tower cannot read a prompt, see `tier_cli.model.prompts`.
     """
     key = vectors_key(checkpoint, findings)
     shape = (len(findings.findings), int(checkpoint.config.get("projection_dim", 128)))
     stored = _read(checkpoint.path / VECTORS, key, shape)
     if stored is not None:
         return stored
+    raise_first(prompt_problems(checkpoint, findings), findings.name)
     cache = cache_dir()
     cached = None if cache is None else cache / "vectors" / f"{key}.safetensors"
     if cached is not None:

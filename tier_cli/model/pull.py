@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError, UsageError
-from tier_cli.files.caches import cache_root
+from tier_cli.files.atomic import whole_folder
+from tier_cli.files.caches import data_root
 
 if TYPE_CHECKING:
     from tier_cli.model.registry import PublicFile, PublicModel
 
 _HUB = "https://huggingface.co"
+# Seconds after which the hub counts as unreachable.
+_ANSWER_WITHIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,7 @@ def pull(model: PublicModel, output: Path) -> dict[str, Any]:
 
     output.parent.mkdir(parents=True, exist_ok=True)
     check_paths(output.parent, output, model.family)
-    found = {file.name: fetch(model, file) for file in model.files}
-    there = {name: one for name, one in found.items() if one is not None}
+    there = download(model, output)
     origin = {
         "name": model.name,
         "repository": model.repository,
@@ -87,17 +91,65 @@ def pull(model: PublicModel, output: Path) -> dict[str, Any]:
         return convert(Path(folder), output, model.family, origin=origin)
 
 
+def download(model: PublicModel, output: Path) -> dict[str, Pulled]:
+    """Download the files of a public model into the cache of the hub; optional files may be missing.
+
+    Parameters
+    ----------
+    model
+        A model with a repository.
+    output
+        The checkpoint folder that they are for, named in the message if they cannot be downloaded.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be downloaded or does not match its known hash.
+    """
+    local_only = not _reachable(model)
+    found = {file.name: fetch(model, file, output, local_only=local_only) for file in model.files}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def copy_files(files: Mapping[str, Pulled], folder: Path) -> None:
+    """Copy downloaded files into a new folder, for a machine without a network."""
+    folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(folder) as partial:
+        for name, one in files.items():
+            shutil.copyfile(one.path, partial / name)
+
+
+def convert_line(model: PublicModel, source: str | Path, output: Path) -> str:
+    """Return the command that converts a folder of downloaded files."""
+    return f"tier model convert {shlex.quote(str(source))} {shlex.quote(str(output))} --family {model.family}"
+
+
+def _reachable(model: PublicModel) -> bool:
+    """Return whether the hub answers; its library would retry for half a minute, line by line."""
+    from huggingface_hub import get_session
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if _offline():
+        return False
+    address = f"{endpoint()}/{model.repository}/resolve/{model.revision}/{model.files[0].name}"
+    try:
+        get_session().head(address, timeout=_ANSWER_WITHIN, follow_redirects=False)
+    except (OSError, HfHubHTTPError.__bases__[0]):
+        return False
+    return True
+
+
 def downloads(name: str) -> Path:
     """Return the default folder of a pulled model, where it is found by name.
 
     Raises
     ------
     UsageError
-        There is no home folder and no ``TIER_CACHE_DIR``.
+        There is no home folder and no ``TIER_DATA_DIR``.
     """
-    root = cache_root()
+    root = data_root()
     if root is None:
-        raise UsageError("no folder for downloads", remedy="set TIER_CACHE_DIR, or give --output")
+        raise UsageError("no folder for downloads", remedy="set TIER_DATA_DIR, or give --output")
     return root / "models" / name
 
 
@@ -106,8 +158,19 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
 
 
-def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
+def fetch(
+    model: PublicModel, file: PublicFile, output: Path | None = None, *, local_only: bool = False
+) -> Pulled | None:
     """Download one file of a model; return None if it is optional and absent from the revision.
+
+    Parameters
+    ----------
+    model, file
+        The model and the file.
+    output
+        See `download`.
+    local_only
+        Use only what is in the cache of the hub.
 
     Raises
     ------
@@ -120,12 +183,18 @@ def fetch(model: PublicModel, file: PublicFile) -> Pulled | None:
     where = f"{model.repository}@{model.revision[:12]}/{file.name}"
     try:
         path = Path(
-            hf_hub_download(model.repository, file.name, revision=model.revision, endpoint=endpoint())
+            hf_hub_download(
+                model.repository,
+                file.name,
+                revision=model.revision,
+                endpoint=endpoint(),
+                local_files_only=local_only,
+            )
         )
     except LocalEntryNotFoundError as error:
-        if file.optional and _offline():
+        if file.optional and (local_only or _offline()):
             return None
-        raise _unreachable(model, where) from error
+        raise _unreachable(model, output) from error
     except EntryNotFoundError as error:
         if file.optional:
             return None
@@ -174,17 +243,25 @@ def _offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _unreachable(model: PublicModel, where: str) -> CheckpointError:
-    by_hand = f"or download the files manually from {_HUB}/{model.repository} and use `tier model convert`"
+def _unreachable(model: PublicModel, output: Path | None) -> CheckpointError:
+    needed = ", ".join(file.name for file in model.files if not file.optional)
+    optional = ", ".join(file.name for file in model.files if file.optional)
+    files = f"{needed}{f' (and, if there, {optional})' if optional else ''}"
+    folder = f"{model.name}-files"
+    by_hand = (
+        f"or download {files} from {_HUB}/{model.repository}/tree/{model.revision} into a folder {folder}"
+        " and run:"
+        f" {convert_line(model, folder, output or downloads(model.name))}"
+    )
     if _offline():
         return CheckpointError(
             "not in the cache, and HF_HUB_OFFLINE is set",
-            where=where,
+            where=model.name,
             remedy=f"unset HF_HUB_OFFLINE, {by_hand}",
         )
     return CheckpointError(
         f"{endpoint()} cannot be reached",
-        where=where,
+        where=model.name,
         remedy=f"check the network, set HF_ENDPOINT to a mirror, {by_hand}",
     )
 

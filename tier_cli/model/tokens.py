@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,24 @@ from numpy.typing import NDArray
 from tier_cli.errors import CheckpointError
 
 Ids = NDArray[np.int64]
+# Of BERT, and of sentencepiece.
+_UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+
+
+def clean_text(text: str) -> str:
+    """Clean a text as OpenAI's CLIP and open_clip do before tokenisation.
+
+    Repairs Unicode with ftfy (curly quotes, ligatures, wrongly decoded characters), resolves HTML entities
+    twice and collapses white space.
+
+    Examples
+    --------
+    >>> clean_text("  “ﬁbrosis” &amp;amp;\\neffusion ")
+    '"fibrosis" & effusion'
+    """
+    import ftfy
+
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
 class TextTokenizer:
@@ -28,9 +47,19 @@ class TextTokenizer:
         Pad every text to `max_tokens`, for text towers that attend to padding.
     strip
         Characters to remove from the end of every text.
+    cleaning
+        ``none``, or ``clip`` for `clean_text`.
     """
 
-    def __init__(self, folder: str | Path, max_tokens: int = 128, *, fixed: bool = False, strip: str = ""):
+    def __init__(
+        self,
+        folder: str | Path,
+        max_tokens: int = 128,
+        *,
+        fixed: bool = False,
+        strip: str = "",
+        cleaning: str = "none",
+    ):
         from tokenizers import Tokenizer
 
         path = Path(folder) / "tokenizer.json"
@@ -51,7 +80,11 @@ class TextTokenizer:
             )
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(pad_id=pad_id, pad_token=pad, length=max_tokens if fixed else None)
-        self._strip = strip
+        self._strip, self._clean = strip, cleaning == "clip"
+        self._max_tokens = max_tokens
+        self._special = self._tokenizer.num_special_tokens_to_add(False)
+        # The vocabulary of CLIP has bytes and so no unknown token.
+        self._unknown_ids = {self._tokenizer.token_to_id(token) for token in _UNKNOWN_TOKENS} - {None}
 
     @classmethod
     def of(cls, folder: str | Path, config: Mapping[str, Any]) -> TextTokenizer:
@@ -61,14 +94,47 @@ class TextTokenizer:
             int(config.get("max_tokens", 128)),
             fixed=config.get("text_padding") == "fixed",
             strip=str(config.get("strip", "")),
+            cleaning=str(config.get("text_cleaning", "none")),
         )
 
     def __call__(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         """Return ids and mask, both (N, T), where T is the number of tokens of the longest text."""
-        encodings = self._tokenizer.encode_batch([text.rstrip(self._strip) for text in texts])
+        encodings = self._tokenizer.encode_batch([self._prepare(text) for text in texts])
         ids = np.asarray([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.asarray([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         return ids.reshape(len(texts), -1), mask.reshape(len(texts), -1)
+
+    def unreadable(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """Return each text that is cut or has unknown words, with what is wrong with it."""
+        if not texts:
+            return []
+        prepared = [self._prepare(text) for text in texts]
+        encodings = self._tokenizer.encode_batch(prepared)
+        found = []
+        for text, read, encoding in zip(texts, prepared, encodings, strict=True):
+            parts = [encoding, *encoding.overflowing]
+            # Special tokens include padding; they stand in every part.
+            words = sum(part.special_tokens_mask.count(0) for part in parts)
+            if encoding.overflowing:
+                found.append(
+                    (text, f"has {words + self._special} tokens, but the model reads {self._max_tokens}")
+                )
+            elif unknown := self._unknown(encoding, read, words):
+                shown = ", ".join(map(repr, dict.fromkeys(unknown)))
+                found.append((text, f"has words that the model does not know: {shown}"))
+        return found
+
+    def _unknown(self, encoding: Any, text: str, words: int) -> list[str]:
+        """Return the unknown words of a text; unknown signs count only if nothing else is left."""
+        rows = zip(encoding.ids, encoding.offsets, encoding.special_tokens_mask, strict=True)
+        spans = [span for token, span, special in rows if token in self._unknown_ids and not special]
+        unknown = [text[start:stop] for start, stop in spans]
+        if len(unknown) == words:
+            return unknown
+        return [word for word in unknown if any(letter.isalpha() for letter in word)]
+
+    def _prepare(self, text: str) -> str:
+        return (clean_text(text) if self._clean else text).rstrip(self._strip)
 
 
 def embed_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer, size: int = 32) -> Any:

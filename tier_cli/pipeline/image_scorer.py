@@ -54,7 +54,7 @@ class ImageScorer:
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
         self._calibration, _ = calibration_of(members, findings, unit)
-        self._run_notes = _notes(members, self._calibration)
+        self._run_notes = _notes(members, findings, self._calibration)
 
     def settings(self, read: ReadOptions) -> Settings:
         """Return the decoding settings: `read` with the checkpoints' rendering and preprocessing."""
@@ -135,10 +135,10 @@ def calibration_of(
 
 
 def run_notes(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> tuple[str, ...]:
-    """Return the notes that every scored result of a run has: about adaptations and the calibration."""
-    return _notes(members, calibration_of(members, findings, unit)[0])
+    """Return the notes that every scored result of a run has."""
+    return _notes(members, findings, calibration_of(members, findings, unit)[0])
 
 
-def _notes(members: Sequence[Scorer], calibration: Calibration) -> tuple[str, ...]:
-    notes = (*(member.note for member in members), calibration.note)
+def _notes(members: Sequence[Scorer], findings: FindingSet, calibration: Calibration) -> tuple[str, ...]:
+    notes = (*findings.notes, *(member.note for member in members), calibration.note)
     return tuple(dict.fromkeys(note for note in notes if note))

@@ -98,7 +98,7 @@ def test_without_starting_weights_the_bundled_checkpoint_is_the_start(
 ) -> None:
     """And one line says so: nobody should have to look up its name for a first run."""
     caught = _inputs(monkeypatch)
-    data = ("--data", rows, "--output", tmp_path / "out", "--reg-weight", "0.1")
+    data = ("--data", rows, "--output", tmp_path / "out", "--reg-weight", "0.1", "--valid-share", "0")
     code, _, err = tier("train", *data)
     assert code == 0, err
     assert caught[0].init.name == "tier-small"

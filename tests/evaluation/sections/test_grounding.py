@@ -69,7 +69,8 @@ def _manifest(folder: Path, rows: list[tuple[str, list[dict[str, Any]]]]) -> Man
     lines = ["path\tpatient\tboxes"]
     for number, (name, boxes) in enumerate(rows):
         x, y = map(int, name.split("-"))
-        pixels = np.full((64, 128), 60, np.uint8)
+        # Not one grey level: a picture of two would be refused as a mask.
+        pixels = np.tile(np.linspace(45, 75, 128).astype(np.uint8), (64, 1))
         pixels[y : y + 16, x : x + 16] = 255
         Image.fromarray(pixels).save(folder / f"{number}.png")
         cell = json.dumps(boxes).replace('"', '""') if boxes else ""

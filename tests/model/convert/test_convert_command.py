@@ -26,7 +26,7 @@ def source(tmp_path: Path) -> list[str]:
     bpe = clip_tokenizer(tmp_path / "bpe")
     model = randomise(OpenAIClip(vocabulary_size(bpe)))
     file = save(model.state_dict(), tmp_path / "best.pt")
-    return [str(file), str(tmp_path / "made"), "--tokenizer", str(bpe)]
+    return [str(file), str(tmp_path / "made"), "--tokenizer", str(bpe), "--family", "chexzero"]
 
 
 @pytest.mark.usefixtures("without_graphs")

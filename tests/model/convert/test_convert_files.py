@@ -6,6 +6,9 @@ import argparse
 import json
 import os
 import pickle
+import re
+import subprocess
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -19,7 +22,7 @@ from safetensors.torch import save_file
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model.convert import convert
 from tier_cli.model.convert.detect import FAMILIES, detect
-from tier_cli.model.convert.files import load_folder, load_pickle, load_weights
+from tier_cli.model.convert.files import WeightFile, load_folder, load_pickle, load_weights
 
 
 class Evil:
@@ -59,7 +62,8 @@ def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "a.pt")
     with pytest.raises(
-        CheckpointError, match=r"it contains a program \(TorchScript archive\); save the state dict"
+        CheckpointError,
+        match=r"it contains a program \(TorchScript archive\); if you trust.*torch\.jit\.load",
     ):
         load_weights(tmp_path / "a.pt")
 
@@ -77,9 +81,13 @@ def test_an_argparse_namespace_is_the_only_other_class_read(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([torch.zeros(1)], "holds no state dict"),
-        ({}, "holds no state dict"),
-        ({"a": torch.zeros(1), "epoch": 3}, "holds more than tensors: epoch"),
+        ([torch.zeros(1)], "contains no state dict"),
+        ({}, "contains no state dict"),
+        ({"a": torch.zeros(1), "epoch": 3}, "contains more than tensors: epoch; if you trust"),
+        (
+            {"net": {"a": torch.zeros(1)}, "average": {"a": torch.zeros(1)}},
+            r"several sets of weights: net, average; save.*\['net'\]",
+        ),
     ],
 )
 def test_files_without_a_state_dict(tmp_path: Path, content: Any, message: str) -> None:
@@ -91,6 +99,105 @@ def test_files_without_a_state_dict(tmp_path: Path, content: Any, message: str) 
 def test_the_prefix_of_several_gpus_is_taken_off(tmp_path: Path) -> None:
     torch.save({"state_dict": {"module.a": torch.zeros(1), "module.b": torch.zeros(1)}}, tmp_path / "a.pt")
     assert list(load_weights(tmp_path / "a.pt")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("key", ["model", "net", "ema"])
+def test_weights_are_found_in_what_training_programs_save(tmp_path: Path, key: str) -> None:
+    optimizer = {"state": {0: {"step": torch.ones(1)}}, "param_groups": []}
+    content = {key: {"module.a": torch.ones(2)}, "optimizer": optimizer, "epoch": 3, "config": {"lr": 1e-4}}
+    torch.save(content, tmp_path / "a.pt")
+    assert list(load_weights(tmp_path / "a.pt")) == ["a"]
+
+
+def test_the_line_for_a_program_works_as_it_is_printed(tmp_path: Path) -> None:
+    source = tmp_path / "ViT-B-32.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(torch.nn.Linear(2, 2)).save(source)
+    with pytest.raises(CheckpointError) as refusal:
+        load_weights(source)
+    assert refusal.value.remedy is not None
+    (script,) = re.findall(r'python -c "(.*)" and', refusal.value.remedy)
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    assert set(load_weights(tmp_path / "ViT-B-32-weights.pt")) == {"weight", "bias"}
+
+
+def _meta(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+
+
+def _clip_of(size: int, patch: int, dim: int, vocabulary: int = 49408) -> dict[str, torch.Tensor]:
+    """The tensors that tell a CLIP of OpenAI's layout, with a ViT of width 768."""
+    return _meta(
+        {
+            "visual.conv1.weight": (768, 3, patch, patch),
+            "visual.class_embedding": (768,),
+            "visual.positional_embedding": ((size // patch) ** 2 + 1, 768),
+            "token_embedding.weight": (vocabulary, 512),
+            "positional_embedding": (77, 512),
+            "text_projection": (512, dim),
+        }
+    )
+
+
+@pytest.mark.parametrize(("size", "patch", "dim"), [(224, 32, 512), (320, 16, 768)])
+def test_only_chexzeros_published_shapes_are_taken_for_it(size: int, patch: int, dim: int) -> None:
+    source = Path("best.pt")
+    tensors = _clip_of(size, patch, dim)
+    assert detect(source, WeightFile(tensors)) == "chexzero"
+    # OpenAI's own files say of themselves what they are.
+    numbers = dict.fromkeys(("input_resolution", "context_length", "vocab_size"), torch.tensor(0))
+    assert detect(source, WeightFile({**tensors, **numbers})) == "openai-clip"
+    # A fine-tune of another program, such as PubMedCLIP's, has the same shapes in a wrapper.
+    with pytest.raises(CheckpointError, match=r"not one of the two published.*--family: openai-clip"):
+        detect(source, WeightFile(tensors, frozenset({"state_dict", "epoch"})))
+    open_clip = frozenset({"epoch", "name", "state_dict", "optimizer"})
+    assert detect(source, WeightFile(tensors, open_clip)) == "open_clip"
+
+
+@pytest.mark.parametrize(
+    "shapes", [(224, 16, 512), (224, 32, 768), (320, 32, 512), (320, 16, 512), (224, 32, 512, 49407)]
+)
+def test_other_clips_are_never_taken_for_chexzero(shapes: tuple[int, ...]) -> None:
+    with pytest.raises(CheckpointError, match=r"best\.pt: a CLIP in the layout of OpenAI's code.*--family"):
+        detect(Path("best.pt"), WeightFile(_clip_of(*shapes)))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            (
+                "visual.layer1.0.conv1.weight",
+                "visual.attnpool.positional_embedding",
+                "token_embedding.weight",
+            ),
+            "a CLIP with a ResNet image tower.*; use one with a ViT",
+        ),
+        (
+            ("visual.conv1.weight", "text.transformer.embeddings.word_embeddings.weight"),
+            "BERT text tower, which is not supported",
+        ),
+        (
+            ("blocks.0.attn.qkv.weight", "blocks.0.norm1.weight", "cls_token"),
+            r"names: blocks \(2\), cls_token \(1\); .*an image tower alone cannot score texts",
+        ),
+        (
+            ("image_encoder.a.weight", "text_encoder.a.weight"),
+            r"image_encoder \(1\), text_encoder \(1\); the families that can be converted are biovil",
+        ),
+    ],
+)
+def test_what_cannot_be_converted_is_named(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        detect(Path("a.pt"), WeightFile(_meta(dict.fromkeys(names, (1,)))))
+
+
+def test_a_transformers_folder_of_another_type_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "dinov2"}')
+    with pytest.raises(CheckpointError, match=r"a transformers model of the type 'dinov2'.*clip or siglip"):
+        convert(tmp_path, tmp_path / "made")
 
 
 # The third and fourth take torch's reader of pickles where it does not expect to be.
@@ -125,8 +232,10 @@ def test_broken_files(tmp_path: Path, content: bytes, name: str) -> None:
 
 
 def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"not a checkpoint of a known kind.*--family.*chexzero"):
-        detect(tmp_path, ())
+    with pytest.raises(
+        CheckpointError, match=r"folder of a known kind.*as its authors published it.*chexzero"
+    ):
+        detect(tmp_path, None)
     torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match="not a checkpoint of a known kind"):
         convert(tmp_path / "a.pt", tmp_path / "made")

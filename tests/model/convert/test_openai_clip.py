@@ -35,7 +35,7 @@ def original(bpe: Path) -> OpenAIClip:
 def chexzero(original: OpenAIClip, bpe: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("chexzero")
     source = save(original.state_dict(), folder / "best_64_0.0001_original_35000.pt")
-    facts = convert(source, folder / "made", tokenizer=bpe)
+    facts = convert(source, folder / "made", "chexzero", bpe)
     assert (facts["family"], facts["stored_as"], facts["left_out"]) == ("chexzero", "float16", [])
     return open_checkpoint(folder / "made")
 
@@ -69,6 +69,24 @@ def test_chexzero_is_verified_and_says_how_it_scores(chexzero: Checkpoint) -> No
     assert effusion is not None
     assert (effusion.positive, effusion.negative) == (("Pleural effusion",), ("no Pleural effusion",))
     assert chexzero.findings.match("No Finding") is None
+    # CheXpert's own names, whose case the tokenizer ignores.
+    prompts = [finding.positive[0].lower() for finding in chexzero.findings.findings]
+    assert prompts == [
+        "enlarged cardiomediastinum",
+        "cardiomegaly",
+        "lung opacity",
+        "lung lesion",
+        "edema",
+        "consolidation",
+        "pneumonia",
+        "atelectasis",
+        "pneumothorax",
+        "pleural effusion",
+        "pleural other",
+        "fracture",
+        "support devices",
+    ]
+    assert chexzero.config["text_cleaning"] == "clip"
 
 
 def test_chexzero_pixels_are_its_own(chexzero: Checkpoint, radiographs: Read) -> None:
@@ -102,7 +120,7 @@ def test_chexzero_texts_match_the_original(chexzero: Checkpoint, original: OpenA
 @pytest.mark.usefixtures("without_graphs")
 def test_a_model_of_320_pixels_is_not_resampled(bpe: Path, tmp_path: Path, radiographs: Read) -> None:
     original = randomise(OpenAIClip(vocabulary_size(bpe), size=320, patch=64))
-    convert(save(original.state_dict(), tmp_path / "a.pt"), tmp_path / "made", tokenizer=bpe)
+    convert(save(original.state_dict(), tmp_path / "a.pt"), tmp_path / "made", "chexzero", bpe)
     checkpoint, images = open_checkpoint(tmp_path / "made"), radiographs("minmax-equalized")
     expected = torch.stack([_chexzero_pixels(as_8_bit(image), 320) for image in images])
     np.testing.assert_allclose(prepared(checkpoint, images), expected, atol=1e-5)
@@ -121,7 +139,7 @@ def test_openai_clip_has_its_own_pixels_and_scoring(original: OpenAIClip, bpe: P
 
 def test_weights_beyond_fp16_are_stored_whole(original: OpenAIClip, bpe: Path, tmp_path: Path) -> None:
     state = {name: tensor + 1e-5 for name, tensor in original.state_dict().items()}
-    facts = convert(save(state, tmp_path / "a.pt"), tmp_path / "made", tokenizer=bpe)
+    facts = convert(save(state, tmp_path / "a.pt"), tmp_path / "made", "chexzero", bpe)
     assert facts["stored_as"] == "float32"
     finer = OpenAIClip(vocabulary_size(bpe)).eval()
     finer.load_state_dict(state)
@@ -154,16 +172,23 @@ def test_every_tensor_is_accounted_for(
     else:
         del state[change]
     with pytest.raises(CheckpointError, match=message.format(change)):
-        convert(save(state, tmp_path / "a.pt"), tmp_path / "made", tokenizer=bpe)
+        convert(save(state, tmp_path / "a.pt"), tmp_path / "made", "chexzero", bpe)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt"]
 
 
-def test_the_tokenizer_must_be_named(original: OpenAIClip, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"holds no tokenizer.*--tokenizer"):
-        convert(save(original.state_dict(), tmp_path / "a.pt"), tmp_path / "made")
+def test_the_tokenizer_must_be_named(tmp_path: Path) -> None:
+    """Before the file is read: building the towers takes long."""
+    (tmp_path / "a.pt").write_bytes(b"not even read")
+    for family in ("chexzero", "openai-clip", "tier-authors"):
+        with pytest.raises(
+            CheckpointError, match=rf"a {family} file contains no tokenizer.*with --tokenizer"
+        ):
+            convert(tmp_path / "a.pt", tmp_path / "made", family)
+    with pytest.raises(CheckpointError, match=r"--tokenizer .*none: no such folder"):
+        convert(tmp_path / "a.pt", tmp_path / "made", "chexzero", tmp_path / "none")
 
 
 def test_the_tokenizer_must_fit(bpe: Path, tmp_path: Path) -> None:
     smaller = randomise(OpenAIClip(vocabulary_size(bpe) - 3))
     with pytest.raises(CheckpointError, match="its largest id is"):
-        convert(save(smaller.state_dict(), tmp_path / "a.pt"), tmp_path / "made", tokenizer=bpe)
+        convert(save(smaller.state_dict(), tmp_path / "a.pt"), tmp_path / "made", "chexzero", bpe)

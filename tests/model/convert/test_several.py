@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xrays
 from foreign import OpenAIClip, bert_tokenizer, clip_tokenizer, randomise, vocabulary_size
 from foreign_biovil import TierAuthors, random_weights, save_training
@@ -66,6 +67,9 @@ def test_one_file_under_two_names(sources: list[Path], tmp_path: Path) -> None:
 
 def test_files_of_two_families(sources: list[Path], tmp_path: Path) -> None:
     bpe = clip_tokenizer(tmp_path / "vocabulary")
-    other = save(randomise(OpenAIClip(vocabulary_size(bpe))).state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UsageError, match=r"belongs to the family tier-authors, not chexzero"):
+    state = randomise(OpenAIClip(vocabulary_size(bpe))).state_dict()
+    # As OpenAI's own archives describe themselves.
+    state |= {name: torch.tensor(1) for name in ("input_resolution", "context_length", "vocab_size")}
+    other = save(state, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match=r"belongs to the family tier-authors, not openai-clip"):
         convert_several([other, sources[0]], tmp_path / "both", tokenizer=bpe)

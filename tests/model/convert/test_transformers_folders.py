@@ -12,7 +12,7 @@ import pytest
 import torch
 from foreign import clip_tokenizer, randomise, siglip_tokenizer, vocabulary_size
 from parity import Read, as_8_bit, our_scores, prepared, same_images, same_texts
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 from torch.nn.functional import cosine_similarity, interpolate, layer_norm
 from transformers import (
     CLIPConfig,
@@ -29,6 +29,7 @@ from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.configuration import tower_config
 from tier_cli.model.convert import convert
 from tier_cli.model.open_engine import open_engine
+from tier_cli.model.tokens import TextTokenizer
 
 CUT = {"truncation": True, "max_length": 40, "return_tensors": "pt"}
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 40}
@@ -131,7 +132,7 @@ def test_a_clip_folder_with_open_clip_files(clip: Checkpoint, clip_folder: Path,
     assert open_checkpoint(tmp_path / "made").hashes == clip.hashes
     # Without transformers' weights it is open_clip's, whose refusal says what to do where they are elsewhere.
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"timm_model_name is ''.*--family clip or siglip"):
+    with pytest.raises(CheckpointError, match=r"open_clip_pytorch_model\.bin: not a plain file of weights"):
         convert(tmp_path, tmp_path / "again")
 
 
@@ -262,8 +263,32 @@ def test_siglip_reads_and_scores_as_transformers(
 
 
 @pytest.mark.usefixtures("without_graphs")
-def test_medsiglip_is_recognised_by_its_size_and_stretched(
-    tmp_path: Path, radiographs: Read, capfd: pytest.CaptureFixture[str]
+def test_siglip_2_reads_lower_cased_texts(siglip: Checkpoint, siglip_folder: Path, tmp_path: Path) -> None:
+    """Its folder has the tokenizer of Gemma, which keeps capitals; its training had none."""
+    for file in siglip_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tokenizer: Any = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    tokenizer.normalizer = normalizers.Replace(".", "")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    texts = ["Pleural Effusion", "NO pneumothorax."]
+    said = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    for kind, lowered in (
+        ("GemmaTokenizerFast", True),
+        ("Siglip2Tokenizer", True),
+        ("SiglipTokenizer", False),
+    ):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({**said, "tokenizer_class": kind}))
+        convert(tmp_path, tmp_path / kind)
+        made = open_checkpoint(tmp_path / kind)
+        ids = TextTokenizer.of(made.path, made.config)(texts)[0]
+        expected = TextTokenizer.of(siglip.path, siglip.config)(texts)[0]
+        assert np.array_equal(ids, expected) == lowered, kind
+
+
+@pytest.mark.usefixtures("without_graphs")
+@pytest.mark.parametrize("family", [None, "medsiglip-stretch"])
+def test_medsiglip_is_recognised_by_its_size_and_padded_unless_asked_to_stretch(
+    tmp_path: Path, radiographs: Read, capfd: pytest.CaptureFixture[str], family: str | None
 ) -> None:
     size = siglip_tokenizer(tmp_path)
     text = {**SMALL, "hidden_size": 24, "vocab_size": size, "max_position_embeddings": 64}
@@ -271,7 +296,7 @@ def test_medsiglip_is_recognised_by_its_size_and_stretched(
     randomise(SiglipModel(SiglipConfig(text_config=text, vision_config=vision))).save_pretrained(tmp_path)
     SiglipImageProcessorPil(size={"height": 448, "width": 448}).save_pretrained(tmp_path)
     capfd.readouterr()
-    assert convert(tmp_path, tmp_path / "made")["family"] == "medsiglip"
+    assert convert(tmp_path, tmp_path / "made", family)["family"] == (family or "medsiglip")
     checkpoint, images = open_checkpoint(tmp_path / "made"), radiographs("voi")
     open_engine(checkpoint, "torch", "cpu")
     tower_config(checkpoint.config["text_tower"])
@@ -279,8 +304,12 @@ def test_medsiglip_is_recognised_by_its_size_and_stretched(
     assert capfd.readouterr() == ("", "")
     for ours, image in zip(prepared(checkpoint, images), images, strict=True):
         x = torch.from_numpy(np.asarray(as_8_bit(image), np.float32))[None, None]
-        resized = interpolate(x, (448, 448), mode="bilinear", align_corners=False, antialias=False)
-        levels = (resized[0].numpy() + 1e-3).astype(np.uint8)
+        h, w = x.shape[-2:]
+        new = (448, 448) if family else (int(h * (448 / max(h, w))), int(w * (448 / max(h, w))))
+        resized = interpolate(x, new, mode="bilinear", align_corners=False, antialias=False)
+        top, left = (448 - new[0]) // 2, (448 - new[1]) // 2
+        around = (left, 448 - new[1] - left, top, 448 - new[0] - top)
+        levels = (torch.nn.functional.pad(resized, around)[0].numpy() + 1e-3).astype(np.uint8)
         expected = np.repeat(levels / 127.5 - 1, 3, axis=0)
         # Where a sum of weights hits a whole level, rounding in the last bit may take it to the next.
         assert (np.abs(ours - expected) > 1e-5).mean() < 1e-3

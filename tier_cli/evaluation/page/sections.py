@@ -255,6 +255,32 @@ def _decision_curve(content: Content, labels: Labels) -> Part:
     return Part("Decision curves", text, [one["name"] for one in sets], figures)
 
 
+def _uncertain(content: Content, labels: Labels) -> Part:
+    policies = content["policies"]
+    heads = ("finding", *(f"{one['uncertain']} (positives of n)" for one in policies))
+    tables = []
+    for number, first in enumerate(policies[0]["scores"]):
+        sets = [one["scores"][number] for one in policies]
+        rows = [
+            (
+                _name(row["finding"], labels),
+                *(_counted(one["findings"][place]) for one in sets),
+            )
+            for place, row in enumerate(first["findings"])
+        ]
+        last = ("mean", *(_with_interval(one["macro"]) for one in sets))
+        tables.append(Table(f"{first['name']}: AUC if uncertain labels are", heads, rows, last))
+    text = (
+        f"{content['uncertain_labels']} labels of these units are uncertain. Ignored, they do not count; "
+        "otherwise, they count as positive or as negative.",
+    )
+    return Part("Uncertain labels", text, tables=tables)
+
+
+def _counted(row: Content) -> str:
+    return f"{_with_interval(row['auc'])} ({row['positives']} of {row['n']})"
+
+
 _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "readers": _readers,
     "exclusive": _exclusive,
@@ -263,6 +289,7 @@ _LAYOUTS: Mapping[str, Callable[[Content, Labels], Part]] = {
     "grounding": _grounding,
     "retrieval": _retrieval,
     "decision_curve": _decision_curve,
+    "uncertain": _uncertain,
 }
 
 

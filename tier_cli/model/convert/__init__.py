@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.files.atomic import check_new_folder, whole_folder
 from tier_cli.model.checkpoint import file_hash
-from tier_cli.model.convert.detect import FAMILIES, check_form, detect
+from tier_cli.model.convert.detect import (
+    FAMILIES,
+    TAKEN_FOR_CHEXZERO,
+    check_form,
+    check_tokenizer,
+    detect,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.model.convert.files import WeightFile
     from tier_cli.model.modeling import TierModel
 
 
@@ -48,11 +55,16 @@ class Source:
     origin: Mapping[str, Any] | None = None
 
     @cached_property
+    def file(self) -> WeightFile:
+        """The content of a source that is one file."""
+        from tier_cli.model.convert.files import read_weight_file
+
+        return read_weight_file(self.path)
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         """The tensors of a source that is one file."""
-        from tier_cli.model.convert.files import load_weights
-
-        return load_weights(self.path)
+        return self.file.tensors
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,7 @@ def convert(
     findings: FindingSet | None = None,
     text_tower: Path | None = None,
     origin: Mapping[str, Any] | None = None,
+    report: Callable[[str], object] = lambda line: None,
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint into a folder that `open_checkpoint` opens.
 
@@ -102,6 +115,8 @@ def convert(
         A name in `FAMILIES`; None detects it.
     findings
         The folder's own finding set; the family's by default.
+    report
+        Receives a line if the family was inferred from what other models can share.
 
     Returns
     -------
@@ -119,7 +134,12 @@ def convert(
     dest.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(dest) as folder, TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         opened = Source(source, tokenizer, Path(scratch), text_tower, origin)
-        chosen = family or detect(source, () if source.is_dir() else opened.weights)
+        if family is None:
+            chosen = detect(source, None if source.is_dir() else opened.file)
+            if chosen == "chexzero":
+                report(f"{source}: {TAKEN_FOR_CHEXZERO}")
+        else:
+            chosen = family
         check_form(source, chosen)
         if text_tower is not None and not FAMILIES[chosen].two_parts:
             raise UsageError(
@@ -127,6 +147,7 @@ def convert(
                 where="--text-tower",
                 remedy="leave it out",
             )
+        check_tokenizer(source, chosen, tokenizer)
         module = import_module(f"{__name__}.{FAMILIES[chosen].module}")
         return _write(folder, module.convert(opened, chosen), opened, chosen, findings)
 

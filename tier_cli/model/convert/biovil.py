@@ -109,6 +109,8 @@ def _parts(source: Source, family: str) -> tuple[Path, Path]:
 def _tier(source: Source) -> Converted:
     foreign = ForeignTensors(source.weights, str(source.path))
     _drop_second_head(foreign)
+    vocabulary = foreign.shape("transformer.bert.embeddings.word_embeddings.weight")[0]
+    tokenizer = tokenizer_folder(source.tokenizer or source.path.parent, source.scratch, "bert", vocabulary)
     # Padding is masked, so the vector of a prompt does not depend on the other prompts of a batch.
     model, left_out = _model(
         foreign,
@@ -120,14 +122,6 @@ def _tier(source: Source) -> Converted:
             _TIER_TOKENS, foreign.shape("transformer.bert.embeddings.position_embeddings.weight")[0]
         ),
     )
-    if source.tokenizer is None:
-        raise CheckpointError(
-            "the file holds no tokenizer",
-            where=str(source.path),
-            remedy="name a folder with CXR-BERT's vocab.txt or tokenizer.json with --tokenizer",
-        )
-    vocabulary = model.config.text_tower["vocab_size"]
-    tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "bert", vocabulary)
     # Its training data, MIMIC-CXR-JPG, are equalised and have 8 bits; the rest is the default.
     preprocessing = Preprocessing(rendering="minmax-equalized", eight_bit=True)
     return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)

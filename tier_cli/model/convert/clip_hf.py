@@ -27,6 +27,7 @@ def convert(source: Source, family: str) -> Converted:
     foreign = ForeignTensors(load_folder(folder, "model", "pytorch_model"), str(folder))
     parts = CLIPConfig(**_plain(read_json(folder / "config.json")))
     text, vision = parts.text_config, parts.vision_config
+    tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "clip", text.vocab_size)
     config = _config(parts)
     left_out = foreign.drop("position_ids")
     model = assemble(
@@ -40,7 +41,6 @@ def convert(source: Source, family: str) -> Converted:
         image_projection={"linear.weight": foreign.take("visual_projection.weight")},
         text_projection={"linear.weight": foreign.take("text_projection.weight")},
     )
-    tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "clip", text.vocab_size)
     preprocessing = transformers_processor(folder, vision.image_size)
     return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
 
@@ -58,6 +58,8 @@ def _config(parts: CLIPConfig) -> TierConfig:
         end_token=None if text.eos_token_id == _WRONG_END else text.eos_token_id,
         # Attention is causal, and the end token precedes all padding.
         text_mask=False,
+        # transformers' tokenizer does not clean, but training did.
+        text_cleaning="clip",
         max_logit_scale=None,
         max_tokens=text.max_position_embeddings,
     )

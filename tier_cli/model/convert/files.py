@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,27 @@ from torch import Tensor
 
 from tier_cli.errors import CheckpointError
 
-# What a training program calls the weights among the other things it saves.
-_WRAPPERS = ("state_dict", "model_state_dict")
+# What training programs call the weights among the other things they save, the usual name first.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
 _GET_AGAIN = "it is damaged or truncated: download it again"
 # torch's messages about truncated files, in the current format and in the one before 1.6.
 _DAMAGED = ("PytorchStreamReader failed reading", "unexpected EOF", "storage has wrong byte size")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """The content of a weight file.
+
+    Parameters
+    ----------
+    tensors
+        The state dict.
+    wrapper
+        The keys of the dict that the state dict was an entry of; empty if the file is the state dict itself.
+    """
+
+    tensors: dict[str, Tensor]
+    wrapper: frozenset[str] = frozenset()
 
 
 class ForeignTensors:
@@ -86,7 +103,12 @@ class ForeignTensors:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a pickle that holds nothing but tensors and plain values.
+    """Return the tensors of a weight file, see `read_weight_file`."""
+    return read_weight_file(path).tensors
+
+
+def read_weight_file(path: Path) -> WeightFile:
+    """Read a safetensors file, or a pickle that contains only tensors and plain values.
 
     Raises
     ------
@@ -95,10 +117,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         try:
-            return dict(load_file(path))
+            return WeightFile(dict(load_file(path)))
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"cannot be read: {error}", where=str(path), remedy=_GET_AGAIN) from error
-    return state_dict(load_pickle(path), path)
+    return _state_dict(load_pickle(path), path)
 
 
 def load_pickle(path: Path) -> Any:
@@ -116,24 +138,50 @@ def load_pickle(path: Path) -> Any:
         raise CheckpointError(
             f"not a plain weight file: {_reason(error)}",
             where=str(path),
-            remedy="save the state dict alone with torch.save, where you trust the file",
+            remedy=_remedy(error, path),
         ) from error
 
 
-def state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict in what a file held: the thing itself, or an entry of it."""
-    for name in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
+def _state_dict(content: Any, path: Path) -> WeightFile:
+    """Find the state dict in the content of a file: the content itself or an entry of it."""
+    wrapper: frozenset[str] = frozenset()
+    while isinstance(content, Mapping) and (key := _entry(content, path)) is not None:
+        wrapper |= frozenset(map(str, content))
+        content = content[key]
     # Some programs save the wrapper for several GPUs instead of the model.
     if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
         content = {str(name).removeprefix("module."): value for name, value in content.items()}
     if not isinstance(content, Mapping) or not content:
-        raise CheckpointError("holds no state dict", where=str(path))
+        raise CheckpointError("contains no state dict", where=str(path))
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
-        raise CheckpointError(f"holds more than tensors: {', '.join(others[:20])}", where=str(path))
-    return {str(name): value for name, value in content.items()}
+        raise CheckpointError(
+            f"contains more than tensors: {', '.join(others[:20])}",
+            where=str(path),
+            remedy="if you trust the file, save its state dict alone with torch.save",
+        )
+    return WeightFile({str(name): value for name, value in content.items()}, wrapper)
+
+
+def _entry(content: Mapping[Any, Any], path: Path) -> Any:
+    """Return the key of the entry that is the state dict; None if no entry is."""
+    for name in _WRAPPERS:
+        if isinstance(content.get(name), Mapping):
+            return name
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return None
+    found = [key for key, value in content.items() if _only_tensors(value)]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"contains several sets of weights: {', '.join(map(str, found))}",
+            where=str(path),
+            remedy=f"save the one to convert alone: torch.save(torch.load(FILE)[{str(found[0])!r}], NEW)",
+        )
+    return found[0] if found else None
+
+
+def _only_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(v, Tensor) for v in value.values())
 
 
 def load_folder(folder: Path, *stems: str) -> dict[str, Tensor]:
@@ -187,6 +235,15 @@ def _is_damaged(path: Path, error: Exception) -> bool:
             return file.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(path)
     except OSError:
         return False
+
+
+def _remedy(error: Exception, path: Path) -> str:
+    if "TorchScript" not in str(error):
+        return "if you trust the file, save its state dict alone with torch.save"
+    # As OpenAI publishes its CLIPs.
+    new = str(path.with_name(f"{path.stem}-weights.pt"))
+    script = f"import torch; torch.save(torch.jit.load({str(path)!r}, 'cpu').state_dict(), {new!r})"
+    return f'if you trust the file, run: python -c "{script}" and convert {new}'
 
 
 def _reason(error: Exception) -> str:

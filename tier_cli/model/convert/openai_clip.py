@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import CheckpointError
 from tier_cli.findings.load import builtin
 from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.convert import Converted, Source
 from tier_cli.model.convert.assemble import assemble, split_rows
+from tier_cli.model.convert.detect import OPENAI_NUMBERS
 from tier_cli.model.convert.files import ForeignTensors
 from tier_cli.model.convert.processor import CLIP_MEAN, CLIP_STD
 from tier_cli.model.convert.tokenizer import tokenizer_folder
@@ -26,6 +26,8 @@ _HEAD = 64
 _BLOCKS = "transformer.resblocks."
 # CheXzero: mean and standard deviation of grey levels (0-255), and the side of the padded square.
 _MEAN, _STD, _SQUARE = 101.48761, 83.43944, 320
+# CheXzero's own labels, which its prompts contain, where the built-in set has another display name.
+_CHEXZERO_LABELS = {"edema": "Edema", "pleural_other": "Pleural Other"}
 # Prefixes of names in transformers -> in the file; one that ends with a dot covers all names below it.
 _IMAGE = {
     "embeddings.class_embedding": "visual.class_embedding",
@@ -52,18 +54,13 @@ def convert(source: Source, family: str) -> Converted:
     """Convert a state dict of OpenAI's CLIP."""
     foreign = ForeignTensors(source.weights, str(source.path))
     # Redundant numbers in OpenAI's archives: the shapes give the same values.
-    left_out = foreign.drop("input_resolution", "context_length", "vocab_size")
+    left_out = foreign.drop(*OPENAI_NUMBERS)
     chexzero = family == "chexzero"
     config = clip_config(foreign, "quick_gelu", "softmax_pair" if chexzero else "cosine_difference")
-    model = clip_model(foreign, config)
-    if source.tokenizer is None:
-        raise CheckpointError(
-            "the file holds no tokenizer",
-            where=str(source.path),
-            remedy="name a folder with CLIP's tokenizer.json, or vocab.json and merges.txt, with --tokenizer",
-        )
     vocabulary = config.text_tower["vocab_size"]
-    tokenizer = tokenizer_folder(source.tokenizer, source.scratch, "clip", vocabulary)
+    # Before the towers are built, which takes long: it is what users forget.
+    tokenizer = tokenizer_folder(source.tokenizer or source.path.parent, source.scratch, "clip", vocabulary)
+    model = clip_model(foreign, config)
     size = config.image_tower["image_size"]
     if not chexzero:
         preprocessing = Preprocessing(
@@ -78,15 +75,28 @@ def convert(source: Source, family: str) -> Converted:
     return Converted(model, tokenizer, _chexzero_pixels(size), _chexzero_findings(), left_out)
 
 
-def clip_config(foreign: ForeignTensors, activation: str, scoring: str) -> TierConfig:
-    """The configuration that the shapes of OpenAI's tensors describe."""
+def clip_config(
+    foreign: ForeignTensors, activation: str, scoring: str, heads: tuple[int, int] | None = None
+) -> TierConfig:
+    """Return the configuration that the shapes of OpenAI's tensors describe.
+
+    Parameters
+    ----------
+    foreign
+        The tensors.
+    activation, scoring
+        What the tensors do not say.
+    heads
+        Attention heads of the image and the text tower, where heads do not have OpenAI's width.
+    """
     width, _, patch, _ = foreign.shape("visual.conv1.weight")
     positions = foreign.shape("visual.positional_embedding")[0]
     side = round((positions - 1) ** 0.5)
     vocabulary, text_width = foreign.shape("token_embedding.weight")
     length = foreign.shape("positional_embedding")[0]
-    image = _tower("clip_vision_model", foreign, "visual.", width, activation)
-    text = _tower("clip_text_model", foreign, "", text_width, activation)
+    image_heads, text_heads = heads or (max(1, width // _HEAD), max(1, text_width // _HEAD))
+    image = _tower("clip_vision_model", foreign, "visual.", width, activation, image_heads)
+    text = _tower("clip_text_model", foreign, "", text_width, activation, text_heads)
     special = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": 0}
     return TierConfig(
         {**image, "image_size": side * patch, "patch_size": patch},
@@ -98,6 +108,7 @@ def clip_config(foreign: ForeignTensors, activation: str, scoring: str) -> TierC
         text_head="linear",
         # Attention is causal, and the end token precedes all padding.
         text_mask=False,
+        text_cleaning="clip",
         max_logit_scale=None,
         scoring=scoring,
         max_tokens=length,
@@ -124,14 +135,16 @@ def clip_model(foreign: ForeignTensors, config: TierConfig) -> Any:
     )
 
 
-def _tower(kind: str, foreign: ForeignTensors, prefix: str, width: int, activation: str) -> dict[str, Any]:
+def _tower(
+    kind: str, foreign: ForeignTensors, prefix: str, width: int, activation: str, heads: int
+) -> dict[str, Any]:
     block = f"{prefix}{_BLOCKS}{{}}."
     return {
         "model_type": kind,
         "hidden_size": width,
         "intermediate_size": foreign.shape(block.format(0) + "mlp.c_fc.weight")[0],
         "num_hidden_layers": foreign.layers(block),
-        "num_attention_heads": max(1, width // _HEAD),
+        "num_attention_heads": heads,
         "hidden_act": activation,
     }
 
@@ -194,9 +207,9 @@ def _chexzero_pixels(size: int) -> Preprocessing:
 
 def _chexzero_findings() -> FindingSet:
     """Return CheXzero's findings and prompts; for "no finding", its templates would state the opposite."""
-    findings = tuple(
-        Finding(finding.id, finding.label, finding.aliases, (finding.label,), (f"no {finding.label}",))
-        for finding in builtin("chexpert14").findings
-        if finding.id != "no_finding"
-    )
-    return FindingSet("chexzero", findings)
+    findings = []
+    for finding in builtin("chexpert14").findings:
+        if finding.id != "no_finding":
+            label = _CHEXZERO_LABELS.get(finding.id, finding.label)
+            findings.append(Finding(finding.id, label, finding.aliases, (label,), (f"no {label}",)))
+    return FindingSet("chexzero", tuple(findings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ def convert_several(
     tokenizer: Path | None = None,
     findings: FindingSet | None = None,
     text_tower: Path | None = None,
+    report: Callable[[str], object] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Convert each source into a folder in `dest`, which opens as one model that averages their scores.
 
@@ -28,7 +29,7 @@ def convert_several(
     ----------
     sources
         Two or more, of one family.
-    dest, family, tokenizer, findings, text_tower
+    dest, family, tokenizer, findings, text_tower, report
         See `tier_cli.model.convert.convert`.
 
     Returns
@@ -52,7 +53,7 @@ def convert_several(
         for number, source in enumerate(sources, start=1):
             # The name contains that of the ensemble, because results name each member.
             member = f"{dest.name}-{number}"
-            record = convert(source, folder / member, family, tokenizer, findings, text_tower)
+            record = convert(source, folder / member, family, tokenizer, findings, text_tower, report=report)
             if records and record["family"] != records[0]["family"]:
                 raise UsageError(
                     f"belongs to the family {record['family']}, not {records[0]['family']}",

@@ -12,6 +12,7 @@ from transformers import SiglipConfig
 
 from tier_cli.errors import CheckpointError
 from tier_cli.findings.load import builtin
+from tier_cli.imaging.preprocess import Fit
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.convert import Converted, Source
 from tier_cli.model.convert.assemble import assemble
@@ -22,6 +23,10 @@ from tier_cli.model.loading import quiet_transformers
 
 # By default the configuration names CLIP's tokens, which exceed the vocabulary; the tower needs none.
 _NO_SPECIAL = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+
+
+# Its server and fine-tuning notebook pad to a square, its quick starts stretch.
+_MEDSIGLIP_FIT: dict[str, Fit] = {"medsiglip": "pad", "medsiglip-stretch": "stretch"}
 
 
 def convert(source: Source, family: str) -> Converted:
@@ -40,6 +45,7 @@ def convert(source: Source, family: str) -> Converted:
             where=str(folder),
             remedy="use a SigLIP with its pooling head",
         )
+    tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "siglip", text.vocab_size)
     config = _config(parts)
     left_out = foreign.drop("position_ids")
     model = assemble(
@@ -52,12 +58,15 @@ def convert(source: Source, family: str) -> Converted:
         text_tower=foreign.section("text_model."),
         text_name=lambda name: f"text_model.{name}",
     )
-    tokenizer = tokenizer_folder(source.tokenizer or folder, source.scratch, "siglip", text.vocab_size)
     preprocessing = transformers_processor(folder, vision.image_size)
-    if family == "medsiglip":
-        # The authors' notebooks resize before the processor, so its own resize has no effect.
+    if family in _MEDSIGLIP_FIT:
+        # The authors resize before the processor, so its own resize has no effect.
         preprocessing = replace(
-            preprocessing, fit="stretch", resize_short=None, interpolation="bilinear", antialias=False
+            preprocessing,
+            fit=_MEDSIGLIP_FIT[family],
+            resize_short=None,
+            interpolation="bilinear",
+            antialias=False,
         )
     return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
 

@@ -37,7 +37,7 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     CheckpointError
         If the folder has no tokenizer of this kind, or its ids do not fit the text tower.
     """
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer, normalizers
 
     if kind == "siglip" and (source / "spiece.model").is_file():
         # First, because transformers reads this file for this family.
@@ -55,6 +55,10 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
         tokenizer = _bert(source)
     else:
         raise _missing(source, kind)
+    if kind == "siglip" and _is_gemma(source):
+        # SigLIP 2 was trained on lower-cased texts, which its tokenizer file does not say.
+        steps = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
+        tokenizer.normalizer = normalizers.Sequence(steps)
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if largest >= vocabulary:
         raise CheckpointError(
@@ -85,6 +89,13 @@ def check_end(folder: Path, config: TierConfig) -> None:
             where=str(folder / _FILE),
             remedy="give the tokenizer of this model with --tokenizer",
         )
+
+
+def _is_gemma(folder: Path) -> bool:
+    """Return whether a SigLIP folder has the tokenizer of Gemma, as SigLIP 2 does."""
+    if (folder / "spiece.model").is_file() or not (folder / _CONFIG).is_file():
+        return False
+    return str(read_json(folder / _CONFIG).get("tokenizer_class", "")).startswith(("Gemma", "Siglip2"))
 
 
 def _missing(source: Path, kind: str) -> CheckpointError:
