@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from page_code import blocks
 from safetensors.torch import load_file, save_file
 from tiny import tiny_config, tiny_model
 from torch.nn import functional
@@ -74,6 +76,14 @@ def test_any_tower_gives_a_grid(name: str) -> None:
     assert (h, w) == TOWERS[name][1]
     assert features.patches.shape == (2, h * w, 128)
     assert features.pooled.shape == (2, 128)
+
+
+def test_the_tower_of_the_contributor_page_needs_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, _ = blocks("add-an-image-tower.md", "python")
+    (example,) = ast.literal_eval(f"{{{entry}}}").items()
+    assert example[0] not in TOWERS, "the page must add a new family"
+    monkeypatch.setitem(TOWERS, *example)
+    test_any_tower_gives_a_grid(example[0])
 
 
 @pytest.mark.parametrize("name", ["vit", "dinov2_with_registers"])
