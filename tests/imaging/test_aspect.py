@@ -20,7 +20,8 @@ def smooth(height: int, width: int) -> NDArray[np.uint16]:
     """Return a smooth image with one bright spot."""
     y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
     spot = np.exp(-((x - 0.3) ** 2 + (y - 0.7) ** 2) * 200)
-    return np.rint((0.3 * x + 0.3 * y + 0.4 * spot) * 4000).astype(np.uint16)
+    image: NDArray[np.uint16] = np.rint((0.3 * x + 0.3 * y + 0.4 * spot) * 4000).astype(np.uint16)
+    return image
 
 
 SQUARE = smooth(128, 128)

@@ -215,7 +215,8 @@ def test_a_species_by_code(tmp_path: Path) -> None:
     "keyword", ["Modality", "BodyPartExamined", "PhotometricInterpretation", "ViewPosition"]
 )
 def test_free_text_in_the_place_of_a_defined_term_is_not_quoted(tmp_path: Path, keyword: str) -> None:
-    error = refusal(write(tmp_path / "x", **{keyword: "DOE JANE 4711"}))
+    tags: dict[str, Any] = {keyword: "DOE JANE 4711"}
+    error = refusal(write(tmp_path / "x", **tags))
     assert "defined term" in error.what or keyword == "PhotometricInterpretation"
     assert not {"DOE", "JANE", "4711"} & set(error.what.upper().split())
 

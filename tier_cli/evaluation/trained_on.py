@@ -130,10 +130,12 @@ def without_seen(
 
     Parameters
     ----------
-    checkpoints, dataset
-        See `seen_by`.
+    checkpoints
+        The models that are evaluated.
     selection
         The selected rows.
+    dataset
+        Where the rows come from, as in `seen_by`.
     exclude
         Whether to leave out the images and patients that any checkpoint was trained on.
 
