@@ -99,6 +99,6 @@ def test_tables_fit_a_terminal(
     doctor.doctor()
     out = capsys.readouterr().out
     assert "DICOM transfer syntaxes" in out
-    assert "(intact)" in "".join(out.split())
+    assert "checksums.json)" in "".join(out.split())
     assert all(len(line) <= 80 for line in out.splitlines())
     assert sys.version.split()[0] in out

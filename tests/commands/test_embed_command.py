@@ -198,7 +198,7 @@ def test_another_model_is_refused(tier: Tier, model: str, index: Path, tmp_path:
     (other / "checksums.json").write_text(json.dumps(listed))
     code, out, err = tier("search", "effusion", "--index", index, "--model", other)
     assert (code, out) == (2, "")
-    assert "made by tiny; other has other weights; name that checkpoint with --model" in " ".join(err.split())
+    assert "made by tiny; other has different weights; name that checkpoint with --model" in " ".join(err.split())
 
 
 def test_an_unusable_image_is_an_input_error(tier: Tier, model: str, folder: Path, index: Path) -> None:
@@ -210,9 +210,9 @@ def test_an_unusable_image_is_an_input_error(tier: Tier, model: str, folder: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give a text or an --image"),
-        (("effusion", "--image", "x.png"), "give a text or an --image"),
-        (("--image", "x.png", "--negative", "effusion"), "goes with a text"),
+        ((), "needs either a text or --image"),
+        (("effusion", "--image", "x.png"), "needs either a text or --image"),
+        (("--image", "x.png", "--negative", "effusion"), "requires a text, not an image"),
         ((" ",), "the text is empty"),
         (("effusion", "--index", "nowhere"), "no such file"),
         (("effusion", "--top", "0"), "--top"),

@@ -303,7 +303,7 @@ def test_patient_data_only_on_request(run: Any, tmp_path: Path) -> None:
 
 def test_rendering_is_the_checkpoints(run: Any, vectors: FindingVectors, tmp_path: Path) -> None:
     plain = fake_checkpoint().preprocessing
-    sources = [Source(str(write_dicom(tmp_path / "a.dcm", WindowCenter="60", WindowWidth="20")))]
+    sources = [Source(str(write_dicom(tmp_path / "a.dcm", WindowCenter="110", WindowWidth="120")))]
     scores = []
     for rendering in ("voi", "minmax"):
         checkpoint = fake_checkpoint(preprocessing=replace(plain, rendering=rendering))

@@ -160,5 +160,5 @@ def _measure(
         report = replace(report, pending=pending[done:])
         if content is not None:
             report = replace(report, sections={**report.sections, section.name: content})
-            observe(report, evaluation, section.name)
+        observe(report, evaluation, section.name)
     return report

@@ -88,7 +88,7 @@ def test_missing_empty_and_unreadable_files_are_distinguished(images: Path) -> N
     assert found.files.missing == (str(images / "none.png"),)
     assert found.files.empty == (str(images / "1.png"),)
     assert found.problems[2].examples == (
-        f"{images / '2.png'}: the file is not a supported image; give a DICOM, PNG, JPEG or TIFF file",
+        f"{images / '2.png'}: the file holds no image of a supported format; copy it again, or convert it",
     )
 
 

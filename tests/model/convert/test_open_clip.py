@@ -123,6 +123,7 @@ def test_safetensors_are_read_too(
     ],
 )
 def test_other_towers_are_refused(folder: Path, tmp_path: Path, change: dict[str, str], message: str) -> None:
+    save_file({"logit_scale": torch.ones(1)}, tmp_path / "open_clip_model.safetensors")
     with pytest.raises(CheckpointError, match=message):
         convert(_copy(folder, tmp_path, **change), tmp_path / "made")
 

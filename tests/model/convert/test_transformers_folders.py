@@ -132,7 +132,7 @@ def test_a_clip_folder_with_open_clip_files(clip: Checkpoint, clip_folder: Path,
     assert open_checkpoint(tmp_path / "made").hashes == clip.hashes
     # Without transformers' weights it is open_clip's, whose refusal says what to do where they are elsewhere.
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"open_clip_pytorch_model\.bin: not a plain file of weights"):
+    with pytest.raises(CheckpointError, match=r"open_clip_pytorch_model\.bin: not a plain weight file"):
         convert(tmp_path, tmp_path / "again")
 
 

@@ -182,7 +182,7 @@ def test_kept_epochs_form_an_ensemble_and_can_be_averaged(manifest, towers, tmp_
     assert main(["model", "average", *paths, "--output", str(tmp_path / "mean")]) == 0
     assert verify(tmp_path / "mean") == []
     # Labelled images chose them, and so this one too.
-    assert "labelled images chose them" in (tmp_path / "mean" / "README.md").read_text()
+    assert "labelled images selected them" in (tmp_path / "mean" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,16 @@ class ReportOutput:
         self._console: Console | None = None
 
     def __call__(self, report: Report, evaluation: Evaluation, section: str) -> None:
-        """Print the new part of a report: the table (section "") or a section by its name."""
+        """Print the new part of a report: the table (section "") or a section by its name, if it applies."""
         from tier_cli.display.evaluation_table import show
         from tier_cli.display.section_tables import show_section
 
         labels = {finding.id: finding.label for finding in evaluation.findings.findings}
         self._last = report, evaluation
-        if section:
-            show_section(section, report.sections[section], labels, self._stderr())
-        else:
+        if not section:
             show(report, labels, self._stderr())
+        elif section in report.sections:
+            show_section(section, report.sections[section], labels, self._stderr())
         # Sections may take long and be interrupted: the file says which of them it lacks.
         self._write(report)
 

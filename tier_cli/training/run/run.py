@@ -287,6 +287,7 @@ class _Run:
         write_json(self.output / VALIDATION, check.record(scores))
         record["validation"] |= {**check.aucs(scores), "measured": measured}
         write_json(self.output / TRAINING, record)
+        write_checksums(self.output)
 
     def _draw_and_describe(self, record: dict[str, Any]) -> None:
         """Draw the curves and write the card, after the weights: an error here must not lose them."""
