@@ -51,7 +51,8 @@ def test_max_bad_is_of_the_whole_run(images, frozen, broken, towers, tmp_path, c
     assert "cut.png" in (told := said(capsys)) or "nothing.png" in told
     assert "--max-bad" in told
     assert run(broken, tmp_path / "b", towers, *more, "--max-bad", "1") == 2
-    assert "(2 in the whole run)" in said(capsys)
+    told = said(capsys)
+    assert "(2 in the whole run)" in told or "2 images could not be read" in told
     assert run(broken, tmp_path / "c", towers, *more, "--max-bad", "2") == 0
     told = said(capsys)
     assert "2 unreadable images" in told
