@@ -198,7 +198,9 @@ def test_another_model_is_refused(tier: Tier, model: str, index: Path, tmp_path:
     (other / "checksums.json").write_text(json.dumps(listed))
     code, out, err = tier("search", "effusion", "--index", index, "--model", other)
     assert (code, out) == (2, "")
-    assert "made by tiny; other has different weights; name that checkpoint with --model" in " ".join(err.split())
+    assert "made by tiny; other has different weights; name that checkpoint with --model" in " ".join(
+        err.split()
+    )
 
 
 def test_an_unusable_image_is_an_input_error(tier: Tier, model: str, folder: Path, index: Path) -> None:

@@ -74,7 +74,8 @@ def test_tokens_are_those_of_transformers(tiny: Checkpoint) -> None:
     reference = AutoTokenizer.from_pretrained(tiny.path)(
         TEXTS, padding="longest", truncation=True, max_length=80, return_tensors="np"
     )
-    assert ids.shape[0] == len(TEXTS) and ids.shape[1] <= 80
+    assert ids.shape[0] == len(TEXTS)
+    assert ids.shape[1] <= 80
     np.testing.assert_array_equal(ids, reference["input_ids"])
     np.testing.assert_array_equal(mask, reference["attention_mask"])
 
