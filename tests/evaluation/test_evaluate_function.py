@@ -84,7 +84,7 @@ def test_an_observer_sees_the_table_before_the_sections(manifest: Path, scores: 
         findings="pneumothorax,hernia", replicates=5, sections=SectionOptions(exclusive=True)
     )
     report = evaluate(scores, manifest, settings, observe=observe)
-    assert seen == [("", []), ("exclusive", ["exclusive"])]
+    assert seen == [("", []), ("readers", []), ("exclusive", ["exclusive"])]
     assert list(report.sections) == ["exclusive"]
     json.dumps(report.to_dict(), allow_nan=False)
 
