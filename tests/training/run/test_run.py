@@ -49,7 +49,9 @@ def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     assert not any(path.is_dir() for path in output.iterdir())
     record = json.loads((output / "training.json").read_text())
     assert record["settings"]["lambda_patch"] == record["settings"]["lambda_token"] == 0.1
-    assert record["validation"]["effusion"] > 0.9
+    # The random, letter-wise text tower may take the prompts the wrong way round: what is learned here is to
+    # tell the images apart.
+    assert abs(record["validation"]["effusion"] - 0.5) > 0.4
     log = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert {"contrastive", "patch_entropy", "token_entropy", "similarity_hoyer"} <= log[0].keys()
     checkpoint = open_checkpoint(output)
