@@ -11,6 +11,10 @@ from tier_cli.errors import UsageError
 
 Objective = Literal["tier", "sigmoid"]
 Entropy = Literal["masked", "paper"]
+# Which texts count as partners of an image: its own, or all that its labels support.
+Partners = Literal["own", "labels"]
+# What the images of a batch have in common.
+BatchesFrom = Literal["all", "source", "view"]
 Optimizer = Literal["adamw", "adam"]
 Schedule = Literal["cosine", "constant"]
 Augmentation = Literal["standard", "paper"]
@@ -69,8 +73,18 @@ class TrainSettings:
         Weights of the patch and token entropies (paper: 0.2 and 0.1).
     entropy
         ``masked`` leaves padding out of the entropies, ``paper`` counts it as published.
+    entropy_temperature
+        Divides the cosines in the softmax of the entropies (paper: 1).
+    contrast_weight
+        Weight of the contrast of images with the texts of the batch (paper: 1).
+    prompt_weight
+        Weight of the binary cross-entropy of zero-shot scores of labelled findings; 0 leaves it out (paper).
+    partners
+        ``labels`` also counts texts of other images as partners, to the degree that labels support them.
     epochs, images_per_epoch
         Number of epochs, and images drawn in each; None draws as many as there are.
+    batches_from
+        ``source`` or ``view`` takes all images of a batch from one value of that column.
     batch_size
         Pairs that are contrasted with each other, over all processes.
     accumulate
@@ -105,8 +119,13 @@ class TrainSettings:
     lambda_patch: float = within(0, default=0.2)
     lambda_token: float = within(0, default=0.1)
     entropy: Entropy = "masked"
+    entropy_temperature: float = within(0.001, default=1.0)
+    contrast_weight: float = within(0, default=1.0)
+    prompt_weight: float = within(0, default=0.0)
+    partners: Partners = "own"
     epochs: int = within(1, default=10)
     images_per_epoch: int | None = within(1, default=None)
+    batches_from: BatchesFrom = "all"
     batch_size: int = within(2, default=64)
     accumulate: int = within(1, default=1)
     optimizer: Optimizer = "adamw"

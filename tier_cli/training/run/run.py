@@ -17,6 +17,7 @@ from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
 from tier_cli.model.trained_on import write_trained_on
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.data.prompts import Prompts
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
@@ -179,7 +180,7 @@ class _Run:
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
-            len(sources.left_out), training.paths,
+            len(sources.left_out), training.paths, self._prompts(training, pairs),
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -209,10 +210,23 @@ class _Run:
         features = None
         if s.freeze_image_blocks:
             features, training = sources.features(encoders.start(), pixels, training)
-        pairs = Pairs(training, s.seed, s.shuffle_captions)
+        pairs = Pairs(training, s.seed, s.shuffle_captions, s.batches_from)
         spec = self.inputs.preprocessing
         source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
         return source, training, pairs
+
+    def _prompts(self, training: TrainingRows, pairs: Pairs) -> Prompts | None:
+        """Return the prompts of the prompt term, if the objective has one."""
+        if not self.settings.prompt_weight:
+            return None
+        prompts = Prompts.of(training, pairs.order, self.settings.seed)
+        if not prompts.findings:
+            raise UsageError(
+                "no training image has a label of a finding",
+                where="--prompt-weight",
+                remedy="name the finding set of your label columns with --findings, or use 0",
+            )
+        return prompts
 
     def _place(self, model: TierModel) -> TierModel:
         """Move the model to the device, channels last, with BatchNorm over all processes."""
