@@ -111,6 +111,9 @@ class TrainSettings:
         ``fp32``, or ``bf16`` or ``fp16`` for autocast in both encoders; the objective is always in fp32.
     seed
         Seed of fresh projections, draws, captions and dropout.
+    equal_start
+        Fresh projections start from the same values whatever the seed, so that `tier model average` can average
+        runs of several seeds.
     shuffle_captions
         Control: permute the captions among the images, so that there is nothing to learn.
     """
@@ -143,6 +146,7 @@ class TrainSettings:
     checkpoint_activations: bool = False
     precision: Precision = "fp32"
     seed: int = 0
+    equal_start: bool = False
     shuffle_captions: bool = False
 
     def __post_init__(self) -> None:

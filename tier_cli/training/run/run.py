@@ -155,7 +155,7 @@ class _Run:
         inputs, settings, world = self.inputs, self.settings, self.world
         self.progress(Stage.PREPARING, 0, 0)
         settings.parts(world.size)
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(0 if settings.equal_start else settings.seed)
         training, validation = inputs.split()
         objective = build_objective(settings)
         model = self._place(build_model(inputs, settings, objective))
