@@ -140,9 +140,7 @@ def _model(checkpoint: Checkpoint) -> dict[str, Any]:
     return {key: value for key, value in checkpoint.config.items() if key not in _NOT_MODEL}
 
 
-def _mean(
-    paths: Sequence[Path], shares: Sequence[float]
-) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _mean(paths: Sequence[Path], shares: Sequence[float]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Average each tensor, opening one file at a time."""
     sums: dict[str, torch.Tensor] = {}
     kinds: dict[str, torch.dtype] = {}

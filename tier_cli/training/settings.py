@@ -112,8 +112,8 @@ class TrainSettings:
     seed
         Seed of fresh projections, draws, captions and dropout.
     equal_start
-        Fresh projections start from the same values whatever the seed, so that `tier model average` can average
-        runs of several seeds.
+        Fresh projections start from the same values whatever the seed, so that `tier model average` can
+        average runs of several seeds.
     shuffle_captions
         Control: permute the captions among the images, so that there is nothing to learn.
     """

@@ -42,6 +42,24 @@ def test_the_validation_result_is_what_eval_gives_for_the_written_checkpoint(man
     assert verify(output) == []
 
 
+def test_labels_teach_the_scores_through_prompts(manifest, towers, tmp_path):
+    """The term is there for people with labels: it must reach the scores, resume exactly, and be said."""
+    more = ("--prompt-weight", "1", "--contrast-weight", "0.1", "--partners", "labels", "--lr", "0.003",
+            "--batches-from", "view", "--entropy-temperature", "0.1", "--epochs", "12")  # fmt: skip
+    assert run(manifest, tmp_path / "model", towers, *more) == 0
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert record["validation"]["effusion"] > 0.9
+    assert "effusion" in record["prompt_findings"]
+    assert "not zero-shot" in (tmp_path / "model" / "README.md").read_text()
+    log = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["prompt"] > 0 for line in log if "contrastive" in line)
+
+
+def test_prompts_without_labels_are_refused(towers, tmp_path):
+    (tmp_path / "a.csv").write_text("path,split,text\nx.png,train,Clear.\ny.png,train,Mass.\n")
+    assert run(tmp_path / "a.csv", tmp_path / "model", towers, "--prompt-weight", "1") == 2
+
+
 def test_a_run_learns_and_leaves_a_whole_checkpoint(manifest, towers, tmp_path):
     output = tmp_path / "model"
     # From some seeds the tiny text tower takes the prompts the wrong way round; from this one it learns.

@@ -167,7 +167,11 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "Also keep the N epochs with the highest mean validation AUC, as checkpoints in epochs/.",
     ),
     "seed": (_RUN, "N", "Seed of fresh projections, draws and dropout."),
-    "equal_start": (_RUN, None, "Start the projections equally for all seeds, to average their weights later."),
+    "equal_start": (
+        _RUN,
+        None,
+        "Start the projections equally for all seeds, to average their weights later.",
+    ),
     "sweep": (
         _RUN,
         "SETTING=VALUES",

@@ -177,10 +177,13 @@ class _Run:
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
             sources.record_start()
+        prompts = self._prompts(training, pairs)
+        if prompts is not None:
+            record["prompt_findings"] = [finding.id for finding in prompts.findings]
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
-            len(sources.left_out), training.paths, self._prompts(training, pairs),
+            len(sources.left_out), training.paths, prompts,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
