@@ -3,8 +3,9 @@
     python models/recipes/tier-small/report.py SPLIT.csv RUNS CHEXNET.csv
 
 SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
-`tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0), `contrast-0`,
-... (no prompt term), `shuffled-0` (permuted captions and labels), and `supervised-0` from supervised.py.
+`tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0),
+`contrast-0`, ... (no prompt term), `shuffled-0` (permuted captions and labels), and `supervised-0` from
+supervised.py.
 CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name.
 """
 
