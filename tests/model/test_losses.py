@@ -121,14 +121,16 @@ def test_prompt_loss_is_the_log_loss_of_scikit_learn() -> None:
     """The score is the one that `classify` gives; unknown labels take no part."""
     from sklearn.metrics import log_loss
 
-    images, prompts = torch.randn(6, 5), torch.randn(3, 2, 5)
+    images, prompts, prior = torch.randn(6, 5), torch.randn(3, 2, 4, 5), torch.tensor([-2.0, 0.0, 1.0])
     labels = torch.tensor([[1, 0, 1], [0, 1, torch.nan], [1, 1, 0], [0, 0, 1], [torch.nan, 1, 0], [1, 0, 0]])
-    unit = functional.normalize(prompts, dim=-1)
+    unit = functional.normalize(functional.normalize(prompts, dim=-1).mean(2), dim=-1)
     score = functional.normalize(images, dim=-1) @ (unit[:, 0] - unit[:, 1]).T
-    probabilities = torch.sigmoid(3.0 * score.double())
+    probabilities = torch.sigmoid(3.0 * score.double() + prior)
     known = ~labels.isnan()
     expected = log_loss(labels[known].numpy(), probabilities[known].numpy())
-    assert prompt_loss(images, prompts, labels, torch.tensor(3.0)).item() == pytest.approx(expected, rel=1e-5)
+    assert prompt_loss(images, prompts, labels, torch.tensor(3.0), prior).item() == pytest.approx(
+        expected, rel=1e-5
+    )
     nothing = torch.full((6, 3), torch.nan)
     assert prompt_loss(images, prompts, nothing, torch.tensor(3.0)).item() == 0
 

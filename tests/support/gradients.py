@@ -53,12 +53,13 @@ def fit(rows: int) -> torch.Tensor:
 
 
 def prompt_batch(rows: int) -> PromptBatch:
-    """Return prompts of three findings, longer than the texts of the batch, and labels with unknown ones."""
+    """Return two prompts of each kind for three findings, longer than the texts, and labels."""
     draws = torch.Generator().manual_seed(2)
-    ids = torch.randint(5, 20, (6, 40), generator=draws)
-    mask = (torch.arange(40) < torch.randint(3, 41, (6, 1), generator=draws)).long()
+    ids = torch.randint(5, 20, (12, 40), generator=draws)
+    mask = (torch.arange(40) < torch.randint(3, 41, (12, 1), generator=draws)).long()
     labels = torch.randint(0, 3, (rows, 3), generator=draws).float()
-    return PromptBatch(ids * mask, mask, torch.where(labels == 2, torch.nan, labels))
+    labels = torch.where(labels == 2, torch.nan, labels)
+    return PromptBatch(ids * mask, mask, labels, torch.tensor([-1.0, 0.0, 0.5]))
 
 
 def gradients_of(

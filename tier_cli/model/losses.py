@@ -105,7 +105,9 @@ def _soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(shares * functional.log_softmax(logits, 1).masked_fill(shares == 0, 0.0)).sum(1).mean()
 
 
-def prompt_loss(images: Tensor, prompts: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
+def prompt_loss(
+    images: Tensor, prompts: Tensor, labels: Tensor, scale: Tensor, prior: Tensor | None = None
+) -> Tensor:
     """Return the mean binary cross-entropy of zero-shot scores against the known labels.
 
     Parameters
@@ -113,14 +115,19 @@ def prompt_loss(images: Tensor, prompts: Tensor, labels: Tensor, scale: Tensor) 
     images
         (N, D) image embeddings.
     prompts
-        (F, 2, D) embeddings of a positive and a negative prompt of each finding.
+        (F, 2, K, D) embeddings of K positive and K negative prompts of each finding, averaged as for scoring.
     labels
         (N, F): 1 present, 0 absent, NaN unknown; without a known label the loss is 0.
     scale
-        Factor of the score, which is the cosine with the positive prompt less that with the negative one.
+        Factor of the score, which is the cosine with the positive vector less that with the negative one.
+    prior
+        (F,) log odds of each finding, added to the logits so that the embeddings need not hold how common a
+        finding is (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021). None adds nothing.
     """
-    positive, negative = functional.normalize(prompts.float(), dim=-1).unbind(1)
-    logits = scale * (functional.normalize(images.float(), dim=-1) @ (positive - negative).T)
+    vectors = functional.normalize(functional.normalize(prompts.float(), dim=-1).mean(2), dim=-1)
+    logits = scale * (functional.normalize(images.float(), dim=-1) @ (vectors[:, 0] - vectors[:, 1]).T)
+    if prior is not None:
+        logits = logits + prior
     known = ~labels.isnan()
     losses = functional.binary_cross_entropy_with_logits(
         logits, labels.nan_to_num().to(logits), reduction="none"

@@ -79,6 +79,8 @@ class TrainSettings:
         Weight of the contrast of images with the texts of the batch (paper: 1).
     prompt_weight
         Weight of the binary cross-entropy of zero-shot scores of labelled findings; 0 leaves it out (paper).
+    prompts_per_finding
+        Positive and negative prompts of each finding that are drawn and averaged at every step.
     partners
         ``labels`` also counts texts of other images as partners, to the degree that labels support them.
     epochs, images_per_epoch
@@ -125,6 +127,7 @@ class TrainSettings:
     entropy_temperature: float = within(0.001, default=1.0)
     contrast_weight: float = within(0, default=1.0)
     prompt_weight: float = within(0, default=0.0)
+    prompts_per_finding: int = within(1, default=4)
     partners: Partners = "own"
     epochs: int = within(1, default=10)
     images_per_epoch: int | None = within(1, default=None)

@@ -165,7 +165,7 @@ CHEXPERT = load_findings("chexpert14")
 
 def drawn(pairs, times=60):
     """Texts and what is excluded, of all rows at once and many times."""
-    count = len(pairs._weights)
+    count = len(pairs.weights)
     for start in range(0, count * times, count):
         places = np.arange(start, start + count)
         yield pairs.texts(np.arange(count), places), pairs.excluded(np.arange(count), places)

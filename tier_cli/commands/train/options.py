@@ -126,6 +126,11 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "X",
         "Weight of a term that compares zero-shot scores with the labels of the images; 0 in the paper.",
     ),
+    "prompts_per_finding": (
+        _LOSS,
+        "N",
+        "Positive and negative prompts per finding that the prompt term draws and averages at each step.",
+    ),
     "partners": (
         _LOSS,
         None,

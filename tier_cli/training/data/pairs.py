@@ -43,6 +43,8 @@ class Pairs:
     ----------
     order
         (N,) the row whose text and labels each row has: its own, unless they are shuffled.
+    weights
+        (N,) how often each row is drawn; the sum is 1.
 
     Raises
     ------
@@ -71,14 +73,12 @@ class Pairs:
         self._labels = rows.captions.rows(order)
         given, self._written = usable(rows)
         self.without_text = int((~given).sum())
-        self._weights = self._draw_weights(given[order])
+        self.weights = self._draw_weights(given[order])
         column = np.zeros(len(manifest)) if batches_from == "all" else manifest.column(batches_from)
-        self._groups = [
-            np.flatnonzero((column == value) & (self._weights > 0)) for value in np.unique(column)
-        ]
+        self._groups = [np.flatnonzero((column == value) & (self.weights > 0)) for value in np.unique(column)]
 
     def __len__(self) -> int:
-        return int((self._weights > 0).sum())
+        return int((self.weights > 0).sum())
 
     def draw(self, epoch: int, steps: int, batch_size: int) -> Rows:
         """Return row numbers (steps * batch_size,) of one epoch.
@@ -89,7 +89,7 @@ class Pairs:
         groups = [group for group in self._groups if len(group)]
         if len(groups) == 1:
             return self._draw_from(groups[0], steps * batch_size, draws)
-        shares = np.array([self._weights[group].sum() for group in groups])
+        shares = np.array([self.weights[group].sum() for group in groups])
         chosen = draws.choice(len(groups), size=steps, p=shares / shares.sum())
         rows = np.empty((steps, batch_size), dtype=np.int64)
         for number, group in enumerate(groups):
@@ -100,14 +100,14 @@ class Pairs:
 
     def _draw_from(self, group: Rows, count: int, draws: np.random.Generator) -> Rows:
         if self._written:
-            weights = self._weights[group]
+            weights = self.weights[group]
             return draws.choice(group, size=count, p=weights / weights.sum())
         rounds = -(-count // len(group))
         return np.concatenate([group[:0], *(draws.permutation(group) for _ in range(rounds))])[:count]
 
     def after(self, row: int) -> int:
         """Return the next row that can be drawn, cyclically: it stands in for an unreadable image."""
-        usable = np.flatnonzero(self._weights)
+        usable = np.flatnonzero(self.weights)
         return int(usable[np.searchsorted(usable, row, side="right") % len(usable)])
 
     def texts(self, rows: Rows, places: Rows) -> list[str]:

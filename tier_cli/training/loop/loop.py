@@ -261,7 +261,12 @@ class Trainer:
             prompts = PromptBatch(
                 *(
                     torch.from_numpy(a).to(self.device)
-                    for a in (ids, mask, task.prompts.labels(numbers, columns))
+                    for a in (
+                        ids,
+                        mask,
+                        task.prompts.labels(numbers, columns),
+                        task.prompts.prior[columns],
+                    )
                 )
             )
         return Relations(excluded, partners, prompts)

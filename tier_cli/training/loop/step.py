@@ -41,13 +41,14 @@ class Outcome(NamedTuple):
 class PromptBatch(NamedTuple):
     """Hold the prompts of a step and the labels of its images.
 
-    Token ids and mask (2F, T): the positive and the negative prompt of one finding after the other. Labels
-    (N, F) of the images of all processes: 1, 0, or NaN where unknown.
+    Token ids and mask (2FK, T): K positive and K negative prompts of one finding after the other. Labels
+    (N, F) of the images of all processes: 1, 0, or NaN where unknown. Log odds (F,) of the findings.
     """
 
     ids: Tensor
     mask: Tensor
     labels: Tensor
+    prior: Tensor
 
 
 class Relations(NamedTuple):
@@ -169,7 +170,7 @@ class Gradients:
         part: int,
         prompts: PromptBatch | None = None,
     ) -> tuple[ImageFeatures, TextFeatures, Tensor | None]:
-        """Encode a part into fp32 features, and the prompts (2F, D) if there are any.
+        """Encode a part into fp32 features, and the prompts (2FK, D) if there are any.
 
         The same step, process and part give the same dropout.
         """
@@ -199,8 +200,9 @@ class Gradients:
     def _prompt_loss(self, images: Tensor, prompts: Tensor | None, relations: Relations) -> Tensor:
         if prompts is None or relations.prompts is None:
             return images.new_zeros(())
-        pairs = prompts.reshape(-1, 2, prompts.shape[1])
-        return prompt_loss(images, pairs, relations.prompts.labels, self.model.scale())
+        known = relations.prompts
+        grouped = prompts.reshape(known.labels.shape[1], 2, -1, prompts.shape[1])
+        return prompt_loss(images, grouped, known.labels, self.model.scale(), known.prior)
 
     def _complete_gradients(
         self, leaves: list[Tensor], relations: Relations, scaling: float
