@@ -84,16 +84,25 @@ def missing_package(error: ImportError) -> UsageError | None:
     )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return a question that proposes the nearest known name, after a blank; "" if none is near.
+
+    Parameters
+    ----------
+    name, known
+        What was typed, and what could have been meant.
+    likeness
+        How like the two must be, from 0 to 1: more where an unknown name may be meant as it is.
 
     Examples
     --------
     >>> did_you_mean("chexpert-5", ["chexpert5", "nih14"])
     ' (did you mean chexpert5?)'
     """
-    lowered = {one.lower(): one for one in known}
-    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    lowered: dict[str, str] = {}
+    for one in known:
+        lowered.setdefault(one.lower(), one)
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=likeness)
     return f" (did you mean {lowered[near[0]]}?)" if near else ""
 
 

@@ -373,3 +373,13 @@ def test_a_spreadsheet_runs_no_cell_of_a_table(
         assert numbers.astype(float).notna().all()
         header, rows = read_rows(Path("x.csv"))
         assert list(dict.fromkeys(row[header.index("path")] for row in rows)) == names
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--output", "{out}")])
+def test_a_misspelt_finding_is_said_on_the_screen(
+    tier: Tier, model: str, folder: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    given = [one.format(out=tmp_path / "scores.csv") for one in arguments]
+    _, out, err = tier("classify", folder, "--model", model, "--findings", "effusoin", *given)
+    said = out if "--dry-run" in arguments else err
+    assert "Note: 'effusoin' is not a known finding (did you mean Effusion?)" in said

@@ -80,6 +80,7 @@ def classify(
         return
     tables = True if table else False if output == STDOUT else None
     run = ScoreRun(job, layout, file, top, hasher(hash_ids), passed_over, tables)
+    run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
     if run.failed:
         raise Exit(3)

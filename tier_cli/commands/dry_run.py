@@ -56,6 +56,8 @@ def preview(
     for member in job.members:
         echo(f"Model: {printable(member.checkpoint.name)} ({member.engine.name} on {member.engine.device})")
     echo(f"Findings: {len(job.findings.ids)} ({printable(job.findings.name)})")
+    for note in job.findings.notes:
+        echo(printable(f"Note: {note}"))
     echo(f"Results: {'stdout' if output is None else printable(output)}")
     if usable:
         echo(f"Time: about {_in_words(_seconds(usable, job, stream) * count)}, judged by {len(usable)} files")

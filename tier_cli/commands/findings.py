@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal
 from tier_cli.errors import FindingSetError, UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
@@ -16,7 +17,7 @@ from tier_cli.model.checkpoint import DEFAULT_MODEL
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
 
-app = typer.Typer(help="List, show, check and create finding sets.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="List, show, check and create finding sets.", no_args_is_help=True)
 
 _SPEC = "A built-in set, a FILE.toml, or names such as 'pneumothorax,rib fracture'."
 Spec = Annotated[str, typer.Argument(metavar="SET", help=_SPEC)]

@@ -195,8 +195,14 @@ class ScoreRun(ResultRun["Result"]):
         path, leftover = (file.path, file.leftover) if file else (None, None)
         super().__init__("Scoring", "scored", path, leftover, passed_over)
         self._hint = tables is None
-        self._as_tables = is_terminal("stdout") if tables is None else tables
+        self._as_tables = file is None and (is_terminal("stdout") if tables is None else tables)
         self._job, self._layout, self._file, self._top, self._hasher = job, layout, file, top, hasher
+
+    def print_notes(self) -> None:
+        """Print what is to be known about the findings, unless the tables will say it."""
+        if not self._as_tables:
+            for note in self._job.findings.notes:
+                print_message(f"Note: {note}")
 
     def _prepared(self, result: Result) -> Result:
         if self._top is not None:

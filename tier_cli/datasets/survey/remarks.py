@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+from tier_cli.errors import did_you_mean
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _MOST_NAMED = 3
 # When one text makes up more than this share of all texts, image-text pairs are hard to tell apart.
 _REPEATED = 0.2
+# Most ignored columns are no labels: only a name that is nearly that of a finding is likely to be misspelt.
+_MISSPELT = 0.85
 
 
 def without_auc(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[str]:
@@ -30,11 +33,10 @@ def without_auc(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[
 
 def misspelt_columns(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
     """Yield ignored columns whose names resemble those of findings."""
-    names = {name.casefold(): name for finding in findings.findings for name in finding.names}
+    names = [name for finding in findings.findings for name in finding.names]
     for column in ignored:
-        close = get_close_matches(column.casefold().replace(" ", "_"), names, n=1, cutoff=0.85)
-        if close:
-            yield f"the column {column!r} is ignored; did you mean {names[close[0]]!r}?"
+        if near := did_you_mean(column.replace(" ", "_"), names, _MISSPELT):
+            yield f"the column {column!r} is ignored{near}"
 
 
 def unused_labels(manifest: Manifest, ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
