@@ -42,7 +42,7 @@ _HEADER = """\
 
 @app.command("list")
 def list_sets() -> None:
-    """List the built-in finding sets.
+    """List the built-in finding sets and where they are from.
 
     Prints a table on a terminal, JSON lines in a pipe.
     """
@@ -50,8 +50,7 @@ def list_sets() -> None:
 
     sets = [builtin(name) for name in builtin_names()]
     if is_terminal("stdout"):
-        rows = [(fs.name, str(len(fs.findings)), ", ".join(f.label for f in fs.findings)) for fs in sets]
-        _table(("set", "findings", "labels"), rows)
+        _show_sets(sets)
         return
     for fs in sets:
         typer.echo(json.dumps({"name": fs.name, "findings": fs.ids, "hash": fs.hash}))
@@ -189,6 +188,20 @@ def _print_line(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_sets(sets: Sequence[FindingSet]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("set", box=None, header_style="dim", padding=(0, 1))
+    table.add_column("findings", justify="right")
+    table.add_column("source")
+    for fs in sets:
+        table.add_row(fs.name, str(len(fs.findings)), fs.source)
+    console = Console()
+    console.print(table)
+    console.print("`tier findings show SET` prints the findings of a set with their prompts.", style="dim")
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

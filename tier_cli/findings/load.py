@@ -126,7 +126,11 @@ def builtin(name: str) -> FindingSet:
     """Return a built-in finding set by its exact name."""
     if name in _WITHOUT_THEM:
         whole = builtin(_WITHOUT_THEM[name])
-        return FindingSet(name, tuple(one for one in whole.findings if one.id not in NO_FINDINGS))
+        return FindingSet(
+            name,
+            tuple(one for one in whole.findings if one.id not in NO_FINDINGS),
+            source=f"{_WITHOUT_THEM[name]} without {' and '.join(NO_FINDINGS)}",
+        )
     return parse_findings((files("tier_cli.findings") / "sets" / f"{name}.toml").read_text("utf-8"), name)
 
 
