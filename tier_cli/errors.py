@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -106,6 +107,17 @@ def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return f" (did you mean {lowered[near[0]]}?)" if near else ""
 
 
+def counted(reasons: Mapping[str, int]) -> str:
+    """List reasons with how often each occurred, the most frequent first.
+
+    Examples
+    --------
+    >>> counted({"too small": 1, "not an image": 8})
+    'not an image (8), too small (1)'
+    """
+    return ", ".join(f"{name} ({count})" for name, count in Counter(reasons).most_common())
+
+
 def _rebuild(cls: type[TierError], what: str, where: str | None, remedy: str | None, kind: str) -> TierError:
     return cls(what, where=where, remedy=remedy, kind=kind)
 
@@ -135,6 +147,7 @@ _LABELS = {
     "presentation_intent": "for processing",
     "frames": "several frames",
     "view": "other view",
+    "mask": "mask or drawing",
     "photometric": "unsupported photometric interpretation",
     "codec": "no decoder",
     "too_small": "too small",
@@ -145,7 +158,7 @@ _LABELS = {
 
 
 def kind_label(kind: str) -> str:
-    """Say the kind of an error in a few words, to follow a number: "7 other modality"."""
+    """Say the kind of an error in a few words, such as "other modality"."""
     return _LABELS.get(kind, kind.replace("_", " "))
 
 

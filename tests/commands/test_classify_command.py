@@ -63,8 +63,8 @@ def test_pipe_gets_json_lines_by_the_schema_and_nothing_else(tier: Tier, model: 
     assert _kinds(documents) == [None, "view", "modality", None]
     assert err.splitlines()[:3] == [
         "Scored 2 of 4 files",
-        "2 of 4 files could not be scored: 1 other view, 1 other modality",
-        "Passed over in folders: 1 not an image",
+        "2 of 4 files could not be scored: other view (1), other modality (1)",
+        "Skipped 1 file in folders: not an image (1)",
     ]
     first = documents[0]
     assert (first["study"], first["series"], first["instance"], first["view"]) == (
@@ -323,7 +323,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
     assert not output.exists()
     lines = dict(line.split(": ", 1) for line in out.splitlines())
     assert lines["Files to read"] == "4"
-    assert lines["Passed over in folders"] == "1 not an image"
+    assert lines["Skipped 1 file in folders"] == "not an image (1)"
     assert lines["Model"].startswith("tiny (")
     assert lines["Results"] == str(output)
     assert lines["Time"].startswith("about ")
@@ -332,7 +332,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
 def test_verbose_names_the_model_and_what_is_passed_over(tier: Tier, model: str, folder: Path) -> None:
     _, _, err = tier("classify", folder, "--model", model, "--verbose")
     assert "Model tiny: " in err
-    assert f"{folder / 'notes.txt'}: passed over (not an image)" in err
+    assert f"{folder / 'notes.txt'}: skipped (not an image)" in err
     _, _, err = tier("classify", folder, "--model", model, "--verbose", "--hash-ids")
     assert str(folder) not in err
 

@@ -92,9 +92,11 @@ def test_ctrl_c_keeps_finished_results(start: Start, model: str, many: Path, tmp
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
-    assert b"Interrupted" in err
     assert b"Traceback" not in err
     results = json.loads(output.read_text())
+    said = f"{len(results)} results were" if len(results) > 1 else "1 result was"
+    assert err.decode().startswith(f"Interrupted: {said} written to {output}.\n")
+    assert b"To go on, give the other files as a list" in err
     if by == "image":
         assert 0 < len(results) < 20_000
     else:

@@ -1,12 +1,16 @@
-"""The progress display shows only meaningful speeds."""
+"""The progress display shows only what is known."""
 
 from __future__ import annotations
 
 import io
+import re
+import threading
+from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
-from tier_cli.display.progress import _SETTLED, progress
+from tier_cli.display.progress import _SETTLED, progress, time_left
 
 
 def test_no_speed_is_shown_before_it_is_meaningful() -> None:
@@ -19,3 +23,23 @@ def test_no_speed_is_shown_before_it_is_meaningful() -> None:
     assert _SETTLED > 0
     assert "64/100" in text.getvalue()
     assert "files/s" not in text.getvalue()
+
+
+def test_first_frames_have_no_empty_places() -> None:
+    """Nobody has counted the files yet: neither "0/?" nor "left" says anything."""
+    text, counted = io.StringIO(), threading.Event()
+    console = Console(file=text, width=80, force_terminal=True)
+    with progress(console, lambda: 100 if counted.wait(10) else 0) as tick:
+        tick()
+        counted.set()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.getvalue())
+    first = shown.replace("\r", "\n").splitlines()[0]
+    assert first.split() == ["Scoring", first.split()[1]]
+    assert "?" not in shown
+    assert not re.search(r"(?<!\d) left", shown)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(None, ""), (5, "0:05 left"), (3 * 3600 + 65, "3:01:05 left")])
+def test_time_is_said_once_it_is_known(seconds: float | None, said: str) -> None:
+    assert time_left(SimpleNamespace(total=9, time_remaining=seconds)) == said  # type: ignore[arg-type]
+    assert time_left(SimpleNamespace(total=None, time_remaining=seconds)) == ""  # type: ignore[arg-type]

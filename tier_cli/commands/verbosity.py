@@ -23,7 +23,7 @@ def _set_verbose(wanted: bool) -> None:
 
 
 _QUIET = "Print no progress and no remarks on stderr, only errors."
-_VERBOSE = "Print details on stderr, such as the engine and the files passed over."
+_VERBOSE = "Print details on stderr, such as the engine and skipped files."
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET, callback=_set_quiet)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callback=_set_verbose)]

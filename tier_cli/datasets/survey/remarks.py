@@ -28,7 +28,7 @@ def without_auc(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[
     for split in dict.fromkeys(split for label in labels for split in label.one_class):
         names = [label.finding for label in labels if split in label.one_class]
         where = f" in split {split}" if split else ""
-        yield f"no AUC{where} without both 1 and 0: {', '.join(names)}"
+        yield f"no AUC{where} for {', '.join(names)}: an AUC needs labels of 1 and of 0"
 
 
 def misspelt_columns(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
