@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Uncertain, Unsure
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
     BatchSize,
@@ -20,7 +20,6 @@ from tier_cli.commands.options import (
     Findings,
     Model,
     Views,
-    ViewsName,
     Workers,
 )
 from tier_cli.console import is_terminal, print_message
@@ -62,8 +61,8 @@ def adapt(
     split: Split = None,
     exclude: Exclude = None,
     exclude_trained: ExcludeTrained = False,
-    uncertain: Unsure = Uncertain.IGNORE,
-    views: Views = ViewsName.FRONTAL,
+    uncertain: Unsure = "ignore",
+    views: Views = "frontal",
     model: Model = DEFAULT_MODEL,
     findings: Findings = None,
     engine: Engine = EngineName.AUTO,
@@ -89,21 +88,21 @@ def adapt(
 
     excluded = exclusions(exclude or [])
     check_new_folder(output)
-    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
+    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views == "frontal")
     job = open_job(model, findings, engine.value, device.value)
     selection, trained_on = without_trained(job, selection, dataset, exclude_trained)
     from tier_cli.evaluation.truth import labelled
     from tier_cli.fitting.adapt import fit_adaptation
     from tier_cli.fitting.adapted_copy import write_adapted
 
-    selection, truth = labelled(selection, job.findings, uncertain.value)
-    pooled, readable = _embed(job, selection.manifest.paths, stream_options(views.value, batch_size, workers))
+    selection, truth = labelled(selection, job.findings, uncertain)
+    pooled, readable = _embed(job, selection.manifest.paths, stream_options(views, batch_size, workers))
     rows = truth.by_image.where(readable)
     own = job.members[0].own_scores(pooled)[:, [job.findings.ids.index(name) for name in rows.findings]]
     adapted = fit_adaptation(pooled, own, rows, job.findings.ids, seed)
     facts = adapted.facts | {
         "fitted_on": {
-            **describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image),
+            **describe_rows(selection, data, dataset, views, uncertain, truth.by_image),
             **trained_on,
             "images_used": len(rows.patients),
             "patients_used": len(set(rows.patients.tolist())),

@@ -18,6 +18,7 @@ from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
+    from tier_cli.results.record import Unit
 
 
 def classify(
@@ -29,7 +30,7 @@ def classify(
     views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
-    by: options.By = options.Unit.IMAGE,
+    by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
     table: options.Table = False,
@@ -67,7 +68,7 @@ def classify(
         window=window,
         accept_any=accept_any,
         include_phi=include_phi,
-        by=by.value,
+        by=by,
         batch_size=batch_size,
         workers=workers,
         fail_fast=fail_fast,
@@ -99,5 +100,5 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _layout(job: ScoringJob, by: options.Unit, wide: bool, include_phi: bool) -> Layout:
-    return Layout(job.findings.ids, by.value, wide, include_phi, bool(job.stamp.adaptation))
+def _layout(job: ScoringJob, by: Unit, wide: bool, include_phi: bool) -> Layout:
+    return Layout(job.findings.ids, by, wide, include_phi, bool(job.stamp.adaptation))
