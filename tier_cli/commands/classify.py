@@ -44,8 +44,9 @@ def classify(
 ) -> None:
     """Score chest X-rays for findings written as text.
 
-    Print one table per study on a terminal, and JSON lines in a pipe or a file
-    (see result.schema.json); --table prints tables there too.
+    Print one table per study on a terminal. In a pipe (| jq) or a redirected
+    file (> FILE), write JSON lines (see result.schema.json), or with --table
+    the tables.
     Counts by reason, and where the results are, go to stderr.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
