@@ -25,19 +25,6 @@ Tier = Callable[..., tuple[int, str, str]]
 SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A study of two views, a CT, a PNG and a text."""
-    here = tmp_path / "in"
-    here.mkdir()
-    write_dicom(here / "a_pa", 0, "1.1")
-    write_dicom(here / "b_lateral.dcm", 1, "1.1", view="LL")
-    write_dicom(here / "c_ct.dcm", 2, "2.2", Modality="CT")
-    write_png(here / "d.png", 3)
-    (here / "notes.txt").write_text("no image")
-    return here
-
-
 def _lines(out: str) -> list[dict[str, Any]]:
     schema = json.loads((files("tier_cli.results") / "result.schema.json").read_text(encoding="utf-8"))
     documents = [json.loads(line) for line in out.splitlines()]

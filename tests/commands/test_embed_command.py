@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from xrays import write_dicom, write_png
+from xrays import write_png
 
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.open_engine import open_engine
@@ -25,17 +25,10 @@ SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A study of two views, a CT, two PNG and a text."""
-    here = tmp_path / "in"
-    here.mkdir()
-    write_dicom(here / "a_pa", 0, "1.1")
-    write_dicom(here / "b_lateral.dcm", 1, "1.1", view="LL")
-    write_dicom(here / "c_ct.dcm", 2, "2.2", Modality="CT")
-    write_png(here / "d.png", 3)
-    write_png(here / "e.png", 4)
-    (here / "notes.txt").write_text("no image")
-    return here
+def folder(folder: Path) -> Path:
+    """The folder of the other commands' tests with one more PNG."""
+    write_png(folder / "e.png", 4)
+    return folder
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from tier_cli.commands.options import (
     Workers,
 )
 from tier_cli.console import is_terminal, print_message
-from tier_cli.evaluation.source import stream_options
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -85,6 +84,7 @@ def adapt(
     from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import adaptation_key, open_job
+    from tier_cli.pipeline.stream import stream_options
 
     excluded = exclusions(exclude or [])
     check_new_folder(output)
@@ -96,7 +96,8 @@ def adapt(
     from tier_cli.fitting.adapted_copy import write_adapted
 
     selection, truth = labelled(selection, job.findings, uncertain)
-    pooled, readable = _embed(job, selection.manifest.paths, stream_options(views, batch_size, workers))
+    options = stream_options(views=views, batch_size=batch_size, workers=workers)
+    pooled, readable = _embed(job, selection.manifest.paths, options)
     rows = truth.by_image.where(readable)
     own = job.members[0].own_scores(pooled)[:, [job.findings.ids.index(name) for name in rows.findings]]
     adapted = fit_adaptation(pooled, own, rows, job.findings.ids, seed)

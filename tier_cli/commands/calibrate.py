@@ -26,7 +26,6 @@ from tier_cli.commands.options import (
 )
 from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.candidates import score
-from tier_cli.evaluation.source import stream_options
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.record import Unit
 
@@ -112,6 +111,7 @@ def calibrate(
     from tier_cli.evaluation.truth import labelled
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job
+    from tier_cli.pipeline.stream import stream_options
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     check_new_folder(output)
@@ -119,7 +119,7 @@ def calibrate(
     job = open_job(model or [DEFAULT_MODEL], findings, engine.value, device.value)
     selection, trained_on = without_trained(job, selection, dataset, exclude_trained)
     selection, truth = labelled(selection, job.findings, uncertain, unit)
-    options = stream_options(views, batch_size, workers)
+    options = stream_options(views=views, batch_size=batch_size, workers=workers)
     if scores is None:
         known = score(job, selection.manifest, options, progress_on_stderr)
     else:

@@ -73,9 +73,9 @@ class EvaluationSettings:
     split: str | None = None
     exclude: Sequence[tuple[str, str]] = ()
     exclude_trained: bool = False
-    views: str = "frontal"
-    uncertain: str = "ignore"
-    unit: str | None = None
+    views: Views = "frontal"
+    uncertain: Uncertain = "ignore"
+    unit: Unit | None = None
     by: Sequence[str] = ()
     select_on: str | None = None
     operating_point: str | None = None
