@@ -6,11 +6,12 @@ import io
 import re
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tier_cli.display.progress import _SETTLED, progress, time_left
+from tier_cli.display.progress import _SETTLED, _Figures, progress, time_left
 
 
 def test_no_speed_is_shown_before_it_is_meaningful() -> None:
@@ -41,5 +42,20 @@ def test_first_frames_have_no_empty_places() -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(None, ""), (5, "0:05 left"), (3 * 3600 + 65, "3:01:05 left")])
 def test_time_is_said_once_it_is_known(seconds: float | None, said: str) -> None:
-    assert time_left(SimpleNamespace(total=9, time_remaining=seconds)) == said  # type: ignore[arg-type]
-    assert time_left(SimpleNamespace(total=None, time_remaining=seconds)) == ""  # type: ignore[arg-type]
+    assert time_left(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "elapsed", "said"),
+    [
+        (0, None, 0.1, ""),
+        (0, 100, 0.1, "0/100"),
+        (8, None, 1.0, "8"),
+        # The first batch came at once: the mean speed is what says how long the rest takes.
+        (8, 40, 4.0, "8/40  2.0 files/s  0:16 left"),
+        (8, None, 4.0, "8  2.0 files/s"),
+    ],
+)
+def test_figures_agree_with_each_other(done: int, total: int | None, elapsed: float, said: str) -> None:
+    task: Any = SimpleNamespace(completed=done, total=total, elapsed=elapsed)
+    assert _Figures().render(task).plain == said

@@ -30,19 +30,18 @@ class _Figures(ProgressColumn):
         figures = (
             ("progress.download", f"{done}/{task.total:.0f}" if task.total else str(done or "")),
             ("progress.data.speed", f"{speed:.1f} files/s" if speed else ""),
-            ("progress.remaining", time_left(task)),
+            ("progress.remaining", time_left((task.total - done) / speed if task.total and speed else None)),
         )
         return Text("  ").join(Text(figure, style) for style, figure in figures if figure)
 
 
-def time_left(task: Task) -> str:
+def time_left(seconds: float | None) -> str:
     """Say how long a task will take, such as ``1:05 left``; "" while nobody can know."""
-    if not task.total or task.time_remaining is None:
+    if seconds is None:
         return ""
-    minutes, seconds = divmod(int(task.time_remaining), 60)
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-    return f"{clock} left"
+    return f"{hours}:{minutes:02d}:{rest:02d} left" if hours else f"{minutes}:{rest:02d} left"
 
 
 @contextmanager

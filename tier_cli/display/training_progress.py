@@ -264,7 +264,7 @@ def live(console: Console) -> Iterator[TrainingProgress]:
         def render(self, task: Task) -> Text:
             if not task.total:
                 return Text(f"{task.elapsed or 0:.0f} s")
-            return Text(f"{task.percentage:>3.0f}% {time_left(task)}".rstrip())
+            return Text(f"{task.percentage:>3.0f}% {time_left(task.time_remaining)}".rstrip())
 
     with Progress(TextColumn("{task.description}"), Rest(), SpinnerColumn("line"), console=console) as bars:
         tasks: dict[Stage, Any] = {}
