@@ -48,7 +48,7 @@ def test_same_files_same_refusals_and_same_numbers_as_classify(
     path = tmp_path / "x.parquet"
     code, out, err = tier("embed", folder, "--model", model, "--output", path)
     assert (code, out) == (3, "")
-    assert "2 of 5 files could not be embedded: 1 other view, 1 other modality\n" in err
+    assert "2 of 5 files could not be embedded: other view (1), other modality (1)\n" in err
     scored = _found(tier("classify", folder, "--model", model)[1])
     rows = pq.read_table(path).to_pylist()
     keys = ("path", "study", "series", "instance", "view")
