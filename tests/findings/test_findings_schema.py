@@ -7,7 +7,7 @@ import pickle
 import tomllib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tier_cli.findings.check import problems
@@ -44,6 +44,7 @@ def test_any_text_survives_toml(text: str) -> None:
     assert tomllib.loads(f"key = {quote(text)}") == {"key": text}
 
 
+@settings(max_examples=40)
 @given(finding_sets())
 def test_sound_sets_survive_toml(fs: FindingSet) -> None:
     assume(not problems(fs))

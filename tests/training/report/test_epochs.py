@@ -50,15 +50,16 @@ def names(folder):
 @pytest.mark.parametrize("saved", [True, False])
 def test_the_best_epochs_are_kept_wherever_the_run_was_killed(tmp_path, killed_after, saved):
     """Killed after an epoch was measured, with its state saved or not; what comes then is made again."""
+    model = tiny_model()
     first = kept_epochs(AUCS, 2, tmp_path)
     first.begin(0)
     for _ in range(killed_after):
-        first(tiny_model())
+        first(model)
     done = max(killed_after - (0 if saved else 1), 0)
     again = kept_epochs(AUCS[done:], 2, tmp_path)
     again.begin(done)
     for _ in range(len(AUCS) - done):
-        again(tiny_model())
+        again(model)
     # Of the two with 0.7 the earlier one.
     assert [measured["epoch"] for measured in again.best()] == [2, 4]
 
