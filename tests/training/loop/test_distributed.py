@@ -112,8 +112,9 @@ def together(manifest, towers, tmp_path_factory):
         for free in (one, other):
             free.bind(("127.0.0.1", 0))
         ports = [free.getsockname()[1] for free in (one, other)]
-    command = ["train", "--data", str(manifest), "--output", str(folder / "model"), *towers, "--device", "cpu",
-               "--image-size", "64", "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2"]  # fmt: skip
+    small = ["--image-size", "64", "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2"]
+    to = ["--output", str(folder / "model"), "--device", "cpu"]
+    command = ["train", "--data", str(manifest), *to, *towers, *small]
     spawn(_process, (ports, folder, command), nprocs=2)
     found, gradients, commands = zip(
         *(torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)), strict=True
