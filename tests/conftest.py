@@ -28,7 +28,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 # Folders whose files take longest. A long file that starts last keeps one process busy while the others wait.
-LONGEST = ("training", "docs", "model", "commands", "project", "examples", "phantom", "evaluation", "imaging")
+LONGEST = ("docs", "training", "model", "commands", "project", "examples", "phantom", "evaluation", "imaging")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
