@@ -40,7 +40,7 @@ open(os.environ["CONNECTIONS"] + ".started", "w").close()
         ("doctor", False),
     ],
 )
-def test_commands_open_no_connection_and_disable_telemetry(
+def test_commands_open_no_connection_and_send_no_telemetry(
     tmp_path: Path, command: str, computes: bool
 ) -> None:
     (tmp_path / "site").mkdir()
