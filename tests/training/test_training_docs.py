@@ -34,7 +34,19 @@ def test_every_option_shown_exists() -> None:
     assert (
         options
         - shown
-        - {"--root", "--seed", "--device", "--findings", "--image-size", "--shuffle-captions", "--help"}
+        - {
+            "--quiet",
+            "-q",
+            "--verbose",
+            "-v",
+            "--root",
+            "--seed",
+            "--device",
+            "--findings",
+            "--image-size",
+            "--shuffle-captions",
+            "--help",
+        }
         == set()
     )
 
