@@ -88,7 +88,7 @@ def test_activations_computed_twice_change_nothing():
         pixels = torch.rand(4, 3, 32, 32, generator=generator)
         ids = torch.randint(5, 40, (4, 6), generator=generator)
         torch.manual_seed(3)
-        images, texts = encoders(pixels, ids, torch.ones_like(ids))
+        images, texts, _ = encoders(pixels, ids, torch.ones_like(ids))
         (images.patches.square().sum() + texts.tokens.square().sum()).backward()
         found.append(
             {n: p.grad for n, p in model.named_parameters() if p.grad is not None}

@@ -175,23 +175,16 @@ class Gradients:
         The same step, process and part give the same dropout.
         """
         torch.manual_seed(derive(self.seed, STEP, step, self.world.rank, part))
-        count, length = ids.shape
-        if prompts is not None:
-            # One pass of the text tower for both, padded to the longest of both.
-            ids, mask = (
-                _stacked(ids, prompts.ids, self.pad_id),
-                _stacked(mask, prompts.mask, 0),
-            )
+        tokens = None if prompts is None else (prompts.ids, prompts.mask)
         with torch.autocast(
             inputs.device.type, dtype=_AUTOCAST.get(self.precision), enabled=self.precision in _AUTOCAST
         ):
-            images, texts = self.encoders(inputs, ids, mask)
+            images, texts, encoded = self.encoders(inputs, ids, mask, tokens)
         patches = images.patches.float()
         # Where pooling is the mean of the patches, take that mean in fp32.
         pooled = patches.mean(1) if self.model.config.image_pooling == "mean" else images.pooled.float()
-        features = TextFeatures(texts.tokens[:count, :length].float(), texts.pooled[:count].float())
-        encoded = None if prompts is None else texts.pooled[count:].float()
-        return ImageFeatures(patches, pooled, images.grid), features, encoded
+        encoded = None if encoded is None else encoded.float()
+        return ImageFeatures(patches, pooled, images.grid), TextFeatures(*(t.float() for t in texts)), encoded
 
     def _complete(self, contrastive: Tensor, prompt: Tensor) -> Tensor:
         """Return the weighted terms that every process computes from the features of all."""
@@ -260,12 +253,6 @@ class Gradients:
     def _without_sync(self) -> Any:
         no_sync = getattr(self.encoders, "no_sync", contextlib.nullcontext)
         return no_sync()
-
-
-def _stacked(rows: Tensor, others: Tensor, value: int) -> Tensor:
-    """Stack two batches of tokens, padded to the longer of them."""
-    length = max(rows.shape[1], others.shape[1])
-    return torch.cat([functional.pad(t, (0, length - t.shape[1]), value=value) for t in (rows, others)])
 
 
 def sparsity_sums(similarities: Tensor, mask: Tensor) -> Tensor:
