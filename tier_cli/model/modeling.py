@@ -117,7 +117,11 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
         """Encode ids and mask (N, T), pooled as `TierConfig.text_pooling` specifies."""
         mask = attention_mask if self.config.text_mask else None
-        tokens = self.text_projection(read_text(self.text_tower, input_ids, mask))
+        states = read_text(self.text_tower, input_ids, mask, self.config.text_layers)
+        tokens = self.text_projection(states)
+        if self.config.text_pooling == "mean":
+            own = attention_mask[:, :, None].to(tokens.dtype)
+            return TextFeatures(tokens, (tokens * own).sum(dim=1) / own.sum(dim=1))
         if self.config.text_pooling == "first":
             return TextFeatures(tokens, tokens[:, 0])
         if self.config.text_pooling == "last":

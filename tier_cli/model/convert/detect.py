@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _CLIP_TOKENIZER = "CLIP's tokenizer.json, or vocab.json and merges.txt (openai/clip-vit-base-patch32)"
 _BERT_TOKENIZER = "CXR-BERT's vocab.txt or tokenizer.json"
+_CLINICAL_TOKENIZER = "Bio_ClinicalBERT's vocab.txt (emilyalsentzer/Bio_ClinicalBERT)"
+_BIOMED_TOKENIZER = (
+    "BiomedBERT's vocab.txt (microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract; -large- for ViT-L)"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ FAMILIES = {
             tokenizer=_CLIP_TOKENIZER,
         ),
         Family("open_clip", "open_clip, folder or training checkpoint .pt", "open_clip", "either"),
+        Family("cxr-clip", "CXR-CLIP, .tar file", "cxr_clip", tokenizer=_CLINICAL_TOKENIZER),
+        Family("medclip", "MedCLIP, pytorch_model.bin", "medclip", tokenizer=_CLINICAL_TOKENIZER),
+        Family("unimed-clip", "UniMed-CLIP, .pt file", "unimed_clip", tokenizer=_BIOMED_TOKENIZER),
     )
 }
 
@@ -95,6 +102,13 @@ _TRANSFORMERS = re.compile(r"(pytorch_)?model\.(safetensors|bin)(\.index\.json)?
 _OPEN_CLIP_TRAINING = {"epoch", "name", "state_dict"}
 _OPENAI_CLIP = {"visual.conv1.weight", "visual.class_embedding", "token_embedding.weight", "text_projection"}
 _OPEN_CLIP_TIMM = {"visual.trunk.patch_embed.proj.weight", "visual.head.proj.weight", "logit_scale"}
+# Tensors that only one family has.
+_NAMES: Mapping[frozenset[str], str] = {
+    frozenset({"image_projection.projection.weight", "text_projection.projection.weight"}): "cxr-clip",
+    frozenset({"text_model.projection_head.weight", "vision_model.projection_head.weight"}): "medclip",
+    frozenset({"text_model.projection_head.weight", "vision_model.model.fc.weight"}): "medclip",
+    frozenset({"visual.conv1.weight", "text_encoder.proj.0.weight"}): "unimed-clip",
+}
 # With these numbers OpenAI's own archives describe themselves.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 # The two published CheXzero models: ViT-B/32 at 224 px, and ViT-B/16 at 320 px trained from scratch.
@@ -207,6 +221,9 @@ def _family_of_file(source: Path, file: WeightFile) -> str | None:
         return _openai_family(source, file)
     if {"cnn.encoder.encoder.conv1.weight", "transformer.bert.embeddings.word_embeddings.weight"} <= names:
         return "tier-authors"
+    for known, family in _NAMES.items():
+        if known <= names:
+            return family
     if {"encoder.encoder.conv1.weight", "projector.model.0.weight"} <= names:
         return "biovil-t" if "encoder.missing_previous_emb" in names else "biovil"
     return None
