@@ -165,9 +165,9 @@ def save_medclip(folder: Path, vocabulary: int, swin_tower: bool) -> MedClip:
     return model
 
 
-def save_unimed_clip(folder: Path, vocabulary: int) -> UniMedClip:
+def save_unimed_clip(folder: Path, vocabulary: int, size: int = 64, patch: int = 16) -> UniMedClip:
     """Write what UniMed-CLIP's training program saves."""
-    model: UniMedClip = random_weights(UniMedClip(vocabulary))
+    model: UniMedClip = random_weights(UniMedClip(vocabulary, size, patch))
     state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
     torch.save({"epoch": 1, "name": "b16", "state_dict": state, "optimizer": {}}, folder / "unimed.pt")
     return model

@@ -41,6 +41,16 @@ def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     return model_class, config, {"add_pooling_layer": False} if pooler else {}
 
 
+def is_image_tower(kind: str) -> bool:
+    """Return whether a ``model_type`` of transformers is an encoder of images alone."""
+    from transformers import CONFIG_MAPPING
+
+    if kind not in CONFIG_MAPPING:
+        return False
+    model_class = _UNLISTED.get(CONFIG_MAPPING[kind]) or MODEL_MAPPING.get(CONFIG_MAPPING[kind], None)
+    return model_class is not None and model_class.main_input_name == "pixel_values"
+
+
 def build_tower(tower: dict[str, Any], takes: str) -> Any:
     """Build a tower with random weights from its configuration; nothing is downloaded."""
     model_class, config, arguments = tower_class(tower)

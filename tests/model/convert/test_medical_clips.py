@@ -163,6 +163,18 @@ def test_info_names_the_towers(home: Home, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("without_graphs")
+def test_the_licence_is_said_while_converting(home: Home, tmp_path: Path) -> None:
+    said: list[str] = []
+    convert(home.source, tmp_path / "made", tokenizer=home.source.parent, report=said.append)
+    licences = {"cxr-clip": "CC BY-NC-SA 4.0", "medclip": "none stated", "unimed-clip": "CC BY-NC 4.0"}
+    licence = licences[home.kind.partition(" ")[0]]
+    assert said[0].endswith(f" as published: licence {licence}.")
+    assert any("MIMIC-CXR" in line for line in said)
+    card = (tmp_path / "made" / "README.md").read_text()
+    assert all(line in card for line in said)
+
+
+@pytest.mark.usefixtures("without_graphs")
 def test_a_missing_tensor_has_the_files_name(home: Home, tmp_path: Path) -> None:
     content = torch.load(home.source, weights_only=True)
     state = content.get("model") or content.get("state_dict") or content

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import image_tower_alone
 
 if TYPE_CHECKING:
     from tier_cli.model.convert.files import WeightFile
@@ -96,6 +97,8 @@ TAKEN_FOR_CHEXZERO = (
     " --family openai-clip or open_clip, whose pixels and scoring differ"
 )
 
+# Weight files that are published without the files of a folder.
+_ENDINGS = (".pt", ".tar", ".pth", "pytorch_model.bin")
 # Weight files of transformers, whole or the index of their shards.
 _TRANSFORMERS = re.compile(r"(pytorch_)?model\.(safetensors|bin)(\.index\.json)?")
 # Keys of the dict that open_clip's training program saves.
@@ -109,6 +112,17 @@ _NAMES: Mapping[frozenset[str], str] = {
     frozenset({"text_model.projection_head.weight", "vision_model.model.fc.weight"}): "medclip",
     frozenset({"visual.conv1.weight", "text_encoder.proj.0.weight"}): "unimed-clip",
 }
+# Image towers without a text side: those that are read from their file, and others.
+_TOWER_FILES: tuple[tuple[str, frozenset[str]], ...] = (
+    ("EVA-X", frozenset({"pos_embed", "blocks.0.mlp.w3.weight"})),
+    ("EVA-X", frozenset({"pos_embed", "blocks.0.attn.q_bias", "blocks.0.mlp.fc2.weight"})),
+    ("EVA-X", frozenset({"pos_embed", "blocks.0.mlp.fc1_g.weight"})),
+    ("Ark+", frozenset({"layers.0.blocks.0.attn.qkv.weight", "omni_heads.0.weight"})),
+)
+_OTHER_TOWERS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("DINOv2", frozenset({"cls_token", "mask_token", "blocks.0.ls1.gamma"})),
+    ("timm", frozenset({"patch_embed.proj.weight"})),
+)
 # With these numbers OpenAI's own archives describe themselves.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 # The two published CheXzero models: ViT-B/32 at 224 px, and ViT-B/16 at 320 px trained from scratch.
@@ -158,6 +172,12 @@ def detect(source: Path, file: WeightFile | None) -> str:
     if found is None:
         raise _unknown(source, file)
     return found
+
+
+def image_tower_of(names: Collection[str]) -> str | None:
+    """Return the kind of an image tower without a text side, by the names of its tensors; None if unknown."""
+    towers = (*_TOWER_FILES, *_OTHER_TOWERS)
+    return next((kind for kind, known in towers if known <= set(names)), None)
 
 
 def check_form(source: Path, family: str) -> None:
@@ -258,6 +278,9 @@ def _unknown(source: Path, file: WeightFile | None) -> CheckpointError:
     where = str(source)
     if file is None:
         return _unknown_folder(source)
+    if (kind := image_tower_of(file.tensors)) is not None:
+        # Of other kinds, only the files of transformers are read.
+        return image_tower_alone(kind, where, None if kind in dict(_TOWER_FILES) else "TRANSFORMERS-FOLDER")
     for tensors, what in _UNSUPPORTED:
         if set(tensors) <= set(file.tensors):
             said, _, remedy = what.partition("; ")
@@ -276,15 +299,22 @@ def _unknown(source: Path, file: WeightFile | None) -> CheckpointError:
 def _unknown_folder(source: Path) -> CheckpointError:
     where = str(source)
     if kind := _config(source / "config.json").get("model_type"):
+        from tier_cli.model.towers import is_image_tower
+
+        if is_image_tower(str(kind)):
+            return image_tower_alone(str(kind), where)
         return CheckpointError(
             f"a transformers model of the type '{kind}', which is not supported",
             where=where,
             remedy="convert a folder with model_type clip or siglip",
         )
-    if any(source.glob("*.pt")):
-        return CheckpointError(
-            "not a checkpoint of a known kind", where=where, remedy="name the .pt files in it instead"
-        )
+    for ending in _ENDINGS:
+        if any(source.glob(f"*{ending}")):
+            return CheckpointError(
+                "not a checkpoint of a known kind",
+                where=where,
+                remedy=f"name the {ending} files in it instead",
+            )
     return CheckpointError(
         "not a checkpoint folder of a known kind: it contains no config.json, open_clip_config.json or"
         " BioViL file",
