@@ -165,6 +165,7 @@ class ArkSwin(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, S, S) -> (N, P, C)."""
         x = self.patch_embed.norm(self.patch_embed.proj(pixels).movedim(1, -1))
+        part: Any
         for part in self.layers:
             for block in part.blocks:
                 x = block(x)

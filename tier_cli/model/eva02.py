@@ -51,8 +51,9 @@ class Eva02Model(PreTrainedModel):  # type: ignore[misc]
     def _positions(self, h: int, w: int) -> Tensor:
         """Return the position embeddings (1, 1 + h w, C), interpolated to another grid."""
         side = self.config.image_size // self.config.patch_size
-        first, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:].unflatten(1, (side, side))
-        grid = functional.interpolate(grid.movedim(-1, 1), (h, w), mode="bicubic", antialias=True)
+        first, grid = self.pos_embed[:, :1], self.pos_embed[:, 1:].transpose(1, 2)
+        grid = grid.reshape(1, -1, side, side)
+        grid = functional.interpolate(grid, (h, w), mode="bicubic", antialias=True)
         return torch.cat([first, grid.flatten(2).transpose(1, 2)], dim=1)
 
     def _angles(self, h: int, w: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +100,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         q, k, v = (
-            of(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            of(x).reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
             for of in (self.q_proj, self.k_proj, self.v_proj)
         )
         mixed = functional.scaled_dot_product_attention(_rotated(q, *angles), _rotated(k, *angles), v)

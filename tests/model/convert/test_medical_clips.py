@@ -81,6 +81,7 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     family, _, tower = kind.partition(" ")
     folder = tmp_path_factory.mktemp(family)
     vocabulary = bert_tokenizer(folder)
+    original: Any
     if family == "cxr-clip":
         original, file = save_cxr_clip(folder, vocabulary, tower == "swin"), "model-best.tar"
     elif family == "medclip":

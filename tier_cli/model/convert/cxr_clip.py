@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _RESNET, _SWIN = "image_encoder.resnet.", "image_encoder.image_encoder."
 _BERT = "text_encoder.text_encoder."
-_HEADS = ("image_projection", "text_projection")
 _SIDE, _MAX_TOKENS = 224, 256
 
 
@@ -49,7 +48,6 @@ def convert(source: Source, family: str) -> Converted:
         scoring="softmax_pair",
         max_tokens=min(_MAX_TOKENS, text["max_position_embeddings"]),
     )
-    sides = {side: _projection(foreign, f"{side}.projection.") for side in _HEADS}
     image: dict[str, Any] = (
         {
             "image_tower": resnet_tower(foreign.section(_RESNET)),
@@ -64,8 +62,9 @@ def convert(source: Source, family: str) -> Converted:
         logit_scale=foreign.take("logit_scale"),
         text_tower=foreign.section(_BERT),
         text_name=lambda name: _BERT + name,
+        image_projection=_projection(foreign, "image_projection.projection."),
+        text_projection=_projection(foreign, "text_projection.projection."),
         **image,
-        **sides,
     )
     return Converted(model, tokenizer, _pixels(resnet), chexpert_findings("cxr-clip", "No {}"), left_out)
 
