@@ -18,7 +18,6 @@ from transformers import BertTokenizer
 
 from tier_cli.app import main
 from tier_cli.errors import CheckpointError
-from tier_cli.imaging.preprocess import Preprocessing, prepare
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.convert import convert
 
@@ -189,17 +188,3 @@ def test_a_missing_tensor_has_the_files_name(home: Home, tmp_path: Path) -> None
 def test_a_tokenizer_must_be_named(home: Home, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"contains no tokenizer.*vocab\.txt.*--tokenizer"):
         convert(home.source, tmp_path / "made")
-
-
-@pytest.mark.parametrize("shape", [(31, 57), (300, 120), (240, 240)])
-def test_the_way_back_from_a_padded_square(shape: tuple[int, int]) -> None:
-    """A bright pixel lies where the affine says, so boxes and heat maps fall on the finding."""
-    spec = Preprocessing(resize_short=None, crop=224, fit="pad_first", mean=(0.0,) * 3, std=(1.0,) * 3)
-    pixels = np.zeros(shape, np.float32)
-    row, column = shape[0] // 3, shape[1] // 2
-    pixels[row - 2 : row + 3, column - 2 : column + 3] = 1.0
-    made = prepare(pixels, spec)
-    weight = made.pixels[0] / made.pixels[0].sum()
-    y, x = (float((weight * index).sum()) for index in np.indices(weight.shape))
-    found = made.affine @ np.array([x, y, 1.0])
-    np.testing.assert_allclose(found, [column, row], atol=0.05)
