@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from tier_cli.model.configuration import Eva02Config
@@ -75,7 +76,7 @@ class Eva02Model(PreTrainedModel):  # type: ignore[misc]
         return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
-class _Block(nn.Module):
+class _Block(GradientCheckpointingLayer):  # type: ignore[misc]
     def __init__(self, config: Eva02Config):
         super().__init__()
         self.norm1 = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)

@@ -97,8 +97,13 @@ TAKEN_FOR_CHEXZERO = (
     " --family openai-clip or open_clip, whose pixels and scoring differ"
 )
 
-# Weight files that are published without the files of a folder.
-_ENDINGS = (".pt", ".tar", ".pth", "pytorch_model.bin")
+# Weight files that are published without the other files of a folder, and how to name them.
+_LONE_FILES = {
+    "*.pt": "the .pt files",
+    "*.tar": "the .tar files",
+    "*.pth": "the .pth files",
+    "pytorch_model.bin": "pytorch_model.bin",
+}
 # Weight files of transformers, whole or the index of their shards.
 _TRANSFORMERS = re.compile(r"(pytorch_)?model\.(safetensors|bin)(\.index\.json)?")
 # Keys of the dict that open_clip's training program saves.
@@ -308,12 +313,10 @@ def _unknown_folder(source: Path) -> CheckpointError:
             where=where,
             remedy="convert a folder with model_type clip or siglip",
         )
-    for ending in _ENDINGS:
-        if any(source.glob(f"*{ending}")):
+    for pattern, files in _LONE_FILES.items():
+        if any(source.glob(pattern)):
             return CheckpointError(
-                "not a checkpoint of a known kind",
-                where=where,
-                remedy=f"name the {ending} files in it instead",
+                "not a checkpoint of a known kind", where=where, remedy=f"name {files} in it instead"
             )
     return CheckpointError(
         "not a checkpoint folder of a known kind: it contains no config.json, open_clip_config.json or"
