@@ -185,6 +185,23 @@ def test_a_missing_tensor_has_the_files_name(home: Home, tmp_path: Path) -> None
         convert(tmp_path / home.source.name, tmp_path / "made", tokenizer=home.source.parent)
 
 
+@pytest.mark.usefixtures("without_graphs")
+def test_settings_of_another_cxr_clip_count(tmp_path: Path) -> None:
+    """Its pooling is not in the tensors: another one would give other scores without an error."""
+    save_cxr_clip(tmp_path, bert_tokenizer(tmp_path), swin_tower=False)
+    file = tmp_path / "model-best.tar"
+    content = torch.load(file, weights_only=True)
+    content["config"]["base"] = {"text_max_length": 40, "image_size": 96}
+    torch.save(content, file)
+    convert(file, tmp_path / "made", tokenizer=tmp_path)
+    made = open_checkpoint(tmp_path / "made")
+    assert (made.max_tokens, made.preprocessing.crop) == (40, 96)
+    content["config"]["model"]["text_encoder"] = {"pooling": "bos"}
+    torch.save(content, file)
+    with pytest.raises(CheckpointError, match="its text pooling is 'bos'; only 'eos'"):
+        convert(file, tmp_path / "other", tokenizer=tmp_path)
+
+
 def test_a_tokenizer_must_be_named(home: Home, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"contains no tokenizer.*vocab\.txt.*--tokenizer"):
         convert(home.source, tmp_path / "made")

@@ -6,8 +6,10 @@ projected by a matrix with a bias. Score: softmax over the cosines with "No X" a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tier_cli.errors import CheckpointError
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.convert import Converted, Source
@@ -24,19 +26,19 @@ if TYPE_CHECKING:
 
 _RESNET, _SWIN = "image_encoder.resnet.", "image_encoder.image_encoder."
 _BERT = "text_encoder.text_encoder."
-_SIDE, _MAX_TOKENS = 224, 256
 
 
 def convert(source: Source, family: str) -> Converted:
     """Read a checkpoint of the authors' training program."""
     foreign = ForeignTensors(source.weights, str(source.path))
+    settings = _settings(source)
     vocabulary = foreign.shape(_BERT + "embeddings.word_embeddings.weight")[0]
     tokenizer = tokenizer_folder(source.tokenizer or source.path.parent, source.scratch, "bert", vocabulary)
     left_out = foreign.drop("position_ids", *SWIN_INDEXES) + foreign.leave(_BERT + "pooler.")
     resnet = _RESNET + "conv1.weight" in foreign.names
     text = bert_config(foreign, _BERT)
     config = TierConfig(
-        resnet_config(foreign, _RESNET) if resnet else swin_config(foreign, _SWIN, _SIDE),
+        resnet_config(foreign, _RESNET) if resnet else swin_config(foreign, _SWIN, settings.side),
         text,
         projection_dim=foreign.shape("image_projection.projection.weight")[0],
         image_pooling="mean" if resnet else "first",
@@ -46,7 +48,7 @@ def convert(source: Source, family: str) -> Converted:
         end_token=token_id(tokenizer, "[SEP]"),
         max_logit_scale=None,
         scoring="softmax_pair",
-        max_tokens=min(_MAX_TOKENS, text["max_position_embeddings"]),
+        max_tokens=min(settings.tokens, text["max_position_embeddings"]),
     )
     image: dict[str, Any] = (
         {
@@ -66,21 +68,45 @@ def convert(source: Source, family: str) -> Converted:
         text_projection=_projection(foreign, "text_projection.projection."),
         **image,
     )
-    return Converted(model, tokenizer, _pixels(resnet), chexpert_findings("cxr-clip", "No {}"), left_out)
+    findings = chexpert_findings("cxr-clip", "No {}")
+    return Converted(model, tokenizer, _pixels(resnet, settings.side), findings, left_out)
+
+
+class _Settings(NamedTuple):
+    """Side of the images, and the longest text, of a training run; the defaults are those of the authors."""
+
+    side: int = 224
+    tokens: int = 256
+
+
+def _settings(source: Source) -> _Settings:
+    """Return the settings in the file; refuse a text pooling that the tensors would not show."""
+    config = source.file.config
+    if not isinstance(config, Mapping):
+        return _Settings()
+    pooling = config.get("model", {}).get("text_encoder", {}).get("pooling", "eos")
+    if pooling != "eos":
+        raise CheckpointError(
+            f"its text pooling is '{pooling}'",
+            where=str(source.path),
+            remedy="only 'eos' is supported, as published",
+        )
+    base, usual = config.get("base", {}), _Settings()
+    return _Settings(base.get("image_size", usual.side), base.get("text_max_length", usual.tokens))
 
 
 def _projection(foreign: ForeignTensors, prefix: str) -> dict[str, Tensor]:
     return {f"linear.{kind}": foreign.take(prefix + kind) for kind in ("weight", "bias")}
 
 
-def _pixels(resnet: bool) -> Preprocessing:
+def _pixels(resnet: bool, side: int) -> Preprocessing:
     """Return the preprocessing of the authors' evaluation, which depends on the image tower."""
     usual = Preprocessing()
     return Preprocessing(
         # Its training data, MIMIC-CXR-JPG, are equalised.
         rendering="minmax-equalized",
         resize_short=None,
-        crop=_SIDE,
+        crop=side,
         mean=usual.mean if resnet else (0.5, 0.5, 0.5),
         std=usual.std if resnet else (0.5, 0.5, 0.5),
         eight_bit=True,

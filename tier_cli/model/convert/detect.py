@@ -195,7 +195,7 @@ def check_form(source: Path, family: str) -> None:
         where=str(source),
         remedy="name the folder that the file came in, with its config.json and tokenizer"
         if form == "folder"
-        else "name the .pt file; several become an ensemble",
+        else "name the weight file in it; several files become an ensemble",
     )
 
 

@@ -36,10 +36,13 @@ class WeightFile:
         The state dict.
     wrapper
         The keys of the dict that the state dict was an entry of; empty if the file is the state dict itself.
+    config
+        The entry ``config`` of that dict; None if there is none.
     """
 
     tensors: dict[str, Tensor]
     wrapper: frozenset[str] = frozenset()
+    config: Any = None
 
 
 class ForeignTensors:
@@ -147,8 +150,10 @@ def load_pickle(path: Path) -> Any:
 def _state_dict(content: Any, path: Path, wrappers: tuple[str, ...]) -> WeightFile:
     """Find the state dict in the content of a file: the content itself or an entry of it."""
     wrapper: frozenset[str] = frozenset()
+    config = None
     while isinstance(content, Mapping) and (key := _entry(content, path, wrappers)) is not None:
         wrapper |= frozenset(map(str, content))
+        config = content.get("config", config)
         content = content[key]
     # Some programs save the wrapper for several GPUs instead of the model.
     if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
@@ -162,7 +167,7 @@ def _state_dict(content: Any, path: Path, wrappers: tuple[str, ...]) -> WeightFi
             where=str(path),
             remedy="if you trust the file, save its state dict alone with torch.save",
         )
-    return WeightFile({str(name): value for name, value in content.items()}, wrapper)
+    return WeightFile({str(name): value for name, value in content.items()}, wrapper, config)
 
 
 def _entry(content: Mapping[Any, Any], path: Path, wrappers: tuple[str, ...]) -> Any:
