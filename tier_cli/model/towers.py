@@ -45,9 +45,9 @@ def is_image_tower(kind: str) -> bool:
     """Return whether a ``model_type`` of transformers is an encoder of images alone."""
     from transformers import CONFIG_MAPPING
 
-    if kind not in CONFIG_MAPPING:
+    if kind not in CONFIG_MAPPING or "text_config" in CONFIG_MAPPING[kind].sub_configs:
         return False
-    model_class = _UNLISTED.get(CONFIG_MAPPING[kind]) or MODEL_MAPPING.get(CONFIG_MAPPING[kind], None)
+    model_class = MODEL_MAPPING.get(CONFIG_MAPPING[kind], None)
     return model_class is not None and model_class.main_input_name == "pixel_values"
 
 

@@ -20,6 +20,7 @@ from tier_cli.model.convert import convert
 from tier_cli.model.convert.image_tower import read_image_tower, tower_normalisation
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.save import save_weights
+from tier_cli.model.towers import is_image_tower
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["eva-x-s", "eva-x-b"])
@@ -126,6 +127,14 @@ def _rad_dino(folder: Path) -> Path:
     stated = {"image_mean": [0.5307] * 3, "image_std": [0.2583] * 3, "do_normalize": True}
     (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "alone"),
+    [("dinov2", True), ("swin", True), ("vit", True), ("blip-2", False), ("clip", False), ("bert", False)],
+)
+def test_image_towers_are_told_from_models_that_read_texts(kind: str, alone: bool) -> None:
+    assert is_image_tower(kind) is alone
 
 
 def test_normalisation_is_that_of_the_tower(tmp_path: Path) -> None:
