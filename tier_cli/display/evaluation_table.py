@@ -15,7 +15,7 @@ from tier_cli.display.table_parts import finding_table, interval, label, print_t
 from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, PROBABILITIES
+from tier_cli.metrics.statistics import AT_PREVALENCE, ECE_IF_CALIBRATED, PROBABILITIES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,6 +124,11 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
                 table.add_section()
                 table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
+        if any(math.isfinite(row.prevalence) for row in measured.rows):
+            yield (
+                f"{printable(measured.name)}: predictive values at a given prevalence",
+                _at_prevalence(measured, labels),
+            )
     if set(PROBABILITIES) <= set(measured.macro):
         title = f"{printable(measured.name)}: probabilities"
         for columns, form in zip(_PROBABILITIES, (".3f", ".2f"), strict=True):
@@ -134,6 +139,15 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
             table.add_row(_mean(measured, columns[0]), *_probability_cells(measured.macro, columns, form))
             yield title, table
             title = ""
+
+
+def _at_prevalence(measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = finding_table("prevalence", "PPV", "NPV")
+    for row in measured.rows:
+        if math.isfinite(row.prevalence):
+            cells = _short(row.metrics, AT_PREVALENCE, ".3f")
+            table.add_row(label(row.finding, labels), f"{row.prevalence:g}", *cells)
+    return table
 
 
 def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[tuple[str, Table]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.fitted_on import images_of
 from tier_cli.evaluation.measure import Resampling
+from tier_cli.evaluation.prevalence import NO_CALLS, prevalence_by_finding
 from tier_cli.evaluation.protocol import Protocol, SelectedOn
 from tier_cli.evaluation.sections.radiologists import reads_of
 from tier_cli.evaluation.source import stream_options
@@ -65,6 +66,7 @@ class ScoringRun:
         """Score the images; first those on which thresholds are chosen."""
         uncertain = self.settings.uncertain
         rows, truth = labelled(rows, self.findings, uncertain, self.unit)
+        prevalence = prevalence_by_finding(self.settings.prevalence, self.findings, truth.by_image.findings)
         # Errors in the reads should not come up after an hour of scoring.
         reads_of(rows.manifest, self.findings, truth.by_image.findings)
         selection_splits: list[SelectionSplit] = []
@@ -73,6 +75,8 @@ class ScoringRun:
             selection_splits = self._selection_splits(selecting, selecting_truth)
         scores = self._scores(rows)
         unit_scores, notes = self._unit_scores(rows, truth, scores, selection_splits)
+        if prevalence and not any(one.thresholds is not None for one in unit_scores):
+            notes = (*notes, NO_CALLS)
         return Evaluation(
             findings=self.findings,
             selection=rows,
@@ -81,7 +85,7 @@ class ScoringRun:
             units=truth.units,
             by_unit=truth.by_unit,
             unit_scores=unit_scores,
-            protocol=self._protocol(rows, self._selected_on(selecting, selection_splits)),
+            protocol=self._protocol(rows, self._selected_on(selecting, selection_splits), prevalence),
             job=self.candidates[0].job,
             options=self.stream,
             notes=notes,
@@ -133,7 +137,9 @@ class ScoringRun:
         unscored = {image.path: image for one in selection_splits for image in one.scores.unscored}
         return SelectedOn(selecting.split, str(self.rule), len(selecting.manifest), tuple(unscored.values()))
 
-    def _protocol(self, rows: Selection, selected_on: SelectedOn | None) -> Protocol:
+    def _protocol(
+        self, rows: Selection, selected_on: SelectedOn | None, prevalence: Mapping[str, float]
+    ) -> Protocol:
         return Protocol(
             data=self.source.name,
             dataset=self.source.dataset,
@@ -148,6 +154,7 @@ class ScoringRun:
             resampling=Resampling(self.settings.replicates, self.settings.seed),
             unit=self.unit,
             selected_on=selected_on,
+            prevalence=prevalence,
             labels="" if self.source.info is None else self.source.info.labels,
         )
 

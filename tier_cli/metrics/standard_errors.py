@@ -203,6 +203,10 @@ def ratio_interval(above: Floats, below: Floats) -> Floats:
     above, below
         (F, 3) value, low and high of the numerator and of the denominator, none negative.
 
+    Returns
+    -------
+    (F, 2); the high bound is infinite where the denominator may be 0.
+
     Examples
     --------
     None of ten patients with the finding is missed, and 40 of 50 without it are called absent:
@@ -218,9 +222,10 @@ def ratio_interval(above: Floats, below: Floats) -> Floats:
         ]
         low = (p * q - np.sqrt(inner[0])) / (q_high * (2 * q - q_high))
         high = (p * q + np.sqrt(inner[1])) / (q_low * (2 * q - q_low))
-    bounds = np.stack([np.maximum(low, 0), high], axis=1)
-    bounds[~np.isfinite(bounds).all(axis=1)] = np.nan
-    return bounds
+    known = np.isfinite(np.hstack([above, below])).all(axis=1, keepdims=True)
+    high = np.where((q_low > 0) & np.isfinite(high), high, np.inf)
+    bounds = np.stack([np.maximum(np.nan_to_num(low), 0), high], axis=1)
+    return np.where(known, bounds, np.nan)
 
 
 def normal_quantile(level: float) -> float:

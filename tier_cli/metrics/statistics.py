@@ -20,11 +20,13 @@ Bases = Callable[[Indices, int], Mapping[str, Basis]]
 
 RANKING = ("auc", "auprc")
 DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
+# Predictive values at a prevalence follow from sensitivity and specificity; they are not resampled.
+AT_PREVALENCE = ("ppv_at_prevalence", "npv_at_prevalence")
 RECALIBRATION = ("calibration_slope", "calibration_intercept")
 # The expected calibration error of calibrated probabilities is simulated, not resampled.
 ECE_IF_CALIBRATED = "ece_if_calibrated"
 PROBABILITIES = ("brier", "ece", ECE_IF_CALIBRATED, *RECALIBRATION)
-METRICS = (*RANKING, *DECISIONS, *PROBABILITIES)
+METRICS = (*RANKING, *DECISIONS, *AT_PREVALENCE, *PROBABILITIES)
 ECE_BINS = 15
 SIMULATIONS = 500
 _DRAWS = 2_000_000

@@ -12,7 +12,7 @@ from typer import Exit
 from tier_cli.commands import options as shared_options
 from tier_cli.commands.evaluate import options as eval_options
 from tier_cli.commands.evaluate.command_line import command_line
-from tier_cli.commands.evaluate.data import exclusions
+from tier_cli.commands.evaluate.data import exclusions, prevalences
 from tier_cli.commands.evaluate.output import ReportOutput
 from tier_cli.commands.evaluate.page import Page
 from tier_cli.datasets.registry import CSV
@@ -48,6 +48,7 @@ def evaluate(
     by: eval_options.By = None,
     select_on: eval_options.SelectOn = None,
     operating_point: eval_options.OperatingPoint = None,
+    prevalence: eval_options.Prevalence = None,
     replicates: eval_options.Replicates = 1000,
     seed: eval_options.Seed = 0,
     exclusive: eval_options.Exclusive = False,
@@ -98,6 +99,7 @@ def evaluate(
         by=_columns(by or ""),
         select_on=select_on,
         operating_point=operating_point,
+        prevalence=prevalences(prevalence or []),
         join=join,
         probabilities=probabilities,
         replicates=replicates,

@@ -166,6 +166,15 @@ OperatingPoint = Annotated[
         rich_help_panel=_NUMBERS,
     ),
 ]
+Prevalence = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SHARE|FINDING=SHARE",
+        help="Also give PPV and NPV at this share of positives: 0.02, or pneumothorax=0.02. Repeatable.",
+        show_default=False,
+        rich_help_panel=_NUMBERS,
+    ),
+]
 Replicates = Annotated[
     int,
     typer.Option(

@@ -20,7 +20,7 @@ from tier_cli.evaluation.page.figures import (
 )
 from tier_cli.evaluation.page.parts import DASH, MAX_FIGURES, Figure, Part, Table, cell, p_value
 from tier_cli.evaluation.units import PLURALS
-from tier_cli.metrics.statistics import DECISIONS, ECE_IF_CALIBRATED, PROBABILITIES, RANKING
+from tier_cli.metrics.statistics import AT_PREVALENCE, DECISIONS, ECE_IF_CALIBRATED, PROBABILITIES, RANKING
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric
@@ -227,6 +227,18 @@ def _single(measured: Measured, labels: Labels) -> Iterator[Table]:
             DECISIONS[_FIRST_CALLS:],
             threshold=True,
         )
+    at = [row for row in measured.rows if np.isfinite(row.prevalence)]
+    if thresholds is not None and at:
+        rows = [
+            (
+                labels.get(row.finding, row.finding),
+                f"{row.prevalence:g}",
+                *(cell(row.metrics[name]) for name in AT_PREVALENCE),
+            )
+            for row in at
+        ]
+        heads = ("finding", "prevalence", "PPV", "NPV")
+        yield Table(f"{measured.name}: predictive values at a given prevalence", heads, rows)
     if set(PROBABILITIES) <= set(measured.macro):
         yield _table(f"{measured.name}: probabilities", measured, labels, PROBABILITIES)
 
