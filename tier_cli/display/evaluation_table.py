@@ -15,7 +15,7 @@ from tier_cli.display.table_parts import finding_table, interval, label, print_t
 from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.metrics.statistics import AT_PREVALENCE, ECE_IF_CALIBRATED, PROBABILITIES
+from tier_cli.metrics.statistics import AT_PREVALENCE, ECE_IF_CALIBRATED, PROBABILITIES, RECHOSEN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,7 @@ _MOST_LISTED = 5
 # The metrics of calls, as many to a table as fit beside the names of findings.
 _CALLS = (("sensitivity", "specificity"), ("ppv", "npv"), ("lr_positive", "lr_negative"), ("mcc", "f1"))
 _PROBABILITIES = (("brier", "ece", "ece_if_calibrated"), ("calibration_slope", "calibration_intercept"))
+_FORMS = dict(zip(RECHOSEN, (".3f", ".2f", ".2f"), strict=True))
 _DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
 
 
@@ -124,6 +125,8 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
                 table.add_section()
                 table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
+        if RECHOSEN[0] in measured.rows[0].metrics:
+            yield "95% intervals if every resampling chooses the thresholds anew", _rechosen(measured, labels)
         if any(math.isfinite(row.prevalence) for row in measured.rows):
             yield (
                 f"{printable(measured.name)}: predictive values at a given prevalence",
@@ -139,6 +142,22 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
             table.add_row(_mean(measured, columns[0]), *_probability_cells(measured.macro, columns, form))
             yield title, table
             title = ""
+
+
+def _rechosen(measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = finding_table("threshold", "sensitivity", "specificity")
+    for row in measured.rows:
+        cells = (_bounds(row.metrics[name], form) for name, form in _FORMS.items())
+        table.add_row(label(row.finding, labels), *cells)
+    table.add_section()
+    means = (_bounds(measured.macro[name], _FORMS[name]) for name in RECHOSEN[1:])
+    table.add_row(_mean(measured, RECHOSEN[1]), "", *means)
+    return table
+
+
+def _bounds(metric: Metric, form: str) -> Text:
+    known = math.isfinite(metric.low)
+    return Text(f"[{metric.low:{form}}, {metric.high:{form}}]" if known else "-")
 
 
 def _at_prevalence(measured: Measured, labels: Mapping[str, str]) -> Table:

@@ -14,6 +14,7 @@ from tier_cli.evaluation.cohort import Cohort, describe_cohort
 from tier_cli.evaluation.decision_curve import measure_decision_curve
 from tier_cli.evaluation.divisions import Division, divide
 from tier_cli.evaluation.measure import NOT_SUBTRACTED, Measured, Resampling, measured
+from tier_cli.evaluation.rechosen import rechosen
 from tier_cli.evaluation.report import Report
 from tier_cli.evaluation.subgroups import (
     Gap,
@@ -161,7 +162,9 @@ def _estimate(
             simulated = score_sets[int(place[1])].where(rows).ece_if_calibrated(truth.labels[rows], how.seed)
             if simulated is not None:
                 estimates[ECE_IF_CALIBRATED] = simulated
-    for number in range(len(score_sets)):
+    for number, one in enumerate(score_sets):
+        whole = found["all", str(number)]
+        whole.update(rechosen(truth, one, whole, how))
         for division in divisions:
             # The rest of two groups is the other group.
             if len(division.compared) == 2:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tier_cli.evaluation.prevalence import predictive_values
 from tier_cli.findings.load import NO_FINDINGS
 from tier_cli.metrics.standard_errors import ratio_interval
-from tier_cli.metrics.statistics import AT_PREVALENCE
+from tier_cli.metrics.statistics import AT_PREVALENCE, RECHOSEN
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.thresholds import Thresholds
@@ -34,15 +34,19 @@ HEADINGS = {
     "lr_negative": "LR-",
     "f1": "F1",
     "mcc": "MCC",
+    "threshold_rechosen": "threshold, chosen anew",
+    "sensitivity_rechosen": "sensitivity, threshold chosen anew",
+    "specificity_rechosen": "specificity, threshold chosen anew",
     "brier": "Brier",
     "ece": "ECE",
     "ece_if_calibrated": "ECE if calibrated",
     "calibration_slope": "calibration slope",
     "calibration_intercept": "calibration intercept",
 }
-# A mean of likelihood ratios over findings says nothing, and a higher one is not a better model.
-NOT_AVERAGED = ("lr_positive", "lr_negative")
-NOT_SUBTRACTED = (*NOT_AVERAGED, "ece_if_calibrated", "calibration_slope", "calibration_intercept")
+# Their mean over findings says nothing, and a higher one is not a better model.
+LIKELIHOOD_RATIOS = ("lr_positive", "lr_negative")
+NOT_AVERAGED = (*LIKELIHOOD_RATIOS, RECHOSEN[0])
+NOT_SUBTRACTED = (*NOT_AVERAGED, *RECHOSEN, "ece_if_calibrated", "calibration_slope", "calibration_intercept")
 
 Floats = NDArray[np.float64]
 
@@ -220,7 +224,7 @@ def measured(
 
 def _likelihood_ratios(table: Mapping[str, Sequence[Metric]]) -> dict[str, list[Metric]]:
     """Give likelihood ratios the intervals that those of sensitivity and specificity imply."""
-    if not set(NOT_AVERAGED) <= set(table):
+    if not set(LIKELIHOOD_RATIOS) <= set(table):
         return {}
     found, missed = (_bounds(table["sensitivity"], complement) for complement in (False, True))
     right, wrong = (_bounds(table["specificity"], complement) for complement in (False, True))

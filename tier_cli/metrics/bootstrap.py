@@ -243,7 +243,7 @@ def resample(
         key: {name: np.full((replicates, values.shape[1]), np.nan) for name, values in point.items()}
         for key, point in points.items()
     }
-    for first, weights in _resamplings(patients, replicates, seed):
+    for first, weights in resamplings(patients, replicates, seed):
         for key, statistic in statistics.items():
             for name, values in statistic(weights).items():
                 drawn[key][name][first : first + len(weights)] = values
@@ -258,10 +258,22 @@ def resample(
     return found
 
 
-def _resamplings(
-    patients: Sequence[str] | NDArray[np.generic], replicates: int, seed: int
+def resamplings(
+    patients: Sequence[str] | NDArray[np.generic], replicates: int, seed: int | tuple[int, ...]
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """Yield (number of the first replicate, weights (r, N)) until all replicates are drawn."""
+    """Draw patients with replacement, a part of the replicates at a time.
+
+    Parameters
+    ----------
+    patients
+        (N,) one key per row.
+    replicates, seed
+        As in `resample`.
+
+    Yields
+    ------
+    The number of the first replicate, and how often each row was drawn (r, N).
+    """
     keys, row_patient = np.unique(np.asarray(patients), return_inverse=True)
     generator = np.random.default_rng(seed)
     chunk = max(1, _CELLS // max(1, len(row_patient)))
