@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tier_cli.evaluation.cohort import Cohort, describe_cohort
 from tier_cli.evaluation.decision_curve import measure_decision_curve
 from tier_cli.evaluation.divisions import Division, divide
-from tier_cli.evaluation.measure import NOT_SUBTRACTED, Measured, Resampling, measured
+from tier_cli.evaluation.measure import HEADINGS, NOT_SUBTRACTED, Measured, Resampling, measured
 from tier_cli.evaluation.rechosen import rechosen
 from tier_cli.evaluation.report import Report
 from tier_cli.evaluation.subgroups import (
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _SMALL_P = 0.05
 _NEARLY_ALL = 0.95
+# Metrics whose differences are tested by counting resamplings.
+_BY_PERCENTILES = ("mcc", "brier", "ece")
 
 # By ("all", score set), or by ("group" or "rest", score set, column, value); then by metric.
 _Estimates = dict[tuple[str, ...], dict[str, Estimate]]
@@ -280,12 +282,13 @@ def _group(
 def _smallest_p(difference: Measured, how: Resampling) -> list[str]:
     """Warn if the correction for many findings rules out a small p value."""
     least = difference.averaged * 2 / (how.replicates + 1)
-    if least <= _SMALL_P:
+    counted = [HEADINGS[name] for name in _BY_PERCENTILES if name in difference.macro]
+    if least <= _SMALL_P or not counted:
         return []
     wanted = math.ceil(2 * difference.averaged / _SMALL_P)
     return [
-        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value, except "
-        f"that of an AUC, can be below {min(1, least):.2f}; use --replicates {wanted} or more"
+        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value of "
+        f"{' and '.join(counted)} can be below {min(1, least):.2f}; use --replicates {wanted} or more"
     ]
 
 

@@ -24,8 +24,9 @@ SCHEMA_VERSION = 3
 INTERVALS = (
     "by patient; AUC: DeLong's variance, on the logit scale; shares: Wilson, for the effective number of "
     "patients; likelihood ratios and predictive values at a prevalence: from the intervals of sensitivity "
-    "and specificity; AUPRC and F1: bootstrap variance, on the logit scale; differences of AUC: DeLong; all "
-    "else: percentiles of the bootstrap"
+    "and specificity; AUPRC and F1: bootstrap variance, on the logit scale; differences of AUC: DeLong; "
+    "differences of shares, AUPRC and F1: from both intervals and their correlation; all else: percentiles "
+    "of the bootstrap"
 )
 COLUMNS = (
     "by", "group", "scores", "finding", "n", "positives",

@@ -92,7 +92,7 @@ def differences(report: Report, labels: Labels) -> Part | None:
     tables = [_difference(one, labels) for one in report.differences]
     text = (
         "Both score sets of a pair were measured on the same resamplings of patients. p is two-sided and "
-        "comes from the bootstrap; p (Holm) is corrected for the number of findings. The mean is a single "
+        "agrees with the interval; p (Holm) is corrected for the number of findings. The mean is a single "
         "test.",
     )
     return Part("Differences", text, figures=[one for one in drawn if one is not None], tables=tables)
