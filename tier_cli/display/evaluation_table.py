@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tier_cli.console import printable
 from tier_cli.display.group_table import show_groups
-from tier_cli.display.table_parts import finding_table, interval, label, print_table
+from tier_cli.display.table_parts import finding_table, interval, label, p_text, print_table
 from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
@@ -194,14 +194,8 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
 
 def _tested(metric: Metric, form: str, both: bool) -> list[Text]:
     """Format a difference, its p value if there is room, and Holm's, which the mean (a single test) lacks."""
-    corrected = Text("" if metric.p_holm is None else _p(metric.p_holm))
-    return [interval(metric, form), *([Text(_p(metric.p))] if both else []), corrected]
-
-
-def _p(p: float | None) -> str:
-    if p is None or math.isnan(p):
-        return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    corrected = Text("" if metric.p_holm is None else p_text(metric.p_holm))
+    return [interval(metric, form), *([Text(p_text(metric.p))] if both else []), corrected]
 
 
 def _mean(measured: Measured, metric: str) -> Text:
