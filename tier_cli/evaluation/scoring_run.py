@@ -18,7 +18,7 @@ from tier_cli.evaluation.truth import labelled
 from tier_cli.evaluation.unit_scores import Note, SelectionSplit, check_probabilities, combine_scores
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.candidates import Candidate
+    from tier_cli.evaluation.candidates import Candidate, ImageScorer
     from tier_cli.evaluation.scores import Scores
     from tier_cli.evaluation.selection import Selection
     from tier_cli.evaluation.settings import EvaluationSettings
@@ -43,6 +43,8 @@ class ScoringRun:
         The opened models and scores, and the finding set.
     progress
         Where progress is reported.
+    score_images
+        What scores the images with a model; None for the plain way.
     """
 
     settings: EvaluationSettings
@@ -51,6 +53,7 @@ class ScoringRun:
     candidates: Sequence[Candidate]
     findings: FindingSet
     progress: Progress
+    score_images: ImageScorer | None = None
 
     @property
     def unit(self) -> str:
@@ -98,7 +101,9 @@ class ScoringRun:
         found: dict[int, Scores] = {}
         for number in order:
             candidate, join = self.candidates[number], self.settings.join
-            found[number] = candidate.scores(rows.manifest, self.findings, self.stream, join, self.progress)
+            found[number] = candidate.scores(
+                rows.manifest, self.findings, self.stream, join, self.progress, self.score_images
+            )
             if self.settings.probabilities and candidate.job is None:
                 check_probabilities(found[number])
         return tuple(found[number] for number in range(len(self.candidates)))

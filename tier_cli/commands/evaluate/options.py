@@ -49,6 +49,17 @@ Dataset = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME[=FOLDER]",
+        help="Data set: csv for a manifest given with --data or as csv=FILE, or one of "
+        f"{', '.join(DATASETS)}. Repeat for a table of models by data sets.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
 Root = Annotated[
     Path | None,
     typer.Option(
@@ -91,7 +102,8 @@ Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FOLDER",
-        help=f"Checkpoint; repeat to average several. Default: {DEFAULT_MODEL}, unless --scores is given.",
+        help=f"Checkpoint; repeat to average several, or for rows of a table of several data sets. Default: "
+        f"{DEFAULT_MODEL}, unless --scores is given.",
         show_default=False,
         rich_help_panel=_MODEL,
     ),
