@@ -163,7 +163,12 @@ def test_an_image_tower_cannot_be_converted(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [["patch_embed.proj.weight"], ["cls_token", "mask_token", "blocks.0.ls1.gamma"]]
+    "names",
+    [
+        ["patch_embed.proj.weight"],
+        ["cls_token", "mask_token", "blocks.0.ls1.gamma"],
+        ["embeddings.patch_embeddings.projection.weight"],
+    ],
 )
 def test_other_image_towers_need_transformers_form(tmp_path: Path, names: list[str]) -> None:
     torch.save({name: torch.zeros(2) for name in names}, tmp_path / "tower.pth")

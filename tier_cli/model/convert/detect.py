@@ -127,6 +127,7 @@ _TOWER_FILES: tuple[tuple[str, frozenset[str]], ...] = (
 _OTHER_TOWERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("DINOv2", frozenset({"cls_token", "mask_token", "blocks.0.ls1.gamma"})),
     ("timm", frozenset({"patch_embed.proj.weight"})),
+    ("transformers", frozenset({"embeddings.patch_embeddings.projection.weight"})),
 )
 # With these numbers OpenAI's own archives describe themselves.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
