@@ -27,6 +27,21 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return cpus if cpus > 1 and not config.option.file_or_dir else 0
 
 
+# Folders whose files take longest. A long file that starts last keeps one process busy while the others wait.
+LONGEST = ("docs", "training", "model", "commands", "project", "examples", "phantom", "evaluation", "imaging")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(tests).parts[0] if item.path.is_relative_to(tests) else ""
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real chest X-rays beside the checkout; tests that need it are skipped without it."""
@@ -41,6 +56,16 @@ def ctrl_c() -> None:
     """Let Ctrl-C work: a program started in the background ignores it, and so does all that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decode_here() -> Iterator[None]:
+    """Read images in this process by default: starting others takes a second. Tests of them say how many."""
+    from tier_cli.pipeline import stream
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "_MAX_WORKERS", 0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import pytest
 from tier_cli import __version__, app
 from tier_cli.errors import CheckpointError, InputError
 
+MANIFEST = str(Path(__file__).resolve().parents[1] / "examples" / "manifest.csv")
 HEAVY = (
     "torch",
     "transformers",
@@ -108,6 +110,22 @@ def test_verbosity_stands_before_or_behind_any_command_and_lasts_one_run(
     assert seen[-1] == (False, False)
 
 
+def test_the_command_reference_has_the_options_that_every_command_takes() -> None:
+    import typer
+    from typer.cli import get_docs_for_click
+
+    command = typer.main.get_command(app.app)
+    page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="tier")
+    sections = dict(section.split("\n", 1) for section in re.split(r"^#+ ", page, flags=re.MULTILINE)[1:])
+    assert "`-V, --version`" in sections["`tier`"]
+    lacking = {name for name, text in sections.items() if not {"--quiet", "--verbose"} <= _words(text)}
+    assert lacking == {"`tier data`", "`tier findings`", "`tier model`"}
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"--?[\w-]+", text))
+
+
 @pytest.mark.parametrize(
     ("arguments", "proposal"),
     [
@@ -115,7 +133,28 @@ def test_verbosity_stands_before_or_behind_any_command_and_lasts_one_run(
         (["classify", "x", "--modle", "y"], "--model"),
         (["classify", "x", "--engine", "onx"], "did you mean onnx?"),
         (["classify", "x", "--device", "cud"], "did you mean cuda?"),
-        (["eval", "--dataset", "nih4"], "did you mean nih14?"),
+        (["eval", "--dataset", "mimic"], "unknown data set 'mimic' (did you mean mimic-cxr?)"),
+        (["eval", "--data", MANIFEST, "--by", "veiw"], "no column 'veiw' (did you mean view?)"),
+        (["eval", "--data", MANIFEST, "--exclude", "veiw=AP"], "no column 'veiw' (did you mean view?)"),
+        (["eval", "--data", MANIFEST, "--corrupt", "niose"], "(did you mean noise?)"),
+        (
+            ["eval", "--data", MANIFEST, "--select-on", "valid", "--operating-point", "yuden"],
+            "(did you mean youden?)",
+        ),
+        (
+            ["eval", "--data", MANIFEST, "--scores", MANIFEST, "--findings", "nih14", "--join", "pathh"],
+            "no column 'pathh' (did you mean path?)",
+        ),
+        (["data", "inspect", MANIFEST, "--text", "impresion"], "(did you mean impression?)"),
+        (["model", "info", "tier-smal"], "(did you mean tier-small?)"),
+        (["model", "pull", "biovli"], "unknown public model 'biovli' (did you mean biovil?)"),
+        (["model", "convert", "x", "y", "--family", "chexzro"], "(did you mean chexzero?)"),
+        (["findings", "show", "chexpert-5"], "(did you mean chexpert5?)"),
+        (["findings", "check", "chexpert-5"], "(did you mean chexpert5?)"),
+        (
+            ["train", "--data", MANIFEST, "--output", "x", "--sweep", "lamda-patch=0,1"],
+            "(did you mean lambda-patch?)",
+        ),
     ],
 )
 def test_a_slip_gets_a_proposal(

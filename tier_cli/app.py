@@ -22,6 +22,7 @@ from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.search import search
 from tier_cli.commands.train.command import train
+from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import TierError, did_you_mean, missing_package
 
@@ -31,6 +32,7 @@ USAGE_ERROR: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="tier",
+    cls=Group,
     help="Score chest X-rays against findings written as text. For research use; not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -55,29 +57,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _set_quiet(wanted: bool) -> None:
-    # Only if given: the option may stand before and behind the command.
-    if wanted:
-        set_verbosity(quiet=True)
-
-
-def _set_verbose(wanted: bool) -> None:
-    if wanted:
-        set_verbosity(verbose=True)
-
-
-_QUIET = "Print no progress and no remarks on stderr, only errors."
-_VERBOSE = "Print details on stderr, such as the engine and the files passed over."
-
-
 @app.callback()
 def _options(
     version: Annotated[
         bool,
         typer.Option("--version", "-V", help="Print the version.", callback=_print_version, is_eager=True),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET, callback=_set_quiet)] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callback=_set_verbose)] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Accept the options that precede a command."""
 
@@ -114,7 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     # Not standalone: wrong usage is then an exception, which is shown without loading Rich.
     command = typer.main.get_command(app)
-    _add_verbosity(command)
     try:
         code = command(args=arguments, prog_name="tier", standalone_mode=False)
     except USAGE_ERROR as error:
@@ -130,27 +116,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         discard_stdout()
         return 0
     return code if isinstance(code, int) else 0
-
-
-def _add_verbosity(command: Any) -> None:
-    """Let --quiet and --verbose stand behind every command too."""
-    for below in getattr(command, "commands", {}).values():
-        _add_verbosity(below)
-        if getattr(below, "commands", None):
-            continue
-        for name, letter, text, action in (
-            ("--quiet", "-q", _QUIET, _set_quiet),
-            ("--verbose", "-v", _VERBOSE, _set_verbose),
-        ):
-            below.params.append(
-                typer.core.TyperOption(
-                    param_decls=[name, letter],
-                    is_flag=True,
-                    expose_value=False,
-                    help=text,
-                    callback=lambda context, parameter, value, action=action: action(value),
-                )
-            )
 
 
 def _suggest(error: Any) -> None:

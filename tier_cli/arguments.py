@@ -1,4 +1,4 @@
-"""Check the arguments of the Python API: the choices, whole numbers, texts and paths that callers pass."""
+"""Check the arguments of the Python API: choices, flags, whole numbers, texts and paths that callers pass."""
 
 from __future__ import annotations
 
@@ -24,6 +24,32 @@ def check_choice(argument: str, value: object, literal: Any) -> None:
         raise UsageError(
             f"unknown value {value!r}{near}", where=f"{argument}=", remedy=f"use one of {', '.join(choices)}"
         )
+
+
+def check_flags(**values: object) -> None:
+    """Refuse values that are neither True nor False: the text "no" would count as True.
+
+    Raises
+    ------
+    UsageError
+        The message names the argument.
+    """
+    for argument, value in values.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"cannot be {value!r}", where=f"{argument}=", remedy="give True or False")
+
+
+def check_names(**values: object) -> None:
+    """Refuse values that are neither a text nor None.
+
+    Raises
+    ------
+    UsageError
+        The message names the argument.
+    """
+    for argument, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"cannot be {value!r}", where=f"{argument}=", remedy="give a name, as a text")
 
 
 def whole_number(argument: str, value: object, least: int) -> int:

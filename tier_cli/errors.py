@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -84,17 +85,37 @@ def missing_package(error: ImportError) -> UsageError | None:
     )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return a question that proposes the nearest known name, after a blank; "" if none is near.
+
+    Parameters
+    ----------
+    name, known
+        What was typed, and what could have been meant.
+    likeness
+        How like the two must be, from 0 to 1: more where an unknown name may be meant as it is.
 
     Examples
     --------
     >>> did_you_mean("chexpert-5", ["chexpert5", "nih14"])
     ' (did you mean chexpert5?)'
     """
-    lowered = {one.lower(): one for one in known}
-    near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    lowered: dict[str, str] = {}
+    for one in known:
+        lowered.setdefault(one.lower(), one)
+    near = get_close_matches(name.lower(), lowered, n=1, cutoff=likeness)
     return f" (did you mean {lowered[near[0]]}?)" if near else ""
+
+
+def counted(reasons: Mapping[str, int]) -> str:
+    """List reasons with how often each occurred, the most frequent first.
+
+    Examples
+    --------
+    >>> counted({"too small": 1, "not an image": 8})
+    'not an image (8), too small (1)'
+    """
+    return ", ".join(f"{name} ({count})" for name, count in Counter(reasons).most_common())
 
 
 def _rebuild(cls: type[TierError], what: str, where: str | None, remedy: str | None, kind: str) -> TierError:
@@ -126,6 +147,7 @@ _LABELS = {
     "presentation_intent": "for processing",
     "frames": "several frames",
     "view": "other view",
+    "mask": "mask or drawing",
     "photometric": "unsupported photometric interpretation",
     "codec": "no decoder",
     "too_small": "too small",
@@ -136,7 +158,7 @@ _LABELS = {
 
 
 def kind_label(kind: str) -> str:
-    """Say the kind of an error in a few words, to follow a number: "7 other modality"."""
+    """Say the kind of an error in a few words, such as "other modality"."""
     return _LABELS.get(kind, kind.replace("_", " "))
 
 

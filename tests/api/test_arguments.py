@@ -20,6 +20,7 @@ SECTIONS: Any = tier.SectionOptions
 LOAD: Any = tier.load
 READ: Any = tier.read_image
 EVALUATE: Any = tier.evaluate
+FRAME: Any = tier.to_dataframe
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,25 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: READ(PA, views="x"), "views=: unknown value 'x'; use one of frontal, strict, all"),
     (lambda m: READ(PA, window="1"), "window=: cannot be '1'"),
     (lambda m: READ(None), "path=: None is not a path"),
+    (lambda m: m.classify(PA, accept_any="no"), "accept_any=: cannot be 'no'; give True or False"),
+    (lambda m: m.classify(PA, include_phi="no"), "include_phi=: cannot be 'no'; give True or False"),
+    (lambda m: m.classify([PA], fail_fast=1), "fail_fast=: cannot be 1; give True or False"),
+    (lambda m: m.classify([PA], progress="off"), "progress=: cannot be 'off'"),
+    (lambda m: m.embed([PA], patches="no"), "patches=: cannot be 'no'"),
+    (lambda m: m.embed([PA], progress=None), "progress=: cannot be None"),
+    (lambda m: m.encode_image(PA, accept_any="no"), "accept_any=: cannot be 'no'"),
+    (lambda m: m.similarity(PA, "effusion", accept_any=0), "accept_any=: cannot be 0"),
+    (lambda m: READ(PA, accept_any="no"), "accept_any=: cannot be 'no'"),
+    (lambda m: FRAME([], wide="no"), "wide=: cannot be 'no'"),
+    (lambda m: LOAD("tier-small", engine=5), "engine=: cannot be 5; give a name, as a text"),
+    (lambda m: LOAD("tier-small", device=0), "device=: cannot be 0; give a name, as a text"),
+    (lambda m: EVALUATION(exclude_trained="no"), "exclude_trained=: cannot be 'no'"),
+    (lambda m: EVALUATION(probabilities="no"), "probabilities=: cannot be 'no'"),
+    (lambda m: EVALUATION(dataset=5), "dataset=: cannot be 5; give a name"),
+    (lambda m: EVALUATION(split=["test"]), "split=: cannot be ['test']; give a name"),
+    (lambda m: EVALUATION(engine=5), "engine=: cannot be 5; give a name"),
+    (lambda m: SECTIONS(grounding="no"), "grounding=: cannot be 'no'"),
+    (lambda m: EVALUATE(m, MANIFEST, progress="no"), "progress=: cannot be 'no'"),
     (lambda m: LOAD([]), "model=: no model is named; give a name or a folder"),
     (lambda m: LOAD(None), "model=: None is not a path; give a text or a pathlib.Path"),
     (lambda m: LOAD(3), "model=: 3 is not a path"),

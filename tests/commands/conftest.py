@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny import tiny_checkpoint
+from xrays import write_dicom, write_png
 
 from tier_cli.app import main
 
@@ -30,6 +31,19 @@ def tier(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         return code, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A study of two views, a CT, a PNG and a text."""
+    here = tmp_path / "in"
+    here.mkdir()
+    write_dicom(here / "a_pa", 0, "1.1")
+    write_dicom(here / "b_lateral.dcm", 1, "1.1", view="LL")
+    write_dicom(here / "c_ct.dcm", 2, "2.2", Modality="CT")
+    write_png(here / "d.png", 3)
+    (here / "notes.txt").write_text("no image")
+    return here
 
 
 @pytest.fixture

@@ -25,19 +25,6 @@ Tier = Callable[..., tuple[int, str, str]]
 SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A study of two views, a CT, a PNG and a text."""
-    here = tmp_path / "in"
-    here.mkdir()
-    write_dicom(here / "a_pa", 0, "1.1")
-    write_dicom(here / "b_lateral.dcm", 1, "1.1", view="LL")
-    write_dicom(here / "c_ct.dcm", 2, "2.2", Modality="CT")
-    write_png(here / "d.png", 3)
-    (here / "notes.txt").write_text("no image")
-    return here
-
-
 def _lines(out: str) -> list[dict[str, Any]]:
     schema = json.loads((files("tier_cli.results") / "result.schema.json").read_text(encoding="utf-8"))
     documents = [json.loads(line) for line in out.splitlines()]
@@ -63,8 +50,8 @@ def test_pipe_gets_json_lines_by_the_schema_and_nothing_else(tier: Tier, model: 
     assert _kinds(documents) == [None, "view", "modality", None]
     assert err.splitlines()[:3] == [
         "Scored 2 of 4 files",
-        "2 of 4 files could not be scored: 1 other view, 1 other modality",
-        "Passed over in folders: 1 not an image",
+        "2 of 4 files could not be scored: other view (1), other modality (1)",
+        "Skipped 1 file in folders: not an image (1)",
     ]
     first = documents[0]
     assert (first["study"], first["series"], first["instance"], first["view"]) == (
@@ -323,7 +310,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
     assert not output.exists()
     lines = dict(line.split(": ", 1) for line in out.splitlines())
     assert lines["Files to read"] == "4"
-    assert lines["Passed over in folders"] == "1 not an image"
+    assert lines["Skipped 1 file in folders"] == "not an image (1)"
     assert lines["Model"].startswith("tiny (")
     assert lines["Results"] == str(output)
     assert lines["Time"].startswith("about ")
@@ -332,7 +319,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
 def test_verbose_names_the_model_and_what_is_passed_over(tier: Tier, model: str, folder: Path) -> None:
     _, _, err = tier("classify", folder, "--model", model, "--verbose")
     assert "Model tiny: " in err
-    assert f"{folder / 'notes.txt'}: passed over (not an image)" in err
+    assert f"{folder / 'notes.txt'}: skipped (not an image)" in err
     _, _, err = tier("classify", folder, "--model", model, "--verbose", "--hash-ids")
     assert str(folder) not in err
 
@@ -373,3 +360,13 @@ def test_a_spreadsheet_runs_no_cell_of_a_table(
         assert numbers.astype(float).notna().all()
         header, rows = read_rows(Path("x.csv"))
         assert list(dict.fromkeys(row[header.index("path")] for row in rows)) == names
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--output", "{out}")])
+def test_a_misspelt_finding_is_said_on_the_screen(
+    tier: Tier, model: str, folder: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    given = [one.format(out=tmp_path / "scores.csv") for one in arguments]
+    _, out, err = tier("classify", folder, "--model", model, "--findings", "effusoin", *given)
+    said = out if "--dry-run" in arguments else err
+    assert "Note: 'effusoin' is not a known finding (did you mean Effusion?)" in said

@@ -54,6 +54,25 @@ def test_cold_run_loads_neither_torch_nor_pandas(model: str, tmp_path: Path) -> 
     assert done.stderr == b"Scored 1 of 1 file\n"
 
 
+def test_a_redirected_file_gets_json_lines_and_the_screen_says_so(
+    start: Start, model: str, tmp_path: Path
+) -> None:
+    """Who expects the tables of the terminal in the file learns how to get them."""
+    image, output = write_png(tmp_path / "a.png"), tmp_path / "scores.jsonl"
+    with output.open("wb") as stdout, start("classify", image, "--model", model, stdout=stdout) as process:
+        _, err = process.communicate()
+    (line,) = output.read_text().splitlines()
+    assert json.loads(line)["path"] == str(image)
+    assert err.decode().splitlines()[-1] == "The results are JSON lines; --table writes text"
+
+
+def test_help_says_what_a_redirected_file_gets() -> None:
+    from tier_cli.commands.classify import classify
+
+    said = " ".join(str(classify.__doc__).split())
+    assert "In a pipe (| jq) or a redirected file (> FILE), write JSON lines" in said
+
+
 def test_closed_pipe_ends_quietly(start: Start, model: str, many: Path) -> None:
     with many.open("rb") as stdin, start("classify", "-", "--model", model, stdin=stdin) as process:
         assert process.stdout is not None
@@ -92,9 +111,11 @@ def test_ctrl_c_keeps_finished_results(start: Start, model: str, many: Path, tmp
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
-    assert b"Interrupted" in err
     assert b"Traceback" not in err
     results = json.loads(output.read_text())
+    said = f"{len(results)} results were" if len(results) > 1 else "1 result was"
+    assert err.decode().startswith(f"Interrupted: {said} written to {output}.\n")
+    assert b"To go on, give the other files as a list" in err
     if by == "image":
         assert 0 < len(results) < 20_000
     else:

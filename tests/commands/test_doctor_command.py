@@ -35,6 +35,22 @@ def test_reports_versions_devices_and_cache(tier: Tier, bundled: str, own_cache:
     assert len(facts["devices"]["cuda"]) == torch.cuda.device_count()
 
 
+def test_says_where_downloaded_models_are(
+    tier: Tier, bundled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user whose disk is full, or who moves to another machine, looks for them."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    monkeypatch.setenv("TIER_DATA_DIR", str(tmp_path / "data"))
+    facts = json.loads(tier("doctor")[1])
+    assert facts["data"] == {"folder": str(tmp_path / "data"), "writable": True, "models": []}
+    assert facts["hub_cache"] == {"folder": HF_HUB_CACHE}
+    pulled = tmp_path / "data" / "models" / "biovil"
+    pulled.mkdir(parents=True)
+    (pulled / "config.json").write_text("{}")
+    assert json.loads(tier("doctor")[1])["data"]["models"] == ["biovil"]
+
+
 def test_every_promised_transfer_syntax_is_decodable(tier: Tier, bundled: str) -> None:
     from pydicom import uid
 
@@ -99,6 +115,7 @@ def test_tables_fit_a_terminal(
     doctor.doctor()
     out = capsys.readouterr().out
     assert "DICOM transfer syntaxes" in out
+    assert all(name in out for name in ("data folder", "downloaded models", "Hugging Face cache"))
     assert "checksums.json)" in "".join(out.split())
     assert all(len(line) <= 80 for line in out.splitlines())
     assert sys.version.split()[0] in out

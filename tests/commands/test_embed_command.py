@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from xrays import write_dicom, write_png
+from xrays import write_png
 
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.open_engine import open_engine
@@ -25,17 +25,10 @@ SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A study of two views, a CT, two PNG and a text."""
-    here = tmp_path / "in"
-    here.mkdir()
-    write_dicom(here / "a_pa", 0, "1.1")
-    write_dicom(here / "b_lateral.dcm", 1, "1.1", view="LL")
-    write_dicom(here / "c_ct.dcm", 2, "2.2", Modality="CT")
-    write_png(here / "d.png", 3)
-    write_png(here / "e.png", 4)
-    (here / "notes.txt").write_text("no image")
-    return here
+def folder(folder: Path) -> Path:
+    """The folder of the other commands' tests with one more PNG."""
+    write_png(folder / "e.png", 4)
+    return folder
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def test_same_files_same_refusals_and_same_numbers_as_classify(
     path = tmp_path / "x.parquet"
     code, out, err = tier("embed", folder, "--model", model, "--output", path)
     assert (code, out) == (3, "")
-    assert "2 of 5 files could not be embedded: 1 other view, 1 other modality\n" in err
+    assert "2 of 5 files could not be embedded: other view (1), other modality (1)\n" in err
     scored = _found(tier("classify", folder, "--model", model)[1])
     rows = pq.read_table(path).to_pylist()
     keys = ("path", "study", "series", "instance", "view")
@@ -134,7 +127,8 @@ def test_ctrl_c_keeps_finished_results(
     path = tmp_path / "x.npz"
     code, _, err = tier("embed", folder, "--model", model, "-o", path, "--batch-size", 1)
     assert code == 130
-    assert "Interrupted." in err
+    assert err.splitlines()[0] == f"Interrupted: 4 results were written to {path}."
+    assert "To go on, give the other files as a list with one path per line, and another --output." in err
     with np.load(path) as arrays:
         assert [Path(name).name for name in arrays["path"]] == ["a_pa", "d.png"]
     assert sorted(os.listdir(tmp_path)) == ["in", "x.npz"]

@@ -88,7 +88,7 @@ def test_the_table_fits_the_terminal(tier: Tier, manifest: Path, monkeypatch: py
     manifest.write_text(manifest.read_text() + "a.png,1,test,,-1\n")
     code, out, err = tier("data", "inspect", manifest)
     assert (code, err) == (3, "")
-    assert "splits: test: images 2, patients 2; train: images 1, patients 1" in out
+    assert "splits: test 2 images, 2 patients; train 1 image, 1 patient" in out
     assert "Problem: paths in several rows: 1" in out
     assert "Problem: patients in more than one split: 1" in out
     assert max(map(len, out.splitlines())) <= 80

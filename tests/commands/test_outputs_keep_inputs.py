@@ -159,8 +159,8 @@ def test_a_run_ends_with_counts_by_reason(tier: Tier, model: str, tmp_path: Path
         assert code == 3
         assert err.splitlines() == [
             f"{verb.capitalize()} 1 of 6 files; the results are in {output}",
-            f"5 of 6 files could not be {verb}: 3 other modality, 2 other body part",
-            "Passed over in folders: 1 not an image",
+            f"5 of 6 files could not be {verb}: other modality (3), other body part (2)",
+            "Skipped 1 file in folders: not an image (1)",
         ]
 
 

@@ -21,7 +21,8 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     commands = re.findall(r"^\$ tier (.+)$", PAGE, re.M)
     assert len(commands) == 13
     for command in commands:
-        assert main(shlex.split(command)) == 0, command
+        # Fewer phantoms, to take less time.
+        assert main(shlex.split(command.replace("--count 100", "--count 50"))) == 0, command
     for name in re.findall(r"--(?:output|report) (\S+)", PAGE):
         assert (tmp_path / name).exists(), name
 

@@ -41,10 +41,23 @@ def test_a_checkpoints_own_set_is_looked_up_first(monkeypatch: pytest.MonkeyPatc
     assert parse_findings(run("show", "effusion", "--model", "tier-small").stdout, "x").ids == ("effusion",)
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("show", "covid")])
-def test_a_terminal_gets_a_table(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_one_line_per_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their findings, the sets would fill more than two screens."""
     monkeypatch.setattr("tier_cli.commands.findings.is_terminal", lambda name: name == "stdout")
-    result = run(*arguments)
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run("list")
+    header, *rows, last = result.stdout.splitlines()
+    assert header.split() == ["set", "findings", "source"]
+    assert [row.split()[:2] for row in rows] == [
+        [name, str(len(builtin(name).findings))] for name in builtin_names()
+    ]
+    assert all(len(row.split()) > 2 for row in rows)
+    assert "tier findings show SET" in last
+
+
+def test_a_terminal_gets_a_table_of_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tier_cli.commands.findings.is_terminal", lambda name: name == "stdout")
+    result = run("show", "covid")
     assert result.exit_code == 0
     assert "┏" in result.stdout
     assert "COVID-19" in result.stdout

@@ -179,7 +179,7 @@ def test_the_default_set_is_looked_up_first() -> None:
         ("lung\x00spot", "unprintable"),
         ("view", "reserved column"),
         ("chexpert41", "did you mean chexpert14"),
-        ("nih15", "'nih15' is not a finding set; did you mean nih14"),
+        ("nih15", r"'nih15' is not a finding set \(did you mean nih14\?\)"),
         ("absent.toml", "no such file"),
         ("lesions.json", "end in .toml"),
     ],
@@ -195,6 +195,22 @@ def test_specs_that_name_nothing_are_refused(
 def test_no_set_at_all_is_an_error() -> None:
     with pytest.raises(FindingSetError, match="chexpert14"):
         load_findings(None)
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("effusoin", "effusion"), ("Cardiomegly", "cardiomegaly"), ("nodulle", "nodule")]
+)
+def test_a_misspelt_finding_is_noted(word: str, near: str) -> None:
+    """The user would otherwise compare scores of a word that no report contains."""
+    chosen = load_findings(f"{word},sail sign")
+    (note,) = chosen.notes
+    said = f"{word!r} is not a known finding (did you mean {near}?): its prompts are made from its name"
+    assert note.casefold() == said.casefold()
+
+
+@pytest.mark.parametrize("word", ["sail sign", "pneumonitis", "hemothorax", "right pleural effusion"])
+def test_a_finding_of_the_users_own_is_not_taken_for_a_slip(word: str) -> None:
+    assert load_findings(word).notes == ()
 
 
 def test_a_file_in_the_current_folder_changes_nothing(

@@ -7,7 +7,7 @@ import pickle
 import tomllib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tier_cli.findings.check import problems
@@ -16,7 +16,8 @@ from tier_cli.findings.schema import Finding, FindingSet, quote
 
 # TOML is Unicode scalar values: only surrogates cannot be written.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-PRINTABLE = st.text(st.characters(exclude_categories=["Cs"]).filter(str.isprintable), max_size=12)
+# What `str.isprintable` accepts, without drawing and refusing the rest.
+PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" "), max_size=12)
 
 
 @st.composite
@@ -44,6 +45,7 @@ def test_any_text_survives_toml(text: str) -> None:
     assert tomllib.loads(f"key = {quote(text)}") == {"key": text}
 
 
+@settings(max_examples=40)
 @given(finding_sets())
 def test_sound_sets_survive_toml(fs: FindingSet) -> None:
     assume(not problems(fs))

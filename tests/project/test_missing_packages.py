@@ -54,11 +54,7 @@ CASES = [
     ),
     ("pyarrow", "'tier-cli[parquet]'", ("search", "effusion", "--index", "index.parquet", *MODEL)),
     ("faiss", "'tier-cli[search]'", ("search", "x", "--index", "index.npz", *MODEL, "--approximate")),
-    (
-        "tensorboard",
-        "'tier-cli[tensorboard]'",
-        ("train", "--data", "m.csv", "--init", "tiny", "--output", "t", "--tensorboard", "tb"),
-    ),
+    # TensorBoard: tests/training/run/test_work_folder.py.
     ("jinja2", "jinja2", ("eval", "--data", "m.csv", *MODEL, "--split", "all", "--report", "x.html")),
     ("pandas", "pandas", ("data", "inspect", "m.csv")),
     ("pydicom", "pydicom", ("doctor",)),

@@ -44,12 +44,16 @@ def reuse_traces(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def _architecture(encoder: Any, example: tuple[Any, ...]) -> str:
     """Hash everything that the graph of an encoder depends on, save the values of its weights."""
+    from tier_cli.model.configuration import tower_config
+
     side = "image" if "pixel_values" in encoder.inputs else "text"
     config = {
         name: value
         for name, value in encoder.model.config.to_dict().items()
-        if name.startswith(side) or name in ("projection_dim", "end_token")
+        if name.startswith(side) or name == "projection_dim" or (name == "end_token" and side == "text")
     }
+    # With the defaults: some families write them out, others do not.
+    config[f"{side}_tower"] = tower_config(config[f"{side}_tower"]).to_dict()
     shapes = [list(tensor.shape) for tensor in example]
     weights = {name: [str(t.dtype), *t.shape] for name, t in encoder.state_dict().items() if side in name}
     return hashlib.sha256(json.dumps([side, config, shapes, weights], sort_keys=True).encode()).hexdigest()

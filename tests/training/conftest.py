@@ -22,7 +22,7 @@ def towers(tmp_path_factory):
 
 @pytest.fixture
 def without_graphs(monkeypatch, tmp_path_factory):
-    """Checkpoints without their graphs, which take seconds to trace, for tests that look at weights alone."""
+    """Checkpoints without graphs and curves, which take most of the time, for tests about something else."""
 
     # Built first: tests of other packages copy the same checkpoint, and need its graphs.
     tiny_checkpoint(tmp_path_factory.mktemp("whole"))
@@ -32,6 +32,7 @@ def without_graphs(monkeypatch, tmp_path_factory):
         return {}
 
     monkeypatch.setattr("tier_cli.model.save.complete", weights_only)
+    monkeypatch.setattr("tier_cli.training.run.run.draw_curves", lambda folder, synthetic: folder)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tier_cli.api.model import Model
 from tier_cli.api.python_terms import python_terms
-from tier_cli.arguments import path_text
+from tier_cli.arguments import check_flags, path_text
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.evaluation.candidates import is_table
@@ -75,6 +75,7 @@ def evaluate(
     """
     from tier_cli.evaluation import run
 
+    check_flags(progress=progress)
     shown = no_progress
     if progress:
         from tier_cli.display.progress import progress_on_stderr as shown

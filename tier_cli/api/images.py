@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tier_cli.api.python_terms import python_terms
-from tier_cli.arguments import check_choice, path_text, whole_number
+from tier_cli.arguments import check_choice, check_flags, path_text, whole_number
 
 if TYPE_CHECKING:
     from tier_cli.imaging.radiograph import Radiograph, Rendering, Views
@@ -61,5 +61,6 @@ def read_image(
 
     check_choice("rendering", rendering, RenderingNames)
     check_choice("views", views, ViewNames)
+    check_flags(accept_any=accept_any)
     window = whole_number("window", window, 1)
     return read_radiograph(path_text("path", path), ReadOptions(rendering, window - 1, views, accept_any))

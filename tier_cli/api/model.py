@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Unpack, overload
 
 from tier_cli.api.python_terms import python_terms
-from tier_cli.arguments import check_choice, optional_number, path_text, texts, whole_number
+from tier_cli.api.run_arguments import (
+    ClassifyOptions,
+    PathLike,
+    file_paths,
+    one_file,
+    phrases,
+    run_options,
+    stream,
+)
+from tier_cli.arguments import check_flags, check_names, path_text
 from tier_cli.errors import InputError, UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.model.ensemble import members
@@ -19,17 +28,12 @@ if TYPE_CHECKING:
     from tier_cli.api.similarity import SimilarityMaps
     from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.embed import Embedder
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.scoring_job import ScoringJob
-    from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.embedded import EmbeddingResult
     from tier_cli.results.record import Result, Unit
-
-PathLike = str | os.PathLike[str]
-_R = TypeVar("_R")
 
 
 @python_terms()
@@ -69,6 +73,7 @@ def load(
     >>> model.name
     'tier-small'
     """
+    check_names(engine=engine, device=device)
     return Model(open_models(_model_names(model), findings, engine, device))
 
 
@@ -139,16 +144,7 @@ class Model:
         self,
         paths: PathLike,
         findings: FindingSpec | FindingSet | None = None,
-        *,
-        by: Unit = "image",
-        views: Views = "frontal",
-        window: int = 1,
-        accept_any: bool = False,
-        include_phi: bool = False,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        fail_fast: bool = False,
-        progress: bool = False,
+        **options: Unpack[ClassifyOptions],
     ) -> Result: ...
 
     @overload
@@ -156,16 +152,7 @@ class Model:
         self,
         paths: Iterable[PathLike],
         findings: FindingSpec | FindingSet | None = None,
-        *,
-        by: Unit = "image",
-        views: Views = "frontal",
-        window: int = 1,
-        accept_any: bool = False,
-        include_phi: bool = False,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        fail_fast: bool = False,
-        progress: bool = False,
+        **options: Unpack[ClassifyOptions],
     ) -> Generator[Result, None, None]: ...
 
     @python_terms()
@@ -235,8 +222,9 @@ class Model:
         >>> [result.view for result in model.classify(["examples/*.dcm"], workers=0)]
         ['PA', 'AP', 'PA', 'PA']
         """
+        check_flags(progress=progress)
         job = self.job(findings)
-        options = _options(
+        options = run_options(
             views=views,
             window=window,
             accept_any=accept_any,
@@ -247,9 +235,9 @@ class Model:
             fail_fast=fail_fast,
         )
         if isinstance(paths, str | os.PathLike):
-            (result,) = job.classify(_one_file(paths), options)
+            (result,) = job.classify(one_file(paths), options)
             return result
-        return _stream(job.classify, _paths(paths), options, "Scoring" if progress else None)
+        return stream(job.classify, file_paths(paths), options, "Scoring" if progress else None)
 
     @python_terms()
     def embed(
@@ -280,7 +268,8 @@ class Model:
         ------
         One result per file, in order: a vector of length 1, or the error.
         """
-        options = _options(
+        check_flags(patches=patches, progress=progress)
+        options = run_options(
             views=views,
             window=window,
             accept_any=accept_any,
@@ -289,7 +278,7 @@ class Model:
             fail_fast=fail_fast,
         )
         run = self.embedder(patches).embed
-        return _stream(run, _paths(paths), options, "Embedding" if progress else None)
+        return stream(run, file_paths(paths), options, "Embedding" if progress else None)
 
     @python_terms()
     def encode_image(
@@ -319,8 +308,8 @@ class Model:
         UsageError
             If the model is an ensemble, which has several embedding spaces.
         """
-        options = _options(views=views, window=window, accept_any=accept_any)
-        (result,) = self.embedder().embed(_one_file(path), options)
+        options = run_options(views=views, window=window, accept_any=accept_any)
+        (result,) = self.embedder().embed(one_file(path), options)
         if result.vector is None:
             failure = result.error
             what, kind = (failure.message, failure.kind) if failure else ("not embedded", None)
@@ -345,7 +334,7 @@ class Model:
         UsageError
             If the model is an ensemble, which has several embedding spaces.
         """
-        return self._single("embeddings").engine.embed_texts(_texts(texts))
+        return self._single("embeddings").engine.embed_texts(phrases(texts))
 
     @python_terms()
     def similarity(
@@ -393,9 +382,9 @@ class Model:
         from tier_cli.api.similarity import SimilarityMaps
         from tier_cli.pipeline.encode import patch_maps
 
-        scorer, wanted = self._single("similarity maps"), _texts(texts)
-        options = _options(views=views, window=window, accept_any=accept_any)
-        (source,) = _one_file(path)
+        scorer, wanted = self._single("similarity maps"), phrases(texts)
+        options = run_options(views=views, window=window, accept_any=accept_any)
+        (source,) = one_file(path)
         (seen,) = patch_maps([source.path], scorer, options)
         if isinstance(seen, InputError):
             raise seen
@@ -421,87 +410,3 @@ class Model:
                 remedy=f"load one of its models: {names}",
             )
         return self._job.members[0]
-
-
-def _options(
-    *,
-    views: Views,
-    window: int,
-    accept_any: bool,
-    include_phi: bool = False,
-    by: Unit = "image",
-    batch_size: int | None = None,
-    workers: int | None = None,
-    fail_fast: bool = False,
-) -> StreamOptions:
-    """Check the arguments that describe a run, and return its settings."""
-    from tier_cli.imaging.radiograph import Views as ViewNames
-    from tier_cli.pipeline.stream import stream_options
-    from tier_cli.results.record import Unit as UnitNames
-
-    check_choice("views", views, ViewNames)
-    check_choice("by", by, UnitNames)
-    return stream_options(
-        views=views,
-        window=whole_number("window", window, 1),
-        accept_any=accept_any,
-        include_phi=include_phi,
-        by=by,
-        batch_size=optional_number("batch_size", batch_size, 1),
-        workers=optional_number("workers", workers, 0),
-        fail_fast=fail_fast,
-    )
-
-
-def _stream(
-    run: Callable[[Iterable[Source], StreamOptions, Callable[[], object]], Generator[_R, None, None]],
-    paths: Iterable[str],
-    options: StreamOptions,
-    title: str | None,
-) -> Generator[_R, None, None]:
-    """Run over the files of `paths`, showing progress under `title` unless it is None."""
-    from tier_cli.imaging.discover import discover
-
-    with python_terms():
-        if title is None:
-            yield from run(discover(paths), options, lambda: None)
-            return
-        from tier_cli.display.progress import progress_bar
-
-        given = list(paths)
-        with progress_bar(lambda: sum(1 for _ in discover(given)), title) as tick:
-            yield from run(discover(given), options, tick)
-
-
-def _one_file(path: PathLike) -> list[Source]:
-    from glob import has_magic
-
-    from tier_cli.imaging.discover import Source
-
-    given = path_text("path", path)
-    if os.path.isdir(given) or (has_magic(given) and not os.path.lexists(given)):
-        raise UsageError(
-            "is a folder or a pattern, but one file is needed",
-            where=given,
-            remedy="pass it in a list, [path], to stream its images",
-        )
-    return [Source(given)]
-
-
-def _paths(paths: object) -> Iterable[str]:
-    """Return the given paths as texts, those of a list checked at once, others as they are consumed."""
-    if isinstance(paths, str | os.PathLike):
-        raise UsageError("a list of paths is needed", where="paths=", remedy="pass [path]")
-    if isinstance(paths, bytes) or not isinstance(paths, Iterable):
-        raise UsageError(f"{paths!r} is not a path", where="paths=", remedy="give a path, or a list of paths")
-    checked = (path_text("paths", path) for path in paths)
-    return list(checked) if isinstance(paths, list | tuple) else checked
-
-
-def _texts(given: str | Sequence[str]) -> list[str]:
-    chosen = texts("texts", given, "a phrase, or a list of phrases")
-    if not chosen or not all(text.strip() for text in chosen):
-        raise UsageError(
-            "at least one text is needed, and none may be empty", where="texts=", remedy="write a phrase"
-        )
-    return list(chosen)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Uncertain, Unsure
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
     BatchSize,
@@ -20,11 +20,9 @@ from tier_cli.commands.options import (
     Findings,
     Model,
     Views,
-    ViewsName,
     Workers,
 )
 from tier_cli.console import is_terminal, print_message
-from tier_cli.evaluation.source import stream_options
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -62,8 +60,8 @@ def adapt(
     split: Split = None,
     exclude: Exclude = None,
     exclude_trained: ExcludeTrained = False,
-    uncertain: Unsure = Uncertain.IGNORE,
-    views: Views = ViewsName.FRONTAL,
+    uncertain: Unsure = "ignore",
+    views: Views = "frontal",
     model: Model = DEFAULT_MODEL,
     findings: Findings = None,
     engine: Engine = EngineName.AUTO,
@@ -86,24 +84,26 @@ def adapt(
     from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import adaptation_key, open_job
+    from tier_cli.pipeline.stream import stream_options
 
     excluded = exclusions(exclude or [])
     check_new_folder(output)
-    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
+    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views == "frontal")
     job = open_job(model, findings, engine.value, device.value)
     selection, trained_on = without_trained(job, selection, dataset, exclude_trained)
     from tier_cli.evaluation.truth import labelled
     from tier_cli.fitting.adapt import fit_adaptation
     from tier_cli.fitting.adapted_copy import write_adapted
 
-    selection, truth = labelled(selection, job.findings, uncertain.value)
-    pooled, readable = _embed(job, selection.manifest.paths, stream_options(views.value, batch_size, workers))
+    selection, truth = labelled(selection, job.findings, uncertain)
+    options = stream_options(views=views, batch_size=batch_size, workers=workers)
+    pooled, readable = _embed(job, selection.manifest.paths, options)
     rows = truth.by_image.where(readable)
     own = job.members[0].own_scores(pooled)[:, [job.findings.ids.index(name) for name in rows.findings]]
     adapted = fit_adaptation(pooled, own, rows, job.findings.ids, seed)
     facts = adapted.facts | {
         "fitted_on": {
-            **describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image),
+            **describe_rows(selection, data, dataset, views, uncertain, truth.by_image),
             **trained_on,
             "images_used": len(rows.patients),
             "patients_used": len(set(rows.patients.tolist())),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Uncertain, Unsure
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Unsure
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
     BatchSize,
@@ -20,15 +20,14 @@ from tier_cli.commands.options import (
     EngineName,
     Findings,
     Models,
-    Unit,
     Views,
-    ViewsName,
     Workers,
+    option,
 )
 from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.candidates import score
-from tier_cli.evaluation.source import stream_options
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.results.record import Unit
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
@@ -60,12 +59,11 @@ OperatingPoint = Annotated[
 ]
 ScoresFile = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "Model and findings",
+        "FILE",
+        "Use scores that `tier classify --output` wrote with this model, instead of scoring again.",
         "--scores",
-        metavar="FILE",
-        help="Use scores that `tier classify --output` wrote with this model, instead of scoring again.",
-        show_default=False,
-        rich_help_panel="Model and findings",
     ),
 ]
 FitUnit = Annotated[
@@ -84,8 +82,8 @@ def calibrate(
     split: Split = None,
     exclude: Exclude = None,
     exclude_trained: ExcludeTrained = False,
-    uncertain: Unsure = Uncertain.IGNORE,
-    views: Views = ViewsName.FRONTAL,
+    uncertain: Unsure = "ignore",
+    views: Views = "frontal",
     model: Models = None,
     findings: Findings = None,
     scores: ScoresFile = None,
@@ -93,7 +91,7 @@ def calibrate(
     device: Device = DeviceName.AUTO,
     method: MethodOption = Method.PLATT,
     operating_point: OperatingPoint = "youden",
-    unit: FitUnit = Unit.IMAGE,
+    unit: FitUnit = "image",
     batch_size: BatchSize = None,
     workers: Workers = None,
 ) -> None:
@@ -113,14 +111,15 @@ def calibrate(
     from tier_cli.evaluation.truth import labelled
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job
+    from tier_cli.pipeline.stream import stream_options
 
     rule, excluded = check_rule(operating_point), exclusions(exclude or [])
     check_new_folder(output)
-    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views.value == "frontal")
+    selection = choose_rows(dataset, data, root, split, _DEFAULT_SPLIT, excluded, views == "frontal")
     job = open_job(model or [DEFAULT_MODEL], findings, engine.value, device.value)
     selection, trained_on = without_trained(job, selection, dataset, exclude_trained)
-    selection, truth = labelled(selection, job.findings, uncertain.value, unit.value)
-    options = stream_options(views.value, batch_size, workers)
+    selection, truth = labelled(selection, job.findings, uncertain, unit)
+    options = stream_options(views=views, batch_size=batch_size, workers=workers)
     if scores is None:
         known = score(job, selection.manifest, options, progress_on_stderr)
     else:
@@ -131,10 +130,10 @@ def calibrate(
     values = truth.units.mean(known.of(truth.by_image.findings))
     plan = Plan(method.value, rule)
     fitted = fit_calibration(truth.by_unit, values, plan)
-    fitted_on = describe_rows(selection, data, dataset, views.value, uncertain.value, truth.by_image)
+    fitted_on = describe_rows(selection, data, dataset, views, uncertain, truth.by_image)
     fitted_on |= trained_on
     fitted_on["images_without_scores"] = len(known.unscored)
-    content = calibration_content(job, unit.value, truth, values, plan, fitted, fitted_on)
+    content = calibration_content(job, unit, truth, values, plan, fitted, fitted_on)
     write_calibrated(job.checkpoint.path, output, content)
     _report(content, output, [*selection.notes, *known.notes])
     if known.unscored:

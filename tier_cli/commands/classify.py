@@ -18,6 +18,7 @@ from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
+    from tier_cli.results.record import Unit
 
 
 def classify(
@@ -29,7 +30,7 @@ def classify(
     views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
-    by: options.By = options.Unit.IMAGE,
+    by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
     table: options.Table = False,
@@ -43,8 +44,9 @@ def classify(
 ) -> None:
     """Score chest X-rays for findings written as text.
 
-    Print one table per study on a terminal, and JSON lines in a pipe or a file
-    (see result.schema.json); --table prints tables there too.
+    Print one table per study on a terminal. In a pipe (| jq) or a redirected
+    file (> FILE), write JSON lines (see result.schema.json), or with --table
+    the tables.
     Counts by reason, and where the results are, go to stderr.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
@@ -67,7 +69,7 @@ def classify(
         window=window,
         accept_any=accept_any,
         include_phi=include_phi,
-        by=by.value,
+        by=by,
         batch_size=batch_size,
         workers=workers,
         fail_fast=fail_fast,
@@ -80,6 +82,7 @@ def classify(
         return
     tables = True if table else False if output == STDOUT else None
     run = ScoreRun(job, layout, file, top, hasher(hash_ids), passed_over, tables)
+    run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
     if run.failed:
         raise Exit(3)
@@ -98,5 +101,5 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _layout(job: ScoringJob, by: options.Unit, wide: bool, include_phi: bool) -> Layout:
-    return Layout(job.findings.ids, by.value, wide, include_phi, bool(job.stamp.adaptation))
+def _layout(job: ScoringJob, by: Unit, wide: bool, include_phi: bool) -> Layout:
+    return Layout(job.findings.ids, by, wide, include_phi, bool(job.stamp.adaptation))

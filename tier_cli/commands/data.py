@@ -11,9 +11,12 @@ from typing import Annotated
 import typer
 
 from tier_cli.commands.inspect import inspect
+from tier_cli.commands.verbosity import Group
 from tier_cli.console import print_message
 
-app = typer.Typer(help="Inspect data, and draw synthetic chests to try models on.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Group, help="Inspect data, and draw synthetic chests to try models on.", no_args_is_help=True
+)
 app.command()(inspect)
 
 

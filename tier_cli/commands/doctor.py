@@ -51,7 +51,7 @@ _DECODERS = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")] = False,
 ) -> None:
-    """Show versions, devices, the cache, the bundled model and the DICOM files that can be decoded.
+    """Show versions, devices, folders, the bundled model and the DICOM files that can be decoded.
 
     Prints tables on a terminal, JSON in a pipe. Exits with 2 if the bundled model is missing or altered.
     """
@@ -59,7 +59,9 @@ def doctor(
         "versions": _versions(),
         "extras": {name: _version(name) for name in _EXTRAS},
         "devices": _devices(),
+        "data": _data(),
         "cache": _cache(),
+        "hub_cache": _hub_cache(),
         "model": _model(),
         "transfer_syntaxes": list(_transfer_syntaxes()),
     }
@@ -106,6 +108,27 @@ def _cache() -> dict[str, Any]:
 
     root = cache_root()
     return {"folder": None if root is None else str(root), "writable": cache_dir() is not None}
+
+
+def _data() -> dict[str, Any]:
+    import os
+
+    from tier_cli.files.caches import data_root
+    from tier_cli.model.checkpoint import list_models
+
+    root = data_root()
+    if root is None:
+        return {"folder": None, "writable": False, "models": []}
+    # The folder is created by the first download.
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    models = [name for name, place in list_models() if place.folder == root / "models"]
+    return {"folder": str(root), "writable": os.access(existing, os.W_OK), "models": models}
+
+
+def _hub_cache() -> dict[str, Any]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return {"folder": HF_HUB_CACHE}
 
 
 def _model() -> dict[str, Any]:
@@ -159,12 +182,17 @@ def _show(facts: dict[str, Any]) -> None:
         "Versions",
         {name: found or "not installed" for name, found in facts["versions"].items()} | extras,
     )
-    devices, cache, model = facts["devices"], facts["cache"], facts["model"]
+    devices, data, cache, model = facts["devices"], facts["data"], facts["cache"], facts["model"]
     rows = {
         "CPUs": str(devices["cpus"]),
         "CUDA GPUs": ", ".join(devices["cuda"]) or "none",
         "MPS": "yes" if devices["mps"] else "no",
+        "data folder": f"{data['folder']} ({'writable' if data['writable'] else 'not writable'})"
+        if data["folder"]
+        else "none: set TIER_DATA_DIR",
+        "downloaded models": ", ".join(data["models"]) or "none",
         "cache": f"{cache['folder']} ({'writable' if cache['writable'] else 'not writable, not used'})",
+        "Hugging Face cache": facts["hub_cache"]["folder"],
         f"model {model['name']}": "\n".join(model["problems"])
         or f"{model['path']} (all files match checksums.json)",
     }

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from typer import Exit, echo
 
-from tier_cli.commands.inputs import passed_over_text
+from tier_cli.commands.inputs import skipped_text
 from tier_cli.console import printable
-from tier_cli.errors import kind_label
+from tier_cli.errors import counted, kind_label
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source
@@ -49,13 +49,14 @@ def preview(
             usable = [*usable, source][:_SAMPLE]
     echo(f"Files to read: {count}")
     if unusable:
-        reasons = ", ".join(f"{number} {reason}" for reason, number in unusable.items())
-        echo(f"Cannot be read: {reasons}")
-    if text := passed_over_text(passed_over, "Passed over in folders: {}"):
+        echo(f"Cannot be read: {counted(unusable)}")
+    if text := skipped_text(passed_over):
         echo(text)
     for member in job.members:
         echo(f"Model: {printable(member.checkpoint.name)} ({member.engine.name} on {member.engine.device})")
     echo(f"Findings: {len(job.findings.ids)} ({printable(job.findings.name)})")
+    for note in job.findings.notes:
+        echo(printable(f"Note: {note}"))
     echo(f"Results: {'stdout' if output is None else printable(output)}")
     if usable:
         echo(f"Time: about {_in_words(_seconds(usable, job, stream) * count)}, judged by {len(usable)} files")

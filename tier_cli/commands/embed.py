@@ -43,7 +43,7 @@ Output = Annotated[
 ]
 Patches = Annotated[
     bool,
-    typer.Option("--patches", help="Also embed every patch of each image.", rich_help_panel="Results"),
+    options.switch("Results", "--patches", "Also embed every patch of each image."),
 ]
 Dtype = Annotated[PrecisionName, typer.Option(help="Number type in the file.", rich_help_panel="Results")]
 

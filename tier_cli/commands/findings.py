@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal
 from tier_cli.errors import FindingSetError, UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
@@ -16,7 +17,7 @@ from tier_cli.model.checkpoint import DEFAULT_MODEL
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
 
-app = typer.Typer(help="List, show, check and create finding sets.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="List, show, check and create finding sets.", no_args_is_help=True)
 
 _SPEC = "A built-in set, a FILE.toml, or names such as 'pneumothorax,rib fracture'."
 Spec = Annotated[str, typer.Argument(metavar="SET", help=_SPEC)]
@@ -41,7 +42,7 @@ _HEADER = """\
 
 @app.command("list")
 def list_sets() -> None:
-    """List the built-in finding sets.
+    """List the built-in finding sets and where they are from.
 
     Prints a table on a terminal, JSON lines in a pipe.
     """
@@ -49,8 +50,7 @@ def list_sets() -> None:
 
     sets = [builtin(name) for name in builtin_names()]
     if is_terminal("stdout"):
-        rows = [(fs.name, str(len(fs.findings)), ", ".join(f.label for f in fs.findings)) for fs in sets]
-        _table(("set", "findings", "labels"), rows)
+        _show_sets(sets)
         return
     for fs in sets:
         typer.echo(json.dumps({"name": fs.name, "findings": fs.ids, "hash": fs.hash}))
@@ -188,6 +188,20 @@ def _print_line(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_sets(sets: Sequence[FindingSet]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("set", box=None, header_style="dim", padding=(0, 1))
+    table.add_column("findings", justify="right")
+    table.add_column("source")
+    for fs in sets:
+        table.add_row(fs.name, str(len(fs.findings)), fs.source)
+    console = Console()
+    console.print(table)
+    console.print("`tier findings show SET` prints the findings of a set with their prompts.", style="dim")
 
 
 def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from tier_cli.console import print_detail
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source
@@ -45,7 +45,7 @@ def sources_of(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
         raise UsageError("the list on stdin is empty", where="-", remedy="write one path per line")
     if first is None:
         raise UsageError(
-            "no images found" + passed_over_text(passed_over, " (passed over: {})"),
+            "no images found" + skipped_text(passed_over, " among {}: {}"),
             where=", ".join(paths[:3]) + (", ..." if len(paths) > 3 else ""),
             remedy="give DICOM, PNG, JPEG or TIFF files, or folders that contain some; "
             "files are recognised by content, not by name",
@@ -54,18 +54,18 @@ def sources_of(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
 
 
 def passing_over(silent: bool) -> PassedOver:
-    """Return a counter of what is passed over, which names each file with --verbose unless `silent`."""
+    """Return a counter of skipped files, which names each of them with --verbose unless `silent`."""
     from tier_cli.imaging.discover import PassedOver
 
     if silent:
         return PassedOver()
-    return PassedOver(lambda path, reason: print_detail(f"{path}: passed over ({reason})"))
+    return PassedOver(lambda path, reason: print_detail(f"{path}: skipped ({reason})"))
 
 
-def passed_over_text(passed_over: PassedOver, form: str) -> str:
-    """Put the counts of passed-over files into a form with one place; return "" if there are none."""
-    counts = passed_over.counts.most_common()
-    return form.format(", ".join(f"{count} {reason}" for reason, count in counts)) if counts else ""
+def skipped_text(skipped: PassedOver, form: str = "Skipped {} in folders: {}") -> str:
+    """Put the number of skipped files and their reasons into a form; return "" if there are none."""
+    count = skipped.counts.total()
+    return form.format("1 file" if count == 1 else f"{count} files", counted(skipped.counts)) if count else ""
 
 
 def _stdin() -> BinaryIO | None:

@@ -146,23 +146,36 @@ def _show(found: Survey, console: Console) -> None:
 
 def _lines(found: Survey) -> Iterator[str]:
     yield found.origin
-    unknown = f" ({found.without_patient} images without a patient)" if found.without_patient else ""
-    yield f"images {found.images}, patients {found.patients}{unknown}, studies {found.studies}"
-    yield "splits: " + "; ".join(
-        f"{split.name or 'none'}: images {split.images}, patients {split.patients}" for split in found.splits
+    unknown = (
+        f" ({_count(found.without_patient, 'image')} without a patient)" if found.without_patient else ""
     )
-    yield "views: " + ", ".join(f"{view or 'unknown'} {count}" for view, count in found.views.items())
+    studies = f", {_count(found.studies, 'study', 'studies')}" if found.studies else ""
+    yield f"{_count(found.images, 'image')}, {_count(found.patients, 'patient')}{unknown}{studies}"
+    if any(split.name for split in found.splits):
+        yield "splits: " + "; ".join(
+            f"{split.name or '(none)'} {_count(split.images, 'image')}, {_count(split.patients, 'patient')}"
+            for split in found.splits
+        )
+    else:
+        yield "no splits"
+    yield "views: " + ", ".join(f"{count} {view or 'unknown'}" for view, count in found.views.items())
     texts = found.texts
     if texts.words:
         low, middle, high = texts.words
-        yield f"texts: {texts.filled}, {texts.empty} empty; {low} to {high} words, median {middle}"
+        empty = f" ({texts.empty} without)" if texts.empty else ""
+        yield f"{_count(texts.filled, 'image')} with a text{empty}; {low} to {high} words, median {middle}"
     for text, times in texts.repeated:
         yield f"  {times} times: {text if len(text) <= 60 else text[:57] + '...'}"
     if found.images_with_regions:
-        yield f"boxes {found.boxes}, masks {found.masks}, images with either {found.images_with_regions}"
+        boxes, masks = _count(found.boxes, "box", "boxes"), _count(found.masks, "mask")
+        yield f"{boxes} and {masks} in {_count(found.images_with_regions, 'image')}"
     if found.ignored_columns:
         yield f"columns that are not labels of {found.finding_set}: {', '.join(found.ignored_columns)}"
-    yield f"files: {found.files.files} checked, {found.files.read} read"
+    yield f"looked for {_count(found.files.files, 'file')} and read {found.files.read}"
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _labels(found: Survey) -> object:

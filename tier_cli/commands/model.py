@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands import model_pull
+from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal, print_message
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.model.registry import PublicModel
 
 app = typer.Typer(
+    cls=Group,
     help="List, inspect, verify, download and convert models.",
     no_args_is_help=True,
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from tier_cli.evaluation.settings import Views as EvaluatedViews
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.results.record import Unit
 
 
 class EngineName(StrEnum):
@@ -27,13 +29,6 @@ class DeviceName(StrEnum):
     MPS = "mps"
 
 
-class ViewsName(StrEnum):
-    """The views that are scored."""
-
-    FRONTAL = "frontal"
-    ALL = "all"
-
-
 class ReadViewsName(StrEnum):
     """The views that are scored where files are read one by one."""
 
@@ -42,11 +37,16 @@ class ReadViewsName(StrEnum):
     ALL = "all"
 
 
-class Unit(StrEnum):
-    """The unit of one result."""
+def option(panel: str, metavar: str, text: str, *names: str, **settings: Any) -> Any:
+    """Declare an option with a value; its help says what happens without it."""
+    return typer.Option(
+        *names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **settings
+    )
 
-    IMAGE = "image"
-    STUDY = "study"
+
+def switch(panel: str, name: str, text: str) -> Any:
+    """Declare an option without a value."""
+    return typer.Option(name, help=text, rich_help_panel=panel)
 
 
 def known_dataset(name: str | None) -> str | None:
@@ -73,23 +73,21 @@ Model = Annotated[
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model",
-        metavar="NAME|FOLDER",
-        help="Name or folder of the checkpoint; repeat the option to average the scores of several. "
+    option(
+        _MODEL,
+        "NAME|FOLDER",
+        "Name or folder of the checkpoint; repeat the option to average the scores of several. "
         f"Default: {DEFAULT_MODEL}.",
-        show_default=False,
-        rich_help_panel=_MODEL,
+        "--model",
     ),
 ]
 Findings = Annotated[
     str | None,
-    typer.Option(
-        metavar="SET",
-        help="A built-in set, a FILE.toml, or texts such as 'pneumothorax,rib fracture'. "
+    option(
+        _MODEL,
+        "SET",
+        "A built-in set, a FILE.toml, or texts such as 'pneumothorax,rib fracture'. "
         "Default: the checkpoint's own set.",
-        show_default=False,
-        rich_help_panel=_MODEL,
     ),
 ]
 Engine = Annotated[
@@ -102,26 +100,19 @@ Device = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Images per batch. Default: 8 on CPU, else 32.",
-        show_default=False,
-        rich_help_panel=_SPEED,
-    ),
+    option(_SPEED, "N", "Images per batch. Default: 8 on CPU, else 32.", min=1),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
+    option(
+        _SPEED,
+        "N",
+        "Decoding processes; 0 decodes in the main process. Default: one per CPU, at most 8.",
         min=0,
-        metavar="N",
-        help="Decoding processes; 0 decodes in the main process. Default: one per CPU, at most 8.",
-        show_default=False,
-        rich_help_panel=_SPEED,
     ),
 ]
 Views = Annotated[
-    ViewsName, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
+    EvaluatedViews, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
 ]
 ReadViews = Annotated[
     ReadViewsName,
@@ -135,11 +126,7 @@ Window = Annotated[
 ]
 AcceptAny = Annotated[
     bool,
-    typer.Option(
-        "--accept-any",
-        help="Also use other modalities, other body parts and images FOR PROCESSING.",
-        rich_help_panel=_IMAGES,
-    ),
+    switch(_IMAGES, "--accept-any", "Also use other modalities, other body parts and images FOR PROCESSING."),
 ]
 By = Annotated[
     Unit,
@@ -149,63 +136,48 @@ By = Annotated[
 ]
 Top = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        metavar="K",
-        help="Keep only the K highest scores; note that scales differ between findings.",
-        show_default=False,
-        rich_help_panel=_RESULTS,
-    ),
+    option(_RESULTS, "K", "Keep only the K highest scores; note that scales differ between findings.", min=1),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
+    option(
+        _RESULTS,
+        "FILE",
+        "Write a .csv, .json, .jsonl or .parquet file instead of stdout; - for JSON lines on stdout.",
         "--output",
         "-o",
-        metavar="FILE",
-        help="Write a .csv, .json, .jsonl or .parquet file instead of stdout; - for JSON lines on stdout.",
-        show_default=False,
-        rich_help_panel=_RESULTS,
     ),
 ]
 Table = Annotated[
     bool,
-    typer.Option(
-        "--table", help="Print tables also where stdout is a pipe or a file.", rich_help_panel=_RESULTS
-    ),
+    switch(_RESULTS, "--table", "Print tables also where stdout is a pipe or a file."),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _RESULTS,
         "--dry-run",
-        help="Score nothing; say which files would be read, with which model, and for about how long.",
-        rich_help_panel=_RESULTS,
+        "Score nothing; say which files would be read, with which model, and for about how long.",
     ),
 ]
 Wide = Annotated[
     bool,
-    typer.Option(
-        "--wide", help="Write one column per finding (.csv and .parquet).", rich_help_panel=_RESULTS
-    ),
+    switch(_RESULTS, "--wide", "Write one column per finding (.csv and .parquet)."),
 ]
 FailFast = Annotated[
     bool,
-    typer.Option("--fail-fast", help="Stop at the first file that cannot be used.", rich_help_panel=_RESULTS),
+    switch(_RESULTS, "--fail-fast", "Stop at the first file that cannot be used."),
 ]
 HashIds = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _RESULTS,
         "--hash-ids",
-        help="Replace paths and UIDs by keyed hashes (HMAC-SHA256); the key is TIER_HASH_KEY, "
+        "Replace paths and UIDs by keyed hashes (HMAC-SHA256); the key is TIER_HASH_KEY, "
         "or random for this run.",
-        rich_help_panel=_RESULTS,
     ),
 ]
 IncludePhi = Annotated[
     bool,
-    typer.Option(
-        "--include-phi",
-        help="Add patient name, patient id, dates and accession number.",
-        rich_help_panel=_RESULTS,
-    ),
+    switch(_RESULTS, "--include-phi", "Add patient name, patient id, dates and accession number."),
 ]

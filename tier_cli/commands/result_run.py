@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tier_cli.commands.inputs import passed_over_text
+from tier_cli.commands.inputs import skipped_text
 from tier_cli.console import discard_stdout, is_quiet, is_terminal, print_message
-from tier_cli.errors import kind_label
+from tier_cli.errors import counted, kind_label
 from tier_cli.results.overwrite import replaced_text
 from tier_cli.results.writers import JsonLinesWriter
 
@@ -100,8 +100,7 @@ class ResultRun(ABC, Generic[_R]):
         except BrokenPipeError:
             discard_stdout()
         except KeyboardInterrupt:
-            print_message("Interrupted.")
-            self._summarise()
+            self._tell_interrupted()
             raise
         except Exception:
             if self._leftover is not None and self._written and self._leftover.exists():
@@ -141,20 +140,33 @@ class ResultRun(ABC, Generic[_R]):
 
         return progress(self._console, count, self._activity)
 
-    def _summarise(self) -> None:
+    def _tell_interrupted(self) -> None:
+        """Report on stderr how many results were written before Ctrl-C, where, and how to go on."""
+        if not self._written:
+            print_message("Interrupted before the first result; nothing was written.")
+            return
+        results = "1 result was" if self._written == 1 else f"{self._written} results were"
+        print_message(f"Interrupted: {results} written to {self._path or 'stdout'}.")
+        self._summarise(interrupted=True)
+        print_message(
+            "The same command starts from the first file. To go on, give the other files as a list with one"
+            " path per line" + (", and another --output." if self._path else ".")
+        )
+
+    def _summarise(self, interrupted: bool = False) -> None:
         """Report on stderr how many files were used and why others were not, and where the results are."""
         files = "file" if self.done == 1 else "files"
         done = f"{self._verb.capitalize()} {self.done - self.failed} of {self.done} {files}{self._units()}"
-        if self._path is not None and self._written:
+        if self._path is not None and self._written and not interrupted:
             done += f"; the results are in {self._path}{self._replaced}"
         print_message(done)
         if self.failed:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self._reasons.most_common())
             print_message(
-                f"{self.failed} of {self.done} {files} could not be {self._verb}: {reasons}", colour="yellow"
+                f"{self.failed} of {self.done} {files} could not be {self._verb}: {counted(self._reasons)}",
+                colour="yellow",
             )
         if self._passed_over is not None and self._passed_over.counts:
-            print_message(passed_over_text(self._passed_over, "Passed over in folders: {}"))
+            print_message(skipped_text(self._passed_over))
 
     def _units(self) -> str:
         """Say in how many results the files that were used have come together, if not one by one."""
@@ -195,8 +207,14 @@ class ScoreRun(ResultRun["Result"]):
         path, leftover = (file.path, file.leftover) if file else (None, None)
         super().__init__("Scoring", "scored", path, leftover, passed_over)
         self._hint = tables is None
-        self._as_tables = is_terminal("stdout") if tables is None else tables
+        self._as_tables = file is None and (is_terminal("stdout") if tables is None else tables)
         self._job, self._layout, self._file, self._top, self._hasher = job, layout, file, top, hasher
+
+    def print_notes(self) -> None:
+        """Print what is to be known about the findings, unless the tables will say it."""
+        if not self._as_tables:
+            for note in self._job.findings.notes:
+                print_message(f"Note: {note}")
 
     def _prepared(self, result: Result) -> Result:
         if self._top is not None:
@@ -214,8 +232,8 @@ class ScoreRun(ResultRun["Result"]):
         studies = self._written - self.failed
         return f" in {studies} {'study' if studies == 1 else 'studies'}"
 
-    def _summarise(self) -> None:
-        super()._summarise()
+    def _summarise(self, interrupted: bool = False) -> None:
+        super()._summarise(interrupted)
         if self._file is None and not self._as_tables and self._hint and _is_redirected():
             print_message("The results are JSON lines; --table writes text")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import echo
 
-from tier_cli.commands.options import Device, DeviceName, Engine, EngineName
+from tier_cli.commands.options import Device, DeviceName, Engine, EngineName, option, switch
 from tier_cli.console import is_terminal, print_message, printable
 from tier_cli.errors import UsageError
 
@@ -29,29 +29,18 @@ Text = Annotated[
 ]
 Index = Annotated[
     Path,
-    typer.Option(
-        metavar="FILE|FOLDER",
-        help="Embeddings written by `tier embed`: a file, or a folder of files.",
-        show_default=False,
-        rich_help_panel=_SEARCH,
-    ),
+    option(_SEARCH, "FILE|FOLDER", "Embeddings written by `tier embed`: a file, or a folder of files."),
 ]
 Image = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Find images similar to this one, instead of a text.",
-        show_default=False,
-        rich_help_panel=_SEARCH,
-    ),
+    option(_SEARCH, "FILE", "Find images similar to this one, instead of a text."),
 ]
 Negative = Annotated[
     str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Text describing what to avoid; scores become differences of cosines, as in `classify`.",
-        show_default=False,
-        rich_help_panel=_SEARCH,
+    option(
+        _SEARCH,
+        "TEXT",
+        "Text describing what to avoid; scores become differences of cosines, as in `classify`.",
     ),
 ]
 Top = Annotated[
@@ -59,19 +48,14 @@ Top = Annotated[
 ]
 Approximate = Annotated[
     bool,
-    typer.Option(
-        "--approximate",
-        help="Use a faiss index, kept beside the file. Faster, but may miss some images.",
-        rich_help_panel=_SEARCH,
+    switch(
+        _SEARCH, "--approximate", "Use a faiss index, kept beside the file. Faster, but may miss some images."
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME|FOLDER",
-        help="Checkpoint that made the embeddings. Default: the name stored with them.",
-        show_default=False,
-        rich_help_panel=_SEARCH,
+    option(
+        _SEARCH, "NAME|FOLDER", "Checkpoint that made the embeddings. Default: the name stored with them."
     ),
 ]
 

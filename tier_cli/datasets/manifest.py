@@ -88,7 +88,7 @@ class Manifest:
         if name in RESERVED:
             return np.full(len(self), "", dtype=np.str_)
         raise ManifestError(
-            f"no column {name!r}",
+            f"no column {name!r}{did_you_mean(name, self.frame.columns)}",
             where=self.origin,
             remedy=f"the columns are {', '.join(self.frame.columns)}",
         )

@@ -223,7 +223,9 @@ def _with_sections(manifest: Manifest, part: str) -> Manifest:
 def _check_part(text: str) -> None:
     if text not in PARTS:
         raise UsageError(
-            f"unknown part of a report: {text!r}", where="--text", remedy=f"use {', '.join(PARTS)}"
+            f"unknown part of a report: {text!r}{did_you_mean(text, PARTS)}",
+            where="--text",
+            remedy=f"use {', '.join(PARTS)}",
         )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from tier_cli.datasets.catalogue import ENTRIES
 from tier_cli.datasets.info import DatasetInfo
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, did_you_mean
 
 # The value of --dataset for a manifest of the user's own.
 CSV = "csv"
@@ -41,9 +40,11 @@ def dataset_info(name: str) -> DatasetInfo:
     try:
         return DATASETS[dataset_name(name)]
     except KeyError:
-        close = get_close_matches(name.lower(), dataset_names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(dataset_names())}"
-        raise UsageError(f"unknown data set {name!r}", where="--dataset", remedy=hint) from None
+        raise UsageError(
+            f"unknown data set {name!r}{did_you_mean(name, dataset_names())}",
+            where="--dataset",
+            remedy=f"use one of {', '.join(dataset_names())}",
+        ) from None
 
 
 def patient_namespace(name: str) -> str:

@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
 from tier_cli.console import is_quiet, is_terminal
@@ -27,14 +20,28 @@ if TYPE_CHECKING:
 _SETTLED = 2.0
 
 
-class _Rate(ProgressColumn):
-    """Files per second."""
+class _Figures(ProgressColumn):
+    """Files done, files per second and the time left, each as soon as it is known."""
 
     def render(self, task: Task) -> Text:
         # Averaged over the whole run: files finish in batches, and within a batch almost at once.
-        elapsed = task.elapsed or 0.0
-        speed = task.completed / elapsed if elapsed >= _SETTLED else 0.0
-        return Text(f"{speed:.1f} files/s" if speed else "", style="progress.data.speed")
+        elapsed, done = task.elapsed or 0.0, int(task.completed)
+        speed = done / elapsed if elapsed >= _SETTLED else 0.0
+        figures = (
+            ("progress.download", f"{done}/{task.total:.0f}" if task.total else str(done or "")),
+            ("progress.data.speed", f"{speed:.1f} files/s" if speed else ""),
+            ("progress.remaining", time_left((task.total - done) / speed if task.total and speed else None)),
+        )
+        return Text("  ").join(Text(figure, style) for style, figure in figures if figure)
+
+
+def time_left(seconds: float | None) -> str:
+    """Say how long a task will take, such as ``1:05 left``; "" while nobody can know."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d} left" if hours else f"{minutes}:{rest:02d} left"
 
 
 @contextmanager
@@ -57,10 +64,7 @@ def progress(
         TextColumn(title),
         # Not the full width: the ^C that a terminal echoes would wrap and leave this line behind.
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
+        _Figures(),
     )
     with Progress(*columns, console=console, transient=True) as display:
         task = display.add_task("", total=None)

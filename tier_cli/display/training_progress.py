@@ -256,13 +256,15 @@ def live(console: Console) -> Iterator[TrainingProgress]:
     from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
     from rich.text import Text
 
+    from tier_cli.display.progress import time_left
+
     class Rest(ProgressColumn):
         """Show the share that is done and the time left, or the time that has passed."""
 
         def render(self, task: Task) -> Text:
             if not task.total:
                 return Text(f"{task.elapsed or 0:.0f} s")
-            return Text(f"{task.percentage:>3.0f}% {_clock(task.time_remaining)} left")
+            return Text(f"{task.percentage:>3.0f}% {time_left(task.time_remaining)}".rstrip())
 
     with Progress(TextColumn("{task.description}"), Rest(), SpinnerColumn("line"), console=console) as bars:
         tasks: dict[Stage, Any] = {}
@@ -296,11 +298,3 @@ def live(console: Console) -> Iterator[TrainingProgress]:
                 bars.update(tasks[Stage.PREPARING], visible=False)
 
         yield progress
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "-:--"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

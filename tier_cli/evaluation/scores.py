@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.datasets.csv_file import read_rows
-from tier_cli.errors import ManifestError
+from tier_cli.errors import ManifestError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +197,9 @@ def _join_keys(
     if join is not None:
         if join not in header:
             raise ManifestError(
-                f"has no column {join!r}", where=where, remedy="name one of its columns with --join"
+                f"no column {join!r}{did_you_mean(join, header)}",
+                where=where,
+                remedy=f"name one of its columns with --join: {', '.join(header)}",
             )
         return join, manifest.column(join), ()
     for name in ("path", "file"):

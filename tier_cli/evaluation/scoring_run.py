@@ -12,7 +12,6 @@ from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.prevalence import NO_CALLS, prevalence_by_finding
 from tier_cli.evaluation.protocol import Protocol, SelectedOn
 from tier_cli.evaluation.sections.radiologists import reads_of
-from tier_cli.evaluation.source import stream_options
 from tier_cli.evaluation.trained_on import trained_on_notes
 from tier_cli.evaluation.truth import labelled
 from tier_cli.evaluation.unit_scores import Note, SelectionSplit, check_probabilities, combine_scores
@@ -63,7 +62,11 @@ class ScoringRun:
     @property
     def stream(self) -> StreamOptions:
         """How images are read."""
-        return stream_options(self.settings.views, self.settings.batch_size, self.settings.workers)
+        from tier_cli.pipeline.stream import stream_options
+
+        return stream_options(
+            views=self.settings.views, batch_size=self.settings.batch_size, workers=self.settings.workers
+        )
 
     def score(self, rows: Selection, selecting: Selection | None) -> Evaluation:
         """Score the images; first those on which thresholds are chosen."""

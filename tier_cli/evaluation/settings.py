@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tier_cli.arguments import check_choice, optional_number, path_text, texts, whole_number
+from tier_cli.arguments import (
+    check_choice,
+    check_flags,
+    check_names,
+    optional_number,
+    path_text,
+    texts,
+    whole_number,
+)
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.sections.options import SectionOptions
@@ -67,9 +75,9 @@ class EvaluationSettings:
     split: str | None = None
     exclude: Sequence[tuple[str, str]] = ()
     exclude_trained: bool = False
-    views: str = "frontal"
-    uncertain: str = "ignore"
-    unit: str | None = None
+    views: Views = "frontal"
+    uncertain: Uncertain = "ignore"
+    unit: Unit | None = None
     by: Sequence[str] = ()
     select_on: str | None = None
     operating_point: str | None = None
@@ -85,6 +93,16 @@ class EvaluationSettings:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        check_flags(exclude_trained=self.exclude_trained, probabilities=self.probabilities)
+        check_names(
+            dataset=self.dataset,
+            split=self.split,
+            select_on=self.select_on,
+            operating_point=self.operating_point,
+            join=self.join,
+            engine=self.engine,
+            device=self.device,
+        )
         check_choice("views", self.views, Views)
         check_choice("uncertain", self.uncertain, Uncertain)
         if self.unit is not None:

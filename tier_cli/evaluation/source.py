@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tier_cli.datasets.registry import CSV
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tier_cli.datasets.info import DatasetInfo
     from tier_cli.datasets.manifest import Manifest
     from tier_cli.evaluation.selection import Selection
-    from tier_cli.pipeline.stream import StreamOptions
 
 
 @dataclass(frozen=True)
@@ -81,22 +80,6 @@ class LabelledSource:
             manifest = self.data
         wanted = split if self.dataset == CSV else _only_split(manifest)
         return select(manifest, wanted, self.exclude, self.frontal, by)
-
-
-def stream_options(views: Any, batch_size: int | None, workers: int | None) -> StreamOptions:
-    """Return how labelled images are read and streamed.
-
-    Parameters
-    ----------
-    views
-        ``frontal`` or ``all``.
-    batch_size, workers
-        Images per batch and decoding processes; None = automatic.
-    """
-    from tier_cli.imaging.radiograph import ReadOptions
-    from tier_cli.pipeline.stream import StreamOptions
-
-    return StreamOptions(ReadOptions(views=views), batch_size, workers)
 
 
 def _only_split(manifest: Manifest) -> str:

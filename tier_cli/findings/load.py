@@ -6,13 +6,12 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
-from tier_cli.errors import FindingSetError
+from tier_cli.errors import FindingSetError, did_you_mean
 from tier_cli.findings.check import problems, raise_first
 from tier_cli.findings.parse import DEFAULT_TEMPLATES, fill, read_toml
 from tier_cli.findings.schema import Finding, FindingSet, fold
@@ -38,6 +37,9 @@ _NEGATION = re.compile(r"^not\b|\b(?:no|without|absen[ct]e?|negative for|free of
 NO_FINDINGS = ("normal", "unchanged")
 # Built-in sets that equal another set without NO_FINDINGS.
 _WITHOUT_THEM = {"padchest55": "padchest57"}
+# How like a known name a word must be to be taken as misspelt: any other word may be a finding of its own,
+# such as "pneumonitis" beside pneumonia.
+_MISSPELT_SET, _MISSPELT_FINDING = 0.75, 0.87
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -55,7 +57,7 @@ def load_findings(spec: FindingSpec | None, default: FindingSet | None = None) -
         that separates them by commas, or a list; None for `default`. A name that equals the id or an alias of
         a finding of `default`, or else of a built-in set (chexpert14, nih14, padchest57, vindr28,
         chestxdet10, nih4, covid, padchest192, in this order), gives that finding with its prompts; any other
-        name becomes a finding with prompts from templates.
+        name becomes a finding with prompts from templates, with a note if it may be misspelt.
     default
         The checkpoint's own set.
 
@@ -124,7 +126,11 @@ def builtin(name: str) -> FindingSet:
     """Return a built-in finding set by its exact name."""
     if name in _WITHOUT_THEM:
         whole = builtin(_WITHOUT_THEM[name])
-        return FindingSet(name, tuple(one for one in whole.findings if one.id not in NO_FINDINGS))
+        return FindingSet(
+            name,
+            tuple(one for one in whole.findings if one.id not in NO_FINDINGS),
+            source=f"{_WITHOUT_THEM[name]} without {' and '.join(NO_FINDINGS)}",
+        )
     return parse_findings((files("tier_cli.findings") / "sets" / f"{name}.toml").read_text("utf-8"), name)
 
 
@@ -185,7 +191,10 @@ def _from_names(spec: str, default: FindingSet | None) -> FindingSet:
         if finding.id in {other.id for other in findings[:n]}:
             what = f"{words[n]!r} names {finding.id} again"
             raise FindingSetError(what, where=f"findings {spec!r}", remedy="name it once")
-    notes = tuple(_match_note(word, *found) for word, found in zip(words, known, strict=True) if found)
+    notes = tuple(
+        _match_note(word, *found) if found else _misspelt_note(word, default)
+        for word, found in zip(words, known, strict=True)
+    )
     name = ",".join(finding.id for finding in findings)
     fs = FindingSet(name, tuple(findings), tuple(note for note in notes if note))
     found = problems(fs, f"findings {spec!r}")
@@ -197,9 +206,12 @@ def _from_names(spec: str, default: FindingSet | None) -> FindingSet:
 
 def _known(word: str, default: FindingSet | None) -> tuple[Finding, FindingSet] | None:
     """Return the finding that has a name, with the set it is from."""
-    sets = (*([default] if default is not None else []), *map(builtin, _BUILTIN))
-    found = ((finding, fs) for fs in sets if (finding := fs.match(word)))
+    found = ((finding, fs) for fs in _sets(default) if (finding := fs.match(word)))
     return next(found, None)
+
+
+def _sets(default: FindingSet | None) -> tuple[FindingSet, ...]:
+    return (*([default] if default is not None else []), *map(builtin, _BUILTIN))
 
 
 def _match_note(word: str, finding: Finding, fs: FindingSet) -> str | None:
@@ -207,6 +219,13 @@ def _match_note(word: str, finding: Finding, fs: FindingSet) -> str | None:
     if fold(word) in (fold(finding.id), fold(finding.label)):
         return None
     return f"{word!r} is scored as {finding.id} ({finding.label}), with the prompts of {fs.name}"
+
+
+def _misspelt_note(word: str, default: FindingSet | None) -> str | None:
+    """Say that a name which resembles a known one is scored as it is; None if it resembles none."""
+    names = (name for fs in _sets(default) for finding in fs.findings for name in finding.names)
+    near = did_you_mean(word, names, _MISSPELT_FINDING)
+    return f"{word!r} is not a known finding{near}: its prompts are made from its name" if near else None
 
 
 def _refuse_sets(spec: str, words: list[str], known: list[tuple[Finding, FindingSet] | None]) -> None:
@@ -243,8 +262,10 @@ def _new(word: str) -> Finding:
 
 def _refuse_misspelt_set(word: str, default: FindingSet | None) -> None:
     """Refuse a misspelt set name, which would otherwise be scored as a finding."""
-    close = get_close_matches(word.casefold(), builtin_names(), n=1, cutoff=0.75)
-    if close and _known(word, default) is None:
+    near = did_you_mean(word, builtin_names(), _MISSPELT_SET)
+    if near and _known(word, default) is None:
         raise FindingSetError(
-            f"{word!r} is not a finding set", where="findings", remedy=f"did you mean {close[0]}?"
+            f"{word!r} is not a finding set{near}",
+            where="findings",
+            remedy=f"name one of {', '.join(builtin_names())}",
         )

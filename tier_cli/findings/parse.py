@@ -14,7 +14,7 @@ DEFAULT_TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "positive": ("{finding} is present.", "Evidence of {finding}.", "Findings consistent with {finding}."),
     "negative": ("No {finding}.", "No evidence of {finding}.", "{finding} is absent."),
 }
-_SET_KEYS = ("name", "templates", "findings")
+_SET_KEYS = ("name", "source", "templates", "findings")
 _FINDING_KEYS = ("label", "aliases", "positive", "negative", "templates")
 _SIDES = ("positive", "negative")
 
@@ -84,12 +84,14 @@ class _Reader:
         self.unknown(document, _SET_KEYS, "", "at the top of the file")
         if "name" in document:
             name = self.text(document["name"], "name") or name
+        source = self.text(document["source"], "source") if "source" in document else ""
         shared = self.templates(document.get("templates", {}), "[templates]")
         tables = document.get("findings", {})
         if not isinstance(tables, dict):
             self.wrong("findings must be tables", "findings", "write [findings.<id>] for each finding")
             tables = {}
-        return FindingSet(name, tuple(self.finding(key, table, shared) for key, table in tables.items()))
+        findings = tuple(self.finding(key, table, shared) for key, table in tables.items())
+        return FindingSet(name, findings, source=source)
 
     def finding(self, key: str, table: Any, shared: Mapping[str, tuple[str, ...]]) -> Finding:
         place = f"[findings.{key}]"

@@ -51,6 +51,8 @@ class FindingSet:
         The findings, in order.
     notes
         What a reader of the scores should know about how the set was chosen.
+    source
+        Where the findings are from, such as a data set or a paper; may be empty.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class FindingSet:
     name: str
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
+    source: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         shown = ", ".join(self.ids[:3]) + (f", and {len(self.ids) - 3} more" if len(self.ids) > 3 else "")
@@ -106,7 +109,8 @@ class FindingSet:
 
     def to_toml(self) -> str:
         """Return the set as TOML, which `tier_cli.findings.load.parse_findings` reads back."""
-        blocks = [f"name = {quote(self.name)}\n"]
+        source = f"source = {quote(self.source)}\n" if self.source else ""
+        blocks = [f"name = {quote(self.name)}\n{source}"]
         blocks += [_table(finding) for finding in self.findings]
         return "\n".join(blocks)
 

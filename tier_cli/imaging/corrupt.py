@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, did_you_mean
 
 Image = NDArray[np.float32]
 
@@ -65,7 +65,7 @@ class Corruption:
     def __post_init__(self) -> None:
         if self.kind not in LEVELS:
             raise UsageError(
-                f"unknown corruption {self.kind!r}",
+                f"unknown corruption {self.kind!r}{did_you_mean(self.kind, ('all', *LEVELS))}",
                 where="--corrupt",
                 remedy=f"choose from all, {', '.join(LEVELS)}",
             )

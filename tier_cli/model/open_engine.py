@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, did_you_mean
 from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
 from tier_cli.model.engine import DEVICES, ENGINES
 
@@ -56,10 +56,11 @@ def _onnx(checkpoint: Checkpoint, threads: int | None) -> Engine:
 
 
 def _check(engine: str, device: str) -> None:
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine '{engine}'", remedy=f"use one of {', '.join(ENGINES)}")
-    if device not in DEVICES:
-        raise UsageError(f"unknown device '{device}'", remedy=f"use one of {', '.join(DEVICES)}")
+    for what, name, known in (("engine", engine, ENGINES), ("device", device, DEVICES)):
+        if name not in known:
+            raise UsageError(
+                f"unknown {what} '{name}'{did_you_mean(name, known)}", remedy=f"use one of {', '.join(known)}"
+            )
     if engine == "onnx" and device not in ("auto", "cpu"):
         raise UsageError(f"the onnx engine does not run on '{device}'", remedy="use --engine torch")
 

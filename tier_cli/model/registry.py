@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,10 @@ def public_model(name: str) -> PublicModel:
     """
     known = public_models()
     if name not in known:
-        raise UsageError(f"unknown public model '{name}'", remedy=f"name one of {', '.join(pullable())}")
+        raise UsageError(
+            f"unknown public model '{name}'{did_you_mean(name, known)}",
+            remedy=f"name one of {', '.join(pullable())}",
+        )
     if not known[name].repository:
         raise UsageError(f"'{name}' cannot be pulled", remedy=known[name].by_hand)
     return known[name]

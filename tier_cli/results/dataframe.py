@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tier_cli.arguments import check_flags
 from tier_cli.results.record import Result
 from tier_cli.results.rows import Layout
 
@@ -25,7 +26,7 @@ def to_dataframe(results: Result | Iterable[Result], *, wide: bool = False) -> p
     Raises
     ------
     UsageError
-        If a finding of a wide table has the name of another column.
+        If a finding of a wide table has the name of another column, or `wide` is neither True nor False.
 
     Examples
     --------
@@ -38,6 +39,7 @@ def to_dataframe(results: Result | Iterable[Result], *, wide: bool = False) -> p
     """
     import pandas as pd
 
+    check_flags(wide=wide)
     collected = [results] if isinstance(results, Result) else list(results)
     layout = Layout(
         tuple(dict.fromkeys(score.finding for result in collected for score in result.findings)),

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, did_you_mean
 
 RULES = ("youden", "f1", "mcc", "sensitivity=X", "specificity=X")
 _FIXED = ("sensitivity", "specificity")
@@ -86,7 +86,7 @@ def parse_rule(text: str) -> Rule:
             remedy=f"e.g. {name}=0.9",
         )
     raise UsageError(
-        f"{text!r} is not a rule for an operating point",
+        f"{text!r} is not a rule for an operating point{did_you_mean(text, RULES)}",
         where="operating point",
         remedy=f"choose one of {', '.join(RULES)}",
     )

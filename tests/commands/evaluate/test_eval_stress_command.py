@@ -110,12 +110,32 @@ def test_interrupting_a_section_keeps_the_numbers(
         "eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur", "--output", output
     )
     assert code == 130
-    assert f"Numbers measured so far are in {output}" in told
+    assert f"Interrupted: the numbers measured so far are in {output}; not measured: robustness." in told
+    assert "evaluate them with --scores FILE.csv" in told
     document = json.loads(output.read_text())
     assert document["scores"][0]["macro"]["auc"]["value"] is not None
     assert document["sections"] == {}
     assert (document["complete"], document["missing"]) == (False, ["robustness"])
-    assert "not measured: robustness" in told
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("scoring_run.ScoringRun.score", "Interrupted before the first number; nothing was written."),
+        ("sections.robustness._measure", "Interrupted; nothing was written. With --output FILE, finished"),
+    ],
+)
+def test_interrupting_says_what_is_lost(
+    tier: Tier, model: str, data: Path, monkeypatch: pytest.MonkeyPatch, module: str, said: str
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"tier_cli.evaluation.{module}", stopped)
+    code, out, told = tier("eval", "--data", data, "--model", model, *OPTIONS, "--corrupt", "blur")
+    assert (code, out) == (130, "")
+    assert said in told
+    assert "The same command starts from the beginning." in told
 
 
 def test_a_run_that_is_killed_leaves_a_file_that_says_what_it_lacks(

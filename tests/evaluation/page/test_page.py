@@ -242,7 +242,45 @@ def test_panels_carry_their_numbers_and_tables_begin_with_the_auc(html: str, rep
 
 
 def test_prompts_are_printed_only_if_they_were_opened(html: str) -> None:
+    """Thousands of prompts would fill page after page of paper."""
     assert "details-content" not in html
+    assert _rules(_print(html))["details:not([open])"] == "display: none;"
+
+
+def test_page_breaks_leave_rows_and_headings_whole(html: str) -> None:
+    printed = _rules(_print(html))
+    for selector in ("tr", ".wide:not(:has(tbody tr:nth-child(25)))"):
+        assert "break-inside: avoid" in printed[selector]
+    for selector in ("thead", "caption", "h2"):
+        assert "break-after: avoid" in printed[selector]
+    assert "display: table-header-group" in printed["thead"]
+
+
+def test_the_first_columns_fit_a_phone(html: str, report: Report) -> None:
+    """The mean's interval and its count may stand in two lines: together they are wider than a column."""
+    mean = report.measured[0].macro["auc"]
+    bounds = f"[{mean.low:.3f},\N{NO-BREAK SPACE}{mean.high:.3f}]"
+    assert f"{mean.value:.3f} {bounds} ({mean.findings})" in html
+    narrow = _rules(_block(html, "@media (max-width: 40rem)"))
+    assert "font-size: 0.72rem" in narrow["table"]
+
+
+def _print(html: str) -> str:
+    return _block(html, "@media print")
+
+
+def _block(html: str, name: str) -> str:
+    """Return the rules of a media query, whose closing brace stands alone in its line."""
+    return html.split(f"{name} {{")[1].split("\n}")[0]
+
+
+def _rules(css: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
+        for selector in re.split(r",\s*(?![^()]*\))", selectors.strip()):
+            found[selector] = f"{found.get(selector, '')} {body.strip()}".strip()
+    return found
 
 
 def test_precision_does_not_jump_before_the_first_positive() -> None:

@@ -7,10 +7,7 @@ import multiprocessing
 import os
 from contextlib import closing
 
-import torch
-from little import SETTINGS, batches
-
-from tier_cli.training.inputs.loader import load
+# The worker process imports this file, so heavy imports are inside the test.
 
 
 class FailsAtItsEnd:
@@ -34,6 +31,11 @@ class FailsAtItsEnd:
 
 def test_a_worker_process_ends_cleanly_whatever_its_libraries_do(tmp_path):
     """A process that aborts shows a traceback to somebody who only pressed Ctrl-C."""
+    import torch
+    from little import SETTINGS, batches
+
+    from tier_cli.training.inputs.loader import load
+
     made = batches(tmp_path, SETTINGS)
     made.images = FailsAtItsEnd(made.images)
     with closing(load(made, 0, 4, 1, torch.device("cpu"))) as loaded:

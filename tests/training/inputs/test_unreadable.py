@@ -22,7 +22,7 @@ AS_THEY_ARE = torch.nn.Identity()
 
 def run(manifest, output, towers, *more):
     return main(["train", "--data", str(manifest), "--output", str(output), *towers, "--image-size", "64",
-                 "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "6", *more])  # fmt: skip
+                 "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2", *more])  # fmt: skip
 
 
 def said(capsys):

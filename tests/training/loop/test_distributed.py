@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import socket
 from dataclasses import replace
@@ -9,14 +12,16 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from gradients import assert_same, gradients_of
 from little import SETTINGS, silent, trainer
 from torch.multiprocessing.spawn import spawn
+from unreadable import Unreadable
 
-from tier_cli.errors import InputError, ManifestError, TierError, UsageError
+from tier_cli.errors import ManifestError, TierError, UsageError
+from tier_cli.model.checkpoint import write_checksums
+from tier_cli.model.verify import require_unaltered
 from tier_cli.training.distributed import join_world, leave_world
 from tier_cli.training.settings import RunOptions
 
@@ -29,18 +34,6 @@ CASES = [
     (replace(SETTINGS, freeze_image_blocks=1, freeze_text_layers=1), 1),
     (replace(SETTINGS, freeze_image_blocks=1), 2),
 ]
-
-
-class Unreadable:
-    """Pixels of which some rows cannot be read."""
-
-    def __init__(self, *rows):
-        self.rows = rows
-
-    def read(self, row):
-        if row in self.rows:
-            raise InputError("no such file", where=f"{row}.png")
-        return np.full((36, 36), row, np.uint8)
 
 
 def _train(world, folder, pixels, allowed):
@@ -74,10 +67,25 @@ def _fail(world):
         return type(error)
 
 
-def _process(rank, port, folder):
+def _command(arguments):
+    """Run `tier`, without tracing graphs; gives its exit code and messages."""
+    from tier_cli.app import main
+
+    def weights_only(folder, *rest):
+        write_checksums(folder)
+        return {}
+
+    told = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(told):
+        patch.setattr("tier_cli.model.save.complete", weights_only)
+        return main(arguments), told.getvalue()
+
+
+def _process(rank, ports, folder, command):
+    # As torchrun sets it.
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]),
     }  # fmt: skip
     torch.set_num_threads(1)
     world, _ = join_world("cpu")
@@ -89,24 +97,29 @@ def _process(rank, port, folder):
         _diverge(world, folder),
     ]
     gradients = [gradients_of(folder, settings, world, parts) for settings, parts in CASES]
-    torch.save((found, gradients), folder / f"{rank}.pt")
     leave_world()
+    os.environ["MASTER_PORT"] = str(ports[1])
+    torch.save((found, gradients, _command(command)), folder / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
+def together(manifest, towers, tmp_path_factory):
     """Start two processes once for all tests; gives what one process computes, and what each of two found."""
     folder = tmp_path_factory.mktemp("together")
     # Written first: two processes would write the squares and the features at the same time.
     whole = [gradients_of(folder, settings) for settings, _ in CASES]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    spawn(_process, (port, folder), nprocs=2)
-    found, gradients = zip(
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (one, other)]
+    small = ["--image-size", "64", "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2"]
+    to = ["--output", str(folder / "model"), "--device", "cpu"]
+    command = ["train", "--data", str(manifest), *to, *towers, *small]
+    spawn(_process, (ports, folder, command), nprocs=2)
+    found, gradients, commands = zip(
         *(torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)), strict=True
     )
-    return whole, found, gradients
+    return whole, found, gradients, commands, folder / "model"
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +129,23 @@ def heard(together):
 
 
 def test_two_processes_are_as_one(together):
-    whole, _, gradients = together
+    whole, _, gradients, _, _ = together
     learning = {name.split(".")[3] for name in whole[4] if name.startswith("image_tower.encoder.stages")}
     assert learning == {"1"}, "of two blocks the first was to be frozen"
     for process in gradients:
         for one, found in zip(whole, process, strict=True):
             assert_same(one, found)
+
+
+def test_two_processes_write_one_checkpoint(together):
+    *_, commands, model = together
+    assert [code for code, _ in commands] == [0, 0]
+    assert [told.count("Wrote") for _, told in commands] == [1, 0]
+    require_unaltered(model)
+    assert json.loads((model / "training.json").read_text())["processes"] == 2
+    # One line per step, and one per epoch: each is written once, not once per process.
+    steps = [json.loads(line)["step"] for line in (model / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 2, 3, 4, 4]
 
 
 def test_an_image_that_one_process_cannot_read_counts_for_all(heard):

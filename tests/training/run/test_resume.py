@@ -42,15 +42,15 @@ def weights(trained):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "stops"),
     [
-        {"precision": "fp16"},
-        {"precision": "bf16", "accumulate": 2},
-        {"accumulate": 2},
-        {"average_decay": 0.0, "optimizer": "adam"},
+        ({"accumulate": 2}, (1, 4, 6)),
+        ({"precision": "fp16"}, (4,)),
+        ({"precision": "bf16", "accumulate": 2}, (6,)),
+        ({"average_decay": 0.0, "optimizer": "adam"}, (1,)),
     ],
 )
-def test_a_run_stopped_anywhere_ends_with_the_same_bits(changes, tmp_path, monkeypatch):
+def test_a_run_stopped_anywhere_ends_with_the_same_bits(changes, stops, tmp_path, monkeypatch):
     monkeypatch.setattr("tier_cli.training.loop.loop._LOG_EVERY", 2)
     measure = {"after_epoch": lambda model: {"mean_auc": model.logit_scale.item()}}
     whole = trainer(tmp_path / "whole", **changes)
@@ -59,7 +59,7 @@ def test_a_run_stopped_anywhere_ends_with_the_same_bits(changes, tmp_path, monke
         if isinstance(module, torch.nn.Dropout):
             assert module.p > 0
     whole.run(silent, **measure)
-    for stop in (1, 4, 6):
+    for stop in stops:
         folder = tmp_path / str(stop)
         with pytest.raises(KeyboardInterrupt):
             trainer(folder, stopping_after(stop), **changes).run(silent, **measure)
@@ -155,9 +155,9 @@ def test_worker_processes_do_not_change_the_result(tmp_path):
     assert all(torch.equal(value, weights(helped)[name]) for name, value in weights(alone).items())
 
 
-def test_a_killed_process_is_resumed_to_the_same_checkpoint(manifest, towers, tmp_path):
+def test_a_killed_process_is_resumed_to_the_same_checkpoint(manifest, towers, tmp_path, without_graphs):
     options = ["train", "--data", str(manifest), *towers, "--image-size", "64", "--batch-size", "16",
-               "--freeze-text-layers", "0", "--epochs", "10", "--threads", "1"]  # fmt: skip
+               "--freeze-text-layers", "0", "--epochs", "4", "--threads", "1"]  # fmt: skip
     state = tmp_path / "killed" / ".training" / "state.pt"
     command = [sys.executable, "-c", "import sys; from tier_cli.app import main; sys.exit(main())", *options]
     here = str(Path(__file__).resolve().parents[3])

@@ -106,7 +106,9 @@ def test_tensorboard_that_is_not_installed_is_reported_before_an_image_is_read(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     told = stage(None)
     assert run(manifest, tmp_path / "a", towers, "--tensorboard", str(tmp_path / "board")) == 2
-    assert "TensorBoard is not installed" in said(capsys)
+    refused = said(capsys)
+    assert "TensorBoard is not installed" in refused
+    assert "pip install 'tier-cli[tensorboard]'" in refused
     assert told == {}
     assert not (tmp_path / "a" / ".training").exists()
 

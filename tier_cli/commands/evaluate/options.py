@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tier_cli.commands.options import known_dataset
+from tier_cli.commands.options import known_dataset, option, switch
 from tier_cli.datasets.registry import DATASETS
+from tier_cli.evaluation import settings
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 _DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
 
 
-class Uncertain(StrEnum):
-    """What labels of -1 count as."""
-
-    IGNORE = "ignore"
-    POSITIVE = "positive"
-    NEGATIVE = "negative"
-
-
-class UnitName(StrEnum):
-    """The unit that is counted."""
-
-    IMAGE = "image"
-    STUDY = "study"
-    PATIENT = "patient"
-
-
 Data = Annotated[
     Path | None,
-    typer.Option(
-        metavar="MANIFEST.csv",
-        help="One row per image: path, patient, and one column per finding (1, 0, blank, -1 = uncertain).",
-        show_default=False,
-        rich_help_panel=_DATA,
+    option(
+        _DATA,
+        "MANIFEST.csv",
+        "One row per image: path, patient, and one column per finding (1, 0, blank, -1 = uncertain).",
     ),
 ]
 Dataset = Annotated[
@@ -51,109 +34,81 @@ Dataset = Annotated[
 ]
 Datasets = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        _DATA,
+        "NAME[=FOLDER]",
+        f"Data set: csv for a manifest given with --data or as csv=FILE, or one of {', '.join(DATASETS)}. "
+        "Repeat for a table of models by data sets.",
         "--dataset",
-        metavar="NAME[=FOLDER]",
-        help="Data set: csv for a manifest given with --data or as csv=FILE, or one of "
-        f"{', '.join(DATASETS)}. Repeat for a table of models by data sets.",
-        show_default=False,
-        rich_help_panel=_DATA,
     ),
 ]
 Root = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Folder of the data set (TIER_DATA_ROOT); with --data, the folder its paths are relative to.",
-        show_default=False,
-        rich_help_panel=_DATA,
+    option(
+        _DATA,
+        "FOLDER",
+        "Folder of the data set (TIER_DATA_ROOT); with --data, the folder its paths are relative to.",
     ),
 ]
 Split = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Rows to evaluate: a split, or all. Default: test, else valid, else all.",
-        show_default=False,
-        rich_help_panel=_DATA,
-    ),
+    option(_DATA, "NAME", "Rows to evaluate: a split, or all. Default: test, else valid, else all."),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="COLUMN=VALUE",
-        help="Drop these rows. Repeatable.",
-        show_default=False,
-        rich_help_panel=_DATA,
-    ),
+    option(_DATA, "COLUMN=VALUE", "Drop these rows. Repeatable."),
 ]
 ExcludeTrained = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _DATA,
         "--exclude-trained",
-        help="Drop images, and patients, that the model was trained on, as its own list says.",
-        rich_help_panel=_DATA,
+        "Drop images, and patients, that the model was trained on, as its own list says.",
     ),
 ]
 Unsure = Annotated[
-    Uncertain, typer.Option(help="What labels of -1 count as; blanks never count.", rich_help_panel=_DATA)
+    settings.Uncertain,
+    typer.Option(help="What labels of -1 count as; blanks never count.", rich_help_panel=_DATA),
 ]
 Model = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAME|FOLDER",
-        help=f"Checkpoint; repeat to average several, or for rows of a table of several data sets. Default: "
+    option(
+        _MODEL,
+        "NAME|FOLDER",
+        "Checkpoint; repeat to average several, or for the rows of a table of several data sets. Default: "
         f"{DEFAULT_MODEL}, unless --scores is given.",
-        show_default=False,
-        rich_help_panel=_MODEL,
     ),
 ]
 ScoresFile = Annotated[
     list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Scores made elsewhere, CSV or Parquet. Repeat to subtract each further set from the first.",
-        show_default=False,
-        rich_help_panel=_MODEL,
+    option(
+        _MODEL,
+        "FILE",
+        "Scores made elsewhere, CSV or Parquet. Repeat to subtract each further set from the first.",
     ),
 ]
 Compare = Annotated[
     tuple[str, str] | None,
-    typer.Option(
-        metavar="A B",
-        help="Measure two models or files of scores, and A minus B with p values.",
-        show_default=False,
-        rich_help_panel=_MODEL,
-    ),
+    option(_MODEL, "A B", "Measure two models or files of scores, and A minus B with p values."),
 ]
 Probabilities = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _MODEL,
         "--probabilities",
-        help="Treat scores from files as probabilities; adds Brier score and calibration error.",
-        rich_help_panel=_MODEL,
+        "Treat scores from files as probabilities; adds Brier score and calibration error.",
     ),
 ]
 Join = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column shared by scores and manifest. Default: path, else instance.",
-        show_default=False,
-        rich_help_panel=_MODEL,
-    ),
+    option(_MODEL, "COLUMN", "Column shared by scores and manifest. Default: path, else instance."),
 ]
 By = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN,...",
-        help="Also measure within groups, e.g. sex,age,view; ages in bands.",
-        show_default=False,
-        rich_help_panel=_NUMBERS,
-    ),
+    option(_NUMBERS, "COLUMN,...", "Also measure within groups, e.g. sex,age,view; ages in bands."),
 ]
 Unit = Annotated[
-    UnitName | None,
+    settings.Unit | None,
     typer.Option(
         help="Unit to count; scores are averaged over its images. Default: that of the data set, else image.",
         show_default=False,
@@ -162,29 +117,22 @@ Unit = Annotated[
 ]
 SelectOn = Annotated[
     str | None,
-    typer.Option(
-        metavar="SPLIT",
-        help="Choose thresholds on this split, which must have other patients.",
-        show_default=False,
-        rich_help_panel=_NUMBERS,
-    ),
+    option(_NUMBERS, "SPLIT", "Choose thresholds on this split, which must have other patients."),
 ]
 OperatingPoint = Annotated[
     str | None,
-    typer.Option(
-        metavar="RULE",
-        help="How to choose thresholds: youden (default), f1, mcc, sensitivity=0.9 or specificity=0.9.",
-        show_default=False,
-        rich_help_panel=_NUMBERS,
+    option(
+        _NUMBERS,
+        "RULE",
+        "How to choose thresholds: youden (default), f1, mcc, sensitivity=0.9 or specificity=0.9.",
     ),
 ]
 Prevalence = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="SHARE|FINDING=SHARE",
-        help="Also give PPV and NPV at this share of positives: 0.02, or pneumothorax=0.02. Repeatable.",
-        show_default=False,
-        rich_help_panel=_NUMBERS,
+    option(
+        _NUMBERS,
+        "SHARE|FINDING=SHARE",
+        "Also give PPV and NPV at this share of positives: 0.02, or pneumothorax=0.02. Repeatable.",
     ),
 ]
 Replicates = Annotated[
@@ -198,87 +146,65 @@ Seed = Annotated[
 ]
 Exclusive = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _NUMBERS,
         "--exclusive",
-        help="Add top-1 accuracy, for images with exactly one finding each; always on for chexpert-5x200.",
-        rich_help_panel=_NUMBERS,
+        "Add top-1 accuracy, for images with exactly one finding each; always on for chexpert-5x200.",
     ),
 ]
 Corrupt = Annotated[
     str | None,
-    typer.Option(
-        metavar="KIND,...",
-        help="Also score corrupted images: all, or noise, blur, contrast, rotation, jpeg, crop, inversion.",
-        show_default=False,
-        rich_help_panel=_NUMBERS,
+    option(
+        _NUMBERS,
+        "KIND,...",
+        "Also score corrupted images: all, or noise, blur, contrast, rotation, jpeg, crop, inversion.",
     ),
 ]
 PromptSensitivity = Annotated[
     bool,
-    typer.Option(
-        "--prompt-sensitivity",
-        help="Measure each pair of a finding's prompts on its own.",
-        rich_help_panel=_NUMBERS,
-    ),
+    switch(_NUMBERS, "--prompt-sensitivity", "Measure each pair of a finding's prompts on its own."),
 ]
 Grounding = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _NUMBERS,
         "--grounding",
-        help="Measure whether patches stand out inside the boxes or masks of the manifest.",
-        rich_help_panel=_NUMBERS,
+        "Measure whether patches stand out inside the boxes or masks of the manifest.",
     ),
 ]
 Retrieval = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _NUMBERS,
         "--retrieval",
-        help="Measure how well images find their reports (column text), and reports their images.",
-        rich_help_panel=_NUMBERS,
+        "Measure how well images find their reports (column text), and reports their images.",
     ),
 ]
 Report = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE.html",
-        help="Write a self-contained page: tables, curves, worst errors, protocol.",
-        show_default=False,
-        rich_help_panel=_RESULTS,
-    ),
+    option(_RESULTS, "FILE.html", "Write a self-contained page: tables, curves, worst errors, protocol."),
 ]
 ReportImages = Annotated[
     bool,
-    typer.Option(
+    switch(
+        _RESULTS,
         "--report-images/--no-report-images",
-        help="Show small pictures of the worst errors; text in their pixels is readable.",
-        rich_help_panel=_RESULTS,
+        "Show small pictures of the worst errors; text in their pixels is readable.",
     ),
 ]
 ReportPaths = Annotated[
     bool,
-    typer.Option(
-        "--report-paths",
-        help="Write image paths into the page; they may contain patient keys.",
-        rich_help_panel=_RESULTS,
-    ),
+    switch(_RESULTS, "--report-paths", "Write image paths into the page; they may contain patient keys."),
 ]
 ReportNote = Annotated[
     str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Add a paragraph to the page, such as the acknowledgement the data's licence asks for.",
-        show_default=False,
-        rich_help_panel=_RESULTS,
+    option(
+        _RESULTS,
+        "TEXT",
+        "Add a paragraph to the page, such as the acknowledgement the data's licence asks for.",
     ),
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write a .json or .csv file instead of JSON on stdout.",
-        show_default=False,
-        rich_help_panel=_RESULTS,
-    ),
+    option(_RESULTS, "FILE", "Write a .json or .csv file instead of JSON on stdout.", "--output", "-o"),
 ]

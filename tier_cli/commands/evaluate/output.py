@@ -46,12 +46,20 @@ class ReportOutput:
         self._write(report)
 
     def interrupted(self) -> None:
-        """Write what was measured before an interruption."""
-        if self._last is not None and self._path is not None:
+        """Write what was measured before an interruption, and say how to go on."""
+        if self._last is None:
+            print_message("Interrupted before the first number; nothing was written.")
+        elif self._path is None:
+            print_message("Interrupted; nothing was written. With --output FILE, finished parts are kept.")
+        else:
             self._write(self._last[0])
             missing = ", ".join(self._last[0].pending)
             without = f"; not measured: {missing}" if missing else ""
-            print_message(f"Numbers measured so far are in {self._path}{without}")
+            print_message(f"Interrupted: the numbers measured so far are in {self._path}{without}.")
+        print_message(
+            "The same command starts from the beginning. To score only once, write scores with `tier classify"
+            " --output FILE.csv` and evaluate them with --scores FILE.csv."
+        )
 
     def finish(self, report: Report) -> tuple[Report, Evaluation]:
         """Print the notes and write the whole report; return it with its evaluation."""

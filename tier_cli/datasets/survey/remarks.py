@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+from tier_cli.errors import did_you_mean
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _MOST_NAMED = 3
 # When one text makes up more than this share of all texts, image-text pairs are hard to tell apart.
 _REPEATED = 0.2
+# Most ignored columns are no labels: only a name that is nearly that of a finding is likely to be misspelt.
+_MISSPELT = 0.85
 
 
 def without_auc(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[str]:
@@ -25,16 +28,15 @@ def without_auc(findings: FindingSet, labels: Sequence[LabelCount]) -> Iterable[
     for split in dict.fromkeys(split for label in labels for split in label.one_class):
         names = [label.finding for label in labels if split in label.one_class]
         where = f" in split {split}" if split else ""
-        yield f"no AUC{where} without both 1 and 0: {', '.join(names)}"
+        yield f"no AUC{where} for {', '.join(names)}: an AUC needs labels of 1 and of 0"
 
 
 def misspelt_columns(ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:
     """Yield ignored columns whose names resemble those of findings."""
-    names = {name.casefold(): name for finding in findings.findings for name in finding.names}
+    names = [name for finding in findings.findings for name in finding.names]
     for column in ignored:
-        close = get_close_matches(column.casefold().replace(" ", "_"), names, n=1, cutoff=0.85)
-        if close:
-            yield f"the column {column!r} is ignored; did you mean {names[close[0]]!r}?"
+        if near := did_you_mean(column.replace(" ", "_"), names, _MISSPELT):
+            yield f"the column {column!r} is ignored{near}"
 
 
 def unused_labels(manifest: Manifest, ignored: Iterable[str], findings: FindingSet) -> Iterable[str]:

@@ -185,7 +185,7 @@ def mean_cell(measured: Measured, metric: str) -> str:
     if metric not in measured.macro:
         return DASH
     mean = measured.macro[metric]
-    return f"{cell(mean)}\N{NO-BREAK SPACE}({mean.findings})"
+    return f"{cell(mean)} ({mean.findings})"
 
 
 def _ranking(one: Measured, labels: Labels) -> Table:

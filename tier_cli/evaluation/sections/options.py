@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tier_cli.arguments import texts
+from tier_cli.arguments import check_flags, texts
 from tier_cli.errors import ManifestError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ class SectionOptions:
     retrieval: bool = False
 
     def __post_init__(self) -> None:
+        check_flags(
+            prompt_sensitivity=self.prompt_sensitivity,
+            grounding=self.grounding,
+            exclusive=self.exclusive,
+            retrieval=self.retrieval,
+        )
         if self.corrupt is not None:
             object.__setattr__(
                 self, "corrupt", texts("corrupt", self.corrupt, 'kinds of corruption, or "all"')

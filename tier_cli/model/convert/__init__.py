@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import CheckpointError, UsageError
+from tier_cli.errors import CheckpointError, UsageError, did_you_mean
 from tier_cli.files.atomic import check_new_folder, whole_folder
 from tier_cli.model.checkpoint import file_hash
 from tier_cli.model.convert.detect import (
@@ -206,7 +206,10 @@ def _card(family: str, record: Mapping[str, Any]) -> str:
 def check_paths(source: Path, dest: Path, family: str | None) -> None:
     """Refuse an unknown family, a missing source or a used destination before anything is read."""
     if family is not None and family not in FAMILIES:
-        raise UsageError(f"unknown family '{family}'", remedy=f"use one of {', '.join(FAMILIES)}")
+        raise UsageError(
+            f"unknown family '{family}'{did_you_mean(family, FAMILIES)}",
+            remedy=f"use one of {', '.join(FAMILIES)}",
+        )
     if not source.exists():
         raise CheckpointError("no such file or folder", where=str(source), remedy="check the path")
     check_new_folder(dest, parents=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
 from itertools import product
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import UsageError, did_you_mean
 from tier_cli.training.settings import TrainSettings, bounds
 
 SEED = "seed"
@@ -45,8 +45,9 @@ def parse_axis(text: str) -> Axis:
     name = name.strip().removeprefix("--").replace("_", "-")
     kinds = sweepable()
     if not equals or name not in kinds:
+        near = "" if name in kinds else did_you_mean(name, kinds)
         raise UsageError(
-            f"{text!r} does not name a setting with values",
+            f"{text!r} does not name a setting with values{near}",
             where="--sweep",
             remedy=f"write for example lambda-patch=0:0.25:0.05; the settings are {', '.join(sorted(kinds))}",
         )
