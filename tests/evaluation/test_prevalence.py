@@ -16,7 +16,10 @@ from tier_cli.errors import UsageError
 from tier_cli.evaluation.build import measure_units
 from tier_cli.evaluation.document import measured_document
 from tier_cli.evaluation.measure import Measured, Resampling, Row
+from tier_cli.evaluation.page.numbers import by_finding
 from tier_cli.evaluation.prevalence import predictive_values, prevalence_by_finding
+from tier_cli.evaluation.protocol import Protocol
+from tier_cli.evaluation.report import Report
 from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.evaluation.thresholds import Thresholds
 from tier_cli.evaluation.truth import Labelled
@@ -96,6 +99,14 @@ def test_the_table_fits_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert "0.201 [" in lines[1]
     assert len(lines) == 2
+
+
+def test_the_page_shows_the_findings_that_have_a_prevalence() -> None:
+    protocol = Protocol("m", "csv", "all", 78, "all", (), "ignore", {}, (None,), "", Resampling(400))
+    part = by_finding(Report(protocol, (_measured({"b": 0.07}),), (), (), (), ()), {})
+    (table,) = (one for one in part.tables if one.caption.endswith("at a given prevalence"))
+    assert [(row[0], row[1]) for row in table.rows] == [("b", "0.07")]
+    assert table.rows[0][2].startswith("0.201 [")
 
 
 def test_names_are_matched_like_columns() -> None:

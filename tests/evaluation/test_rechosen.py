@@ -12,7 +12,10 @@ from scipy.stats import norm
 from tier_cli.display.evaluation_table import _rechosen
 from tier_cli.evaluation.build import measure_units
 from tier_cli.evaluation.measure import Measured, Resampling
+from tier_cli.evaluation.page.numbers import by_finding
+from tier_cli.evaluation.protocol import Protocol
 from tier_cli.evaluation.rechosen import rechosen
+from tier_cli.evaluation.report import Report
 from tier_cli.evaluation.thresholds import Thresholds, select_thresholds
 from tier_cli.evaluation.truth import Labelled
 from tier_cli.evaluation.unit_scores import UnitScores
@@ -121,6 +124,15 @@ def test_a_finding_without_a_threshold_has_none() -> None:
     (whole,) = measure_units(evaluated[0], [one], [], Resampling(20)).measured
     for name in ("threshold_rechosen", "sensitivity_rechosen", "specificity_rechosen"):
         assert np.isnan(whole.rows[1].metrics[name].low)
+
+
+def test_the_page_shows_both_kinds_of_interval() -> None:
+    protocol = Protocol("m", "csv", "all", 200, "all", (), "ignore", {}, (None,), "", Resampling(50))
+    part = by_finding(Report(protocol, (_whole(),), (), (), (), ()), {"a": "Finding a"})
+    (table,) = (one for one in part.tables if one.caption.endswith("chooses the thresholds anew"))
+    assert table.heads[2:4] == ["sensitivity, threshold fixed", "sensitivity, threshold chosen anew"]
+    assert [row[0] for row in table.rows] == ["Finding a", "b"]
+    assert table.rows[0][4] != table.rows[0][5]
 
 
 def test_the_table_fits_80_columns() -> None:

@@ -185,6 +185,14 @@ def test_two_models_that_find_everything_may_still_differ() -> None:
     assert difference.p_values()[0] == 1
 
 
+def test_a_mean_difference_counts_the_resamplings_that_held_every_finding() -> None:
+    labels = np.zeros((40, 2))
+    labels[:20, 0], labels[:1, 1] = 1, 1
+    found = resample({0: decisions(labels, labels), 1: decisions(labels, 1 - labels)}, np.arange(40), seed=1)
+    difference = found[0]["sensitivity"] - found[1]["sensitivity"]
+    assert difference.macro.measured[0] == difference.measured[1] < 700
+
+
 def test_the_interval_of_a_mean_difference_holds_the_truth() -> None:
     """Of 8 findings, 4 have two positive patients; percentiles hold the truth in about three of four sets."""
     held = []

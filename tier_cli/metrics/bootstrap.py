@@ -79,9 +79,10 @@ class Estimate:
         counts the replicates that drew both classes of every finding.
         """
         known = self.only(np.flatnonzero(np.isfinite(self.point)).tolist())
-        if known.sides is not None:
-            return known.sides[0].macro - known.sides[1].macro
         there = np.isfinite(known.replicates)
+        drawn = np.atleast_1d(there.all(axis=1).sum() if known.point.size else 0)
+        if known.sides is not None:
+            return replace(known.sides[0].macro - known.sides[1].macro, drawn=drawn)
         count = max(1, known.point.size)
         means, variances = _moments(known.replicates)
         # The other replicates are spread so that the finding's variance stays.
@@ -103,7 +104,7 @@ class Estimate:
             patients,
             self.share,
             unseen,
-            np.atleast_1d(there.all(axis=1).sum() if known.point.size else 0),
+            drawn,
         )
 
     def only(self, places: Sequence[int]) -> Estimate:

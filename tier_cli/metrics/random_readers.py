@@ -66,7 +66,7 @@ def mean_over_readers(values: Floats, left_out: Floats, level: float = 0.95) -> 
     >>> left_out = np.array([[0.70, 0.79], [0.72, 0.80], [0.74, 0.84]])
     >>> mean = mean_over_readers(np.array([0.72, 0.81]), left_out)
     >>> round(mean.value, 3), round(mean.standard_error, 3), round(mean.degrees, 1)
-    (0.765, 0.058, 2.7)
+    (0.765, 0.052, 1.8)
     """
     value, readers = float(values.mean()), values.size
     if readers < 2 or not np.isfinite(left_out).all():
