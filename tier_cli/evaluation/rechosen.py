@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.truth import Labelled
     from tier_cli.evaluation.unit_scores import UnitScores
 
+# Weights held at a time: more than usual, because each part sorts the scores of each finding.
+_CELLS = 4_000_000
+
 
 def rechosen(
     truth: Labelled, one: UnitScores, fixed: Mapping[str, Estimate], how: Resampling
@@ -52,7 +55,7 @@ def rechosen(
     labels = np.where(np.isfinite(one.scores), truth.labels, np.nan)
     orders = np.argsort(one.scores, axis=0, kind="stable").T
     rates = np.full((2, *drawn.shape), np.nan)
-    for first, weights in resamplings(truth.patients, how.replicates, how.seed):
+    for first, weights in resamplings(truth.patients, how.replicates, how.seed, _CELLS):
         part, by_row = slice(first, first + len(weights)), _by_row(weights)
         for f, order in enumerate(orders):
             sorted_scores, sorted_labels = one.scores[order, f], labels[order, f]
@@ -70,7 +73,7 @@ def _thresholds(chosen_on: ChosenOn, how: Resampling) -> Floats:
     truth, scores = chosen_on.truth, chosen_on.scores
     drawn = np.full((how.replicates, len(truth.findings)), np.nan)
     # Another stream than that of the evaluated patients.
-    for first, weights in resamplings(truth.patients, how.replicates, (how.seed, 1)):
+    for first, weights in resamplings(truth.patients, how.replicates, (how.seed, 1), _CELLS):
         by_row = _by_row(weights)
         for f in range(drawn.shape[1]):
             chosen = choose_weighted(truth.labels[:, f], scores[:, f], by_row, chosen_on.rule)

@@ -307,7 +307,10 @@ def resample(
 
 
 def resamplings(
-    patients: Sequence[str] | NDArray[np.generic], replicates: int, seed: int | tuple[int, ...]
+    patients: Sequence[str] | NDArray[np.generic],
+    replicates: int,
+    seed: int | tuple[int, ...],
+    cells: int = _CELLS,
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """Draw patients with replacement, a part of the replicates at a time.
 
@@ -317,6 +320,8 @@ def resamplings(
         (N,) one key per row.
     replicates, seed
         As in `resample`.
+    cells
+        The most weights that a part has; the draws do not depend on it.
 
     Yields
     ------
@@ -324,7 +329,7 @@ def resamplings(
     """
     keys, row_patient = np.unique(np.asarray(patients), return_inverse=True)
     generator = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // max(1, len(row_patient)))
+    chunk = max(1, cells // max(1, len(row_patient)))
     for first in range(0, replicates if len(keys) else 0, chunk):
         count = min(chunk, replicates - first)
         weights = np.empty((count, len(row_patient)), dtype=np.int32)

@@ -166,8 +166,8 @@ def choose_weighted(labels: Floats, scores: Floats, weights: NDArray[np.float32]
     known = np.flatnonzero(np.isfinite(scores) & ((labels == 0) | (labels == 1)))
     order = known[np.argsort(-scores[known], kind="stable")]
     positive = labels[order] == 1
-    totals = [weights[order[positive]].sum(axis=0), weights[order[~positive]].sum(axis=0)]
-    both = (totals[0] > 0) & (totals[1] > 0)
+    classes = np.stack([labels == 1, labels == 0]) & np.isfinite(scores)
+    both = (classes.astype(np.float32) @ weights > 0).all(axis=0)
     chosen = np.full(weights.shape[1], np.nan)
     if both.any():
         drawn = weights if both.all() else weights[:, both]
@@ -205,8 +205,8 @@ def _rows_called(
     # Each criterion is highest after a positive that no further positive follows.
     places = np.flatnonzero(has_positive & np.append(has_negative[1:], True))
     found, wrong = (sums_to(order, rows, ends[places], drawn) for rows in (positive, ~positive))
-    last = places.size and ends[places[-1]]
-    criterion = _criterion(found, wrong, found[-1], wrong[-1] + drawn[order[last:]].sum(axis=0), rule.name)
+    rest = drawn[order[ends[places[-1]] :]].sum(axis=0)
+    criterion = _criterion(found, wrong, found[-1], wrong[-1] + rest, rule.name)
     # A row that was not drawn must not become a threshold that calls nothing.
     called = ends[places[np.argmax(np.where(found + wrong > 0, criterion, -np.inf), axis=0)]]
     return called
