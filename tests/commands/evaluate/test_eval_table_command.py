@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import chexpert
 from tiny import tiny_checkpoint
 
 from tier_cli.datasets.manifest import read_manifest
@@ -150,6 +151,27 @@ def test_a_set_that_fails_does_not_lose_the_others(
     assert 0 <= float(good["auc_low"]) <= float(good["auc"]) <= float(good["auc_high"]) <= 1
     assert "rsna" in err
     assert "no such folder" in err
+
+
+def test_public_data_sets_keep_their_own_findings_and_units(
+    tier: Tier, models: list[str], manifests: list[str], tmp_path: Path
+) -> None:
+    """CheXpert is measured on its 14 findings, beside a manifest with the model's own set."""
+    root = chexpert(tmp_path)
+    code, out, err = tier(
+        *("eval", "--dataset", f"chexpert={root}", "--dataset", f"csv={manifests[0]}", "--split", "all"),
+        *("--model", models[0], *OPTIONS),
+    )
+    assert code in (0, 3), err
+    public, own = json.loads(out)["cells"]
+    _, alone, _ = tier(
+        "eval", "--dataset", "chexpert", "--root", root, "--split", "all", "--model", models[0], *OPTIONS
+    )
+    expected = json.loads(alone)
+    assert public["finding_set"] == expected["finding_set"]
+    assert public["unit"] == expected["unit"]
+    assert public["findings"] == expected["scores"][0]["findings"]
+    assert own["finding_set"] != public["finding_set"]
 
 
 def test_images_without_scores_count_in_their_cell(
