@@ -1,7 +1,8 @@
 """Measure time and memory of a large evaluation's intervals. Run: python benchmarks/bootstrap.py
 
 The default is 14 findings, 25,000 images of 10,000 patients and 1,000 resamplings: first AUC and AUPRC alone,
-then with calls and probabilities, then also within two groups.
+then with calls and probabilities, then also within two groups, then with thresholds chosen anew on as many
+images.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from tier_cli.evaluation.build import measure_units
 from tier_cli.evaluation.divisions import divide
 from tier_cli.evaluation.measure import Resampling
-from tier_cli.evaluation.thresholds import Thresholds
+from tier_cli.evaluation.thresholds import Thresholds, select_thresholds
 from tier_cli.evaluation.truth import Labelled
 from tier_cli.evaluation.unit_scores import UnitScores
 from tier_cli.metrics.bootstrap import resample
 from tier_cli.metrics.statistics import ranking
+from tier_cli.scoring.operating_points import parse_rule
 
 
 def main() -> None:
@@ -58,6 +61,9 @@ def main() -> None:
         lambda: resample({0: whole.statistic(labels)}, patients, replicates=given.replicates),
     )
     measure("within two groups", lambda: measure_units(truth, [whole], [sex], how))
+    chosen = select_thresholds(truth, rng.normal(size=shape) + labels, parse_rule("youden"), "valid")
+    anew = replace(whole, thresholds=chosen)
+    measure("thresholds chosen anew", lambda: measure_units(truth, [anew], [], how))
 
 
 if __name__ == "__main__":

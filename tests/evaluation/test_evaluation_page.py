@@ -46,7 +46,7 @@ def test_the_columns_of_csv_are_those_of_the_page() -> None:
     parts = [("", "_low", "_high"), ("_p", "_p_holm")]
     values, tests = ([f"{name}{part}" for name in METRICS for part in of] for of in parts)
     counts = ["by", "group", "scores", "finding", "n", "positives"]
-    assert list(COLUMNS) == [*counts, *values, "threshold", *tests]
+    assert list(COLUMNS) == [*counts, *values, "threshold", "prevalence", *tests]
 
 
 def test_every_key_of_the_document_is_explained() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.display.evaluation_table import show, show_notes
 from tier_cli.errors import ManifestError, UsageError
-from tier_cli.evaluation.build import build_report
+from tier_cli.evaluation.build import _smallest_p, build_report
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.protocol import Protocol
@@ -230,9 +231,13 @@ def test_two_score_sets_are_measured_on_the_same_images(tmp_path: Path) -> None:
 
 
 def test_resamplings_too_few_for_a_corrected_p_value_are_reported(tmp_path: Path) -> None:
-    least = "no corrected p value, except that of an AUC, can be below 0.19; use --replicates 80 or more"
-    assert any(note.endswith(least) for note in _report(tmp_path, sets=2).notes)
-    assert not any("corrected p value" in note for note in _report(tmp_path, sets=1).notes)
+    report = _report(tmp_path, sets=2)
+    assert not any("corrected p value" in note for note in report.notes)
+    (difference,) = report.differences
+    counted = replace(difference, macro={**difference.macro, "mcc": difference.macro["auc"]})
+    (note,) = _smallest_p(counted, Resampling(20))
+    assert note.endswith("no corrected p value of MCC can be below 0.19; use --replicates 80 or more")
+    assert _smallest_p(counted, Resampling(80)) == []
 
 
 def test_one_class_is_null_not_zero(tmp_path: Path) -> None:

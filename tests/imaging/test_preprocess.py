@@ -215,3 +215,30 @@ def test_a_missing_key_is_an_error() -> None:
     del data["std"]
     with pytest.raises(CheckpointError, match="missing key std"):
         Preprocessing.from_dict(data)
+
+
+@pytest.mark.parametrize("shape", [(31, 57), (300, 120), (240, 240)])
+def test_the_way_back_from_a_padded_square(shape: tuple[int, int]) -> None:
+    """A bright pixel lies where the affine says, so boxes and heat maps fall on the finding."""
+    spec = Preprocessing(resize_short=None, crop=224, fit="pad_first", mean=(0.0,) * 3, std=(1.0,) * 3)
+    pixels = np.zeros(shape, np.float32)
+    row, column = shape[0] // 3, shape[1] // 2
+    pixels[row - 2 : row + 3, column - 2 : column + 3] = 1.0
+    made = prepare(pixels, spec)
+    weight = made.pixels[0] / made.pixels[0].sum()
+    y, x = (float((weight * index).sum()) for index in np.indices(weight.shape))
+    found = made.affine @ np.array([x, y, 1.0])
+    np.testing.assert_allclose(found, [column, row], atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (300, 120)])
+def test_padding_first_is_pillows(shape: tuple[int, int]) -> None:
+    """Black around the image before it is resized, so its edge is blurred into black, as MedCLIP's is."""
+    source = (image(*shape) * 255).astype(np.uint8)
+    side = max(224, *shape)
+    square = Image.new("L", (side, side), 0)
+    square.paste(Image.fromarray(source), ((side - shape[1]) // 2, (side - shape[0]) // 2))
+    expected = np.asarray(square.resize((224, 224), Image.Resampling.BICUBIC), np.float32)
+    spec = Preprocessing(resize_short=None, fit="pad_first", interpolation="bicubic", eight_bit=True)
+    levels = np.divide(source, 255, dtype=np.float32)
+    np.testing.assert_allclose(grey(levels, spec) * 255, expected, atol=1e-4)

@@ -114,7 +114,7 @@ def test_graphs_of_other_weights_are_refused(tiny_copy: Path, pixels: np.ndarray
     assert "other weights" in problem
 
 
-@pytest.mark.parametrize("name", [pytest.param("mobilenet_v2", marks=pytest.mark.slow), "dinov2"])
+@pytest.mark.parametrize("name", [pytest.param("mobilenet_v2", marks=pytest.mark.slow), "dinov2", "eva02"])
 def test_graphs_of_other_towers(tiny_copy: Path, name: str) -> None:
     small: dict[str, Any] = {
         "hidden_size": 16,
@@ -125,6 +125,8 @@ def test_graphs_of_other_towers(tiny_copy: Path, name: str) -> None:
     towers: dict[str, dict[str, Any]] = {
         "mobilenet_v2": {"depth_multiplier": 0.1},
         "dinov2": {**small, "image_size": 48},
+        # At another size than in training, which interpolates positions.
+        "eva02": {**small, "intermediate_size": 16, "image_size": 64},
     }
     config = tiny_config()
     config.image_tower = {"model_type": name, **towers[name]}

@@ -84,6 +84,43 @@ def test_texts_end_at_the_first_end_token_or_the_greatest_id() -> None:
     torch.testing.assert_close(last.pooled, last.tokens[:, -1])
 
 
+def test_the_first_token_can_be_the_embedding_even_if_it_is_a_patch() -> None:
+    swin = {"model_type": "swin", "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "image_size": 32}
+    model = _model({**swin, "window_size": 4}, image_pooling="first", image_head="affine")
+    pixels = torch.randn(2, 3, 32, 32)
+    head: Any = model.image_projection
+    torch.nn.init.normal_(head.linear.bias)
+    expected = head.linear(model.image_tower(pixel_values=pixels).last_hidden_state)
+    features = model.encode_images(pixels)
+    torch.testing.assert_close(features.pooled, expected[:, 0])
+    torch.testing.assert_close(features.patches, expected)
+    assert features.grid == (4, 4)
+
+
+def test_the_mean_of_texts_leaves_padding_out() -> None:
+    """So that the vector of a prompt does not depend on the longest prompt beside it."""
+    ids, mask = _ids()
+    model = _model(text_pooling="mean", text_head="affine")
+    texts = model.encode_texts(ids, mask)
+    torch.testing.assert_close(texts.pooled[1], texts.tokens[1, :3].mean(dim=0))
+    alone = model.encode_texts(ids[1:, :3], mask[1:, :3])
+    torch.testing.assert_close(texts.pooled[1], alone.pooled[0])
+
+
+def test_outputs_of_several_text_layers_are_averaged() -> None:
+    ids, mask = _ids()
+    model = _model(text_layers=[1, -1], text_head="linear")
+    first: Any = model.text_tower.encoder.layer[0]
+    seen: list[torch.Tensor] = []
+    hook = first.register_forward_hook(
+        lambda module, given, made: seen.append(made[0] if isinstance(made, tuple) else made)
+    )
+    last = model.text_tower(input_ids=ids, attention_mask=mask).last_hidden_state
+    hook.remove()
+    head: Any = model.text_projection
+    torch.testing.assert_close(model.encode_texts(ids, mask).tokens, head.linear((seen[0] + last) / 2))
+
+
 def test_a_tower_without_mask_sees_padding() -> None:
     ids, mask = _ids()
     model = _model(text_mask=False)
@@ -116,7 +153,7 @@ def test_logits_have_the_bias_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"image_pooling": "max"}, "image_pooling is 'max'.*mean, class, pooler"),
+        ({"image_pooling": "max"}, "image_pooling is 'max'.*mean, class, first, pooler"),
         ({"text_padding": "none"}, "text_padding is 'none'"),
         (
             {"text_head": "none"},

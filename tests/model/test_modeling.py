@@ -35,6 +35,7 @@ TOWERS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
         {**SMALL, "image_size": 64, "patch_size": 16, "num_register_tokens": 4},
         (4, 4),
     ),
+    "eva02": ({**SMALL, "image_size": 64, "patch_size": 16}, (4, 4)),
     "swin": (
         {
             "embed_dim": 8,

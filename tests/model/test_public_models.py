@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_an_entry_is_sound(model: PublicModel) -> None:
 
 
 def _row(model: PublicModel) -> str:
-    where = f"{model.repository} at {model.revision[:12]}" if model.repository else "not on the hub"
+    where = f"{model.repository} at {model.revision[:12]}" if model.repository else "by hand"
     known = [file.name for file in model.files if file.md5 or file.sha256]
     hashes = ", ".join(known) or "none"
     gated = ", gated" if model.gated else ""
@@ -83,3 +84,50 @@ def test_names_that_cannot_be_pulled() -> None:
         public_model("bert")
     with pytest.raises(UsageError, match=r"cannot be pulled; its authors share the files from"):
         public_model("chexzero")
+
+
+BY_HAND = [model for model in MODELS if model.by_hand]
+
+
+@pytest.mark.parametrize("model", BY_HAND, ids=lambda model: model.name)
+def test_licences_of_files_to_fetch_are_said_first(
+    model: PublicModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "pull", model.name, "--yes"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"Licence: {model.licence}." in said
+    assert all(sentence in said for sentence in model.terms)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_list_states_the_licence(model: PublicModel, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (shown,) = (line for line in lines if line["name"] == model.name)
+    assert (shown["licence"], shown["title"]) == (model.licence, model.title)
+
+
+@pytest.mark.parametrize("name", ["xrayclip", "pubmedclip"])
+def test_nothing_is_asked_of_the_hub_before_the_licence_is_accepted(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def download(*given: object) -> None:
+        raise SystemExit("downloaded")
+
+    monkeypatch.setattr("tier_cli.model.pull.download", download)
+    model = public_models()[name]
+    assert main(["model", "pull", name]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"Licence: {model.licence}" in said
+    assert "accept licence and terms with --yes" in said
+    restricted = model.licence.startswith("CC BY-NC")
+    assert ("Not for commercial use" in said) == restricted
+
+
+def test_restrictive_licences_are_stated() -> None:
+    known = public_models()
+    for name in ("xrayclip", "xraysiglip", "cxr-clip", "unimed-clip"):
+        assert known[name].licence.startswith("CC BY-NC")
+    assert known["medclip"].licence == "none stated"
+    for name in ("xrayclip", "xraysiglip", "cxr-clip", "medclip", "unimed-clip"):
+        assert any("MIMIC-CXR" in sentence for sentence in known[name].terms)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef, recall_score, roc_curve
 
 from tier_cli.errors import UsageError
-from tier_cli.scoring.operating_points import choose, parse_rule
+from tier_cli.scoring.operating_points import RULES, choose, choose_weighted, parse_rule
 
 BEST = {
     "youden": lambda y, c: recall_score(y, c) + recall_score(1 - y, 1 - c, zero_division=0.0),
@@ -103,3 +103,25 @@ def test_rules_are_written_as_they_are_read() -> None:
         "youden",
         "sensitivity=0.9",
     ]
+
+
+@pytest.mark.parametrize(
+    "rule", [*RULES[:3], "sensitivity=0.8", "sensitivity=1", "specificity=0.3", "specificity=1"]
+)
+def test_weighted_rows_are_repeated_rows(rule: str) -> None:
+    """A threshold chosen on a resampling must be the one that its rows would give, ties and gaps included."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        count = int(rng.integers(3, 30))
+        labels = rng.integers(0, 2, count).astype(float)
+        scores = np.round(rng.normal(size=count) + labels, 1)
+        labels[0], scores[1] = np.nan, np.nan
+        weights = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(10)])
+        found = choose_weighted(labels, scores, weights.T.astype(np.float32), parse_rule(rule))
+        for drawn, threshold in zip(weights, found, strict=True):
+            rows = np.repeat(np.arange(count), drawn)
+            present = labels[rows][np.isfinite(scores[rows])]
+            if {0.0, 1.0} <= set(present):
+                assert threshold == choose(labels[rows], scores[rows], rule)
+            else:
+                assert np.isnan(threshold)

@@ -42,10 +42,16 @@ def as_8_bit(radiograph: Radiograph) -> Image.Image:
     return Image.fromarray((radiograph.pixels * 255 + 1e-3).astype(np.uint8))
 
 
-def same_images(checkpoint: Checkpoint, pixels: Array, pooled: torch.Tensor, patches: torch.Tensor) -> None:
-    """Check that both engines give the original's embeddings of images and patches."""
+def same_images(
+    checkpoint: Checkpoint,
+    pixels: Array,
+    pooled: torch.Tensor,
+    patches: torch.Tensor,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Check that both engines give the original's embeddings of images, and of patches to `TOLERANCE`."""
     for engine in engines(checkpoint):
-        np.testing.assert_allclose(engine.encode_images(pixels), pooled.numpy(), atol=TOLERANCE)
+        np.testing.assert_allclose(engine.encode_images(pixels), pooled.numpy(), atol=tolerance)
         ours, (h, w) = engine.patches(pixels)
         assert h * w == ours.shape[1] > 1
         np.testing.assert_allclose(ours, patches.numpy(), atol=TOLERANCE)
@@ -55,6 +61,7 @@ def same_texts(
     checkpoint: Checkpoint,
     encode: Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]],
     texts: Sequence[str] = TEXTS,
+    tolerance: float = TOLERANCE,
 ) -> None:
     """Check that both engines give the original's text embeddings, and torch its token embeddings."""
     from tier_cli.model.modeling import TierModel
@@ -62,14 +69,14 @@ def same_texts(
     pooled, tokens = encode(texts)
     unit = torch.nn.functional.normalize(pooled, dim=-1).numpy()
     for engine in engines(checkpoint):
-        np.testing.assert_allclose(engine.project_texts(texts), pooled.numpy(), atol=TOLERANCE)
-        np.testing.assert_allclose(engine.embed_texts(texts), unit, atol=TOLERANCE)
+        np.testing.assert_allclose(engine.project_texts(texts), pooled.numpy(), atol=tolerance)
+        np.testing.assert_allclose(engine.embed_texts(texts), unit, atol=tolerance)
     ids, mask = (torch.from_numpy(a) for a in TextTokenizer.of(checkpoint.path, checkpoint.config)(texts))
     with torch.no_grad():
         ours = TierModel.from_pretrained(checkpoint.path).encode_texts(ids, mask).tokens
     valid = mask.bool()
     theirs = tokens[:, : ids.shape[1]]
-    np.testing.assert_allclose(ours[valid].numpy(), theirs[valid].numpy(), atol=TOLERANCE)
+    np.testing.assert_allclose(ours[valid].numpy(), theirs[valid].numpy(), atol=tolerance)
 
 
 def our_scores(checkpoint: Checkpoint, pixels: Array) -> list[NDArray[np.float64]]:

@@ -218,7 +218,7 @@ def _show_members(dest: Path, members: list[dict[str, Any]], as_json: bool) -> N
 
 def _description(public: PublicModel) -> str:
     gated = " Gated." if public.gated else ""
-    return f"{public.title}.{gated}" + (" Not on the hub." if public.by_hand else "")
+    return f"{public.title}.{gated}" + (" Download by hand." if public.by_hand else "")
 
 
 def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from tier_cli.console import printable
 from tier_cli.display.group_table import show_groups
-from tier_cli.display.table_parts import finding_table, interval, label, print_table
+from tier_cli.display.table_parts import finding_table, interval, label, p_text, print_table
 from tier_cli.evaluation.measure import HEADINGS
 from tier_cli.evaluation.units import PLURALS
 from tier_cli.evaluation.yardsticks import TITLE
-from tier_cli.metrics.statistics import ECE_IF_CALIBRATED, PROBABILITIES
+from tier_cli.metrics.statistics import AT_PREVALENCE, ECE_IF_CALIBRATED, PROBABILITIES, RECHOSEN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,7 @@ _MOST_LISTED = 5
 # The metrics of calls, as many to a table as fit beside the names of findings.
 _CALLS = (("sensitivity", "specificity"), ("ppv", "npv"), ("lr_positive", "lr_negative"), ("mcc", "f1"))
 _PROBABILITIES = (("brier", "ece", "ece_if_calibrated"), ("calibration_slope", "calibration_intercept"))
+_FORMS = dict(zip(RECHOSEN, (".3f", ".2f", ".2f"), strict=True))
 _DIFFERENCES = (("auc",), ("auprc",), ("mcc", "f1"), ("sensitivity", "specificity"), ("brier",), ("ece",))
 
 
@@ -124,6 +125,13 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
                 table.add_section()
                 table.add_row(_mean(measured, names[0]), *_short(measured.macro, names))
             yield ("" if number else title), table
+        if RECHOSEN[0] in measured.rows[0].metrics:
+            yield "95% intervals if every resampling chooses the thresholds anew", _rechosen(measured, labels)
+        if any(math.isfinite(row.prevalence) for row in measured.rows):
+            yield (
+                f"{printable(measured.name)}: predictive values at a given prevalence",
+                _at_prevalence(measured, labels),
+            )
     if set(PROBABILITIES) <= set(measured.macro):
         title = f"{printable(measured.name)}: probabilities"
         for columns, form in zip(_PROBABILITIES, (".3f", ".2f"), strict=True):
@@ -134,6 +142,31 @@ def _further(measured: Measured, labels: Mapping[str, str]) -> Iterator[tuple[st
             table.add_row(_mean(measured, columns[0]), *_probability_cells(measured.macro, columns, form))
             yield title, table
             title = ""
+
+
+def _rechosen(measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = finding_table("threshold", "sensitivity", "specificity")
+    for row in measured.rows:
+        cells = (_bounds(row.metrics[name], form) for name, form in _FORMS.items())
+        table.add_row(label(row.finding, labels), *cells)
+    table.add_section()
+    means = (_bounds(measured.macro[name], _FORMS[name]) for name in RECHOSEN[1:])
+    table.add_row(_mean(measured, RECHOSEN[1]), "", *means)
+    return table
+
+
+def _bounds(metric: Metric, form: str) -> Text:
+    known = math.isfinite(metric.low)
+    return Text(f"[{metric.low:{form}}, {metric.high:{form}}]" if known else "-")
+
+
+def _at_prevalence(measured: Measured, labels: Mapping[str, str]) -> Table:
+    table = finding_table("prevalence", "PPV", "NPV")
+    for row in measured.rows:
+        if math.isfinite(row.prevalence):
+            cells = _short(row.metrics, AT_PREVALENCE, ".3f")
+            table.add_row(label(row.finding, labels), f"{row.prevalence:g}", *cells)
+    return table
 
 
 def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -> Iterator[tuple[str, Table]]:
@@ -161,14 +194,8 @@ def _differences(difference: Measured, labels: Mapping[str, str], plural: str) -
 
 def _tested(metric: Metric, form: str, both: bool) -> list[Text]:
     """Format a difference, its p value if there is room, and Holm's, which the mean (a single test) lacks."""
-    corrected = Text("" if metric.p_holm is None else _p(metric.p_holm))
-    return [interval(metric, form), *([Text(_p(metric.p))] if both else []), corrected]
-
-
-def _p(p: float | None) -> str:
-    if p is None or math.isnan(p):
-        return ""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    corrected = Text("" if metric.p_holm is None else p_text(metric.p_holm))
+    return [interval(metric, form), *([Text(p_text(metric.p))] if both else []), corrected]
 
 
 def _mean(measured: Measured, metric: str) -> Text:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tier_cli.console import printable
-from tier_cli.display.table_parts import print_table
+from tier_cli.display.table_parts import finding_table, p_text, print_table
 from tier_cli.evaluation.intervals import value_text
 
 if TYPE_CHECKING:
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 _HEADS = {"sensitivity": "sensitivity", "specificity": "specificity", "mcc": "MCC", "f1": "F1"}
 
+_RATES = ("sensitivity", "specificity")
+
 
 def show_readers(content: Mapping[str, Any], console: Console) -> None:
     """Print all means over findings, then each model against the mean of the radiologists."""
     people = [*content["readers"], {"name": "mean of the radiologists", **content["mean_of_readers"]}]
+    random = content["random_readers"]
+    if random is not None:
+        people.append({"name": "the same, as a random sample", **random["mean_of_readers"]})
     models = [model for model in content["scores"] if model["macro"] is not None]
     title = (
         f"Radiologists: {content['n']} {content['unit']} of {content['patients']} patients, "
@@ -38,6 +43,26 @@ def show_readers(content: Mapping[str, Any], console: Console) -> None:
     for model in content["scores"]:
         title = f"{printable(model['name'])} minus the mean of the radiologists"
         print_table(console, title, _against(content, model))
+    for model in random["scores"] if random is not None else ():
+        if model["minus_readers"] is not None:
+            title = f"{printable(model['name'])} minus the mean of radiologists, these being a random sample"
+            print_table(console, title, _against_random(model["minus_readers"]))
+
+
+def _against_random(minus: Mapping[str, Any]) -> Table:
+    table = finding_table(*(head for name in _RATES for head in (_HEADS[name], "p Holm")))
+    for finding, row in minus["findings"].items():
+        if row[_RATES[0]]["value"] is not None:
+            cells = (
+                text
+                for name in _RATES
+                for text in (_cell(row[name], "+.2f"), Text(p_text(row[name]["p_holm"])))
+            )
+            table.add_row(Text(printable(finding.replace("_", " "))), *cells)
+    table.add_section()
+    means = (text for name in _RATES for text in (_cell(minus["macro"][name], "+.2f"), Text("")))
+    table.add_row(Text("mean", style="bold"), *means)
+    return table
 
 
 def _against(content: Mapping[str, Any], model: Mapping[str, Any]) -> Table:

@@ -44,3 +44,10 @@ def interval(metric: Metric, form: str = ".2f") -> Text:
         return Text("-")
     bounds = f"[{metric.low:{form}}, {metric.high:{form}}]"
     return Text(f"{metric.value:{form}} {bounds if math.isfinite(metric.low) else ''}".rstrip())
+
+
+def p_text(p: float | None) -> str:
+    """Format a p value; empty for none."""
+    if p is None or math.isnan(p):
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tier_cli.evaluation.cohort import Cohort, describe_cohort
 from tier_cli.evaluation.decision_curve import measure_decision_curve
 from tier_cli.evaluation.divisions import Division, divide
-from tier_cli.evaluation.measure import NOT_SUBTRACTED, Measured, Resampling, measured
+from tier_cli.evaluation.measure import HEADINGS, NOT_SUBTRACTED, Measured, Resampling, measured
+from tier_cli.evaluation.rechosen import rechosen
 from tier_cli.evaluation.report import Report
 from tier_cli.evaluation.subgroups import (
     Gap,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _SMALL_P = 0.05
 _NEARLY_ALL = 0.95
+# Metrics whose differences are tested by counting resamplings.
+_BY_PERCENTILES = ("mcc", "brier", "ece")
 
 # By ("all", score set), or by ("group" or "rest", score set, column, value); then by metric.
 _Estimates = dict[tuple[str, ...], dict[str, Estimate]]
@@ -76,7 +79,8 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
     how, units = evaluation.protocol.resampling, evaluation.units
     manifest = evaluation.selection.manifest
     divisions = [divide(column, manifest.column(column)).of_units(units) for column in by]
-    found = measure_units(evaluation.by_unit, evaluation.unit_scores, divisions, how)
+    prevalence = evaluation.protocol.prevalence
+    found = measure_units(evaluation.by_unit, evaluation.unit_scores, divisions, how, prevalence)
     first = found.measured[0]
     notes = [*evaluation.selection.notes, *evaluation.notes]
     if found.differences:
@@ -102,7 +106,11 @@ def build_report(evaluation: Evaluation, by: Sequence[str] = ()) -> Report:
 
 
 def measure_units(
-    truth: Labelled, score_sets: Sequence[UnitScores], divisions: Sequence[Division], how: Resampling
+    truth: Labelled,
+    score_sets: Sequence[UnitScores],
+    divisions: Sequence[Division],
+    how: Resampling,
+    prevalence: Mapping[str, float] | None = None,
 ) -> Measurements:
     """Measure score sets, their differences from the first, and groups, on the units that all sets score.
 
@@ -116,6 +124,8 @@ def measure_units(
         The columns to group by, over the U units.
     how
         How patients are resampled.
+    prevalence
+        By finding, a share of positives at which predictive values are also given.
     """
     score_sets = common_units(score_sets)
     # Only patients with a score and a label are resampled.
@@ -123,10 +133,12 @@ def measure_units(
     truth, score_sets = truth.where(used), tuple(one.where(used) for one in score_sets)
     divisions = [replace(division, cells=division.cells[used]) for division in divisions]
     estimates = _estimate(truth, score_sets, divisions, how)
-    whole = (_measured(truth, one, estimates["all", str(n)], how) for n, one in enumerate(score_sets))
+    whole = (
+        _measured(truth, one, estimates["all", str(n)], how, prevalence) for n, one in enumerate(score_sets)
+    )
     others = range(1, len(score_sets))
     differences = (_difference(truth, score_sets, other, estimates, how) for other in others)
-    groups, found = _groups(truth, score_sets, divisions, estimates, how)
+    groups, found = _groups(truth, score_sets, divisions, estimates, how, prevalence)
     return Measurements(tuple(whole), tuple(differences), groups, found)
 
 
@@ -152,7 +164,9 @@ def _estimate(
             simulated = score_sets[int(place[1])].where(rows).ece_if_calibrated(truth.labels[rows], how.seed)
             if simulated is not None:
                 estimates[ECE_IF_CALIBRATED] = simulated
-    for number in range(len(score_sets)):
+    for number, one in enumerate(score_sets):
+        whole = found["all", str(number)]
+        whole.update(rechosen(truth, one, whole, how))
         for division in divisions:
             # The rest of two groups is the other group.
             if len(division.compared) == 2:
@@ -190,9 +204,23 @@ def _rows_of(key: tuple[str, ...], divisions: Sequence[Division], count: int) ->
     return np.asarray(division.cells == key[3])
 
 
-def _measured(truth: Labelled, one: UnitScores, estimates: dict[str, Estimate], how: Resampling) -> Measured:
+def _measured(
+    truth: Labelled,
+    one: UnitScores,
+    estimates: dict[str, Estimate],
+    how: Resampling,
+    prevalence: Mapping[str, float] | None,
+) -> Measured:
     scored = np.isfinite(one.scores)
-    return measured(one.name, truth, scored, estimates, how.level, thresholds=one.thresholds)
+    return measured(
+        one.name,
+        truth,
+        scored,
+        estimates,
+        how.level,
+        thresholds=one.thresholds,
+        prevalence=prevalence,
+    )
 
 
 def _difference(
@@ -212,10 +240,14 @@ def _groups(
     divisions: Sequence[Division],
     estimates: _Estimates,
     how: Resampling,
+    prevalence: Mapping[str, float] | None,
 ) -> tuple[tuple[Group, ...], tuple[Gap, ...]]:
     groups, found = [], []
     for division in divisions:
-        inside = [_group(truth, score_sets, division, value, estimates, how) for value in division.groups]
+        inside = [
+            _group(truth, score_sets, division, value, estimates, how, prevalence)
+            for value in division.groups
+        ]
         inside = corrected_over_groups(inside)
         groups += inside
         for number in range(len(score_sets)):
@@ -231,6 +263,7 @@ def _group(
     value: str,
     estimates: _Estimates,
     how: Resampling,
+    prevalence: Mapping[str, float] | None,
 ) -> Group:
     rows = division.cells == value
     group_truth = replace(truth, labels=np.where(rows[:, None], truth.labels, np.nan))
@@ -238,7 +271,7 @@ def _group(
     for number, one in enumerate(score_sets):
         key = (str(number), division.by, value)
         own = estimates["group", *key]
-        inside.append(_measured(group_truth, one, own, how))
+        inside.append(_measured(group_truth, one, own, how, prevalence))
         others = estimates.get(("rest", *key))
         rest.append(against(own["auc"], others["auc"], truth.findings, how.level) if others else {})
         calls.append(calls_against(own, others, truth.findings, how.level) if others else {})
@@ -249,12 +282,13 @@ def _group(
 def _smallest_p(difference: Measured, how: Resampling) -> list[str]:
     """Warn if the correction for many findings rules out a small p value."""
     least = difference.averaged * 2 / (how.replicates + 1)
-    if least <= _SMALL_P:
+    counted = [HEADINGS[name] for name in _BY_PERCENTILES if name in difference.macro]
+    if least <= _SMALL_P or not counted:
         return []
     wanted = math.ceil(2 * difference.averaged / _SMALL_P)
     return [
-        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value, except "
-        f"that of an AUC, can be below {min(1, least):.2f}; use --replicates {wanted} or more"
+        f"with {difference.averaged} findings and {how.replicates} resamplings no corrected p value of "
+        f"{' and '.join(counted)} can be below {min(1, least):.2f}; use --replicates {wanted} or more"
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Union
@@ -27,6 +27,9 @@ _SUFFIXES = (".csv", ".tsv", ".parquet", ".csv.gz")
 Evaluable: TypeAlias = Union[
     str, Path, Sequence[str], "ScoringJob", "pd.DataFrame", Mapping[str, Sequence[Any]]
 ]
+
+# Scores a manifest's images with a model, as `score` does.
+ImageScorer: TypeAlias = Callable[["ScoringJob", "Manifest", "StreamOptions", Progress], "Scores"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Candidate:
         options: StreamOptions,
         join: str | None,
         progress: Progress = no_progress,
+        score_images: ImageScorer | None = None,
     ) -> Scores:
         """Score a manifest's images, or match the scores to them.
 
@@ -72,9 +76,12 @@ class Candidate:
             For scores: the column to join on.
         progress
             For a model: where progress is reported.
+        score_images
+            For a model: what scores the images; None for `score`.
         """
         if self.job is not None:
-            return replace(score(self.job, manifest, options, progress), name=self.name)
+            scored = (score_images or score)(self.job, manifest, options, progress)
+            return replace(scored, name=self.name)
         from tier_cli.evaluation.scores import match_scores, read_scores
 
         if self.table is None or isinstance(self.table, Path):

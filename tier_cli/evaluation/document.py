@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 3
 INTERVALS = (
     "by patient; AUC: DeLong's variance, on the logit scale; shares: Wilson, for the effective number of "
-    "patients; likelihood ratios: from the intervals of sensitivity and specificity; AUPRC and F1: bootstrap "
-    "variance, on the logit scale; differences of AUC: DeLong; all else: percentiles of the bootstrap"
+    "patients; likelihood ratios and predictive values at a prevalence: from the intervals of sensitivity "
+    "and specificity; AUPRC and F1: bootstrap variance, on the logit scale; differences of AUC: DeLong; "
+    "differences of shares, AUPRC and F1: from both intervals and their correlation; all else: percentiles "
+    "of the bootstrap"
 )
 COLUMNS = (
     "by", "group", "scores", "finding", "n", "positives",
     *(f"{name}{part}" for name in METRICS for part in ("", "_low", "_high")),
-    "threshold",
+    "threshold", "prevalence",
     *(f"{name}{part}" for name in METRICS for part in ("_p", "_p_holm")),
 )  # fmt: skip
 
@@ -123,6 +126,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
             "images": selected.images,
             "unscored": [vars(image) for image in selected.unscored],
         },
+        "prevalence": dict(protocol.prevalence) or None,
         "ece": {"bins": ECE_BINS, "kind": "equal mass", "simulations": SIMULATIONS},
         "group_too_small": SMALL_RULE,
     }
@@ -147,6 +151,7 @@ def _finding(row: Row) -> dict[str, Any]:
         "positive_patients": row.positive_patients,
         "negative_patients": row.negative_patients,
         "threshold": number(row.threshold),
+        "prevalence": number(row.prevalence),
         **_numbers(row.metrics),
     }
 
@@ -194,9 +199,9 @@ def _cells(by: str, group: str, measured: Measured) -> Iterator[list[Any]]:
             row.finding,
             row.n,
             row.positives,
-            *_flat(row.metrics, row.threshold),
+            *_flat(row.metrics, row.threshold, row.prevalence),
         ]
-    yield [by, group, measured.name, "macro", measured.n, "", *_flat(measured.macro, float("nan"))]
+    yield [by, group, measured.name, "macro", measured.n, "", *_flat(measured.macro)]
 
 
 def _safe(row: list[Any]) -> list[Any]:
@@ -204,8 +209,10 @@ def _safe(row: list[Any]) -> list[Any]:
     return [safe_cell(cell) if isinstance(cell, str) else cell for cell in row]
 
 
-def _flat(metrics: Mapping[str, Metric], threshold: float) -> list[float | None]:
+def _flat(
+    metrics: Mapping[str, Metric], threshold: float = math.nan, prevalence: float = math.nan
+) -> list[float | None]:
     found = {name: metric_document(metric) for name, metric in metrics.items()}
     values = [found.get(name, {}).get(part) for name in METRICS for part in ("value", "low", "high")]
     tests = [found.get(name, {}).get(part) for name in METRICS for part in ("p", "p_holm")]
-    return [*values, number(threshold), *tests]
+    return [*values, number(threshold), number(prevalence), *tests]

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.evaluation.prevalence import predictive_values
 from tier_cli.findings.load import NO_FINDINGS
 from tier_cli.metrics.standard_errors import ratio_interval
+from tier_cli.metrics.statistics import AT_PREVALENCE, RECHOSEN
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.thresholds import Thresholds
@@ -26,19 +28,25 @@ HEADINGS = {
     "specificity": "specificity",
     "ppv": "PPV",
     "npv": "NPV",
+    "ppv_at_prevalence": "PPV at prevalence",
+    "npv_at_prevalence": "NPV at prevalence",
     "lr_positive": "LR+",
     "lr_negative": "LR-",
     "f1": "F1",
     "mcc": "MCC",
+    "threshold_rechosen": "threshold, chosen anew",
+    "sensitivity_rechosen": "sensitivity, threshold chosen anew",
+    "specificity_rechosen": "specificity, threshold chosen anew",
     "brier": "Brier",
     "ece": "ECE",
     "ece_if_calibrated": "ECE if calibrated",
     "calibration_slope": "calibration slope",
     "calibration_intercept": "calibration intercept",
 }
-# A mean of likelihood ratios over findings says nothing, and a higher one is not a better model.
-NOT_AVERAGED = ("lr_positive", "lr_negative")
-NOT_SUBTRACTED = (*NOT_AVERAGED, "ece_if_calibrated", "calibration_slope", "calibration_intercept")
+# Their mean over findings says nothing, and a higher one is not a better model.
+LIKELIHOOD_RATIOS = ("lr_positive", "lr_negative")
+NOT_AVERAGED = (*LIKELIHOOD_RATIOS, RECHOSEN[0])
+NOT_SUBTRACTED = (*NOT_AVERAGED, *RECHOSEN, "ece_if_calibrated", "calibration_slope", "calibration_intercept")
 
 Floats = NDArray[np.float64]
 
@@ -93,6 +101,8 @@ class Row:
         By name.
     threshold
         The lowest score that is called present; NaN = none.
+    prevalence
+        The share of positives at which `AT_PREVALENCE` hold; NaN = none was given.
     """
 
     finding: str
@@ -102,6 +112,7 @@ class Row:
     negative_patients: int
     metrics: dict[str, Metric]
     threshold: float = math.nan
+    prevalence: float = math.nan
 
     @property
     def both_classes(self) -> bool:
@@ -157,6 +168,7 @@ def measured(
     *,
     thresholds: Thresholds | None = None,
     tested: bool = False,
+    prevalence: Mapping[str, float] | None = None,
 ) -> Measured:
     """Put estimates beside their counts.
 
@@ -174,10 +186,15 @@ def measured(
         Thresholds of the calls.
     tested
         The estimates are differences: add p values, corrected by Holm over the findings.
+    prevalence
+        Shares of positives, by finding, at which predictive values are wanted.
     """
     averaged = {metric: one for metric, one in estimates.items() if metric not in NOT_AVERAGED}
     table = {metric: as_metrics(estimate, level, tested) for metric, estimate in estimates.items()}
     table.update(_likelihood_ratios(table))
+    shares = np.array([(prevalence or {}).get(finding, np.nan) for finding in truth.findings])
+    if np.isfinite(shares).any():
+        table.update(_at_prevalence(table, shares))
     values = np.full(len(truth.findings), np.nan) if thresholds is None else thresholds.values
     rows = []
     for number, finding in enumerate(truth.findings):
@@ -186,7 +203,9 @@ def measured(
         positives = int((known == 1).sum())
         n = positives + int((known == 0).sum())
         positive, negative = (patients_of(known, truth.patients, label) for label in (1, 0))
-        rows.append(Row(finding, n, positives, positive, negative, metrics, float(values[number])))
+        rows.append(
+            Row(finding, n, positives, positive, negative, metrics, float(values[number]), shares[number])
+        )
     counted = np.asarray((scored & np.isfinite(truth.labels)).any(axis=1))
     found = Measured(
         name,
@@ -205,16 +224,33 @@ def measured(
 
 def _likelihood_ratios(table: Mapping[str, Sequence[Metric]]) -> dict[str, list[Metric]]:
     """Give likelihood ratios the intervals that those of sensitivity and specificity imply."""
-    if not set(NOT_AVERAGED) <= set(table):
+    if not set(LIKELIHOOD_RATIOS) <= set(table):
         return {}
     found, missed = (_bounds(table["sensitivity"], complement) for complement in (False, True))
     right, wrong = (_bounds(table["specificity"], complement) for complement in (False, True))
     return {
         name: [
-            replace(metric, low=float(low), high=float(high))
+            replace(metric, low=float(low), high=float(high)) if np.isfinite(metric.value) else metric
             for metric, (low, high) in zip(table[name], ratio_interval(*sides), strict=True)
         ]
         for name, sides in (("lr_positive", (found, wrong)), ("lr_negative", (missed, right)))
+    }
+
+
+def _at_prevalence(table: Mapping[str, Sequence[Metric]], shares: Floats) -> dict[str, list[Metric]]:
+    """Add predictive values at the given prevalences (F,) if there are calls."""
+    if not {"sensitivity", "specificity"} <= set(table):
+        return {}
+    found = predictive_values(
+        _bounds(table["sensitivity"], False), _bounds(table["specificity"], False), shares
+    )
+    counts = [one.replicates for one in table["sensitivity"]]
+    return {
+        name: [
+            Metric(float(value), float(low), float(high), count)
+            for (value, low, high), count in zip(each, counts, strict=True)
+        ]
+        for name, each in zip(AT_PREVALENCE, found, strict=True)
     }
 
 

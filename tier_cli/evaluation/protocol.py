@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Protocol:
         Where thresholds were chosen, if they were.
     labels
         Where the labels of a public data set come from; empty for a manifest.
+    prevalence
+        By finding, the share of positives at which predictive values are given.
     """
 
     data: str
@@ -74,3 +77,4 @@ class Protocol:
     unit: str = "image"
     selected_on: SelectedOn | None = None
     labels: str = ""
+    prevalence: Mapping[str, float] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from tier_cli.errors import UsageError
-from tier_cli.evaluation.candidates import Evaluable, is_table, open_candidates
+from tier_cli.evaluation.candidates import Evaluable, ImageScorer, is_table, open_candidates
 from tier_cli.evaluation.sections.options import check_model, check_options, check_rows, chosen_sections
 from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.evaluation.source import LabelledSource
@@ -41,6 +41,7 @@ def evaluate(
     command: str = "",
     progress: Progress = no_progress,
     observe: Observer = _ignore,
+    score_images: ImageScorer | None = None,
 ) -> Report:
     """Measure a model or scores against labels, with 95% intervals over patients.
 
@@ -63,6 +64,8 @@ def evaluate(
         Where progress is reported.
     observe
         Called whenever a part of the report is ready, so that nothing is lost if a later part fails.
+    score_images
+        What scores the images with a model; None for the plain way.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def evaluate(
         rows = rows.after("images and patients that no model was trained on")
     if selecting is not None:
         selecting, _ = without_seen(checkpoints, selecting, source.dataset, settings.exclude_trained)
-    run = ScoringRun(settings, source, rule, candidates, findings, progress)
+    run = ScoringRun(settings, source, rule, candidates, findings, progress, score_images)
     evaluation = replace(run.score(rows, selecting), seen=seen)
     return _measure(evaluation, settings, _origin(evaluation, source, evaluables, command), observe)
 

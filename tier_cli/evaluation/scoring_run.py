@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tier_cli.evaluation.context import Evaluation
 from tier_cli.evaluation.fitted_on import images_of
 from tier_cli.evaluation.measure import Resampling
+from tier_cli.evaluation.prevalence import NO_CALLS, prevalence_by_finding
 from tier_cli.evaluation.protocol import Protocol, SelectedOn
 from tier_cli.evaluation.sections.radiologists import reads_of
 from tier_cli.evaluation.trained_on import trained_on_notes
@@ -16,7 +17,7 @@ from tier_cli.evaluation.truth import labelled
 from tier_cli.evaluation.unit_scores import Note, SelectionSplit, check_probabilities, combine_scores
 
 if TYPE_CHECKING:
-    from tier_cli.evaluation.candidates import Candidate
+    from tier_cli.evaluation.candidates import Candidate, ImageScorer
     from tier_cli.evaluation.scores import Scores
     from tier_cli.evaluation.selection import Selection
     from tier_cli.evaluation.settings import EvaluationSettings
@@ -41,6 +42,8 @@ class ScoringRun:
         The opened models and scores, and the finding set.
     progress
         Where progress is reported.
+    score_images
+        What scores the images with a model; None for the plain way.
     """
 
     settings: EvaluationSettings
@@ -49,6 +52,7 @@ class ScoringRun:
     candidates: Sequence[Candidate]
     findings: FindingSet
     progress: Progress
+    score_images: ImageScorer | None = None
 
     @property
     def unit(self) -> str:
@@ -68,6 +72,7 @@ class ScoringRun:
         """Score the images; first those on which thresholds are chosen."""
         uncertain = self.settings.uncertain
         rows, truth = labelled(rows, self.findings, uncertain, self.unit)
+        prevalence = prevalence_by_finding(self.settings.prevalence, self.findings, truth.by_image.findings)
         # Errors in the reads should not come up after an hour of scoring.
         reads_of(rows.manifest, self.findings, truth.by_image.findings)
         selection_splits: list[SelectionSplit] = []
@@ -76,6 +81,8 @@ class ScoringRun:
             selection_splits = self._selection_splits(selecting, selecting_truth)
         scores = self._scores(rows)
         unit_scores, notes = self._unit_scores(rows, truth, scores, selection_splits)
+        if prevalence and not any(one.thresholds is not None for one in unit_scores):
+            notes = (*notes, NO_CALLS)
         return Evaluation(
             findings=self.findings,
             selection=rows,
@@ -84,7 +91,7 @@ class ScoringRun:
             units=truth.units,
             by_unit=truth.by_unit,
             unit_scores=unit_scores,
-            protocol=self._protocol(rows, self._selected_on(selecting, selection_splits)),
+            protocol=self._protocol(rows, self._selected_on(selecting, selection_splits), prevalence),
             job=self.candidates[0].job,
             options=self.stream,
             notes=notes,
@@ -97,7 +104,9 @@ class ScoringRun:
         found: dict[int, Scores] = {}
         for number in order:
             candidate, join = self.candidates[number], self.settings.join
-            found[number] = candidate.scores(rows.manifest, self.findings, self.stream, join, self.progress)
+            found[number] = candidate.scores(
+                rows.manifest, self.findings, self.stream, join, self.progress, self.score_images
+            )
             if self.settings.probabilities and candidate.job is None:
                 check_probabilities(found[number])
         return tuple(found[number] for number in range(len(self.candidates)))
@@ -136,7 +145,9 @@ class ScoringRun:
         unscored = {image.path: image for one in selection_splits for image in one.scores.unscored}
         return SelectedOn(selecting.split, str(self.rule), len(selecting.manifest), tuple(unscored.values()))
 
-    def _protocol(self, rows: Selection, selected_on: SelectedOn | None) -> Protocol:
+    def _protocol(
+        self, rows: Selection, selected_on: SelectedOn | None, prevalence: Mapping[str, float]
+    ) -> Protocol:
         return Protocol(
             data=self.source.name,
             dataset=self.source.dataset,
@@ -151,6 +162,7 @@ class ScoringRun:
             resampling=Resampling(self.settings.replicates, self.settings.seed),
             unit=self.unit,
             selected_on=selected_on,
+            prevalence=prevalence,
             labels="" if self.source.info is None else self.source.info.labels,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,6 +55,8 @@ class EvaluationSettings:
         Columns to group by, or one column.
     select_on, operating_point
         Split on which thresholds are chosen, and the rule (``youden`` by default).
+    prevalence
+        Share of positives at which PPV and NPV are also given: one for all findings, or one by id or alias.
     join
         Column on which scores are joined; None for ``path``, else ``instance``.
     probabilities
@@ -79,6 +81,7 @@ class EvaluationSettings:
     by: Sequence[str] = ()
     select_on: str | None = None
     operating_point: str | None = None
+    prevalence: float | Mapping[str, float] | None = None
     join: str | None = None
     probabilities: bool = False
     replicates: int = 1000
@@ -112,6 +115,8 @@ class EvaluationSettings:
         self._set("exclude", tuple(_pair(one) for one in _sequence(self.exclude)))
         if self.root is not None:
             path_text("root", self.root)
+        for one in self.prevalence.values() if isinstance(self.prevalence, Mapping) else [self.prevalence]:
+            _check_share(one)
         self._set("replicates", whole_number("replicates", self.replicates, 1))
         self._set("seed", whole_number("seed", self.seed, 0))
         self._set("batch_size", optional_number("batch_size", self.batch_size, 1))
@@ -119,6 +124,15 @@ class EvaluationSettings:
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+
+def _check_share(share: object) -> None:
+    if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
+        raise UsageError(
+            f"{share!r} is not between 0 and 1",
+            where="--prevalence",
+            remedy="give a share of patients, e.g. 0.02 for 2 in 100",
+        )
 
 
 def _sequence(exclude: object) -> Sequence[Any]:

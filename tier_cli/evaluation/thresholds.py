@@ -22,6 +22,23 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class ChosenOn:
+    """The units on which thresholds were chosen, so that resamplings of them can choose anew.
+
+    Parameters
+    ----------
+    truth, scores
+        Labels and scores (N, F).
+    rule
+        How thresholds are chosen.
+    """
+
+    truth: Labelled
+    scores: Floats
+    rule: Rule
+
+
+@dataclass(frozen=True)
 class Thresholds:
     """The lowest score at which each finding is called present.
 
@@ -35,12 +52,15 @@ class Thresholds:
         (F,) scores; NaN = none.
     few
         Findings whose threshold rests on fewer than `FEW` patients of one class.
+    chosen_on
+        What they were chosen on; None if only the calibration knows.
     """
 
     source: str
     rule: str
     values: Floats
     few: tuple[str, ...] = ()
+    chosen_on: ChosenOn | None = None
 
     def calls(self, scores: Floats) -> Floats:
         """Turn scores (N, F) into calls: 1 = present, 0 = absent, NaN = no score or no threshold."""
@@ -113,7 +133,8 @@ def select_thresholds(truth: Labelled, scores: Floats, rule: Rule, split: str) -
             patients = truth.patients[known[:, number]]
             fewest = min(len(np.unique(patients[labels == label])) for label in (0, 1))
             few += [finding] if fewest < FEW else []
-    return Thresholds(f"split {split}", str(rule), values, tuple(few))
+    chosen_on = ChosenOn(truth, scores, rule)
+    return Thresholds(f"split {split}", str(rule), values, tuple(few), chosen_on)
 
 
 def threshold_notes(truth: Labelled, thresholds: Thresholds) -> list[str]:

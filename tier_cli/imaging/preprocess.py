@@ -14,7 +14,7 @@ from tier_cli.errors import CheckpointError
 from tier_cli.imaging.radiograph import Rendering
 from tier_cli.imaging.resample import Image, Interpolation, resize, resize_bytes
 
-Fit = Literal["crop", "pad", "stretch"]
+Fit = Literal["crop", "pad", "pad_first", "stretch"]
 Rounding = Literal["round", "floor"]
 
 
@@ -32,7 +32,8 @@ class Preprocessing:
         Side of the square input in pixels.
     fit
         ``crop`` cuts out the centre of the resized image, ``pad`` fits the whole image in and pads with
-        black, ``stretch`` ignores the aspect ratio.
+        black, ``pad_first`` pads to a square of at least `crop` pixels before resizing (MedCLIP), ``stretch``
+        ignores the aspect ratio.
     interpolation, antialias
         The filter; with `antialias` it widens when shrinking, as in Pillow and torchvision.
     mean, std
@@ -133,14 +134,15 @@ class _Geometry(NamedTuple):
 
 def prepare(pixels: Image, spec: Preprocessing) -> Prepared:
     """Convert a radiograph's pixels (H, W) in [0, 1] to the tower's input, with the affine back."""
+    pixels, top, left = _padded(pixels, spec)
     place = _geometry(pixels.shape[0], pixels.shape[1], spec)
     step_y, step_x = pixels.shape[0] / place.height, pixels.shape[1] / place.width
     # Pixels of the intermediate square per pixel of the input.
     zoom = (spec.square or spec.crop) / spec.crop
     affine = np.array(
         [
-            [step_x * zoom, 0.0, (place.left + 0.5 * zoom) * step_x - 0.5],
-            [0.0, step_y * zoom, (place.top + 0.5 * zoom) * step_y - 0.5],
+            [step_x * zoom, 0.0, (place.left + 0.5 * zoom) * step_x - 0.5 - left],
+            [0.0, step_y * zoom, (place.top + 0.5 * zoom) * step_y - 0.5 - top],
         ]
     )
     return Prepared(normalise(_grey(pixels, spec, place), spec), affine)
@@ -166,6 +168,7 @@ def to_source(
 
 def grey(pixels: Image, spec: Preprocessing) -> Image:
     """Resize, crop or pad the pixels (H, W) to grey levels (S, S) in [0, 1], before mean and std."""
+    pixels = _padded(pixels, spec)[0]
     levels = _grey(pixels, spec, _geometry(pixels.shape[0], pixels.shape[1], spec))
     return np.clip(levels, 0.0, 1.0, out=levels)
 
@@ -193,9 +196,20 @@ def normalise(square: Image, spec: Preprocessing) -> Image:
     return (square[..., None, :, :] - mean) / std
 
 
+def _padded(pixels: Image, spec: Preprocessing) -> tuple[Image, int, int]:
+    """Return the pixels that are resized, with the rows above and the columns left of the radiograph."""
+    if spec.fit != "pad_first":
+        return pixels, 0, 0
+    side = max(spec.crop, *pixels.shape)
+    top, left = (side - pixels.shape[0]) // 2, (side - pixels.shape[1]) // 2
+    square = np.zeros((side, side), np.float32)
+    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return square, top, left
+
+
 def _geometry(height: int, width: int, spec: Preprocessing) -> _Geometry:
     side = spec.square or spec.crop
-    if spec.fit == "stretch":
+    if spec.fit in ("stretch", "pad_first"):
         return _Geometry(side, side, 0, 0)
     half = round if spec.rounding == "round" else math.floor
     if spec.fit == "pad":

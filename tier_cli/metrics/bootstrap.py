@@ -10,12 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.metrics.ranking import Floats, macro_mean
-from tier_cli.metrics.standard_errors import bounded_error, logit_interval, normal_quantile, share_interval
+from tier_cli.metrics.standard_errors import (
+    bounded_error,
+    difference_interval,
+    logit_interval,
+    normal_quantile,
+    share_interval,
+)
 from tier_cli.metrics.statistics import Statistic, basis_of
 
 Key = TypeVar("Key", bound=Hashable)
 
 LEAST_P = 1e-6
+_MOST_ERRORS = 5.0
+_HALVINGS = 40
 _CELLS = 1_000_000  # weights held at a time: bounds memory at a few tens of megabytes
 
 
@@ -40,6 +48,8 @@ class Estimate:
         (F,) of a mean: variance of findings that look certain because resampling never changes them.
     drawn
         (F,) the replicates that could be measured; None to count them.
+    sides
+        Of a difference of metrics between 0 and 1 without influences: the two metrics.
 
     Examples
     --------
@@ -58,6 +68,7 @@ class Estimate:
     share: bool = False
     unseen: Floats | None = None
     drawn: NDArray[np.intp] | None = None
+    sides: tuple[Estimate, Estimate] | None = None
 
     @property
     def macro(self) -> Estimate:
@@ -69,6 +80,9 @@ class Estimate:
         """
         known = self.only(np.flatnonzero(np.isfinite(self.point)).tolist())
         there = np.isfinite(known.replicates)
+        drawn = np.atleast_1d(there.all(axis=1).sum() if known.point.size else 0)
+        if known.sides is not None:
+            return replace(known.sides[0].macro - known.sides[1].macro, drawn=drawn)
         count = max(1, known.point.size)
         means, variances = _moments(known.replicates)
         # The other replicates are spread so that the finding's variance stays.
@@ -90,7 +104,7 @@ class Estimate:
             patients,
             self.share,
             unseen,
-            np.atleast_1d(there.all(axis=1).sum() if known.point.size else 0),
+            drawn,
         )
 
     def only(self, places: Sequence[int]) -> Estimate:
@@ -104,6 +118,7 @@ class Estimate:
             self.share,
             None if self.unseen is None else self.unseen[kept],
             None if self.drawn is None else self.drawn[kept],
+            None if self.sides is None else (self.sides[0].only(kept), self.sides[1].only(kept)),
         )
 
     @property
@@ -128,17 +143,27 @@ class Estimate:
         """Return the interval (F, 2); NaN for a finding without a point value.
 
         Shares have Wilson's interval, other metrics between 0 and 1 one that is symmetric on the logit scale,
-        differences of AUCs one that is symmetric around the difference, and all else the percentiles of the
-        replicates.
+        differences of AUCs one that is symmetric around the difference, other differences of metrics between
+        0 and 1 what the intervals of both sides imply, and all else the percentiles of the replicates.
         """
-        if self.patients is not None:
+        return self._interval(np.float64(level))
+
+    def _interval(self, level: np.float64 | Floats) -> Floats:
+        if self.sides is not None:
+            first, second = (one._interval(level) for one in self.sides)
+            bounds = difference_interval(
+                np.column_stack([self.sides[0].point, first]),
+                np.column_stack([self.sides[1].point, second]),
+                _correlations(self.sides[0].replicates, self.sides[1].replicates),
+            )
+        elif self.patients is not None:
             form = share_interval if self.share else logit_interval
             bounds = form(self.point, self.standard_errors, self.patients, level)
         elif self.influence is not None:
             half = normal_quantile(level) * self.standard_errors
             bounds = np.stack([self.point - half, self.point + half], axis=1)
         else:
-            bounds = self._percentiles(level)
+            bounds = self._percentiles(float(level))
         bounds[~np.isfinite(self.point)] = np.nan
         return bounds
 
@@ -164,16 +189,24 @@ class Estimate:
     def p_values(self) -> Floats:
         """Return two-sided p values (F,) against 0, which agree with the intervals.
 
-        With influences, from the normal distribution, and never below `LEAST_P`. Without, twice the smaller
-        share of replicates on one side; one replicate is added on either side (Davison & Hinkley, 1997,
-        section 4.4), so p is never 0.
+        With influences, from the normal distribution; with two sides, 1 minus the level at which the interval
+        ends at 0; neither is ever below `LEAST_P`. Otherwise, twice the smaller share of replicates on one
+        side; one replicate is added on either side (Davison & Hinkley, 1997, section 4.4), so p is never 0.
         """
-        if self.influence is not None:
-            from scipy.special import ndtr
+        from scipy.special import ndtr
 
+        if self.influence is not None:
             errors = self.standard_errors
             z = np.divide(np.abs(self.point), errors, out=np.zeros_like(errors), where=errors > 0)
             p = np.maximum(2 * ndtr(-z), LEAST_P)
+        elif self.sides is not None:
+            least, most = np.zeros(self.point.size), np.full(self.point.size, _MOST_ERRORS)
+            for _ in range(_HALVINGS):
+                z = (least + most) / 2
+                low, high = self._interval(1 - 2 * ndtr(-z)).T
+                holds_zero = (low <= 0) & (high >= 0)
+                least, most = np.where(holds_zero, least, z), np.where(holds_zero, z, most)
+            p = np.maximum(2 * ndtr(-least), LEAST_P)
         else:
             drawn = np.isfinite(self.replicates)
             sides = [
@@ -185,9 +218,24 @@ class Estimate:
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Return the paired difference; both sides must share patients, seed and number of replicates."""
-        both = self.influence is not None and other.influence is not None
-        influence = self.influence - other.influence if both else None  # type: ignore[operator]
-        return Estimate(self.point - other.point, self.replicates - other.replicates, influence)
+        influence, sides = None, None
+        if self.influence is not None and other.influence is not None:
+            influence = self.influence - other.influence
+        elif self.patients is not None and other.patients is not None:
+            sides = (self, other)
+        point, replicates = self.point - other.point, self.replicates - other.replicates
+        return Estimate(point, replicates, influence, sides=sides)
+
+
+def _correlations(first: Floats, second: Floats) -> Floats:
+    """Return the correlation (F,) of two metrics over the replicates; 0 where one does not vary."""
+    there = np.isfinite(first) & np.isfinite(second)
+    sides = [np.where(there, one, np.nan) for one in (first, second)]
+    moved = [np.where(there, one - _moments(one)[0], 0) for one in sides]
+    scale = np.sqrt((moved[0] ** 2).sum(axis=0) * (moved[1] ** 2).sum(axis=0))
+    shared: Floats = (moved[0] * moved[1]).sum(axis=0)
+    found: Floats = np.divide(shared, scale, out=np.zeros_like(scale), where=scale > 1e-12)
+    return found
 
 
 def _moments(replicates: Floats) -> tuple[Floats, Floats]:
@@ -243,7 +291,7 @@ def resample(
         key: {name: np.full((replicates, values.shape[1]), np.nan) for name, values in point.items()}
         for key, point in points.items()
     }
-    for first, weights in _resamplings(patients, replicates, seed):
+    for first, weights in resamplings(patients, replicates, seed):
         for key, statistic in statistics.items():
             for name, values in statistic(weights).items():
                 drawn[key][name][first : first + len(weights)] = values
@@ -258,13 +306,30 @@ def resample(
     return found
 
 
-def _resamplings(
-    patients: Sequence[str] | NDArray[np.generic], replicates: int, seed: int
+def resamplings(
+    patients: Sequence[str] | NDArray[np.generic],
+    replicates: int,
+    seed: int | tuple[int, ...],
+    cells: int = _CELLS,
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """Yield (number of the first replicate, weights (r, N)) until all replicates are drawn."""
+    """Draw patients with replacement, a part of the replicates at a time.
+
+    Parameters
+    ----------
+    patients
+        (N,) one key per row.
+    replicates, seed
+        As in `resample`.
+    cells
+        The most weights that a part has; the draws do not depend on it.
+
+    Yields
+    ------
+    The number of the first replicate, and how often each row was drawn (r, N).
+    """
     keys, row_patient = np.unique(np.asarray(patients), return_inverse=True)
     generator = np.random.default_rng(seed)
-    chunk = max(1, _CELLS // max(1, len(row_patient)))
+    chunk = max(1, cells // max(1, len(row_patient)))
     for first in range(0, replicates if len(keys) else 0, chunk):
         count = min(chunk, replicates - first)
         weights = np.empty((count, len(row_patient)), dtype=np.int32)

@@ -160,7 +160,7 @@ def bounded_error(points: Floats, variances: Floats, patients: Floats, share: bo
     return np.sqrt((patients * variances + PRIOR_PATIENTS * expected) / (patients + PRIOR_PATIENTS))
 
 
-def logit_interval(points: Floats, errors: Floats, patients: Floats, level: float) -> Floats:
+def logit_interval(points: Floats, errors: Floats, patients: Floats, level: float | Floats) -> Floats:
     """Return intervals (F, 2) that are symmetric on the logit scale and hold the point.
 
     Examples
@@ -177,7 +177,7 @@ def logit_interval(points: Floats, errors: Floats, patients: Floats, level: floa
     return np.stack([low, high], axis=1)
 
 
-def share_interval(points: Floats, errors: Floats, patients: Floats, level: float) -> Floats:
+def share_interval(points: Floats, errors: Floats, patients: Floats, level: float | Floats) -> Floats:
     """Return Wilson's intervals (F, 2) of shares, for as many independent patients as the errors amount to.
 
     Examples
@@ -203,6 +203,10 @@ def ratio_interval(above: Floats, below: Floats) -> Floats:
     above, below
         (F, 3) value, low and high of the numerator and of the denominator, none negative.
 
+    Returns
+    -------
+    (F, 2); the high bound is infinite where the denominator may be 0.
+
     Examples
     --------
     None of ten patients with the finding is missed, and 40 of 50 without it are called absent:
@@ -218,19 +222,46 @@ def ratio_interval(above: Floats, below: Floats) -> Floats:
         ]
         low = (p * q - np.sqrt(inner[0])) / (q_high * (2 * q - q_high))
         high = (p * q + np.sqrt(inner[1])) / (q_low * (2 * q - q_low))
-    bounds = np.stack([np.maximum(low, 0), high], axis=1)
-    bounds[~np.isfinite(bounds).all(axis=1)] = np.nan
-    return bounds
+    known = np.isfinite(np.hstack([above, below])).all(axis=1, keepdims=True)
+    high = np.where((q_low > 0) & np.isfinite(high), high, np.inf)
+    bounds = np.stack([np.maximum(np.nan_to_num(low), 0), high], axis=1)
+    return np.where(known, bounds, np.nan)
 
 
-def normal_quantile(level: float) -> float:
+def difference_interval(first: Floats, second: Floats, correlations: Floats) -> Floats:
+    """Return intervals (F, 2) of differences from those of both sides (Newcombe, 1998; Zou & Donner, 2008).
+
+    Parameters
+    ----------
+    first, second
+        (F, 3) value, low and high of the two sides.
+    correlations
+        (F,) of their estimates.
+
+    Examples
+    --------
+    Ten of ten minus eight of ten, on independent patients:
+
+    >>> found = difference_interval(np.array([[1, 0.72, 1]]), np.array([[0.8, 0.49, 0.94]]), np.array([0.0]))
+    >>> found.round(2).tolist()
+    [[-0.11, 0.51]]
+    """
+    (p, p_low, p_high), (q, q_low, q_high) = first.T, second.T
+    halves = [
+        np.sqrt(np.maximum(one**2 - 2 * correlations * one * other + other**2, 0))
+        for one, other in ((p - p_low, q_high - q), (p_high - p, q - q_low))
+    ]
+    return np.stack([p - q - halves[0], p - q + halves[1]], axis=1)
+
+
+def normal_quantile(level: float | Floats) -> Floats:
     """Return how many standard errors an interval reaches to either side.
 
     Examples
     --------
-    >>> round(normal_quantile(0.95), 2)
+    >>> round(float(normal_quantile(0.95)), 2)
     1.96
     """
     from scipy.special import ndtri
 
-    return float(ndtri((1 + level) / 2))
+    return np.asarray(ndtri((1 + level) / 2), dtype=np.float64)

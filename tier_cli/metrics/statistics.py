@@ -20,11 +20,15 @@ Bases = Callable[[Indices, int], Mapping[str, Basis]]
 
 RANKING = ("auc", "auprc")
 DECISIONS = ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative", "f1", "mcc")
+# Predictive values at a prevalence follow from sensitivity and specificity; they are not resampled.
+AT_PREVALENCE = ("ppv_at_prevalence", "npv_at_prevalence")
+# With thresholds chosen anew in every resampling of the split that they were chosen on.
+RECHOSEN = ("threshold_rechosen", "sensitivity_rechosen", "specificity_rechosen")
 RECALIBRATION = ("calibration_slope", "calibration_intercept")
 # The expected calibration error of calibrated probabilities is simulated, not resampled.
 ECE_IF_CALIBRATED = "ece_if_calibrated"
 PROBABILITIES = ("brier", "ece", ECE_IF_CALIBRATED, *RECALIBRATION)
-METRICS = (*RANKING, *DECISIONS, *PROBABILITIES)
+METRICS = (*RANKING, *DECISIONS, *AT_PREVALENCE, *RECHOSEN, *PROBABILITIES)
 ECE_BINS = 15
 SIMULATIONS = 500
 _DRAWS = 2_000_000

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model import registry
 from tier_cli.model.bundled import BUNDLED
 from tier_cli.model.checkpoint import (
     CHECKSUMS,
@@ -18,7 +19,7 @@ from tier_cli.model.checkpoint import (
     list_models,
     read_json,
 )
-from tier_cli.model.registry import PublicModel, public_models
+from tier_cli.model.registry import PublicModel
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def catalogue() -> list[Listed]:
     """Return the installed models by name, then the other public models in the order of the registry."""
     here = [_installed(name, place) for name, place in list_models()]
     there = {one.name for one in here}
-    return here + [_public(model) for name, model in public_models().items() if name not in there]
+    return here + [_public(model) for name, model in registry.public_models().items() if name not in there]
 
 
 def _public(model: PublicModel) -> Listed:
@@ -82,7 +83,7 @@ def _installed(name: str, place: Place) -> Listed:
     folder = place.folder / name
     converted = _part(_content(folder / TRAINING), "converted")
     origin = _part(converted, "origin")
-    entry = public_models().get(str(origin.get("name")))
+    entry = registry.public_models().get(str(origin.get("name")))
     repository, revision = _text(origin, "repository"), _text(origin, "revision")
     hashes = {str(file): f"sha256:{digest}" for file, digest in _part(converted, "source").items()}
     bundled = BUNDLED.get(_weights_hash(folder))

@@ -36,6 +36,8 @@ ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
 _ACCEPT = "download the folder again, or accept its files with `tier model export`"
+# The model_type of these checkpoints.
+_TIER = "tier"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,13 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
     remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
     if os.path.isdir(path):
         raise CheckpointError(f"no {CONFIG} in this folder", where=given, remedy=remedy)
+    if os.path.isfile(path):
+        raise CheckpointError(
+            "is a file, not a checkpoint folder",
+            where=given,
+            remedy=f"convert it with `tier model convert {given} DEST`; an image tower alone (EVA-X, Ark+)"
+            f" cannot score findings: train it with `tier train --image-tower {given} --text-tower FOLDER`",
+        )
     # Imported here so that `tier --help` does not load the registry.
     from tier_cli.model.registry import public_models
 
@@ -170,6 +179,9 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
 
     path = resolve(name_or_path)
     missing = [name for name in _REQUIRED if not (path / name).is_file()]
+    kind = str(read_json(path / CONFIG).get("model_type", _TIER)) if missing else _TIER
+    if kind != _TIER:
+        raise _foreign(kind, path)
     if missing:
         raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="download the folder again")
     config = read_json(path / CONFIG)
@@ -195,10 +207,37 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
     )
 
 
+def image_tower_alone(kind: str, where: str, start: str | None = None) -> CheckpointError:
+    """Return the error for an image tower where findings are to be scored; `start` is what training reads."""
+    return CheckpointError(
+        f"an image tower ({kind}) without a text side: alone it cannot score findings",
+        where=where,
+        remedy=f"train it with a text tower: `tier train --image-tower {start or where} --text-tower FOLDER`",
+    )
+
+
+def _foreign(kind: str, folder: Path) -> CheckpointError:
+    """Return the error for a folder of another program."""
+    from tier_cli.model.towers import is_image_tower
+
+    if is_image_tower(kind):
+        return image_tower_alone(kind, str(folder))
+    return CheckpointError(
+        f"a transformers model of the type '{kind}', not a TIER checkpoint",
+        where=str(folder),
+        remedy=f"convert it with `tier model convert {folder} DEST`",
+    )
+
+
 def canonical_hash(content: Any) -> str:
     """Return the SHA-256 (hex) of JSON content, ignoring key order and white space."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def weights_file(start: Path) -> Path:
+    """Return the file of starting weights: the file itself, or that of a folder."""
+    return start if start.is_file() else start / WEIGHTS
 
 
 def file_hash(path: Path) -> str:

@@ -13,10 +13,10 @@ ENTROPY_MODES = ("masked", "paper")
 # Allowed values; see `TierConfig` for their meaning.
 CHOICES = {
     "entropy": ENTROPY_MODES,
-    "image_pooling": ("mean", "class", "pooler"),
-    "image_head": ("mlp", "linear", "none"),
-    "text_pooling": ("first", "end", "last"),
-    "text_head": ("mlp", "linear", "two_layer", "none"),
+    "image_pooling": ("mean", "class", "first", "pooler"),
+    "image_head": ("mlp", "linear", "affine", "none"),
+    "text_pooling": ("first", "end", "last", "mean"),
+    "text_head": ("mlp", "linear", "affine", "two_layer", "none"),
     "text_padding": ("longest", "fixed"),
     "prompt_average": ("unit", "projection"),
     "text_cleaning": ("none", "clip"),
@@ -56,13 +56,18 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         Texts are truncated to this many tokens, including special tokens.
     image_pooling
         The image's embedding: ``mean`` of the projected patches; the projected ``class`` token, the tower's
-        first; or the output of the tower's own ``pooler`` (CLIP, SigLIP), projected.
+        first; the ``first`` token even where it is a patch (CXR-CLIP's Swin); or the output of the tower's
+        own ``pooler`` (CLIP, SigLIP), projected.
     image_head, text_head
         The projections: ``mlp`` is the paper's, ``linear`` and ``two_layer`` (linear, GELU, linear) have no
-        biases, ``none`` uses the features of the tower unchanged.
+        biases, ``affine`` is linear with a bias, ``none`` uses the features of the tower unchanged.
     text_pooling
         The text's embedding: the projected ``first`` ([CLS]) token; the token at the ``end`` of the text (the
-        first `end_token`, or the greatest id where that is None); or the ``last``, padding included.
+        first `end_token`, or the greatest id where that is None); the ``last``, padding included; or the
+        ``mean`` of all tokens, padding excluded.
+    text_layers
+        Text layers whose outputs are averaged before the projection, counted from 1, or from the last, -1
+        (MedCLIP); None takes the tower's output.
     text_padding, text_mask
         Pad to the ``longest`` text of a call or to a ``fixed`` `max_tokens`; whether it is masked.
     strip
@@ -94,6 +99,7 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         image_head: str = "mlp",
         text_pooling: str = "first",
         text_head: str = "mlp",
+        text_layers: list[int] | None = None,
         end_token: int | None = None,
         text_padding: str = "longest",
         text_mask: bool = True,
@@ -118,6 +124,7 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         self.image_head = image_head
         self.text_pooling = text_pooling
         self.text_head = text_head
+        self.text_layers = text_layers
         self.end_token = end_token
         self.text_padding = text_padding
         self.text_mask = text_mask
@@ -135,12 +142,54 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         super().__init__(**kwargs)
 
 
+class Eva02Config(PretrainedConfig):  # type: ignore[misc]
+    """Configuration of a `tier_cli.model.eva02.Eva02Model`; the defaults are those of EVA-X-S.
+
+    Parameters
+    ----------
+    hidden_size, num_hidden_layers, num_attention_heads, intermediate_size
+        Sizes of the blocks.
+    image_size, patch_size
+        In pixels; other sizes of images interpolate the position embeddings.
+    mlp_norm
+        Whether a norm precedes the last layer of each MLP (EVA-X-B).
+    layer_norm_eps
+        Of all norms.
+    """
+
+    model_type = "eva02"
+
+    def __init__(
+        self,
+        hidden_size: int = 384,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 6,
+        intermediate_size: int = 1024,
+        image_size: int = 224,
+        patch_size: int = 16,
+        mlp_norm: bool = False,
+        layer_norm_eps: float = 1e-6,
+        **kwargs: Any,
+    ):
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.mlp_norm = mlp_norm
+        self.layer_norm_eps = layer_norm_eps
+        super().__init__(**kwargs)
+
+
 def tower_config(tower: dict[str, Any]) -> Any:
-    """Build the transformers configuration of a tower, using only classes of the library."""
+    """Build the configuration of a tower, using only classes of transformers and of this package."""
     from transformers import CONFIG_MAPPING
 
     tower = dict(tower)
     model_type = tower.pop("model_type", None)
+    if model_type == Eva02Config.model_type:
+        return Eva02Config(**tower)
     if model_type not in CONFIG_MAPPING:
         raise CheckpointError(
             f"the tower's model_type '{model_type}' is unknown to transformers",

@@ -31,11 +31,11 @@ class ImageProjection(nn.Module):
 
 
 class LinearImageProjection(nn.Module):
-    """(N, C, h, w) -> (N, D, h, w), one matrix without bias, as CLIP's."""
+    """(N, C, h, w) -> (N, D, h, w), one matrix, as CLIP's; CXR-CLIP's has a bias."""
 
-    def __init__(self, channels: int, dim: int):
+    def __init__(self, channels: int, dim: int, *, bias: bool = False):
         super().__init__()
-        self.linear = nn.Linear(channels, dim, bias=False)
+        self.linear = nn.Linear(channels, dim, bias=bias)
 
     def forward(self, grid: Tensor) -> Tensor:
         """Project every patch."""
@@ -59,11 +59,11 @@ class TextProjection(nn.Module):
 
 
 class LinearTextProjection(nn.Module):
-    """(..., C) -> (..., D), one matrix without bias, as CLIP's."""
+    """(..., C) -> (..., D), one matrix, as CLIP's; CXR-CLIP's has a bias."""
 
-    def __init__(self, channels: int, dim: int):
+    def __init__(self, channels: int, dim: int, *, bias: bool = False):
         super().__init__()
-        self.linear = nn.Linear(channels, dim, bias=False)
+        self.linear = nn.Linear(channels, dim, bias=bias)
 
     def forward(self, states: Tensor) -> Tensor:
         """Project every token."""
@@ -88,8 +88,8 @@ class TwoLayerTextProjection(nn.Module):
 def image_head(config: TierConfig, channels: int) -> nn.Module:
     """Build the image projection named in the configuration for a tower with `channels` channels."""
     dim = config.projection_dim
-    if config.image_head == "linear":
-        return LinearImageProjection(channels, dim)
+    if config.image_head in ("linear", "affine"):
+        return LinearImageProjection(channels, dim, bias=config.image_head == "affine")
     if config.image_head == "none":
         return _identity("image_head", channels, dim)
     return ImageProjection(channels, config.image_hidden_dim or dim, dim)
@@ -98,8 +98,8 @@ def image_head(config: TierConfig, channels: int) -> nn.Module:
 def text_head(config: TierConfig, channels: int) -> nn.Module:
     """Build the text projection named in the configuration for a tower with `channels` channels."""
     dim = config.projection_dim
-    if config.text_head == "linear":
-        return LinearTextProjection(channels, dim)
+    if config.text_head in ("linear", "affine"):
+        return LinearTextProjection(channels, dim, bias=config.text_head == "affine")
     if config.text_head == "two_layer":
         return TwoLayerTextProjection(channels, config.text_hidden_dim or dim, dim)
     if config.text_head == "none":

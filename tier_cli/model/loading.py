@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,13 @@ WEIGHTS_FILE = "model.safetensors"
 # Parts of public tower files that TIER does not use.
 _HARMLESS = ("pooler.", "classifier.", "cls.", "lm_head.", "embeddings.position_ids")
 _SHOWN = 20
+
+
+class Tower(NamedTuple):
+    """A pretrained encoder in fp32, with its configuration as a dict with ``model_type``."""
+
+    config: dict[str, Any]
+    model: Any
 
 
 def load_strictly(loader: Callable[..., Any], path: str | Path, dtype: torch.dtype, **kwargs: Any) -> Any:

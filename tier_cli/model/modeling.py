@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from tier_cli.model.loading import Tower
+
 
 class ImageFeatures(NamedTuple):
     """Projected, not L2-normalised: patches (N, P, D), pooled (N, D), grid (h, w) with P = h * w.
@@ -117,7 +119,11 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
         """Encode ids and mask (N, T), pooled as `TierConfig.text_pooling` specifies."""
         mask = attention_mask if self.config.text_mask else None
-        tokens = self.text_projection(read_text(self.text_tower, input_ids, mask))
+        states = read_text(self.text_tower, input_ids, mask, self.config.text_layers)
+        tokens = self.text_projection(states)
+        if self.config.text_pooling == "mean":
+            own = attention_mask[:, :, None].to(tokens.dtype)
+            return TextFeatures(tokens, (tokens * own).sum(dim=1) / own.sum(dim=1))
         if self.config.text_pooling == "first":
             return TextFeatures(tokens, tokens[:, 0])
         if self.config.text_pooling == "last":
@@ -174,20 +180,26 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         return model
 
     @classmethod
-    def from_towers(cls, image_dir: str | Path, text_dir: str | Path, **config: Any) -> TierModel:
+    def from_towers(cls, image: str | Path | Tower, text_dir: str | Path, **config: Any) -> TierModel:
         """Build a model from two pretrained towers and new heads, fp32.
 
         Parameters
         ----------
-        image_dir, text_dir
-            Hugging Face folders with config.json and safetensors.
+        image
+            A Hugging Face folder with config.json and safetensors, or a tower that is already loaded.
+        text_dir
+            A Hugging Face folder.
         config
             Other fields of `TierConfig`.
         """
-        from tier_cli.model.loading import load_tower, read_tower_config
+        from tier_cli.model.loading import Tower, load_tower, read_tower_config
 
-        model = cls(TierConfig(read_tower_config(image_dir), read_tower_config(text_dir), **config))
-        model.image_tower = load_tower(image_dir, model.config.image_tower)
+        given = image.config if isinstance(image, Tower) else read_tower_config(image)
+        model = cls(TierConfig(given, read_tower_config(text_dir), **config))
+        if isinstance(image, Tower):
+            model.image_tower = image.model
+        else:
+            model.image_tower = load_tower(image, model.config.image_tower)
         model.text_tower = load_tower(text_dir, model.config.text_tower)
         model.eval()
         return model

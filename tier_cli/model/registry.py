@@ -51,7 +51,7 @@ class PublicModel:
     repository, revision, files
         Its files on the Hugging Face hub at a tag or commit; empty if it is not there.
     by_hand
-        How to obtain a model that is not on the hub.
+        How to obtain a model that is not on the hub, or not at a fixed revision.
     gated
         Whether its terms must be accepted on its page first.
     """
@@ -97,8 +97,19 @@ def public_model(name: str) -> PublicModel:
             remedy=f"name one of {', '.join(pullable())}",
         )
     if not known[name].repository:
-        raise UsageError(f"'{name}' cannot be pulled", remedy=known[name].by_hand)
+        model = known[name]
+        said = " ".join((f"Licence: {model.licence}.", *model.terms))
+        raise UsageError(f"'{name}' cannot be pulled", remedy=f"{model.by_hand}. {said}")
     return known[name]
+
+
+def licence_of_family(family: str) -> tuple[str, ...]:
+    """Return sentences about the licence of a family whose only published weights are not on the hub."""
+    model = public_models().get(family)
+    if model is None or not model.by_hand or model.family != family:
+        return ()
+    title = model.title.partition(":")[0]
+    return (f"{title} as published: licence {model.licence}.", *model.terms)
 
 
 def _model(name: str, entry: Mapping[str, Any]) -> PublicModel:

@@ -11,13 +11,14 @@ from torch.nn import functional
 from transformers import MODEL_MAPPING, SiglipTextConfig, SiglipTextModel
 
 from tier_cli.errors import CheckpointError
-from tier_cli.model.configuration import tower_config
+from tier_cli.model.configuration import Eva02Config, tower_config
+from tier_cli.model.eva02 import Eva02Model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Base models that transformers does not list among those.
-_UNLISTED = {SiglipTextConfig: SiglipTextModel}
+_UNLISTED = {SiglipTextConfig: SiglipTextModel, Eva02Config: Eva02Model}
 
 
 class PooledImage(NamedTuple):
@@ -38,6 +39,16 @@ def tower_class(tower: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         )
     pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     return model_class, config, {"add_pooling_layer": False} if pooler else {}
+
+
+def is_image_tower(kind: str) -> bool:
+    """Return whether a ``model_type`` of transformers is an encoder of images alone."""
+    from transformers import CONFIG_MAPPING
+
+    if kind not in CONFIG_MAPPING or "text_config" in CONFIG_MAPPING[kind].sub_configs:
+        return False
+    model_class = MODEL_MAPPING.get(CONFIG_MAPPING[kind], None)
+    return model_class is not None and model_class.main_input_name == "pixel_values"
 
 
 def build_tower(tower: dict[str, Any], takes: str) -> Any:
@@ -90,7 +101,7 @@ def run_image_tower(tower: Any, pixel_values: Tensor) -> Tensor:
 
 
 def run_pooling_image_tower(tower: Any, pixel_values: Tensor, pooling: str) -> PooledImage:
-    """Run an image encoder that pools by itself: by its first token (``class``) or its ``pooler``.
+    """Run an image encoder that pools by itself: by its ``class`` or ``first`` token, or its ``pooler``.
 
     The grid holds, for every patch, the result of the tower's own pooling applied to that patch alone; it is
     None if the tower has no grid.
@@ -98,7 +109,9 @@ def run_pooling_image_tower(tower: Any, pixel_values: Tensor, pooling: str) -> P
     output = _run(tower, pixel_values)
     states: Tensor = output.last_hidden_state
     grid = _arrange(tower, states, pixel_values)
-    if pooling == "class":
+    if pooling == "first":
+        pooled = states[:, 0] if states.ndim == 3 else None
+    elif pooling == "class":
         # Without a class token, the first token is a patch.
         with_class = states.ndim == 3 and (grid is None or states.shape[1] > grid.shape[2] * grid.shape[3])
         pooled = states[:, 0] if with_class else None
@@ -116,9 +129,19 @@ def run_pooling_image_tower(tower: Any, pixel_values: Tensor, pooling: str) -> P
     return PooledImage(grid, pooled)
 
 
-def read_text(tower: Any, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Run a text encoder: (N, T) ids -> (N, T, C), through the head of the tower if it has one."""
-    states: Tensor = tower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+def read_text(
+    tower: Any, input_ids: Tensor, attention_mask: Tensor | None, layers: list[int] | None = None
+) -> Tensor:
+    """Run a text encoder: (N, T) ids -> (N, T, C), through the head of the tower if it has one.
+
+    `layers` names the layers whose outputs are averaged, see `TierConfig`.
+    """
+    if layers is None:
+        states: Tensor = tower(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    else:
+        every = tower(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        # The first of the hidden states is the input of the first layer.
+        states = torch.stack([every.hidden_states[layer] for layer in layers]).mean(dim=0)
     head = _token_head(tower)
     return states if head is None else head(states)
 

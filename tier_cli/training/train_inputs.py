@@ -34,7 +34,8 @@ class TrainInputs:
     init
         Folder of the checkpoint to start from, or None to start from the two towers.
     image_tower, text_tower
-        Folders with starting weights; the text tower's folder also holds the tokenizer.
+        Folders with starting weights, or the file of an image tower; the text tower's folder also holds the
+        tokenizer.
     about
         Description of the data for the record of the run.
     validation

@@ -127,3 +127,33 @@ def test_tables_fit_80_columns() -> None:
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.split()[:1] == ["pneumothorax"] and "of 2" in line for line in lines)
+
+
+def test_radiologists_as_a_random_sample_leave_more_uncertain() -> None:
+    """Two radiologists say little about others: the interval must be wider than for these two alone."""
+    truth, reads, one_set = _case()
+    content = measure_readers(
+        truth, reads, [one_set, UnitScores("n", one_set.scores)], Resampling(60), "images"
+    )
+    random = content["random_readers"]
+    fixed = content["mean_of_readers"]["findings"]["pneumothorax"]["sensitivity"]
+    found = random["mean_of_readers"]["findings"]["pneumothorax"]["sensitivity"]
+    assert found["value"] == fixed["value"]
+    assert found["high"] - found["low"] > fixed["high"] - fixed["low"]
+    assert 0 <= found["low"] <= found["high"] <= 1
+    minus = random["scores"][0]["minus_readers"]["findings"]["pneumothorax"]
+    same = content["scores"][0]["minus_readers"]["findings"]["pneumothorax"]["mcc"]["value"]
+    assert minus["mcc"]["value"] == pytest.approx(same, abs=2e-6)
+    assert 0 < minus["sensitivity"]["p"] <= minus["sensitivity"]["p_holm"] <= 1
+    # A model without thresholds has no calls to compare.
+    assert random["scores"][1] == {"name": "n", "minus_readers": None}
+    # Only one radiologist read effusion: the value is known, its uncertainty over radiologists is not.
+    lone = random["mean_of_readers"]["findings"]["pleural_effusion"]["sensitivity"]
+    assert (lone["low"], lone["degrees_of_freedom"]) == (None, None)
+    assert lone["value"] is not None
+    assert random["mean_of_readers"]["macro"]["sensitivity"]["findings"] == 1
+
+
+def test_one_radiologist_is_no_sample() -> None:
+    truth, reads, one_set = _case()
+    assert measure_readers(truth, reads[:1], [one_set], Resampling(10), "images")["random_readers"] is None

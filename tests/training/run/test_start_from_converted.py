@@ -19,6 +19,7 @@ from foreign import (
     vocabulary_size,
 )
 from foreign_biovil import ImageModel, TierAuthors, random_weights, save_text_tower, save_training
+from foreign_medical import save_cxr_clip, save_medclip, save_unimed_clip
 from safetensors.numpy import load_file
 from tiny import tiny_config, tiny_tokenizer
 
@@ -92,6 +93,21 @@ def _siglip(folder: Path) -> tuple[Path, Path | None]:
     return folder, None
 
 
+def _cxr_clip(folder: Path) -> tuple[Path, Path | None]:
+    save_cxr_clip(folder, bert_tokenizer(folder), swin_tower=True)
+    return folder / "model-best.tar", folder
+
+
+def _medclip(folder: Path) -> tuple[Path, Path | None]:
+    save_medclip(folder, bert_tokenizer(folder), swin_tower=True)
+    return folder / "pytorch_model.bin", folder
+
+
+def _unimed_clip(folder: Path) -> tuple[Path, Path | None]:
+    save_unimed_clip(folder, bert_tokenizer(folder))
+    return folder / "unimed.pt", folder
+
+
 @pytest.fixture(scope="module")
 def few(manifest: Path) -> Path:
     """Sixteen of the images, without validation."""
@@ -109,7 +125,7 @@ def _train(manifest: Path, init: Path, output: Path) -> int:
 
 @pytest.mark.parametrize(
     "written",
-    [_biovil, _biovil_t, _tier, _chexzero, _open_clip, _clip, _siglip],
+    [_biovil, _biovil_t, _tier, _chexzero, _open_clip, _clip, _siglip, _cxr_clip, _medclip, _unimed_clip],
     ids=lambda f: f.__name__[1:],
 )
 def test_training_starts_from_each_family(

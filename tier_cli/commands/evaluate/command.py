@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ from typer import Exit
 from tier_cli.commands import options as shared_options
 from tier_cli.commands.evaluate import options as eval_options
 from tier_cli.commands.evaluate.command_line import command_line
-from tier_cli.commands.evaluate.data import exclusions
+from tier_cli.commands.evaluate.data import data_sets, exclusions, only_data_set, prevalences
 from tier_cli.commands.evaluate.output import ReportOutput
 from tier_cli.commands.evaluate.page import Page
+from tier_cli.commands.evaluate.table import check_table_options, evaluate_table
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.candidates import is_table
 from tier_cli.evaluation.sections.options import SectionOptions
+from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ _NOT_GROUPS = ("path", "patient", "study", "series", "instance", "text", "boxes"
 
 def evaluate(
     data: eval_options.Data = None,
-    dataset: eval_options.Dataset = CSV,
+    dataset: eval_options.Datasets = None,
     root: eval_options.Root = None,
     split: eval_options.Split = None,
     exclude: eval_options.Exclude = None,
@@ -48,6 +51,7 @@ def evaluate(
     by: eval_options.By = None,
     select_on: eval_options.SelectOn = None,
     operating_point: eval_options.OperatingPoint = None,
+    prevalence: eval_options.Prevalence = None,
     replicates: eval_options.Replicates = 1000,
     seed: eval_options.Seed = 0,
     exclusive: eval_options.Exclusive = False,
@@ -71,6 +75,7 @@ def evaluate(
 
     Images without scores are counted and listed, and never enter a number.
     Tables go to stderr; JSON goes to --output, or to stdout in a pipe.
+    Several --dataset give one table with the mean AUC of each --model.
 
     Exit codes: 0 if every image had scores, 3 if some had none, 2 for wrong
     usage. For research use.
@@ -78,17 +83,9 @@ def evaluate(
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()
-    folder = None if dataset == CSV else root or os.environ.get("TIER_DATA_ROOT")
-    _check_inputs_are_kept(output, report, [data, *(model or []), *(scores or []), *(compare or ())], folder)
-    first, *others = _evaluables(model, scores, compare)
-    from tier_cli.display.progress import progress_on_stderr
-    from tier_cli.evaluation.run import evaluate as measure
-    from tier_cli.evaluation.settings import EvaluationSettings
-
+    sets = data_sets(dataset or [])
     settings = EvaluationSettings(
         findings=findings,
-        dataset=dataset,
-        root=root,
         split=split,
         exclude=exclusions(exclude or []),
         exclude_trained=exclude_trained,
@@ -98,6 +95,7 @@ def evaluate(
         by=_columns(by or ""),
         select_on=select_on,
         operating_point=operating_point,
+        prevalence=prevalences(prevalence or []),
         join=join,
         probabilities=probabilities,
         replicates=replicates,
@@ -108,14 +106,25 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
     )
+    if len(sets) > 1:
+        check_table_options(settings, data=data, root=root, scores=scores, compare=compare, report=report)
+        evaluate_table(model or [DEFAULT_MODEL], sets, settings, output)
+        return
+    name, data, root = only_data_set(sets, data, root)
+    folder = None if name == CSV else root or os.environ.get("TIER_DATA_ROOT")
+    _check_inputs_are_kept(output, report, [data, *(model or []), *(scores or []), *(compare or ())], folder)
+    first, *others = _evaluables(model, scores, compare)
+    from tier_cli.display.progress import progress_on_stderr
+    from tier_cli.evaluation.run import evaluate as measure
+
     results = ReportOutput(output)
     try:
         whole = measure(
             first,
             data,
-            settings,
+            replace(settings, dataset=name, root=root),
             compare=others,
-            command=command_line(dataset, root),
+            command=command_line(name, root),
             progress=progress_on_stderr,
             observe=results,
         )

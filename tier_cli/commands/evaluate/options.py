@@ -32,6 +32,16 @@ Dataset = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Datasets = Annotated[
+    list[str] | None,
+    option(
+        _DATA,
+        "NAME[=FOLDER]",
+        f"Data set: csv for a manifest given with --data or as csv=FILE, or one of {', '.join(DATASETS)}. "
+        "Repeat for a table of models by data sets.",
+        "--dataset",
+    ),
+]
 Root = Annotated[
     Path | None,
     option(
@@ -65,7 +75,8 @@ Model = Annotated[
     option(
         _MODEL,
         "NAME|FOLDER",
-        f"Checkpoint; repeat to average several. Default: {DEFAULT_MODEL}, unless --scores is given.",
+        "Checkpoint; repeat to average several, or for the rows of a table of several data sets. Default: "
+        f"{DEFAULT_MODEL}, unless --scores is given.",
     ),
 ]
 ScoresFile = Annotated[
@@ -114,6 +125,14 @@ OperatingPoint = Annotated[
         _NUMBERS,
         "RULE",
         "How to choose thresholds: youden (default), f1, mcc, sensitivity=0.9 or specificity=0.9.",
+    ),
+]
+Prevalence = Annotated[
+    list[str] | None,
+    option(
+        _NUMBERS,
+        "SHARE|FINDING=SHARE",
+        "Also give PPV and NPV at this share of positives: 0.02, or pneumothorax=0.02. Repeatable.",
     ),
 ]
 Replicates = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.convert.image_tower import tower_normalisation
     from tier_cli.model.verify import require_unaltered
     from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
     from tier_cli.training.data.validation_data import open_validation_data
@@ -96,6 +98,9 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
         side = given.image_size or 224
         # The paper's proportion: short side 256, crop 224.
         preprocessing = Preprocessing(resize_short=round(side * 8 / 7), crop=side)
+        stated = tower_normalisation(given.image_tower) if given.image_tower is not None else None
+        if stated is not None:
+            preprocessing = replace(preprocessing, mean=stated[0], std=stated[1])
         own = load_findings("nih14" if given.dataset == CSV else dataset_info(given.dataset).findings)
     named = None if given.findings is None else load_findings(given.findings)
     findings = named or own

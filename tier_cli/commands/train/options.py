@@ -102,7 +102,11 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "Checkpoint to start from, with both towers, heads, tokenizer and preprocessing;"
         f" {DEFAULT_MODEL} if no tower is named either.",
     ),
-    "image_tower": (_START, "DIR", "Folder of an image encoder: config.json, safetensors."),
+    "image_tower": (
+        _START,
+        "DIR|FILE",
+        "Image encoder: a folder (config.json, safetensors), or the file of EVA-X or Ark+.",
+    ),
     "text_tower": (_START, "DIR", "Folder of a text encoder with its tokenizer.json."),
     "freeze_image_blocks": (_START, "N", "Freeze the first N blocks; their output is computed once."),
     "freeze_text_layers": (

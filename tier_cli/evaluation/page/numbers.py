@@ -20,7 +20,14 @@ from tier_cli.evaluation.page.figures import (
 )
 from tier_cli.evaluation.page.parts import DASH, MAX_FIGURES, Figure, Part, Table, cell, p_value
 from tier_cli.evaluation.units import PLURALS
-from tier_cli.metrics.statistics import DECISIONS, ECE_IF_CALIBRATED, PROBABILITIES, RANKING
+from tier_cli.metrics.statistics import (
+    AT_PREVALENCE,
+    DECISIONS,
+    ECE_IF_CALIBRATED,
+    PROBABILITIES,
+    RANKING,
+    RECHOSEN,
+)
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Measured, Metric
@@ -85,7 +92,7 @@ def differences(report: Report, labels: Labels) -> Part | None:
     tables = [_difference(one, labels) for one in report.differences]
     text = (
         "Both score sets of a pair were measured on the same resamplings of patients. p is two-sided and "
-        "comes from the bootstrap; p (Holm) is corrected for the number of findings. The mean is a single "
+        "agrees with the interval; p (Holm) is corrected for the number of findings. The mean is a single "
         "test.",
     )
     return Part("Differences", text, figures=[one for one in drawn if one is not None], tables=tables)
@@ -227,8 +234,40 @@ def _single(measured: Measured, labels: Labels) -> Iterator[Table]:
             DECISIONS[_FIRST_CALLS:],
             threshold=True,
         )
+    if RECHOSEN[0] in measured.rows[0].metrics:
+        yield _rechosen(measured, labels)
+    at = [row for row in measured.rows if np.isfinite(row.prevalence)]
+    if thresholds is not None and at:
+        rows = [
+            (
+                labels.get(row.finding, row.finding),
+                f"{row.prevalence:g}",
+                *(cell(row.metrics[name]) for name in AT_PREVALENCE),
+            )
+            for row in at
+        ]
+        heads = ("finding", "prevalence", "PPV", "NPV")
+        yield Table(f"{measured.name}: predictive values at a given prevalence", heads, rows)
     if set(PROBABILITIES) <= set(measured.macro):
         yield _table(f"{measured.name}: probabilities", measured, labels, PROBABILITIES)
+
+
+def _rechosen(measured: Measured, labels: Labels) -> Table:
+    """Return what the intervals become if every resampling chooses the thresholds anew."""
+    names = ("sensitivity", "specificity")
+    rows = [
+        (
+            labels.get(row.finding, row.finding),
+            cell(row.metrics[RECHOSEN[0]], "#.4g"),
+            *(cell(row.metrics[f"{name}{kind}"]) for name in names for kind in ("", "_rechosen")),
+        )
+        for row in measured.rows
+    ]
+    heads = ["finding", "threshold"]
+    heads += [f"{name}, threshold {kind}" for name in names for kind in ("fixed", "chosen anew")]
+    means = (mean_cell(measured, f"{name}{kind}") for name in names for kind in ("", "_rechosen"))
+    caption = f"{measured.name}: if every resampling chooses the thresholds anew"
+    return Table(caption, heads, rows, ("mean", "", *means))
 
 
 def _table(

@@ -52,6 +52,9 @@ def section_parts(sections: Mapping[str, Content], labels: Labels) -> Iterator[P
 
 def _readers(content: Content, labels: Labels) -> Part:
     who = [("mean of radiologists", content["mean_of_readers"])]
+    random = content["random_readers"]
+    if random is not None:
+        who.append(("the same, as a random sample", random["mean_of_readers"]))
     who += [(one["name"], one) for one in content["readers"]]
     who += [(one["name"], one) for one in content["scores"] if one["findings"] is not None]
     rows = [
@@ -60,16 +63,21 @@ def _readers(content: Content, labels: Labels) -> Part:
     tables = [Table("Means over findings", ("", *_READER_METRICS.values()), rows)]
     for one in content["scores"]:
         if one["minus_readers"] is not None:
-            tables.append(_minus_readers(one, labels))
+            tables.append(_minus_readers(one, labels, "minus the mean of radiologists"))
+    for one in random["scores"] if random is not None else ():
+        if one["minus_readers"] is not None:
+            caption = "minus the mean of radiologists, these being a random sample"
+            tables.append(_minus_readers(one, labels, caption))
     text = (
         f"Radiologists and score sets are compared on the same {content['n']} {content['unit']} of "
         f"{content['patients']} patients, which all of them have read or scored. The crosses on the ROC "
         "curves are these radiologists.",
+        *([f"A random sample: {random['method']}."] if random is not None else []),
     )
     return Part("Radiologists", text, tables=tables)
 
 
-def _minus_readers(one: Content, labels: Labels) -> Table:
+def _minus_readers(one: Content, labels: Labels, caption: str) -> Table:
     minus = one["minus_readers"]
     metrics = list(minus["macro"])
     rows = [
@@ -88,7 +96,7 @@ def _minus_readers(one: Content, labels: Labels) -> Table:
             for c in (_with_interval(minus["macro"][m], "+.3f"), p_value(minus["macro"][m].get("p")))
         ),
     )
-    return Table(f"{one['name']} minus the mean of radiologists", heads, rows, last)
+    return Table(f"{one['name']} {caption}", heads, rows, last)
 
 
 def _exclusive(content: Content, labels: Labels) -> Part:

@@ -13,6 +13,7 @@ from tier_cli.errors import ManifestError
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.document import metric_document
 from tier_cli.evaluation.measure import as_metrics
+from tier_cli.evaluation.sections.random_readers import measure_random_readers
 from tier_cli.evaluation.truth import settle_uncertain
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.ranking import Floats, macro_mean
@@ -141,7 +142,8 @@ def measure_readers(
     """
     kept = _common(truth, reads, score_sets)
     truth, reads, score_sets = kept.truth, kept.reads, kept.score_sets
-    found = resample(_statistics(kept), truth.patients, replicates=how.replicates, seed=how.seed)
+    statistics = _statistics(kept)
+    found = resample(statistics, truth.patients, replicates=how.replicates, seed=how.seed)
     people = [found["reader", number] for number in range(len(reads))]
     mean = {name: _mean_over([one[name] for one in people]) for name in METRICS}
     names = truth.findings
@@ -167,6 +169,9 @@ def measure_readers(
             _model(one, found.get(("model", number)), mean, kept, how)
             for number, one in enumerate(score_sets)
         ],
+        "random_readers": measure_random_readers(
+            statistics, [one.name for one in score_sets], truth.patients, names, METRICS, how.level
+        ),
     }
 
 

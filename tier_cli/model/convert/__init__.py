@@ -20,6 +20,7 @@ from tier_cli.model.convert.detect import (
     check_tokenizer,
     detect,
 )
+from tier_cli.model.registry import licence_of_family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +117,8 @@ def convert(
     findings
         The folder's own finding set; the family's by default.
     report
-        Receives a line if the family was inferred from what other models can share.
+        Receives a line if the family was inferred from what other models can share, and lines about the
+        licence of weights that are not on the hub.
 
     Returns
     -------
@@ -148,6 +150,8 @@ def convert(
                 remedy="leave it out",
             )
         check_tokenizer(source, chosen, tokenizer)
+        for sentence in licence_of_family(chosen):
+            report(sentence)
         module = import_module(f"{__name__}.{FAMILIES[chosen].module}")
         return _write(folder, module.convert(opened, chosen), opened, chosen, findings)
 
@@ -191,8 +195,11 @@ def _write(
 def _card(family: str, record: Mapping[str, Any]) -> str:
     files = "\n".join(f"- {name}: SHA-256 {digest}" for name, digest in record["source"].items())
     origin = record.get("origin", {})
-    terms = "".join(f"\n{sentence}" for sentence in origin.get("terms", ()))
-    licence = f"Licence: {origin['licence']}, from {origin['repository']}.{terms}\n\n" if origin else ""
+    if origin:
+        said = [f"Licence: {origin['licence']}, from {origin['repository']}.", *origin.get("terms", ())]
+    else:
+        said = [*licence_of_family(family)]
+    licence = "\n".join(said) + "\n\n" if said else ""
     return (
         f"# {FAMILIES[family].title.partition(',')[0]}, converted\n\n"
         f"Made by `tier model convert` from:\n\n{files}\n\n"

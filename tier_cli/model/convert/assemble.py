@@ -79,6 +79,19 @@ def assemble(
     return model
 
 
+def assemble_tower(config: dict[str, Any], foreign: ForeignTensors, tensors: Mapping[str, Tensor]) -> Any:
+    """Build one tower from its configuration and tensors, named as in transformers' public checkpoints.
+
+    Raises
+    ------
+    CheckpointError
+        See `assemble`.
+    """
+    model, problems = _tower(config, tensors)
+    _refuse([("unused", name) for name in foreign.names] + problems, foreign.where)
+    return model
+
+
 def _named(problems: list[Problem], side: str, named: Callable[[str], str] | None) -> list[Problem]:
     """Name problems as the file does, else as the model does, with the part of the model."""
     return [(kind, named(name) if named else f"{name} (in its {side})") for kind, name in problems]

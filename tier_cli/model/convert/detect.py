@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import image_tower_alone
 
 if TYPE_CHECKING:
     from tier_cli.model.convert.files import WeightFile
 
 _CLIP_TOKENIZER = "CLIP's tokenizer.json, or vocab.json and merges.txt (openai/clip-vit-base-patch32)"
 _BERT_TOKENIZER = "CXR-BERT's vocab.txt or tokenizer.json"
+_CLINICAL_TOKENIZER = "Bio_ClinicalBERT's vocab.txt (emilyalsentzer/Bio_ClinicalBERT)"
+_BIOMED_TOKENIZER = (
+    "BiomedBERT's vocab.txt (microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract; -large- for ViT-L)"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,9 @@ FAMILIES = {
             tokenizer=_CLIP_TOKENIZER,
         ),
         Family("open_clip", "open_clip, folder or training checkpoint .pt", "open_clip", "either"),
+        Family("cxr-clip", "CXR-CLIP, .tar file", "cxr_clip", tokenizer=_CLINICAL_TOKENIZER),
+        Family("medclip", "MedCLIP, pytorch_model.bin", "medclip", tokenizer=_CLINICAL_TOKENIZER),
+        Family("unimed-clip", "UniMed-CLIP, .pt file", "unimed_clip", tokenizer=_BIOMED_TOKENIZER),
     )
 }
 
@@ -89,12 +97,38 @@ TAKEN_FOR_CHEXZERO = (
     " --family openai-clip or open_clip, whose pixels and scoring differ"
 )
 
+# Weight files that are published without the other files of a folder, and how to name them.
+_LONE_FILES = {
+    "*.pt": "the .pt files",
+    "*.tar": "the .tar files",
+    "*.pth": "the .pth files",
+    "pytorch_model.bin": "pytorch_model.bin",
+}
 # Weight files of transformers, whole or the index of their shards.
 _TRANSFORMERS = re.compile(r"(pytorch_)?model\.(safetensors|bin)(\.index\.json)?")
 # Keys of the dict that open_clip's training program saves.
 _OPEN_CLIP_TRAINING = {"epoch", "name", "state_dict"}
 _OPENAI_CLIP = {"visual.conv1.weight", "visual.class_embedding", "token_embedding.weight", "text_projection"}
 _OPEN_CLIP_TIMM = {"visual.trunk.patch_embed.proj.weight", "visual.head.proj.weight", "logit_scale"}
+# Tensors that only one family has.
+_NAMES: Mapping[frozenset[str], str] = {
+    frozenset({"image_projection.projection.weight", "text_projection.projection.weight"}): "cxr-clip",
+    frozenset({"text_model.projection_head.weight", "vision_model.projection_head.weight"}): "medclip",
+    frozenset({"text_model.projection_head.weight", "vision_model.model.fc.weight"}): "medclip",
+    frozenset({"visual.conv1.weight", "text_encoder.proj.0.weight"}): "unimed-clip",
+}
+# Image towers without a text side: those that are read from their file, and others.
+_TOWER_FILES: tuple[tuple[str, frozenset[str]], ...] = (
+    ("EVA-X", frozenset({"pos_embed", "blocks.0.mlp.w3.weight"})),
+    ("EVA-X", frozenset({"pos_embed", "blocks.0.attn.q_bias", "blocks.0.mlp.fc2.weight"})),
+    ("EVA-X", frozenset({"pos_embed", "blocks.0.mlp.fc1_g.weight"})),
+    ("Ark+", frozenset({"layers.0.blocks.0.attn.qkv.weight", "omni_heads.0.weight"})),
+)
+_OTHER_TOWERS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("DINOv2", frozenset({"cls_token", "mask_token", "blocks.0.ls1.gamma"})),
+    ("timm", frozenset({"patch_embed.proj.weight"})),
+    ("transformers", frozenset({"embeddings.patch_embeddings.projection.weight"})),
+)
 # With these numbers OpenAI's own archives describe themselves.
 OPENAI_NUMBERS = ("input_resolution", "context_length", "vocab_size")
 # The two published CheXzero models: ViT-B/32 at 224 px, and ViT-B/16 at 320 px trained from scratch.
@@ -146,6 +180,12 @@ def detect(source: Path, file: WeightFile | None) -> str:
     return found
 
 
+def image_tower_of(names: Collection[str]) -> str | None:
+    """Return the kind of an image tower without a text side, by the names of its tensors; None if unknown."""
+    towers = (*_TOWER_FILES, *_OTHER_TOWERS)
+    return next((kind for kind, known in towers if known <= set(names)), None)
+
+
 def check_form(source: Path, family: str) -> None:
     """Refuse a file where a family is published as a folder, and vice versa."""
     form = FAMILIES[family].form
@@ -156,7 +196,7 @@ def check_form(source: Path, family: str) -> None:
         where=str(source),
         remedy="name the folder that the file came in, with its config.json and tokenizer"
         if form == "folder"
-        else "name the .pt file; several become an ensemble",
+        else "name the weight file in it; several files become an ensemble",
     )
 
 
@@ -207,6 +247,9 @@ def _family_of_file(source: Path, file: WeightFile) -> str | None:
         return _openai_family(source, file)
     if {"cnn.encoder.encoder.conv1.weight", "transformer.bert.embeddings.word_embeddings.weight"} <= names:
         return "tier-authors"
+    for known, family in _NAMES.items():
+        if known <= names:
+            return family
     if {"encoder.encoder.conv1.weight", "projector.model.0.weight"} <= names:
         return "biovil-t" if "encoder.missing_previous_emb" in names else "biovil"
     return None
@@ -241,6 +284,9 @@ def _unknown(source: Path, file: WeightFile | None) -> CheckpointError:
     where = str(source)
     if file is None:
         return _unknown_folder(source)
+    if (kind := image_tower_of(file.tensors)) is not None:
+        # Of other kinds, only the files of transformers are read.
+        return image_tower_alone(kind, where, None if kind in dict(_TOWER_FILES) else "TRANSFORMERS-FOLDER")
     for tensors, what in _UNSUPPORTED:
         if set(tensors) <= set(file.tensors):
             said, _, remedy = what.partition("; ")
@@ -259,15 +305,20 @@ def _unknown(source: Path, file: WeightFile | None) -> CheckpointError:
 def _unknown_folder(source: Path) -> CheckpointError:
     where = str(source)
     if kind := _config(source / "config.json").get("model_type"):
+        from tier_cli.model.towers import is_image_tower
+
+        if is_image_tower(str(kind)):
+            return image_tower_alone(str(kind), where)
         return CheckpointError(
             f"a transformers model of the type '{kind}', which is not supported",
             where=where,
             remedy="convert a folder with model_type clip or siglip",
         )
-    if any(source.glob("*.pt")):
-        return CheckpointError(
-            "not a checkpoint of a known kind", where=where, remedy="name the .pt files in it instead"
-        )
+    for pattern, files in _LONE_FILES.items():
+        if any(source.glob(pattern)):
+            return CheckpointError(
+                "not a checkpoint of a known kind", where=where, remedy=f"name {files} in it instead"
+            )
     return CheckpointError(
         "not a checkpoint folder of a known kind: it contains no config.json, open_clip_config.json or"
         " BioViL file",

@@ -36,10 +36,13 @@ class WeightFile:
         The state dict.
     wrapper
         The keys of the dict that the state dict was an entry of; empty if the file is the state dict itself.
+    config
+        The entry ``config`` of that dict; None if there is none.
     """
 
     tensors: dict[str, Tensor]
     wrapper: frozenset[str] = frozenset()
+    config: Any = None
 
 
 class ForeignTensors:
@@ -107,8 +110,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return read_weight_file(path).tensors
 
 
-def read_weight_file(path: Path) -> WeightFile:
+def read_weight_file(path: Path, first: str | None = None) -> WeightFile:
     """Read a safetensors file, or a pickle that contains only tensors and plain values.
+
+    `first` names the entry of a pickle that holds the weights, where it is; then the usual names are tried.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def read_weight_file(path: Path) -> WeightFile:
             return WeightFile(dict(load_file(path)))
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"cannot be read: {error}", where=str(path), remedy=_GET_AGAIN) from error
-    return _state_dict(load_pickle(path), path)
+    return _state_dict(load_pickle(path), path, _WRAPPERS if first is None else (first, *_WRAPPERS))
 
 
 def load_pickle(path: Path) -> Any:
@@ -142,11 +147,13 @@ def load_pickle(path: Path) -> Any:
         ) from error
 
 
-def _state_dict(content: Any, path: Path) -> WeightFile:
+def _state_dict(content: Any, path: Path, wrappers: tuple[str, ...]) -> WeightFile:
     """Find the state dict in the content of a file: the content itself or an entry of it."""
     wrapper: frozenset[str] = frozenset()
-    while isinstance(content, Mapping) and (key := _entry(content, path)) is not None:
+    config = None
+    while isinstance(content, Mapping) and (key := _entry(content, path, wrappers)) is not None:
         wrapper |= frozenset(map(str, content))
+        config = content.get("config", config)
         content = content[key]
     # Some programs save the wrapper for several GPUs instead of the model.
     if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
@@ -160,12 +167,12 @@ def _state_dict(content: Any, path: Path) -> WeightFile:
             where=str(path),
             remedy="if you trust the file, save its state dict alone with torch.save",
         )
-    return WeightFile({str(name): value for name, value in content.items()}, wrapper)
+    return WeightFile({str(name): value for name, value in content.items()}, wrapper, config)
 
 
-def _entry(content: Mapping[Any, Any], path: Path) -> Any:
+def _entry(content: Mapping[Any, Any], path: Path, wrappers: tuple[str, ...]) -> Any:
     """Return the key of the entry that is the state dict; None if no entry is."""
-    for name in _WRAPPERS:
+    for name in wrappers:
         if isinstance(content.get(name), Mapping):
             return name
     if any(isinstance(value, Tensor) for value in content.values()):

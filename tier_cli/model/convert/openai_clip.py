@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.findings.load import builtin
-from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.model.configuration import TierConfig
 from tier_cli.model.convert import Converted, Source
@@ -14,6 +13,7 @@ from tier_cli.model.convert.assemble import assemble, split_rows
 from tier_cli.model.convert.detect import OPENAI_NUMBERS
 from tier_cli.model.convert.files import ForeignTensors
 from tier_cli.model.convert.processor import CLIP_MEAN, CLIP_STD
+from tier_cli.model.convert.templates import chexpert_findings
 from tier_cli.model.convert.tokenizer import tokenizer_folder
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ _HEAD = 64
 _BLOCKS = "transformer.resblocks."
 # CheXzero: mean and standard deviation of grey levels (0-255), and the side of the padded square.
 _MEAN, _STD, _SQUARE = 101.48761, 83.43944, 320
-# CheXzero's own labels, which its prompts contain, where the built-in set has another display name.
-_CHEXZERO_LABELS = {"edema": "Edema", "pleural_other": "Pleural Other"}
 # Prefixes of names in transformers -> in the file; one that ends with a dot covers all names below it.
 _IMAGE = {
     "embeddings.class_embedding": "visual.class_embedding",
@@ -72,7 +70,9 @@ def convert(source: Source, family: str) -> Converted:
             eight_bit=True,
         )
         return Converted(model, tokenizer, preprocessing, builtin("chexpert14"), left_out)
-    return Converted(model, tokenizer, _chexzero_pixels(size), _chexzero_findings(), left_out)
+    return Converted(
+        model, tokenizer, _chexzero_pixels(size), chexpert_findings("chexzero", "no {}"), left_out
+    )
 
 
 def clip_config(
@@ -89,17 +89,13 @@ def clip_config(
     heads
         Attention heads of the image and the text tower, where heads do not have OpenAI's width.
     """
-    width, _, patch, _ = foreign.shape("visual.conv1.weight")
-    positions = foreign.shape("visual.positional_embedding")[0]
-    side = round((positions - 1) ** 0.5)
     vocabulary, text_width = foreign.shape("token_embedding.weight")
     length = foreign.shape("positional_embedding")[0]
-    image_heads, text_heads = heads or (max(1, width // _HEAD), max(1, text_width // _HEAD))
-    image = _tower("clip_vision_model", foreign, "visual.", width, activation, image_heads)
+    image_heads, text_heads = heads or (None, max(1, text_width // _HEAD))
     text = _tower("clip_text_model", foreign, "", text_width, activation, text_heads)
     special = {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": 0}
     return TierConfig(
-        {**image, "image_size": side * patch, "patch_size": patch},
+        vit_config(foreign, activation, image_heads),
         {**text, "vocab_size": vocabulary, "max_position_embeddings": length, **special},
         projection_dim=foreign.shape("text_projection")[1],
         image_pooling="pooler",
@@ -115,19 +111,39 @@ def clip_config(
     )
 
 
+def vit_config(foreign: ForeignTensors, activation: str, heads: int | None = None) -> dict[str, Any]:
+    """Return the configuration of OpenAI's ViT; `heads` where heads do not have OpenAI's width."""
+    width, _, patch, _ = foreign.shape("visual.conv1.weight")
+    side = round((foreign.shape("visual.positional_embedding")[0] - 1) ** 0.5)
+    tower = _tower(
+        "clip_vision_model", foreign, "visual.", width, activation, heads or max(1, width // _HEAD)
+    )
+    return {**tower, "image_size": side * patch, "patch_size": patch}
+
+
+def vit_tensors(foreign: ForeignTensors) -> dict[str, Tensor]:
+    """Take the tensors of OpenAI's ViT without its projection, under transformers' names."""
+    return {**_outside(foreign, _IMAGE), **_blocks(foreign.section(f"visual.{_BLOCKS}"))}
+
+
+def vit_name(name: str) -> str:
+    """Return the file's name for a tensor of OpenAI's ViT, for messages."""
+    return _own_name(name, _IMAGE, f"visual.{_BLOCKS}")
+
+
 def clip_model(foreign: ForeignTensors, config: TierConfig) -> Any:
     """Build the model from OpenAI's tensors."""
     # OpenAI multiplies by these matrices from the right.
     image_projection = {"linear.weight": foreign.take("visual.proj").T.contiguous()}
     text_projection = {"linear.weight": foreign.take("text_projection").T.contiguous()}
-    image = {**_outside(foreign, _IMAGE), **_blocks(foreign.section(f"visual.{_BLOCKS}"))}
+    image = vit_tensors(foreign)
     text = {**_outside(foreign, _TEXT), **_blocks(foreign.section(_BLOCKS))}
     return assemble(
         config,
         foreign,
         logit_scale=foreign.take("logit_scale"),
         image_tower=image,
-        image_name=lambda name: _own_name(name, _IMAGE, f"visual.{_BLOCKS}"),
+        image_name=vit_name,
         text_tower=text,
         text_name=lambda name: _own_name(name, _TEXT, _BLOCKS),
         image_projection=image_projection,
@@ -203,13 +219,3 @@ def _chexzero_pixels(size: int) -> Preprocessing:
         rounding="floor",
         square=_SQUARE if size != _SQUARE else None,
     )
-
-
-def _chexzero_findings() -> FindingSet:
-    """Return CheXzero's findings and prompts; for "no finding", its templates would state the opposite."""
-    findings = []
-    for finding in builtin("chexpert14").findings:
-        if finding.id != "no_finding":
-            label = _CHEXZERO_LABELS.get(finding.id, finding.label)
-            findings.append(Finding(finding.id, label, finding.aliases, (label,), (f"no {label}",)))
-    return FindingSet("chexzero", tuple(findings))

@@ -56,8 +56,8 @@ def transformers_processor(folder: Path, image_size: int) -> Preprocessing:
         crop=final,
         fit="crop" if short is not None else "stretch",
         interpolation=_filter(config.get("resample"), where),
-        mean=_three(config.get("image_mean"), where) if normalise else (0.0, 0.0, 0.0),
-        std=_three(config.get("image_std"), where) if normalise else (1.0, 1.0, 1.0),
+        mean=three_numbers(config.get("image_mean"), where) if normalise else (0.0, 0.0, 0.0),
+        std=three_numbers(config.get("image_std"), where) if normalise else (1.0, 1.0, 1.0),
         eight_bit=True,
         rounding="floor",
     )
@@ -75,8 +75,8 @@ def open_clip_processor(config: Mapping[str, Any], image_size: int, where: str) 
         crop=image_size,
         fit="crop" if mode == "shortest" else "stretch",
         interpolation=cast(Interpolation, interpolation),
-        mean=_three(config.get("mean", CLIP_MEAN), where),
-        std=_three(config.get("std", CLIP_STD), where),
+        mean=three_numbers(config.get("mean", CLIP_MEAN), where),
+        std=three_numbers(config.get("std", CLIP_STD), where),
         eight_bit=True,
     )
 
@@ -99,7 +99,8 @@ def _filter(resample: Any, where: str) -> Interpolation:
     return cast(Interpolation, _FILTERS[resample])
 
 
-def _three(values: Any, where: str) -> tuple[float, float, float]:
+def three_numbers(values: Any, where: str) -> tuple[float, float, float]:
+    """Return a mean or standard deviation of three channels."""
     try:
         first, second, third = (float(value) for value in values)
     except (TypeError, ValueError):

@@ -44,6 +44,13 @@ def convert_several(
     from tier_cli.model.checkpoint import open_checkpoint
     from tier_cli.model.ensemble import write_ensemble
 
+    said: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            report(line)
+
     for source in sources:
         check_paths(source, dest, family)
     dest.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +60,7 @@ def convert_several(
         for number, source in enumerate(sources, start=1):
             # The name contains that of the ensemble, because results name each member.
             member = f"{dest.name}-{number}"
-            record = convert(source, folder / member, family, tokenizer, findings, text_tower, report=report)
+            record = convert(source, folder / member, family, tokenizer, findings, text_tower, report=once)
             if records and record["family"] != records[0]["family"]:
                 raise UsageError(
                     f"belongs to the family {record['family']}, not {records[0]['family']}",

@@ -73,6 +73,26 @@ def tokenizer_folder(source: Path, made: Path, kind: str, vocabulary: int) -> Pa
     return made
 
 
+def token_id(folder: Path, token: str) -> int:
+    """Return the id of a token of a folder that `tokenizer_folder` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the vocabulary lacks it.
+    """
+    from tokenizers import Tokenizer
+
+    found = Tokenizer.from_file(str(folder / _FILE)).token_to_id(token)
+    if found is None:
+        raise CheckpointError(
+            f"the vocabulary has no token '{token}'",
+            where=str(folder / _FILE),
+            remedy="give the tokenizer of this model with --tokenizer",
+        )
+    return int(found)
+
+
 def check_end(folder: Path, config: TierConfig) -> None:
     """Refuse a tokenizer whose texts do not end with the token at which the text tower pools."""
     if config.text_pooling != "end":

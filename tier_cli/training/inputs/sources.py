@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from tier_cli.errors import ManifestError, TierError
-from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
+from tier_cli.model.checkpoint import canonical_hash, file_hash, weights_file
 from tier_cli.model.engine import usable_cpus
 from tier_cli.training.inputs.features import FrozenFeatures, unreadable_rows, write_features
 from tier_cli.training.inputs.images import (
@@ -166,7 +166,7 @@ class Sources:
             )
 
     def _key(self, pixels: Pixels) -> str:
-        weights = (self.inputs.init or self.inputs.image_tower or Path()) / WEIGHTS
+        weights = weights_file(self.inputs.init or self.inputs.image_tower or Path())
         settings = self.settings
         return canonical_hash(
             [_pixels_hash(pixels), self.inputs.preprocessing.to_dict(), settings.freeze_image_blocks,

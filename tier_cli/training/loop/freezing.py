@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import CONFIG, read_json, resolve
+from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.loading import read_tower_config
 from tier_cli.model.towers import build_tower
 
@@ -168,7 +168,7 @@ def default_frozen_layers(init: str | None, text_tower: Path | None) -> int:
     CheckpointError
         The checkpoint or folder does not exist.
     """
-    config = read_tower_config(text_tower or "") if init is None else read_json(resolve(init) / CONFIG)
+    config = read_tower_config(text_tower or "") if init is None else open_checkpoint(init).config
     with torch.device("meta"):
         tower = build_tower(config if init is None else config["text_tower"], takes="input_ids")
     try:

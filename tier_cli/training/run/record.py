@@ -14,7 +14,7 @@ import tier_cli
 from tier_cli.datasets.identity import data_sets_of, image_keys, patient_keys
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import WEIGHTS, canonical_hash, file_hash
+from tier_cli.model.checkpoint import canonical_hash, file_hash, weights_file
 from tier_cli.model.trained_on import TrainedOn, describe_run, read_trained_on
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _separate_validation(inputs: TrainInputs) -> dict[str, Any]:
 def _weights(inputs: TrainInputs) -> dict[str, dict[str, str]]:
     folders = {"checkpoint": inputs.init, "image_tower": inputs.image_tower, "text_tower": inputs.text_tower}
     return {
-        name: {"name": folder.name, "sha256": _hash(folder / WEIGHTS)}
+        name: {"name": folder.name, "sha256": _hash(weights_file(folder))}
         for name, folder in folders.items()
         if folder is not None
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn, tensor
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model.convert.image_tower import read_image_tower
 from tier_cli.model.losses import OBJECTIVES
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.tokens import TextTokenizer
@@ -39,8 +41,10 @@ def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objecti
             model.config.logit_bias_init = bias
             model.logit_bias = nn.Parameter(tensor(bias))
     else:
+        image = inputs.image_tower or Path()
         model = TierModel.from_towers(
-            inputs.image_tower or "", inputs.text_tower or "", entropy=settings.entropy,
+            read_image_tower(image) if image.is_file() else image, inputs.text_tower or "",
+            entropy=settings.entropy,
             logit_scale_init=scale, logit_bias_init=bias,
         )  # fmt: skip
         longest = getattr(model.text_tower.config, "max_position_embeddings", model.config.max_tokens)
