@@ -1,12 +1,13 @@
 """Evaluate training runs on the test patients; write report.json and the tables of the model card.
 
-    python models/recipes/tier-small/report.py SPLIT.csv RUNS CHEXNET.csv
+    python models/recipes/tier-small/report.py SPLIT.csv RUNS CHEXNET.csv --image-tower TOWER
 
 SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
 `tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0),
 `contrast-0`, ... (no prompt term), `shuffled-0` (permuted captions and labels), and `supervised-0` from
 supervised.py.
-CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name.
+CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name, TOWER the starting weights
+of the image tower, for the linear probe.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
 from tier_cli.scoring.score import score
+from tier_cli.training.loop.memory import keep_freed_memory
 
 FINDINGS = load_findings("nih14")
 TITLES = {
     "tier": "TIER", "plain": "lambdas 0", "contrast": "no prompt term", "supervised": "supervised tower",
-    "shuffled": "shuffled captions", "chexnet": "CheXNet (supervised)",
+    "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (supervised)",
 }  # fmt: skip
 REPLICATES, SEED = 2000, 0
 Array = NDArray[np.float64]
@@ -55,11 +57,13 @@ def main() -> None:
     parser.add_argument("split", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("chexnet", type=Path)
+    parser.add_argument("--image-tower", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[2] / "tier-small")
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.split)
     test = manifest.split("test")
-    found = {kind: sorted(arguments.runs.glob(f"{kind}-[0-9]*")) for kind in TITLES if kind != "chexnet"}
+    kinds = [kind for kind in TITLES if kind not in ("probe", "chexnet")]
+    found = {kind: sorted(arguments.runs.glob(f"{kind}-[0-9]*")) for kind in kinds}
     images = pixels(test, open_checkpoint(found["tier"][0]).preprocessing)
     runs: dict[str, Array] = {}
     embeddings: dict[str, Array] = {}
@@ -73,6 +77,7 @@ def main() -> None:
                 embeddings[folder.name] = embed(folder, images)
                 runs[folder.name] = score(embeddings[folder.name], vectors(folder))
     everything = np.ones(len(test), bool)
+    runs["probe-0"] = linear_probe(manifest, images, arguments.image_tower)
     with_chexnet, known = chexnet(test, arguments.chexnet)
     parts = {
         "All test images": everything,
@@ -114,6 +119,39 @@ def embed(folder: Path, images: NDArray[np.float32]) -> Array:
     engine = open_engine(open_checkpoint(folder))
     parts = [engine.encode_images(images[i : i + 8]) for i in range(0, len(images), 8)]
     return np.concatenate(parts).astype(float)
+
+
+def linear_probe(manifest: Manifest, images: NDArray[np.float32], tower: Path) -> Array:
+    """Fit a logistic regression per finding on the mean features of the frozen starting tower."""
+    import torch
+    from transformers import AutoModel
+
+    keep_freed_memory()
+    model = AutoModel.from_pretrained(tower, dtype=torch.float32).eval().to(memory_format=torch.channels_last)
+
+    def features(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = []
+        with torch.no_grad():
+            for first in range(0, len(batch), 8):
+                inputs = torch.from_numpy(batch[first : first + 8])
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+                parts.append(model(inputs).last_hidden_state.mean((2, 3)).numpy())
+        return np.concatenate(parts)
+
+    train = manifest.split("train")
+    spec = Preprocessing()
+    blocks = [train.where(np.arange(len(train)) // 256 == block) for block in range(-(-len(train) // 256))]
+    seen = np.concatenate([features(pixels(block, spec)) for block in blocks])
+    labels, unseen = train.labels(FINDINGS), features(images)
+    columns = []
+    for finding in range(len(FINDINGS.ids)):
+        known = np.isin(labels[:, finding], (0, 1))
+        probe = make_pipeline(
+            StandardScaler(), LogisticRegression(C=1e-3, class_weight="balanced", max_iter=2000)
+        )
+        probe.fit(seen[known], labels[known, finding])
+        columns.append(probe.decision_function(unseen))
+    return np.stack(columns, axis=1)
 
 
 def vectors(folder: Path) -> Any:
