@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TITLES = {
     Stage.PREPARING: "preparing",
+    Stage.LEARNING_PROMPTS: "learning prompts",
     Stage.TRAINING: "training",
     Stage.VALIDATING: "validating",
     Stage.READING_IMAGES: "reading images",

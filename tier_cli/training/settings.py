@@ -81,6 +81,8 @@ class TrainSettings:
         Weight of the binary cross-entropy of zero-shot scores of labelled findings; 0 leaves it out (paper).
     prompts_per_finding
         Positive and negative prompts of each finding that are drawn and averaged at every step.
+    prompt_steps
+        Steps in which the text tower first learns from the prompts alone which of them state the same.
     partners
         ``labels`` also counts texts of other images as partners, to the degree that labels support them.
     epochs, images_per_epoch
@@ -128,6 +130,7 @@ class TrainSettings:
     contrast_weight: float = within(0, default=1.0)
     prompt_weight: float = within(0, default=0.0)
     prompts_per_finding: int = within(1, default=4)
+    prompt_steps: int = within(0, default=0)
     partners: Partners = "own"
     epochs: int = within(1, default=10)
     images_per_epoch: int | None = within(1, default=None)

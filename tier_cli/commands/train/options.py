@@ -135,6 +135,11 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "N",
         "Positive and negative prompts per finding that the prompt term draws and averages at each step.",
     ),
+    "prompt_steps": (
+        _LOSS,
+        "N",
+        "Steps in which the text tower first learns from the prompts alone which of them state the same.",
+    ),
     "partners": (
         _LOSS,
         None,

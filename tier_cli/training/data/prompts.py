@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -76,13 +76,17 @@ class Prompts:
         bounded = share.clip(_SMALLEST_SHARE, 1 - _SMALLEST_SHARE)
         return np.asarray(np.log(bounded / (1 - bounded)), dtype=np.float32)
 
-    def draw(self, step: int) -> tuple[list[str], NDArray[np.int64]]:
+    def with_count(self, count: int) -> Prompts:
+        """Return the same prompts with another number of draws of each kind."""
+        return replace(self, count=count)
+
+    def draw(self, step: int, purpose: int = PROMPT) -> tuple[list[str], NDArray[np.int64]]:
         """Return the prompts of a step and the columns (F,) they belong to.
 
         Per finding, `count` positive prompts are followed by `count` negative ones. Half of them are prompts
         that scoring uses; the others are further phrases of known findings.
         """
-        draws = random.Random(derive(self.seed, PROMPT, step))
+        draws = random.Random(derive(self.seed, purpose, step))
         findings = len(self.findings)
         columns = sorted(draws.sample(range(findings), min(findings, _MOST_FINDINGS)))
         texts = []

@@ -28,6 +28,7 @@ from tier_cli.training.loop.log import require_tensorboard
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.loop.memory import keep_freed_memory
 from tier_cli.training.loop.state import load_state
+from tier_cli.training.loop.statements import learn_statements
 from tier_cli.training.loop.task import Task
 from tier_cli.training.loop.validate import Validation
 from tier_cli.training.progress import Epoch, Stage
@@ -180,6 +181,9 @@ class _Run:
         prompts = self._prompts(training, pairs)
         if prompts is not None:
             record["prompt_findings"] = [finding.id for finding in prompts.findings]
+            if state is None and settings.prompt_steps:
+                encoders.train_mode(settings.freeze_text_layers, statistics=False)
+                learn_statements(model, prompts, tokenizer, settings, self.device, self.progress)
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
@@ -221,6 +225,11 @@ class _Run:
     def _prompts(self, training: TrainingRows, pairs: Pairs) -> Prompts | None:
         """Return the prompts of the prompt term, if the objective has one."""
         if not self.settings.prompt_weight:
+            if self.settings.prompt_steps:
+                raise UsageError(
+                    "prompts are not learnt without a prompt term", where="--prompt-steps",
+                    remedy="give a --prompt-weight",
+                )  # fmt: skip
             return None
         prompts = Prompts.of(training, pairs, self.settings.prompts_per_finding, self.settings.seed)
         if not prompts.findings:
