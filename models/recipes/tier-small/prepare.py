@@ -11,7 +11,7 @@ the images that their first columns name. OUTPUT_FOLDER receives
     final.csv   the same with the test images in training, for the weights that are shipped
     boxes.csv   the test images with boxes, for grounding
 
-The split is read from models/tier-small/split.csv; `--new-split SEED` draws it anew, by patient.
+The split is read from split.csv beside this program; `--new-split SEED` draws it anew, by patient.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TEST_SHARE, VALID_SHARE = 0.35, 0.21
 NORMALS_USED = 2500
 # NIH's boxes count pixels of the original images.
 ORIGINAL_SIZE = (1024, 1024)
-SPLIT_FILE = Path(__file__).parents[2] / "tier-small" / "split.csv"
+SPLIT_FILE = Path(__file__).parent / "split.csv"
 COLUMNS = [
     "path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", "boxes",
     *FINDINGS,

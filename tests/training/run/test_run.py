@@ -53,7 +53,8 @@ def test_the_validation_result_is_what_eval_gives_for_the_written_checkpoint(lea
 def test_a_run_with_prompts_says_so(manifest, towers, tmp_path, without_graphs):
     """People who read the checkpoint must see that labels taught its scores."""
     more = ("--prompt-weight", "1", "--contrast-weight", "0.1", "--partners", "labels", "--lr", "0.003",
-            "--batches-from", "view", "--entropy-temperature", "0.1", "--epochs", "2", "--prompt-steps", "2")  # fmt: skip
+            "--batches-from", "view", "--entropy-temperature", "0.1", "--epochs", "2",
+            "--prompt-steps", "2")  # fmt: skip
     assert run(manifest, tmp_path / "model", towers, *more) == 0
     record = json.loads((tmp_path / "model" / "training.json").read_text())
     assert record["prompt_findings"] == ["effusion"]
