@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from tier_cli.display.result_table import TableWriter
-from tier_cli.results.record import FindingScore, Result
+from tier_cli.results.record import FindingScore, Reference, Result
 
 LABELS = {"effusion": "Pleural effusion", "hernia": "Hiatal hernia"}
 
@@ -39,6 +39,26 @@ def test_one_image_has_bars_highest_first(scored: Result) -> None:
     assert "25%" in hernia
     assert "no" in hernia
     assert "  a note" in lines
+
+
+def test_calibrated_findings_are_sorted_and_drawn_by_what_is_ordinary_for_them(scored: Result) -> None:
+    """Scales differ: the highest score need not be the most unusual finding."""
+    low = FindingScore("hernia", -0.3, 0.4, True, Reference(threshold=-0.35, low=-0.6, high=-0.4))
+    high = FindingScore("effusion", 0.2, 0.1, False, Reference(threshold=0.4, low=0.1, high=0.5))
+    lines = _shown([replace(scored, findings=(high, low))]).splitlines()
+    hernia, effusion = (
+        next(i for i, line in enumerate(lines) if name in line) for name in ("Hiatal", "Pleural")
+    )
+    assert hernia < effusion
+    assert lines[hernia].rindex("░") < lines[hernia].index("│") < lines[hernia].index("●")
+    assert lines[effusion].index("░") < lines[effusion].index("●") < lines[effusion].index("│")
+    assert lines[effusion].index("░") == lines[hernia].index("░"), "one place for what is ordinary"
+    assert "*" in _shown([replace(scored, findings=(high, low))], encoding="ascii")
+    beyond = replace(low, score=5.0)
+    assert "●" in _shown([replace(scored, findings=(beyond,))])
+    assert replace(scored, findings=(high, low)).top(1).findings == (low,)
+    mixed = replace(scored, findings=(replace(high, reference=None), low))
+    assert mixed.top(1).findings[0].finding == "effusion", "without a range for each, the score decides"
 
 
 def test_images_of_a_study_stand_side_by_side(scored: Result) -> None:

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 from tiny import SIZE, tiny_checkpoint
 
+from tier_cli.app import main
 from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.model.average import average
 from tier_cli.model.checkpoint import open_checkpoint, write_checksums
@@ -42,6 +43,29 @@ def test_the_average_is_the_mean_and_a_complete_checkpoint(folders: list[Path], 
     members = json.loads((output / "training.json").read_text())["average_of"]
     assert [member["name"] for member in members] == ["seed-0", "seed-1"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_shares_interpolate_between_two_checkpoints(folders: list[Path], tmp_path: Path) -> None:
+    """A fine-tuned model is moved part of the way back to where it came from."""
+    output = tmp_path / "between"
+    average([str(folder) for folder in folders], output, [3, 1])
+    first, second, mean = (load_file(folder / "model.safetensors") for folder in (*folders, output))
+    name = "image_projection.conv_in.weight"
+    expected = 0.75 * first[name].astype(np.float64) + 0.25 * second[name]
+    np.testing.assert_allclose(mean[name], expected, rtol=1e-3, atol=1e-6)
+    members = json.loads((output / "training.json").read_text())["average_of"]
+    assert [member["share"] for member in members] == [0.75, 0.25]
+    assert "share 0.75" in (output / "README.md").read_text()
+
+
+@pytest.mark.parametrize("shares", ["1", "1,0", "1,-1", "1,nan", "1,x", "1,1,1", ""])
+def test_shares_that_are_not_one_positive_number_each_are_refused(
+    folders: list[Path], tmp_path: Path, shares: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["model", "average", *map(str, folders), "--output", str(tmp_path / "no"), "--weights", shares]
+    assert main(command) == 2
+    assert "--weights" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize(

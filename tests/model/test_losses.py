@@ -14,6 +14,7 @@ from tier_cli.model.losses import (
     TierObjective,
     contrastive_loss,
     patch_entropy,
+    prompt_loss,
     sigmoid_loss,
     token_entropy,
 )
@@ -94,6 +95,60 @@ def test_excluded_pairs_are_not_negatives_but_the_diagonal_stays() -> None:
     others = [functional.cross_entropy(logits[:, j][None], torch.tensor([j])) for j in (0, 2)]
     columns = torch.stack([column, *others]).mean()
     assert contrastive_loss(logits, excluded).item() == pytest.approx(((rows + columns) / 2).item(), abs=1e-6)
+
+
+def test_partners_share_the_target_as_torch_has_it() -> None:
+    """`cross_entropy` of torch takes probabilities as targets."""
+    logits, fit = torch.randn(4, 4), torch.rand(4, 4).sub(0.4).clamp(min=0)
+    both = fit.masked_fill(torch.eye(4, dtype=torch.bool), 1.0)
+    rows = functional.cross_entropy(logits, both / both.sum(1, keepdim=True))
+    columns = functional.cross_entropy(logits.T, (both / both.sum(0)).T)
+    assert contrastive_loss(logits, None, fit).item() == pytest.approx(
+        ((rows + columns) / 2).item(), abs=1e-6
+    )
+    assert contrastive_loss(logits, fit > 2, torch.zeros(4, 4)).item() == pytest.approx(
+        contrastive_loss(logits).item(), abs=1e-6
+    )
+    # A pair that is neither partner nor negative takes no part, whatever its logit.
+    excluded = fit == 0
+    other = torch.where(excluded & ~torch.eye(4, dtype=torch.bool), logits + 50, logits)
+    assert contrastive_loss(other, excluded, fit).item() == pytest.approx(
+        contrastive_loss(logits, excluded, fit).item(), abs=1e-5
+    )
+
+
+def test_prompt_loss_is_the_log_loss_of_scikit_learn() -> None:
+    """The score is the one that `classify` gives; unknown labels take no part."""
+    from sklearn.metrics import log_loss
+
+    images, prompts, prior = torch.randn(6, 5), torch.randn(3, 2, 4, 5), torch.tensor([-2.0, 0.0, 1.0])
+    labels = torch.tensor([[1, 0, 1], [0, 1, torch.nan], [1, 1, 0], [0, 0, 1], [torch.nan, 1, 0], [1, 0, 0]])
+    unit = functional.normalize(functional.normalize(prompts, dim=-1).mean(2), dim=-1)
+    score = functional.normalize(images, dim=-1) @ (unit[:, 0] - unit[:, 1]).T
+    probabilities = torch.sigmoid(3.0 * score.double() + prior)
+    known = ~labels.isnan()
+    expected = log_loss(labels[known].numpy(), probabilities[known].numpy())
+    assert prompt_loss(images, prompts, labels, torch.tensor(3.0), prior).item() == pytest.approx(
+        expected, rel=1e-5
+    )
+    nothing = torch.full((6, 3), torch.nan)
+    assert prompt_loss(images, prompts, nothing, torch.tensor(3.0)).item() == 0
+
+
+def test_a_low_temperature_lets_the_patch_entropy_speak() -> None:
+    """At 1 the patch entropy of 49 cosines is at least 3.417, whatever they are; at 0.1 it nears 0."""
+    s = torch.full((1, 4, 49), -1.0)
+    s[..., 7] = 1.0
+    mask = torch.ones(1, 4)
+
+    def entropy(temperature: float) -> float:
+        sums = TierObjective(entropy_temperature=temperature).entropies(s, mask)
+        return (sums.patch / sums.patch_count).item()
+
+    p = math.exp(2 / 0.1) / (math.exp(2 / 0.1) + 48)
+    rest = (1 - p) / 48
+    assert entropy(0.1) == pytest.approx(-p * math.log(p) - 48 * rest * math.log(rest), abs=1e-5)
+    assert entropy(1.0) > 3.4
 
 
 @pytest.mark.parametrize("entropy", ["masked", "paper"])

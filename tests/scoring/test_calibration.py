@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from tier_cli.errors import CheckpointError
-from tier_cli.results.record import FindingScore
+from tier_cli.results.record import FindingScore, Reference
 from tier_cli.scoring.calibration import CalibrationKey, match_calibration
 
 KEY = CalibrationKey("w" * 64, "voi", "p" * 64, "image")
@@ -37,6 +37,22 @@ def test_steps_are_joined_by_lines_and_constant_beyond(score: float, probability
     (calibrated,) = calibration.apply([FindingScore("effusion", score)])
     assert calibrated.probability == pytest.approx(probability, abs=1e-12)
     assert calibrated.call is (score >= 0.2)
+
+
+def test_the_ordinary_range_goes_with_the_score() -> None:
+    entry = {**CONTENT["findings"]["effusion"], "ordinary_range": [-0.2, 0.1]}
+    calibration = match_calibration({**CONTENT, "findings": {"effusion": entry}}, KEY)
+    (calibrated,) = calibration.apply([FindingScore("effusion", 0.2)])
+    assert calibrated.reference == Reference(0.05, -0.2, 0.1)
+    assert calibrated.reference.prominence(0.2) == pytest.approx(0.5)
+    assert "reference" not in calibrated.to_dict()
+
+
+@pytest.mark.parametrize("ordinary", [[0.1, 0.1], [0.2, 0.1], ["x", 1], [1], [0, float("nan")], 3])
+def test_a_senseless_ordinary_range_is_an_error_with_the_finding(ordinary: Any) -> None:
+    entry = {**CONTENT["findings"]["effusion"], "ordinary_range": ordinary}
+    with pytest.raises(CheckpointError, match="effusion"):
+        match_calibration({**CONTENT, "findings": {"effusion": entry}}, KEY)
 
 
 def test_finding_without_a_curve_has_no_probability() -> None:

@@ -9,26 +9,27 @@ import numpy as np
 import torch
 from little import ROWS, batches, encoders, silent
 
-from tier_cli.model.losses import OBJECTIVES, LossParts
+from tier_cli.model.losses import LossParts
 from tier_cli.training.distributed import World
 from tier_cli.training.inputs.features import FrozenFeatures, write_features
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batch
 from tier_cli.training.loop.freezing import Encoders
-from tier_cli.training.loop.step import Gradients, comparison_parameters
+from tier_cli.training.loop.step import Gradients, PromptBatch, Relations, comparison_parameters
+from tier_cli.training.run.start import build_objective
 from tier_cli.training.settings import TrainSettings
 
 
 def prepared(
     folder: Path, settings: TrainSettings, world: World = World(), train: bool = False
-) -> tuple[Gradients, Batch, torch.Tensor]:
-    """Return what computes gradients, this process's first batch, and the pairs that are no negatives."""
+) -> tuple[Gradients, Batch, Relations]:
+    """Return what computes gradients, this process's first batch, and how its images and texts relate."""
     built = encoders(settings)
     if train:
         built.train_mode(0, statistics=False)
     else:
         built.eval()
-    objective = OBJECTIVES[settings.objective](settings.lambda_patch, settings.lambda_token, settings.entropy)
+    objective = build_objective(settings)
     if objective.starting_bias is not None:
         built.model.logit_bias = torch.nn.Parameter(torch.tensor(objective.starting_bias))
     made = batches(folder, settings, world)
@@ -41,18 +42,35 @@ def prepared(
     rows = world.gather(batch.rows)
     excluded = torch.from_numpy(made.plan.pairs.excluded(rows.numpy(), made.plan.all_places(0)))
     assert excluded.sum() > len(rows), "views of one study should be left out of the negatives"
-    return step, batch, excluded
+    partners = fit(len(rows)) if settings.partners == "labels" else None
+    prompts = prompt_batch(len(rows)) if settings.prompt_weight else None
+    return step, batch, Relations(excluded, partners, prompts)
+
+
+def fit(rows: int) -> torch.Tensor:
+    """Return how well texts fit images: some not at all, some in part."""
+    return torch.rand(rows, rows, generator=torch.Generator().manual_seed(1)).sub(0.5).clamp(min=0)
+
+
+def prompt_batch(rows: int) -> PromptBatch:
+    """Return two prompts of each kind for three findings, longer than the texts, and labels."""
+    draws = torch.Generator().manual_seed(2)
+    ids = torch.randint(5, 20, (12, 40), generator=draws)
+    mask = (torch.arange(40) < torch.randint(3, 41, (12, 1), generator=draws)).long()
+    labels = torch.randint(0, 3, (rows, 3), generator=draws).float()
+    labels = torch.where(labels == 2, torch.nan, labels)
+    return PromptBatch(ids * mask, mask, labels, torch.tensor([-1.0, 0.0, 0.5]))
 
 
 def gradients_of(
     folder: Path, settings: TrainSettings, world: World = World(), parts: int = 1, train: bool = False
 ) -> dict[str, torch.Tensor]:
     """Return what `found_in` gives for the first batch."""
-    step, batch, excluded = prepared(folder, settings, world, train)
+    step, batch, relations = prepared(folder, settings, world, train)
     if parts > 1:
-        outcome = step.in_parts(batch, excluded, 0, len(batch.rows) // parts)
+        outcome = step.in_parts(batch, relations, 0, len(batch.rows) // parts)
     else:
-        outcome = step.whole(batch, excluded, 0)
+        outcome = step.whole(batch, relations, 0)
     return found_in(step, outcome.parts, outcome.sparsity)
 
 

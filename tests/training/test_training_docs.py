@@ -23,7 +23,7 @@ def _parameters() -> list[Any]:
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
 # Of torchrun, other commands and a benchmark.
 OTHERS = {"--no-python", "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--model", "--count"}
-OTHERS |= {"--compile"}
+OTHERS |= {"--compile", "--weights"}
 
 
 def test_every_option_shown_exists() -> None:
@@ -34,7 +34,19 @@ def test_every_option_shown_exists() -> None:
     assert (
         options
         - shown
-        - {"--root", "--seed", "--device", "--findings", "--image-size", "--shuffle-captions", "--help"}
+        - {
+            "--quiet",
+            "-q",
+            "--verbose",
+            "-v",
+            "--root",
+            "--seed",
+            "--device",
+            "--findings",
+            "--image-size",
+            "--shuffle-captions",
+            "--help",
+        }
         == set()
     )
 

@@ -184,20 +184,28 @@ def average(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="New checkpoint folder to write.")
     ],
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,X,...", help="Share of each checkpoint, such as 0.3,0.7. Default: equal shares."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Average the weights of several checkpoints into a new one.
 
-    Configuration, tokenizer and preprocessing must be equal. The average is a different model: evaluate it.
+    Configuration, tokenizer and preprocessing must be equal. Unequal --weights interpolate a fine-tuned model
+    with the one it came from. The average is a different model: evaluate it.
     """
+    from tier_cli.commands.options import numbers
     from tier_cli.model.average import average as average_weights
 
-    facts = average_weights(models, output)
+    facts = average_weights(models, output, None if weights is None else numbers(weights, "--weights"))
     if _wants_json(as_json):
         _print({"path": str(output), **facts})
     else:
-        rows = [(member["name"], member["weights"]) for member in facts["average_of"]]
-        _table((f"{output.name} is the mean of", "weights"), rows)
+        rows = [(one["name"], f"{one['share']:.4g}", one["weights"]) for one in facts["average_of"]]
+        _table((f"{output.name} is the mean of", "share", "weights"), rows)
 
 
 def _show_members(dest: Path, members: list[dict[str, Any]], as_json: bool) -> None:

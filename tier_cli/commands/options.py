@@ -56,6 +56,18 @@ def known_dataset(name: str | None) -> str | None:
     return None if name is None else dataset_name(name)
 
 
+def numbers(text: str, option: str) -> list[float]:
+    """Return the numbers of a list such as ``0.3,0.7``; raises `UsageError` naming the option."""
+    from tier_cli.errors import UsageError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is not a list of numbers", where=option, remedy="give for example 0.3,0.7"
+        ) from None
+
+
 _IMAGES, _MODEL, _RESULTS, _SPEED = "Images", "Model and findings", "Results", "Speed"
 
 Paths = Annotated[

@@ -99,6 +99,14 @@ def known_findings() -> tuple[str, ...]:
     return tuple(_bank())
 
 
+def phrases(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sentences that state and deny a finding; two empty tuples unless it is a known finding."""
+    if name not in known_findings():
+        return (), ()
+    bank = _bank()[name]
+    return tuple(f"{text}." for text in bank.present), tuple(f"{text}." for text in bank.absent)
+
+
 def is_device(name: str) -> bool:
     """Return whether a finding's id is a device. Devices are not abnormalities, so `NORMAL` allows them."""
     return not _DEVICES.isdisjoint(name.split("_"))

@@ -15,7 +15,7 @@ from tier_cli.console import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tier_cli.results.record import FindingScore, Result
+    from tier_cli.results.record import FindingScore, Reference, Result
 
 # How many images of a study fit side by side in 80 columns.
 _MAX_COLUMNS = 4
@@ -115,13 +115,17 @@ def _short(uid: str) -> str:
 
 def _bars(result: Result, labels: Mapping[str, str], ascii_only: bool) -> Table:
     calibrated = any(score.probability is not None for score in result.findings)
+    compared = all(score.reference is not None for score in result.findings)
     table = _empty_table("score", *(("probability", "call") if calibrated else ()))
-    table.add_column("", no_wrap=True)
-    for score in _sorted(result):
+    table.add_column("ordinary range, | threshold" if compared else "", no_wrap=True)
+    for score in result.ranked():
         extra = (_percent(score), _call(score)) if calibrated else ()
-        table.add_row(
-            _label(score.finding, labels), f"{score.score:+.3f}", *extra, _bar(score.score, ascii_only)
+        bar = (
+            _scale(score.score, score.reference, ascii_only)
+            if compared and score.reference
+            else _bar(score.score, ascii_only)
         )
+        table.add_row(_label(score.finding, labels), f"{score.score:+.3f}", *extra, bar)
     return table
 
 
@@ -129,7 +133,7 @@ def _columns(study: Sequence[Result], labels: Mapping[str, str]) -> Table:
     table = _empty_table(*(f"{number} {result.view}".strip() for number, result in enumerate(study, 1)))
     cells = [{score.finding: f"{score.score:+.3f}" for score in result.findings} for result in study]
     # In the order of the first image; findings that only other images have (--top) follow.
-    for name in dict.fromkeys(score.finding for result in study for score in _sorted(result)):
+    for name in dict.fromkeys(score.finding for result in study for score in result.ranked()):
         table.add_row(_label(name, labels), *(image.get(name, "") for image in cells))
     return table
 
@@ -140,10 +144,6 @@ def _empty_table(*columns: str) -> Table:
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _sorted(result: Result) -> list[FindingScore]:
-    return sorted(result.findings, key=lambda score: score.score, reverse=True)
 
 
 def _label(finding: str, labels: Mapping[str, str]) -> Text:
@@ -158,6 +158,31 @@ def _call(score: FindingScore) -> Text:
     if score.call is None:
         return Text()
     return Text("yes", style="bold") if score.call else Text("no", style="dim")
+
+
+def _scale(score: float, reference: Reference, ascii_only: bool) -> Text:
+    """Draw a score on a scale on which the ordinary range of its finding takes the middle third.
+
+    The scales of the findings differ, and only so can their rows be compared.
+    """
+    shade, axis, mark = ("-", "|", "*") if ascii_only else ("░", "│", "●")
+    width = 2 * _HALF_WIDTH + 1
+
+    def place(value: float) -> int:
+        share = (value - reference.low) / (reference.high - reference.low)
+        return min(max(round((share + 1) / 3 * (width - 1)), 0), width - 1)
+
+    cells = [" "] * width
+    cells[place(reference.low) : place(reference.high) + 1] = shade * (
+        place(reference.high) - place(reference.low) + 1
+    )
+    cells[place(reference.threshold)] = axis
+    cells[place(score)] = mark
+    text = Text("".join(cells), style="dim")
+    text.stylize(
+        "not dim cyan" if score >= reference.threshold else "not dim", place(score), place(score) + 1
+    )
+    return text
 
 
 def _bar(score: float, ascii_only: bool) -> Text:

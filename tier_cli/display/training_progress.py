@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TITLES = {
     Stage.PREPARING: "preparing",
+    Stage.LEARNING_PROMPTS: "learning prompts",
     Stage.TRAINING: "training",
     Stage.VALIDATING: "validating",
     Stage.READING_IMAGES: "reading images",
@@ -142,11 +143,16 @@ def summarise(record: Mapping[str, Any], output: Path) -> None:
 
 
 def figures_line(figures: Mapping[str, float]) -> str:
-    """Return a step's loss, terms, sparsity, learning rate and images per second in 48 characters."""
+    """Return a step's loss, terms, sparsity, learning rate and images per second in 48 characters.
+
+    With a prompt term, that term takes the place of the sparsity.
+    """
+    prompt = figures.get("prompt")
+    last = f"sp {figures['similarity_hoyer']:.2f}" if not prompt else f"p {prompt:.2g}"
     return (
         f"loss {figures['total']:.3g} c {figures['contrastive']:.3g} "
         f"H {figures['patch_entropy']:.4g}/{figures['token_entropy']:.3g} "
-        f"sp {figures['similarity_hoyer']:.2f} lr {_rate(figures['learning_rate'])} "
+        f"{last} lr {_rate(figures['learning_rate'])} "
         f"{_speed(figures['images_per_second'])}/s"
     )
 

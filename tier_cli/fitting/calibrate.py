@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 # freedom than a logistic curve, so they need more.
 MIN_PATIENTS = {"platt": 10, "isotonic": 30}
 _DIGITS = 6
+# Percentiles of the scores of images without the finding that bound its ordinary range.
+_ORDINARY = (5, 95)
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,12 @@ class _Rows:
 
 def _entry(curve: Curve, rows: _Rows, plan: Plan) -> dict[str, Any]:
     threshold = choose(rows.labels, rows.scores, plan.rule)
+    low, high = np.percentile(rows.scores[rows.labels == 0], _ORDINARY)
+    ordinary = {"ordinary_range": [round(float(x), _DIGITS) for x in (low, high)]} if low < high else {}
     return {
         **curve.to_dict(),
         "threshold": threshold,
+        **ordinary,
         "probability_at_threshold": round(curve.probability(threshold), _DIGITS),
         "n": len(rows.labels),
         "positives": int(rows.labels.sum()),

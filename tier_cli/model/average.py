@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,8 @@ _KEPT = (
 _NOT_MODEL = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
-def average(models: Sequence[str], output: Path) -> dict[str, Any]:
-    """Write a checkpoint with the uniform mean of the weights of several (Izmailov et al. 2018, SWA).
+def average(models: Sequence[str], output: Path, shares: Sequence[float] | None = None) -> dict[str, Any]:
+    """Write a checkpoint with the mean of the weights of several (Izmailov et al. 2018, SWA).
 
     Floating point tensors are averaged in float64 and stored in the precision of the first checkpoint.
     BatchNorm statistics are averaged like weights; counters are taken from the first checkpoint.
@@ -53,6 +54,10 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
         Two or more names or folders, of equal configuration, tokenizer and preprocessing.
     output
         A new folder, with the finding set of the first checkpoint and its own graphs and vectors.
+    shares
+        Share of each checkpoint, positive; they are divided by their sum. None: equal shares. Unequal ones
+        interpolate a fine-tuned model with the one it came from (Wortsman et al., "Robust fine-tuning of
+        zero-shot models", CVPR 2022).
 
     Returns
     -------
@@ -64,13 +69,14 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
     CheckpointError
         A folder is not a checkpoint, or differs from the first in more than its weights.
     UsageError
-        Fewer than two checkpoints, repeated weights, or an existing output.
+        Fewer than two checkpoints, repeated weights, unusable shares, or an existing output.
     """
     check_new_folder(output)
+    shares = _normalised(shares, len(models))
     checkpoints = [open_checkpoint(model) for model in models]
     _check(checkpoints)
-    tensors, metadata = _mean([checkpoint.path / WEIGHTS for checkpoint in checkpoints])
-    members = [_member(one) for one in checkpoints]
+    tensors, metadata = _mean([checkpoint.path / WEIGHTS for checkpoint in checkpoints], shares)
+    members = [_member(one, share) for one, share in zip(checkpoints, shares, strict=True)]
     facts: dict[str, Any] = {"average_of": members}
     first = checkpoints[0].path
     left_out = [file.name for file in first.iterdir() if file.name not in _KEPT]
@@ -85,11 +91,24 @@ def average(models: Sequence[str], output: Path) -> dict[str, Any]:
     return facts
 
 
-def _member(checkpoint: Checkpoint) -> dict[str, str]:
+def _normalised(shares: Sequence[float] | None, count: int) -> list[float]:
+    """Return shares that add up to 1."""
+    if shares is None:
+        return [1 / max(count, 1)] * count
+    if len(shares) != count or not all(math.isfinite(share) and share > 0 for share in shares):
+        raise UsageError(
+            f"needs {count} positive numbers, one per checkpoint",
+            where="--weights",
+            remedy="give for example --weights 0.3,0.7 for two checkpoints",
+        )
+    return [share / sum(shares) for share in shares]
+
+
+def _member(checkpoint: Checkpoint, share: float) -> dict[str, Any]:
     """Return the record of a member, with the criterion that selected it if it is an epoch of a run."""
     training = checkpoint.path / TRAINING
     chosen_by = read_json(training).get("chosen_by") if training.is_file() else None
-    member = {"name": checkpoint.name, "weights": checkpoint.hashes["weights"]}
+    member = {"name": checkpoint.name, "weights": checkpoint.hashes["weights"], "share": round(share, 6)}
     return member if chosen_by is None else {**member, "chosen_by": str(chosen_by)}
 
 
@@ -121,12 +140,12 @@ def _model(checkpoint: Checkpoint) -> dict[str, Any]:
     return {key: value for key, value in checkpoint.config.items() if key not in _NOT_MODEL}
 
 
-def _mean(paths: Sequence[Path]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _mean(paths: Sequence[Path], shares: Sequence[float]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Average each tensor, opening one file at a time."""
     sums: dict[str, torch.Tensor] = {}
     kinds: dict[str, torch.dtype] = {}
     metadata: dict[str, str] = {"format": "pt"}
-    for number, path in enumerate(paths):
+    for number, (path, share) in enumerate(zip(paths, shares, strict=True)):
         with safe_open(str(path), framework="pt") as file:
             names = set(file.keys())
             if number == 0:
@@ -134,9 +153,9 @@ def _mean(paths: Sequence[Path]) -> tuple[dict[str, torch.Tensor], dict[str, str
             elif names != set(sums):
                 raise _other_tensors(path, sorted(names ^ set(sums)))
             for name in names:
-                _add(sums, kinds, name, file.get_tensor(name), path)
+                _add(sums, kinds, name, file.get_tensor(name), share, path)
     means = {
-        name: (total / len(paths)).to(kinds[name]) if kinds[name].is_floating_point else total
+        name: total.to(kinds[name]) if kinds[name].is_floating_point else total
         for name, total in sums.items()
     }
     lost = sorted(name for name, tensor in means.items() if not torch.isfinite(tensor).all())
@@ -148,15 +167,20 @@ def _mean(paths: Sequence[Path]) -> tuple[dict[str, torch.Tensor], dict[str, str
 
 
 def _add(
-    sums: dict[str, torch.Tensor], kinds: dict[str, torch.dtype], name: str, tensor: torch.Tensor, path: Path
+    sums: dict[str, torch.Tensor],
+    kinds: dict[str, torch.dtype],
+    name: str,
+    tensor: torch.Tensor,
+    share: float,
+    path: Path,
 ) -> None:
     if name not in sums:
         kinds[name] = tensor.dtype
-        sums[name] = tensor.double() if tensor.dtype.is_floating_point else tensor
+        sums[name] = tensor.double() * share if tensor.dtype.is_floating_point else tensor
     elif tensor.shape != sums[name].shape:
         raise _other_tensors(path, [name])
     elif tensor.dtype.is_floating_point:
-        sums[name] += tensor.double()
+        sums[name] += tensor.double() * share
 
 
 def _other_tensors(path: Path, names: Sequence[str]) -> CheckpointError:
@@ -168,15 +192,15 @@ def _other_tensors(path: Path, names: Sequence[str]) -> CheckpointError:
     )
 
 
-def _card(name: str, members: Sequence[dict[str, str]]) -> str:
-    lines = [f"- {member['name']}, weights {member['weights']}" for member in members]
+def _card(name: str, members: Sequence[dict[str, Any]]) -> str:
+    lines = [f"- {one['name']}, weights {one['weights']}, share {one['share']:.4g}" for one in members]
     chosen_by = sorted({member["chosen_by"] for member in members if "chosen_by" in member})
     chosen = (
         f"\n\nThey were selected by the {', '.join(chosen_by)}. Because labelled images selected them, "
         "the average is not strictly zero-shot for those findings."
     )
     return (
-        f"# {name}\n\nFor research use only; not a medical device. The uniform mean of the weights of these "
+        f"# {name}\n\nFor research use only; not a medical device. The mean of the weights of these "
         "checkpoints, made by `tier model average`:\n\n"
         + "\n".join(lines)
         + (chosen if chosen_by else "")

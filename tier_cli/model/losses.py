@@ -26,6 +26,7 @@ class LossParts(NamedTuple):
 
     total: Tensor
     contrastive: Tensor
+    prompt: Tensor
     patch_entropy: Tensor
     token_entropy: Tensor
 
@@ -70,7 +71,9 @@ def token_entropy(similarities: Tensor, mask: Tensor | None = None) -> Tensor:
     return total / count
 
 
-def contrastive_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+def contrastive_loss(
+    logits_per_image: Tensor, excluded: Tensor | None = None, partners: Tensor | None = None
+) -> Tensor:
     """Return the mean cross-entropy over rows and columns of (N, N) logits, matched pairs on the diagonal.
 
     Parameters
@@ -79,15 +82,57 @@ def contrastive_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -
         Rows are images, columns texts.
     excluded
         (N, N) boolean: off-diagonal pairs that are not negatives (views of one study, equal texts).
+    partners
+        (N, N) in [0, 1]: how well each text fits each image. The targets of a row or a column are in
+        proportion to it (Yang et al., "Unified Contrastive Learning in Image-Text-Label Space", CVPR 2022;
+        Wang et al., "MedCLIP", EMNLP 2022). None: only matched pairs are partners.
     """
     logits = _square(logits_per_image)
-    targets = torch.arange(len(logits), device=logits.device)
+    matched = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     if excluded is not None:
-        off_diagonal = ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(excluded.bool() & off_diagonal, float("-inf"))
-    rows = functional.cross_entropy(logits, targets)
-    columns = functional.cross_entropy(logits.T, targets)
-    return (rows + columns) / 2
+        outside = excluded.bool() & ~matched
+        if partners is not None:
+            outside &= partners <= 0
+        logits = logits.masked_fill(outside, float("-inf"))
+    targets = matched.float() if partners is None else partners.float().masked_fill(matched, 1.0)
+    return (_soft_cross_entropy(logits, targets) + _soft_cross_entropy(logits.T, targets.T)) / 2
+
+
+def _soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy of rows whose targets are in proportion to the given weights."""
+    shares = targets / targets.sum(1, keepdim=True)
+    # 0 * -inf would be NaN, so pairs that do not take part are left out of the product.
+    return -(shares * functional.log_softmax(logits, 1).masked_fill(shares == 0, 0.0)).sum(1).mean()
+
+
+def prompt_loss(
+    images: Tensor, prompts: Tensor, labels: Tensor, scale: Tensor, prior: Tensor | None = None
+) -> Tensor:
+    """Return the mean binary cross-entropy of zero-shot scores against the known labels.
+
+    Parameters
+    ----------
+    images
+        (N, D) image embeddings.
+    prompts
+        (F, 2, K, D) embeddings of K positive and K negative prompts of each finding, averaged as for scoring.
+    labels
+        (N, F): 1 present, 0 absent, NaN unknown; without a known label the loss is 0.
+    scale
+        Factor of the score, which is the cosine with the positive vector less that with the negative one.
+    prior
+        (F,) log odds of each finding, added to the logits so that the embeddings need not hold how common a
+        finding is (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021). None adds nothing.
+    """
+    vectors = functional.normalize(functional.normalize(prompts.float(), dim=-1).mean(2), dim=-1)
+    logits = scale * (functional.normalize(images.float(), dim=-1) @ (vectors[:, 0] - vectors[:, 1]).T)
+    if prior is not None:
+        logits = logits + prior
+    known = ~labels.isnan()
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, labels.nan_to_num().to(logits), reduction="none"
+    )
+    return (losses * known).sum() / known.sum().clamp_min(1)
 
 
 class EntropySums(NamedTuple):
@@ -106,17 +151,26 @@ class EntropySums(NamedTuple):
 class Objective:
     """The training objective: a contrastive term over all pairs plus entropies of the matched pairs.
 
+    A third term compares images with the prompts of labelled findings.
+
     Parameters
     ----------
     lambda_patch, lambda_token
         Weights of the patch and token entropies; 0.2 and 0.1 in the paper.
     entropy
         ``masked`` excludes padding; ``paper`` includes padded positions, as published.
+    entropy_temperature
+        Divides the cosines in the softmax of the entropies; 1 in the paper.
+    contrast_weight, prompt_weight
+        Weights of the contrastive term and of `prompt_loss`; 1 and 0 in the paper.
     """
 
     lambda_patch: float = 0.2
     lambda_token: float = 0.1
     entropy: str = "masked"
+    entropy_temperature: float = 1.0
+    contrast_weight: float = 1.0
+    prompt_weight: float = 0.0
 
     # What the model's scale (after the exponential) and bias start at; None for a model without a bias.
     starting_scale: ClassVar[float] = 1 / 0.07
@@ -126,13 +180,16 @@ class Objective:
         if self.entropy not in ("masked", "paper"):
             raise UsageError(f"unknown entropy mode '{self.entropy}'", remedy="use 'masked' or 'paper'")
 
-    def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+    def contrast(
+        self, logits_per_image: Tensor, excluded: Tensor | None = None, partners: Tensor | None = None
+    ) -> Tensor:
         """Return the contrastive term of (N, N) logits; see `contrastive_loss` for the arguments."""
         raise NotImplementedError
 
     def entropies(self, similarities: Tensor, mask: Tensor) -> EntropySums:
         """Return both entropies of (n, T, P) cosines of matched pairs, possibly only part of the batch."""
         used = mask if self.entropy == "masked" else None
+        similarities = similarities / self.entropy_temperature
         # A term of weight zero is only logged: without its graph the backward pass is cheaper.
         patch = patch_entropy_sum(similarities if self.lambda_patch else similarities.detach(), used)
         token = token_entropy_sum(similarities if self.lambda_token else similarities.detach(), used)
@@ -147,20 +204,27 @@ class Objective:
         """Return the weighted sum of both entropies."""
         return self.lambda_patch * patch_entropy + self.lambda_token * token_entropy
 
+    def parts(self, contrastive: Tensor, prompt: Tensor, patch: Tensor, token: Tensor) -> LossParts:
+        """Return the weighted sum of all terms, with the terms."""
+        total = self.contrast_weight * contrastive + self.prompt_weight * prompt + self.penalty(patch, token)
+        return LossParts(total, contrastive, prompt, patch, token)
+
     def loss(self, output: TierOutput, excluded: Tensor | None = None) -> LossParts:
-        """Return the loss of a batch of N matched pairs from the output of the model."""
+        """Return the loss of a batch of N matched pairs, without prompts, from the output of the model."""
         contrastive = self.contrast(output.logits_per_image, excluded)
         sums = self.entropies(output.similarities, output.attention_mask)
         patch, token = sums.patch / sums.patch_count, sums.token / sums.token_count
-        return LossParts(contrastive + self.penalty(patch, token), contrastive, patch, token)
+        return self.parts(contrastive, torch.zeros_like(contrastive), patch, token)
 
 
 class TierObjective(Objective):
     """Cross-entropies over rows and columns plus weighted entropies, as published."""
 
-    def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+    def contrast(
+        self, logits_per_image: Tensor, excluded: Tensor | None = None, partners: Tensor | None = None
+    ) -> Tensor:
         """See `contrastive_loss`."""
-        return contrastive_loss(logits_per_image, excluded)
+        return contrastive_loss(logits_per_image, excluded, partners)
 
 
 class SigmoidObjective(Objective):
@@ -172,24 +236,29 @@ class SigmoidObjective(Objective):
     starting_scale = 10.0
     starting_bias = -10.0
 
-    def contrast(self, logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+    def contrast(
+        self, logits_per_image: Tensor, excluded: Tensor | None = None, partners: Tensor | None = None
+    ) -> Tensor:
         """See `sigmoid_loss`."""
-        return sigmoid_loss(logits_per_image, excluded)
+        return sigmoid_loss(logits_per_image, excluded, partners)
 
 
 OBJECTIVES: Mapping[str, type[Objective]] = {"tier": TierObjective, "sigmoid": SigmoidObjective}
 
 
-def sigmoid_loss(logits_per_image: Tensor, excluded: Tensor | None = None) -> Tensor:
+def sigmoid_loss(
+    logits_per_image: Tensor, excluded: Tensor | None = None, partners: Tensor | None = None
+) -> Tensor:
     """Return the sum over pairs of -log sigmoid(logit), of -logit if they do not match, divided by N.
 
-    Arguments as for `contrastive_loss`; the logits hold the bias.
+    Arguments as for `contrastive_loss`; the logits hold the bias, and a partner matches to its degree.
     """
     logits = _square(logits_per_image)
     matched = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    losses = -functional.logsigmoid(torch.where(matched, logits, -logits))
+    targets = matched.float() if partners is None else partners.float().masked_fill(matched, 1.0)
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     if excluded is not None:
-        losses = losses.masked_fill(excluded.bool() & ~matched, 0.0)
+        losses = losses.masked_fill(excluded.bool() & (targets <= 0), 0.0)
     return losses.sum() / len(logits)
 
 

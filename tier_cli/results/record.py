@@ -14,6 +14,27 @@ Unit = Literal["image", "study"]
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """What the score of one finding is compared with, for people; it is not written to files.
+
+    Parameters
+    ----------
+    threshold
+        The operating point.
+    low, high
+        The ordinary range: 5th and 95th percentile of the scores of validation images without the finding.
+    """
+
+    threshold: float
+    low: float
+    high: float
+
+    def prominence(self, score: float) -> float:
+        """Return how far a score stands above the threshold, in widths of the ordinary range."""
+        return (score - self.threshold) / (self.high - self.low)
+
+
+@dataclass(frozen=True, slots=True)
 class FindingScore:
     """The score of one finding, with probability and call if a calibration applies.
 
@@ -25,12 +46,15 @@ class FindingScore:
         The checkpoint's own score.
     probability, call
         From the calibration; None without one. `call` is whether the score reaches the operating point.
+    reference
+        From the calibration; None without one that has it.
     """
 
     finding: str
     score: float
     probability: float | None = None
     call: bool | None = None
+    reference: Reference | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields under the names of the schema, rounded."""
@@ -156,10 +180,22 @@ class Result:
         """The score of each finding by its id; empty if `error` is set."""
         return {score.finding: score.score for score in self.findings}
 
+    def ranked(self) -> tuple[FindingScore, ...]:
+        """Return the findings by how far they stand above their thresholds, or else by score, highest first.
+
+        The scale of the scores differs between findings, so thresholds are used where every finding has a
+        `Reference`.
+        """
+        known = all(one.reference is not None for one in self.findings)
+
+        def height(one: FindingScore) -> float:
+            return one.reference.prominence(one.score) if known and one.reference else one.score
+
+        return tuple(sorted(self.findings, key=height, reverse=True))
+
     def top(self, count: int) -> Result:
-        """Keep the `count` highest scores, highest first."""
-        highest = sorted(self.findings, key=lambda score: score.score, reverse=True)[:count]
-        return replace(self, findings=tuple(highest))
+        """Keep the first `count` findings of `ranked`."""
+        return replace(self, findings=self.ranked()[:count])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as ``result.schema.json`` describes it."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tier_cli.errors import CheckpointError
+from tier_cli.results.record import Reference
 
 if TYPE_CHECKING:
     from tier_cli.results.record import FindingScore
@@ -125,10 +126,13 @@ class Calibrated:
         Maps scores to probabilities.
     threshold
         The finding is called present where score >= threshold.
+    reference
+        The threshold with the ordinary range of the finding; None in calibrations without one.
     """
 
     curve: Curve
     threshold: float
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,8 @@ class Calibration:
         if known is None:
             return score
         probability = known.curve.probability(score.score)
-        return replace(score, probability=probability, call=score.score >= known.threshold)
+        call = score.score >= known.threshold
+        return replace(score, probability=probability, call=call, reference=known.reference)
 
 
 def match_calibration(content: Mapping[str, Any] | None, key: CalibrationKey) -> Calibration:
@@ -214,13 +219,24 @@ def _findings(table: Any) -> dict[str, Calibrated]:
     findings = {}
     for name, entry in table.items():
         try:
-            known = Calibrated(_curve(entry), float(entry["threshold"]))
+            threshold = float(entry["threshold"])
+            known = Calibrated(_curve(entry), threshold, _reference(entry, threshold))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             known = None
         if known is None or not math.isfinite(known.threshold):
             raise _invalid(f"the entry of {name} is not valid")
         findings[str(name)] = known
     return findings
+
+
+def _reference(entry: Mapping[str, Any], threshold: float) -> Reference | None:
+    """Read the ordinary range, or raise one of the errors of a senseless one."""
+    if "ordinary_range" not in entry:
+        return None
+    low, high = map(float, entry["ordinary_range"])
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError
+    return Reference(threshold, low, high)
 
 
 def _curve(entry: Mapping[str, Any]) -> Curve:

@@ -16,6 +16,7 @@ class Stage(Enum):
     PREPARING = auto()
     READING_IMAGES = auto()
     COMPUTING_FEATURES = auto()
+    LEARNING_PROMPTS = auto()
     TRAINING = auto()
     VALIDATING = auto()
     VALIDATION = auto()

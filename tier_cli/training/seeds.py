@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-ORDER, CAPTION, AUGMENTATION, VIEW, STEP = range(5)
+ORDER, CAPTION, AUGMENTATION, VIEW, STEP, PROMPT, STATEMENTS = range(7)
 
 
 def derive(seed: int, purpose: int, *numbers: int) -> int:

@@ -11,6 +11,10 @@ from tier_cli.errors import UsageError
 
 Objective = Literal["tier", "sigmoid"]
 Entropy = Literal["masked", "paper"]
+# Which texts count as partners of an image: its own, or all that its labels support.
+Partners = Literal["own", "labels"]
+# What the images of a batch have in common.
+BatchesFrom = Literal["all", "source", "view"]
 Optimizer = Literal["adamw", "adam"]
 Schedule = Literal["cosine", "constant"]
 Augmentation = Literal["standard", "paper"]
@@ -69,8 +73,22 @@ class TrainSettings:
         Weights of the patch and token entropies (paper: 0.2 and 0.1).
     entropy
         ``masked`` leaves padding out of the entropies, ``paper`` counts it as published.
+    entropy_temperature
+        Divides the cosines in the softmax of the entropies (paper: 1).
+    contrast_weight
+        Weight of the contrast of images with the texts of the batch (paper: 1).
+    prompt_weight
+        Weight of the binary cross-entropy of zero-shot scores of labelled findings; 0 leaves it out (paper).
+    prompts_per_finding
+        Positive and negative prompts of each finding that are drawn and averaged at every step.
+    prompt_steps
+        Steps in which the text tower first learns from the prompts alone which of them state the same.
+    partners
+        ``labels`` also counts texts of other images as partners, to the degree that labels support them.
     epochs, images_per_epoch
         Number of epochs, and images drawn in each; None draws as many as there are.
+    batches_from
+        ``source`` or ``view`` takes all images of a batch from one value of that column.
     batch_size
         Pairs that are contrasted with each other, over all processes.
     accumulate
@@ -97,6 +115,9 @@ class TrainSettings:
         ``fp32``, or ``bf16`` or ``fp16`` for autocast in both encoders; the objective is always in fp32.
     seed
         Seed of fresh projections, draws, captions and dropout.
+    equal_start
+        Fresh projections start from the same values whatever the seed, so that `tier model average` can
+        average runs of several seeds.
     shuffle_captions
         Control: permute the captions among the images, so that there is nothing to learn.
     """
@@ -105,8 +126,15 @@ class TrainSettings:
     lambda_patch: float = within(0, default=0.2)
     lambda_token: float = within(0, default=0.1)
     entropy: Entropy = "masked"
+    entropy_temperature: float = within(0.001, default=1.0)
+    contrast_weight: float = within(0, default=1.0)
+    prompt_weight: float = within(0, default=0.0)
+    prompts_per_finding: int = within(1, default=4)
+    prompt_steps: int = within(0, default=0)
+    partners: Partners = "own"
     epochs: int = within(1, default=10)
     images_per_epoch: int | None = within(1, default=None)
+    batches_from: BatchesFrom = "all"
     batch_size: int = within(2, default=64)
     accumulate: int = within(1, default=1)
     optimizer: Optimizer = "adamw"
@@ -124,6 +152,7 @@ class TrainSettings:
     checkpoint_activations: bool = False
     precision: Precision = "fp32"
     seed: int = 0
+    equal_start: bool = False
     shuffle_captions: bool = False
 
     def __post_init__(self) -> None:

@@ -23,8 +23,8 @@ def manifest(tmp_path):
     return write
 
 
-def pairs_of(manifest, seed, shuffle=False, findings=NIH):
-    return Pairs(label_training_rows(manifest, findings), seed, shuffle)
+def pairs_of(manifest, seed, shuffle=False, findings=NIH, batches_from="all"):
+    return Pairs(label_training_rows(manifest, findings), seed, shuffle, batches_from)
 
 
 def test_reports_of_one_study_are_not_each_others_negatives(manifest):
@@ -40,6 +40,38 @@ def test_reports_of_one_study_are_not_each_others_negatives(manifest):
         [False, False, True, True],
         [False, False, True, True],
     ]
+
+
+def test_partners_are_images_that_the_labels_of_a_text_fit(manifest):
+    """Otherwise images with the same finding would be pushed away from each other's texts."""
+    pairs = pairs_of(manifest("path,Mass,Effusion\na,1,0\nb,1,1\nc,0,0\nd,,\n"), seed=0)
+    rows = np.array([0, 1, 2])
+    for start in range(0, 60, 3):
+        places = np.arange(start, start + 3)
+        fit, excluded = pairs.partners(rows, places), pairs.excluded(rows, places)
+        assert (np.diag(fit) == 1).all()
+        assert ((fit > 0) <= excluded).all(), "a partner is never a negative"
+        for image, text in zip(*np.nonzero(~excluded), strict=True):
+            assert fit[image, text] == 0
+    with_reports = manifest(
+        "path,text,Mass,Effusion\na,Mass.,1,0\nb,Both.,1,1\nc,Mass again.,1,0\nd,Clear.,0,0\n"
+    )
+    fit = pairs_of(with_reports, seed=0).partners(np.arange(4), np.arange(4))
+    assert fit[0].tolist() == [1, 0, 1, 0]
+    assert fit[3].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_batches_from_one_source_hold_images_of_one_source(manifest, texts):
+    """Otherwise the contrast could be won by telling the hospitals apart."""
+    cell = "Clear." if texts else "1"
+    lines = [f"{name}{i},{name},{cell}" for name in "ab" for i in range(10)]
+    rows = manifest("\n".join([f"path,source,{'text' if texts else 'Mass'}", *lines]))
+    pairs = pairs_of(rows, seed=0, batches_from="source")
+    batches = pairs.draw(0, 40, 4).reshape(40, 4) // 10
+    assert (batches == batches[:, :1]).all()
+    assert 5 < batches[:, 0].sum() < 35, "both sources are drawn"
+    assert pairs.draw(0, 40, 4).tolist() == pairs.draw(0, 40, 4).tolist()
 
 
 def test_studies_that_are_numbered_within_each_patient_are_studies_of_their_own(manifest):
@@ -63,18 +95,18 @@ def test_a_caption_is_a_negative_only_where_it_is_false(manifest):
 def test_rows_without_text_are_counted_and_never_drawn(manifest):
     pairs = pairs_of(manifest("path,text\na,Clear.\nb,\nc,Mass.\n"), seed=0)
     assert pairs.without_text == 1
-    assert set(pairs.draw(0, 50)) == {0, 2}
+    assert set(pairs.draw(0, 1, 50)) == {0, 2}
 
 
 def test_an_epoch_of_reports_draws_every_row_once(manifest):
     pairs = pairs_of(manifest("path,text\na,One.\nb,Two.\nc,Three.\n"), seed=0)
-    assert sorted(pairs.draw(0, 3)) == [0, 1, 2]
+    assert sorted(pairs.draw(0, 1, 3)) == [0, 1, 2]
 
 
 def test_a_rare_finding_is_drawn_more_often(manifest):
     rows = "".join(f"n{i},0,0\n" for i in range(90)) + "".join(f"m{i},1,0\n" for i in range(9)) + "h,0,1\n"
     pairs = pairs_of(manifest("path,Mass,Hernia\n" + rows), seed=0)
-    drawn = pairs.draw(0, 4000)
+    drawn = pairs.draw(0, 1, 4000)
     assert np.mean(drawn == 99) > 4 / 100
 
 
@@ -114,10 +146,10 @@ def test_images_of_one_study_are_not_negatives_with_captions_either(manifest):
 def test_every_draw_depends_on_its_place_alone(manifest):
     table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
     first, second = pairs_of(manifest(table), seed=5), pairs_of(manifest(table), seed=5)
-    later = second.draw(3, 20)
-    rows, places = first.draw(3, 20), np.arange(100, 120)
+    later = second.draw(3, 1, 20)
+    rows, places = first.draw(3, 1, 20), np.arange(100, 120)
     assert rows.tolist() == later.tolist()
-    assert rows.tolist() != first.draw(4, 20).tolist()
+    assert rows.tolist() != first.draw(4, 1, 20).tolist()
     assert first.texts(rows, places)[7:] == second.texts(rows[7:], places[7:])
     assert first.texts(rows, places) != first.texts(rows, places + 1000)
 
@@ -133,7 +165,7 @@ CHEXPERT = load_findings("chexpert14")
 
 def drawn(pairs, times=60):
     """Texts and what is excluded, of all rows at once and many times."""
-    count = len(pairs._weights)
+    count = len(pairs.weights)
     for start in range(0, count * times, count):
         places = np.arange(start, start + count)
         yield pairs.texts(np.arange(count), places), pairs.excluded(np.arange(count), places)
@@ -143,7 +175,7 @@ def test_every_label_of_chexpert_trains(manifest):
     table = "path,No Finding,Lung Opacity,Fracture,Support Devices\n"
     pairs = pairs_of(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\ne,,,,\n"), seed=0, findings=CHEXPERT)
     assert len(pairs) == 4
-    assert set(pairs.draw(0, 60)) == {0, 1, 2, 3}
+    assert set(pairs.draw(0, 1, 60)) == {0, 1, 2, 3}
     pairs = pairs_of(manifest(table + "a,1,,,\nb,,1,,\nc,,,1,\nd,,,,1\n"), seed=0, findings=CHEXPERT)
     texts = [row for row, _ in drawn(pairs, 40)]
     for row, words in enumerate((("normal",), ("opacit",), ("fracture",), ("device", "hardware"))):
@@ -186,8 +218,8 @@ def test_another_finding_set_does_not_change_captions_of_nih_columns(manifest):
     """Of ChestX-ray14's columns, captions are the same whatever set the checkpoint scores."""
     table = "path,Mass,Effusion\n" + "".join(f"i{i},{i % 2},{i % 3 % 2}\n" for i in range(30))
     one, other = pairs_of(manifest(table), seed=5), pairs_of(manifest(table), seed=5, findings=CHEXPERT)
-    rows, places = one.draw(1, 20), np.arange(20)
-    assert rows.tolist() == other.draw(1, 20).tolist()
+    rows, places = one.draw(1, 1, 20), np.arange(20)
+    assert rows.tolist() == other.draw(1, 1, 20).tolist()
     assert one.texts(rows, places) == other.texts(rows, places)
 
 

@@ -88,7 +88,7 @@ def test_activations_computed_twice_change_nothing():
         pixels = torch.rand(4, 3, 32, 32, generator=generator)
         ids = torch.randint(5, 40, (4, 6), generator=generator)
         torch.manual_seed(3)
-        images, texts = encoders(pixels, ids, torch.ones_like(ids))
+        images, texts, _ = encoders(pixels, ids, torch.ones_like(ids))
         (images.patches.square().sum() + texts.tokens.square().sum()).backward()
         found.append(
             {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
@@ -113,7 +113,7 @@ def test_processes_look_for_unused_parameters_where_there_are_some(kind, used):
     built = Encoders(TierModel(TierConfig({"model_type": kind, **sizes[kind]}, text)))
     built.freeze(0)
     ids = torch.ones(2, 4, dtype=torch.long)
-    images, texts = built(torch.rand(2, 3, 64, 64), ids, ids)
+    images, texts, _ = built(torch.rand(2, 3, 64, 64), ids, ids)
     (images.pooled.sum() + texts.pooled.sum()).backward()
     without = [n for n, p in built.model.named_parameters() if p.grad is None and "logit" not in n]
     assert (not without) == used == built.all_parameters_used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -22,14 +23,35 @@ def sparsity(similarities, mask):
     return torch.stack([hoyer, sum((s > 0.1).double().mean() for s in rows) / len(rows)]).float()
 
 
+@pytest.mark.parametrize("labelled", [False, True], ids=["", "with labels"])
 @pytest.mark.parametrize("entropy", ["masked", "paper"])
 @pytest.mark.parametrize("objective", ["tier", "sigmoid"])
-def test_parts_add_up_to_the_whole_batch(objective, entropy, tmp_path):
-    settings = replace(SETTINGS, objective=objective, entropy=entropy)
+def test_parts_add_up_to_the_whole_batch(objective, entropy, labelled, tmp_path):
+    labels: dict[str, Any] = (
+        {"partners": "labels", "prompt_weight": 2.0, "contrast_weight": 0.5} if labelled else {}
+    )
+    settings = replace(SETTINGS, objective=objective, entropy=entropy, **labels)
     whole = gradients_of(tmp_path, settings)
     assert max(value.abs().max() for name, value in whole.items() if "image_tower" in name) > 1e-3
     assert ("logit_bias" in whole) == (objective == "sigmoid")
     assert_same(whole, gradients_of(tmp_path, settings, parts=4))
+
+
+def test_the_gradient_of_the_prompt_term_teaches_images_and_texts(tmp_path):
+    """Steps against it lower the loss of the scores; without it, nothing does."""
+    settings = replace(SETTINGS, prompt_weight=1.0, contrast_weight=0.0, lambda_patch=0, lambda_token=0)
+    step, batch, relations = prepared(tmp_path, settings)
+    losses = []
+    for _ in range(5):
+        step.model.zero_grad()
+        losses.append(step.whole(batch, relations, 0).parts.prompt.item())
+        towers = (step.model.image_tower, step.model.text_tower)
+        assert all(max(p.grad.abs().max() for p in t.parameters() if p.grad is not None) > 0 for t in towers)
+        with torch.no_grad():
+            for parameter in step.model.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.02 * parameter.grad
+    assert losses == sorted(losses, reverse=True)
 
 
 def test_parts_in_bf16_differ_by_its_rounding_alone(tmp_path):
@@ -49,10 +71,10 @@ def test_parts_in_bf16_differ_by_its_rounding_alone(tmp_path):
 
 def test_parts_drop_out_the_same_both_times(tmp_path):
     """With dropout, against one graph over both parts: each is replayed as it was encoded at first."""
-    step, batch, excluded = prepared(tmp_path, SETTINGS, train=True)
+    step, batch, relations = prepared(tmp_path, SETTINGS, train=True)
     images, texts = zip(
         *(
-            step._encode(batch.inputs[p], batch.ids[p], batch.mask[p], 0, number)
+            step._encode(batch.inputs[p], batch.ids[p], batch.mask[p], 0, number)[:2]
             for number, p in enumerate((slice(0, 4), slice(4, 8)))
         ),
         strict=True,
@@ -62,7 +84,7 @@ def test_parts_drop_out_the_same_both_times(tmp_path):
         TextFeatures(*(torch.cat([getattr(t, f) for t in texts]) for f in ("tokens", "pooled"))),
         batch.mask,
     )
-    parts = step.objective.loss(output, excluded)
+    parts = step.objective.loss(output, relations.excluded)
     parts.total.backward()
     reference = found_in(step, parts, sparsity(output.similarities, batch.mask))
     assert_same(reference, gradients_of(tmp_path, SETTINGS, parts=2, train=True))

@@ -50,6 +50,25 @@ def test_the_validation_result_is_what_eval_gives_for_the_written_checkpoint(lea
     assert record["measured"] == "checkpoint"
 
 
+def test_a_run_with_prompts_says_so(manifest, towers, tmp_path, without_graphs):
+    """People who read the checkpoint must see that labels taught its scores."""
+    more = ("--prompt-weight", "1", "--contrast-weight", "0.1", "--partners", "labels", "--lr", "0.003",
+            "--batches-from", "view", "--entropy-temperature", "0.1", "--epochs", "2",
+            "--prompt-steps", "2")  # fmt: skip
+    assert run(manifest, tmp_path / "model", towers, *more) == 0
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert record["prompt_findings"] == ["effusion"]
+    assert "not zero-shot" in (tmp_path / "model" / "README.md").read_text()
+    log = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["prompt"] > 0 for line in log if "contrastive" in line)
+
+
+def test_prompts_without_labels_are_refused(towers, tmp_path):
+    (tmp_path / "a.csv").write_text("path,split,text\nx.png,train,Clear.\ny.png,train,Mass.\n")
+    assert run(tmp_path / "a.csv", tmp_path / "model", towers, "--prompt-weight", "1") == 2
+    assert run(tmp_path / "a.csv", tmp_path / "model", towers, "--prompt-steps", "1") == 2
+
+
 def test_a_run_learns_and_leaves_a_whole_checkpoint(learned):
     output = learned
     assert verify(output) == []

@@ -119,6 +119,32 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     "lambda_patch": (_LOSS, "X", "Weight of the patch entropy; 0.2 in the paper."),
     "lambda_token": (_LOSS, "X", "Weight of the token entropy; 0.1 in the paper."),
     "entropy": (_LOSS, None, "Leave padding out of the entropies, or count it as published."),
+    "entropy_temperature": (
+        _LOSS,
+        "X",
+        "Divides the cosines in the softmax of the entropies; 1 in the paper.",
+    ),
+    "contrast_weight": (_LOSS, "X", "Weight of the contrast of images and texts; 1 in the paper."),
+    "prompt_weight": (
+        _LOSS,
+        "X",
+        "Weight of a term that compares zero-shot scores with the labels of the images; 0 in the paper.",
+    ),
+    "prompts_per_finding": (
+        _LOSS,
+        "N",
+        "Positive and negative prompts per finding that the prompt term draws and averages at each step.",
+    ),
+    "prompt_steps": (
+        _LOSS,
+        "N",
+        "Steps in which the text tower first learns from the prompts alone which of them state the same.",
+    ),
+    "partners": (
+        _LOSS,
+        None,
+        "Texts that count as partners of an image: its own, or all that the labels support.",
+    ),
     "shuffle_captions": (_LOSS, None, "Control: permute the texts among the images."),
     "optimizer": (_OPTIMISER, None, "Optimisation algorithm."),
     "learning_rate": (_OPTIMISER, "X", "Peak learning rate of the towers."),
@@ -134,6 +160,7 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
     ),
     "epochs": (_RUN, "N", "Number of epochs, each of --images-per-epoch pairs."),
     "images_per_epoch": (_RUN, "N", "Pairs drawn per epoch. Default: as many as there are."),
+    "batches_from": (_RUN, None, "What the images of a batch share: nothing (all), the source, or the view."),
     "batch_size": (_RUN, "N", "Pairs contrasted with each other, over all processes."),
     "image_size": (_RUN, "N", "Side of the input in pixels. Default: that of --init, else 224."),
     "augmentation": (
@@ -154,6 +181,11 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "Also keep the N epochs with the highest mean validation AUC, as checkpoints in epochs/.",
     ),
     "seed": (_RUN, "N", "Seed of fresh projections, draws and dropout."),
+    "equal_start": (
+        _RUN,
+        None,
+        "Start the projections equally for all seeds, to average their weights later.",
+    ),
     "sweep": (
         _RUN,
         "SETTING=VALUES",

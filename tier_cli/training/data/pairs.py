@@ -36,6 +36,15 @@ class Pairs:
         Seed of the draws and the captions.
     shuffle
         Permute the texts or labels among the rows: a control with nothing to learn.
+    batches_from
+        Column whose value all images of a batch share, such as ``source``; ``all`` mixes them.
+
+    Attributes
+    ----------
+    order
+        (N,) the row whose text and labels each row has: its own, unless they are shuffled.
+    weights
+        (N,) how often each row is drawn; the sum is 1.
 
     Raises
     ------
@@ -43,14 +52,15 @@ class Pairs:
         Rows with neither text nor labels.
     """
 
-    def __init__(self, rows: TrainingRows, seed: int, shuffle: bool = False):
+    def __init__(self, rows: TrainingRows, seed: int, shuffle: bool = False, batches_from: str = "all"):
         manifest = rows.manifest
         self._seed = seed
-        order = (
+        self.order: Rows = (
             np.random.default_rng(seed + 1).permutation(len(manifest))
             if shuffle
             else np.arange(len(manifest))
         )
+        order = self.order
         texts = texts_of(manifest)
         self._texts = [texts[row] for row in order]
         numbers: dict[str, int] = {}
@@ -63,23 +73,41 @@ class Pairs:
         self._labels = rows.captions.rows(order)
         given, self._written = usable(rows)
         self.without_text = int((~given).sum())
-        self._weights = self._draw_weights(given[order])
+        self.weights = self._draw_weights(given[order])
+        column = np.zeros(len(manifest)) if batches_from == "all" else manifest.column(batches_from)
+        self._groups = [np.flatnonzero((column == value) & (self.weights > 0)) for value in np.unique(column)]
 
     def __len__(self) -> int:
-        return int((self._weights > 0).sum())
+        return int((self.weights > 0).sum())
 
-    def draw(self, epoch: int, count: int) -> Rows:
-        """Return row numbers (count,) for one epoch: shuffled for reports, a weighted draw for captions."""
+    def draw(self, epoch: int, steps: int, batch_size: int) -> Rows:
+        """Return row numbers (steps * batch_size,) of one epoch.
+
+        They are shuffled for reports; for captions, rows with rare findings come more often.
+        """
         draws = np.random.default_rng(derive(self._seed, ORDER, epoch))
+        groups = [group for group in self._groups if len(group)]
+        if len(groups) == 1:
+            return self._draw_from(groups[0], steps * batch_size, draws)
+        shares = np.array([self.weights[group].sum() for group in groups])
+        chosen = draws.choice(len(groups), size=steps, p=shares / shares.sum())
+        rows = np.empty((steps, batch_size), dtype=np.int64)
+        for number, group in enumerate(groups):
+            its_steps = chosen == number
+            count = int(its_steps.sum()) * batch_size
+            rows[its_steps] = self._draw_from(group, count, draws).reshape(-1, batch_size)
+        return rows.ravel()
+
+    def _draw_from(self, group: Rows, count: int, draws: np.random.Generator) -> Rows:
         if self._written:
-            return draws.choice(len(self._weights), size=count, p=self._weights)
-        usable = np.flatnonzero(self._weights)
-        rounds = -(-count // len(usable))
-        return np.concatenate([draws.permutation(usable) for _ in range(rounds)])[:count]
+            weights = self.weights[group]
+            return draws.choice(group, size=count, p=weights / weights.sum())
+        rounds = -(-count // len(group))
+        return np.concatenate([group[:0], *(draws.permutation(group) for _ in range(rounds))])[:count]
 
     def after(self, row: int) -> int:
         """Return the next row that can be drawn, cyclically: it stands in for an unreadable image."""
-        usable = np.flatnonzero(self._weights)
+        usable = np.flatnonzero(self.weights)
         return int(usable[np.searchsorted(usable, row, side="right") % len(usable)])
 
     def texts(self, rows: Rows, places: Rows) -> list[str]:
@@ -103,19 +131,30 @@ class Pairs:
         if not self._written:
             texts = self._same_text[rows]
             return np.asarray(same_study | (texts[:, None] == texts[None, :]))
-        claims = np.array(
+        _, contradicted = _agreement(self._labels.signs(rows), self._claims(rows, places))
+        return np.asarray(same_study | (contradicted < 0.5))
+
+    def partners(self, rows: Rows, places: Rows) -> NDArray[np.float64]:
+        """Return how well each text fits each image by its labels, (N, N) in [0, 1]; arguments as in `texts`.
+
+        It is the share of the text's claims that are true for the image, and 0 where one is false. A report
+        claims the labels of its own image.
+        """
+        signs = self._labels.signs(rows)
+        claims = self._claims(rows, places) if self._written else signs
+        supported, contradicted = _agreement(signs, claims)
+        number = np.maximum(np.abs(claims).sum(1), 1)
+        return np.where(contradicted < 0.5, supported / number[None, :], 0.0)
+
+    def _claims(self, rows: Rows, places: Rows) -> NDArray[np.float64]:
+        """Return what the captions claim (N, F): 1 present, -1 absent, 0 not mentioned."""
+        return np.array(
             [
                 [_sign(caption.claims.get(name)) for name in self._labels.ids]
                 for caption in self._captions(rows, places)
             ],
-            dtype=np.float32,
+            dtype=np.float64,
         )
-        known = self._labels.signs(rows)
-        # The number of claims of text j that image i contradicts, without an (N, N, findings) array.
-        against = (
-            np.maximum(known, 0) @ np.maximum(-claims, 0).T + np.maximum(-known, 0) @ np.maximum(claims, 0).T
-        )
-        return np.asarray(same_study | (against < 0.5))
 
     def _captions(self, rows: Rows, places: Rows) -> list[Caption]:
         return [self._caption(row, int(place)) for row, place in zip(rows, places, strict=True)]
@@ -180,6 +219,18 @@ def why_left_out(left_out: TrainingRows, captions: bool) -> list[str]:
         labelled = left_out.captions.usable()
         reasons = {Note.NO_TEXT: ~labelled, Note.LABELS_WITHOUT_TEXT: labelled}
     return [note.text(images=int(which.sum())) for note, which in reasons.items() if which.any()]
+
+
+def _agreement(
+    signs: NDArray[np.float64], claims: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many claims of text j the labels of image i support and contradict, (N, N) each.
+
+    Two products instead of an (N, N, findings) array.
+    """
+    present, absent = np.maximum(signs, 0), np.maximum(-signs, 0)
+    stated, denied = np.maximum(claims, 0).T, np.maximum(-claims, 0).T
+    return present @ stated + absent @ denied, present @ denied + absent @ stated
 
 
 def _sign(claim: bool | None) -> int:

@@ -94,7 +94,7 @@ class Plan:
         """Return the rows of this process at a step, counted from 0 over the whole run."""
         epoch, within = divmod(step, self.steps_per_epoch)
         if self._order is None or epoch != self._epoch:
-            self._order = self.pairs.draw(epoch, self.steps_per_epoch * self.batch_size)
+            self._order = self.pairs.draw(epoch, self.steps_per_epoch, self.batch_size)
             self._epoch = epoch
         return self._order[within * self.batch_size :][: self.batch_size][self._part()]
 

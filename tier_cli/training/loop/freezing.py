@@ -53,10 +53,16 @@ class Encoders(nn.Module):
             for tower in (model.text_tower, *(() if self._blocks else (model.image_tower,))):
                 _checkpoint_layers(tower)
 
-    def forward(self, inputs: Tensor, ids: Tensor, mask: Tensor) -> tuple[ImageFeatures, TextFeatures]:
-        """Encode inputs (n, ...) and token ids and mask (n, T) into image and text features."""
-        images = self._images(inputs)
-        return images, self.model.encode_texts(ids, mask)
+    def forward(
+        self, inputs: Tensor, ids: Tensor, mask: Tensor, prompts: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[ImageFeatures, TextFeatures, Tensor | None]:
+        """Encode inputs (n, ...) and token ids and mask (n, T) into image and text features.
+
+        Prompts, also ids and mask, become embeddings (p, D). They have a pass of their own: padded to the
+        length of the captions, they would cost as much as the images.
+        """
+        images, texts = self._images(inputs), self.model.encode_texts(ids, mask)
+        return images, texts, None if prompts is None else self.model.encode_texts(*prompts).pooled
 
     def _images(self, inputs: Tensor) -> ImageFeatures:
         if not self._first and not (self.checkpointed and self._blocks):

@@ -23,7 +23,7 @@ from tier_cli.training.loop.optimise import (
     set_rate,
 )
 from tier_cli.training.loop.state import save_state
-from tier_cli.training.loop.step import Gradients, comparison_parameters
+from tier_cli.training.loop.step import Gradients, PromptBatch, Relations, comparison_parameters
 from tier_cli.training.progress import Epoch, Stage
 
 if TYPE_CHECKING:
@@ -218,9 +218,8 @@ class Trainer:
 
     def _optimise(self, gradients: Gradients, batch: Batch, rows: Tensor) -> Outcome:
         """Make one step of the optimiser."""
-        s, plan = self.task.settings, self.task.batches.plan
-        excluded = plan.pairs.excluded(rows.numpy(), plan.all_places(self._step))
-        negatives = torch.from_numpy(excluded).to(self.device)
+        s = self.task.settings
+        relations = self._relations(rows)
         batch = batch.to(self.device)
         scaling = 1.0
         if self._scaler.is_enabled():
@@ -228,9 +227,9 @@ class Trainer:
             scaling = self._scaler.scale(torch.ones((), device=self.device)).item()
         self._optimizer.zero_grad(set_to_none=True)
         if s.accumulate == 1:
-            outcome = gradients.whole(batch, negatives, self._step, scaling)
+            outcome = gradients.whole(batch, relations, self._step, scaling)
         else:
-            outcome = gradients.in_parts(batch, negatives, self._step, self._part_size, scaling)
+            outcome = gradients.in_parts(batch, relations, self._step, self._part_size, scaling)
         self._scaler.unscale_(self._optimizer)
         learning = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(learning, s.clip_norm or math.inf)
@@ -245,6 +244,32 @@ class Trainer:
         if self.world.first:
             self._average.update(self._step + 1)
         return outcome
+
+    def _relations(self, rows: Tensor) -> Relations:
+        """Return how the images and texts of all processes belong together at this step."""
+        task, numbers = self.task, rows.cpu().numpy()
+        plan = task.batches.plan
+        places = plan.all_places(self._step)
+        excluded = torch.from_numpy(plan.pairs.excluded(numbers, places)).to(self.device)
+        partners, prompts = None, None
+        if task.settings.partners == "labels":
+            fit = plan.pairs.partners(numbers, places).astype("float32")
+            partners = torch.from_numpy(fit).to(self.device)
+        if task.prompts is not None:
+            texts, columns = task.prompts.draw(self._step)
+            ids, mask = task.batches.tokenizer(texts)
+            prompts = PromptBatch(
+                *(
+                    torch.from_numpy(a).to(self.device)
+                    for a in (
+                        ids,
+                        mask,
+                        task.prompts.labels(numbers, columns),
+                        task.prompts.prior[columns],
+                    )
+                )
+            )
+        return Relations(excluded, partners, prompts)
 
     def _log_step(self, outcome: Outcome, rate: float) -> dict[str, float] | None:
         now, (then, step) = time.monotonic(), self._speed_mark

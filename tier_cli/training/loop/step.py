@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from tier_cli.model.losses import EntropySums, LossParts
+from tier_cli.model.losses import EntropySums, LossParts, prompt_loss
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
 from tier_cli.training.seeds import STEP, derive
 
@@ -36,6 +36,30 @@ class Outcome(NamedTuple):
 
     parts: LossParts
     sparsity: Tensor
+
+
+class PromptBatch(NamedTuple):
+    """Hold the prompts of a step and the labels of its images.
+
+    Token ids and mask (2FK, T): K positive and K negative prompts of one finding after the other. Labels
+    (N, F) of the images of all processes: 1, 0, or NaN where unknown. Log odds (F,) of the findings.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+    prior: Tensor
+
+
+class Relations(NamedTuple):
+    """Hold how the N images and texts of all processes belong together; see `contrastive_loss`.
+
+    Which pairs (N, N) are not negatives, how well they fit (N, N) or None, and the step's prompts or None.
+    """
+
+    excluded: Tensor
+    partners: Tensor | None = None
+    prompts: PromptBatch | None = None
 
 
 @dataclass
@@ -71,24 +95,27 @@ class Gradients:
     seed: int
     pad_id: int
 
-    def whole(self, batch: Batch, excluded: Tensor, step: int, scaling: float = 1.0) -> Outcome:
+    def whole(self, batch: Batch, relations: Relations, step: int, scaling: float = 1.0) -> Outcome:
         """Process the batch at once; the gradients are those of the loss times `scaling`."""
         ids, mask = self._padded(batch)
-        images, texts = self._encode(batch.inputs, ids, mask, step, 0)
+        images, texts, prompts = self._encode(batch.inputs, ids, mask, step, 0, relations.prompts)
         gathered = (
             images._replace(pooled=self.world.gather(images.pooled)),
             texts._replace(pooled=self.world.gather(texts.pooled)),
         )
         output = self.model.compare(*gathered, mask)
-        contrastive = self.objective.contrast(output.logits_per_image, excluded)
+        contrastive = self.objective.contrast(output.logits_per_image, relations.excluded, relations.partners)
+        prompt = self._prompt_loss(gathered[0].pooled, prompts, relations)
         sums = self.objective.entropies(output.similarities, mask)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
         own = self._penalty(sums, counts) * self.world.size
-        ((contrastive + own) * scaling).backward()  # type: ignore[no-untyped-call]
+        ((self._complete(contrastive, prompt) + own) * scaling).backward()  # type: ignore[no-untyped-call]
         self._average_complete_gradients()
-        return self._outcome(contrastive, sums, sparsity_sums(output.similarities, mask), counts)
+        return self._outcome(contrastive, prompt, sums, sparsity_sums(output.similarities, mask), counts)
 
-    def in_parts(self, batch: Batch, excluded: Tensor, step: int, size: int, scaling: float = 1.0) -> Outcome:
+    def in_parts(
+        self, batch: Batch, relations: Relations, step: int, size: int, scaling: float = 1.0
+    ) -> Outcome:
         """Process the batch in parts of `size` images; only the activations of one part need memory.
 
         The parts are encoded twice: first without gradients, for the contrastive loss of the whole batch;
@@ -98,61 +125,105 @@ class Gradients:
         """
         ids, mask = self._padded(batch)
         parts = [slice(first, first + size) for first in range(0, len(ids), size)]
-        pooled = []
+        # The prompts go with the first part.
+        prompts_of = [relations.prompts, *[None] * (len(parts) - 1)]
+        pooled, prompts = [], None
         with torch.no_grad():
             for number, part in enumerate(parts):
-                images, texts = self._encode(batch.inputs[part], ids[part], mask[part], step, number)
+                images, texts, encoded = self._encode(
+                    batch.inputs[part], ids[part], mask[part], step, number, prompts_of[number]
+                )
                 pooled.append((images.pooled, texts.pooled))
-        image_leaf, text_leaf = (torch.cat(side).requires_grad_() for side in zip(*pooled, strict=True))
-        contrastive, feature_gradients = self._contrast(image_leaf, text_leaf, excluded, scaling)
+                prompts = encoded if number == 0 else prompts
+        leaves = [torch.cat(side).requires_grad_() for side in zip(*pooled, strict=True)]
+        if prompts is not None:
+            leaves.append(prompts.requires_grad_())
+        contrastive, prompt, gradients = self._complete_gradients(leaves, relations, scaling)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
         sums, sparsities = [], []
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             with contextlib.nullcontext() if last else self._without_sync():
-                images, texts = self._encode(batch.inputs[part], ids[part], mask[part], step, number)
+                images, texts, encoded = self._encode(
+                    batch.inputs[part], ids[part], mask[part], step, number, prompts_of[number]
+                )
                 similarities = self.model.compare(images, texts, mask[part]).similarities
                 sums.append(self.objective.entropies(similarities, mask[part]))
                 sparsities.append(sparsity_sums(similarities, mask[part]))
                 own = self._penalty(sums[-1], counts) * self.world.size * scaling
                 # The inner product whose gradient is the chain rule through the features.
-                for_images, for_texts = (gradient[part] for gradient in feature_gradients)
-                chained = (images.pooled * for_images).sum() + (texts.pooled * for_texts).sum()
+                for_images, for_texts, *for_prompts = gradients
+                chained = (images.pooled * for_images[part]).sum() + (texts.pooled * for_texts[part]).sum()
+                if encoded is not None:
+                    chained = chained + (encoded * for_prompts[0]).sum()
                 (own + chained).backward()  # type: ignore[no-untyped-call]
         self._average_complete_gradients()
         together = EntropySums(*(torch.stack(values).sum().detach() for values in zip(*sums, strict=True)))
-        return self._outcome(contrastive, together, torch.stack(sparsities).sum(0), counts)
+        return self._outcome(contrastive, prompt, together, torch.stack(sparsities).sum(0), counts)
 
     def _encode(
-        self, inputs: Tensor, ids: Tensor, mask: Tensor, step: int, part: int
-    ) -> tuple[ImageFeatures, TextFeatures]:
-        """Encode a part into fp32 features; the same step, process and part give the same dropout."""
+        self,
+        inputs: Tensor,
+        ids: Tensor,
+        mask: Tensor,
+        step: int,
+        part: int,
+        prompts: PromptBatch | None = None,
+    ) -> tuple[ImageFeatures, TextFeatures, Tensor | None]:
+        """Encode a part into fp32 features, and the prompts (2FK, D) if there are any.
+
+        The same step, process and part give the same dropout.
+        """
         torch.manual_seed(derive(self.seed, STEP, step, self.world.rank, part))
+        tokens = None if prompts is None else (prompts.ids, prompts.mask)
         with torch.autocast(
             inputs.device.type, dtype=_AUTOCAST.get(self.precision), enabled=self.precision in _AUTOCAST
         ):
-            images, texts = self.encoders(inputs, ids, mask)
+            images, texts, encoded = self.encoders(inputs, ids, mask, tokens)
         patches = images.patches.float()
         # Where pooling is the mean of the patches, take that mean in fp32.
         pooled = patches.mean(1) if self.model.config.image_pooling == "mean" else images.pooled.float()
-        return ImageFeatures(patches, pooled, images.grid), TextFeatures(*(t.float() for t in texts))
+        encoded = None if encoded is None else encoded.float()
+        return ImageFeatures(patches, pooled, images.grid), TextFeatures(*(t.float() for t in texts)), encoded
 
-    def _contrast(
-        self, images: Tensor, texts: Tensor, excluded: Tensor, scaling: float
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return the batch's contrastive loss and its feature gradients; store those of scale and bias."""
+    def _complete(self, contrastive: Tensor, prompt: Tensor) -> Tensor:
+        """Return the weighted terms that every process computes from the features of all."""
+        return self.objective.contrast_weight * contrastive + self.objective.prompt_weight * prompt
+
+    def _prompt_loss(self, images: Tensor, prompts: Tensor | None, relations: Relations) -> Tensor:
+        if prompts is None or relations.prompts is None:
+            return images.new_zeros(())
+        known = relations.prompts
+        grouped = prompts.reshape(known.labels.shape[1], 2, -1, prompts.shape[1])
+        return prompt_loss(images, grouped, known.labels, self.model.scale(), known.prior)
+
+    def _complete_gradients(
+        self, leaves: list[Tensor], relations: Relations, scaling: float
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Return the terms that need the whole batch and their gradients by the features of this process.
+
+        The gradients of scale and bias are stored in the parameters.
+
+        Parameters
+        ----------
+        leaves
+            Image and text embeddings (n, D) of this process, and those of the prompts if there are any.
+        relations, scaling
+            As in `in_parts`.
+        """
+        images, texts, *prompts = leaves
         nothing = images.new_zeros(0, 1, images.shape[1])
+        gathered = self.world.gather(images)
         output = self.model.compare(
-            ImageFeatures(nothing, self.world.gather(images), (0, 0)),
-            TextFeatures(nothing, self.world.gather(texts)),
-            nothing,
+            ImageFeatures(nothing, gathered, (0, 0)), TextFeatures(nothing, self.world.gather(texts)), nothing
         )
-        contrastive = self.objective.contrast(output.logits_per_image, excluded)
-        own = [images, texts, *(p for p in comparison_parameters(self.model) if p.requires_grad)]
-        for_images, for_texts, *others = torch.autograd.grad(contrastive * scaling, own, allow_unused=True)
-        for parameter, gradient in zip(own[2:], others, strict=True):
+        contrastive = self.objective.contrast(output.logits_per_image, relations.excluded, relations.partners)
+        prompt = self._prompt_loss(gathered, prompts[0] if prompts else None, relations)
+        own = [*leaves, *(p for p in comparison_parameters(self.model) if p.requires_grad)]
+        found = torch.autograd.grad(self._complete(contrastive, prompt) * scaling, own, allow_unused=True)
+        for parameter, gradient in zip(own[len(leaves) :], found[len(leaves) :], strict=True):
             parameter.grad = gradient
-        return contrastive.detach(), (for_images, for_texts)
+        return contrastive.detach(), prompt.detach(), found[: len(leaves)]
 
     def _padded(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return ids and mask, padded to the longest text of all processes where padding counts."""
@@ -164,12 +235,13 @@ class Gradients:
     def _penalty(self, sums: EntropySums, counts: Tensor) -> Tensor:
         return self.objective.penalty(sums.patch / counts[0], sums.token / counts[1])
 
-    def _outcome(self, contrastive: Tensor, sums: EntropySums, sparsity: Tensor, counts: Tensor) -> Outcome:
+    def _outcome(
+        self, contrastive: Tensor, prompt: Tensor, sums: EntropySums, sparsity: Tensor, counts: Tensor
+    ) -> Outcome:
         """Combine the sums of all processes into the outcome of the whole batch."""
         totals = self.world.total(torch.cat([torch.stack([sums.patch, sums.token]), sparsity]))
         patch, token = totals[:2] / counts
-        contrastive = contrastive.detach()
-        parts = LossParts(contrastive + self.objective.penalty(patch, token), contrastive, patch, token)
+        parts = self.objective.parts(contrastive.detach(), prompt.detach(), patch, token)
         return Outcome(parts, totals[2:4] / totals[4])
 
     def _average_complete_gradients(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tier_cli.model.losses import Objective
+    from tier_cli.training.data.prompts import Prompts
     from tier_cli.training.inputs.loader import Batches
     from tier_cli.training.loop.freezing import Encoders
     from tier_cli.training.settings import RunOptions, TrainSettings
@@ -40,6 +41,8 @@ class Task:
         How many images were found unreadable before training began.
     paths
         Paths of the training images, by row.
+    prompts
+        Prompts that the images are compared with; None without a prompt term.
     """
 
     encoders: Encoders
@@ -54,3 +57,4 @@ class Task:
     max_bad: int
     left_out: int
     paths: Sequence[str]
+    prompts: Prompts | None = None

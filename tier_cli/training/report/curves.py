@@ -35,7 +35,10 @@ def draw_curves(folder: Path, synthetic: bool = False) -> Path:
     epochs = [line for line in lines if "mean_auc" in line]
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     axes = figure.subplots(2, 2)
-    _lines(axes[0][0], steps, "Loss", {"total": "total", "contrastive": "contrastive part"})
+    terms = {"total": "total", "contrastive": "contrastive part"}
+    if any(line.get("prompt") for line in steps):
+        terms["prompt"] = "prompt part"
+    _lines(axes[0][0], steps, "Loss", terms)
     _lines(axes[0][1], steps, "Entropy (nats)", {"patch_entropy": "patches", "token_entropy": "tokens"})
     sparsity = {"similarity_hoyer": "Hoyer sparsity", "similarity_share_above_0.1": "share above 0.1"}
     _lines(axes[1][0], steps, "Token-patch similarities", sparsity)

@@ -17,6 +17,7 @@ from tier_cli.model.save import save_checkpoint
 from tier_cli.model.torch_engine import pick_device
 from tier_cli.model.trained_on import write_trained_on
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.data.prompts import Prompts
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
@@ -27,6 +28,7 @@ from tier_cli.training.loop.log import require_tensorboard
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.loop.memory import keep_freed_memory
 from tier_cli.training.loop.state import load_state
+from tier_cli.training.loop.statements import learn_statements
 from tier_cli.training.loop.task import Task
 from tier_cli.training.loop.validate import Validation
 from tier_cli.training.progress import Epoch, Stage
@@ -154,7 +156,7 @@ class _Run:
         inputs, settings, world = self.inputs, self.settings, self.world
         self.progress(Stage.PREPARING, 0, 0)
         settings.parts(world.size)
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(0 if settings.equal_start else settings.seed)
         training, validation = inputs.split()
         objective = build_objective(settings)
         model = self._place(build_model(inputs, settings, objective))
@@ -176,10 +178,16 @@ class _Run:
         record["identity"] = {k: v for k, v in same.items() if k not in record["settings"]}
         if state is None:
             sources.record_start()
+        prompts = self._prompts(training, pairs)
+        if prompts is not None:
+            record["prompt_findings"] = [finding.id for finding in prompts.findings]
+            if state is None and settings.prompt_steps:
+                encoders.train_mode(settings.freeze_text_layers, statistics=False)
+                learn_statements(model, prompts, tokenizer, settings, self.device, self.progress)
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
-            len(sources.left_out), training.paths,
+            len(sources.left_out), training.paths, prompts,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -209,10 +217,28 @@ class _Run:
         features = None
         if s.freeze_image_blocks:
             features, training = sources.features(encoders.start(), pixels, training)
-        pairs = Pairs(training, s.seed, s.shuffle_captions)
+        pairs = Pairs(training, s.seed, s.shuffle_captions, s.batches_from)
         spec = self.inputs.preprocessing
         source = features or AugmentedImages(pixels, spec, s.seed, pairs.after, s.augmentation)
         return source, training, pairs
+
+    def _prompts(self, training: TrainingRows, pairs: Pairs) -> Prompts | None:
+        """Return the prompts of the prompt term, if the objective has one."""
+        if not self.settings.prompt_weight:
+            if self.settings.prompt_steps:
+                raise UsageError(
+                    "prompts are not learnt without a prompt term", where="--prompt-steps",
+                    remedy="give a --prompt-weight",
+                )  # fmt: skip
+            return None
+        prompts = Prompts.of(training, pairs, self.settings.prompts_per_finding, self.settings.seed)
+        if not prompts.findings:
+            raise UsageError(
+                "no training image has a label of a finding",
+                where="--prompt-weight",
+                remedy="name the finding set of your label columns with --findings, or use 0",
+            )
+        return prompts
 
     def _place(self, model: TierModel) -> TierModel:
         """Move the model to the device, channels last, with BatchNorm over all processes."""

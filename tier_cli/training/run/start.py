@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def build_objective(settings: TrainSettings) -> Objective:
     """Return the objective that the settings name."""
-    return OBJECTIVES[settings.objective](settings.lambda_patch, settings.lambda_token, settings.entropy)
+    s = settings
+    return OBJECTIVES[s.objective](
+        s.lambda_patch, s.lambda_token, s.entropy, s.entropy_temperature, s.contrast_weight, s.prompt_weight
+    )
 
 
 def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objective) -> TierModel:
