@@ -58,7 +58,8 @@ def test_calibrated_findings_are_sorted_and_drawn_by_what_is_ordinary_for_them(s
     assert "●" in _shown([replace(scored, findings=(beyond,))])
     assert replace(scored, findings=(high, low)).top(1).findings == (low,)
     mixed = replace(scored, findings=(replace(high, reference=None), low))
-    assert mixed.top(1).findings[0].finding == "effusion", "without a range for each, the score decides"
+    assert mixed.top(1).findings == (low,), "findings without a range come last"
+    assert "█" not in _shown([mixed])
 
 
 def test_images_of_a_study_stand_side_by_side(scored: Result) -> None:

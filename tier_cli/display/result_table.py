@@ -115,16 +115,16 @@ def _short(uid: str) -> str:
 
 def _bars(result: Result, labels: Mapping[str, str], ascii_only: bool) -> Table:
     calibrated = any(score.probability is not None for score in result.findings)
-    compared = all(score.reference is not None for score in result.findings)
+    compared = any(score.reference is not None for score in result.findings)
     table = _empty_table("score", *(("probability", "call") if calibrated else ()))
     table.add_column("ordinary range, | threshold" if compared else "", no_wrap=True)
     for score in result.ranked():
         extra = (_percent(score), _call(score)) if calibrated else ()
-        bar = (
-            _scale(score.score, score.reference, ascii_only)
-            if compared and score.reference
-            else _bar(score.score, ascii_only)
-        )
+        if score.reference is not None:
+            bar = _scale(score.score, score.reference, ascii_only)
+        else:
+            # A bar from zero has no place on a scale of ordinary ranges.
+            bar = Text() if compared else _bar(score.score, ascii_only)
         table.add_row(_label(score.finding, labels), f"{score.score:+.3f}", *extra, bar)
     return table
 

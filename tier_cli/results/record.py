@@ -181,15 +181,14 @@ class Result:
         return {score.finding: score.score for score in self.findings}
 
     def ranked(self) -> tuple[FindingScore, ...]:
-        """Return the findings by how far they stand above their thresholds, or else by score, highest first.
+        """Return the findings by how far they stand above their thresholds, then the others by score.
 
-        The scale of the scores differs between findings, so thresholds are used where every finding has a
-        `Reference`.
+        Scores of different findings have different scales, so those with a `Reference` come first.
         """
-        known = all(one.reference is not None for one in self.findings)
 
-        def height(one: FindingScore) -> float:
-            return one.reference.prominence(one.score) if known and one.reference else one.score
+        def height(one: FindingScore) -> tuple[bool, float]:
+            known = one.reference
+            return known is not None, one.score if known is None else known.prominence(one.score)
 
         return tuple(sorted(self.findings, key=height, reverse=True))
 

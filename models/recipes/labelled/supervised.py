@@ -1,6 +1,6 @@
-"""Train the image tower with a linear layer instead of texts: the yardstick for tier-small.
+"""Train the image tower with a linear layer instead of texts: the yardstick for training with labels.
 
-    python models/recipes/tier-small/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --findings SET
+    python models/recipes/labelled/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --findings SET
 
 Rows, draws, augmentation, optimiser and averaging are those of `tier train` with the same options; the loss
 is the binary cross-entropy of every known label. OUTPUT becomes a folder of starting weights, with the AUCs
