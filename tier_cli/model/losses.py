@@ -94,7 +94,7 @@ def contrastive_loss(
         if partners is not None:
             outside &= partners <= 0
         logits = logits.masked_fill(outside, float("-inf"))
-    targets = matched.float() if partners is None else partners.float().masked_fill(matched, 1.0)
+    targets = _targets(matched, partners)
     return (_soft_cross_entropy(logits, targets) + _soft_cross_entropy(logits.T, targets.T)) / 2
 
 
@@ -204,9 +204,13 @@ class Objective:
         """Return the weighted sum of both entropies."""
         return self.lambda_patch * patch_entropy + self.lambda_token * token_entropy
 
+    def agreement(self, contrastive: Tensor, prompt: Tensor) -> Tensor:
+        """Return the weighted sum of the two terms that compare whole images with texts."""
+        return self.contrast_weight * contrastive + self.prompt_weight * prompt
+
     def parts(self, contrastive: Tensor, prompt: Tensor, patch: Tensor, token: Tensor) -> LossParts:
         """Return the weighted sum of all terms, with the terms."""
-        total = self.contrast_weight * contrastive + self.prompt_weight * prompt + self.penalty(patch, token)
+        total = self.agreement(contrastive, prompt) + self.penalty(patch, token)
         return LossParts(total, contrastive, prompt, patch, token)
 
     def loss(self, output: TierOutput, excluded: Tensor | None = None) -> LossParts:
@@ -255,11 +259,16 @@ def sigmoid_loss(
     """
     logits = _square(logits_per_image)
     matched = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    targets = matched.float() if partners is None else partners.float().masked_fill(matched, 1.0)
+    targets = _targets(matched, partners)
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     if excluded is not None:
         losses = losses.masked_fill(excluded.bool() & (targets <= 0), 0.0)
     return losses.sum() / len(logits)
+
+
+def _targets(matched: Tensor, partners: Tensor | None) -> Tensor:
+    """Return how well each text fits each image (N, N); matched pairs fit wholly."""
+    return matched.float() if partners is None else partners.float().masked_fill(matched, 1.0)
 
 
 def _square(logits: Tensor) -> Tensor:

@@ -161,6 +161,12 @@ class TrainSettings:
             if isinstance(value, float) and not math.isfinite(value):
                 option = f"--{setting.name.replace('_', '-')}"
                 raise UsageError(f"cannot be {value}", where=option, remedy="give a finite number")
+        if self.prompt_steps and not self.prompt_weight:
+            raise UsageError(
+                "prompts are not learnt without a prompt term",
+                where="--prompt-steps",
+                remedy="give a --prompt-weight",
+            )
 
     def parts(self, processes: int) -> int:
         """Return the number of images in one part of one process's batch.

@@ -2,16 +2,16 @@
 
     python models/recipes/labelled/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --findings SET
 
-Rows, draws, augmentation, optimiser and averaging are those of `tier train` with the same options; the loss
-is the binary cross-entropy of every known label. OUTPUT becomes a folder of starting weights, with the AUCs
-of the validation images after each epoch in metrics.jsonl and the scores of held-out images in CSV files.
+Rows, draws, augmentation and the schedule of the learning rate are those of `tier train`; the loss is the
+binary cross-entropy of every known label. The moving average has no shorter memory at its start, and weight
+decay also takes biases and norms. OUTPUT becomes a folder of starting weights, with the AUCs of the validation
+images after each epoch in metrics.jsonl and the scores of held-out images in CSV files.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,11 @@ from tier_cli.training.data.pairs import Pairs
 from tier_cli.training.inputs.images import AugmentedImages, StoredPixels, centre_crops, read_images
 from tier_cli.training.inputs.loader import Plan
 from tier_cli.training.loop.memory import keep_freed_memory
+from tier_cli.training.loop.optimise import rate_factor
 from tier_cli.training.progress import no_progress
+from tier_cli.training.settings import TrainSettings
 
-WARMUP_SHARE, DECAY, CLIP = 0.05, 0.995, 1.0
+DECAY, CLIP = 0.995, 1.0
 
 
 class Classifier(nn.Module):
@@ -99,13 +101,14 @@ def main() -> None:
         weight_decay=arguments.weight_decay,
     )
     steps = plan.steps_per_epoch * arguments.epochs
+    settings = TrainSettings()
     targets = torch.from_numpy(np.where(np.isin(training.values, (0, 1)), training.values, np.nan)).float()
     with (arguments.output / "metrics.jsonl").open("w") as log:
         for step in range(steps):
             model.train()
             inputs, used, _ = images.batch(plan.rows(step), plan.places(step))
             for group in optimiser.param_groups:
-                group["lr"] = group["full"] * rate(step, steps)
+                group["lr"] = group["full"] * rate_factor(step, steps, settings)
             truth = targets[torch.from_numpy(used)]
             known = ~truth.isnan()
             loss = functional.binary_cross_entropy_with_logits(model(inputs)[known], truth[known])
@@ -129,14 +132,6 @@ def main() -> None:
             table = pd.DataFrame(scores(average, chosen, stored, spec), columns=list(findings.ids))
             table.insert(0, "file", [Path(path).name for path in chosen.paths])
             table.to_csv(arguments.output / f"{name}-scores.csv", index=False)
-
-
-def rate(step: int, steps: int) -> float:
-    """Return the share of the full learning rate, with the warm-up and the cosine of `tier train`."""
-    warmup = max(int(steps * WARMUP_SHARE), 1)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
 
 
 @torch.no_grad()

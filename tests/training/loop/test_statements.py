@@ -50,7 +50,7 @@ def test_prompts_that_state_the_same_come_together_and_images_are_left_alone(tmp
         return statement_loss(found, torch.arange(2 * len(columns)).repeat_interleave(4)).item()
 
     first = loss()
-    settings = replace(SETTINGS, prompt_steps=40, learning_rate=5e-3)
+    settings = replace(SETTINGS, prompt_weight=1.0, prompt_steps=40, learning_rate=5e-3)
     learn_statements(built.model, prompts, tokenizer, settings, torch.device("cpu"), silent)
     assert loss() < 0.8 * first
     changed = [n for n, value in built.model.state_dict().items() if not torch.equal(value, before[n])]

@@ -60,9 +60,8 @@ class Pairs:
             if shuffle
             else np.arange(len(manifest))
         )
-        order = self.order
         texts = texts_of(manifest)
-        self._texts = [texts[row] for row in order]
+        self._texts = [texts[row] for row in self.order]
         numbers: dict[str, int] = {}
         self._same_text = np.array([numbers.setdefault(text, len(numbers)) for text in self._texts])
         # Many data sets number the studies of each patient from 1.
@@ -70,12 +69,13 @@ class Pairs:
         keys = np.char.add(np.char.add(patients, "\x1f"), studies)
         self._studies = np.where(studies == "", "", keys)
         self._circumstances = [manifest.column(name) for name in ("view", "sex", "age")]
-        self._labels = rows.captions.rows(order)
+        self._labels = rows.captions.rows(self.order)
         given, self._written = usable(rows)
         self.without_text = int((~given).sum())
-        self.weights = self._draw_weights(given[order])
+        self.weights = self._draw_weights(given[self.order])
         column = np.zeros(len(manifest)) if batches_from == "all" else manifest.column(batches_from)
-        self._groups = [np.flatnonzero((column == value) & (self.weights > 0)) for value in np.unique(column)]
+        drawn = self.weights > 0
+        self._groups = [np.flatnonzero((column == value) & drawn) for value in np.unique(column[drawn])]
 
     def __len__(self) -> int:
         return int((self.weights > 0).sum())
@@ -86,16 +86,15 @@ class Pairs:
         They are shuffled for reports; for captions, rows with rare findings come more often.
         """
         draws = np.random.default_rng(derive(self._seed, ORDER, epoch))
-        groups = [group for group in self._groups if len(group)]
-        if len(groups) == 1:
-            return self._draw_from(groups[0], steps * batch_size, draws)
-        shares = np.array([self.weights[group].sum() for group in groups])
-        chosen = draws.choice(len(groups), size=steps, p=shares / shares.sum())
+        if len(self._groups) == 1:
+            return self._draw_from(self._groups[0], steps * batch_size, draws)
+        shares = np.array([self.weights[group].sum() for group in self._groups])
+        chosen = draws.choice(len(self._groups), size=steps, p=shares / shares.sum())
         rows = np.empty((steps, batch_size), dtype=np.int64)
-        for number, group in enumerate(groups):
+        for number in np.unique(chosen):
             its_steps = chosen == number
             count = int(its_steps.sum()) * batch_size
-            rows[its_steps] = self._draw_from(group, count, draws).reshape(-1, batch_size)
+            rows[its_steps] = self._draw_from(self._groups[number], count, draws).reshape(-1, batch_size)
         return rows.ravel()
 
     def _draw_from(self, group: Rows, count: int, draws: np.random.Generator) -> Rows:
@@ -103,7 +102,7 @@ class Pairs:
             weights = self.weights[group]
             return draws.choice(group, size=count, p=weights / weights.sum())
         rounds = -(-count // len(group))
-        return np.concatenate([group[:0], *(draws.permutation(group) for _ in range(rounds))])[:count]
+        return np.concatenate([draws.permutation(group) for _ in range(rounds)])[:count]
 
     def after(self, row: int) -> int:
         """Return the next row that can be drawn, cyclically: it stands in for an unreadable image."""

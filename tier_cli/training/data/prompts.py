@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -75,10 +75,6 @@ class Prompts:
         share = (drawn * np.nan_to_num(self.values)).sum(0) / np.maximum(drawn.sum(0), 1e-12)
         bounded = share.clip(_SMALLEST_SHARE, 1 - _SMALLEST_SHARE)
         return np.asarray(np.log(bounded / (1 - bounded)), dtype=np.float32)
-
-    def with_count(self, count: int) -> Prompts:
-        """Return the same prompts with another number of draws of each kind."""
-        return replace(self, count=count)
 
     def draw(self, step: int, purpose: int = PROMPT) -> tuple[list[str], NDArray[np.int64]]:
         """Return the prompts of a step and the columns (F,) they belong to.

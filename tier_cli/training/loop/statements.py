@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,7 +60,7 @@ def learn_statements(
     ]
     optimizer = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=settings.weight_decay)
     # Several of each kind, or nothing is the same as anything.
-    several = prompts.with_count(max(prompts.count, 2))
+    several = replace(prompts, count=max(prompts.count, 2))
     for step in range(steps):
         torch.manual_seed(derive(settings.seed, STATEMENTS, step))
         texts, columns = several.draw(step, STATEMENTS)

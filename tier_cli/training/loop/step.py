@@ -109,7 +109,7 @@ class Gradients:
         sums = self.objective.entropies(output.similarities, mask)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
         own = self._penalty(sums, counts) * self.world.size
-        ((self._complete(contrastive, prompt) + own) * scaling).backward()  # type: ignore[no-untyped-call]
+        ((self.objective.agreement(contrastive, prompt) + own) * scaling).backward()  # type: ignore[no-untyped-call]
         self._average_complete_gradients()
         return self._outcome(contrastive, prompt, sums, sparsity_sums(output.similarities, mask), counts)
 
@@ -186,10 +186,6 @@ class Gradients:
         encoded = None if encoded is None else encoded.float()
         return ImageFeatures(patches, pooled, images.grid), TextFeatures(*(t.float() for t in texts)), encoded
 
-    def _complete(self, contrastive: Tensor, prompt: Tensor) -> Tensor:
-        """Return the weighted terms that every process computes from the features of all."""
-        return self.objective.contrast_weight * contrastive + self.objective.prompt_weight * prompt
-
     def _prompt_loss(self, images: Tensor, prompts: Tensor | None, relations: Relations) -> Tensor:
         if prompts is None or relations.prompts is None:
             return images.new_zeros(())
@@ -220,7 +216,9 @@ class Gradients:
         contrastive = self.objective.contrast(output.logits_per_image, relations.excluded, relations.partners)
         prompt = self._prompt_loss(gathered, prompts[0] if prompts else None, relations)
         own = [*leaves, *(p for p in comparison_parameters(self.model) if p.requires_grad)]
-        found = torch.autograd.grad(self._complete(contrastive, prompt) * scaling, own, allow_unused=True)
+        found = torch.autograd.grad(
+            self.objective.agreement(contrastive, prompt) * scaling, own, allow_unused=True
+        )
         for parameter, gradient in zip(own[len(leaves) :], found[len(leaves) :], strict=True):
             parameter.grad = gradient
         return contrastive.detach(), prompt.detach(), found[: len(leaves)]

@@ -225,11 +225,6 @@ class _Run:
     def _prompts(self, training: TrainingRows, pairs: Pairs) -> Prompts | None:
         """Return the prompts of the prompt term, if the objective has one."""
         if not self.settings.prompt_weight:
-            if self.settings.prompt_steps:
-                raise UsageError(
-                    "prompts are not learnt without a prompt term", where="--prompt-steps",
-                    remedy="give a --prompt-weight",
-                )  # fmt: skip
             return None
         prompts = Prompts.of(training, pairs, self.settings.prompts_per_finding, self.settings.seed)
         if not prompts.findings:
