@@ -4,8 +4,8 @@
 
 Rows, draws, augmentation and the schedule of the learning rate are those of `tier train`; the loss is the
 binary cross-entropy of every known label. The moving average has no shorter memory at its start, and weight
-decay also takes biases and norms. OUTPUT becomes a folder of starting weights, with the AUCs of the validation
-images after each epoch in metrics.jsonl and the scores of held-out images in CSV files.
+decay also takes biases and norms. OUTPUT becomes a folder of starting weights, with the AUCs of the
+validation images after each epoch in metrics.jsonl and the scores of held-out images in CSV files.
 """
 
 from __future__ import annotations
