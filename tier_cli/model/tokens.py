@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import read_json
 
 Ids = NDArray[np.int64]
 # Of BERT, and of sentencepiece.
@@ -158,10 +158,10 @@ def _pad_token(folder: Path) -> str:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return "[PAD]"
-    try:
-        token = json.loads(path.read_text(encoding="utf-8")).get("pad_token", "[PAD]")
-    except (OSError, ValueError, AttributeError) as error:
+    token = read_json(path).get("pad_token", "[PAD]")
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str):
         raise CheckpointError(
-            f"cannot be read as JSON: {error}", where=str(path), remedy="download the folder again"
-        ) from error
-    return str(token["content"] if isinstance(token, dict) else token)
+            f"pad_token is {type(text).__name__}", where=str(path), remedy="it must be a text"
+        )
+    return text
