@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 
-from tier_cli.errors import CheckpointError
+from tier_cli.errors import CheckpointError, TierError
+from tier_cli.model.checkpoint import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,15 +47,9 @@ def load_tower(folder: str | Path, tower: dict[str, Any]) -> Any:
 def read_tower_config(folder: str | Path) -> dict[str, Any]:
     """Read the config.json of a Hugging Face folder."""
     path = Path(folder) / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder") from None
-    except ValueError as error:
-        raise CheckpointError(
-            f"config.json is not JSON: {error}", where=str(path), remedy="download the folder again"
-        ) from error
-    return config
+    if not path.is_file():
+        raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder")
+    return read_json(path)
 
 
 def _load(
@@ -75,9 +68,12 @@ def _load(
             model, info = loader(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except TierError:
+        raise
+    except Exception as error:
+        # transformers raises anything for a configuration that makes no sense.
         raise CheckpointError(
-            f"the weights cannot be loaded: {error}",
+            f"the weights cannot be loaded: {error or type(error).__name__}",
             where=str(path),
             remedy="download the folder again, or check its config.json",
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -50,26 +51,34 @@ class OnnxEngine:
 
     def encode_images(self, pixels: Array) -> Array:
         """Return global image embeddings (N, D), not L2-normalised."""
-        pooled: Array = self._image.run(["pooled"], {"pixel_values": self._checked(pixels)})[0]
+        pooled: Array = self._run(IMAGE_GRAPH, ["pooled"], {"pixel_values": self._checked(pixels)})[0]
         return pooled
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Return patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
         grid = self._grid()
-        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
+        (patches,) = self._run(IMAGE_GRAPH, ["patches"], {"pixel_values": self._checked(pixels)})
         return patches, grid
 
     def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
         """Return global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
         grid = self._grid()
-        pooled, patches = self._image.run(["pooled", "patches"], {"pixel_values": self._checked(pixels)})
+        wanted = ["pooled", "patches"]
+        pooled, patches = self._run(IMAGE_GRAPH, wanted, {"pixel_values": self._checked(pixels)})
         return pooled, patches, grid
 
     def _grid(self) -> tuple[int, int]:
-        h, w = self._image.get_modelmeta().custom_metadata_map["grid"].split("x")
-        if (h, w) == ("0", "0"):
+        stated = self._image.get_modelmeta().custom_metadata_map.get("grid", "")
+        if not re.fullmatch(r"[0-9]{1,5}x[0-9]{1,5}", stated):
+            raise CheckpointError(
+                f"does not state its grid of patches but {stated[:20]!r}",
+                where=str(self._checkpoint.path / IMAGE_GRAPH),
+                remedy="rewrite it with `tier model export`, or use --engine torch",
+            )
+        h, w = map(int, stated.split("x"))
+        if (h, w) == (0, 0):
             raise no_patches(self._checkpoint)
-        return int(h), int(w)
+        return h, w
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Return unit text embeddings (n, D)."""
@@ -82,7 +91,29 @@ class OnnxEngine:
         return projected
 
     def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
-        return self._text.run(["pooled"], {"input_ids": ids, "attention_mask": mask})[0]
+        return self._run(TEXT_GRAPH, ["pooled"], {"input_ids": ids, "attention_mask": mask})[0]
+
+    def _run(self, graph: str, outputs: list[str], inputs: dict[str, Any]) -> Any:
+        """Run a graph; one that does not fit its inputs or the configuration is the checkpoint's fault."""
+        session = self._image if graph == IMAGE_GRAPH else self._text
+        path = str(self._checkpoint.path / graph)
+        try:
+            found = session.run(outputs, inputs)
+        except Exception as error:
+            raise CheckpointError(
+                f"the graph cannot be run ({_first_line(error)})",
+                where=path,
+                remedy="rewrite it with `tier model export`, or use --engine torch",
+            ) from error
+        width = int(self._checkpoint.config.get("projection_dim", 128))
+        if any(one.dtype != np.float32 or one.shape[-1] != width for one in found):
+            raise CheckpointError(
+                f"the graph returns {[(one.shape, str(one.dtype)) for one in found]}, not embeddings of"
+                f" {width} numbers",
+                where=path,
+                remedy="rewrite it with `tier model export`, or use --engine torch",
+            )
+        return found
 
     def _checked(self, pixels: Array) -> Array:
         size = self._checkpoint.preprocessing.crop
@@ -124,6 +155,11 @@ class OnnxEngine:
         return TextTokenizer.of(self._checkpoint.path, self._checkpoint.config)
 
 
+def _first_line(error: Exception) -> str:
+    """Return the beginning of what onnxruntime says, which can be pages long."""
+    return str(error).partition("\n")[0][:300]
+
+
 def open_session(path: Path, threads: int) -> Any:
     """Open an onnxruntime session on CPU.
 
@@ -139,12 +175,13 @@ def open_session(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # Only fatal messages: errors are raised, and would be printed as well, in colours.
+    options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CheckpointError(
-            f"the graph cannot be opened: {error}",
+            f"the graph cannot be opened ({_first_line(error)})",
             where=str(path),
             remedy="check the folder with `tier model verify`",
         ) from error
