@@ -10,6 +10,7 @@ import torch
 
 from tier_cli.errors import CheckpointError, TierError
 from tier_cli.model.checkpoint import read_json
+from tier_cli.model.weights import read_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,8 +28,20 @@ class Tower(NamedTuple):
     model: Any
 
 
-def load_strictly(loader: Callable[..., Any], path: str | Path, dtype: torch.dtype, **kwargs: Any) -> Any:
-    """Call a ``from_pretrained`` offline on safetensors, without remote code; raise unless all fits."""
+def load_strictly(
+    loader: Callable[..., Any],
+    path: str | Path,
+    dtype: torch.dtype,
+    build: Callable[[Path], Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Call a ``from_pretrained`` offline on safetensors, without remote code; raise unless all fits.
+
+    Where `build` makes the model from the configuration of a folder, its tensors are compared with the file on
+    the meta device first: sizes that only the configuration claims then need no memory.
+    """
+    if build is not None:
+        _check_sizes(build, Path(path))
     model, info = _load(loader, Path(path), dtype, **kwargs)
     _refuse(info, path, harmless=())
     return model
@@ -78,6 +91,26 @@ def _load(
             remedy="download the folder again, or check its config.json",
         ) from error
     return model.eval(), info
+
+
+def _check_sizes(build: Callable[[Path], Any], path: Path) -> None:
+    layout = read_layout(path / WEIGHTS_FILE)
+    try:
+        with torch.device("meta"), torch.no_grad(), quiet_transformers():
+            wanted = {name: tuple(tensor.shape) for name, tensor in build(path).state_dict().items()}
+    except TierError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"no model can be built from it: {str(error)[:300] or type(error).__name__}",
+            where=str(path / "config.json"),
+            remedy="download the folder again",
+        ) from error
+    other = sorted(name for name in set(wanted) & set(layout) if wanted[name] != layout[name].shape)
+    missing = sorted(set(wanted) - set(layout))
+    _refuse(
+        {"missing_keys": missing, "unexpected_keys": (), "mismatched_keys": [(n,) for n in other]}, path, ()
+    )
 
 
 @contextlib.contextmanager
