@@ -19,6 +19,8 @@ WEIGHTS_FILE = "model.safetensors"
 # Parts of public tower files that TIER does not use.
 _HARMLESS = ("pooler.", "classifier.", "cls.", "lm_head.", "embeddings.position_ids")
 _SHOWN = 20
+# The embeddings of the largest vocabularies have a quarter of a billion numbers.
+_MOST_SHARED = 1 << 29
 
 
 class Tower(NamedTuple):
@@ -37,10 +39,10 @@ def load_strictly(
 ) -> Any:
     """Call a ``from_pretrained`` offline on safetensors, without remote code; raise unless all fits.
 
-    Where `build` makes the model from the configuration of a folder, its tensors are compared with the file on
-    the meta device first: sizes that only the configuration claims then need no memory.
+    `build` makes the model from the configuration of a folder. If it is given, the shapes are compared with
+    the file on the meta device first: sizes that only the configuration claims then need no memory.
     """
-    if build is not None:
+    if build is not None and (Path(path) / WEIGHTS_FILE).is_file():
         _check_sizes(build, Path(path))
     model, info = _load(loader, Path(path), dtype, **kwargs)
     _refuse(info, path, harmless=())
@@ -97,7 +99,7 @@ def _check_sizes(build: Callable[[Path], Any], path: Path) -> None:
     layout = read_layout(path / WEIGHTS_FILE)
     try:
         with torch.device("meta"), torch.no_grad(), quiet_transformers():
-            wanted = {name: tuple(tensor.shape) for name, tensor in build(path).state_dict().items()}
+            wanted = build(path).state_dict()
     except TierError:
         raise
     except Exception as error:
@@ -106,11 +108,12 @@ def _check_sizes(build: Callable[[Path], Any], path: Path) -> None:
             where=str(path / "config.json"),
             remedy="download the folder again",
         ) from error
-    other = sorted(name for name in set(wanted) & set(layout) if wanted[name] != layout[name].shape)
-    missing = sorted(set(wanted) - set(layout))
-    _refuse(
-        {"missing_keys": missing, "unexpected_keys": (), "mismatched_keys": [(n,) for n in other]}, path, ()
-    )
+    other = [(name,) for name in set(wanted) & set(layout) if tuple(wanted[name].shape) != layout[name].shape]
+    # Tensors that share their weights with others are stored once.
+    missing = set(wanted) - set(layout)
+    if sum(wanted[name].numel() for name in missing) < _MOST_SHARED:
+        missing = set()
+    _refuse({"missing_keys": missing, "unexpected_keys": (), "mismatched_keys": other}, path, ())
 
 
 @contextlib.contextmanager
