@@ -46,6 +46,7 @@ _OPTIONAL = (
     CALIBRATION,
     "adaptation.json",
     "adaptation.safetensors",
+    "input_check.safetensors",
     "trained_on.json",
 )
 _AGAIN = "download the folder again"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
 
 Array = NDArray[np.float32]
+_REWRITE = "rewrite it with `tier model export`, or use --engine torch"
 
 
 class OnnxEngine:
@@ -51,20 +52,19 @@ class OnnxEngine:
 
     def encode_images(self, pixels: Array) -> Array:
         """Return global image embeddings (N, D), not L2-normalised."""
-        pooled: Array = self._run(IMAGE_GRAPH, ["pooled"], {"pixel_values": self._checked(pixels)})[0]
+        pooled: Array = self._image.run(["pooled"], {"pixel_values": self._checked(pixels)})[0]
         return pooled
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Return patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
         grid = self._grid()
-        (patches,) = self._run(IMAGE_GRAPH, ["patches"], {"pixel_values": self._checked(pixels)})
+        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
         return patches, grid
 
     def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
         """Return global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
         grid = self._grid()
-        wanted = ["pooled", "patches"]
-        pooled, patches = self._run(IMAGE_GRAPH, wanted, {"pixel_values": self._checked(pixels)})
+        pooled, patches = self._image.run(["pooled", "patches"], {"pixel_values": self._checked(pixels)})
         return pooled, patches, grid
 
     def _grid(self) -> tuple[int, int]:
@@ -73,7 +73,7 @@ class OnnxEngine:
             raise CheckpointError(
                 f"does not state its grid of patches but {stated[:20]!r}",
                 where=str(self._checkpoint.path / IMAGE_GRAPH),
-                remedy="rewrite it with `tier model export`, or use --engine torch",
+                remedy=_REWRITE,
             )
         h, w = map(int, stated.split("x"))
         if (h, w) == (0, 0):
@@ -91,29 +91,7 @@ class OnnxEngine:
         return projected
 
     def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
-        return self._run(TEXT_GRAPH, ["pooled"], {"input_ids": ids, "attention_mask": mask})[0]
-
-    def _run(self, graph: str, outputs: list[str], inputs: dict[str, Any]) -> Any:
-        """Run a graph; one that does not fit its inputs or the configuration is the checkpoint's fault."""
-        session = self._image if graph == IMAGE_GRAPH else self._text
-        path = str(self._checkpoint.path / graph)
-        try:
-            found = session.run(outputs, inputs)
-        except Exception as error:
-            raise CheckpointError(
-                f"the graph cannot be run ({_first_line(error)})",
-                where=path,
-                remedy="rewrite it with `tier model export`, or use --engine torch",
-            ) from error
-        width = int(self._checkpoint.config.get("projection_dim", 128))
-        if any(one.dtype != np.float32 or one.shape[-1] != width for one in found):
-            raise CheckpointError(
-                f"the graph returns {[(one.shape, str(one.dtype)) for one in found]}, not embeddings of"
-                f" {width} numbers",
-                where=path,
-                remedy="rewrite it with `tier model export`, or use --engine torch",
-            )
-        return found
+        return self._text.run(["pooled"], {"input_ids": ids, "attention_mask": mask})[0]
 
     def _checked(self, pixels: Array) -> Array:
         size = self._checkpoint.preprocessing.crop
@@ -146,13 +124,36 @@ class OnnxEngine:
             raise CheckpointError(
                 "the graph was written for other weights",
                 where=str(path),
-                remedy="rewrite it with `tier model export`, or use --engine torch",
+                remedy=_REWRITE,
             )
-        return session
+        return _Graph(session, str(path), int(self._checkpoint.config.get("projection_dim", 128)))
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
         return TextTokenizer.of(self._checkpoint.path, self._checkpoint.config)
+
+
+class _Graph:
+    """An opened graph, whose failures are the checkpoint's fault: it came with the configuration."""
+
+    def __init__(self, session: Any, path: str, width: int):
+        self._session, self._path, self._width = session, path, width
+
+    def get_modelmeta(self) -> Any:
+        return self._session.get_modelmeta()
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Array]:
+        """Return the outputs, (..., D) float32 each."""
+        try:
+            found: list[Array] = self._session.run(outputs, inputs)
+        except Exception as error:
+            what = f"the graph cannot be run ({_first_line(error)})"
+            raise CheckpointError(what, where=self._path, remedy=_REWRITE) from error
+        if any(one.dtype != np.float32 or one.shape[-1:] != (self._width,) for one in found):
+            shapes = [(one.shape, str(one.dtype)) for one in found]
+            what = f"the graph returns {shapes}, not embeddings of {self._width} numbers"
+            raise CheckpointError(what, where=self._path, remedy=_REWRITE)
+        return found
 
 
 def _first_line(error: Exception) -> str:
