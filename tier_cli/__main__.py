@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tier_cli.app import main
+from tier_cli.app import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

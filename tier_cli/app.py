@@ -25,10 +25,15 @@ from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import TierError, did_you_mean, missing_package
+from tier_cli.files.caches import cache_root
 
 UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
 USAGE_ERROR: Any = typer.BadParameter.__base__
+
+# Read by onnxruntime and huggingface_hub when they are imported, and inherited by all processes of a command.
+_NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 app = typer.Typer(
     name="tier",
@@ -67,6 +72,18 @@ def _options(
     verbose: Verbose = False,
 ) -> None:
     """Accept the options that precede a command."""
+
+
+def run() -> int:
+    """Run the command line of this process, in which only `tier model pull` may reach another machine."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    os.environ.update(_NO_TELEMETRY)
+    if words[:2] != ["model", "pull"]:
+        os.environ.update(_OFFLINE)
+    if (cache := cache_root()) is not None:
+        # It keeps its list of fonts there.
+        os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
