@@ -156,7 +156,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         for place in places():
             if _is_model(place.folder / given):
                 return place.folder / given
-    known = ", ".join(name for name, _ in list_models())
+    local = [name for name, _ in list_models()]
+    known = ", ".join(local)
     remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
     if os.path.isdir(path):
         raise CheckpointError(f"no {CONFIG} in this folder", where=given, remedy=remedy)
@@ -172,7 +173,7 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
     if (public := public_models().get(given)) is not None and public.repository:
         remedy = f"get it with `tier model pull {given}`, or {remedy}"
-    near = did_you_mean(given, [DEFAULT_MODEL, *public_models()])
+    near = did_you_mean(given, [DEFAULT_MODEL, *local, *public_models()])
     raise CheckpointError(f"no model '{given}'{near}", remedy=remedy)
 
 
