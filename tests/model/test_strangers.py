@@ -24,7 +24,15 @@ PIXELS = np.random.default_rng(0).normal(size=(2, 3, SIZE, SIZE)).astype(np.floa
 DEEP: Any = reduce(lambda inner, _: [inner], range(100), 0)
 # Wrong types, negative, huge, not numbers, nested deep; each is wrong in almost every field.
 WRONG = ("text", -1, 10**400, 1e308, math.nan, math.inf, [], {}, [-1, "x"], DEEP, "\ud800")
-FILES = ("config.json", "preprocessor_config.json", "tokenizer_config.json", "calibration.json")
+# A vocabulary that the text tower has no embeddings for.
+BEYOND = {
+    "type": "WordPiece",
+    "unk_token": "[UNK]",
+    "continuing_subword_prefix": "##",
+    "max_input_chars_per_word": 100,
+    "vocab": {"[PAD]": 0, "[UNK]": 10**6, "[CLS]": 1, "[SEP]": 2},
+}
+FILES = ("config.json", "preprocessor_config.json", "calibration.json")
 
 
 @pytest.fixture(scope="module")
@@ -153,32 +161,27 @@ def test_a_senseless_finding_set_is_refused_with_its_file(tiny_copy: Path, text:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("name", "change"),
     [
-        {"model": None},
-        {"model": {"type": "WordPiece", "vocab": {"[PAD]": -1}}},
-        {"post_processor": {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": 1}},
-        {"truncation": {"max_length": -5}},
-        {
-            "model": {
-                "type": "WordPiece",
-                "unk_token": "[UNK]",
-                "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100,
-                # Beyond the embeddings of the text tower.
-                "vocab": {"[PAD]": 0, "[UNK]": 10**6, "[CLS]": 1, "[SEP]": 2},
-            }
-        },
+        ("tokenizer_config.json", {"pad_token": 5}),
+        ("tokenizer_config.json", {"pad_token": {"content": []}}),
+        ("tokenizer_config.json", {"pad_token": "no such token"}),
+        ("tokenizer.json", {"model": None}),
+        ("tokenizer.json", {"model": {"type": "WordPiece", "vocab": {"[PAD]": -1}}}),
+        ("tokenizer.json", {"post_processor": {"type": "TemplateProcessing", "single": 1}}),
+        ("tokenizer.json", {"truncation": {"max_length": -5}}),
+        ("tokenizer.json", {"model": BEYOND}),
     ],
 )
 def test_a_senseless_tokenizer_is_refused(
-    tiny_copy: Path, change: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    tiny_copy: Path, name: str, change: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = tiny_copy / "tokenizer.json"
+    path = tiny_copy / name
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     write_checksums(tiny_copy)
+    job = open_job(str(tiny_copy), None, "onnx", "cpu")
     with pytest.raises(CheckpointError) as caught:
-        open_job(str(tiny_copy), "effusion,no such thing at all", "onnx", "cpu")
+        job.engine.embed_texts(["effusion", "is present"])
     assert str(tiny_copy) in str(caught.value.where)
     # onnxruntime would print the same in colours.
     assert "\x1b" not in capfd.readouterr().err
