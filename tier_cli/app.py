@@ -26,6 +26,7 @@ from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import TierError, did_you_mean, missing_package
 from tier_cli.files.caches import cache_root
+from tier_cli.imaging.guard import without_requests
 
 UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
@@ -80,6 +81,7 @@ def run() -> int:
     os.environ.update(_NO_TELEMETRY)
     if words[:2] != ["model", "pull"]:
         os.environ.update(_OFFLINE)
+        without_requests()
     if (cache := cache_root()) is not None:
         # It keeps its list of fonts there.
         os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
