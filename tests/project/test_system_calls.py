@@ -56,9 +56,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(
-    "command", [*list(COMMANDS)[:-1], pytest.param("train", marks=pytest.mark.slow, id="train")]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_opens_no_network_socket_and_writes_only_its_output(
     fixtures: Path, tmp_path: Path, command: str
 ) -> None:
@@ -84,7 +82,8 @@ def test_a_command_opens_no_network_socket_and_writes_only_its_output(
     ]
     assert any("openat(" in line for line in lines), "strace saw nothing"
     assert [line for line in lines if "AF_INET" in line] == []
-    allowed = (str(folders["out"]), str(folders["cache"]), *HARMLESS)
+    # torch looks whether the temporary folder can be written to, but must leave nothing there.
+    allowed = (*map(str, (folders["out"], folders["cache"], folders["temporary"])), *HARMLESS)
     written = {path for line in lines for path in _written(line)}
     assert sorted(path for path in written if not path.startswith(allowed)) == []
     assert [file for file in folders["temporary"].rglob("*") if file.is_file()] == []
