@@ -17,7 +17,7 @@ from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, no_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# `tier embed` writes nine arrays; a path has at most 4,096 characters, of four bytes here.
+# `tier embed` writes fourteen arrays; a path has at most 4,096 characters, of four bytes here.
 _MOST_MEMBERS, _LARGEST_CELL, _LARGEST_METADATA, _LARGEST_BLOCK = 64, 1 << 15, 1 << 24, 1 << 28
 # What zipfile and numpy raise for damaged or senseless archives.
 _BROKEN = (
