@@ -63,7 +63,7 @@ def test_a_cell_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tier_cli.datasets.csv_file._LONGEST_LINE", 2000)
     file = tmp_path / "m.csv"
     file.write_text("path,x\na.png," + cell.format("y" * 1990, "y" * 1990) + "\n")
-    with pytest.raises(ManifestError, match="line 2 is not CSV|longer|more than"):
+    with pytest.raises(ManifestError, match=r"is not CSV \(field larger|a line of more than"):
         read_rows(file)
 
 

@@ -182,13 +182,16 @@ def test_senseless_metadata_is_refused(tmp_path: Path, field: str, value: Any) -
 
 def test_an_archive_that_claims_more_than_it_holds_is_damaged(tmp_path: Path) -> None:
     """Compressed zeros can claim any size: they must not be read into memory."""
-    path = write_vectors(tmp_path / "x.npz", unit(5, 8))
-    _rewritten(path, lambda known: known, path=np.array(["x" * 10_000] * 5))
+
+    def rewritten(**arrays: Any) -> Path:
+        return _rewritten(write_vectors(tmp_path / "x.npz", unit(5, 8)), lambda known: known, **arrays)
+
+    long = open_index(rewritten(path=np.array(["x" * 10_000] * 5)))
     with pytest.raises(UsageError, match="is damaged"):
-        open_index(path).keys([0])
-    _rewritten(path, lambda known: known, embeddings=unit(5, 8).astype(object).astype("O"))
+        long.keys([0])
+    objects = open_index(rewritten(embeddings=unit(5, 8).astype(object)))
     with pytest.raises(UsageError, match="is damaged"):
-        nearest([open_index(path)], unit(1, 8)[0], 1)
-    _rewritten(path, lambda known: known, **{f"more{number}": np.zeros(1) for number in range(100)})
+        nearest([objects], unit(1, 8)[0], 1)
+    many = rewritten(**{f"more{number}": np.zeros(1) for number in range(100)})
     with pytest.raises(UsageError, match="holds no embeddings"):
-        open_index(path)
+        open_index(many)
