@@ -157,13 +157,13 @@ def test_vectors_that_are_no_embeddings_are_refused(
         assert caught.value.where == str(index.path)
 
 
-def _rewritten(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], **arrays: Any) -> Path:
+def _rewritten(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]], **arrays: Any) -> Path:
     """Write an NPZ file again with other metadata and other arrays."""
-    with np.load(path) as content:
+    with np.load(file) as content:
         known = dict(content)
     known[METADATA] = np.array(json.dumps(change(json.loads(str(known[METADATA])))))
-    np.savez(path, **{**known, **arrays})
-    return path
+    np.savez(file, **{**known, **arrays})
+    return file
 
 
 @pytest.mark.parametrize(
