@@ -25,8 +25,7 @@ from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import TierError, did_you_mean, missing_package
-from tier_cli.files.caches import cache_root
-from tier_cli.imaging.guard import without_requests
+from tier_cli.imaging.no_downloads import without_requests
 
 UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
@@ -82,10 +81,17 @@ def run() -> int:
     if words[:2] != ["model", "pull"]:
         os.environ.update(_OFFLINE)
         without_requests()
-    if (cache := cache_root()) is not None:
-        # It keeps its list of fonts there.
-        os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
+    if words[:1] in (["eval"], ["train"]):
+        _keep_fonts_in_cache()
     return main()
+
+
+def _keep_fonts_in_cache() -> None:
+    """Let matplotlib keep its list of fonts in the cache folder."""
+    from tier_cli.files.caches import cache_root
+
+    if (cache := cache_root()) is not None:
+        os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import IO
 
 from tier_cli.decoding.decode import decode
 from tier_cli.decoding.protocol import receive, send, send_outcome, settings_from_text
-from tier_cli.imaging.guard import without_requests
+from tier_cli.imaging.no_downloads import without_requests
 
 
 def main() -> None:

@@ -41,14 +41,6 @@ def guarded(path: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def without_requests() -> None:
-    """Keep this process from importing requests, which pydicom does to download its own test data.
-
-    The import opens a socket: urllib3 looks whether IPv6 works.
-    """
-    sys.modules.setdefault("requests", None)  # type: ignore[arg-type] - as Python marks a blocked import
-
-
 def silence_gdcm() -> None:
     """Stop GDCM, once imported, from writing to the process's stderr."""
     if gdcm := sys.modules.get("gdcm"):
