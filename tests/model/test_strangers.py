@@ -21,9 +21,9 @@ from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.results.record import Result
 
 PIXELS = np.random.default_rng(0).normal(size=(2, 3, SIZE, SIZE)).astype(np.float32)
-DEEP: Any = reduce(lambda inner, _: [inner], range(100), 0)
+DEEP: Any = json.loads("[" * 100 + "]" * 100)
 # Wrong types, negative, huge, not numbers, nested deep; each is wrong in almost every field.
-WRONG = ("text", -1, 10**400, 1e308, math.nan, math.inf, [], {}, [-1, "x"], DEEP, "\ud800")
+WRONG: tuple[Any, ...] = ("text", -1, 10**400, 1e308, math.nan, math.inf, [], {}, [-1, "x"], DEEP, "\ud800")
 # A vocabulary that the text tower has no embeddings for.
 BEYOND = {
     "type": "WordPiece",

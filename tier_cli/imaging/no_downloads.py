@@ -10,4 +10,5 @@ def without_requests() -> None:
 
     The import opens a socket: urllib3 looks whether IPv6 works.
     """
-    sys.modules.setdefault("requests", None)  # type: ignore[arg-type] - as Python marks a blocked import
+    # None is how Python marks an import as blocked; a module that is there stays.
+    sys.modules.setdefault("requests", None)  # type: ignore[arg-type]
