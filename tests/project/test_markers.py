@@ -88,6 +88,9 @@ def write_marked(path: Path, marked: str = "") -> Path:
         if marked in ("Rows", "BitsStored", "SamplesPerPixel"):
             # A writer that takes numbers for texts: as IS, the marker fits.
             dataset[Tag(marked)] = DataElement(Tag(marked), "IS", str(NUMBER))
+        if marked == "AnatomicRegionSequence":
+            # It counts where no body part is given.
+            del dataset.BodyPartExamined
         if marked == "StudyInstanceUID":
             # UIDs are in results, and a date is none.
             dataset.StudyInstanceUID = DAY
