@@ -25,7 +25,6 @@ from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import TierError, did_you_mean, missing_package
-from tier_cli.imaging.no_downloads import without_requests
 
 UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
@@ -80,7 +79,6 @@ def run() -> int:
     os.environ.update(_NO_TELEMETRY)
     if words[:2] != ["model", "pull"]:
         os.environ.update(_OFFLINE)
-        without_requests()
     if words[:1] in (["eval"], ["train"]):
         _keep_fonts_in_cache()
     return main()

@@ -56,7 +56,15 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+PROGRAM = """
+import sys
+import tier_cli
+(result,) = tier_cli.load(sys.argv[1]).classify([sys.argv[2]])
+assert result.error is None, result
+"""
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "python"])
 def test_a_command_opens_no_network_socket_and_writes_only_its_output(
     fixtures: Path, tmp_path: Path, command: str
 ) -> None:
@@ -68,10 +76,12 @@ def test_a_command_opens_no_network_socket_and_writes_only_its_output(
         **{"HOME": str(folders["home"]), "TMPDIR": str(folders["temporary"]), "PYTHONDONTWRITEBYTECODE": "1"},
         **{"TIER_CACHE_DIR": str(folders["cache"]), "ORT_DISABLE_TELEMETRY": "0", "OMP_NUM_THREADS": "1"},
     }
+    places = {"in": fixtures, "out": folders["out"]}
     arguments = {
-        name: [name, *(part.format(**{"in": fixtures, "out": folders["out"]}) for part in rest.split())]
+        name: ["-m", "tier_cli", name, *(part.format(**places) for part in rest.split())]
         for name, rest in COMMANDS.items()
     }
+    arguments["python"] = ["-c", PROGRAM, str(fixtures / "tiny"), str(fixtures / "images" / "a.dcm")]
     if command == "search":
         _run(arguments["embed"], environment, tmp_path)
     # One file per process: no line is cut by another's.
@@ -93,7 +103,7 @@ def _run(
     arguments: list[str], environment: dict[str, str], place: Path, before: list[str] | None = None
 ) -> None:
     done = subprocess.run(
-        [*(before or []), sys.executable, "-m", "tier_cli", *arguments],
+        [*(before or []), sys.executable, *arguments],
         cwd=place,
         env={**environment, "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path))},
         capture_output=True,

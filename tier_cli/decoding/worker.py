@@ -10,7 +10,6 @@ from typing import IO
 
 from tier_cli.decoding.decode import decode
 from tier_cli.decoding.protocol import receive, send, send_outcome, settings_from_text
-from tier_cli.imaging.no_downloads import without_requests
 
 
 def main() -> None:
@@ -19,7 +18,6 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Warnings of readers quote file content; an image's notes say what matters.
     warnings.simplefilter("ignore")
-    without_requests()
     settings = settings_from_text(sys.argv[1])
     replies = _claim_stdout()
     send(replies, {"ready": True})

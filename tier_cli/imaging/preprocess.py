@@ -262,9 +262,13 @@ def _is_length(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _three_numbers(name: str, value: object, low: float, high: float) -> tuple[float, float, float]:
     wanted = f"three numbers from {low:g} to {high:g}"
-    if not isinstance(value, list | tuple) or not all(type(number) in (int, float) for number in value):
+    if not isinstance(value, list | tuple) or not all(map(_is_number, value)):
         raise _invalid(name, value, wanted)
     # Comparisons with NaN are false.
     if len(value) != 3 or not all(low <= number <= high for number in value):
