@@ -46,6 +46,24 @@ def test_only_what_the_folder_lists_is_copied(source: Path, tmp_path: Path) -> N
     assert not (tmp_path / "b").exists()
 
 
+def test_a_snapshot_in_the_cache_of_the_hub_is_copied(source: Path, tmp_path: Path) -> None:
+    """Its files are links to another folder of the same download."""
+    snapshot, blobs = tmp_path / "models--x" / "snapshots" / "abc", tmp_path / "models--x" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for file in source.iterdir():
+        file.rename(blobs / file.name)
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    with checkpoint_copy(snapshot, tmp_path / "copy"):
+        pass
+    assert verify(tmp_path / "copy") == []
+    (tmp_path / "secret").write_text("mine")
+    (snapshot / "training.json").unlink()
+    (snapshot / "training.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(CheckpointError, match="is a link"), checkpoint_copy(snapshot, tmp_path / "other"):
+        pass
+
+
 def test_an_altered_file_is_not_copied(source: Path, tmp_path: Path) -> None:
     (source / "training.json").write_text("{}")
     with pytest.raises(CheckpointError, match="is altered"), checkpoint_copy(source, tmp_path / "copy"):

@@ -66,12 +66,12 @@ def _copy(source: Path, output: Path, leave_out: Collection[str]) -> None:
                 where=str(source / name),
                 remedy="download the folder again, or accept its files with `tier model export`",
             )
-    if CARD not in leave_out and _is_regular(source / CARD):
+    if CARD not in leave_out and is_own(source / CARD):
         shutil.copyfile(source / CARD, output / CARD)
 
 
 def _require_regular(file: Path) -> None:
-    if not _is_regular(file):
+    if not is_own(file):
         raise CheckpointError(
             "is a link, a folder or missing: only regular files are copied",
             where=str(file),
@@ -79,10 +79,19 @@ def _require_regular(file: Path) -> None:
         )
 
 
-def _is_regular(file: Path) -> bool:
+def is_own(file: Path) -> bool:
+    """Return whether a file is a regular one of its folder, or one of a snapshot in the hub's cache.
+
+    There, files are links to ``../../blobs``. Any other link may lead to a file of the user.
+    """
     try:
-        return stat.S_ISREG(os.lstat(file).st_mode)
-    except OSError:
+        if stat.S_ISREG(os.lstat(file).st_mode):
+            return True
+        folder = file.absolute().parent
+        blobs = folder.parent.parent.resolve() / "blobs"
+        found = file.resolve()
+        return folder.parent.name == "snapshots" and found.parent == blobs and found.is_file()
+    except (OSError, RuntimeError):
         return False
 
 
