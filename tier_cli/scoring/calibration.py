@@ -260,7 +260,7 @@ def _curve(entry: Mapping[str, Any]) -> Curve:
 def _number(value: Any) -> float:
     """Return a finite number, or raise one of the errors of a senseless entry."""
     # A number without bounds makes 0 / 0 of a curve.
-    if type(value) not in (int, float) or not abs(value) < _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
         raise ValueError
     return float(value)
 
