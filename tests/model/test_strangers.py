@@ -16,6 +16,7 @@ from tiny import SIZE, tiny_checkpoint
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import open_checkpoint, write_checksums
+from tier_cli.model.open_engine import open_engine
 from tier_cli.pipeline.image_scorer import ImageScorer, calibration_keys
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.results.record import Result
@@ -179,9 +180,9 @@ def test_a_senseless_tokenizer_is_refused(
     path = tiny_copy / name
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     write_checksums(tiny_copy)
-    job = open_job(str(tiny_copy), None, "onnx", "cpu")
+    engine = open_engine(open_checkpoint(tiny_copy), "onnx", "cpu")
     with pytest.raises(CheckpointError) as caught:
-        job.engine.embed_texts(["effusion", "is present"])
+        engine.embed_texts(["effusion", "is present"])
     assert str(tiny_copy) in str(caught.value.where)
     # onnxruntime would print the same in colours.
     assert "\x1b" not in capfd.readouterr().err
