@@ -177,7 +177,7 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         from tier_cli.model.loading import load_strictly
 
         def build(folder: Path) -> TierModel:
-            return cls(TierConfig.from_pretrained(folder))
+            return cls(TierConfig.from_pretrained(folder, local_files_only=True))
 
         model: TierModel = load_strictly(super().from_pretrained, path, dtype, build, **kwargs)
         return model
