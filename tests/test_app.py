@@ -280,7 +280,7 @@ def test_only_pull_may_reach_another_machine(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr("sys.argv", ["tier", *arguments.split()])
-    monkeypatch.setattr("tier_cli.app.main", lambda: 0)
-    assert app.run() == 0
+    monkeypatch.setattr("tier_cli.app._run", lambda arguments: 0)
+    assert app.main() == 0
     assert environment.get("HF_HUB_OFFLINE") == ("1" if offline else None)
     assert environment["ORT_DISABLE_TELEMETRY"] == environment["HF_HUB_DISABLE_TELEMETRY"] == "1"

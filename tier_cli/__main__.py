@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tier_cli.app import run
+from tier_cli.app import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())

@@ -73,25 +73,6 @@ def _options(
     """Accept the options that precede a command."""
 
 
-def run() -> int:
-    """Run the command line of this process, in which only `tier model pull` may reach another machine."""
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    os.environ.update(_NO_TELEMETRY)
-    if words[:2] != ["model", "pull"]:
-        os.environ.update(_OFFLINE)
-    if words[:1] in (["eval"], ["train"]):
-        _keep_fonts_in_cache()
-    return main()
-
-
-def _keep_fonts_in_cache() -> None:
-    """Let matplotlib keep its list of fonts in the cache folder."""
-    from tier_cli.files.caches import cache_root
-
-    if (cache := cache_root()) is not None:
-        os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
@@ -99,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unexpected. A closed stdout ends a run quietly with 0.
     """
     _prepare()
+    if arguments is None:
+        _keep_to_this_machine(sys.argv[1:])
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -164,6 +147,23 @@ def _prepare() -> None:
     if not sys.warnoptions and not _debugging():
         # Warnings of readers quote file content; a result's notes say what matters.
         warnings.simplefilter("ignore")
+
+
+def _keep_to_this_machine(arguments: Sequence[str]) -> None:
+    """Set the environment of this process so that only `tier model pull` can reach another machine.
+
+    Programs that call `main` with arguments of their own keep their environment.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    os.environ.update(_NO_TELEMETRY)
+    if words[:2] != ["model", "pull"]:
+        os.environ.update(_OFFLINE)
+    if words[:1] in (["eval"], ["train"]):
+        from tier_cli.files.caches import cache_root
+
+        if (cache := cache_root()) is not None:
+            # matplotlib keeps its list of fonts there.
+            os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
 
 
 def _unexpected(error: Exception) -> int:
