@@ -13,11 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from tier_cli.errors import ManifestError
-from tier_cli.files.csv_cells import plain_cell
-
-# A mask of 4,000 x 4,000 pixels as run lengths has up to 16 million characters.
-_LONGEST_CELL = 1 << 24
-_LONGEST_LINE = 2 * _LONGEST_CELL
+from tier_cli.files.csv_cells import LONGEST_CELL, bounded_lines, plain_cell
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -33,7 +29,7 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """
     lines: list[list[str]] = []
     # A mask is one cell and is often longer than the module's default limit of 131,072 characters.
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(LONGEST_CELL)
     try:
         with _opened(path) as file:
             text = _lines(path, file)
@@ -86,16 +82,10 @@ def _opened(path: Path) -> BufferedReader | gzip.GzipFile:
 def _lines(path: Path, file: BufferedReader | gzip.GzipFile) -> Iterator[str]:
     """Yield the lines of a file, one in memory at a time, or refuse what is no text of lines."""
     text = io.TextIOWrapper(file, encoding=_encoding_of(file.peek(200)[:200]), newline="")
-    while line := text.readline(_LONGEST_LINE):
+    for line in bounded_lines(text, str(path)):
         if "\0" in line:
             raise ManifestError(
                 "holds NUL characters, so it is not text", where=str(path), remedy="save it as CSV in UTF-8"
-            )
-        if len(line) == _LONGEST_LINE:
-            raise ManifestError(
-                f"holds a line of more than {_LONGEST_LINE:,} characters",
-                where=str(path),
-                remedy="check whether it is a CSV file with one line per image",
             )
         yield line
 
