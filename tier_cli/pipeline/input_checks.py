@@ -1,0 +1,136 @@
+"""Check whether prepared images look like frontal chest X-rays, and say what a suspicious one looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from tier_cli.errors import InputError
+from tier_cli.pipeline.scorer import within_memory
+from tier_cli.results.record import InputCheckResult
+from tier_cli.scoring.input_check import InputCheck, InputCheckKey, read_input_check
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.pipeline.scorer import Scorer
+
+    Array = NDArray[np.float32]
+
+CheckMode = Literal["note", "refuse", "off"]
+
+# What a suspicious image may be instead, and what to do about it.
+_REMEDIES = {
+    "rotated_90": "it looks like a chest turned clockwise by 90 degrees: turn it back and score it again",
+    "rotated_180": "it looks like a chest upside down: turn it by 180 degrees and score it again",
+    "rotated_270": "it looks like a chest turned anticlockwise by 90 degrees: turn it back and score it again",
+    "inverted": "it looks like a chest with black and white swapped: invert it and score it again",
+    "other": "look at the image before you use its scores",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Checker:
+    """The input check of one model of a run.
+
+    Parameters
+    ----------
+    scorer
+        The model whose embeddings the check was fitted on.
+    check
+        The check.
+    mode
+        ``note`` adds a note to a suspicious image, ``refuse`` gives it an error instead of scores.
+    """
+
+    scorer: Scorer
+    check: InputCheck
+    mode: CheckMode
+
+    def encode(self, pixels: Array) -> tuple[Array, list[InputCheckResult | None]]:
+        """Embed prepared images (N, 3, S, S) as (N, D) and check each of them.
+
+        Only suspicious images are embedded again: turned and inverted.
+        """
+        pooled, distances = self._distances(pixels)
+        return pooled, [
+            self._result(image, distance)
+            for image, distance in zip(pixels, distances.tolist(), strict=True)
+        ]
+
+    def _distances(self, pixels: Array) -> tuple[Array, NDArray[np.float64]]:
+        engine = self.scorer.engine
+        pooled, patches, grid = within_memory(engine, engine.features, pixels)
+        return pooled, self.check.score(patches, grid)
+
+    def _result(self, image: Array, distance: float) -> InputCheckResult | None:
+        # Without a finite embedding there is no score either, and the image becomes an error.
+        if not np.isfinite(distance):
+            return None
+        looks_like = self._looks_like(image) if distance > 1 else ""
+        return InputCheckResult(distance, looks_like, self.check.hash)
+
+    def _looks_like(self, image: Array) -> str:
+        """Return how the image was turned or inverted, if undoing that makes it a chest."""
+        undone = undo_each(image, self.scorer.checkpoint.preprocessing)
+        _, distances = self._distances(np.stack(list(undone.values())))
+        best = int(np.argmin(distances))
+        return list(undone)[best] if distances[best] <= 1 else "other"
+
+
+def undo_each(image: Array, spec: Preprocessing) -> dict[str, Array]:
+    """Return a prepared image (3, S, S) with each turn and the inversion undone, by what is undone."""
+    # Grey levels g are stored as (g - mean) / std, so 1 - g is (1 - 2 mean) / std minus what is stored.
+    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (spec.mean, spec.std))
+    return {
+        # rot90 turns anticlockwise, and so undoes a turn clockwise.
+        "rotated_90": np.rot90(image, 1, axes=(1, 2)),
+        "rotated_180": np.rot90(image, 2, axes=(1, 2)),
+        "rotated_270": np.rot90(image, 3, axes=(1, 2)),
+        "inverted": (1 - 2 * mean) / std - image,
+    }
+
+
+def open_checker(members: Sequence[Scorer], mode: CheckMode) -> Checker | None:
+    """Return the check of the first model that holds one; None if none does, or with the mode ``off``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file of a check is not valid.
+    """
+    if mode == "off":
+        return None
+    for member in members:
+        check = read_input_check(member.checkpoint.path, check_key(member.checkpoint))
+        if check is not None:
+            return Checker(member, check, mode)
+    return None
+
+
+def check_key(checkpoint: Checkpoint) -> InputCheckKey:
+    """Return the key that an input check must have to apply to a checkpoint."""
+    return InputCheckKey(checkpoint.hashes["weights"], checkpoint.hashes["preprocessing"])
+
+
+def refused(check: InputCheckResult) -> InputError:
+    """Return the error of a suspicious image."""
+    return InputError(_finding(check), remedy=_remedy(check), kind="input_check")
+
+
+def note_of(check: InputCheckResult) -> str:
+    """Return the note of a suspicious image."""
+    return f"{_finding(check)}: {_remedy(check)}"
+
+
+def _finding(check: InputCheckResult) -> str:
+    return f"does not look like a frontal chest X-ray ({check.score:.2f} times the limit of the input check)"
+
+
+def _remedy(check: InputCheckResult) -> str:
+    return _REMEDIES[check.looks_like]
