@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tier_cli.errors import InputError
-from tier_cli.pipeline.scorer import within_memory
 from tier_cli.results.record import InputCheckResult
 from tier_cli.scoring.input_check import InputCheck, InputCheckKey, read_input_check
 
@@ -57,30 +56,23 @@ class Checker:
 
         Only suspicious images are embedded again: turned and inverted.
         """
-        pooled, distances = self._distances(pixels)
-        return pooled, [
-            self._result(image, distance)
-            for image, distance in zip(pixels, distances.tolist(), strict=True)
-        ]
+        pooled = self.scorer.encode(pixels)
+        scores = self.check.score(pooled).tolist()
+        return pooled, [self._result(image, score) for image, score in zip(pixels, scores, strict=True)]
 
-    def _distances(self, pixels: Array) -> tuple[Array, NDArray[np.float64]]:
-        engine = self.scorer.engine
-        pooled, patches, grid = within_memory(engine, engine.features, pixels)
-        return pooled, self.check.score(patches, grid)
-
-    def _result(self, image: Array, distance: float) -> InputCheckResult | None:
-        # Without a finite embedding there is no score either, and the image becomes an error.
-        if not np.isfinite(distance):
+    def _result(self, image: Array, score: float) -> InputCheckResult | None:
+        # Without a finite embedding there is no score of a finding either: the image becomes an error.
+        if not np.isfinite(score):
             return None
-        looks_like = self._looks_like(image) if distance > 1 else ""
-        return InputCheckResult(distance, looks_like, self.check.hash)
+        looks_like = self._looks_like(image) if score > 1 else ""
+        return InputCheckResult(score, looks_like, self.check.hash)
 
     def _looks_like(self, image: Array) -> str:
         """Return how the image was turned or inverted, if undoing that makes it a chest."""
         undone = undo_each(image, self.scorer.checkpoint.preprocessing)
-        _, distances = self._distances(np.stack(list(undone.values())))
-        best = int(np.argmin(distances))
-        return list(undone)[best] if distances[best] <= 1 else "other"
+        scores = self.check.score(self.scorer.encode(np.stack(list(undone.values()))))
+        best = int(np.argmin(scores))
+        return list(undone)[best] if scores[best] <= 1 else "other"
 
 
 def undo_each(image: Array, spec: Preprocessing) -> dict[str, Array]:
@@ -107,7 +99,7 @@ def open_checker(members: Sequence[Scorer], mode: CheckMode) -> Checker | None:
     if mode == "off":
         return None
     for member in members:
-        check = read_input_check(member.checkpoint.path, check_key(member.checkpoint))
+        check, _ = read_input_check(member.checkpoint.path, check_key(member.checkpoint))
         if check is not None:
             return Checker(member, check, mode)
     return None
