@@ -42,7 +42,23 @@ ALTERED = {
     "upper third": lambda pixels: pixels[: len(pixels) // 3],
     "a quarter, mirrored": lambda pixels: pixels[: len(pixels) // 2, : pixels.shape[1] // 2][:, ::-1],
 }
-WORDS = "findings impression comparison none the heart and lungs are clear no change department of radiology".split()
+WORDS = [
+    "findings",
+    "impression",
+    "comparison",
+    "none",
+    "the",
+    "heart",
+    "and",
+    "lungs",
+    "are",
+    "clear",
+    "no",
+    "change",
+    "department",
+    "of",
+    "radiology",
+]
 
 
 def main() -> None:
@@ -51,15 +67,17 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--chests", required=True, help="manifest with a column split")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--altered", type=int, default=80, help="how many chests are turned, inverted and cut")
+    parser.add_argument(
+        "--altered", type=int, default=80, help="how many chests are turned, inverted and cut"
+    )
     parser.add_argument("--drawn", type=int, default=40, help="how many pictures of noise and text are drawn")
     parser.add_argument("--pass", dest="passing", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--caught", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    checker = open_checker(open_job(given.model, device="cpu").members, "note")
+    checker, note = open_checker(open_job(given.model, device="cpu").members, "note")
     if checker is None:
-        sys.exit(f"{given.model} holds no input check")
+        sys.exit(note or f"{given.model} holds no input check")
     rng = np.random.default_rng(0)
     paths = read_manifest(given.chests).split(given.split).paths
     chosen = rng.permutation(paths)[: given.altered].tolist()

@@ -24,7 +24,6 @@ from tier_cli.console import is_terminal, print_message
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.selection import Selection
-    from tier_cli.pipeline.scoring_job import ScoringJob
 
 _FIT_SPLIT, _LIMIT_SPLIT = "train", "valid"
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
@@ -40,9 +39,7 @@ LimitOn = Annotated[
 ]
 Images = Annotated[
     int,
-    typer.Option(
-        "--images", min=50, metavar="N", help="Fit on at most N images.", rich_help_panel=FIT_PANEL
-    ),
+    typer.Option("--images", min=50, metavar="N", help="Fit on at most N images.", rich_help_panel=FIT_PANEL),
 ]
 Passing = Annotated[
     float,

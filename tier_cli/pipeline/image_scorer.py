@@ -63,8 +63,11 @@ class ImageScorer:
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
         self._calibration, _ = calibration_of(members, findings, unit)
-        self._run_notes = _notes(members, findings, self._calibration)
-        self._checker = open_checker(members, input_check)
+        self._checker, unchecked = open_checker(members, input_check)
+        self._run_notes = (
+            *_notes(members, findings, self._calibration),
+            *((unchecked,) if unchecked else ()),
+        )
 
     def settings(self, read: ReadOptions) -> Settings:
         """Return the decoding settings: `read` with the checkpoints' rendering and preprocessing."""
@@ -106,9 +109,7 @@ class ImageScorer:
             notes=(*result.notes, *self._run_notes),
         )
 
-    def _scored(
-        self, path: str, image: Decoded, row: list[float], check: InputCheckResult | None
-    ) -> Result:
+    def _scored(self, path: str, image: Decoded, row: list[float], check: InputCheckResult | None) -> Result:
         known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
         known |= {"instance": image.instance, "notes": image.notes, "phi": image.phi or {}}
         if not all(map(math.isfinite, row)):

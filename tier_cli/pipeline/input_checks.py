@@ -10,7 +10,7 @@ import numpy as np
 
 from tier_cli.errors import InputError
 from tier_cli.results.record import InputCheckResult
-from tier_cli.scoring.input_check import InputCheck, InputCheckKey, read_input_check
+from tier_cli.scoring.input_check import INPUT_CHECK, InputCheck, InputCheckKey, read_input_check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,11 +25,14 @@ CheckMode = Literal["note", "refuse", "off"]
 
 # What a suspicious image may be instead, and what to do about it.
 _REMEDIES = {
-    "rotated_90": "it looks like a chest turned clockwise by 90 degrees: turn it back and score it again",
+    "rotated_90": "it looks like a chest turned by 90 degrees clockwise: turn it back and score it again",
     "rotated_180": "it looks like a chest upside down: turn it by 180 degrees and score it again",
-    "rotated_270": "it looks like a chest turned anticlockwise by 90 degrees: turn it back and score it again",
+    "rotated_270": "it looks like a chest turned by 90 degrees anticlockwise: turn it back and score it again",
     "inverted": "it looks like a chest with black and white swapped: invert it and score it again",
-    "other": "look at the image before you use its scores",
+}
+_LOOK = {
+    "note": "look at the image before you use its scores",
+    "refuse": "look at the image; if it is one, score it with --input-check note",
 }
 
 
@@ -88,21 +91,31 @@ def undo_each(image: Array, spec: Preprocessing) -> dict[str, Array]:
     }
 
 
-def open_checker(members: Sequence[Scorer], mode: CheckMode) -> Checker | None:
-    """Return the check of the first model that holds one; None if none does, or with the mode ``off``.
+def open_checker(members: Sequence[Scorer], mode: CheckMode) -> tuple[Checker | None, str]:
+    """Open the check of the first model that holds one.
+
+    Returns
+    -------
+    The check; None if no model holds one, or with the mode ``off``. And a note if there is a check that was
+    fitted for something else.
 
     Raises
     ------
     CheckpointError
         If the file of a check is not valid.
     """
-    if mode == "off":
-        return None
-    for member in members:
-        check, _ = read_input_check(member.checkpoint.path, check_key(member.checkpoint))
+    notes = []
+    for member in members if mode != "off" else ():
+        check, note = read_input_check(member.checkpoint.path, check_key(member.checkpoint))
         if check is not None:
-            return Checker(member, check, mode)
-    return None
+            return Checker(member, check, mode), ""
+        notes.append(note)
+    return None, "; ".join(dict.fromkeys(filter(None, notes)))
+
+
+def holds_check(members: Sequence[Scorer]) -> bool:
+    """Return whether the folder of a model holds an input check, valid or not."""
+    return any((member.checkpoint.path / INPUT_CHECK).is_file() for member in members)
 
 
 def check_key(checkpoint: Checkpoint) -> InputCheckKey:
@@ -112,17 +125,17 @@ def check_key(checkpoint: Checkpoint) -> InputCheckKey:
 
 def refused(check: InputCheckResult) -> InputError:
     """Return the error of a suspicious image."""
-    return InputError(_finding(check), remedy=_remedy(check), kind="input_check")
+    return InputError(_finding(check), remedy=_remedy(check, "refuse"), kind="input_check")
 
 
 def note_of(check: InputCheckResult) -> str:
     """Return the note of a suspicious image."""
-    return f"{_finding(check)}: {_remedy(check)}"
+    return f"{_finding(check)}: {_remedy(check, 'note')}"
 
 
 def _finding(check: InputCheckResult) -> str:
     return f"does not look like a frontal chest X-ray ({check.score:.2f} times the limit of the input check)"
 
 
-def _remedy(check: InputCheckResult) -> str:
-    return _REMEDIES[check.looks_like]
+def _remedy(check: InputCheckResult, mode: CheckMode) -> str:
+    return _REMEDIES.get(check.looks_like) or _LOOK[mode]
