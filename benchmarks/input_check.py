@@ -1,10 +1,11 @@
 """Measure an input check: python benchmarks/input_check.py MODEL --chests MANIFEST.csv [--pass NAME=PATH ...]
 
-MODEL holds an input check (`tier model input-check`). Says which share of the chests of a split pass, and which
-share of other pictures is caught, each with Wilson's 95 % interval over pictures: chests of the same split
-turned, inverted, or cut; noise and pages of text that this program draws; and files of other kinds. A PATH is
-a file, a folder, a glob pattern or a list of paths (see `tier classify`); pictures that cannot be read count
-as neither. The patients of the split must be those of neither the fit nor the limit.
+MODEL holds an input check (`tier model input-check`). The table says which share of the chests of a split
+passes, and which share of other pictures is caught, each with Wilson's 95 % interval over pictures: chests of
+the same split turned, inverted or cut; noise and pages of text that this program draws; and files of other
+kinds, given with --caught NAME=PATH. Chests of other hospitals are given with --pass NAME=PATH. A PATH is a
+file, a folder, a glob pattern or a list of paths, as for `tier classify`; pictures that cannot be read are not
+counted. The patients of the split must be those of neither the fit nor the limits.
 """
 
 from __future__ import annotations
@@ -42,23 +43,9 @@ ALTERED = {
     "upper third": lambda pixels: pixels[: len(pixels) // 3],
     "a quarter, mirrored": lambda pixels: pixels[: len(pixels) // 2, : pixels.shape[1] // 2][:, ::-1],
 }
-WORDS = [
-    "findings",
-    "impression",
-    "comparison",
-    "none",
-    "the",
-    "heart",
-    "and",
-    "lungs",
-    "are",
-    "clear",
-    "no",
-    "change",
-    "department",
-    "of",
-    "radiology",
-]
+WORDS = np.array(
+    "findings impression comparison none heart lungs clear change department radiology".split(" ")
+)
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 MIN_IMAGES = 50
 # Chests of other hospitals lie further out than those of the hospital fitted on.
 _MARGIN = 1.25
-# The share of turned and inverted chests that the limit of the ratio must catch before it may be more lenient.
+# The share of turned and inverted chests that the limit of the ratio catches where it can.
 _CAUGHT = 0.95
 
 
@@ -150,10 +150,10 @@ def card(facts: Mapping[str, Any]) -> str:
     """Return the section of the model card, in Markdown."""
     fitted, limit = facts["fitted_on"], facts["limit_on"]
     return (
-        "This checkpoint can tell frontal chest X-rays from other images, by the distance of their embeddings "
-        f"from those of {fitted['images']} chests (split {fitted['split']}). The limits were set on "
+        "This checkpoint can tell frontal chest X-rays from other images, by the distance of their "
+        f"embeddings from those of {fitted['images']} chests (split {fitted['split']}). The limits were set on "
         f"{limit['images']} chests of other patients (split {limit['split']}): {facts['passing']:.1%} of "
-        f"them pass, and {facts['altered_caught']:.1%} are caught when turned or inverted. These shares are too "
-        "good by construction, and chests of other hospitals are caught more often: measure both on your own "
+        f"them pass, and {facts['altered_caught']:.1%} are caught when turned or inverted. These shares are "
+        "too good by construction, and chests of other hospitals are caught more often: measure both on your own "
         "images."
     )

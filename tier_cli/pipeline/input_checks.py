@@ -25,9 +25,9 @@ CheckMode = Literal["note", "refuse", "off"]
 
 # What a suspicious image may be instead, and what to do about it.
 _REMEDIES = {
-    "rotated_90": "it looks like a chest turned by 90 degrees clockwise: turn it back and score it again",
+    "rotated_90": "it looks like a chest turned right by 90 degrees: turn it back and score it again",
     "rotated_180": "it looks like a chest upside down: turn it by 180 degrees and score it again",
-    "rotated_270": "it looks like a chest turned by 90 degrees anticlockwise: turn it back and score it again",
+    "rotated_270": "it looks like a chest turned left by 90 degrees: turn it back and score it again",
     "inverted": "it looks like a chest with black and white swapped: invert it and score it again",
 }
 _LOOK = {
