@@ -4,8 +4,8 @@ MODEL holds an input check (`tier model input-check`). The table says which shar
 passes, and which share of other pictures is caught, each with Wilson's 95 % interval over pictures: chests of
 the same split turned, inverted or cut; noise and pages of text that this program draws; and files of other
 kinds, given with --caught NAME=PATH. Chests of other hospitals are given with --pass NAME=PATH. A PATH is a
-file, a folder, a glob pattern or a list of paths, as for `tier classify`; pictures that cannot be read are not
-counted. The patients of the split must be those of neither the fit nor the limits.
+file, a folder, a glob pattern or a list of paths, as for `tier classify`; unreadable pictures do not count.
+The patients of the split must be those of neither the fit nor the limits.
 """
 
 from __future__ import annotations
