@@ -43,9 +43,7 @@ ALTERED = {
     "upper third": lambda pixels: pixels[: len(pixels) // 3],
     "a quarter, mirrored": lambda pixels: pixels[: len(pixels) // 2, : pixels.shape[1] // 2][:, ::-1],
 }
-WORDS = np.array(
-    "findings impression comparison none heart lungs clear change department radiology".split(" ")
-)
+WORDS = np.array(["findings", "impression", "none", "heart", "lungs", "clear", "department", "radiology"])
 
 
 def main() -> None:

@@ -90,14 +90,14 @@ def write(path: Path, turns: int = 0, inverted: bool = False, quarters: Any = CH
 @pytest.mark.parametrize(("name", "turns"), [("rotated_90", 3), ("rotated_180", 2), ("rotated_270", 1)])
 def test_undoing_a_turn_gives_the_upright_image(name: str, turns: int, fit: Any) -> None:
     spec = Preprocessing(resize_short=36 if fit == "crop" else None, crop=32, fit=fit)
-    pixels = np.random.default_rng(1).random((80, 64), dtype=np.float32)
+    pixels = np.random.default_rng(1).random((88, 72), dtype=np.float32)
     turned = prepare(np.ascontiguousarray(np.rot90(pixels, turns)), spec).pixels
     np.testing.assert_allclose(undo_each(turned, spec)[name], prepare(pixels, spec).pixels, atol=1e-5)
 
 
 def test_undoing_an_inversion_gives_the_image() -> None:
     spec = Preprocessing(resize_short=36, crop=32)
-    pixels = np.random.default_rng(1).random((80, 64), dtype=np.float32)
+    pixels = np.random.default_rng(1).random((88, 72), dtype=np.float32)
     inverted = prepare(1 - pixels, spec).pixels
     np.testing.assert_allclose(undo_each(inverted, spec)["inverted"], prepare(pixels, spec).pixels, atol=1e-5)
 

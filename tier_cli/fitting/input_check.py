@@ -151,9 +151,9 @@ def card(facts: Mapping[str, Any]) -> str:
     fitted, limit = facts["fitted_on"], facts["limit_on"]
     return (
         "This checkpoint can tell frontal chest X-rays from other images, by the distance of their "
-        f"embeddings from those of {fitted['images']} chests (split {fitted['split']}). The limits were set on "
-        f"{limit['images']} chests of other patients (split {limit['split']}): {facts['passing']:.1%} of "
+        f"embeddings from those of {fitted['images']} chests (split {fitted['split']}). The limits were set "
+        f"on {limit['images']} chests of other patients (split {limit['split']}): {facts['passing']:.1%} of "
         f"them pass, and {facts['altered_caught']:.1%} are caught when turned or inverted. These shares are "
-        "too good by construction, and chests of other hospitals are caught more often: measure both on your own "
-        "images."
+        "too good by construction, and chests of other hospitals are caught more often: measure both on your "
+        "own images."
     )
