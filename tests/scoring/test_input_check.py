@@ -64,7 +64,7 @@ def test_no_embedding_no_score(check: InputCheck) -> None:
 
 def test_the_file_gives_the_same_scores_and_the_hash_of_its_bytes(folder: Path, check: InputCheck) -> None:
     images = np.random.default_rng(3).normal(size=(5, WIDTH))
-    read, note = read_input_check(folder, KEY)
+    read, note = read_input_check(folder, KEY, WIDTH)
     assert read is not None
     assert note == ""
     np.testing.assert_allclose(read.score(images), check.score(images), rtol=1e-5)
@@ -76,19 +76,19 @@ def test_another_limit_is_another_check(tmp_path: Path, check: InputCheck) -> No
     hashes = set()
     for limit in (30.0, 31.0):
         write_input_check(tmp_path, replace(check, distance=limit), KEY, {})
-        read, _ = read_input_check(tmp_path, KEY)
+        read, _ = read_input_check(tmp_path, KEY, WIDTH)
         assert read is not None
         hashes.add(read.hash)
     assert len(hashes) == 2
 
 
 def test_a_folder_without_a_check_says_nothing(tmp_path: Path) -> None:
-    assert read_input_check(tmp_path, KEY) == (None, "")
+    assert read_input_check(tmp_path, KEY, WIDTH) == (None, "")
     assert input_check_facts(tmp_path) is None
 
 
 def test_a_check_of_other_weights_is_not_used(folder: Path) -> None:
-    read, note = read_input_check(folder, replace(KEY, weights="c" * 64))
+    read, note = read_input_check(folder, replace(KEY, weights="c" * 64), WIDTH)
     assert read is None
     assert note == "images are not checked: the input check was fitted for other weights"
 
@@ -113,4 +113,9 @@ def test_a_damaged_file_is_refused(folder: Path, damage: str) -> None:
             del tensors["altered_mean"]
         save_file(tensors, path, metadata)
     with pytest.raises(CheckpointError, match=f"{INPUT_CHECK}: is not a valid input check"):
-        read_input_check(folder, KEY)
+        read_input_check(folder, KEY, WIDTH)
+
+
+def test_a_check_of_another_width_is_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="is not a valid input check"):
+        read_input_check(folder, KEY, WIDTH + 1)

@@ -106,7 +106,8 @@ def open_checker(members: Sequence[Scorer], mode: CheckMode) -> tuple[Checker | 
     """
     notes = []
     for member in members if mode != "off" else ():
-        check, note = read_input_check(member.checkpoint.path, check_key(member.checkpoint))
+        width = member.vectors.positive.shape[1]
+        check, note = read_input_check(member.checkpoint.path, check_key(member.checkpoint), width)
         if check is not None:
             return Checker(member, check, mode), ""
         notes.append(note)

@@ -103,8 +103,15 @@ class InputCheck:
         return scores
 
 
-def read_input_check(folder: Path, key: InputCheckKey) -> tuple[InputCheck | None, str]:
+def read_input_check(folder: Path, key: InputCheckKey, width: int) -> tuple[InputCheck | None, str]:
     """Read a checkpoint folder's input check if it was fitted for `key`.
+
+    Parameters
+    ----------
+    folder, key
+        The folder, and the facts that the check must share.
+    width
+        D, the length of the checkpoint's image embeddings.
 
     Returns
     -------
@@ -122,7 +129,7 @@ def read_input_check(folder: Path, key: InputCheckKey) -> tuple[InputCheck | Non
     others = [name for name, value in asdict(key).items() if facts.get("key", {}).get(name) != value]
     if others:
         return None, f"images are not checked: the input check was fitted for other {' and '.join(others)}"
-    return _tensors(path, raw, facts), ""
+    return _tensors(path, raw, facts, width), ""
 
 
 def input_check_facts(folder: Path) -> dict[str, Any] | None:
@@ -172,24 +179,23 @@ def _facts(path: Path) -> tuple[bytes, dict[str, Any]]:
     return raw, facts
 
 
-def _tensors(path: Path, raw: bytes, facts: Mapping[str, Any]) -> InputCheck:
+def _tensors(path: Path, raw: bytes, facts: Mapping[str, Any], width: int) -> InputCheck:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
         tensors = {name: tensor.astype(np.float64) for name, tensor in load(raw).items()}
         mean, factor, altered_mean, altered_factor = (tensors[name] for name in _TENSORS)
-        limits = [float(facts["limits"][name]) for name in ("distance", "ratio")]
+        distance, ratio = (float(facts["limits"][name]) for name in ("distance", "ratio"))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise _invalid(path) from error
-    width = mean.shape[:1]
-    shapes_agree = mean.ndim == 1 and altered_mean.shape == width
-    shapes_agree &= factor.shape == altered_factor.shape == width * 2
+    shapes_agree = mean.shape == altered_mean.shape == (width,)
+    shapes_agree &= factor.shape == altered_factor.shape == (width, width)
     finite = all(np.isfinite(x).all() for x in (mean, factor, altered_mean, altered_factor))
-    if not (shapes_agree and finite and all(math.isfinite(limit) and limit > 0 for limit in limits)):
+    if not (shapes_agree and finite and 0 < distance < math.inf and 0 < ratio < math.inf):
         raise _invalid(path)
     digest = hashlib.sha256(raw).hexdigest()
-    return InputCheck(Gaussian(mean, factor), Gaussian(altered_mean, altered_factor), *limits, digest)
+    return InputCheck(Gaussian(mean, factor), Gaussian(altered_mean, altered_factor), distance, ratio, digest)
 
 
 def _invalid(path: Path) -> CheckpointError:
