@@ -51,6 +51,7 @@ def test_names() -> None:
         "FindingScore",
         "FindingSet",
         "FindingSetError",
+        "InputCheckResult",
         "InputError",
         "ManifestError",
         "Model",
