@@ -106,22 +106,22 @@ def input_check(
     from tier_cli.fitting.input_check import embed_chests, fit_input_check, shares, write_checked
 
     options = stream_options(batch_size=batch_size, workers=workers)
-    fitted_on, limit_on = (
+    known, held_out = (
         embed_chests(_drawn(rows, images, seed), job.members[0], options, progress_on_stderr)
         for rows in (chests, others)
     )
-    check = fit_input_check(fitted_on, limit_on, passing)
+    check = fit_input_check(known, held_out, passing)
     facts = {
-        **shares(check, limit_on),
+        **shares(check, held_out),
         "fitted_on": {
             "data": dataset if data is None else data.name,
             "split": chests.split,
-            "images": len(fitted_on.plain),
+            "images": len(known.plain),
         },
-        "limit_on": {"split": others.split, "images": len(limit_on.plain), **trained_on},
+        "limit_on": {"split": others.split, "images": len(held_out.plain), **trained_on},
     }
     write_checked(job.checkpoint, output, check, facts)
-    unreadable = fitted_on.unreadable + limit_on.unreadable
+    unreadable = known.unreadable + held_out.unreadable
     _report(facts, output, unreadable)
     if unreadable:
         raise typer.Exit(3)
