@@ -28,6 +28,7 @@ from tier_cli.imaging.discover import discover
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.model.copying import write_card_section
 from tier_cli.pipeline.input_checks import Checker, open_checker
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.results.record import InputCheckResult
@@ -47,7 +48,7 @@ WORDS = np.array(["findings", "impression", "none", "heart", "lungs", "clear", "
 
 
 def main() -> None:
-    """Measure and print a table in Markdown; --json writes all numbers."""
+    """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--chests", required=True, help="manifest with a column split")
@@ -58,7 +59,8 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=40, help="how many pictures of noise and text are drawn")
     parser.add_argument("--pass", dest="passing", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--caught", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="also write all numbers to this file")
+    parser.add_argument("--card", action="store_true", help="also write the table into the card of MODEL")
     given = parser.parse_args()
     checker, note = open_checker(open_job(given.model, device="cpu").members, "note")
     if checker is None:
@@ -77,6 +79,10 @@ def main() -> None:
     for name, path in (text.split("=", 1) for text in given.caught):
         rows.append(row(name, False, check(checker, images(checker, found(path)))))
     sys.stdout.write(table(rows))
+    if given.card:
+        folder = checker.scorer.checkpoint.path
+        text = f"Intervals are Wilson's 95 %. Check: `{checker.check.hash[:12]}`.\n\n{table(rows)}"
+        write_card_section(folder, "Input check, measured", text)
     if given.json:
         given.json.write_text(json.dumps({"check": checker.check.hash, "rows": rows}, indent=1) + "\n")
 
