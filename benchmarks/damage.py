@@ -172,6 +172,7 @@ def _plain(dataset: pydicom.Dataset) -> NDArray[Any]:
     """Return uncompressed or RLE pixels, missing ones as 0."""
     wanted = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        dataset.pixel_array_options(decoding_plugin="pydicom")  # the other decoder of RLE ends the process
         return dataset.pixel_array
     plain = dataset.PixelData[:wanted].ljust(wanted, b"\0")
     return np.frombuffer(plain, f"<u{dataset.BitsAllocated // 8}").reshape(dataset.Rows, dataset.Columns)

@@ -1,0 +1,32 @@
+"""Decode JPEG images of 8 bits, and refuse those that the decoder had to mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tier_cli.imaging.codestream import without_padding
+
+
+def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
+    """Return the pixels (H, W), or (H, W, 3) as RGB, of a baseline, extended or progressive JPEG image.
+
+    Raises
+    ------
+    ValueError
+        If the image is damaged. Other decoders, Pillow's included, ignore the warnings of libjpeg, which then
+        fills what is missing with grey.
+    """
+    import simplejpeg
+
+    space = "RGB" if colour else "GRAY"
+    try:
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space)
+    except ValueError:
+        # Zeros before the end marker are harmless, and libjpeg warns of them.
+        mended = without_padding(content)
+        if mended == content:
+            raise
+        pixels = simplejpeg.decode_jpeg(mended, space)
+    return pixels if colour else pixels[..., 0]
