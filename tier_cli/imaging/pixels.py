@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -275,8 +276,16 @@ def _decompressed(
     for content in frames:
         for plugin in plugins:
             try:
-                return decoder.as_array(encapsulate([content]), index=0, decoding_plugin=plugin, **layout)[0]
-            except MemoryError:
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")
+                    samples = decoder.as_array(
+                        encapsulate([content]), index=0, decoding_plugin=plugin, **layout
+                    )[0]
+                # The decoder of RLE warns of segments that hold more than the image and cuts them off.
+                if syntax == _RLE and warned:
+                    raise damaged("it holds more pixels than Rows and Columns say", path)
+                return samples
+            except (MemoryError, InputError):
                 raise
             except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
                 first = first or error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -78,6 +80,8 @@ def _loaded(image: ImageFile, path: str) -> PillowImage:
     """Decode a picture; a JPEG picture with the decoder that tells damage."""
     from PIL import Image
 
+    if image.format == "PNG" and not _chunks_are_whole(path):
+        raise damaged("a checksum is wrong", path)
     if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
         image.load()
         return image
@@ -92,6 +96,22 @@ def _loaded(image: ImageFile, path: str) -> PillowImage:
     # The EXIF data among it say how the picture is turned.
     loaded.info = dict(image.info)
     return loaded
+
+
+def _chunks_are_whole(path: str) -> bool:
+    """Return whether all chunks of a PNG file are there and their checksums right; Pillow skips those of pixels."""
+    with open(path, "rb") as file:
+        content = file.read()
+    position = len(_PNG_SIGNATURE)
+    while (end := position + 8 + int.from_bytes(content[position : position + 4], "big")) + 4 <= len(content):
+        name, checksum = content[position + 4 : position + 8], content[end : end + 4]
+        # Capital letters mark the chunks that are needed to show the picture (PNG, third edition, 5.4).
+        if name[:1].isupper() and zlib.crc32(content[position + 4 : end]) != int.from_bytes(checksum, "big"):
+            return False
+        if name == b"IEND":
+            return True
+        position = end + 4
+    return False
 
 
 def _opened(path: str) -> ImageFile:
