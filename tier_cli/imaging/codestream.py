@@ -56,6 +56,8 @@ class Codestream:
         The transfer syntaxes that such a frame may have; the first also fits where the header errs.
     signed
         Whether the samples are signed, which only JPEG 2000 can state.
+    precision_at
+        Where the frame states the bits per sample of a JPEG image.
     """
 
     content: bytes
@@ -65,6 +67,7 @@ class Codestream:
     precision: int
     syntaxes: tuple[str, ...]
     signed: bool = False
+    precision_at: int = 0
 
     @property
     def is_jpeg_2000(self) -> bool:
@@ -190,7 +193,7 @@ def _jpeg(frame: bytes) -> Codestream | None:
             return found if found and decodable and len(segment) >= 6 else None
         if marker in _START_OF_FRAME and not found:
             precision, height, width, samples = struct.unpack_from(">BHHB", segment)
-            found = Codestream(frame, height, width, samples, precision, _SYNTAXES.get(marker, ()))
+            found = Codestream(frame, height, width, samples, precision, _SYNTAXES.get(marker, ()), precision_at=position + 4)
             decodable = decodable or marker == _JPEG_LS_FRAME
         elif marker == _DHT and _is_huffman(segment):
             decodable = True

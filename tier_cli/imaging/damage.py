@@ -20,6 +20,7 @@ _SIDE = 256
 _TEXTURE = 0.1
 _LEAST_LIKENESS = 0.1
 _MOST_STREAKS = 18.0
+_WHITE, _MOST_WHITE = 0.997, 0.5
 _BAND, _BAND_EDGE = 0.3, 0.15
 _CELLS, _MOST_UNREST = 32, 0.55
 _TILE, _TILE_NOISE, _NOISY_TILES = 8, 0.15, 0.06
@@ -52,6 +53,8 @@ def fault_of(pixels: NDArray[np.float32]) -> str:
     steps = [-(-length // _SIDE) for length in pixels.shape]
     rows = np.ascontiguousarray(pixels[:: steps[0], :: steps[1]])
     spread = float(rows.std()) or 1.0
+    if (rows >= _WHITE).mean() > _MOST_WHITE:
+        return "most of it is white"
     if _unrest(rows) > _MOST_UNREST * spread:
         return "its dark and bright parts alternate as in no radiograph"
     across, down = np.abs(np.diff(rows, axis=1))[1:], np.abs(np.diff(rows, axis=0))[:, 1:]
@@ -107,7 +110,8 @@ def _has_band(means: Rows, spreads: Rows) -> bool:
     length = len(means)
     start, end = edges[np.argmax(edges[:, 1] - edges[:, 0])]
     opposite = [b - a for a, b in edges if (start == 0 and b == length) or (end == length and a == 0)]
-    beside = [means[line] for line in (start - 1, end) if 0 <= line < length]
+    # The first row may be constant only in part.
+    beside = [means[line] for line in (start - 2, start - 1, end, end + 1) if 0 <= line < length]
     jump = max((abs(float(mean - means[start])) for mean in beside), default=0.0)
     longer = end - start - (opposite[0] if opposite and opposite[0] < end - start else 0)
     return bool(longer > _BAND * length and jump > _BAND_EDGE)

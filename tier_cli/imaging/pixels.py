@@ -23,7 +23,7 @@ from tier_cli.imaging.codestream import (
 from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.damage import damaged
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
-from tier_cli.imaging.jpeg import decode_jpeg
+from tier_cli.imaging.jpeg import check_12_bit, decode_jpeg
 from tier_cli.imaging.limits import check_size
 from tier_cli.imaging.padding import padding_words
 
@@ -309,6 +309,10 @@ def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
             remedy='pip install "tier-cli[codecs]"',
             kind="codec",
         ) from None
+    try:
+        check_12_bit(codestream.content, codestream.precision_at)
+    except ValueError:
+        raise damaged("its compressed data are broken", path) from None
     samples: NDArray[Any] = jpeg_decode(codestream.content)
     return samples
 
