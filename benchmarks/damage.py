@@ -49,7 +49,9 @@ Case = tuple[str, str, str, int]
 
 def main() -> None:
     """Measure and print both shares."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="chest X-rays as PNG or JPEG")
     parser.add_argument("--destroyed", type=int, default=1000, help="destroyed files to collect")
     parser.add_argument("--intact", type=int, default=1000, help="intact files to read")
@@ -160,7 +162,9 @@ def _lenient(content: bytes) -> NDArray[Any] | None:
                 return np.asarray(Image.open(io.BytesIO(content)).convert("L"))
             dataset = pydicom.dcmread(io.BytesIO(content), force=True)
             decode = _LENIENT.get(str(dataset.file_meta.TransferSyntaxUID).rpartition(".")[2])
-            pixels = decode(get_frame(dataset.PixelData, 0, number_of_frames=1)) if decode else _plain(dataset)
+            pixels = (
+                decode(get_frame(dataset.PixelData, 0, number_of_frames=1)) if decode else _plain(dataset)
+            )
             return -pixels.astype(float) if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
     except Exception:  # noqa: BLE001 - decoders raise almost anything
         return None

@@ -49,7 +49,9 @@ def data_set(pixels: NDArray[Any], bits: int) -> Dataset:
     return dataset
 
 
-def _dicom(pixels: NDArray[Any], bits: int, syntax: str = "", frame: bytes = b"", fragments: int = 1) -> bytes:
+def _dicom(
+    pixels: NDArray[Any], bits: int, syntax: str = "", frame: bytes = b"", fragments: int = 1
+) -> bytes:
     dataset = data_set(pixels, bits)
     if syntax == RLELossless:
         dataset.compress(RLELossless, encoding_plugin="pylibjpeg")
@@ -84,7 +86,9 @@ def _jpeg_2000(pixels: NDArray[Any], level: float, bits: int) -> bytes:
 
 
 def _jpeg_12(pixels: NDArray[Any]) -> bytes:
-    return _dicom(pixels, 12, f"{_JPEG}51", bytes(imagecodecs.jpeg_encode(pixels, level=90, bitspersample=12)))
+    return _dicom(
+        pixels, 12, f"{_JPEG}51", bytes(imagecodecs.jpeg_encode(pixels, level=90, bitspersample=12))
+    )
 
 
 def _lossless(pixels: NDArray[Any], bits: int) -> bytes:
@@ -211,7 +215,7 @@ def pixels_start(content: bytes) -> int:
 
 def damaged(content: bytes, kind: str, rng: np.random.Generator) -> bytes:
     """Damage a file; one time in ten its attributes too."""
-    start = pixels_start(content) if rng.random() < 0.9 else min(132, len(content) - 2)
+    start = min(pixels_start(content) if rng.random() < 0.9 else 132, len(content) // 2)
     return bytes(DAMAGES[kind](bytearray(content), start, rng))
 
 

@@ -172,7 +172,9 @@ def encapsulation_fault(file: BinaryIO, frames: int) -> str:
     if position > end:
         return "it is truncated"
     offsets = struct.unpack(f"<{len(table) // 4}I", table[: len(table) // 4 * 4])
-    if len(table) % 4 or (offsets and (offsets[0] or len(offsets) > frames or not starts.issuperset(offsets))):
+    if len(table) % 4 or (
+        offsets and (offsets[0] or len(offsets) > frames or not starts.issuperset(offsets))
+    ):
         return "its offset table does not fit its fragments"
     return ""
 
@@ -193,7 +195,9 @@ def _jpeg(frame: bytes) -> Codestream | None:
             return found if found and decodable and len(segment) >= 6 else None
         if marker in _START_OF_FRAME and not found:
             precision, height, width, samples = struct.unpack_from(">BHHB", segment)
-            found = Codestream(frame, height, width, samples, precision, _SYNTAXES.get(marker, ()), precision_at=position + 4)
+            found = Codestream(
+                frame, height, width, samples, precision, _SYNTAXES.get(marker, ()), precision_at=position + 4
+            )
             decodable = decodable or marker == _JPEG_LS_FRAME
         elif marker == _DHT and _is_huffman(segment):
             decodable = True
