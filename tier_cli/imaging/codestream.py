@@ -19,7 +19,7 @@ _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 
 _EOI = b"\xff\xd9"  # ends a JPEG, a JPEG-LS and a JPEG 2000 image
 _SOT = b"\xff\x90"
 # Within entropy-coded data, FF is followed by 0 unless it begins a marker (ISO/IEC 10918-1 B.1.1.5).
-_MARKER = re.compile(rb"\xff+[^\x00\xff]")
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
 # Some writers leave a few bytes behind the end.
 _FEW_BYTES = 16
 _DHT, _SOS, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
