@@ -102,15 +102,16 @@ def _means(values: Rows, size: int) -> Rows:
 
 
 def _unrest(rows: Rows) -> float:
-    """Return the mean curvature of the image reduced to `_CELLS` cells on its shorter side, in grey levels."""
+    """Return the mean curvature of the image when reduced to `_CELLS` cells on its shorter side."""
     cells = _means(rows, max(1, min(rows.shape) // _CELLS))
     return float(np.abs(np.diff(cells, 2, axis=0)).mean() + np.abs(np.diff(cells, 2, axis=1)).mean()) / 2
 
 
 def _likeness(bare: Rows, spreads: Rows) -> float:
-    """Return the lowest correlation of neighbouring rows (N, W), given without their means; 1 if none shows much.
+    """Return the lowest correlation of neighbouring rows (N, W), given without their means.
 
-    Across a seam, none of the three nearest pairs of rows is correlated; a wire or a caption is thinner.
+    Across a seam, none of the nearest three pairs of rows is correlated. A wire or a caption is thinner.
+    Rows that show little are left out.
     """
     alike = []
     for lag, first in ((1, 2), (3, 1), (5, 0)):

@@ -35,8 +35,8 @@ def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
 def check_12_bit(content: bytes, precision_at: int) -> None:
     """Raise ValueError if a 12-bit JPEG image is damaged, whose decoder does not tell.
 
-    Bits per sample do not change how coefficients are coded. The decoder of 8 bits therefore reads all of them
-    if the header says 8; only the pixels would be wrong, and a small version of them is the quickest.
+    Bits per sample do not change how coefficients are coded. The decoder of 8 bits therefore reads them if
+    the header says 8; only the pixels would be wrong, and a small version of them is the quickest.
     """
     import simplejpeg
 

@@ -20,8 +20,8 @@ from tier_cli.imaging.codestream import (
     scan_fault,
     without_padding,
 )
-from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.damage import damaged
+from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
 from tier_cli.imaging.jpeg import check_12_bit, decode_jpeg
 from tier_cli.imaging.limits import check_size

@@ -99,7 +99,7 @@ def _loaded(image: ImageFile, path: str) -> PillowImage:
 
 
 def _chunks_are_whole(path: str) -> bool:
-    """Return whether all chunks of a PNG file are there and their checksums right; Pillow skips those of pixels."""
+    """Return whether all chunks of a PNG file are there and right; Pillow does not check those of pixels."""
     with open(path, "rb") as file:
         content = file.read()
     position = len(_PNG_SIGNATURE)
