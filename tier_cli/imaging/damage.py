@@ -7,12 +7,14 @@ beyond all of 19,700 public chest X-rays (`docs/stress.md` has the numbers).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.floating[Any]]
 
 _SIDE = 256
 # Rows with a standard deviation below this show too little to be compared.
