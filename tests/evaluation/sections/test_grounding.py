@@ -70,7 +70,7 @@ def _manifest(folder: Path, rows: list[tuple[str, list[dict[str, Any]]]]) -> Man
     for number, (name, boxes) in enumerate(rows):
         x, y = map(int, name.split("-"))
         # Not one grey level: a picture of two would be refused as a mask.
-        pixels = np.tile(np.linspace(45, 77, 128), (64, 1)).astype(np.uint8)
+        pixels = np.random.default_rng(number).integers(45, 77, (64, 128), dtype=np.uint8)
         pixels[y : y + 16, x : x + 16] = 255
         Image.fromarray(pixels).save(folder / f"{number}.png")
         cell = json.dumps(boxes).replace('"', '""') if boxes else ""
