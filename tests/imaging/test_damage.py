@@ -119,6 +119,15 @@ def test_zeros_before_the_end_of_a_jpeg_image_are_harmless(tmp_path: Path) -> No
     np.testing.assert_array_equal(read(padded, tmp_path), read(compressed(BASELINE, frame), tmp_path))
 
 
+@pytest.mark.parametrize("syntax", [BASELINE, EXTENDED])
+def test_values_of_the_scan_header_that_nothing_needs_are_harmless(tmp_path: Path, syntax: str) -> None:
+    frame, bits = frame_of(syntax), 12 if syntax == EXTENDED else 8
+    start = frame.index(b"\x00\x3f\x00", frame.index(b"\xff\xda"))
+    odd = frame[:start] + bytes(3) + frame[start + 3 :]
+    whole = read(compressed(syntax, frame, bits), tmp_path)
+    np.testing.assert_array_equal(read(compressed(syntax, odd, bits), tmp_path), whole)
+
+
 def test_restart_markers_out_of_order(tmp_path: Path) -> None:
     whole = picture("JPEG", restart_marker_rows=1)
     assert read(whole, tmp_path).shape == CHEST.shape

@@ -101,7 +101,7 @@ def scan_fault(frame: bytes) -> str:
     """
     if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)):
         return _tiles_fault(frame)
-    position, restarts = _first_scan(frame), 0
+    position, restarts = _first_scan(frame)[0], 0
     for found in _MARKER.finditer(frame, position):
         marker, end = found[0][-1], found.end()
         if found.start() < position:
@@ -120,18 +120,31 @@ def scan_fault(frame: bytes) -> str:
     return "its end is missing"
 
 
-def _first_scan(frame: bytes) -> int:
-    """Return where the entropy-coded data of a JPEG image begin whose header was read."""
-    position = 2
+def tidied(frame: bytes) -> bytes:
+    """Return a JPEG image without what libjpeg warns of though it harms nothing.
+
+    That is zeros before the end marker, and values of the scan header that sequential images do not use: some
+    writers do not set them to 0, 63 and 0 (ISO/IEC 10918-1 table B.3).
+    """
+    frame = without_padding(frame)
+    position, process = _first_scan(frame)
+    return frame[: position - 3] + b"\0\x3f\0" + frame[position:] if process in (0xC0, 0xC1) else frame
+
+
+def _first_scan(frame: bytes) -> tuple[int, int]:
+    """Return where the entropy-coded data of a JPEG image begin, and the marker of its start of frame."""
+    position, process = 2, 0
     while frame[position] == 0xFF:
         marker = frame[position + 1]
         if marker == 0xFF:
             position += 1
             continue
         position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
+        if marker in _START_OF_FRAME:
+            process = marker
         if marker == _SOS:
             break
-    return position
+    return position, process
 
 
 def _tiles_fault(frame: bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tier_cli.imaging.codestream import without_padding
+from tier_cli.imaging.codestream import tidied
 
 
 def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
@@ -18,17 +18,7 @@ def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
         If the image is damaged. Other decoders, Pillow's included, ignore the warnings of libjpeg, which then
         fills what is missing with grey.
     """
-    import simplejpeg
-
-    space = "RGB" if colour else "GRAY"
-    try:
-        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space)
-    except ValueError:
-        # Zeros before the end marker are harmless, and libjpeg warns of them.
-        mended = without_padding(content)
-        if mended == content:
-            raise
-        pixels = simplejpeg.decode_jpeg(mended, space)
+    pixels = _strictly(content, "RGB" if colour else "GRAY", smallest=False)
     return pixels if colour else pixels[..., 0]
 
 
@@ -38,7 +28,18 @@ def check_12_bit(content: bytes, precision_at: int) -> None:
     Bits per sample do not change how coefficients are coded. The decoder of 8 bits therefore reads them if
     the header says 8; only the pixels would be wrong, and a small version of them is the quickest.
     """
+    _strictly(content[:precision_at] + b"\x08" + content[precision_at + 1 :], "GRAY", smallest=True)
+
+
+def _strictly(content: bytes, space: str, *, smallest: bool) -> NDArray[Any]:
     import simplejpeg
 
-    claimed = content[:precision_at] + b"\x08" + content[precision_at + 1 :]
-    simplejpeg.decode_jpeg(claimed, "GRAY", min_factor=8)
+    factor = 8 if smallest else 1
+    try:
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_factor=factor)
+    except ValueError:
+        tidy = tidied(content)
+        if tidy == content:
+            raise
+        pixels = simplejpeg.decode_jpeg(tidy, space, min_factor=factor)
+    return pixels
