@@ -145,13 +145,10 @@ class Subject:
         self._read(content, rng)
 
     def _pixels(self, rng: np.random.Generator) -> Grey:
-        if self._images:
-            file = self._images[int(rng.integers(len(self._images)))]
-            try:
-                with Image.open(file) as image:
-                    return np.asarray(image.convert("L").resize((_SMALL, _SMALL)))
-            except OSError:
-                pass
+        pictures = [file for file in self._images if file.suffix in (".png", ".jpg")]
+        if pictures:
+            with Image.open(pictures[int(rng.integers(len(pictures)))]) as image:
+                return np.asarray(image.convert("L").resize((_SMALL, _SMALL)))
         return drawn_chest(_SMALL, rng)
 
     def _read(self, content: bytes, rng: np.random.Generator) -> None:

@@ -82,11 +82,10 @@ def fault_of(pixels: NDArray[np.float32], *, equalised: bool = False) -> str:
         return "parts of it are noise"
     if equalised:
         return ""
-    for lines, name in ((rows, "rows"), (np.ascontiguousarray(rows.T), "columns")):
-        means = lines.mean(axis=1)
-        if np.abs(np.diff(means, 2)).mean() * len(lines) > _MOST_STREAKS * spread:
-            return f"its {name} differ in brightness from the next ones"
     means = rows.mean(axis=1)
+    for lines, name in ((means, "rows"), (rows.mean(axis=0), "columns")):
+        if np.abs(np.diff(lines, 2)).mean() * len(lines) > _MOST_STREAKS * spread:
+            return f"its {name} differ in brightness from the next ones"
     bare = rows - means[:, None]
     spreads = np.sqrt(np.einsum("ij,ij->i", bare, bare) / bare.shape[1])
     if _has_band(means, spreads):
