@@ -133,7 +133,7 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``damaged``, ``crashed``. `kind_label` says each in words.
+    ``blank``, ``damaged``, ``input_check``, ``crashed``. `kind_label` says each in words.
     """
 
     exit_code = 3
@@ -152,6 +152,7 @@ _LABELS = {
     "codec": "no decoder",
     "too_small": "too small",
     "too_large": "too large",
+    "input_check": "not a frontal chest X-ray by the input check",
     "crashed": "reader failed",
     "not_finite": "no finite number from the model",
 }
