@@ -15,7 +15,7 @@ from tiny import tiny_checkpoint
 from tier_cli.app import main
 from tier_cli.datasets.opening import read_dataset
 from tier_cli.evaluation.trained_on import seen_by
-from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 from tier_cli.model.trained_on import TRAINED_ON, describe_run, read_trained_on, write_trained_on
 from tier_cli.model.verify import verify
 
@@ -41,6 +41,7 @@ def model(tmp_path: Path) -> Path:
     folder = tiny_checkpoint(tmp_path / "models" / "seen")
     keys = [{"00000002_000"}, {"00000001_001"}]
     write_trained_on(folder, [describe_run("seen", ["nih14"], "salt", keys, [{"nih14:2"}, {"nih14:1"}])])
+    write_checksums(folder)
     return folder
 
 
@@ -121,6 +122,7 @@ def test_rows_trained_on_are_left_out_on_request(model: Path, tier: Tier, tmp_pa
     root = nih14(tmp_path / "data")
     keys = [{"00000002_000"}]
     write_trained_on(model, [describe_run("seen", ["nih14"], "salt", keys, [{"nih14:2"}])])
+    write_checksums(model)
     common = ["eval", "--dataset", "nih14", "--root", root, "--split", "all", "--model", model]
     _, document, shown = tier(*common, "--replicates", 5, "--exclude-trained")
     assert document["images"] == 2
@@ -148,6 +150,7 @@ def test_a_run_lists_its_images_without_their_names(tmp_path: Path, tier: Tier) 
     """The next evaluation knows the images and patients; nobody reads them in the folder."""
     folder, start = tmp_path / "data", tiny_checkpoint(tmp_path / "start")
     write_trained_on(start, [describe_run("start", ["chexpert"], "old", [{"an image"}], [{"a patient"}])])
+    write_checksums(start)
     assert main(["data", "phantom", str(folder), "--count", "48", "--size", "64", "--seed", "1"]) == 0
     output = tmp_path / "model"
     options = ["--epochs", 1, "--batch-size", 8, "--freeze-text-layers", 0, "--keep-epochs", 1]
