@@ -133,7 +133,8 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``crashed``. `kind_label` says each in words.
+    ``blank``, ``costly``, ``time_limit``, ``memory_limit``, ``changed``, ``crashed``. `kind_label` says each
+    in words.
     """
 
     exit_code = 3
@@ -152,6 +153,8 @@ _LABELS = {
     "codec": "no decoder",
     "too_small": "too small",
     "too_large": "too large",
+    "costly": "far costlier than an image",
+    "changed": "changed while it was read",
     "crashed": "reader failed",
     "not_finite": "no finite number from the model",
 }

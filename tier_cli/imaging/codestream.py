@@ -10,7 +10,13 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tier_cli.imaging.limits import costly
+
 ITEM = b"\xfe\xff\x00\xe0"
+# Begins a scan of a JPEG image; compressed data never contain it.
+SCAN = b"\xff\xda"
+# Makers who cut a frame at all cut it into pieces of some kilobytes.
+_MOST_FRAGMENTS = 100_000
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
@@ -83,16 +89,23 @@ def without_padding(frame: bytes) -> bytes:
 
 
 def fragments_are_whole(file: BinaryIO) -> bool:
-    """Return whether the fragments that begin at the file's position end before the file does (PS3.5 A.4)."""
+    """Return whether the fragments that begin at the file's position end before the file does (PS3.5 A.4).
+
+    Raises
+    ------
+    InputError
+        Of kind ``costly``, if they are far too many.
+    """
     position = file.tell()
     end = file.seek(0, 2)
-    while True:
+    for _ in range(_MOST_FRAGMENTS):
         file.seek(position)
         head = file.read(8)
         if head[:4] != ITEM or len(head) < 8:
             # The delimiter that should follow may be missing; the image is complete without it.
             return position <= end
         position += 8 + int.from_bytes(head[4:], "little")
+    raise costly(f"the pixel data have more than {_MOST_FRAGMENTS:,} fragments")
 
 
 def _jpeg(frame: bytes) -> Codestream | None:

@@ -13,6 +13,8 @@ Views = Literal["frontal", "strict", "all"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, assumed frontal"
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_MEMORY = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class ReadOptions:
         Also accept other modalities, body parts, images for processing and the first of several frames.
     include_phi
         Fill `Radiograph.phi` with the patient's name, id, dates and accession number.
+    timeout, memory
+        Seconds and bytes that one file may take in a decoding process.
     """
 
     rendering: Rendering = "voi"
@@ -39,6 +43,8 @@ class ReadOptions:
     views: Views = "frontal"
     accept_any: bool = False
     include_phi: bool = False
+    timeout: float = DEFAULT_TIMEOUT
+    memory: int = DEFAULT_MEMORY
 
 
 @dataclass(frozen=True)

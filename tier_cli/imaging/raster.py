@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.codestream import SCAN
 from tier_cli.imaging.guard import guarded
-from tier_cli.imaging.limits import MAX_PIXELS, check_shown, check_size
+from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_size
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
+_CHUNK = 1 << 20
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -54,20 +57,35 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
 
     with _opened(path) as image:
         check_size(image.height, image.width, path)
-        # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images.
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Not n_frames:
+        # for a TIFF it reads every page.
+        if image.format != "MPO" and getattr(image, "is_animated", False):
             raise InputError(
                 "the file contains several pictures",
                 where=path,
                 remedy="save each as a separate file",
                 kind="frames",
             )
+        if image.format in ("JPEG", "MPO"):
+            check_scans(_scans(path), image.height, image.width)
         image.load()
         upright: PillowImage = image
         if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             upright = ImageOps.exif_transpose(image)
             notes.append("turned according to the EXIF orientation")
         return _grey(upright, _is_white_zero(image), path, notes), upright is not image
+
+
+def _scans(path: str) -> int:
+    """Count the scans of a JPEG file, including those of its previews; compressed data hold no such marker."""
+    count, last = 0, b""
+    with open(path, "rb") as file:
+        # A file may grow without end while it is read.
+        for _ in range(os.fstat(file.fileno()).st_size // _CHUNK + 1):
+            chunk = file.read(_CHUNK)
+            count += (last + chunk).count(SCAN)
+            last = chunk[-1:]
+    return count
 
 
 def _opened(path: str) -> ImageFile:
