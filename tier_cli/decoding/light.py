@@ -7,6 +7,7 @@ import re
 import stat
 
 from tier_cli.imaging.header import DEFLATED
+from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.sniff import HEAD_BYTES, content_of
 
 _LARGEST = 16_000_000
@@ -27,7 +28,7 @@ def is_light(path: str) -> bool:
             return True
         if status.st_size > _LARGEST:
             return False
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             content = file.read(_LARGEST)
     except (OSError, ValueError):
         return True

@@ -209,7 +209,7 @@ class _Metered:
         return self._file.read(size)
 
     def check(self) -> None:
-        """Raise `InputError` of kind ``costly`` if the reads are used up; pydicom may replace the first by another."""
+        """Raise `InputError` of kind ``costly`` if no reads are left; pydicom hides the first such error."""
         if self._left < 0:
             raise costly("the header has far more elements than that of an image")
 
@@ -264,8 +264,8 @@ def _inflated(raw: BinaryIO, path: str) -> BinaryIO:
     raw.seek(132 + 8)
     raw.seek(132 + 12 + int.from_bytes(raw.read(4), "little"))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = inflater.decompress(raw.read(), 2 * MAX_PIXELS)
-    if inflater.unconsumed_tail:
+    content = inflater.decompress(raw.read(2 * MAX_PIXELS), 2 * MAX_PIXELS)
+    if inflater.unconsumed_tail or raw.read(1):
         raise InputError(
             "the file inflates to more than the largest image allowed",
             where=path,

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
+
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, assumed frontal"
-DEFAULT_TIMEOUT = 60.0
-DEFAULT_MEMORY = 2_000_000_000
 
 
 @dataclass(frozen=True)

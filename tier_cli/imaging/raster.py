@@ -12,6 +12,7 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.codestream import SCAN
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_size
+from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
 
@@ -79,7 +80,7 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
 def _scans(path: str) -> int:
     """Count the scans of a JPEG file, including those of its previews; compressed data hold no such marker."""
     count, last = 0, b""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         # A file may grow without end while it is read.
         for _ in range(os.fstat(file.fileno()).st_size // _CHUNK + 1):
             chunk = file.read(_CHUNK)
