@@ -85,7 +85,7 @@ def _files(folder: Path, *names: str) -> list[str]:
 def test_a_decoder_that_stands_still_costs_one_file(
     tmp_path: Path, settings: Settings, command: tuple[str, ...]
 ) -> None:
-    """A stopped process, a wait for ever and an endless loop end at the limit, and the other files are read."""
+    """A stopped process, a wait for ever and an endless loop end; the other files are read."""
     names = ["a", "stop", "b", "hang", "c", "loop", "d"]
     with DecodePool(_limited(settings, timeout=4.0), 3, command) as pool:
         kinds = _kinds(pool, _files(tmp_path, *names))
@@ -134,7 +134,7 @@ def test_a_suspended_command_ages_no_file(
 ) -> None:
     """After Ctrl-Z and fg, or a closed lid, the files at hand are not refused."""
     real, sleeps = time.monotonic, [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: real() + sleeps[0])
+    monkeypatch.setattr(time, "monotonic", lambda: real() + sleeps[0])
     with DecodePool(_limited(settings, timeout=30.0), 1, command) as pool:
         future = pool.submit(*_files(tmp_path, "hang"))
         while not pool._processes:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import UID, JPEGLosslessSV1
 from xrays import picture, write_dicom, write_png
 
 from tier_cli.decoding import light, prefetch
@@ -24,9 +24,9 @@ from tier_cli.imaging.discover import Source
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def _encapsulated(path: Path, frame: bytes, syntax: str = JPEGLosslessSV1) -> str:
+def _encapsulated(path: Path, frame: bytes, syntax: str = str(JPEGLosslessSV1)) -> str:
     dataset = dcmread(write_dicom(path))
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.PixelData = encapsulate([frame])
     dataset["PixelData"].is_undefined_length = True
     dataset.save_as(path)
@@ -69,4 +69,7 @@ def test_a_decoder_that_crashes_on_one_of_few_files_does_not_end_the_run(
     Image.fromarray(np.asarray(picture())).save(tmp_path / "crash.tif")
     paths = [str(tmp_path / "crash.tif"), str(write_png(tmp_path / "a.png"))]
     outcomes = [outcome for _, outcome in prefetch.decoded(map(Source, paths), settings, 2, 8)]
-    assert [outcome.kind if isinstance(outcome, InputError) else "ok" for outcome in outcomes] == ["crashed", "ok"]
+    assert [outcome.kind if isinstance(outcome, InputError) else "ok" for outcome in outcomes] == [
+        "crashed",
+        "ok",
+    ]

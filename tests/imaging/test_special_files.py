@@ -12,7 +12,6 @@ from xrays import write_dicom, write_png
 
 from tier_cli.errors import InputError
 from tier_cli.imaging import discover as module
-from tier_cli.imaging import read
 from tier_cli.imaging.discover import PassedOver, Source, discover
 from tier_cli.imaging.opening import head_of, open_file
 from tier_cli.imaging.read import read_radiograph
@@ -110,14 +109,12 @@ def test_folders_of_links_to_folders_of_links_end(tmp_path: Path, monkeypatch: p
 
 
 def _while_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    head_of_file = read.head_of
-
     def acting(path: str, status: os.stat_result) -> bytes:
-        head = head_of_file(path, status)
+        head = head_of(path, status)
         act()
         return head
 
-    monkeypatch.setattr(read, "head_of", acting)
+    monkeypatch.setattr("tier_cli.imaging.read.head_of", acting)
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_png, "a.png"), (write_dicom, "a.dcm")])

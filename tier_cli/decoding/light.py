@@ -1,4 +1,4 @@
-"""Tell files that may be decoded without a process of their own: small ones whose decoders are known to be safe."""
+"""Tell which files may be decoded without a process of their own: small ones with safe decoders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.sniff import HEAD_BYTES, content_of
 
 _LARGEST = 16_000_000
-# A fragment of pixel data that begins as JPEG of any kind, but not as JPEG 2000: GDCM, which decodes lossless
-# JPEG, crashes on some broken streams.
+# A fragment of pixel data that begins as JPEG of any kind, but not as JPEG 2000: GDCM, which decodes
+# lossless JPEG, crashes on some broken streams.
 _JPEG_FRAGMENT = re.compile(rb"\xfe\xff\x00\xe0.{4}\xff(?!\x4f)", re.DOTALL)
 
 

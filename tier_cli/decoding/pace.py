@@ -13,7 +13,7 @@ _CALM = 50
 
 
 class Pace:
-    """Fewer processes and longer waits while processes are killed or cannot start; as before when all is well.
+    """Let fewer processes work, and wait longer, while processes are killed or cannot start.
 
     Parameters
     ----------

@@ -152,7 +152,7 @@ class DecodePool:
                 return None
 
     def _started(self) -> DecodeProcess | None:
-        """Start a process and wait until it is ready, so that only a file can crash it later; None if it ends."""
+        """Start a process and wait until it is ready, so that only a file can crash it; None if it ends."""
         with self._lock:
             if self._closed.is_set():
                 raise CancelledError

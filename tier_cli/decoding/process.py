@@ -99,7 +99,7 @@ class DecodeProcess:
         return outcome_from(*message)
 
     def pass_time(self, seconds: float) -> None:
-        """Count seconds of work on the file at hand, and kill the process once the file has taken too long."""
+        """Count seconds of work on the file at hand; kill the process once that has taken too long."""
         with self._lock:
             if not self._busy:
                 return

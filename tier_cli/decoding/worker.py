@@ -44,7 +44,9 @@ def _limit_memory(allowed: int) -> None:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         given = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-        resource.setrlimit(resource.RLIMIT_AS, (min([pages * resource.getpagesize() + allowed, *given]), hard))
+        resource.setrlimit(
+            resource.RLIMIT_AS, (min([pages * resource.getpagesize() + allowed, *given]), hard)
+        )
 
 
 def _limit_time(seconds: float) -> None:

@@ -125,7 +125,7 @@ def _check_cost(dataset: Dataset, keyword: str) -> None:
     from pydicom.dataelem import RawDataElement
 
     tag = tag_for_keyword(keyword)
-    element = None if tag is None else dataset.get_item(tag, keep_deferred=True)
+    element: object = None if tag is None else dataset.get_item(tag, keep_deferred=True)
     if tag is None or not isinstance(element, RawDataElement) or element.length <= _LONGEST_TEXT:
         return
     known = dictionary_VR(tag)

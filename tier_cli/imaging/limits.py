@@ -13,8 +13,8 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 64
-# Encoders write about ten scans per progressive JPEG. In each, a decoder goes over the whole image, at 1 to 2 ns
-# per pixel.
+# Encoders write about ten scans per progressive JPEG. In each, a decoder goes over the whole image, at 1 to
+# 2 ns per pixel.
 _MOST_SCANS, _MOST_SCANNED = 100, 2_000_000_000
 # An image is blank if less than this share of its pixels differs from the rest: a caption on black.
 BLANK_SHARE = 0.01
@@ -43,7 +43,7 @@ def check_size(height: int, width: int, path: str) -> None:
 
 
 def check_scans(scans: int, height: int, width: int) -> None:
-    """Refuse a JPEG image with so many scans that decoding them would take far longer than the image deserves."""
+    """Refuse a JPEG image with so many scans that decoding it would take minutes."""
     if scans > _MOST_SCANS or scans * height * width > _MOST_SCANNED:
         raise costly(f"the JPEG image has {scans} scans of {width} x {height} pixels")
 

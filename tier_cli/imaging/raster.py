@@ -58,8 +58,8 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
 
     with _opened(path) as image:
         check_size(image.height, image.width, path)
-        # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Not n_frames:
-        # for a TIFF it reads every page.
+        # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Their
+        # number is not asked for: Pillow reads every page of a TIFF to count them.
         if image.format != "MPO" and getattr(image, "is_animated", False):
             raise InputError(
                 "the file contains several pictures",
@@ -78,7 +78,7 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
 
 
 def _scans(path: str) -> int:
-    """Count the scans of a JPEG file, including those of its previews; compressed data hold no such marker."""
+    """Count the scans of a JPEG file, including those of its previews."""
     count, last = 0, b""
     with open_file(path) as file:
         # A file may grow without end while it is read.

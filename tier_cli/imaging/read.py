@@ -24,8 +24,8 @@ def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiogra
         radiograph = _read(path, status, options)
     except InputError as error:
         raise _changed(path, status) or error from None
-    if error := _changed(path, status):
-        raise error
+    if changed := _changed(path, status):
+        raise changed
     return radiograph
 
 
