@@ -17,9 +17,9 @@ _JPEG_FRAGMENT = re.compile(rb"\xfe\xff\x00\xe0.{4}\xff(?!\x4f)", re.DOTALL)
 
 
 def is_light(path: str) -> bool:
-    """Return whether reading a file costs little and crashes nothing, whatever the file holds.
+    """Return whether reading a file costs little and crashes nothing, whatever it holds.
 
-    That is a file of at most 16 MB that is PNG, JPEG or DICOM, unless its pixel data are JPEG or its header is
+    That is a file of at most 16 MB that is PNG, JPEG or DICOM, unless its pixel data are JPEG or the file is
     deflated; and a file that is refused at once.
     """
     try:

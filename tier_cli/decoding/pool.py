@@ -24,7 +24,7 @@ _CRASHES = 2
 _KILLS = 8
 # How many processes may end at once, before the first is ready, until it is clear that none ever will be.
 _VAIN_STARTS = 2
-# How long a file waits for a process that can be started.
+# How long a file waits for a process that can be started; for as long after that, light files wait no more.
 _PATIENCE = 30.0
 # How often the age of the files at hand is looked at.
 _TICK = 0.2
@@ -58,7 +58,8 @@ class DecodePool:
         self._idle: list[DecodeProcess] = []
         self._watch: threading.Thread | None = None
         self._closed = threading.Event()
-        self._proven = self._hopeless = False
+        self._proven = False
+        self._hopeless_until = 0.0
         self._vain_starts = 0
         self._here = threading.Lock()
 
@@ -92,7 +93,7 @@ class DecodePool:
         with self._pace.turn():
             ended: Counter[Ending] = Counter()
             while ended[Ending.CRASHED] < _CRASHES and ended[Ending.KILLED] < _KILLS:
-                process = self._process()
+                process = self._process(path)
                 if process is None:
                     return self._without_process(path, "no decoding process could be started for it")
                 outcome = process.request(path)
@@ -130,9 +131,11 @@ class DecodePool:
         remedy = "run again when the machine has memory and processes to spare"
         return InputError(why, where=path, remedy=remedy, kind="crashed")
 
-    def _process(self) -> DecodeProcess | None:
+    def _process(self, path: str) -> DecodeProcess | None:
         """Return a process that is ready, waiting longer after each vain start; None if patience ends."""
-        until = time.monotonic() + (0.0 if self._hopeless else _PATIENCE)
+        if time.monotonic() < self._hopeless_until and is_light(path):
+            return None
+        until = time.monotonic() + _PATIENCE
         while True:
             with self._lock:
                 process = self._idle.pop() if self._idle else None
@@ -144,11 +147,11 @@ class DecodePool:
             self._pace.wait()
             process = self._started()
             if process is not None:
-                self._proven, self._hopeless = True, False
+                self._proven, self._hopeless_until = True, 0.0
                 return process
             self._pace.went_wrong()
             if time.monotonic() > until:
-                self._hopeless = True
+                self._hopeless_until = time.monotonic() + _PATIENCE
                 return None
 
     def _started(self) -> DecodeProcess | None:

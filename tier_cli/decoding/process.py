@@ -20,7 +20,7 @@ from tier_cli.errors import InputError
 # -P: do not import modules from the current folder.
 COMMAND = (sys.executable, "-P", "-m", "tier_cli.decoding.worker")
 # Generous: interpreter and packages may lie on a slow network disk.
-_START_SECONDS = 120.0
+_START_SECONDS = 60.0
 # How long a process whose pipe is closed may take to end by itself, so that its exit status tells the cause.
 _EXIT_SECONDS = 2.0
 # What a decoder does to its own process; any other signal came from outside.
