@@ -1,4 +1,4 @@
-"""Measure time and peak memory of `tier classify` by the number of files. Run: python benchmarks/growth.py [N ...]
+"""Measure time and peak memory of `tier classify` by the number of files. Run: python benchmarks/growth.py
 
 Memory should not grow with the number of files: the last column compares the sum of all processes with the
 first row. The files are hard links to a few generated pictures, 1,000 to a folder. Memory is the highest
