@@ -133,8 +133,8 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``costly``, ``time_limit``, ``memory_limit``, ``changed``, ``crashed``. `kind_label` says each
-    in words.
+    ``blank``, ``input_check``, ``costly``, ``time_limit``, ``memory_limit``, ``changed``, ``crashed``.
+    `kind_label` says each in words.
     """
 
     exit_code = 3
@@ -153,6 +153,7 @@ _LABELS = {
     "codec": "no decoder",
     "too_small": "too small",
     "too_large": "too large",
+    "input_check": "not a frontal chest X-ray by the input check",
     "costly": "far costlier than an image",
     "changed": "changed while it was read",
     "crashed": "reader failed",

@@ -19,7 +19,7 @@ from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
-    from tier_cli.results.record import Unit
+    from tier_cli.pipeline.stream import StreamOptions
 
 
 def classify(
@@ -31,6 +31,7 @@ def classify(
     views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
+    input_check: options.InputCheck = options.InputCheckName.NOTE,
     by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
@@ -78,8 +79,9 @@ def classify(
         timeout_per_file=timeout_per_file,
         memory_per_file=memory_per_file,
         fail_fast=fail_fast,
+        input_check=input_check.value,
     )
-    layout = _layout(job, by, wide, include_phi)
+    layout = _layout(job, stream, wide)
     for member in job.members:
         print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
     if dry_run:
@@ -106,5 +108,10 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _layout(job: ScoringJob, by: Unit, wide: bool, include_phi: bool) -> Layout:
-    return Layout(job.findings.ids, by, wide, include_phi, bool(job.stamp.adaptation))
+def _layout(job: ScoringJob, stream: StreamOptions, wide: bool) -> Layout:
+    from tier_cli.pipeline.input_checks import holds_check
+
+    checked = stream.input_check != "off" and holds_check(job.members)
+    return Layout(
+        job.findings.ids, stream.by, wide, stream.read.include_phi, bool(job.stamp.adaptation), checked
+    )

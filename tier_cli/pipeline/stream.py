@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.model.engine import Engine
+    from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.results.record import FileResult, Result, Unit
 
@@ -48,6 +49,8 @@ class StreamOptions:
         One result per ``image`` or per ``study``.
     fail_fast
         Stop at the first file that cannot be used.
+    input_check
+        What to do with an image that the checkpoint's input check finds suspicious.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -55,6 +58,7 @@ class StreamOptions:
     workers: int | None = None
     by: Unit = "image"
     fail_fast: bool = False
+    input_check: CheckMode = "off"
 
 
 def stream_options(
@@ -67,6 +71,7 @@ def stream_options(
     batch_size: int | None = None,
     workers: int | None = None,
     fail_fast: bool = False,
+    input_check: CheckMode = "off",
     timeout_per_file: float = DEFAULT_TIMEOUT,
     memory_per_file: int = DEFAULT_MEMORY,
 ) -> StreamOptions:
@@ -80,7 +85,7 @@ def stream_options(
         Which of several windows to apply, counted from 1 as in DCMTK.
     accept_any, include_phi
         See `ReadOptions`.
-    by, batch_size, workers, fail_fast
+    by, batch_size, workers, fail_fast, input_check
         See `StreamOptions`.
     timeout_per_file, memory_per_file
         Seconds and bytes that reading one file may take.
@@ -93,7 +98,7 @@ def stream_options(
         timeout=timeout_per_file,
         memory=memory_per_file,
     )
-    return StreamOptions(read, batch_size, workers, by, fail_fast)
+    return StreamOptions(read, batch_size, workers, by, fail_fast, input_check)
 
 
 def classify(
@@ -124,7 +129,7 @@ def classify(
     error, as they occur, then one result per study in the order in which studies were first seen. A
     KeyboardInterrupt, also one thrown in, is raised again only after the studies known so far.
     """
-    scorer = ImageScorer(members, findings, options.by)
+    scorer = ImageScorer(members, findings, options.by, options.input_check)
     batch_size = batch_size_of(options, members[0].engine)
     with closing(
         decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -82,7 +83,8 @@ class OutputFile:
     def writer(self, layout: Layout) -> Iterator[ResultWriter[Result]]:
         """Open a writer for a file that is complete or absent, see `file_writer`."""
         binary = self.ending == ".parquet"
-        with file_writer(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
+        make = partial(_writer_for, self.ending, layout=layout)
+        with file_writer(self.path, make, binary, private=layout.phi) as writer:
             yield writer
 
     @property
@@ -99,7 +101,7 @@ def leftover_of(path: str) -> Path:
 
 @contextmanager
 def file_writer(
-    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool
+    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool, *, private: bool = False
 ) -> Iterator[ResultWriter[_T]]:
     """Open a writer; the complete file appears under its name when the block ends.
 
@@ -114,10 +116,12 @@ def file_writer(
         Creates the writer for an open file.
     binary
         Whether the writer takes bytes.
+    private
+        Whether only the owner may read the file (0600), for data of patients.
     """
     target = _target(path)
     kept: Path | None = None
-    with whole_file(target) as partial, _create(partial, binary=binary) as file:
+    with whole_file(target) as aside, _create(aside, binary=binary, private=private) as file:
         writer = _Counting(make(file))
         try:
             yield writer
@@ -130,7 +134,7 @@ def file_writer(
             writer.finish()
             file.close()
             if kept is not None:
-                move_whole(partial, kept)
+                move_whole(aside, kept)
 
 
 def _target(path: str) -> Path:
@@ -153,7 +157,10 @@ class _Counting(Generic[_T]):
         self._writer.finish()
 
 
-def _create(path: Path, *, binary: bool) -> IO[Any]:
+def _create(path: Path, *, binary: bool, private: bool) -> IO[Any]:
+    if private:
+        # From the start: no moment in which others could open it.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     if binary:
         return path.open("wb")
     # File names that are not valid UTF-8 are written as the bytes they were read as.
