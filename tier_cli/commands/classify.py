@@ -40,6 +40,10 @@ def classify(
     include_phi: options.IncludePhi = False,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    journal: options.Journal = None,
+    resume: options.Resume = False,
+    content_hashes: options.ContentHashes = False,
+    shard: options.ShardOption = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Score chest X-rays for findings written as text.
@@ -48,16 +52,35 @@ def classify(
     file (> FILE), write JSON lines (see result.schema.json), or with --table
     the tables.
     Counts by reason, and where the results are, go to stderr.
+    With --output, an interrupted run goes on with --resume.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
-    3 some files could not be scored; 130 Ctrl-C, finished results are kept.
+    3 some files could not be scored; 74 a full or lost disk; 130 Ctrl-C,
+    143 SIGTERM, 129 SIGHUP. Finished results are kept.
 
     For research use; not a medical device.
     """
     file = _check(output, table, wide, hash_ids and include_phi)
     if file is not None:
         check_not_an_input(file.path, "--output", [*paths, *(model or [])])
+    from tier_cli.commands.journal_run import (
+        JournalRun,
+        PassedOverNotes,
+        check_hashed,
+        journal_options,
+        stdout_option,
+    )
+
+    written = stdout_option(output, table)
+    kept = journal_options(file, journal, resume, content_hashes, shard, written)
+    if kept is not None:
+        check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
+    if shard is not None and fail_fast:
+        raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     passed_over = passing_over(hash_ids)
+    notes = PassedOverNotes(passed_over.observe)
+    if kept is not None:
+        passed_over.observe = notes
     sources = sources_of(paths, passed_over)
     job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value)
     from tier_cli.commands.dry_run import preview
@@ -80,8 +103,14 @@ def classify(
     if dry_run:
         preview(sources, passed_over, job, stream, output)
         return
+    keyed = hasher(hash_ids)
+    if kept is not None:
+        check_hashed(kept, keyed)
+        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over)
+        journaled.print_notes()
+        raise Exit(journaled.score_all(sources, stream, notes, counter(paths)))
     tables = True if table else False if output == STDOUT else None
-    run = ScoreRun(job, layout, file, top, hasher(hash_ids), passed_over, tables)
+    run = ScoreRun(job, layout, file, top, keyed, passed_over, tables)
     run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
     if run.failed:

@@ -12,7 +12,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from typer import Exit
+
 from tier_cli.commands.inputs import skipped_text
+from tier_cli.commands.stopping import exit_code_of, signal_name, stopping
 from tier_cli.console import discard_stdout, is_quiet, is_terminal, print_message
 from tier_cli.errors import counted, kind_label
 from tier_cli.results.overwrite import replaced_text
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.output import OutputFile
-    from tier_cli.results.overwrite import replaced_text
     from tier_cli.results.privacy import Hasher
     from tier_cli.results.record import FileResult, Result
     from tier_cli.results.rows import Layout
@@ -91,17 +93,17 @@ class ResultRun(ABC, Generic[_R]):
 
         Raises
         ------
-        KeyboardInterrupt
-            After Ctrl-C, once every finished result is written.
+        Exit
+            After Ctrl-C, SIGTERM or SIGHUP, once every finished result is written.
         """
         try:
-            with self._writer() as writer, self._progress(count) as tick:
+            with stopping(), self._writer() as writer, self._progress(count) as tick:
                 self._write_each(start(lambda: self._tick(tick)), writer)
         except BrokenPipeError:
             discard_stdout()
-        except KeyboardInterrupt:
-            self._tell_interrupted()
-            raise
+        except KeyboardInterrupt as stop:
+            self._tell_interrupted(signal_name(stop))
+            raise Exit(exit_code_of(stop)) from stop
         except Exception:
             if self._leftover is not None and self._written and self._leftover.exists():
                 print_message(f"The results up to this error are in {self._leftover}")
@@ -138,15 +140,15 @@ class ResultRun(ABC, Generic[_R]):
             return nullcontext(lambda: None)
         from tier_cli.display.progress import progress
 
-        return progress(self._console, count, self._activity)
+        return _shown(progress(self._console, count, self._activity))
 
-    def _tell_interrupted(self) -> None:
+    def _tell_interrupted(self, by: str = "") -> None:
         """Report on stderr how many results were written before Ctrl-C, where, and how to go on."""
         if not self._written:
-            print_message("Interrupted before the first result; nothing was written.")
+            print_message(f"Interrupted{by} before the first result; nothing was written.")
             return
         results = "1 result was" if self._written == 1 else f"{self._written} results were"
-        print_message(f"Interrupted: {results} written to {self._path or 'stdout'}.")
+        print_message(f"Interrupted{by}: {results} written to {self._path or 'stdout'}.")
         self._summarise(interrupted=True)
         print_message(
             "The same command starts from the first file. To go on, give the other files as a list with one"
@@ -167,10 +169,28 @@ class ResultRun(ABC, Generic[_R]):
             )
         if self._passed_over is not None and self._passed_over.counts:
             print_message(skipped_text(self._passed_over))
+        passed_over = self._passed_over.counts.total() if self._passed_over is not None else 0
+        if self.failed or passed_over:
+            print_message(account(self.done, self._verb, self.failed, passed_over))
 
     def _units(self) -> str:
         """Say in how many results the files that were used have come together, if not one by one."""
         return ""
+
+
+def account(files: int, verb: str, failed: int, passed_over: int) -> str:
+    """Return the account of all files that were seen, which adds up.
+
+    Examples
+    --------
+    >>> account(4, "scored", 2, 1)
+    'Seen: 5 files = 2 scored + 2 refused + 1 skipped'
+    """
+    seen = files + passed_over
+    return (
+        f"Seen: {seen} {'file' if seen == 1 else 'files'} ="
+        f" {files - failed} {verb} + {failed} refused + {passed_over} skipped"
+    )
 
 
 class ScoreRun(ResultRun["Result"]):
@@ -248,6 +268,17 @@ class ScoreRun(ResultRun["Result"]):
         console = Console() if is_terminal("stdout") else Console(width=_FILE_WIDTH)
         shared = self._console if is_terminal("stdout") else None
         return TableWriter(shared or console, labels, run_notes)
+
+
+@contextmanager
+def _shown(progress: AbstractContextManager[Tick]) -> Iterator[Tick]:
+    """Show progress; a terminal that is gone, as after SIGHUP, does not end the run."""
+    tick = progress.__enter__()
+    try:
+        yield tick
+    finally:
+        with suppress(OSError):
+            progress.__exit__(None, None, None)
 
 
 @contextmanager

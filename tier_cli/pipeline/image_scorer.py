@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.errors import InputError
+from tier_cli.pipeline.finish import Finish
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.results.record import Failure, FindingScore, Result, Unit
 from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_calibration
@@ -39,6 +39,11 @@ class ImageScorer:
     unit
         ``image`` or ``study``: selects the calibration.
 
+    Attributes
+    ----------
+    finish
+        Turns the results of images into those of the run.
+
     Raises
     ------
     CheckpointError
@@ -53,8 +58,7 @@ class ImageScorer:
         self._stamp = run_stamp(members, findings)
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
-        self._calibration, _ = calibration_of(members, findings, unit)
-        self._run_notes = _notes(members, findings, self._calibration)
+        self.finish = finish_of(members, findings, unit)
 
     def settings(self, read: ReadOptions) -> Settings:
         """Return the decoding settings: `read` with the checkpoints' rendering and preprocessing."""
@@ -65,7 +69,7 @@ class ImageScorer:
         return self._result(path, error=Failure(error.kind, error.reason))
 
     def score(self, images: Sequence[tuple[str, Decoded]]) -> list[Result]:
-        """Score a batch of images; `finished` calibrates the results."""
+        """Score a batch of images; `finish` calibrates the results."""
         prepared = [image.prepared for _, image in images]
         pixels = {
             preprocessing: np.stack([versions[number] for versions in prepared])
@@ -76,16 +80,6 @@ class ImageScorer:
         return [
             self._scored(path, image, row) for (path, image), row in zip(images, scores.tolist(), strict=True)
         ]
-
-    def finished(self, result: Result) -> Result:
-        """Add probabilities and calls if a calibration matches, else a note that says why there are none."""
-        if result.error is not None:
-            return result
-        return replace(
-            result,
-            findings=self._calibration.apply(result.findings),
-            notes=(*result.notes, *self._run_notes),
-        )
 
     def _scored(self, path: str, image: Decoded, row: list[float]) -> Result:
         known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
@@ -134,9 +128,15 @@ def calibration_of(
     return (matching or existing or found)[0]
 
 
+def finish_of(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> Finish:
+    """Return what turns the results of images into those of the run."""
+    calibration, _ = calibration_of(members, findings, unit)
+    return Finish(calibration, _notes(members, findings, calibration), unit)
+
+
 def run_notes(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> tuple[str, ...]:
     """Return the notes that every scored result of a run has."""
-    return _notes(members, findings, calibration_of(members, findings, unit)[0])
+    return finish_of(members, findings, unit).notes
 
 
 def _notes(members: Sequence[Scorer], findings: FindingSet, calibration: Calibration) -> tuple[str, ...]:

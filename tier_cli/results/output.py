@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -84,6 +85,30 @@ class OutputFile:
         binary = self.ending == ".parquet"
         with file_writer(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
             yield writer
+
+    def write_whole(self, layout: Layout, results: Iterable[Result]) -> None:
+        """Write the file from results that are safe elsewhere: it is whole, or stays as it was."""
+        binary = self.ending == ".parquet"
+        with whole_file(_target(self.path)) as aside, _create(aside, binary=binary) as file:
+            writer = _writer_for(self.ending, file, layout)
+            try:
+                for result in results:
+                    writer.write(result)
+            finally:
+                # Parquet's writer must not outlive its file.
+                writer.finish()
+
+    def remove_unfinished(self) -> None:
+        """Delete what a run that was killed while it wrote this file left; no other run may write it now."""
+        target = _target(self.path)
+        for left in target.parent.glob(f".{escape(target.name)}.*.partial"):
+            left.unlink(missing_ok=True)
+
+    @property
+    def journal(self) -> Path:
+        """The journal beside the file: ``FILE.journal``."""
+        target = _target(self.path)
+        return target.with_name(f"{target.name}.journal")
 
     @property
     def leftover(self) -> Path:
