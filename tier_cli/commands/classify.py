@@ -84,7 +84,7 @@ def classify(
     sources = sources_of(paths, passed_over)
     job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value)
     from tier_cli.commands.dry_run import preview
-    from tier_cli.commands.result_run import ScoreRun, hasher
+    from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
     from tier_cli.pipeline.stream import stream_options
 
     stream = stream_options(
@@ -97,7 +97,6 @@ def classify(
         workers=workers,
         fail_fast=fail_fast,
     )
-    layout = _layout(job, by, wide, include_phi)
     for member in job.members:
         print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
     if dry_run:
@@ -106,11 +105,12 @@ def classify(
     keyed = hasher(hash_ids)
     if kept is not None:
         check_hashed(kept, keyed)
+        layout = _layout(job, by, wide, include_phi)
         journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over)
-        journaled.print_notes()
+        print_notes(job)
         raise Exit(journaled.score_all(sources, stream, notes, counter(paths)))
     tables = True if table else False if output == STDOUT else None
-    run = ScoreRun(job, layout, file, top, keyed, passed_over, tables)
+    run = ScoreRun(job, by, top, keyed, passed_over, tables)
     run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
     if run.failed:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.commands.result_run import ScoreRun
+from tier_cli.commands.journal_output import JournalOutput
 from tier_cli.commands.stopping import exit_code_of, signal_name, stopping
 from tier_cli.console import print_message
-from tier_cli.errors import JournalError, StorageError, UsageError, kind_label
+from tier_cli.errors import JournalError, UsageError
 from tier_cli.results.journal import Journal, differences
 from tier_cli.results.output import STDOUT
 from tier_cli.results.privacy import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source
-    from tier_cli.pipeline.finish import Finish
     from tier_cli.pipeline.journaled import JournaledRun
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.shards import Shard
@@ -128,13 +127,19 @@ def check_hashed(options: JournalOptions, hasher: Hasher | None) -> None:
             )
 
 
-class JournalRun(ScoreRun):
-    """Score into a journal and make the output from it; parameters as in `ScoreRun`.
+class JournalRun(JournalOutput):
+    """Score into a journal and make the output from it.
 
     Parameters
     ----------
+    job, layout
+        What the run scores with, and the columns of the output.
     options
         Where the journal is, and how it is used.
+    file, top, passed_over
+        As for `JournalOutput`.
+    hasher
+        Hashes paths and UIDs, if asked for.
     """
 
     def __init__(
@@ -147,10 +152,9 @@ class JournalRun(ScoreRun):
         hasher: Hasher | None = None,
         passed_over: PassedOver | None = None,
     ):
-        super().__init__(job, layout, file, top, hasher, passed_over, tables=False)
-        self._options = options
-        if file is None:
-            self._path = str(options.path)
+        note = "" if hasher is None else hasher.note
+        super().__init__(layout, file, str(options.path), top, note, passed_over)
+        self._job, self._options, self._hasher = job, options, hasher
 
     def score_all(
         self,
@@ -225,7 +229,11 @@ class JournalRun(ScoreRun):
             if run is None:
                 raise stop or KeyboardInterrupt
             try:
-                self._make_output(run, scorer.finish, stream.fail_fast, cut_short=stop is not None)
+                # Nothing was done: an older output stays.
+                if stop is None or run.has_results:
+                    self.make(
+                        run.results(), scorer.finish, fail_fast=stream.fail_fast, cut_short=stop is not None
+                    )
             except KeyboardInterrupt as signal:
                 print_message(f"Interrupted{signal_name(signal)} while the results were written.")
                 self._tell_how_to_go_on()
@@ -240,49 +248,11 @@ class JournalRun(ScoreRun):
         for image in images:
             run.keep(image if self._hasher is None else self._hasher.hashed(image))
 
-    def _make_output(self, run: JournaledRun, finish: Finish, fail_fast: bool, *, cut_short: bool) -> None:
-        images = self._counted(run.results())
-        results = finish.results(images, fail_fast=fail_fast, cut_short=cut_short)
-        if self._file is None:
-            for _ in results:
-                self._written += 1
-            return
-        if cut_short and not run.has_results:
-            return
-        try:
-            self._file.write_whole(self._layout, self._prepared_each(results))
-        except OSError as error:
-            raise StorageError(
-                f"cannot be written: {error.strerror or 'unknown reason'};"
-                f" all results are in {self._options.path}",
-                where=self._file.path,
-                remedy="make room or restore the disk, then run the same command with --resume",
-            ) from error
-
-    def _counted(self, images: Iterable[Result]) -> Iterator[Result]:
-        for image in images:
-            self.done += 1
-            if image.error is not None:
-                self.failed += 1
-                self._reasons[kind_label(image.error.kind)] += 1
-            yield image
-
-    def _prepared_each(self, results: Generator[Result, None, None]) -> Iterator[Result]:
-        for result in results:
-            self._written += 1
-            yield self._prepared(result)
-
-    def _prepared(self, result: Result) -> Result:
-        if self._top is not None:
-            result = result.top(self._top)
-        # Paths and UIDs were hashed before they came into the journal.
-        return result if self._hasher is None else self._hasher.noted(result)
-
     def _check_header(self, journal: Journal, header: dict[str, object]) -> None:
         if journal.fresh:
             return
         before = {name: value for name, value in journal.contents.header.items() if name != "journal"}
-        if found := differences({name: value for name, value in before.items() if name != "sum"}, header):
+        if found := differences(before, header):
             more = f" and {len(found) - 4} more" if len(found) > 4 else ""
             raise JournalError(
                 f"was written with other settings: {', '.join(found[:4])}{more}",
@@ -310,7 +280,8 @@ class JournalRun(ScoreRun):
             print_message(f"{_files(run.kept)} had been scored before")
         if gone:
             print_message(
-                f"{_files(gone)} of the journal are no longer found and left out; {self._options.path} keeps them",
+                f"{_files(gone)} of the journal are no longer found and left out;"
+                f" {self._options.path} keeps them",
                 colour="yellow",
             )
         if run.lost:

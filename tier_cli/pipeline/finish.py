@@ -1,4 +1,4 @@
-"""Turn the results of images into those of a run: calibrated, and averaged by study where that is asked for."""
+"""Turn the results of images into those of a run: calibrated, and averaged by study if asked for."""
 
 from __future__ import annotations
 

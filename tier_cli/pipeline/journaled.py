@@ -1,4 +1,4 @@
-"""Score only the files that a journal does not have yet; give the results of all in the order of the files."""
+"""Score only the files that a journal does not have yet; give the results of all in their order."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class JournaledRun:
         return len(gone)
 
     def results(self) -> Generator[Result, None, None]:
-        """Yield the results of all files in the order of the sources; after an interruption, those there are."""
+        """Yield the results in the order of the sources; after an interruption, those that there are."""
         reached = self._places
         ended = self.complete or self._fail_fast
         for number in range(len(reached) if ended else max(len(reached), len(self._before))):

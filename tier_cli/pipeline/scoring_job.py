@@ -93,7 +93,7 @@ class ScoringJob:
         options: StreamOptions,
         tick: Callable[[], object] = lambda: None,
     ) -> Generator[Result, None, None]:
-        """Score sources one by one, with what `scorer` returned: see `tier_cli.pipeline.stream.image_results`."""
+        """Score sources one by one, with what `scorer` gave: see `tier_cli.pipeline.stream.image_results`."""
         return image_results(sources, scorer, options, batch_size_of(options, self.engine), tick)
 
 

@@ -1,7 +1,7 @@
-"""Keep the outcome of each file in an append-only journal, from which a run goes on and its output is made.
+"""Keep the outcome of each file in an append-only journal; a run goes on from it, and its output is made of it.
 
-One JSON object per line; its first key, ``sum``, is the checksum of the rest of the line. The first line is the
-header. A line that is torn, or whose checksum is wrong, counts as absent.
+One JSON object per line; its first key, ``sum``, is the checksum of the rest of the line. The first line is
+the header. A line that is torn, or whose checksum is wrong, counts as absent.
 """
 
 from __future__ import annotations
@@ -168,6 +168,12 @@ def document_of(line: bytes) -> Document | None:
     return document if isinstance(document, dict) else None
 
 
+def document_at(file: IO[bytes], offset: int) -> Document | None:
+    """Return the line of a journal at an offset; None if it is damaged."""
+    file.seek(offset)
+    return document_of(file.readline(_LONGEST))
+
+
 def _sum(rest: bytes) -> bytes:
     return hashlib.blake2b(rest, digest_size=_SUM_DIGITS // 2).hexdigest().encode("ascii")
 
@@ -268,8 +274,7 @@ class Journal:
 
     def read(self, offset: int) -> Document | None:
         """Return the line at an offset; None if it is damaged."""
-        self._reader.seek(offset)
-        return document_of(self._reader.readline(_LONGEST))
+        return document_at(self._reader, offset)
 
     def sync(self) -> None:
         """Wait until every line is on the disk.
@@ -317,14 +322,15 @@ class Journal:
 
     def _failed(self, error: OSError) -> StorageError:
         return StorageError(
-            f"the journal cannot be written: {error.strerror or 'unknown reason'}; all results so far are in it",
+            f"the journal cannot be written: {error.strerror or 'unknown reason'};"
+            " all results so far are in it",
             where=str(self.path),
             remedy="make room or restore the disk, then run the same command with --resume",
         )
 
 
 def _is_unbegun(descriptor: int) -> bool:
-    """Return whether a file is empty, or holds a part of a header: its run was killed before anything else."""
+    """Return whether a file is empty or holds a part of a header: its run was killed before anything else."""
     start, head = _SUM[: _SUM.index(b"%")], os.pread(descriptor, _LONGEST, 0)
     return b"\n" not in head and head[: len(start)] == start[: len(head)]
 
@@ -332,7 +338,8 @@ def _is_unbegun(descriptor: int) -> bool:
 def _exists(path: Path, contents: Contents) -> JournalError:
     results = contents.results
     return JournalError(
-        f"is the journal of an earlier run, with the results of {results} {'file' if results == 1 else 'files'}",
+        "is the journal of an earlier run, with the results of"
+        f" {results} {'file' if results == 1 else 'files'}",
         where=str(path),
         remedy="go on with --resume, or delete it to start again",
     )
@@ -354,17 +361,28 @@ def _lock(descriptor: int, path: Path) -> None:
         return
 
 
-def differences(journal: Document, now: Document) -> list[str]:
-    """Say in what two headers differ, one phrase per difference, most important first."""
-    before, after = _flat(journal), _flat(json.loads(json.dumps(now)))
+def differences(
+    journal: Document, other: Document, first: str = "in the journal", second: str = "now"
+) -> list[str]:
+    """Say in what two headers differ, one phrase per difference, most important first.
+
+    Parameters
+    ----------
+    journal, other
+        The headers.
+    first, second
+        What to call them.
+    """
+    before, after = _flat(journal), _flat(json.loads(json.dumps(other)))
     names = [name for name in {**after, **before} if before.get(name) != after.get(name)]
-    return list(dict.fromkeys(_difference(name, before.get(name), after.get(name)) for name in names))
+    phrases = [_difference(name, (before.get(name), first), (after.get(name), second)) for name in names]
+    return list(dict.fromkeys(phrases))
 
 
-def _difference(name: str, before: Any, after: Any) -> str:
+def _difference(name: str, *values: tuple[Any, str]) -> str:
     label = _LABELS.get(name, name.replace(".", " ").replace("_", " "))
-    if all(one is None or isinstance(one, str | int) for one in (before, after)):
-        return f"{label} ({_shown(before)} in the journal, {_shown(after)} now)"
+    if all(value is None or isinstance(value, str | int) for value, _ in values):
+        return f"{label} ({', '.join(f'{_shown(value)} {where}' for value, where in values)})"
     return label
 
 
@@ -395,6 +413,7 @@ _LABELS = {
     "options.hash_ids": "--hash-ids, or its key",
     "options.content_hashes": "--content-hashes",
     "shard": "--shard",
+    "shards": "the number of shards",
 }
 
 
