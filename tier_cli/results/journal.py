@@ -1,4 +1,4 @@
-"""Keep the outcome of each file in an append-only journal; a run goes on from it, and its output is made of it.
+"""Keep the outcome of each file in an append-only journal, from which a run goes on and is written out.
 
 One JSON object per line; its first key, ``sum``, is the checksum of the rest of the line. The first line is
 the header. A line that is torn, or whose checksum is wrong, counts as absent.
