@@ -226,6 +226,13 @@ class JournalRun(JournalOutput):
                     gone = run.finish(self._passed_over.counts if self._passed_over else {})
             except KeyboardInterrupt as signal:
                 stop = signal
+            except (StorageError, JournalError):
+                raise
+            except Exception:
+                print_message(
+                    f"The results up to this error are in {options.path}; --resume goes on from there"
+                )
+                raise
             if run is None:
                 raise stop or KeyboardInterrupt
             try:
@@ -279,9 +286,9 @@ class JournalRun(JournalOutput):
         if run.kept:
             print_message(f"{_files(run.kept)} had been scored before")
         if gone:
+            which = "that is" if gone == 1 else "that are"
             print_message(
-                f"{_files(gone)} of the journal are no longer found and left out;"
-                f" {self._options.path} keeps them",
+                f"Left out: {_files(gone)} of the journal {which} no longer found; {self._options.path} stays",
                 colour="yellow",
             )
         if run.lost:

@@ -17,6 +17,8 @@ from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_cali
 from tier_cli.scoring.score import check_scoring
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.radiograph import ReadOptions
 
@@ -68,14 +70,26 @@ class ImageScorer:
         """Return the result of a file that could not be used."""
         return self._result(path, error=Failure(error.kind, error.reason))
 
-    def score(self, images: Sequence[tuple[str, Decoded]]) -> list[Result]:
-        """Score a batch of images; `finish` calibrates the results."""
+    def score(self, images: Sequence[tuple[str, Decoded]], size: int = 0) -> list[Result]:
+        """Score a batch of images; `finish` calibrates the results.
+
+        Parameters
+        ----------
+        images
+            The prepared images.
+        size
+            The number of images per batch. Accelerators get a smaller batch filled up to it: the digits of a
+            score then do not depend on how many images happened to be left.
+        """
         prepared = [image.prepared for _, image in images]
         pixels = {
             preprocessing: np.stack([versions[number] for versions in prepared])
             for number, preprocessing in enumerate(self._preparations)
         }
-        each = [member.score(pixels[member.checkpoint.preprocessing]) for member in self._members]
+        each = [
+            member.score(_filled(pixels[member.checkpoint.preprocessing], member, size))[: len(images)]
+            for member in self._members
+        ]
         scores = each[0] if len(each) == 1 else np.mean(each, axis=0)
         return [
             self._scored(path, image, row) for (path, image), row in zip(images, scores.tolist(), strict=True)
@@ -91,6 +105,12 @@ class ImageScorer:
 
     def _result(self, path: str, **known: Any) -> Result:
         return Result((path,), self._stamp, self._scoring, unit=self._unit, **known)
+
+
+def _filled(pixels: NDArray[np.float32], member: Scorer, size: int) -> NDArray[np.float32]:
+    """Add black images up to a batch of `size` where the engine computes batches as a whole."""
+    missing = 0 if member.engine.device == "cpu" else max(0, size - len(pixels))
+    return np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.float32)]) if missing else pixels
 
 
 def calibration_keys(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
@@ -127,9 +128,9 @@ def image_results(
     ------
     One result per source, in the order of the sources, to which `Finish` adds probabilities and calls.
     """
-    settings = scorer.settings(options.read)
+    settings, compute = scorer.settings(options.read), partial(scorer.score, size=batch_size)
     with closing(decoded(sources, settings, workers_of(options), batch_size)) as outcomes:
-        yield from compute_results(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
+        yield from compute_results(outcomes, batch_size, compute, scorer.failed, options.fail_fast, tick)
 
 
 def batch_size_of(options: StreamOptions, engine: Engine) -> int:
