@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tier_cli.commands.journal_output import JournalOutput
 from tier_cli.commands.stopping import exit_code_of, signal_name, stopping
 from tier_cli.console import print_message
-from tier_cli.errors import JournalError, UsageError
+from tier_cli.errors import JournalError, StorageError, UsageError
 from tier_cli.results.journal import Journal, differences
 from tier_cli.results.output import STDOUT
 from tier_cli.results.privacy import KEY_VARIABLE
@@ -288,7 +288,8 @@ class JournalRun(JournalOutput):
         if gone:
             which = "that is" if gone == 1 else "that are"
             print_message(
-                f"Left out: {_files(gone)} of the journal {which} no longer found; {self._options.path} stays",
+                f"Left out: {_files(gone)} of the journal {which} no longer found;"
+                f" {self._options.path} stays",
                 colour="yellow",
             )
         if run.lost:
