@@ -88,9 +88,7 @@ def journal_options(
     if journal is None and file is None:
         for name, given in (("--resume", resume), ("--content-hashes", content_hashes), ("--shard", shard)):
             if given:
-                raise UsageError(
-                    f"{name} needs a journal", where=name, remedy="add --output FILE or --journal FILE"
-                )
+                raise UsageError(f"{name} needs a journal", remedy="add --output FILE or --journal FILE")
         return None
     if others is not None:
         raise UsageError(
@@ -122,7 +120,6 @@ def check_hashed(options: JournalOptions, hasher: Hasher | None) -> None:
         if given:
             raise UsageError(
                 f"--hash-ids draws a random key for each run, so {name} cannot join their results",
-                where=name,
                 remedy=f"set {KEY_VARIABLE}",
             )
 

@@ -83,11 +83,21 @@ class _Known:
         order = np.argsort(keys, kind="stable")
         self._keys = keys[order]
         self._offsets = np.frombuffer(contents.offsets, np.int64)[order]
+        self._asked_for = np.zeros(len(keys), dtype=bool)
 
     def offset(self, path: str) -> int | None:
         key = np.uint64(path_key(path))
         found = int(np.searchsorted(self._keys, key, side="right")) - 1
-        return int(self._offsets[found]) if found >= 0 and self._keys[found] == key else None
+        if found < 0 or self._keys[found] != key:
+            return None
+        self._asked_for[found] = True
+        return int(self._offsets[found])
+
+    @property
+    def not_asked_for(self) -> int:
+        """The number of files that `offset` was not asked for."""
+        last = np.append(self._keys[1:] != self._keys[:-1], True)[: len(self._keys)]
+        return int(np.count_nonzero(last & ~self._asked_for))
 
 
 class JournaledRun:
@@ -155,11 +165,12 @@ class JournaledRun:
                 continue
             number = self._seen
             self._seen += 1
-            self._digest.update(source.path.encode("utf-8", "surrogatepass") + b"\0")
+            path = self._hide(source.path)
+            self._digest.update(path.encode("utf-8", "surrogatepass") + b"\0")
             if self._shard is not None and not self._shard.has(source.path):
                 continue
             state = FileState() if source.error else state_of(source.path, self._with_hashes)
-            result = self._kept(number, source, state)
+            result = self._kept(number, path, state)
             if result is None:
                 self._waiting.append((number, source, state))
                 yield source
@@ -181,14 +192,13 @@ class JournaledRun:
         """Whether any file has a result."""
         return any(place >= 0 for place in chain(self._places, self._before))
 
-    def _kept(self, number: int, source: Source, state: FileState) -> Result | None:
+    def _kept(self, number: int, path: str, state: FileState) -> Result | None:
         """Return the result of an earlier run if it holds for the file as it is, and note its place."""
-        if source.error is not None or state.size is None:
-            return None
-        path = self._hide(source.path)
         offset = self._known.offset(path)
-        line = None if offset is None else self._journal.read(offset)
-        if offset is None or line is None or line.get("path") != path or _state_in(line) != state:
+        if offset is None or state.size is None:
+            return None
+        line = self._journal.read(offset)
+        if line is None or line.get("path") != path or _state_in(line) != state:
             return None
         result = self._results.result(line)
         if result.error is not None and result.error.kind not in LASTING:
@@ -227,17 +237,13 @@ class JournaledRun:
         -------
         The number of files with a result that are no longer among the sources.
         """
-        gone = [
-            number
-            for number, place in enumerate(self._before)
-            if place >= 0 and (number >= len(self._places) or self._places[number] < 0)
-        ]
-        for number in gone:
-            self._journal.append({"n": number, "gone": True})
+        for number, place in enumerate(self._before):
+            if place >= 0 and (number >= len(self._places) or self._places[number] < 0):
+                self._journal.append({"n": number, "gone": True})
         end = {"files": self._seen, "sources": self._digest.hexdigest(), "passed_over": dict(passed_over)}
         self._journal.append({"end": end})
         self._journal.sync()
-        return len(gone)
+        return self._known.not_asked_for
 
     def results(self) -> Generator[Result, None, None]:
         """Yield the results in the order of the sources; after an interruption, those that there are."""

@@ -381,7 +381,8 @@ def differences(
 
 def _difference(name: str, *values: tuple[Any, str]) -> str:
     label = _LABELS.get(name, name.replace(".", " ").replace("_", " "))
-    if all(value is None or isinstance(value, str | int) for value, _ in values):
+    secret = name == "options.hash_ids"
+    if not secret and all(value is None or isinstance(value, str | int) for value, _ in values):
         return f"{label} ({', '.join(f'{_shown(value)} {where}' for value, where in values)})"
     return label
 
