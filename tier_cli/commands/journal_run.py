@@ -133,10 +133,12 @@ class JournalRun(JournalOutput):
         What the run scores with, and the columns of the output.
     options
         Where the journal is, and how it is used.
-    file, top, passed_over
+    file, top
         As for `JournalOutput`.
     hasher
         Hashes paths and UIDs, if asked for.
+    passed_over
+        As for `JournalOutput`.
     """
 
     def __init__(

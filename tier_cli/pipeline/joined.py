@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tier_cli.results.record import Result
     from tier_cli.results.rows import Layout
 
+# How many missing shards are named.
+_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Joined:
@@ -123,11 +126,15 @@ def _problems(
     for path, one in zip(paths, contents, strict=True):
         if one.end is None:
             problems.append(f"{path} is not finished ({one.results} results so far)")
-    for name, places in _by_shard(paths, described).items():
+    given = _by_shard(paths, described)
+    for name, places in given.items():
         if len(places) > 1:
             problems.append(f"{name} is given {len(places)} times ({', '.join(map(str, places))})")
-        if not places:
-            problems.append(f"{name} is missing")
+    count = next((one.shard.count for one in described if one.shard is not None), 0)
+    missing = [name for number in range(1, count + 1) if (name := f"shard {number}/{count}") not in given]
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        problems.append(f"{', '.join(missing[:_NAMED])}{more} {'is' if len(missing) == 1 else 'are'} missing")
     ends = [one.end for one in contents if one.end is not None]
     if len({end.get("sources") for end in ends}) > 1:
         problems.append("the runs did not see the same files")
@@ -141,8 +148,7 @@ def _problems(
 
 
 def _by_shard(paths: Sequence[Path], described: Sequence[RunDescription]) -> dict[str, list[Path]]:
-    count = next((one.shard.count for one in described if one.shard is not None), 0)
-    found: dict[str, list[Path]] = {f"shard {number}/{count}": [] for number in range(1, count + 1)}
+    found: dict[str, list[Path]] = {}
     for path, one in zip(paths, described, strict=True):
         found.setdefault("the run" if one.shard is None else f"shard {one.shard}", []).append(path)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import stat
 from array import array
@@ -194,17 +195,21 @@ class JournaledRun:
 
     def _kept(self, number: int, path: str, state: FileState) -> Result | None:
         """Return the result of an earlier run if it holds for the file as it is, and note its place."""
-        offset = self._known.offset(path)
-        if offset is None or state.size is None:
+        latest = self._known.offset(path)
+        if latest is None or state.size is None:
             return None
-        line = self._journal.read(offset)
-        if line is None or line.get("path") != path or _state_in(line) != state:
+        own = self._before[number] if number < len(self._before) else -1
+        # Where a list names a file twice, each has its own line.
+        for offset in (own, latest) if own >= 0 else (latest,):
+            line = self._journal.read(offset)
+            if line is not None and line.get("path") == path and _state_in(line) == state:
+                break
+        else:
             return None
         result = self._results.result(line)
         if result.error is not None and result.error.kind not in LASTING:
             return None
-        latest = number < len(self._before) and self._before[number] == offset
-        if line["n"] != number or not latest:
+        if offset != own:
             # The files before it are others now: the line counts for another number.
             offset = self._journal.append({**line, "n": number})
         set_place(self._places, number, offset)
@@ -319,7 +324,7 @@ class JournalResults:
         try:
             error = line.get("error")
             scores = line.get("scores") or ()
-            if error is None and len(scores) != len(self.ids):
+            if error is None and not (len(scores) == len(self.ids) and all(map(math.isfinite, scores))):
                 raise ValueError
             return Result(
                 (str(line["path"]),),
@@ -334,7 +339,7 @@ class JournalResults:
                 notes=tuple(map(str, line.get("notes", ()))),
                 phi=dict(line.get("phi", {})),
             )
-        except (KeyError, TypeError, ValueError) as problem:
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
             raise JournalError(
                 f"the line of file number {line.get('n')} is not valid",
                 remedy="start again with a new journal",

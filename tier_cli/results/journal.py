@@ -30,6 +30,7 @@ _PREFIX = len(_SUM) - 2 + _SUM_DIGITS
 _SYNC_SECONDS, _SYNC_LINES = 5.0, 1000
 # Bounds the memory that a damaged journal can claim; the line of a file with 1,000 findings has 30 kB.
 _LONGEST = 1 << 24
+_MOST_FILES = 50_000_000
 
 Document = dict[str, Any]
 
@@ -71,17 +72,21 @@ class Contents:
         return sum(place >= 0 for place in self.places)
 
     def add(self, line: Document, offset: int) -> None:
-        """Take one line into account."""
+        """Take one line into account, or raise one of the errors of a senseless one."""
         if "end" in line:
-            self.end = line["end"]
+            self.end = dict(line["end"])
         elif "passed_over" in line:
             self.passed_over.add(path_key(line["path"]))
+        elif not 0 <= line["n"] < _MOST_FILES:
+            raise ValueError
+        elif "gone" in line:
+            self.end = None
+            set_place(self.places, line["n"], -1)
         else:
             self.end = None
-            set_place(self.places, line["n"], -1 if "gone" in line else offset)
-            if "gone" not in line:
-                self.keys.append(path_key(line["path"]))
-                self.offsets.append(offset)
+            self.keys.append(path_key(line["path"]))
+            self.offsets.append(offset)
+            set_place(self.places, line["n"], offset)
 
 
 def set_place(places: array[int], number: int, place: int) -> None:
@@ -163,7 +168,7 @@ def document_of(line: bytes) -> Document | None:
         return None
     try:
         document = json.loads(b"{" + rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -213,7 +218,7 @@ class Journal:
         self._descriptor = self._open(private)
         try:
             _lock(self._descriptor, path)
-            self.fresh = _is_unbegun(self._descriptor)
+            self.fresh = _is_unbegun(path)
             if self.fresh:
                 os.ftruncate(self._descriptor, 0)
                 self._end = 0
@@ -329,10 +334,12 @@ class Journal:
         )
 
 
-def _is_unbegun(descriptor: int) -> bool:
+def _is_unbegun(path: Path) -> bool:
     """Return whether a file is empty or holds a part of a header: its run was killed before anything else."""
-    start, head = _SUM[: _SUM.index(b"%")], os.pread(descriptor, _LONGEST, 0)
-    return b"\n" not in head and head[: len(start)] == start[: len(head)]
+    with path.open("rb") as file:
+        head = file.readline(_LONGEST)
+    start = _SUM[: _SUM.index(b"%")]
+    return not head.endswith(b"\n") and head[: len(start)] == start[: len(head)]
 
 
 def _exists(path: Path, contents: Contents) -> JournalError:
