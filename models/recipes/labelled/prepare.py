@@ -37,6 +37,9 @@ JUDGED = {"nih-diverse", "nih-bbox", "nih-moo"}
 TEST_SHARE, VALID_SHARE = 0.35, 0.21
 # More of them would only teach the model what that source looks like.
 NORMALS_USED = 2500
+# Their column `source` then names the public data set, so that a checkpoint knows what it was trained on. File
+# names of ChestX-ray14 tell that by themselves.
+PUBLIC = {"rsna-normal": "rsna", "rsna-lungs": "rsna"}
 # NIH's boxes count pixels of the original images.
 ORIGINAL_SIZE = (1024, 1024)
 SPLIT_FILE = Path(__file__).parent / "split.csv"
@@ -93,7 +96,8 @@ def manifest_row(row: Row, data: Path, split: str) -> Row:
         "contradicted": "1" if normal and abnormal else "0",
         "split": split,
         "boxes": boxes_cell(row["nih_boxes_1024"]),
-        **{name: row[name] for name in ("sex", "age", "source", "nih_image")},
+        "source": PUBLIC.get(row["source"], row["source"]),
+        **{name: row[name] for name in ("sex", "age", "nih_image")},
         # All of ChestX-ray14 is frontal, and captions mention the view.
         "view": row["view"] or "FRONTAL",
         **labels,
@@ -105,7 +109,7 @@ def lung_row(row: Row, data: Path) -> Row:
     return {
         "path": str((data / row["file"]).resolve()),
         "split": "train",
-        "source": "rsna-lungs",
+        "source": PUBLIC["rsna-lungs"],
         **{name: row[name] for name in ("patient", "view", "sex", "age")},
         "Lung Opacity": str(int(row["rsna_class"] == "Lung Opacity")),
         "No Finding": str(int(row["rsna_class"] == "Normal")),
