@@ -18,7 +18,6 @@ import pytest
 from xrays import write_dicom, write_png
 
 from tier_cli.pipeline import journaled
-from tier_cli.results import journal as journal_module
 from tier_cli.results.record import Result
 
 Tier = Callable[..., tuple[int, str, str]]
@@ -56,9 +55,9 @@ def run(tier: Tier, model: str, images: Path, tmp_path: Path) -> Run:
 def _decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note the names of the files that are read from now on."""
     from tier_cli.decoding import prefetch
+    from tier_cli.decoding.decode import decode
 
     seen: list[str] = []
-    decode = prefetch.decode
 
     def noting(path: str, settings: Any) -> Any:
         seen.append(Path(path).name)
@@ -245,7 +244,7 @@ def test_a_full_disk_keeps_what_was_done(run: Run, tmp_path: Path, monkeypatch: 
         return write(descriptor, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module.os, "write", full)
+        patch.setattr(os, "write", full)
         code, err = run("a.csv")
     assert code == 74
     assert err.count("\n") == 1

@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return write(descriptor, bytes(data[:10]))
 
-        monkeypatch.setattr(module.os, "write", full)
+        monkeypatch.setattr(os, "write", full)
         with pytest.raises(StorageError, match="No space left on device; all results so far are in it"):
             journal.append({"n": 1, "path": "b", "scores": [2]})
     assert path.read_bytes().endswith(b"\n")
@@ -140,7 +140,7 @@ def test_lines_reach_the_disk_after_a_bounded_number(tmp_path: Path, monkeypatch
     """A power failure in the night costs no more than that."""
     synced: list[int] = []
     with Journal(tmp_path / "j", HEADER) as journal:
-        monkeypatch.setattr(module.os, "fsync", synced.append)
+        monkeypatch.setattr(os, "fsync", synced.append)
         monkeypatch.setattr(module, "_SYNC_LINES", 3)
         for number in range(7):
             journal.append({"n": number, "path": "a", "scores": []})

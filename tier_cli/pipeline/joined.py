@@ -127,9 +127,9 @@ def _problems(
         if one.end is None:
             problems.append(f"{path} is not finished ({one.results} results so far)")
     given = _by_shard(paths, described)
-    for name, places in given.items():
-        if len(places) > 1:
-            problems.append(f"{name} is given {len(places)} times ({', '.join(map(str, places))})")
+    for name, journals in given.items():
+        if len(journals) > 1:
+            problems.append(f"{name} is given {len(journals)} times ({', '.join(map(str, journals))})")
     count = next((one.shard.count for one in described if one.shard is not None), 0)
     missing = [name for number in range(1, count + 1) if (name := f"shard {number}/{count}") not in given]
     if missing:
