@@ -280,7 +280,7 @@ def test_files_that_a_lost_mount_takes_are_tried_again(
         code, err = run("a.csv", "--batch-size", 1)
     hidden.rename(images)
     assert code == 3
-    assert "could be found but not reached" in err
+    assert "could not be reached: is a disk or network drive lost?" in err
     assert "run the same command with --resume" in err
     assert run("a.csv", "--resume")[0] == 3
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -355,7 +355,10 @@ def test_a_scheduler_s_signal_keeps_what_was_done(
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"{path}\n" for path in sorted(images.iterdir()) * 400))
     output, journal = tmp_path / "a.json", tmp_path / "a.json.journal"
-    with start("classify", listing, "--model", model, "-o", output, "--workers", 0) as process:
+    # A test run that nohup started ignores SIGHUP, and so would what it starts.
+    defaults = {"preexec_fn": lambda: signal.signal(getattr(signal, name), signal.SIG_DFL)}
+    options = ("--model", model, "-o", output, "--workers", 0)
+    with start("classify", listing, *options, **defaults) as process:
         _wait_for_lines(journal, 4, process)
         process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=120)

@@ -293,7 +293,7 @@ class JournalRun(JournalOutput):
             )
         if run.lost:
             print_message(
-                f"{_files(run.lost)} could be found but not reached: is a disk or network drive lost?",
+                f"{_files(run.lost)} could not be reached: is a disk or network drive lost?",
                 colour="yellow",
             )
         if run.lost or not run.complete:

@@ -126,7 +126,7 @@ class JournaledRun:
     kept
         The number of files whose results an earlier run had.
     lost
-        The number of files that could be found but no longer be reached.
+        The number of files that seem to be on a file system that was lost.
     """
 
     def __init__(
@@ -275,11 +275,12 @@ class JournaledRun:
 
 
 def _is_lost(source: Source) -> bool:
-    """Return whether a file that was found cannot be reached any more, as on a file system that was lost."""
+    """Return whether a file seems to have been on a file system that was lost."""
     try:
         os.stat(source.path)
     except FileNotFoundError:
-        return source.error is None
+        # A name that was never right has its folder, mostly.
+        return source.error is None or not os.path.isdir(os.path.dirname(source.path) or os.curdir)
     except (NotADirectoryError, PermissionError, ValueError):
         return False
     except OSError as error:
