@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
@@ -80,23 +81,18 @@ class OutputFile:
         return Path(self.path).suffix.lower()
 
     @contextmanager
-    def writer(self, layout: Layout) -> Iterator[ResultWriter[Result]]:
+    def writer(self, layout: Layout, keep: bool = True) -> Iterator[ResultWriter[Result]]:
         """Open a writer for a file that is complete or absent, see `file_writer`."""
         binary = self.ending == ".parquet"
-        with file_writer(self.path, lambda file: _writer_for(self.ending, file, layout), binary) as writer:
+        make = partial(_writer_for, self.ending, layout=layout)
+        with file_writer(self.path, make, binary, keep=keep) as writer:
             yield writer
 
     def write_whole(self, layout: Layout, results: Iterable[Result]) -> None:
         """Write the file from results that are safe elsewhere: it is whole, or stays as it was."""
-        binary = self.ending == ".parquet"
-        with whole_file(_target(self.path)) as aside, _create(aside, binary=binary) as file:
-            writer = _writer_for(self.ending, file, layout)
-            try:
-                for result in results:
-                    writer.write(result)
-            finally:
-                # Parquet's writer must not outlive its file.
-                writer.finish()
+        with self.writer(layout, keep=False) as writer:
+            for result in results:
+                writer.write(result)
 
     def remove_unfinished(self) -> None:
         """Delete what a run that was killed while it wrote this file left; no other run may write it now."""
@@ -124,7 +120,7 @@ def leftover_of(path: str) -> Path:
 
 @contextmanager
 def file_writer(
-    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool
+    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool, *, keep: bool = True
 ) -> Iterator[ResultWriter[_T]]:
     """Open a writer; the complete file appears under its name when the block ends.
 
@@ -139,15 +135,17 @@ def file_writer(
         Creates the writer for an open file.
     binary
         Whether the writer takes bytes.
+    keep
+        Keep the results written before an exception; False where they are safe elsewhere.
     """
     target = _target(path)
     kept: Path | None = None
-    with whole_file(target) as partial, _create(partial, binary=binary) as file:
+    with whole_file(target) as aside, _create(aside, binary=binary) as file:
         writer = _Counting(make(file))
         try:
             yield writer
         except BaseException as error:
-            if writer.written:
+            if writer.written and keep:
                 kept = target if isinstance(error, KeyboardInterrupt) else leftover_of(path)
             raise
         finally:
@@ -155,7 +153,7 @@ def file_writer(
             writer.finish()
             file.close()
             if kept is not None:
-                move_whole(partial, kept)
+                move_whole(aside, kept)
 
 
 def _target(path: str) -> Path:
