@@ -336,7 +336,7 @@ class Journal:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make sure that a new file is still in its folder after a power failure, where the system can do that."""
+    """Make sure that a new file is still there after a power failure, where the system can do that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
