@@ -264,3 +264,23 @@ def test_command_is_installed_under_its_name() -> None:
     if not found:
         pytest.skip("the package is not installed here")
     assert found[0].value == "tier_cli.app:main"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "offline"),
+    [
+        *(("classify x", True), ("model list", True), ("", True)),
+        *(("model pull biovil", False), ("-q model pull biovil", False)),
+    ],
+)
+def test_only_pull_may_reach_another_machine(
+    monkeypatch: pytest.MonkeyPatch, arguments: str, offline: bool
+) -> None:
+    """A model whose files are incomplete must not be fetched behind the user's back."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr("sys.argv", ["tier", *arguments.split()])
+    monkeypatch.setattr("tier_cli.app._run", lambda arguments: 0)
+    assert app.main() == 0
+    assert environment.get("HF_HUB_OFFLINE") == ("1" if offline else None)
+    assert environment["ORT_DISABLE_TELEMETRY"] == environment["HF_HUB_DISABLE_TELEMETRY"] == "1"

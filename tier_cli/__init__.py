@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tier_cli.imaging.radiograph import Radiograph
     from tier_cli.results.dataframe import to_dataframe
     from tier_cli.results.embedded import EmbeddingResult
-    from tier_cli.results.record import Failure, FindingScore, Result
+    from tier_cli.results.record import Failure, FindingScore, InputCheckResult, Result
 
 __version__ = "0.1.0"
 
@@ -46,6 +46,7 @@ __all__ = [
     "FindingScore",
     "FindingSet",
     "FindingSetError",
+    "InputCheckResult",
     "InputError",
     "ManifestError",
     "Model",
@@ -85,7 +86,7 @@ _MODULES = {
     "tier_cli.imaging.radiograph": ("Radiograph",),
     "tier_cli.results.dataframe": ("to_dataframe",),
     "tier_cli.results.embedded": ("EmbeddingResult",),
-    "tier_cli.results.record": ("Failure", "FindingScore", "Result"),
+    "tier_cli.results.record": ("Failure", "FindingScore", "InputCheckResult", "Result"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -31,6 +31,10 @@ UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 
+# Read by onnxruntime and huggingface_hub when they are imported, and inherited by all processes of a command.
+_NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
 app = typer.Typer(
     name="tier",
     cls=Group,
@@ -78,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unexpected. A closed stdout ends a run quietly with 0.
     """
     _prepare()
+    if arguments is None:
+        _keep_to_this_machine(sys.argv[1:])
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -143,6 +149,23 @@ def _prepare() -> None:
     if not sys.warnoptions and not _debugging():
         # Warnings of readers quote file content; a result's notes say what matters.
         warnings.simplefilter("ignore")
+
+
+def _keep_to_this_machine(arguments: Sequence[str]) -> None:
+    """Set the environment of this process so that only `tier model pull` can reach another machine.
+
+    Programs that call `main` with arguments of their own keep their environment.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    os.environ.update(_NO_TELEMETRY)
+    if words[:2] != ["model", "pull"]:
+        os.environ.update(_OFFLINE)
+    if words[:1] in (["eval"], ["train"]):
+        from tier_cli.files.caches import cache_root
+
+        if (cache := cache_root()) is not None:
+            # matplotlib keeps its list of fonts there.
+            os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
 
 
 def _unexpected(error: Exception) -> int:

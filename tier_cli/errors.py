@@ -135,7 +135,7 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``crashed``. `kind_label` says each in words.
+    ``blank``, ``input_check``, ``crashed``. `kind_label` says each in words.
     """
 
     exit_code = 3
@@ -154,6 +154,7 @@ _LABELS = {
     "codec": "no decoder",
     "too_small": "too small",
     "too_large": "too large",
+    "input_check": "not a frontal chest X-ray by the input check",
     "crashed": "reader failed",
     "not_finite": "no finite number from the model",
 }

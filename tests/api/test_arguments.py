@@ -37,6 +37,10 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: m.classify(PA, by="patient"), "by=: unknown value 'patient'; use one of image, study"),
     (lambda m: m.classify(PA, by="Study"), "by=: unknown value 'Study' (did you mean study?)"),
     (
+        lambda m: m.classify(PA, input_check="yes"),
+        "input_check=: unknown value 'yes'; use one of note, refuse, off",
+    ),
+    (
         lambda m: m.classify(PA, views="lateral"),
         "views=: unknown value 'lateral'; use one of frontal",
     ),

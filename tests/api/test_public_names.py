@@ -21,7 +21,8 @@ SIGNATURES = {
     "read_image": "(path, *, rendering='voi', window=1, views='all', accept_any=False)",
     "to_dataframe": "(results, *, wide=False)",
     "Model.classify": "(self, paths, findings=None, *, by='image', views='frontal', window=1, "
-    "accept_any=False, include_phi=False, batch_size=None, workers=None, fail_fast=False, progress=False)",
+    "accept_any=False, include_phi=False, batch_size=None, workers=None, fail_fast=False, "
+    "input_check='note', progress=False)",
     "Model.embed": "(self, paths, *, patches=False, views='frontal', window=1, accept_any=False, "
     "batch_size=None, workers=None, fail_fast=False, progress=False)",
     "Model.encode_image": "(self, path, *, views='frontal', window=1, accept_any=False)",
@@ -50,6 +51,7 @@ def test_names() -> None:
         "FindingScore",
         "FindingSet",
         "FindingSetError",
+        "InputCheckResult",
         "InputError",
         "ManifestError",
         "Model",

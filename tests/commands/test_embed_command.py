@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from xrays import write_png
 
-from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 from tier_cli.model.open_engine import open_engine
 
 Tier = Callable[..., tuple[int, str, str]]
@@ -187,9 +187,10 @@ def test_an_image_finds_itself(tier: Tier, model: str, folder: Path, index: Path
 
 def test_another_model_is_refused(tier: Tier, model: str, index: Path, tmp_path: Path) -> None:
     other = shutil.copytree(model, tmp_path / "other")
-    listed = json.loads((other / "checksums.json").read_text())
-    listed["files"]["model.safetensors"]["sha256"] = "0" * 64
-    (other / "checksums.json").write_text(json.dumps(listed))
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (other / "model.safetensors").write_bytes(bytes(weights))
+    write_checksums(other)
     code, out, err = tier("search", "effusion", "--index", index, "--model", other)
     assert (code, out) == (2, "")
     assert "made by tiny; other has different weights; name that checkpoint with --model" in " ".join(

@@ -169,3 +169,13 @@ def test_studies_are_counted_too(tier: Tier, model: str, tmp_path: Path) -> None
         write_dicom(tmp_path / f"{number}.dcm", number, "1.1" if number < 2 else "1.2")
     _, _, err = tier("classify", tmp_path, "--model", model, "--by", "study", "-o", tmp_path / "x.json")
     assert err.startswith("Scored 3 of 3 files in 2 studies; the results are in ")
+
+
+def test_a_finding_set_is_not_replaced_by_a_copy_of_itself(tier: Tier, tmp_path: Path) -> None:
+    """A set that is written anew loses its comments and templates."""
+    file = tmp_path / "mine.toml"
+    assert tier("findings", "new", file)[0] == 0
+    before = file.read_bytes()
+    code, _, err = tier("findings", "new", file, file, "--force")
+    assert (code, file.read_bytes()) == (2, before)
+    assert "is an input of this run" in err

@@ -318,7 +318,7 @@ def test_a_picture_is_no_journal(run: Run, images: Path) -> None:
 def test_every_field_of_a_result_is_in_the_journal() -> None:
     """A field that is added to `Result` must be added here, or it is lost from every output file."""
     shared = {"model", "scoring", "unit"}
-    own = {"paths", "study", "series", "instance", "view", "findings", "notes", "error", "phi"}
+    own = {"paths", "study", "series", "instance", "view", "findings", "notes", "error", "phi", "input_check"}
     assert {field.name for field in fields(Result)} == shared | own
 
 

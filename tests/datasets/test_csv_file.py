@@ -56,6 +56,17 @@ def test_files_that_are_no_text_have_one_reason(tmp_path: Path, content: bytes, 
     assert "Müller" not in str(caught.value)
 
 
+@pytest.mark.parametrize("cell", ['"{}"', "{}", '"{}\n{}"'])
+def test_a_cell_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+    """A cell of 1 GB took 8 GB of memory."""
+    monkeypatch.setattr("tier_cli.datasets.csv_file.LONGEST_CELL", 1000)
+    monkeypatch.setattr("tier_cli.files.csv_cells._LONGEST_LINE", 2000)
+    file = tmp_path / "m.csv"
+    file.write_text("path,x\na.png," + cell.format("y" * 1990, "y" * 1990) + "\n")
+    with pytest.raises(ManifestError, match=r"is not CSV \(field larger|a line of more than"):
+        read_rows(file)
+
+
 @pytest.mark.parametrize(
     "text", ["=1+1", "+a", "-a.dcm", "@sum", "'=1", "''=1", "\tx", "-", "'quoted'", "", "a"]
 )

@@ -45,15 +45,48 @@ def test_preprocessing_hash_is_of_its_meaning(tiny_copy: Path) -> None:
     path = tiny_copy / "preprocessor_config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(dict(reversed(content.items()))))
+    write_checksums(tiny_copy)
     assert open_checkpoint(tiny_copy).hashes["preprocessing"] == before
     path.write_text(json.dumps({**content, "rendering": "minmax"}))
+    write_checksums(tiny_copy)
     assert open_checkpoint(tiny_copy).hashes["preprocessing"] != before
 
 
-def test_opening_does_not_read_the_weights(tiny_copy: Path) -> None:
-    path = tiny_copy / "model.safetensors"
-    path.write_bytes(bytes(path.stat().st_size))
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model.safetensors", "image_encoder.onnx", "text_encoder.onnx", "tokenizer.json", "config.json"),
+        *(
+            "tokenizer_config.json",
+            "preprocessor_config.json",
+            "findings.toml",
+            "finding_vectors.safetensors",
+        ),
+    ],
+)
+def test_an_altered_file_does_not_open(tiny_copy: Path, name: str) -> None:
+    """Its scores would be quoted under the hash of the file that was there."""
     assert open_checkpoint(tiny_copy).hashes["weights"]
+    content = bytearray((tiny_copy / name).read_bytes())
+    content[-3] ^= 128
+    (tiny_copy / name).write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match="is altered") as caught:
+        open_checkpoint(tiny_copy)
+    assert caught.value.where == str(tiny_copy / name)
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "adaptation.json"])
+def test_a_file_that_changes_results_must_be_listed(tiny_copy: Path, name: str) -> None:
+    (tiny_copy / name).write_text("{}")
+    with pytest.raises(CheckpointError, match="is not listed"):
+        open_checkpoint(tiny_copy)
+
+
+def test_a_folder_of_links_opens(tiny_folder: Path, tmp_path: Path) -> None:
+    """The hub's cache consists of links."""
+    for file in tiny_folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    assert open_checkpoint(tmp_path).hashes == open_checkpoint(tiny_folder).hashes
 
 
 def test_a_sound_folder_verifies(tiny_folder: Path) -> None:
@@ -87,7 +120,13 @@ def test_incomplete_folders_do_not_open(tiny_copy: Path, name: str) -> None:
         open_checkpoint(tiny_copy)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": {"model.safetensors": 1}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", "[" * 5000, '{"files": {"model.safetensors": 1}}'),
+        '{"files": {"../x": {"sha256": "", "bytes": 0}}}',
+    ],
+)
 def test_senseless_checksums_are_refused(tiny_copy: Path, content: str) -> None:
     (tiny_copy / "checksums.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"checksums\.json"):
@@ -98,7 +137,7 @@ def test_senseless_checksums_are_refused(tiny_copy: Path, content: str) -> None:
 def test_weights_of_another_size_do_not_open(tiny_copy: Path) -> None:
     with (tiny_copy / "model.safetensors").open("ab") as file:
         file.write(b"0")
-    with pytest.raises(CheckpointError, match="differs from checksums"):
+    with pytest.raises(CheckpointError, match="is altered"):
         open_checkpoint(tiny_copy)
 
 

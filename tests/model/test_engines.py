@@ -94,14 +94,15 @@ def test_graphs_hold_no_weights_and_no_paths(tiny: Checkpoint, name: str) -> Non
 
 
 def test_graphs_follow_the_weights_of_the_file(tiny_copy: Path, pixels: np.ndarray) -> None:
-    before = open_engine(open_checkpoint(tiny_copy), "onnx").encode_images(pixels)
+    checkpoint = open_checkpoint(tiny_copy)
+    before = open_engine(checkpoint, "onnx").encode_images(pixels)
     path = tiny_copy / "model.safetensors"
     content = path.read_bytes()
     at = _offset(tiny_copy, "image_projection.conv_out.bias")
     path.write_bytes(content[:at] + np.full(12, 3, np.float16).tobytes() + content[at + 24 :])
     head: Any = tiny_model().image_projection
     bias = head.conv_out.bias.detach().half().float().numpy()
-    after = open_engine(open_checkpoint(tiny_copy), "onnx").encode_images(pixels)
+    after = open_engine(checkpoint, "onnx").encode_images(pixels)
     np.testing.assert_allclose(after - before, np.tile(3 - bias, (3, 1)), atol=1e-5)
 
 
@@ -160,6 +161,7 @@ def test_wrong_image_sizes_are_refused(both: tuple[Engine, Engine]) -> None:
 
 def test_a_graph_that_does_not_open_is_a_checkpoint_error(tiny_copy: Path) -> None:
     (tiny_copy / "image_encoder.onnx").write_bytes(b"nothing")
+    write_checksums(tiny_copy)
     engine = open_engine(open_checkpoint(tiny_copy), "onnx")
     with pytest.raises(CheckpointError, match="cannot be opened"):
         engine.encode_images(np.zeros((1, 3, SIZE, SIZE), np.float32))

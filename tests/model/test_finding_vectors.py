@@ -63,6 +63,21 @@ def test_other_sets_are_computed_once(tiny: Checkpoint, onnx: Engine, cache: Pat
     np.testing.assert_array_equal(first.positive, second.positive)
 
 
+def test_a_flipped_bit_in_the_cache_is_noticed(tiny: Checkpoint, onnx: Engine, cache: Path) -> None:
+    """A vector with another sign in one place has the same length and gives another score."""
+    own = load_findings("clear lungs")
+    expected = finding_vectors(tiny, own, Counted(onnx))
+    (entry,) = cache.iterdir()
+    content = bytearray(entry.read_bytes())
+    content[-1] ^= 128
+    entry.write_bytes(bytes(content))
+    factory = Counted(onnx)
+    found = finding_vectors(tiny, own, factory)
+    np.testing.assert_array_equal(found.positive, expected.positive)
+    np.testing.assert_array_equal(found.negative, expected.negative)
+    assert factory.asked == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"broken", None])
 def test_a_broken_cache_entry_is_replaced(
     tiny: Checkpoint, onnx: Engine, cache: Path, content: bytes | None

@@ -17,6 +17,7 @@ from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.model.checkpoint import write_checksums
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.pipeline.stream import StreamOptions, classify
@@ -138,9 +139,11 @@ def test_incompatible_models_are_refused(tmp_path: Path) -> None:
     job = open_job([str(one), str(two)], "pneumonia,effusion", "onnx", "cpu")
     assert len(job.members) == 2
     (two / "findings.toml").write_text(job.findings.to_toml())
+    write_checksums(two)
     with pytest.raises(UsageError, match="--findings"):
         open_job([str(one), str(two)], None, "onnx", "cpu")
     config = (two / "config.json").read_text()
     (two / "config.json").write_text(config.replace("cosine_difference", "softmax_pair"))
+    write_checksums(two)
     with pytest.raises(UsageError, match="softmax_pair"):
         open_job([str(one), str(two)], "nih14", "onnx", "cpu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from vectors import HASHES, unit, write_vectors
 
 from tier_cli.errors import UsageError
+from tier_cli.results.embedded import METADATA
 from tier_cli.search.approximate import approximately_nearest, graph_path
 from tier_cli.search.exact import largest, nearest
 from tier_cli.search.index import EmbeddingIndex
@@ -136,3 +139,59 @@ def test_two_models_in_a_folder_are_refused(tmp_path: Path, part: str) -> None:
     write_vectors(tmp_path / "b.parquet", unit(5, 4), hashes={**HASHES, part: "d" * 64})
     with pytest.raises(UsageError, match=f"a.npz and b.parquet come from models with different {part}"):
         open_indexes(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3.0])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_vectors_that_are_no_embeddings_are_refused(
+    tmp_path: Path, ending: str, value: float, precision: str
+) -> None:
+    """NaN would be printed as a score, and a longer vector would be near to everything."""
+    vectors = unit(50, 8)
+    vectors[17] = value
+    index = open_index(write_vectors(tmp_path / f"x.{ending}", vectors, precision=precision))
+    for search in (nearest, approximately_nearest):
+        with pytest.raises(UsageError, match="not finite or not of length 1") as caught:
+            search([index], unit(1, 8)[0], 3)
+        assert caught.value.where == str(index.path)
+
+
+def _rewritten(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]], **arrays: Any) -> Path:
+    """Write an NPZ file again with other metadata and other arrays."""
+    with np.load(file) as content:
+        known = dict(content)
+    known[METADATA] = np.array(json.dumps(change(json.loads(str(known[METADATA])))))
+    np.savez(file, **{**known, **arrays})
+    return file
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("dimension", -1), ("dimension", 10**9), ("dimension", "8"), ("embedded", -5), ("embedded", 5.5)),
+        *(("embedded", True), ("model", []), ("model", {"name": 1, "hashes": {}}), ("schema_version", None)),
+    ],
+)
+def test_senseless_metadata_is_refused(tmp_path: Path, field: str, value: Any) -> None:
+    path = _rewritten(write_vectors(tmp_path / "x.npz", unit(5, 8)), lambda known: {**known, field: value})
+    with pytest.raises(UsageError) as caught:
+        open_index(path)
+    assert caught.value.where == str(path)
+
+
+def test_an_archive_that_claims_more_than_it_holds_is_damaged(tmp_path: Path) -> None:
+    """Compressed zeros can claim any size: they must not be read into memory."""
+
+    def rewritten(**arrays: Any) -> Path:
+        return _rewritten(write_vectors(tmp_path / "x.npz", unit(5, 8)), lambda known: known, **arrays)
+
+    long = open_index(rewritten(path=np.array(["x" * 10_000] * 5)))
+    with pytest.raises(UsageError, match="is damaged"):
+        long.keys([0])
+    objects = open_index(rewritten(embeddings=unit(5, 8).astype(object)))
+    with pytest.raises(UsageError, match="is damaged"):
+        nearest([objects], unit(1, 8)[0], 1)
+    many = rewritten(**{f"more{number}": np.zeros(1) for number in range(100)})
+    with pytest.raises(UsageError, match="holds no embeddings"):
+        open_index(many)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.embed import Embedder
+    from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.embedded import EmbeddingResult
@@ -169,6 +170,7 @@ class Model:
         batch_size: int | None = None,
         workers: int | None = None,
         fail_fast: bool = False,
+        input_check: CheckMode = "note",
         progress: bool = False,
     ) -> Result | Generator[Result, None, None]:
         """Score images for findings, with the same numbers as ``tier classify``.
@@ -197,6 +199,9 @@ class Model:
             Decoding processes; 0 decodes in this process, None starts one per CPU, at most 8.
         fail_fast
             Stop after the first file that cannot be scored.
+        input_check
+            What to do with images that do not look like frontal chest X-rays, if the checkpoint can tell:
+            ``note`` scores them with a note, ``refuse`` gives an error, ``off`` does not check.
         progress
             Show a progress bar.
 
@@ -233,6 +238,7 @@ class Model:
             batch_size=batch_size,
             workers=workers,
             fail_fast=fail_fast,
+            input_check=input_check,
         )
         if isinstance(paths, str | os.PathLike):
             (result,) = job.classify(one_file(paths), options)

@@ -13,6 +13,7 @@ from tier_cli.errors import UsageError
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
+    from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.record import Unit
 
@@ -31,6 +32,7 @@ class ClassifyOptions(TypedDict, total=False):
     batch_size: int | None
     workers: int | None
     fail_fast: bool
+    input_check: CheckMode
     progress: bool
 
 
@@ -44,15 +46,18 @@ def run_options(
     batch_size: int | None = None,
     workers: int | None = None,
     fail_fast: bool = False,
+    input_check: CheckMode = "off",
 ) -> StreamOptions:
     """Check the arguments that describe a run, and return its settings."""
     from tier_cli.imaging.radiograph import Views as ViewNames
+    from tier_cli.pipeline.input_checks import CheckMode as CheckModes
     from tier_cli.pipeline.stream import stream_options
     from tier_cli.results.record import Unit as UnitNames
 
     check_flags(accept_any=accept_any, include_phi=include_phi, fail_fast=fail_fast)
     check_choice("views", views, ViewNames)
     check_choice("by", by, UnitNames)
+    check_choice("input_check", input_check, CheckModes)
     return stream_options(
         views=views,
         window=whole_number("window", window, 1),
@@ -62,6 +67,7 @@ def run_options(
         batch_size=optional_number("batch_size", batch_size, 1),
         workers=optional_number("workers", workers, 0),
         fail_fast=fail_fast,
+        input_check=input_check,
     )
 
 

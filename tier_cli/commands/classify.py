@@ -18,7 +18,7 @@ from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
-    from tier_cli.results.record import Unit
+    from tier_cli.pipeline.stream import StreamOptions
 
 
 def classify(
@@ -30,6 +30,7 @@ def classify(
     views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
     accept_any: options.AcceptAny = False,
+    input_check: options.InputCheck = options.InputCheckName.NOTE,
     by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
@@ -96,6 +97,7 @@ def classify(
         batch_size=batch_size,
         workers=workers,
         fail_fast=fail_fast,
+        input_check=input_check.value,
     )
     for member in job.members:
         print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
@@ -105,7 +107,7 @@ def classify(
     keyed = hasher(hash_ids)
     if kept is not None:
         check_hashed(kept, keyed)
-        layout = _layout(job, by, wide, include_phi)
+        layout = _layout(job, stream, wide)
         journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over)
         print_notes(job)
         raise Exit(journaled.score_all(sources, stream, notes, counter(paths)))
@@ -130,5 +132,10 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _layout(job: ScoringJob, by: Unit, wide: bool, include_phi: bool) -> Layout:
-    return Layout(job.findings.ids, by, wide, include_phi, bool(job.stamp.adaptation))
+def _layout(job: ScoringJob, stream: StreamOptions, wide: bool) -> Layout:
+    from tier_cli.pipeline.input_checks import holds_check
+
+    checked = stream.input_check != "off" and holds_check(job.members)
+    return Layout(
+        job.findings.ids, stream.by, wide, stream.read.include_phi, bool(job.stamp.adaptation), checked
+    )

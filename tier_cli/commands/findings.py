@@ -123,6 +123,7 @@ def new(
 ) -> None:
     """Create a finding set to edit, from names or from another set."""
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.results.overwrite import check_not_an_input
 
     if file.suffix.lower() != ".toml":
         raise UsageError(
@@ -130,6 +131,7 @@ def new(
         )
     if file.exists() and not force:
         raise UsageError("already exists", where=str(file), remedy="choose another name, or add --force")
+    check_not_an_input(file, "FILE", [spec])
     chosen = _load(spec, model)
     _print_notes(chosen)
     fs = FindingSet(file.stem, chosen.findings)

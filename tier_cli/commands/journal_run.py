@@ -186,7 +186,7 @@ class JournalRun(JournalOutput):
         from tier_cli.pipeline.journaled import JournaledRun, JournalResults
 
         options, job = self._options, self._job
-        scorer = job.scorer(stream.by)
+        scorer = job.scorer(stream)
         header = header_of(
             job,
             scorer,
@@ -202,7 +202,7 @@ class JournalRun(JournalOutput):
             self._tell_resumed(journal)
             if self._file is not None and not options.named:
                 self._file.remove_unfinished()
-            results = JournalResults(job.stamp, job.scoring, stream.by, job.findings.ids)
+            results = JournalResults(job.stamp, job.scoring, stream.by, job.findings.ids, scorer.check)
             stop: KeyboardInterrupt | None = None
             gone = 0
             run: JournaledRun | None = None

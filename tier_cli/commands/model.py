@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands import model_pull
+from tier_cli.commands.model_input_check import input_check
 from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal, print_message
 
@@ -28,6 +29,7 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder
 Json = Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")]
 
 app.command(cls=model_pull.PullCommand)(model_pull.pull)
+app.command("input-check")(input_check)
 
 
 @app.command("list")
@@ -239,6 +241,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     from tier_cli.model.bundled import BUNDLED
     from tier_cli.model.checkpoint import TRAINING, read_json
     from tier_cli.scoring.adaptation import ADAPTATION
+    from tier_cli.scoring.input_check import input_check_facts
 
     config = checkpoint.config
     path = checkpoint.path / TRAINING
@@ -262,6 +265,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "findings": list(checkpoint.findings.ids),
         "calibrated": _calibrated(checkpoint),
         "adapted": _adapted(checkpoint.path / ADAPTATION),
+        "input_check": input_check_facts(checkpoint.path),
         "training": training,
         "bytes": {file.name: file.stat().st_size for file in _files(checkpoint.path)},
         "hashes": {**checkpoint.hashes, "findings": checkpoint.findings.hash},

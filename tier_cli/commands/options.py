@@ -37,6 +37,14 @@ class ReadViewsName(StrEnum):
     ALL = "all"
 
 
+class InputCheckName(StrEnum):
+    """What happens to an image that does not look like a frontal chest X-ray."""
+
+    NOTE = "note"
+    REFUSE = "refuse"
+    OFF = "off"
+
+
 def option(panel: str, metavar: str, text: str, *names: str, **settings: Any) -> Any:
     """Declare an option with a value; its help says what happens without it."""
     return typer.Option(
@@ -139,6 +147,13 @@ Window = Annotated[
 AcceptAny = Annotated[
     bool,
     switch(_IMAGES, "--accept-any", "Also use other modalities, other body parts and images FOR PROCESSING."),
+]
+InputCheck = Annotated[
+    InputCheckName,
+    typer.Option(
+        help="Note or refuse images that do not look like frontal chest X-rays, if the checkpoint can tell.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 By = Annotated[
     Unit,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import ManifestError
+from tier_cli.files.csv_cells import bounded_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,7 @@ def table_lines(path: Path) -> Iterator[list[str]]:
     """
     try:
         with _open_text(path) as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(bounded_lines(stream, str(path)))
             header: list[str] | None = None
             for cells in reader:
                 if header is None:

@@ -35,7 +35,7 @@ class Origin:
 
 def record_origin(command: str, files: Iterable[Path], rows_sha256: str) -> Origin:
     """Record a command, the hashes of its input files, and the versions of the packages involved."""
-    from tier_cli.model.checkpoint import file_hash
+    from tier_cli.files.hashes import file_hash
 
     hashes = {str(file): file_hash(file) for file in files if file.is_file()}
     return Origin(command, dict(_versions()), hashes, rows_sha256)

@@ -13,7 +13,8 @@ from tier_cli.datasets.identity import data_sets_of, image_keys, patient_keys
 from tier_cli.datasets.registry import CSV, dataset_info, may_share_images, patient_namespace
 from tier_cli.datasets.split_names import usual_split
 from tier_cli.errors import CheckpointError, ManifestError
-from tier_cli.model.checkpoint import TRAINING, file_hash, read_json
+from tier_cli.files.hashes import file_hash
+from tier_cli.model.checkpoint import TRAINING, read_json
 from tier_cli.model.trained_on import TrainedOn, read_trained_on
 
 if TYPE_CHECKING:

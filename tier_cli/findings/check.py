@@ -16,6 +16,8 @@ RESERVED = frozenset(
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 # A denial of a denial, as the templates make of a finding such as "without effusion".
 _DENIED_TWICE = re.compile(r"\b(?:no|not|without|(?:absence|evidence) of) (?:no|not|without|absence of)\b")
+# Beyond any known list, and few enough for memory and for tables.
+_MOST_FINDINGS, _MOST_PROMPTS, _LONGEST_TEXT = 5_000, 1_000, 10_000
 _SIDE = re.compile(r"\b(left|right)(?:wards?|sided)?\b")
 
 
@@ -39,6 +41,9 @@ def problems(fs: FindingSet, where: str | None = None) -> list[FindingSetError]:
     """
     place = where or fs.name
     found = []
+    if len(fs.findings) > _MOST_FINDINGS:
+        remedy = f"write sets of at most {_MOST_FINDINGS}"
+        return [_problem(f"the set has {len(fs.findings)} findings", place, "", remedy)]
     if not fs.findings:
         found = [_problem("the set has no findings", place, "", "add a [findings.<id>] table")]
     for finding in fs.findings:
@@ -93,6 +98,9 @@ def _texts(finding: Finding, table: str) -> Iterator[FindingSetError]:
     lists = {"label": (finding.label,), "aliases": finding.aliases}
     lists |= {"positive": finding.positive, "negative": finding.negative}
     for key, texts in lists.items():
+        if len(texts) > _MOST_PROMPTS:
+            yield _problem(f"{len(texts)} texts", table, key, f"write at most {_MOST_PROMPTS}")
+            continue
         if not texts and key != "aliases":
             remedy = f"write at least one, such as {_example(finding, key)}"
             yield _problem(f"no {key} prompts", table, key, remedy)
@@ -107,7 +115,9 @@ def _example(finding: Finding, key: str) -> str:
 
 def _text(text: str, table: str, key: str) -> Iterator[FindingSetError]:
     odd = next((c for c in text if not c.isprintable()), None)
-    if not prompt_key(text):
+    if len(text) > _LONGEST_TEXT:
+        yield _problem(f"a text of {len(text)} characters", table, key, f"write at most {_LONGEST_TEXT}")
+    elif not prompt_key(text):
         yield _problem("an empty text", table, key, "write the text or remove it")
     elif odd is not None:
         what = f"{text!r} contains an unprintable character (U+{ord(odd):04X})"

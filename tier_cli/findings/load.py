@@ -32,6 +32,7 @@ _BUILTIN = (
     "chexpert5",
     "padchest55",
 )
+_LARGEST_FILE = 1 << 24
 _NEGATION = re.compile(r"^not\b|\b(?:no|without|absen[ct]e?|negative for|free of|denies)\b")
 # Labels of PadChest that are not findings: scored like the others, but best excluded from a mean.
 NO_FINDINGS = ("normal", "unchanged")
@@ -143,7 +144,13 @@ def is_file(spec: str) -> bool:
 def read_text(path: str) -> str:
     """Read the file of a finding set as UTF-8."""
     try:
-        return Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise FindingSetError(
+                f"more than {_LARGEST_FILE >> 20} MB", where=path, remedy="name the file of a finding set"
+            )
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError as error:
         raise FindingSetError("no such file", where=path, remedy="create it: `tier findings new`") from error
     except OSError as error:

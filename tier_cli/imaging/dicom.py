@@ -23,7 +23,8 @@ from tier_cli.imaging.view import check_view, read_view
 
 # Rows looked up at a time: numpy widens indices to 64 bits, for a whole image the largest array of all.
 _ROWS = 64
-_UID = re.compile(r"[0-9.]{1,64}")
+# Several components: a single number could be a date or a patient's id.
+_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
 _PHI = {
     "patient_name": "PatientName",
     "patient_id": "PatientID",

@@ -37,6 +37,7 @@ _HUMAN = frozenset(
     {"HUMAN", "HUMANO", "HUMANA", "HUMAIN", "UMANO", "MENSCH", "MENS", "HOMO", "SAPIENS", "人", "ЧЕЛОВЕК"}
 )
 _HUMAN_CODES = frozenset({"337915000", "L-85B00"})
+_MOST_FRAMES = 9_999
 _UNDEFINED = "given as a value that is not a defined term"
 _ANYWAY = "pass --accept-any to score it anyway"
 
@@ -49,7 +50,7 @@ def check_kind(header: Header, options: ReadOptions, path: str, notes: list[str]
     InputError
         Of kind ``modality``, ``body_part``, ``presentation_intent`` or ``frames``.
     """
-    for kind, what in _objections(header, notes):
+    for kind, what in _objections(header, notes, options.include_phi):
         if not options.accept_any:
             raise InputError(what, where=path, remedy=_REMEDIES[kind], kind=kind)
         notes.append(f"accepted although {what}" + ("; only the first is scored" if kind == "frames" else ""))
@@ -63,12 +64,13 @@ _REMEDIES = {
 }
 
 
-def _objections(header: Header, notes: list[str]) -> list[tuple[str, str]]:
+def _objections(header: Header, notes: list[str], include_phi: bool) -> list[tuple[str, str]]:
     """List the kind and the reason of every objection to the image; note what is merely doubtful."""
     found = []
-    modality = header.code("Modality")
-    quoted = modality if modality in _MODALITIES else _UNDEFINED if header.text("Modality") else "not given"
-    given, chest = _body_part(header)
+    modality, stated = header.code("Modality"), header.text("Modality")
+    defined = modality if modality in _MODALITIES else ""
+    quoted = _quoted(stated, defined, include_phi) if stated else "not given"
+    given, chest = _body_part(header, include_phi)
     if modality in _CAPTURES and not chest:
         found.append(("modality", f"the modality is {modality} and the body part is {given or 'not given'}"))
     elif modality not in (*_RADIOGRAPHY, *_CAPTURES):
@@ -84,7 +86,9 @@ def _objections(header: Header, notes: list[str]) -> list[tuple[str, str]]:
     if header.code("PresentationIntentType") == "FOR PROCESSING" or sop_class == _FOR_PROCESSING_CLASS:
         found.append(("presentation_intent", "the image is FOR PROCESSING"))
     if (frames := header.whole("NumberOfFrames", 1)) > 1:
-        found.append(("frames", f"the file holds {frames} frames"))
+        # A larger number is no count: it may be a date or a patient's id.
+        count = frames if frames <= _MOST_FRAMES or include_phi else "too many"
+        found.append(("frames", f"the file holds {count} frames"))
     return found
 
 
@@ -110,24 +114,25 @@ def _described(
     return []
 
 
-def _body_part(header: Header) -> tuple[str, bool]:
+def _body_part(header: Header, include_phi: bool) -> tuple[str, bool]:
     """Return the body part as a message may quote it, and whether it is explicitly the chest.
 
     BodyPartExamined (0018,0015) decides if it is present, else AnatomicRegionSequence (0008,2218).
     """
     if text := header.text("BodyPartExamined"):
-        return _quoted(text), part_in(text) is Part.CHEST
+        return _quoted(text, quotable(text), include_phi), part_in(text) is Part.CHEST
     given, chest = "", False
     for item in header.items("AnatomicRegionSequence"):
         meaning, code = text_of(item, "CodeMeaning"), text_of(item, "CodeValue")
-        given = given or (_quoted(meaning or code) if meaning or code else "")
+        text = meaning or code
+        given = given or (_quoted(text, quotable(text), include_phi) if text else "")
         chest = chest or code in _CHEST_CODES or part_in(meaning) is Part.CHEST
     return given, chest
 
 
-def _quoted(text: str) -> str:
-    """Return a text for a message, unless it may be free text, which can name the patient."""
-    return quotable(text) or _UNDEFINED
+def _quoted(text: str, defined: str, include_phi: bool) -> str:
+    """Return the defined term of a text for a message: any other text may name the patient."""
+    return defined or (repr(text) if include_phi else _UNDEFINED)
 
 
 def _is_human(header: Header) -> bool:

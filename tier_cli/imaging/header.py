@@ -6,6 +6,7 @@ import io
 import math
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -134,6 +135,7 @@ def coded_of(dataset: Dataset, keyword: str) -> str:
 
 def read_header(raw: BinaryIO, path: str) -> Header:
     """Read an opened DICOM file's attributes up to its pixel data, which must be present."""
+    _import_pydicom()
     from pydicom import dcmread
 
     if _DEFLATED in raw.read(1024):
@@ -158,6 +160,21 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     if not syntax:
         syntax = _EXPLICIT if vr and little_endian else _BIG_ENDIAN if vr else _IMPLICIT
     return Header(dataset, syntax, raw, vr, length, bool(little_endian))
+
+
+def _import_pydicom() -> None:
+    """Import pydicom without requests, with which it can download test data.
+
+    The import of requests opens a socket: urllib3 looks whether IPv6 works.
+    """
+    if "pydicom" in sys.modules or "requests" in sys.modules:
+        return
+    # None is how Python marks an import as blocked.
+    sys.modules["requests"] = None  # type: ignore[assignment]
+    try:
+        import pydicom  # noqa: F401
+    finally:
+        del sys.modules["requests"]
 
 
 def _of_meta(dataset: Dataset, keyword: str) -> str:

@@ -45,6 +45,7 @@ _PREFERRED = {
 }
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 # Defined terms of PS3.3 C.7.6.3.1.2 that a message may quote.
+_LARGEST_US = 0xFFFF
 _DEFINED_COLOURS = (
     *("MONOCHROME1", "MONOCHROME2", *_COLOURS, "YBR_PARTIAL_420", "YBR_PARTIAL_422"),
     *("PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB"),
@@ -126,9 +127,11 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
 def _layout(header: Header, path: str) -> dict[str, Any]:
     """Read and check the image pixel attributes, in the form that pydicom's decoders take."""
     for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
-        if not header.numbers(keyword):
+        # The attributes have 16 bits; another number, which a date could be, is not quoted below.
+        if not header.numbers(keyword) or not 0 <= header.whole(keyword, 0) <= _LARGEST_US:
             remedy = "export the image again with all attributes of its pixels"
-            raise InputError(f"{keyword} is missing", where=path, remedy=remedy, kind="photometric")
+            what = f"{keyword} is {'not a valid number' if header.numbers(keyword) else 'missing'}"
+            raise InputError(what, where=path, remedy=remedy, kind="photometric")
     rows, columns = header.whole("Rows", 0), header.whole("Columns", 0)
     check_size(rows, columns, path)
     samples = header.whole("SamplesPerPixel", 1)
@@ -137,7 +140,8 @@ def _layout(header: Header, path: str) -> dict[str, Any]:
     named = photometric if photometric in _DEFINED_COLOURS else "unknown colours"
     known = photometric in (_COLOURS if samples == 3 else ("MONOCHROME1", "MONOCHROME2"))
     if not known or samples not in (1, 3):
-        raise _not_shown(f"{samples} samples per pixel of {named} cannot be displayed", path)
+        count = samples if 0 <= samples <= _LARGEST_US else "unknown"
+        raise _not_shown(f"{count} samples per pixel of {named} cannot be displayed", path)
     if allocated not in (8, 16, 32) or not 1 < stored <= min(16, allocated):
         raise _not_shown(f"{stored} bits stored in {allocated} are not supported", path)
     return {

@@ -14,6 +14,11 @@ from tier_cli.errors import CheckpointError
 from tier_cli.imaging.radiograph import Rendering
 from tier_cli.imaging.resample import Image, Interpolation, resize, resize_bytes
 
+_FILE = "preprocessor_config.json"
+# Of any side: four times that of any published model. A batch of eight such images fills 400 MB.
+_LARGEST = 2048
+# Smaller ones are mistakes: inputs would be in the tens of thousands.
+_SMALLEST_STD = 1e-4
 Fit = Literal["crop", "pad", "pad_first", "stretch"]
 Rounding = Literal["round", "floor"]
 
@@ -64,33 +69,38 @@ class Preprocessing:
         _choice("fit", self.fit, get_args(Fit))
         _choice("interpolation", self.interpolation, get_args(Interpolation))
         if not _is_length(self.crop):
-            raise _invalid("crop", self.crop, "a positive whole number")
+            raise _invalid("crop", self.crop, f"a whole number, 1 to {_LARGEST}")
         if self.resize_short is not None and not (self.fit == "crop" and _is_length(self.resize_short)):
             raise _invalid(
-                "resize_short", self.resize_short, "a positive whole number with fit crop, else null"
+                "resize_short",
+                self.resize_short,
+                f"a whole number, 1 to {_LARGEST}, with fit crop, else null",
             )
         for name in ("antialias", "eight_bit"):
             if not isinstance(getattr(self, name), bool):
                 raise _invalid(name, getattr(self, name), "true or false")
         _choice("rounding", self.rounding, get_args(Rounding))
         if self.square is not None and not _is_length(self.square):
-            raise _invalid("square", self.square, "a positive whole number or null")
-        for name, low in (("mean", -np.inf), ("std", 0.0)):
-            object.__setattr__(self, name, _three_numbers(name, getattr(self, name), low))
+            raise _invalid("square", self.square, f"a whole number, 1 to {_LARGEST}, or null")
+        for name, low, high in (("mean", 0.0, 1.0), ("std", _SMALLEST_STD, 1.0)):
+            object.__setattr__(self, name, _three_numbers(name, getattr(self, name), low, high))
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """Read the specification; an unknown or missing key raises `CheckpointError`."""
+    def from_dict(cls, data: Mapping[str, Any], where: str = _FILE) -> Preprocessing:
+        """Read the specification; an unknown or missing key or a senseless value raises `CheckpointError`."""
         known = {field.name for field in fields(cls)}
         missing = known - _LATER - set(data)
         for problem, names in (("unknown", set(data) - known), ("missing", missing)):
             if names:
                 raise CheckpointError(
                     f"{problem} key {', '.join(sorted(map(str, names)))}",
-                    where="preprocessor_config.json",
+                    where=where,
                     remedy=f"known keys are {', '.join(sorted(known))}",
                 )
-        return cls(**data)
+        try:
+            return cls(**data)
+        except CheckpointError as error:
+            raise CheckpointError(error.what, where=where, remedy=error.remedy) from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the specification as JSON values, without later keys that have their default."""
@@ -235,25 +245,33 @@ def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
 
 
 def _invalid(name: str, value: object, wanted: str) -> CheckpointError:
+    shown = repr(value)
     return CheckpointError(
-        f"{name} is {value!r}", where="preprocessor_config.json", remedy=f"it must be {wanted}"
+        f"{name} is {shown if len(shown) <= 60 else f'{shown[:57]}...'}",
+        where=_FILE,
+        remedy=f"it must be {wanted}",
     )
 
 
 def _choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise _invalid(name, value, f"one of {', '.join(known)}")
 
 
 def _is_length(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
 
 
-def _three_numbers(name: str, value: object, low: float) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(number) for number in value)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise _invalid(name, value, "three numbers") from None
-    if not all(np.isfinite(number) and number > low for number in (first, second, third)):
-        raise _invalid(name, value, "three finite numbers, for std above 0")
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _three_numbers(name: str, value: object, low: float, high: float) -> tuple[float, float, float]:
+    wanted = f"three numbers from {low:g} to {high:g}"
+    if not isinstance(value, list | tuple) or not all(map(_is_number, value)):
+        raise _invalid(name, value, wanted)
+    # Comparisons with NaN are false.
+    if len(value) != 3 or not all(low <= number <= high for number in value):
+        raise _invalid(name, value, wanted)
+    first, second, third = map(float, value)
     return first, second, third

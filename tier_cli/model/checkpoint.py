@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import CheckpointError, did_you_mean
+from tier_cli.errors import CheckpointError, FindingSetError, did_you_mean
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_root, data_root
+from tier_cli.files.hashes import file_hash, remembered_hashes
+from tier_cli.model.fields import check_config
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -35,7 +37,23 @@ CHECKSUMS = "checksums.json"
 ENSEMBLE = "ensemble.json"
 
 _REQUIRED = (CONFIG, WEIGHTS, TOKENIZER, PREPROCESSING, FINDINGS)
+# The other files that scores and what is said of them depend on.
+_OPTIONAL = (
+    IMAGE_GRAPH,
+    TEXT_GRAPH,
+    "tokenizer_config.json",
+    VECTORS,
+    CALIBRATION,
+    "adaptation.json",
+    "adaptation.safetensors",
+    "input_check.safetensors",
+    "trained_on.json",
+)
+_AGAIN = "download the folder again"
 _ACCEPT = "download the folder again, or accept its files with `tier model export`"
+# The longest, trained_on.json, has 26 bytes per image of the training.
+_LARGEST_JSON = 1 << 28
+_DEEPEST_JSON = 64
 # The model_type of these checkpoints.
 _TIER = "tier"
 
@@ -138,7 +156,8 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         for place in places():
             if _is_model(place.folder / given):
                 return place.folder / given
-    known = ", ".join(name for name, _ in list_models())
+    local = [name for name, _ in list_models()]
+    known = ", ".join(local)
     remedy = f"name a checkpoint folder or one of: {known}" if known else "name a checkpoint folder"
     if os.path.isdir(path):
         raise CheckpointError(f"no {CONFIG} in this folder", where=given, remedy=remedy)
@@ -154,7 +173,7 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
 
     if (public := public_models().get(given)) is not None and public.repository:
         remedy = f"get it with `tier model pull {given}`, or {remedy}"
-    near = did_you_mean(given, [DEFAULT_MODEL, *public_models()])
+    near = did_you_mean(given, [DEFAULT_MODEL, *local, *public_models()])
     raise CheckpointError(f"no model '{given}'{near}", remedy=remedy)
 
 
@@ -164,17 +183,17 @@ def _is_model(folder: Path) -> bool:
 
 
 def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
-    """Read the metadata of a checkpoint folder; weights are neither loaded nor hashed.
+    """Read the metadata of a checkpoint folder and check its files; weights are not loaded.
+
+    The files are hashed when they are opened for the first time, and again when they have changed: see
+    `tier_cli.files.hashes`.
 
     Raises
     ------
     CheckpointError
-        The folder is not found or lacks a file, or its weights differ in size from checksums.json.
-    FindingSetError
-        Its finding set is not valid.
+        The folder is not found or lacks a file, a file differs from checksums.json, or a field is not valid.
     """
     # Imported here so that a failed lookup does not load numpy.
-    from tier_cli.findings.load import parse_findings, read_text
     from tier_cli.imaging.preprocess import Preprocessing
 
     path = resolve(name_or_path)
@@ -184,19 +203,16 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
         raise _foreign(kind, path)
     if missing:
         raise CheckpointError(f"no {', '.join(missing)}", where=str(path), remedy="download the folder again")
-    config = read_json(path / CONFIG)
-    preprocessing = Preprocessing.from_dict(read_json(path / PREPROCESSING))
     listed = read_checksums(path)
-    size = (path / WEIGHTS).stat().st_size
-    if listed[WEIGHTS]["bytes"] != size:
-        raise CheckpointError(
-            "its size differs from checksums.json", where=str(path / WEIGHTS), remedy=_ACCEPT
-        )
+    _check_listed(path, listed)
+    config = read_json(path / CONFIG)
+    check_config(config, str(path / CONFIG))
+    preprocessing = Preprocessing.from_dict(read_json(path / PREPROCESSING), str(path / PREPROCESSING))
     return Checkpoint(
         path=path,
         config=config,
         preprocessing=preprocessing,
-        findings=parse_findings(read_text(str(path / FINDINGS)), path.name, str(path / FINDINGS)),
+        findings=_own_findings(path),
         hashes={
             "weights": listed[WEIGHTS]["sha256"],
             "preprocessing": canonical_hash(preprocessing.to_dict()),
@@ -205,6 +221,40 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
         calibration=read_json(path / CALIBRATION) if (path / CALIBRATION).is_file() else None,
         scoring=str(config.get("scoring", "cosine_difference")),
     )
+
+
+def _check_listed(folder: Path, listed: dict[str, dict[str, Any]]) -> None:
+    """Refuse a folder whose files are not those of its checksums.json."""
+    names = [name for name in (*_REQUIRED, *_OPTIONAL) if (folder / name).is_file()]
+    for name in names:
+        if name not in listed:
+            raise CheckpointError(f"is not listed in {CHECKSUMS}", where=str(folder / name), remedy=_ACCEPT)
+        if listed[name]["bytes"] != (folder / name).stat().st_size:
+            raise _altered(folder / name)
+    try:
+        hashes = remembered_hashes(folder, names)
+        # What is remembered can be damaged too: the file itself decides.
+        wrong = [name for name in names if hashes[name] != listed[name]["sha256"]]
+        altered = next((name for name in wrong if file_hash(folder / name) != listed[name]["sha256"]), None)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read: {error.strerror}", where=str(folder), remedy="check its permissions"
+        ) from error
+    if altered is not None:
+        raise _altered(folder / altered)
+
+
+def _altered(path: Path) -> CheckpointError:
+    return CheckpointError(f"is altered: it differs from {CHECKSUMS}", where=str(path), remedy=_ACCEPT)
+
+
+def _own_findings(folder: Path) -> FindingSet:
+    from tier_cli.findings.load import parse_findings, read_text
+
+    try:
+        return parse_findings(read_text(str(folder / FINDINGS)), folder.name, str(folder / FINDINGS))
+    except FindingSetError as error:
+        raise CheckpointError(error.what, where=error.where, remedy=error.remedy) from error
 
 
 def image_tower_alone(kind: str, where: str, start: str | None = None) -> CheckpointError:
@@ -240,25 +290,35 @@ def weights_file(start: Path) -> Path:
     return start if start.is_file() else start / WEIGHTS
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file, or raise `CheckpointError`."""
+    """Read a JSON object from a file of bounded size and depth, or raise `CheckpointError`."""
     try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"more than {_LARGEST_JSON >> 20} MB")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"cannot be read as JSON: {error}", where=str(path), remedy="download the folder again"
-        ) from error
+        _check_nesting(content)
+    except (OSError, ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise CheckpointError(f"cannot be read as JSON: {why}", where=str(path), remedy=_AGAIN) from error
     if not isinstance(content, dict):
-        raise CheckpointError(
-            "does not contain a JSON object", where=str(path), remedy="download the folder again"
-        )
+        raise CheckpointError("does not contain a JSON object", where=str(path), remedy=_AGAIN)
     return content
+
+
+def _check_nesting(content: Any) -> None:
+    """Raise one of the errors of senseless JSON for what could not be written again."""
+    left = [(content, 0)]
+    while left:
+        value, depth = left.pop()
+        if depth > _DEEPEST_JSON:
+            raise RecursionError
+        if isinstance(value, str) and not value.isascii():
+            # Raises for half of a surrogate pair.
+            value.encode("utf-8")
+        elif isinstance(value, dict):
+            left += [(part, depth + 1) for pair in value.items() for part in pair]
+        elif isinstance(value, list):
+            left += [(part, depth + 1) for part in value]
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -279,12 +339,21 @@ def read_checksums(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         raise CheckpointError(f"no {CHECKSUMS}", where=str(folder), remedy=_ACCEPT)
     files = read_json(path).get("files")
-    valid = isinstance(files, dict) and all(
-        isinstance(entry, dict) and {"sha256", "bytes"} <= set(entry) for entry in files.values()
-    )
+    valid = isinstance(files, dict) and all(_is_entry(name, entry) for name, entry in files.items())
     if not isinstance(files, dict) or not valid or not {WEIGHTS, TOKENIZER} <= set(files):
         raise CheckpointError(f"does not list {WEIGHTS} and {TOKENIZER}", where=str(path), remedy=_ACCEPT)
     return files
+
+
+def _is_entry(name: str, entry: object) -> bool:
+    # A name must not lead outside the folder.
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("sha256"), str)
+        and type(entry.get("bytes")) is int
+        and name not in ("", ".", "..")
+        and not {"/", "\\", "\0"} & set(name)
+    )
 
 
 def write_checksums(folder: Path) -> None:

@@ -8,19 +8,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from tier_cli.errors import CheckpointError
-
-ENTROPY_MODES = ("masked", "paper")
-# Allowed values; see `TierConfig` for their meaning.
-CHOICES = {
-    "entropy": ENTROPY_MODES,
-    "image_pooling": ("mean", "class", "first", "pooler"),
-    "image_head": ("mlp", "linear", "affine", "none"),
-    "text_pooling": ("first", "end", "last", "mean"),
-    "text_head": ("mlp", "linear", "affine", "two_layer", "none"),
-    "text_padding": ("longest", "fixed"),
-    "prompt_average": ("unit", "projection"),
-    "text_cleaning": ("none", "clip"),
-}
+from tier_cli.model.fields import check_config
 
 # Properties of a saved file or a program, not of the architecture. `auto_map` names code, which is never run.
 _NOT_ARCHITECTURE = {
@@ -132,13 +120,7 @@ class TierConfig(PretrainedConfig):  # type: ignore[misc]
         self.prompt_average = prompt_average
         self.text_cleaning = text_cleaning
         self.logit_bias_init = logit_bias_init
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise CheckpointError(
-                    f"{name} is {getattr(self, name)!r}",
-                    where="config.json",
-                    remedy=f"it must be one of {', '.join(known)}",
-                )
+        check_config(vars(self))
         super().__init__(**kwargs)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tier_cli.errors import CheckpointError
 from tier_cli.files.atomic import check_new_folder, whole_folder
-from tier_cli.model.checkpoint import CHECKSUMS, write_checksums
+from tier_cli.files.hashes import file_hash
+from tier_cli.model.checkpoint import CHECKSUMS, read_checksums, write_checksums
 
 CARD = "README.md"
 
@@ -18,6 +21,9 @@ CARD = "README.md"
 @contextmanager
 def checkpoint_copy(source: Path, output: Path, leave_out: Collection[str] = ()) -> Iterator[Path]:
     """Copy a checkpoint folder, yield the copy to write to, and update its checksums.
+
+    Only what checksums.json lists and the model card are copied. A link is refused: it could lead to a file
+    that does not belong to the checkpoint.
 
     Parameters
     ----------
@@ -33,7 +39,7 @@ def checkpoint_copy(source: Path, output: Path, leave_out: Collection[str] = ())
     UsageError
         See `check_new_folder`.
     CheckpointError
-        The copy cannot be written.
+        The copy cannot be written, or a listed file is missing, altered or not a regular file.
     """
     check_new_folder(output)
     try:
@@ -50,9 +56,43 @@ def checkpoint_copy(source: Path, output: Path, leave_out: Collection[str] = ())
 
 
 def _copy(source: Path, output: Path, leave_out: Collection[str]) -> None:
-    for file in sorted(source.iterdir()):
-        if file.is_file() and file.name not in leave_out and not file.name.startswith("."):
-            shutil.copyfile(file, output / file.name)
+    listed = read_checksums(source)
+    for name in sorted(set(listed) - set(leave_out)):
+        _require_regular(source / name)
+        shutil.copyfile(source / name, output / name)
+        if file_hash(output / name) != listed[name]["sha256"]:
+            raise CheckpointError(
+                f"is altered: it differs from {CHECKSUMS}",
+                where=str(source / name),
+                remedy="download the folder again, or accept its files with `tier model export`",
+            )
+    if CARD not in leave_out and is_own(source / CARD):
+        shutil.copyfile(source / CARD, output / CARD)
+
+
+def _require_regular(file: Path) -> None:
+    if not is_own(file):
+        raise CheckpointError(
+            "is a link, a folder or missing: only regular files are copied",
+            where=str(file),
+            remedy="make a plain copy of the folder, as with `cp -rL`, or download it again",
+        )
+
+
+def is_own(file: Path) -> bool:
+    """Return whether a file is a regular one of its folder, or one of a snapshot in the hub's cache.
+
+    There, files are links to ``../../blobs``. Any other link may lead to a file of the user.
+    """
+    try:
+        if stat.S_ISREG(os.lstat(file).st_mode):
+            return True
+        folder = file.absolute().parent
+        blobs = folder.parent.parent.resolve() / "blobs"
+        found = file.resolve()
+        return folder.parent.name == "snapshots" and found.parent == blobs and found.is_file()
+    except (OSError, RuntimeError):
+        return False
 
 
 def write_card_section(folder: Path, title: str, text: str) -> None:

@@ -24,11 +24,15 @@ def members(name_or_path: str | os.PathLike[str]) -> list[Path]:
         return [resolve(folder)]
     names = read_json(listed).get("members")
     # A name must not lead outside the folder.
-    if not isinstance(names, list) or not names or not all(Path(str(name)).name == name for name in names):
+    if not isinstance(names, list) or not names or not all(map(_is_name, names)):
         raise CheckpointError(
             "does not list its members", where=str(listed), remedy="convert the files again"
         )
     return [resolve(folder / name) for name in names]
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and Path(name).name == name and "\0" not in name
 
 
 def write_ensemble(folder: Path, names: Sequence[str]) -> None:

@@ -15,7 +15,8 @@ from torch import nn
 
 from tier_cli.errors import CheckpointError
 from tier_cli.files.atomic import whole_file
-from tier_cli.model.checkpoint import IMAGE_GRAPH, PREPROCESSING, TEXT_GRAPH, WEIGHTS, file_hash, read_json
+from tier_cli.files.hashes import file_hash
+from tier_cli.model.checkpoint import IMAGE_GRAPH, PREPROCESSING, TEXT_GRAPH, WEIGHTS, read_json
 from tier_cli.model.modeling import TierModel
 from tier_cli.model.weights import StoredTensor, read_layout, tensor_digests
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_dir
@@ -55,14 +57,15 @@ def finding_vectors(
     """
     key = vectors_key(checkpoint, findings)
     shape = (len(findings.findings), int(checkpoint.config.get("projection_dim", 128)))
-    stored = _read(checkpoint.path / VECTORS, key, shape)
+    # Those of the checkpoint are in its checksums.json.
+    stored = _read(checkpoint.path / VECTORS, key, shape, hashed=False)
     if stored is not None:
         return stored
     raise_first(prompt_problems(checkpoint, findings), findings.name)
     cache = cache_dir()
     cached = None if cache is None else cache / "vectors" / f"{key}.safetensors"
     if cached is not None:
-        vectors = _read(cached, key, shape)
+        vectors = _read(cached, key, shape, hashed=True)
         if vectors is not None:
             return vectors
     vectors = embed_prompts(checkpoint, findings, engine_factory())
@@ -106,8 +109,8 @@ def _pooling(config: dict[str, Any]) -> Any:
     return unusual or POOLING
 
 
-def _read(path: Path, key: str, shape: tuple[int, int]) -> FindingVectors | None:
-    """Return the vectors stored under a key, or None if they are missing or invalid."""
+def _read(path: Path, key: str, shape: tuple[int, int], *, hashed: bool) -> FindingVectors | None:
+    """Return the vectors stored under a key; None if they are missing, invalid or not those of their hash."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -115,9 +118,19 @@ def _read(path: Path, key: str, shape: tuple[int, int]) -> FindingVectors | None
             if f"{key}.positive" not in file.keys():  # noqa: SIM118 - not a dict
                 return None
             sides = [file.get_tensor(f"{key}.{side}") for side in ("positive", "negative")]
+            digest = (file.metadata() or {}).get(f"{key}.sha256")
     except (OSError, SafetensorError):
         return None
+    if hashed and digest != _digest(sides):
+        return None
     return FindingVectors(*sides) if all(_valid(side, shape) for side in sides) else None
+
+
+def _digest(sides: Sequence[NDArray[np.float32]]) -> str:
+    digest = hashlib.sha256()
+    for side in sides:
+        digest.update(side.tobytes())
+    return digest.hexdigest()
 
 
 def _valid(side: Any, shape: tuple[int, int]) -> bool:
@@ -131,9 +144,10 @@ def _valid(side: Any, shape: tuple[int, int]) -> bool:
 def _write(path: Path, entries: dict[str, FindingVectors]) -> None:
     from safetensors.numpy import save
 
-    tensors = {}
+    tensors, digests = {}, {}
     for key, vectors in entries.items():
+        digests[f"{key}.sha256"] = _digest([vectors.positive, vectors.negative])
         tensors[f"{key}.positive"], tensors[f"{key}.negative"] = vectors.positive, vectors.negative
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
-        partial.write_bytes(save(tensors))
+        partial.write_bytes(save(tensors, digests))

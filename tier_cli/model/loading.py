@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 
-from tier_cli.errors import CheckpointError
+from tier_cli.errors import CheckpointError, TierError
+from tier_cli.model.checkpoint import read_json
+from tier_cli.model.weights import read_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +19,8 @@ WEIGHTS_FILE = "model.safetensors"
 # Parts of public tower files that TIER does not use.
 _HARMLESS = ("pooler.", "classifier.", "cls.", "lm_head.", "embeddings.position_ids")
 _SHOWN = 20
+# The embeddings of the largest vocabularies have a quarter of a billion numbers.
+_MOST_SHARED = 1 << 29
 
 
 class Tower(NamedTuple):
@@ -28,8 +30,20 @@ class Tower(NamedTuple):
     model: Any
 
 
-def load_strictly(loader: Callable[..., Any], path: str | Path, dtype: torch.dtype, **kwargs: Any) -> Any:
-    """Call a ``from_pretrained`` offline on safetensors, without remote code; raise unless all fits."""
+def load_strictly(
+    loader: Callable[..., Any],
+    path: str | Path,
+    dtype: torch.dtype,
+    build: Callable[[Path], Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Call a ``from_pretrained`` offline on safetensors, without remote code; raise unless all fits.
+
+    `build` makes the model from the configuration of a folder. If it is given, the shapes are compared with
+    the file on the meta device first: sizes that only the configuration claims then need no memory.
+    """
+    if build is not None and (Path(path) / WEIGHTS_FILE).is_file():
+        _check_sizes(build, Path(path))
     model, info = _load(loader, Path(path), dtype, **kwargs)
     _refuse(info, path, harmless=())
     return model
@@ -48,15 +62,9 @@ def load_tower(folder: str | Path, tower: dict[str, Any]) -> Any:
 def read_tower_config(folder: str | Path) -> dict[str, Any]:
     """Read the config.json of a Hugging Face folder."""
     path = Path(folder) / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder") from None
-    except ValueError as error:
-        raise CheckpointError(
-            f"config.json is not JSON: {error}", where=str(path), remedy="download the folder again"
-        ) from error
-    return config
+    if not path.is_file():
+        raise CheckpointError("no config.json", where=str(folder), remedy="name a model folder")
+    return read_json(path)
 
 
 def _load(
@@ -75,13 +83,33 @@ def _load(
             model, info = loader(
                 path, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **options, **kwargs
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except TierError:
+        raise
+    except Exception as error:
+        # transformers raises anything for a configuration that makes no sense.
         raise CheckpointError(
-            f"the weights cannot be loaded: {error}",
+            f"the weights cannot be loaded: {error or type(error).__name__}",
             where=str(path),
             remedy="download the folder again, or check its config.json",
         ) from error
     return model.eval(), info
+
+
+def _check_sizes(build: Callable[[Path], Any], path: Path) -> None:
+    layout = read_layout(path / WEIGHTS_FILE)
+    try:
+        with torch.device("meta"), torch.no_grad(), quiet_transformers():
+            wanted = build(path).state_dict()
+    except TierError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever is wrong with the configuration, the loader names it
+        return
+    other = [(name,) for name in set(wanted) & set(layout) if tuple(wanted[name].shape) != layout[name].shape]
+    # Tensors that share their weights with others are stored once.
+    missing = set(wanted) - set(layout)
+    if sum(wanted[name].numel() for name in missing) < _MOST_SHARED:
+        missing = set()
+    _refuse({"missing_keys": missing, "unexpected_keys": (), "mismatched_keys": other}, path, ())
 
 
 @contextlib.contextmanager

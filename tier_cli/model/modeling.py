@@ -176,7 +176,10 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         """
         from tier_cli.model.loading import load_strictly
 
-        model: TierModel = load_strictly(super().from_pretrained, path, dtype, **kwargs)
+        def build(folder: Path) -> TierModel:
+            return cls(TierConfig.from_pretrained(folder, local_files_only=True))
+
+        model: TierModel = load_strictly(super().from_pretrained, path, dtype, build, **kwargs)
         return model
 
     @classmethod

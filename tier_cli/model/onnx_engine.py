@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
 
 Array = NDArray[np.float32]
+_REWRITE = "rewrite it with `tier model export`, or use --engine torch"
 
 
 class OnnxEngine:
@@ -81,10 +83,17 @@ class OnnxEngine:
         return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 
     def _grid(self) -> tuple[int, int]:
-        h, w = self._image.get_modelmeta().custom_metadata_map["grid"].split("x")
-        if (h, w) == ("0", "0"):
+        stated = self._image.get_modelmeta().custom_metadata_map.get("grid", "")
+        if not re.fullmatch(r"[0-9]{1,5}x[0-9]{1,5}", stated):
+            raise CheckpointError(
+                f"does not state its grid of patches but {stated[:20]!r}",
+                where=str(self._checkpoint.path / IMAGE_GRAPH),
+                remedy=_REWRITE,
+            )
+        h, w = map(int, stated.split("x"))
+        if (h, w) == (0, 0):
             raise no_patches(self._checkpoint)
-        return int(h), int(w)
+        return h, w
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Return unit text embeddings (n, D)."""
@@ -134,13 +143,41 @@ class OnnxEngine:
             raise CheckpointError(
                 "the graph was written for other weights",
                 where=str(path),
-                remedy="rewrite it with `tier model export`, or use --engine torch",
+                remedy=_REWRITE,
             )
-        return session
+        return _Graph(session, str(path), int(self._checkpoint.config.get("projection_dim", 128)))
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
         return TextTokenizer.of(self._checkpoint.path, self._checkpoint.config)
+
+
+class _Graph:
+    """An opened graph, whose failures are the checkpoint's fault: it came with the configuration."""
+
+    def __init__(self, session: Any, path: str, width: int):
+        self._session, self._path, self._width = session, path, width
+
+    def get_modelmeta(self) -> Any:
+        return self._session.get_modelmeta()
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Array]:
+        """Return the outputs, (..., D) float32 each."""
+        try:
+            found: list[Array] = self._session.run(outputs, inputs)
+        except Exception as error:
+            what = f"the graph cannot be run ({_first_line(error)})"
+            raise CheckpointError(what, where=self._path, remedy=_REWRITE) from error
+        if any(one.dtype != np.float32 or one.shape[-1:] != (self._width,) for one in found):
+            shapes = [(one.shape, str(one.dtype)) for one in found]
+            what = f"the graph returns {shapes}, not embeddings of {self._width} numbers"
+            raise CheckpointError(what, where=self._path, remedy=_REWRITE)
+        return found
+
+
+def _first_line(error: Exception) -> str:
+    """Return the beginning of what onnxruntime says, which can be pages long."""
+    return str(error).partition("\n")[0][:300]
 
 
 def open_session(path: Path, threads: int) -> Any:
@@ -158,12 +195,13 @@ def open_session(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # Only fatal messages: errors are raised, and would be printed as well, in colours.
+    options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CheckpointError(
-            f"the graph cannot be opened: {error}",
+            f"the graph cannot be opened ({_first_line(error)})",
             where=str(path),
             remedy="check the folder with `tier model verify`",
         ) from error

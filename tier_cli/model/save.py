@@ -22,6 +22,7 @@ from tier_cli.model.checkpoint import (
     write_checksums,
     write_json,
 )
+from tier_cli.model.copying import is_own
 from tier_cli.model.loading import quiet_transformers
 
 if TYPE_CHECKING:
@@ -118,12 +119,12 @@ def complete(folder: Path, builtin_vectors: bool = True) -> dict[str, float]:
 def _save_tokenizer(folder: Path, tokenizer: Any) -> None:
     if isinstance(tokenizer, (str, Path)):
         source = Path(tokenizer)
-        if not (source / TOKENIZER).is_file():
+        if not is_own(source / TOKENIZER):
             raise CheckpointError(
                 f"no {TOKENIZER}", where=str(source), remedy="name a folder that contains one"
             )
         for name in _TOKENIZER_FILES:
-            if (source / name).is_file() and source.resolve() != folder.resolve():
+            if is_own(source / name) and source.resolve() != folder.resolve():
                 shutil.copyfile(source / name, folder / name)
     elif hasattr(tokenizer, "save_pretrained"):
         tokenizer.save_pretrained(folder)

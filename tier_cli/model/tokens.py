@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import read_json
 
 Ids = NDArray[np.int64]
 # Of BERT, and of sentencepiece.
@@ -65,10 +65,8 @@ class TextTokenizer:
         path = Path(folder) / "tokenizer.json"
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(path))
-        except Exception as error:
-            raise CheckpointError(
-                f"the tokenizer cannot be read: {error}", where=str(path), remedy="download the folder again"
-            ) from error
+        except BaseException as error:
+            raise _unusable(path, error) from error
         # The file may contain other settings; those of the model apply.
         pad = _pad_token(Path(folder))
         pad_id = self._tokenizer.token_to_id(pad)
@@ -78,8 +76,12 @@ class TextTokenizer:
                 where=str(path),
                 remedy="name the padding token as pad_token in tokenizer_config.json",
             )
-        self._tokenizer.enable_truncation(max_tokens)
-        self._tokenizer.enable_padding(pad_id=pad_id, pad_token=pad, length=max_tokens if fixed else None)
+        try:
+            self._tokenizer.enable_truncation(max_tokens)
+            self._tokenizer.enable_padding(pad_id=pad_id, pad_token=pad, length=max_tokens if fixed else None)
+        except BaseException as error:
+            raise _unusable(path, error) from error
+        self._path = path
         self._strip, self._clean = strip, cleaning == "clip"
         self._max_tokens = max_tokens
         self._special = self._tokenizer.num_special_tokens_to_add(False)
@@ -99,7 +101,7 @@ class TextTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> tuple[Ids, Ids]:
         """Return ids and mask, both (N, T), where T is the number of tokens of the longest text."""
-        encodings = self._tokenizer.encode_batch([self._prepare(text) for text in texts])
+        encodings = self._encoded([self._prepare(text) for text in texts])
         ids = np.asarray([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.asarray([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         return ids.reshape(len(texts), -1), mask.reshape(len(texts), -1)
@@ -109,7 +111,7 @@ class TextTokenizer:
         if not texts:
             return []
         prepared = [self._prepare(text) for text in texts]
-        encodings = self._tokenizer.encode_batch(prepared)
+        encodings = self._encoded(prepared)
         found = []
         for text, read, encoding in zip(texts, prepared, encodings, strict=True):
             parts = [encoding, *encoding.overflowing]
@@ -133,6 +135,12 @@ class TextTokenizer:
             return unknown
         return [word for word in unknown if any(letter.isalpha() for letter in word)]
 
+    def _encoded(self, texts: list[str]) -> Any:
+        try:
+            return self._tokenizer.encode_batch(texts)
+        except BaseException as error:
+            raise _unusable(self._path, error) from error
+
     def _prepare(self, text: str) -> str:
         return (clean_text(text) if self._clean else text).rstrip(self._strip)
 
@@ -154,14 +162,26 @@ def project_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokeniz
     return np.stack([rows[i] for i in range(len(texts))])
 
 
+def _unusable(path: Path, error: BaseException) -> BaseException:
+    """Return the error for a tokenizer that makes no sense; Ctrl-C stays as it is."""
+    # Where Rust code panics, the exception is no `Exception`.
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return error
+    return CheckpointError(
+        f"the tokenizer cannot be used: {str(error)[:300]}",
+        where=str(path),
+        remedy="download the folder again",
+    )
+
+
 def _pad_token(folder: Path) -> str:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return "[PAD]"
-    try:
-        token = json.loads(path.read_text(encoding="utf-8")).get("pad_token", "[PAD]")
-    except (OSError, ValueError, AttributeError) as error:
+    token = read_json(path).get("pad_token", "[PAD]")
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str):
         raise CheckpointError(
-            f"cannot be read as JSON: {error}", where=str(path), remedy="download the folder again"
-        ) from error
-    return str(token["content"] if isinstance(token, dict) else token)
+            f"pad_token is {type(text).__name__}", where=str(path), remedy="it must be a text"
+        )
+    return text

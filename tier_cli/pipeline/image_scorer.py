@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.errors import InputError
 from tier_cli.pipeline.finish import Finish
+from tier_cli.pipeline.input_checks import CheckMode, note_of, open_checker, refused
 from tier_cli.pipeline.scorer import Scorer, run_stamp
-from tier_cli.results.record import Failure, FindingScore, Result, Unit
+from tier_cli.results.record import Failure, FindingScore, InputCheckResult, Result, Unit
 from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_calibration
 from tier_cli.scoring.score import check_scoring
 
@@ -40,6 +42,8 @@ class ImageScorer:
         The finding set.
     unit
         ``image`` or ``study``: selects the calibration.
+    input_check
+        What to do with an image that the checkpoint's input check finds suspicious.
 
     Attributes
     ----------
@@ -49,10 +53,16 @@ class ImageScorer:
     Raises
     ------
     CheckpointError
-        If a checkpoint's scoring rule is unknown or its calibration is invalid.
+        If a checkpoint's scoring rule is unknown, or its calibration or input check is invalid.
     """
 
-    def __init__(self, members: Sequence[Scorer], findings: FindingSet, unit: Unit):
+    def __init__(
+        self,
+        members: Sequence[Scorer],
+        findings: FindingSet,
+        unit: Unit,
+        input_check: CheckMode = "off",
+    ):
         for member in members:
             check_scoring(member.checkpoint.scoring)
         self._members, self._ids, self._unit = members, findings.ids, unit
@@ -60,7 +70,14 @@ class ImageScorer:
         self._stamp = run_stamp(members, findings)
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
-        self.finish = finish_of(members, findings, unit)
+        self._checker, unchecked = open_checker(members, input_check)
+        finish = finish_of(members, findings, unit)
+        self.finish = replace(finish, notes=(*finish.notes, *((unchecked,) if unchecked else ())))
+
+    @property
+    def check(self) -> str:
+        """The SHA-256 of the input check; empty without one."""
+        return "" if self._checker is None else self._checker.check.hash
 
     def settings(self, read: ReadOptions) -> Settings:
         """Return the decoding settings: `read` with the checkpoints' rendering and preprocessing."""
@@ -86,20 +103,33 @@ class ImageScorer:
             preprocessing: np.stack([versions[number] for versions in prepared])
             for number, preprocessing in enumerate(self._preparations)
         }
-        each = [
-            member.score(_filled(pixels[member.checkpoint.preprocessing], member, size))[: len(images)]
-            for member in self._members
-        ]
+        checks: list[InputCheckResult | None] = [None] * len(images)
+        each = []
+        for member in self._members:
+            own = _filled(pixels[member.checkpoint.preprocessing], member, size)
+            if self._checker is not None and self._checker.scorer is member:
+                pooled, checks = self._checker.encode(own, len(images))
+                each.append(member.rate(pooled))
+            else:
+                each.append(member.score(own)[: len(images)])
         scores = each[0] if len(each) == 1 else np.mean(each, axis=0)
         return [
-            self._scored(path, image, row) for (path, image), row in zip(images, scores.tolist(), strict=True)
+            self._scored(path, image, row, check)
+            for (path, image), row, check in zip(images, scores.tolist(), checks, strict=True)
         ]
 
-    def _scored(self, path: str, image: Decoded, row: list[float]) -> Result:
+    def _scored(self, path: str, image: Decoded, row: list[float], check: InputCheckResult | None) -> Result:
         known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
         known |= {"instance": image.instance, "notes": image.notes, "phi": image.phi or {}}
         if not all(map(math.isfinite, row)):
             return self._result(path, error=Failure(_NOT_FINITE.kind, _NOT_FINITE.reason), **known)
+        if self._checker is not None and check is not None:
+            known["input_check"] = check
+            if check.looks_like and self._checker.mode == "refuse":
+                refusal = refused(check)
+                return self._result(path, error=Failure(refusal.kind, refusal.reason), **known)
+            if check.looks_like:
+                known["notes"] = (*image.notes, note_of(check))
         scores = tuple(FindingScore(name, value) for name, value in zip(self._ids, row, strict=True))
         return self._result(path, findings=scores, **known)
 

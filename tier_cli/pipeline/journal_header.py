@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli import __version__
 from tier_cli.errors import CheckpointError, JournalError
 from tier_cli.pipeline.finish import Finish
+from tier_cli.pipeline.input_checks import holds_check
 from tier_cli.pipeline.journaled import JournalResults
 from tier_cli.pipeline.shards import Shard
 from tier_cli.results.record import ModelStamp, Unit
@@ -66,6 +67,12 @@ def header_of(
         "calibration": scorer.finish.calibration.to_dict(),
         "notes": list(scorer.finish.notes),
         "hash_note": note,
+        # The columns are there if a folder holds a check, also one that was fitted for something else.
+        "input_check": {
+            "mode": options.input_check,
+            "hash": scorer.check,
+            "columns": options.input_check != "off" and holds_check(job.members),
+        },
         "engines": [[member.engine.name, member.engine.device] for member in job.members],
         "versions": _versions(),
         "shard": None if shard is None else str(shard),
@@ -121,10 +128,11 @@ class RunDescription:
             phi = bool(header["options"]["include_phi"])
             calibration = Calibration.from_dict(header["calibration"])
             shard = header["shard"]
+            check = header["input_check"]
             return cls(
-                JournalResults(stamp, str(header["scoring"]), unit, ids),
+                JournalResults(stamp, str(header["scoring"]), unit, ids, str(check["hash"])),
                 Finish(calibration, tuple(map(str, header["notes"])), unit),
-                Layout(ids, unit, phi=phi, adapted=bool(stamp.adaptation)),
+                Layout(ids, unit, phi=phi, adapted=bool(stamp.adaptation), checked=bool(check["columns"])),
                 None if shard is None else Shard.parse(shard),
                 str(header["hash_note"]),
             )

@@ -19,7 +19,7 @@ import numpy as np
 from tier_cli.errors import JournalError
 from tier_cli.imaging.discover import PAUSE
 from tier_cli.results.journal import Contents, Document, Journal, path_key, set_place
-from tier_cli.results.record import Failure, FindingScore, ModelStamp, Result, Unit
+from tier_cli.results.record import Failure, FindingScore, InputCheckResult, ModelStamp, Result, Unit
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import Source
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LASTING = frozenset(
     {
         *("view", "body_part", "modality", "presentation_intent", "frames", "blank", "mask"),
-        *("photometric", "too_small", "not_an_image", "not_finite"),
+        *("photometric", "too_small", "not_an_image", "not_finite", "input_check"),
     }
 )
 _BLOCK = 1 << 20
@@ -294,14 +294,16 @@ class JournalResults:
 
     Parameters
     ----------
-    stamp, scoring, unit, ids
-        What all results of the run share: the model, its rule, the unit, and the findings.
+    stamp, scoring, unit, ids, check
+        What all results of the run share: the model, its rule, the unit, the findings, and the SHA-256 of the
+        input check, empty without one.
     """
 
     stamp: ModelStamp
     scoring: str
     unit: Unit
     ids: tuple[str, ...]
+    check: str = ""
 
     def at(self, journal: Journal, offset: int) -> Result:
         """Return the result that a line holds.
@@ -339,12 +341,19 @@ class JournalResults:
                 **{name: str(line.get(name, "")) for name in _TEXTS},
                 notes=tuple(map(str, line.get("notes", ()))),
                 phi=dict(line.get("phi", {})),
+                input_check=self._checked(line.get("input_check")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as problem:
             raise JournalError(
                 f"the line of file number {line.get('n')} is not valid",
                 remedy="start again with a new journal",
             ) from problem
+
+    def _checked(self, found: Any) -> InputCheckResult | None:
+        if found is None:
+            return None
+        score, looks_like = found
+        return InputCheckResult(float(score), str(looks_like), self.check)
 
 
 _TEXTS = ("study", "series", "instance", "view")
@@ -357,6 +366,8 @@ def _outcome(result: Result) -> Document:
         document["notes"] = list(result.notes)
     if result.phi:
         document["phi"] = dict(result.phi)
+    if result.input_check is not None:
+        document["input_check"] = [result.input_check.score, result.input_check.looks_like]
     if result.error is not None:
         document["error"] = {"kind": result.error.kind, "message": result.error.message}
     else:

@@ -82,9 +82,9 @@ class ScoringJob:
         """Score sources: see `tier_cli.pipeline.stream.classify`."""
         return classify(sources, self.members, self.findings, options, tick)
 
-    def scorer(self, unit: Unit) -> ImageScorer:
+    def scorer(self, options: StreamOptions) -> ImageScorer:
         """Return what scores prepared images."""
-        return ImageScorer(self.members, self.findings, unit)
+        return ImageScorer(self.members, self.findings, options.by, options.input_check)
 
     def image_results(
         self,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.model.engine import Engine
+    from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.results.record import FileResult, Result, Unit
 
@@ -46,6 +47,8 @@ class StreamOptions:
         One result per ``image`` or per ``study``.
     fail_fast
         Stop at the first file that cannot be used.
+    input_check
+        What to do with an image that the checkpoint's input check finds suspicious.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -53,6 +56,7 @@ class StreamOptions:
     workers: int | None = None
     by: Unit = "image"
     fail_fast: bool = False
+    input_check: CheckMode = "off"
 
 
 def stream_options(
@@ -65,6 +69,7 @@ def stream_options(
     batch_size: int | None = None,
     workers: int | None = None,
     fail_fast: bool = False,
+    input_check: CheckMode = "off",
 ) -> StreamOptions:
     """Build the settings of a run from the options that commands and the Python API share.
 
@@ -76,11 +81,11 @@ def stream_options(
         Which of several windows to apply, counted from 1 as in DCMTK.
     accept_any, include_phi
         See `ReadOptions`.
-    by, batch_size, workers, fail_fast
+    by, batch_size, workers, fail_fast, input_check
         See `StreamOptions`.
     """
     read = ReadOptions(window=window - 1, views=views, accept_any=accept_any, include_phi=include_phi)
-    return StreamOptions(read, batch_size, workers, by, fail_fast)
+    return StreamOptions(read, batch_size, workers, by, fail_fast, input_check)
 
 
 def classify(
@@ -109,7 +114,7 @@ def classify(
     ------
     By image, one result per source, in the order of the sources; by study, see `Finish.results`.
     """
-    scorer = ImageScorer(members, findings, options.by)
+    scorer = ImageScorer(members, findings, options.by, options.input_check)
     images = image_results(sources, scorer, options, batch_size_of(options, members[0].engine), tick)
     with closing(images):
         yield from scorer.finish.results(images, fail_fast=options.fail_fast)

@@ -47,6 +47,7 @@ def to_dataframe(results: Result | Iterable[Result], *, wide: bool = False) -> p
         wide,
         any(result.phi for result in collected),
         any(result.model.adaptation for result in collected),
+        any(result.input_check for result in collected),
     )
     rows = [row for result in collected for row in layout.rows(result)]
     return pd.DataFrame(rows, columns=list(layout.columns), dtype=object).astype(

@@ -431,6 +431,8 @@ _LABELS = {
     "options.include_phi": "--include-phi",
     "options.hash_ids": "--hash-ids, or its key",
     "options.content_hashes": "--content-hashes",
+    "input_check.mode": "--input-check",
+    "input_check.hash": "input check",
     "shard": "--shard",
     "shards": "the number of shards",
 }

@@ -85,7 +85,7 @@ class OutputFile:
         """Open a writer for a file that is complete or absent, see `file_writer`."""
         binary = self.ending == ".parquet"
         make = partial(_writer_for, self.ending, layout=layout)
-        with file_writer(self.path, make, binary, keep=keep) as writer:
+        with file_writer(self.path, make, binary, private=layout.phi, keep=keep) as writer:
             yield writer
 
     def write_whole(self, layout: Layout, results: Iterable[Result]) -> None:
@@ -120,7 +120,12 @@ def leftover_of(path: str) -> Path:
 
 @contextmanager
 def file_writer(
-    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool, *, keep: bool = True
+    path: str,
+    make: Callable[[IO[Any]], ResultWriter[_T]],
+    binary: bool,
+    *,
+    private: bool = False,
+    keep: bool = True,
 ) -> Iterator[ResultWriter[_T]]:
     """Open a writer; the complete file appears under its name when the block ends.
 
@@ -135,12 +140,14 @@ def file_writer(
         Creates the writer for an open file.
     binary
         Whether the writer takes bytes.
+    private
+        Whether only the owner may read the file (0600), for data of patients.
     keep
         Keep the results written before an exception; False where they are safe elsewhere.
     """
     target = _target(path)
     kept: Path | None = None
-    with whole_file(target) as aside, _create(aside, binary=binary) as file:
+    with whole_file(target) as aside, _create(aside, binary=binary, private=private) as file:
         writer = _Counting(make(file))
         try:
             yield writer
@@ -176,7 +183,10 @@ class _Counting(Generic[_T]):
         self._writer.finish()
 
 
-def _create(path: Path, *, binary: bool) -> IO[Any]:
+def _create(path: Path, *, binary: bool, private: bool) -> IO[Any]:
+    if private:
+        # From the start: no moment in which others could open it.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     if binary:
         return path.open("wb")
     # File names that are not valid UTF-8 are written as the bytes they were read as.

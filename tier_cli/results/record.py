@@ -121,6 +121,39 @@ class Failure:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class InputCheckResult:
+    """Whether the image looks like a frontal chest X-ray.
+
+    Parameters
+    ----------
+    score
+        Distance from the chests that the checkpoint knows, as a multiple of the limit: above 1 is suspicious.
+    looks_like
+        What a suspicious image looks like: a turned or inverted chest, or ``other``; empty if not suspicious.
+    check
+        SHA-256 of the file that holds the check.
+    """
+
+    score: float
+    looks_like: str
+    check: str
+
+    @property
+    def verdict(self) -> Literal["pass", "suspicious"]:
+        """The outcome in one word."""
+        return "suspicious" if self.looks_like else "pass"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields under the names of the schema, rounded."""
+        return {
+            "score": round(self.score, _DIGITS),
+            "verdict": self.verdict,
+            "looks_like": self.looks_like or None,
+            "check": self.check,
+        }
+
+
 class FileResult(Protocol):
     """The result of a file, of any kind: scores, an embedding, or an error."""
 
@@ -152,6 +185,9 @@ class Result:
         The reason why nothing was scored.
     phi
         Patient data; empty unless requested.
+    input_check
+        Whether the image looks like a frontal chest X-ray, for a study its most suspicious image; None if it
+        was not checked.
     """
 
     paths: tuple[str, ...]
@@ -166,6 +202,7 @@ class Result:
     notes: tuple[str, ...] = ()
     error: Failure | None = None
     phi: Mapping[str, str] = field(default_factory=dict)
+    input_check: InputCheckResult | None = None
 
     def __repr__(self) -> str:
         where = self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} images of one study"
@@ -217,6 +254,8 @@ class Result:
             "notes": list(self.notes),
             "error": error,
         }
+        if self.input_check is not None:
+            document["input_check"] = self.input_check.to_dict()
         if self.phi:
             document["phi"] = dict(self.phi)
         return document

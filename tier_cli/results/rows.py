@@ -20,6 +20,12 @@ Kind = Literal["text", "integer", "number", "truth", "list"]
 _KEYS: dict[str, Kind] = {"study": "text", "series": "text", "instance": "text", "view": "text"}
 _FINDING: dict[str, Kind] = {"finding": "text", "score": "number", "probability": "number", "call": "truth"}
 _ADAPTED: dict[str, Kind] = {"model_adaptation": "text"}
+_CHECKED: dict[str, Kind] = {
+    "input_check_score": "number",
+    "input_check_verdict": "text",
+    "input_check_looks_like": "text",
+    "input_check_hash": "text",
+}
 _TAIL: dict[str, Kind] = {
     "scoring": "text",
     "model": "text",
@@ -48,6 +54,8 @@ class Layout:
         Add the column ``phi``, a JSON object.
     adapted
         Add the column ``model_adaptation``, which tells two adaptations of one checkpoint apart.
+    checked
+        Add the columns of the input check.
 
     Raises
     ------
@@ -60,9 +68,10 @@ class Layout:
     wide: bool = False
     phi: bool = False
     adapted: bool = False
+    checked: bool = False
 
     def __post_init__(self) -> None:
-        taken = {"schema_version", "path", "paths", "phi", *_KEYS, *_TAIL, *_ADAPTED}
+        taken = {"schema_version", "path", "paths", "phi", *_KEYS, *_TAIL, *_ADAPTED, *_CHECKED}
         if self.wide and (both := taken.intersection(self.findings)):
             raise UsageError(
                 f"the finding '{min(both)}' has the name of another column of the table",
@@ -77,6 +86,7 @@ class Layout:
         scores = dict.fromkeys(self.findings, _NUMBER) if self.wide else _FINDING
         last: dict[str, Kind] = {
             **(_ADAPTED if self.adapted else {}),
+            **(_CHECKED if self.checked else {}),
             **({"phi": "text"} if self.phi else {}),
         }
         return {"schema_version": "integer", **where, **_KEYS, **scores, **_TAIL, **last}
@@ -107,6 +117,9 @@ class Layout:
         row += [result.notes, error["kind"], error["message"]]
         if self.adapted:
             row.append(hashes.get("adaptation"))
+        if self.checked:
+            check = document.get("input_check", {})
+            row += [check.get(name) for name in ("score", "verdict", "looks_like", "check")]
         if self.phi:
             row.append(json.dumps(dict(result.phi)) if result.phi else None)
         return row

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
+from tier_cli.model.checkpoint import read_json
 from tier_cli.scoring.products import row_products
 
 ADAPTATION = "adaptation.json"
@@ -108,9 +109,9 @@ def read_adaptation(folder: Path, key: AdaptationKey) -> tuple[Adaptation | None
     if not path.is_file():
         return None, ""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         fitted, method = dict(content["key"]), str(content["method"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _invalid(path) from error
     others = [name for name, value in asdict(key).items() if fitted.get(name) != value]
     if others:

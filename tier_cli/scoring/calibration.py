@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NOT_CALIBRATED = "no probability and no call: "
 _FILE = "calibration.json"
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -230,11 +231,11 @@ def _findings(table: Any) -> dict[str, Calibrated]:
     findings = {}
     for name, entry in table.items():
         try:
-            threshold = float(entry["threshold"])
+            threshold = _number(entry["threshold"])
             known = Calibrated(_curve(entry), threshold, _reference(entry, threshold))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             known = None
-        if known is None or not math.isfinite(known.threshold):
+        if known is None:
             raise _invalid(f"the entry of {name} is not valid")
         findings[str(name)] = known
     return findings
@@ -250,8 +251,8 @@ def _reference(entry: Mapping[str, Any], threshold: float) -> Reference | None:
     """Read the ordinary range, or raise one of the errors of a senseless one."""
     if "ordinary_range" not in entry:
         return None
-    low, high = map(float, entry["ordinary_range"])
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    low, high = map(_number, entry["ordinary_range"])
+    if not low < high:
         raise ValueError
     return Reference(threshold, low, high)
 
@@ -259,18 +260,26 @@ def _reference(entry: Mapping[str, Any], threshold: float) -> Reference | None:
 def _curve(entry: Mapping[str, Any]) -> Curve:
     """Read a curve, or raise one of the errors of a senseless one."""
     if entry["method"] == "platt":
-        a, b = float(entry["a"]), float(entry["b"])
-        if not (math.isfinite(a) and math.isfinite(b) and a > 0):
+        a, b = _number(entry["a"]), _number(entry["b"])
+        if not a > 0:
             raise ValueError
         return Platt(a, b)
-    scores, heights = (tuple(float(x) for x in entry[name]) for name in ("scores", "probabilities"))
+    scores, heights = (tuple(map(_number, entry[name])) for name in ("scores", "probabilities"))
     ascending = all(x < y for x, y in pairwise(scores))
     non_decreasing = all(x <= y for x, y in pairwise(heights))
-    in_range = 0 <= heights[0] <= heights[-1] <= 1 and all(map(math.isfinite, scores))
+    in_range = 0 <= heights[0] <= heights[-1] <= 1
     valid = len(scores) == len(heights) and ascending and non_decreasing and in_range
     if entry["method"] != "isotonic" or not valid:
         raise ValueError
     return Isotonic(scores, heights)
+
+
+def _number(value: Any) -> float:
+    """Return a finite number, or raise one of the errors of a senseless entry."""
+    # A number without bounds makes 0 / 0 of a curve.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
+        raise ValueError
+    return float(value)
 
 
 def _invalid(what: str) -> CheckpointError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tier_cli.results.record import FindingScore
 
 if TYPE_CHECKING:
-    from tier_cli.results.record import Result
+    from tier_cli.results.record import InputCheckResult, Result
 
 
 @dataclass(slots=True)
@@ -27,6 +27,8 @@ class _OpenStudy:
         Of its images; notes without repetition.
     one_series
         Whether all images so far are of one series.
+    check
+        The input check of its most suspicious image.
     """
 
     first: Result
@@ -35,6 +37,7 @@ class _OpenStudy:
     views: list[str] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     one_series: bool = True
+    check: InputCheckResult | None = None
 
 
 class StudyMeans:
@@ -76,6 +79,7 @@ class StudyMeans:
         study.views.append(result.view)
         study.notes |= dict.fromkeys(result.notes)
         study.one_series &= result.series == study.first.series
+        study.check = _worse(study.check, result.input_check)
 
     def results(self, note: str = "") -> Iterator[Result]:
         """Yield one result per study, in the order in which the studies were first seen.
@@ -103,6 +107,12 @@ def _mean(study: _OpenStudy, ids: tuple[str, ...], more: tuple[str, ...]) -> Res
         findings=scores,
         series=first.series if study.one_series else "",
         instance=first.instance if count == 1 else "",
+        input_check=study.check,
         view=first.view if len(views) == 1 else "",
         notes=(*counted, *study.notes, *more),
     )
+
+
+def _worse(one: InputCheckResult | None, other: InputCheckResult | None) -> InputCheckResult | None:
+    checked = [check for check in (one, other) if check is not None]
+    return max(checked, key=lambda check: check.score, default=None)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 KEYS = ("path", "study", "series", "instance", "view")
 BLOCK_ROWS = 8192
+# Bounds of what a file may claim: beyond any model, and few enough for memory.
+_WIDEST = 1 << 15
+# Half precision rounds each number by up to one in two thousand.
+_LENGTH_TOLERANCE = 1e-2
 WRITE_IT = "write it with `tier embed`"
 
 
@@ -61,8 +65,12 @@ class EmbeddingIndex(ABC):
             )
         try:
             self.model, self.hashes = str(known["model"]["name"]), dict(known["model"]["hashes"])
-            self.count, self.dimension = int(known["embedded"]), int(known["dimension"])
+            self.count, self.dimension = _whole(known["embedded"]), _whole(known["dimension"])
             self.sha256 = str(known["sha256"])
+            if not {"weights", "preprocessing", "tokenizer"} <= set(self.hashes):
+                raise ValueError
+            if not 0 < self.dimension <= _WIDEST:
+                raise ValueError
         except (KeyError, TypeError, ValueError):
             raise no_embeddings(path) from None
         self.path = path
@@ -76,11 +84,19 @@ class EmbeddingIndex(ABC):
             If the file is damaged.
         """
         for rows, vectors in self._stored():
-            if vectors.dtype == np.float32:
-                yield rows, vectors
-                continue
+            if vectors.dtype not in (np.float32, np.float16):
+                raise damaged(self.path)
             wide = vectors.astype(np.float32)
-            yield rows, wide / np.linalg.norm(wide, axis=1, keepdims=True)
+            with np.errstate(over="ignore", invalid="ignore"):
+                lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+            # NaN is not close to anything.
+            if not np.allclose(lengths, 1.0, atol=_LENGTH_TOLERANCE):
+                raise UsageError(
+                    "holds vectors that are not finite or not of length 1",
+                    where=str(self.path),
+                    remedy="write it again with `tier embed`",
+                )
+            yield rows, vectors if vectors.dtype == np.float32 else wide / lengths
 
     @abstractmethod
     def keys(self, rows: Sequence[int]) -> list[dict[str, str | None]]:
@@ -89,6 +105,13 @@ class EmbeddingIndex(ABC):
     @abstractmethod
     def _stored(self) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Yield rows and vectors as stored."""
+
+
+def _whole(number: object) -> int:
+    """Return a count that is one, or raise ValueError."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError
+    return number
 
 
 def no_embeddings(path: Path) -> UsageError:
@@ -105,6 +128,6 @@ def parse_metadata(path: Path, text: str | bytes) -> Mapping[str, Any]:
     """Parse the metadata of a file; empty if it is not a JSON object."""
     try:
         known = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise no_embeddings(path) from None
     return known if isinstance(known, dict) else {}

@@ -17,7 +17,13 @@ from tier_cli.search.index import BLOCK_ROWS, KEYS, EmbeddingIndex, damaged, no_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
+# `tier embed` writes fourteen arrays; a path has at most 4,096 characters, of four bytes here.
+_MOST_MEMBERS, _LARGEST_CELL, _LARGEST_METADATA, _LARGEST_BLOCK = 64, 1 << 15, 1 << 24, 1 << 28
+# What zipfile and numpy raise for damaged or senseless archives.
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError),
+    *(RuntimeError, SyntaxError, MemoryError, TypeError),
+)
 
 
 class NpzIndex(EmbeddingIndex):
@@ -26,7 +32,7 @@ class NpzIndex(EmbeddingIndex):
     def __init__(self, path: Path):
         try:
             with zipfile.ZipFile(path) as archive, _array(archive, METADATA) as (member, kind, shape):
-                if shape != () or kind.kind != "U":
+                if shape != () or kind.kind != "U" or kind.itemsize > _LARGEST_METADATA:
                     raise no_embeddings(path)
                 text = str(np.frombuffer(member.read(kind.itemsize), kind)[0])
         except (*_BROKEN, KeyError):
@@ -55,11 +61,12 @@ class NpzIndex(EmbeddingIndex):
     def _blocks(self, name: str, row: tuple[int, ...]) -> Iterator[NDArray[Any]]:
         try:
             with zipfile.ZipFile(self.path) as archive, _array(archive, name) as (member, kind, shape):
-                if shape != (self.count, *row):
+                if shape != (self.count, *row) or kind.itemsize > _LARGEST_CELL:
                     raise damaged(self.path)
                 size = kind.itemsize * int(np.prod(row, dtype=np.int64))
-                for first in range(0, self.count, BLOCK_ROWS):
-                    count = min(BLOCK_ROWS, self.count - first)
+                step = max(1, min(BLOCK_ROWS, _LARGEST_BLOCK // max(size, 1)))
+                for first in range(0, self.count, step):
+                    count = min(step, self.count - first)
                     yield np.frombuffer(member.read(count * size), kind).reshape(count, *row)
         except (*_BROKEN, KeyError):
             raise damaged(self.path) from None
@@ -68,6 +75,8 @@ class NpzIndex(EmbeddingIndex):
 @contextmanager
 def _array(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], np.dtype[Any], tuple[int, ...]]]:
     """Open an array in an archive, positioned after its header."""
+    if len(archive.infolist()) > _MOST_MEMBERS:
+        raise ValueError("too many members")
     with archive.open(f"{name}.npy") as member:
         version = np.lib.format.read_magic(member)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

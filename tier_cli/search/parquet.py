@@ -39,7 +39,7 @@ class ParquetIndex(EmbeddingIndex):
                     values = column.flatten().to_numpy(zero_copy_only=False)
                     yield first + there, values.reshape(len(there), self.dimension)
                     first += len(column)
-        except (pa.ArrowException, OSError, ValueError):
+        except (pa.ArrowException, OSError, ValueError, KeyError, AttributeError):
             raise damaged(self.path) from None
 
     def keys(self, rows: Sequence[int]) -> list[dict[str, str | None]]:
@@ -54,6 +54,6 @@ class ParquetIndex(EmbeddingIndex):
                     start = int(ends[group]) - self._sizes[group]
                     table = file.read_row_group(group, columns=list(KEYS)).take([row - start for row in own])
                     found |= dict(zip(own, table.to_pylist(), strict=True))
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError, KeyError):
             raise damaged(self.path) from None
         return [found[row] for row in rows]

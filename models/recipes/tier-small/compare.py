@@ -1,8 +1,8 @@
 """Write an HTML page that compares a run with the supervised CheXNet and a linear probe on the same images.
 
-    python models/recipes/tier-small/compare.py MANIFEST.csv RUN CHEXNET.csv PAGE.html --image-tower TOWER
+    python models/recipes/tier-small/compare.py SPLIT.csv RUN CHEXNET.csv PAGE.html --image-tower TOWER
 
-MANIFEST.csv comes from prepare.py. RUN is a checkpoint trained on its split "train", such as runs/l1-s0: the
+SPLIT.csv comes from prepare.py. RUN is a checkpoint trained on its split "train", such as runs/tier-0: the
 weights in models/tier-small were trained on the test images too and must not be evaluated on them.
 CHEXNET.csv holds a supervised model's probabilities by NIH image name; TOWER holds the starting weights, for
 the probe. The probe's scores are written to PAGE.probe.csv, all numbers to PAGE.json. Further options, such
@@ -56,7 +56,7 @@ def write_probe(manifest_path: Path, tower: Path, target: Path) -> None:
     """Fit the linear probe on the split "train"; write its scores of the split "test" by NIH image name."""
     manifest = read_manifest(manifest_path)
     test = manifest.split("test")
-    scores = linear_probe(manifest, test, pixels(test, Preprocessing()), tower)
+    scores = linear_probe(manifest, pixels(test, Preprocessing()), tower)
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["nih_image", *FINDINGS.ids])

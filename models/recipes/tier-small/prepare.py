@@ -1,11 +1,16 @@
-"""Write the manifest that tier-small was trained and evaluated on, from a folder of NIH images and labels.
+"""Write the manifests for training with labels from a folder of NIH images and labels.
 
-    python models/recipes/tier-small/prepare.py DATA_FOLDER MANIFEST.csv
+    python models/recipes/tier-small/prepare.py DATA_FOLDER OUTPUT_FOLDER
 
 DATA_FOLDER holds labels.csv (file, source, nih_image, patient, age, sex, view, one column per NIH finding,
-radiologist_normal) and the images that its first column names. The split is read from
-models/tier-small/split.csv; `--new-split SEED` draws it anew, by patient. `--everything` puts every split
-except "unused" into training.
+radiologist_normal, nih_boxes_1024), rsna-lungs.csv (file, nih_image, patient, age, sex, view, rsna_class) and
+the images that their first columns name. OUTPUT_FOLDER receives
+
+    split.csv   training, validation and test images, for the runs that are reported
+    final.csv   the same with the test images in training, for the weights that are shipped
+    lungs.csv   images of lungs alone with the radiologists' classes, for an experiment
+
+The split is read from split.csv beside this program; `--new-split SEED` draws it anew, by patient.
 """
 
 from __future__ import annotations
@@ -13,51 +18,72 @@ from __future__ import annotations
 import argparse
 import csv
 import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from tier_cli.datasets.regions import Region
+from tier_cli.datasets.regions import boxes_cell as regions_cell
 
 FINDINGS = [
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia",
     "Pneumothorax", "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 ]  # fmt: skip
 VISIBLE_AT_64_PX = {"Effusion", "Cardiomegaly", "Consolidation"}
-TRAINING_ONLY = {"nih-64", "rsna-normal"}
+# Validation and test take their images from these sources only: they share one size and one treatment of the
+# pixels, and in the others the source, the view or the resolution gives the label away.
+JUDGED = {"nih-diverse", "nih-bbox", "nih-moo"}
+TEST_SHARE, VALID_SHARE = 0.35, 0.21
 # More of them would only teach the model what that source looks like.
-NORMALS_USED = 1500
-SPLIT_FILE = Path(__file__).parents[2] / "tier-small" / "split.csv"
-COLUMNS = ["path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", *FINDINGS]
+NORMALS_USED = 2500
+# `source` then names the public data set, so that a checkpoint knows what it was trained on; file names of
+# ChestX-ray14 tell that by themselves.
+PUBLIC = {"rsna-normal": "rsna", "rsna-lungs": "rsna"}
+# NIH's boxes count pixels of the original images.
+ORIGINAL_SIZE = (1024, 1024)
+SPLIT_FILE = Path(__file__).parent / "split.csv"
+COLUMNS = [
+    "path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", "boxes",
+    *FINDINGS,
+]  # fmt: skip
+LUNG_COLUMNS = ["path", "patient", "view", "sex", "age", "source", "split", "Lung Opacity", "No Finding"]
+Row = dict[str, str]
 
 
 def main() -> None:
-    """Read the labels, apply the split and the radiologists' reads, write the manifest."""
+    """Read the labels, apply the split and the radiologists' reads, write the manifests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("manifest", type=Path)
+    parser.add_argument("output", type=Path)
     parser.add_argument("--new-split", type=int, metavar="SEED")
-    parser.add_argument("--everything", action="store_true")
     arguments = parser.parse_args()
-    with (arguments.data / "labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows, lungs = read_rows(arguments.data / "labels.csv"), read_rows(arguments.data / "rsna-lungs.csv")
     if arguments.new_split is not None:
-        with (arguments.data / "chexnet-predictions.csv").open(newline="") as file:
-            predicted = {row["nih_image"] for row in csv.DictReader(file)}
-        write_split(rows, predicted, arguments.new_split)
-    with SPLIT_FILE.open(newline="") as file:
-        split = {row["file"]: row["split"] for row in csv.DictReader(file)}
-    if arguments.everything:
-        split = {name: "unused" if part == "unused" else "train" for name, part in split.items()}
-    with arguments.manifest.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(manifest_row(row, arguments.data, split[row["file"]]) for row in rows)
+        write_split(rows, arguments.new_split)
+    split = {row["file"]: row["split"] for row in read_rows(SPLIT_FILE)}
+    final = {name: "train" if part == "test" else part for name, part in split.items()}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    whole = [manifest_row(row, arguments.data, split[row["file"]]) for row in rows]
+    write_rows(arguments.output / "split.csv", COLUMNS, whole)
+    write_rows(
+        arguments.output / "final.csv",
+        COLUMNS,
+        [manifest_row(row, arguments.data, final[row["file"]]) for row in rows],
+    )
+    held_out = {row["patient"] for row in rows if split[row["file"]] in ("valid", "test")}
+    write_rows(
+        arguments.output / "lungs.csv",
+        LUNG_COLUMNS,
+        [lung_row(row, arguments.data) for row in lungs if row["patient"] not in held_out],
+    )
 
 
-def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
+def manifest_row(row: Row, data: Path, split: str) -> Row:
     """Return the row of one image: mined labels for evaluation, the radiologist's read for training."""
     normal = row["radiologist_normal"] == "1"
     abnormal = any(row[name] == "1" for name in FINDINGS)
-    training = split == "train"
     labels = {name: row[name] for name in FINDINGS}
-    if training and normal:
+    if split == "train" and normal:
         labels = dict.fromkeys(FINDINGS, "0")
     if row["source"] == "nih-64":
         labels = {name: value if name in VISIBLE_AT_64_PX else "" for name, value in labels.items()}
@@ -66,40 +92,91 @@ def manifest_row(row: dict[str, str], data: Path, split: str) -> dict[str, str]:
         "patient": "" if row["source"] == "rsna-normal" else row["patient"],
         "contradicted": "1" if normal and abnormal else "0",
         "split": split,
-        **{name: row[name] for name in ("sex", "age", "source", "nih_image")},
+        "boxes": boxes_cell(row["nih_boxes_1024"]),
+        "source": PUBLIC.get(row["source"], row["source"]),
+        **{name: row[name] for name in ("sex", "age", "nih_image")},
         # All of ChestX-ray14 is frontal, and captions mention the view.
         "view": row["view"] or "FRONTAL",
         **labels,
     }
 
 
-def write_split(rows: list[dict[str, str]], predicted: set[str], seed: int) -> None:
-    """Split the patients: test gets 45 % of the diverse source, 60 % of the comparable others."""
-    fixed = {row["patient"] for row in rows if row["source"] in TRAINING_ONLY}
-    diverse = sorted({row["patient"] for row in rows if row["source"] == "nih-diverse"} - fixed)
-    others = (
-        {row["patient"] for row in rows if row["source"] == "nih-pneumonia-normal"} - fixed - set(diverse)
-    )
-    comparable = {row["patient"] for row in rows if row["nih_image"] in predicted}
+def lung_row(row: Row, data: Path) -> Row:
+    """Return the row of one image of lungs: an opacity, or else a normal image or not."""
+    return {
+        "path": str((data / row["file"]).resolve()),
+        "split": "train",
+        "source": PUBLIC["rsna-lungs"],
+        **{name: row[name] for name in ("patient", "view", "sex", "age")},
+        "Lung Opacity": str(int(row["rsna_class"] == "Lung Opacity")),
+        "No Finding": str(int(row["rsna_class"] == "Normal")),
+    }
+
+
+def write_split(rows: Sequence[Row], seed: int) -> None:
+    """Split the patients, with the same shares of every finding as far as there are enough patients.
+
+    All images of a patient go the same way. Images of other sources that belong to a validation or test
+    patient are left out of training.
+    """
+    images: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["source"] in JUDGED:
+            images.setdefault(row["patient"], []).append(row)
+    counts = Counter(finding for row in rows if row["source"] in JUDGED for finding in present(row))
+    # Patients with the rarest findings are dealt out first, group by group.
+    groups: dict[str, list[str]] = {}
+    for patient, own in sorted(images.items()):
+        found = {finding for row in own for finding in present(row)}
+        groups.setdefault(min(found, key=lambda name: counts[name], default=""), []).append(patient)
     rng = random.Random(seed)
-    split: dict[str, str] = {}
-    for patients, test, valid in (
-        (diverse, 0.45, 0.20),
-        (sorted(others & comparable), 0.60, 0.0),
-        (sorted(others - comparable), 0.0, 0.25),
-    ):
+    part: dict[str, str] = {}
+    for _, patients in sorted(groups.items()):
         rng.shuffle(patients)
         for rank, patient in enumerate(patients):
             share = (rank + 0.5) / len(patients)
-            split[patient] = "test" if share < test else "valid" if share < test + valid else "train"
+            part[patient] = (
+                "test" if share < TEST_SHARE else "valid" if share < TEST_SHARE + VALID_SHARE else "train"
+            )
     normals = [row["file"] for row in rows if row["source"] == "rsna-normal"]
     unused = set(rng.sample(normals, max(len(normals) - NORMALS_USED, 0)))
-    with SPLIT_FILE.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "split"])
-        for row in rows:
-            name = "unused" if row["file"] in unused else split.get(row["patient"], "train")
-            writer.writerow([row["file"], name])
+    split = []
+    for row in rows:
+        name = part.get(row["patient"], "train")
+        if row["file"] in unused or (name != "train" and row["source"] not in JUDGED):
+            name = "unused"
+        split.append({"file": row["file"], "split": name})
+    write_rows(SPLIT_FILE, ["file", "split"], split)
+
+
+def present(row: Row) -> list[str]:
+    """Return the findings that an image has by its labels."""
+    return [name for name in FINDINGS if row[name] == "1"]
+
+
+def boxes_cell(cell: str) -> str:
+    """Return a cell of the column `boxes` from NIH's `Finding:x,y,w,h;...` in pixels of the original."""
+    boxes = []
+    for entry in filter(None, cell.split(";")):
+        finding, numbers = entry.split(":")
+        x, y, width, height = map(float, numbers.split(","))
+        name = {"Infiltrate": "Infiltration"}.get(finding, finding)
+        boxes.append(Region(name, box=(x, y, x + width, y + height), size=ORIGINAL_SIZE))
+    return regions_cell(boxes)
+
+
+def read_rows(file: Path) -> list[Row]:
+    """Read the rows of a CSV file."""
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def write_rows(file: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write rows to a CSV file."""
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

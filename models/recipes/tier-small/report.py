@@ -1,11 +1,13 @@
-"""Evaluate training runs on the held-out patients; write report.json and the tables of the model card.
+"""Evaluate training runs on the test patients; write report.json and tables.md for a model card.
 
-    python models/recipes/tier-small/report.py MANIFEST.csv RUNS CHEXNET.csv
+    python models/recipes/tier-small/report.py SPLIT.csv RUNS CHEXNET.csv --image-tower TOWER --output DIR
 
-MANIFEST.csv comes from prepare.py. RUNS holds checkpoint folders l1-s0, l1-s1, l1-s2 (the paper's lambdas),
-l0-s0, l0-s1, l0-s2 (both 0) and `shuffled` (permuted captions), all trained on the split "train".
-CHEXNET.csv holds a supervised model's probabilities by NIH image name. Also needs --image-tower, the folder
-of the starting weights, for the linear probe.
+SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
+`tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0),
+`contrast-0`, ... (no prompt term), `shuffled-0` (permuted captions and labels), and `supervised-0` from
+supervised.py.
+CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name, TOWER the starting weights
+of the image tower, for the linear probe.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tier_cli.datasets.captions import known_findings, write_caption
 from tier_cli.datasets.manifest import Manifest, read_manifest
@@ -27,6 +33,7 @@ from tier_cli.imaging.preprocess import Preprocessing, prepare
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.metrics.bootstrap import Estimate, resample
+from tier_cli.metrics.ranking import auc
 from tier_cli.metrics.statistics import ranking
 from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.finding_vectors import finding_vectors
@@ -35,48 +42,67 @@ from tier_cli.scoring.score import score
 from tier_cli.training.loop.memory import keep_freed_memory
 
 FINDINGS = load_findings("nih14")
-TIER, PLAIN, CONTROL = ("l1-s0", "l1-s1", "l1-s2"), ("l0-s0", "l0-s1", "l0-s2"), "shuffled"
-HEADINGS = {
-    "tier": "TIER, mean of 3 seeds", "plain": "lambdas 0, mean of 3 seeds",
-    "probe": "linear probe", "chexnet": "CheXNet (supervised)", "control": "shuffled captions",
+TITLES = {
+    "tier": "TIER", "plain": "lambdas 0", "contrast": "no prompt term", "supervised": "supervised tower",
+    "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (supervised)",
 }  # fmt: skip
 REPLICATES, SEED = 2000, 0
 Array = NDArray[np.float64]
+Rows = NDArray[np.bool_]
 
 
 def main() -> None:
     """Score all images once, then measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("manifest", type=Path)
+    parser.add_argument("split", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("chexnet", type=Path)
     parser.add_argument("--image-tower", type=Path, required=True)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parents[2] / "tier-small")
+    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    manifest = read_manifest(arguments.manifest)
+    manifest = read_manifest(arguments.split)
     test = manifest.split("test")
-    images = pixels(test, open_checkpoint(arguments.runs / TIER[0]).preprocessing)
-    runs = {name: embed(arguments.runs / name, images) for name in (*TIER, *PLAIN, CONTROL)}
-    scores = {name: score(pooled, vectors(arguments.runs / name)) for name, pooled in runs.items()}
-    compared = {
-        **scores,
-        "probe": linear_probe(manifest, test, images, arguments.image_tower),
-        "chexnet": supervised(test, arguments.chexnet),
+    kinds = [kind for kind in TITLES if kind not in ("probe", "chexnet")]
+    found = {kind: sorted(arguments.runs.glob(f"{kind}-[0-9]*")) for kind in kinds}
+    images = pixels(test, open_checkpoint(found["tier"][0]).preprocessing)
+    runs: dict[str, Array] = {}
+    embeddings: dict[str, Array] = {}
+    for kind, folders in found.items():
+        for folder in folders:
+            if kind == "supervised":
+                runs[folder.name] = pd.read_csv(folder / "test-scores.csv")[list(FINDINGS.ids)].to_numpy(
+                    float
+                )
+            else:
+                embeddings[folder.name] = embed(folder, images)
+                runs[folder.name] = score(embeddings[folder.name], vectors(folder))
+    everything = np.ones(len(test), bool)
+    runs["probe-0"] = linear_probe(manifest, images, arguments.image_tower)
+    with_chexnet, known = chexnet(test, arguments.chexnet)
+    parts = {
+        "All test images": everything,
+        "Test images without labels that a radiologist contradicts": test.column("contradicted") == "0",
+        "The source chosen for many findings": test.column("source") == "nih-diverse",
+        "PA films": test.column("view") == "PA",
+        "AP films": test.column("view") == "AP",
     }
     result = {
         "test_images": len(test),
-        "test_patients": len(set(test.column("patient"))),
+        "test_patients": len(set(test.patients().tolist())),
         "replicates": REPLICATES,
         "seed": SEED,
-        "all_images": measure(test, compared, np.ones(len(test), bool)),
-        "without_contradicted": measure(test, compared, test.column("contradicted") == "0"),
-        "within": within(test, compared),
-        "captions": {
-            name: caption_accuracy(arguments.runs / name, runs[name], test)
-            for name in (*TIER, *PLAIN, CONTROL)
+        "parts": {name: measure(test, runs, rows) for name, rows in parts.items()}
+        | {
+            "Images of the test split of ChestX-ray14": measure(
+                test, {**runs, "chexnet": with_chexnet}, known
+            )
         },
-        "similarities": {name: sparsity(arguments.runs / name) for name in (*TIER, *PLAIN)},
-        "seconds": {name: training(arguments.runs / name)["seconds"] for name in (*TIER, *PLAIN)},
+        "alarms": alarms(manifest, test, embeddings["tier-0"], runs["tier-0"]),
+        "captions": {
+            name: caption_accuracy(arguments.runs / name, one, test) for name, one in embeddings.items()
+        },
+        "similarities": {name: sparsity(arguments.runs / name) for name in embeddings},
+        "seconds": {name: training(arguments.runs / name)["seconds"] for name in embeddings},
     }
     (arguments.output / "report.json").write_text(json.dumps(result, indent=1) + "\n")
     (arguments.output / "tables.md").write_text(tables(result))
@@ -91,37 +117,26 @@ def pixels(manifest: Manifest, spec: Preprocessing) -> NDArray[np.float32]:
 def embed(folder: Path, images: NDArray[np.float32]) -> Array:
     """Return pooled image embeddings (N, D)."""
     engine = open_engine(open_checkpoint(folder))
-    return np.concatenate([engine.encode_images(images[i : i + 8]) for i in range(0, len(images), 8)]).astype(
-        float
-    )
+    parts = [engine.encode_images(images[i : i + 8]) for i in range(0, len(images), 8)]
+    return np.concatenate(parts).astype(float)
 
 
-def vectors(folder: Path) -> Any:
-    """Return the stored vectors of the 14 findings."""
-    checkpoint = open_checkpoint(folder)
-    return finding_vectors(checkpoint, FINDINGS, lambda: open_engine(checkpoint))
-
-
-def linear_probe(manifest: Manifest, test: Manifest, images: NDArray[np.float32], tower: Path) -> Array:
+def linear_probe(manifest: Manifest, images: NDArray[np.float32], tower: Path) -> Array:
     """Fit a logistic regression per finding on the mean features of the frozen starting tower."""
     import torch
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from transformers import AutoModel
 
     keep_freed_memory()
     model = AutoModel.from_pretrained(tower, dtype=torch.float32).eval().to(memory_format=torch.channels_last)
 
     def features(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = []
         with torch.no_grad():
-            parts = [
-                model(
-                    torch.from_numpy(batch[i : i + 8]).contiguous(memory_format=torch.channels_last)
-                ).last_hidden_state.mean((2, 3))
-                for i in range(0, len(batch), 8)
-            ]
-        return torch.cat(parts).numpy()
+            for first in range(0, len(batch), 8):
+                inputs = torch.from_numpy(batch[first : first + 8])
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+                parts.append(model(inputs).last_hidden_state.mean((2, 3)).numpy())
+        return np.concatenate(parts)
 
     train = manifest.split("train")
     spec = Preprocessing()
@@ -139,80 +154,113 @@ def linear_probe(manifest: Manifest, test: Manifest, images: NDArray[np.float32]
     return np.stack(columns, axis=1)
 
 
-def supervised(test: Manifest, file: Path) -> Array:
-    """Return the supervised model's probabilities for the test images; NaN where it has none."""
+def vectors(folder: Path) -> Any:
+    """Return the stored vectors of the 14 findings."""
+    checkpoint = open_checkpoint(folder)
+    return finding_vectors(checkpoint, FINDINGS, lambda: open_engine(checkpoint))
+
+
+def chexnet(test: Manifest, file: Path) -> tuple[Array, Rows]:
+    """Return the supervised model's probabilities (N, F) and which test images have them (N,)."""
     table = pd.read_csv(file).set_index("nih_image")
     columns = {FINDINGS.match(name.removeprefix("prob_")).id: name for name in table.columns}
-    return table.reindex(test.column("nih_image"))[[columns[name] for name in FINDINGS.ids]].to_numpy(float)
+    values = table.reindex(test.column("nih_image"))[[columns[name] for name in FINDINGS.ids]].to_numpy(float)
+    return values, ~np.isnan(values).any(axis=1)
 
 
-def grouped(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
-    """Average the AUCs of a setting's three seeds, replicate by replicate."""
+def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any]:
+    """Return the AUC per finding and their mean with intervals, and paired differences of the means.
 
-    def mean(names: tuple[str, ...]) -> Estimate:
-        return Estimate(
-            np.mean([estimates[n].point for n in names], axis=0),
-            np.mean([estimates[n].replicates for n in names], axis=0),
-        )
-
-    return {"tier": mean(TIER), "plain": mean(PLAIN), "probe": estimates["probe"],
-            "chexnet": estimates["chexnet"], "control": estimates[CONTROL]}  # fmt: skip
-
-
-def measure(test: Manifest, compared: dict[str, Array], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the AUC per finding and their mean with intervals, and paired differences of the means."""
+    Findings with fewer than five images of either label are left out. Runs of several seeds are averaged: the
+    mean of their AUCs, replicate by replicate.
+    """
     part = test.where(rows)
-    labels, patients = part.labels(FINDINGS), part.patients()
-    areas = {name: ranking(labels, values[rows], auprc=False) for name, values in compared.items()}
-    found = resample(areas, patients, replicates=REPLICATES, seed=SEED)
+    labels = part.labels(FINDINGS)
+    enough = ((labels == 1).sum(axis=0) >= 5) & ((labels == 0).sum(axis=0) >= 5)
+    labels = labels[:, enough]
+    areas = {name: ranking(labels, values[rows][:, enough], auprc=False) for name, values in runs.items()}
+    found = resample(areas, part.patients(), replicates=REPLICATES, seed=SEED)
     estimates = {name: measured["auc"] for name, measured in found.items()}
-    groups = grouped(estimates)
+    kinds = {
+        kind: [one for name, one in estimates.items() if name.split("-")[0] == kind]
+        for kind in dict.fromkeys(name.split("-")[0] for name in runs)
+    }
+    groups = {kind: mean(members) for kind, members in kinds.items()}
+    names = [name for name, use in zip(FINDINGS.ids, enough, strict=True) if use]
     return {
         "n": len(part),
-        "positives": dict(zip(FINDINGS.ids, (labels == 1).sum(axis=0).tolist(), strict=True)),
+        "patients": len(set(part.patients().tolist())),
+        "positives": dict(zip(names, (labels == 1).sum(axis=0).tolist(), strict=True)),
         "auc": {
-            name: {
-                "findings": dict(zip(FINDINGS.ids, _with_interval(group), strict=True)),
-                "mean": _with_interval(group.macro)[0],
+            kind: {
+                "seeds": len(kinds[kind]),
+                "findings": dict(zip(names, with_interval(group), strict=True)),
+                "mean": with_interval(group.macro)[0],
             }
-            for name, group in groups.items()
+            for kind, group in groups.items()
         },
-        "mean_of_each_run": {name: _with_interval(e.macro)[0] for name, e in estimates.items()},
+        "mean_of_each_run": {name: with_interval(one.macro)[0] for name, one in estimates.items()},
         "difference_of_means": {
-            f"tier - {other}": _with_interval(groups["tier"].macro - groups[other].macro)[0]
-            for other in ("plain", "probe", "chexnet", "control")
+            f"TIER minus {TITLES[kind]}": with_interval(groups["tier"].macro - group.macro)[0]
+            for kind, group in groups.items()
+            if kind != "tier"
         },
     }
 
 
-def _with_interval(estimate: Estimate) -> list[list[float]]:
+def mean(members: list[Estimate]) -> Estimate:
+    """Average the AUCs of several seeds, replicate by replicate."""
+    if len(members) == 1:
+        return members[0]
+    return Estimate(
+        np.mean([one.point for one in members], axis=0), np.mean([one.replicates for one in members], axis=0)
+    )
+
+
+def with_interval(estimate: Estimate) -> list[list[float]]:
+    """Return value, lower and upper bound of each finding, rounded."""
     return [
         [round(float(value), 4) for value in (point, *bounds)]
         for point, bounds in zip(estimate.point, estimate.interval(), strict=True)
     ]
 
 
-def within(test: Manifest, compared: dict[str, Array]) -> dict[str, Any]:
-    """Return the mean AUC within each source and view, over findings with at least five of each label."""
-    result: dict[str, Any] = {}
-    labels, patients = test.labels(FINDINGS), test.patients()
-    for column in ("source", "view"):
-        values = test.column(column)
-        for value in sorted(set(values)):
-            rows = values == value
-            enough = ((labels[rows] == 1).sum(axis=0) >= 5) & ((labels[rows] == 0).sum(axis=0) >= 5)
-            areas = {
-                name: ranking(labels[rows][:, enough], scores[rows][:, enough], auprc=False)
-                for name, scores in compared.items()
-            }
-            found = resample(areas, patients[rows], replicates=REPLICATES, seed=SEED)
-            estimates = {name: measured["auc"] for name, measured in found.items()}
-            result[f"{column} {value}"] = {
-                "n": int(rows.sum()),
-                "findings": int(enough.sum()),
-                **{name: _with_interval(group.macro)[0] for name, group in grouped(estimates).items()},
-            }
-    return result
+def alarms(manifest: Manifest, test: Manifest, embedded: Array, scores: Array) -> dict[str, Any]:
+    """Measure shortcuts: what tells the source, and what view, age and sex tell about the findings."""
+    source = (test.column("source") == "nih-diverse").astype(int)
+    probe = make_pipeline(
+        StandardScaler(), LogisticRegression(C=1e-2, class_weight="balanced", max_iter=2000)
+    )
+    told = cross_val_predict(
+        probe, embedded, source, groups=test.patients(), cv=GroupKFold(5), method="decision_function"
+    )
+    labels = test.labels(FINDINGS)
+    by_score = {
+        name: round(auc(source[labels[:, f] == 0], scores[labels[:, f] == 0, f]), 4)
+        for f, name in enumerate(FINDINGS.ids)
+    }
+    train = manifest.split("train")
+    train = train.where(np.isin(train.column("source"), ["nih-diverse", "nih-bbox", "nih-moo"]))
+    seen, unseen, known = circumstances(train), circumstances(test), train.labels(FINDINGS)
+    circumstance = {}
+    for f, name in enumerate(FINDINGS.ids):
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+        fitted.fit(seen, known[:, f] == 1)
+        circumstance[name] = round(auc(labels[:, f], fitted.decision_function(unseen)), 4)
+    return {
+        "source_from_embedding": round(auc(source, told), 4),
+        "source_from_score_without_finding": by_score,
+        "finding_from_view_age_sex": circumstance
+        | {"mean": round(float(np.mean(list(circumstance.values()))), 4)},
+    }
+
+
+def circumstances(manifest: Manifest) -> Array:
+    """Return view, age and sex as numbers (N, 3)."""
+    ages = pd.to_numeric(pd.Series(manifest.column("age")), errors="coerce").fillna(50)
+    return np.column_stack([manifest.column("view") == "AP", ages, manifest.column("sex") == "M"]).astype(
+        float
+    )
 
 
 def caption_accuracy(folder: Path, pooled: Array, test: Manifest) -> dict[str, float]:
@@ -226,7 +274,7 @@ def caption_accuracy(folder: Path, pooled: Array, test: Manifest) -> dict[str, f
     labels = test.labels(FINDINGS)
     # Captions are drawn from a pool, so that each distinct one is embedded once.
     pool = {
-        (name, value): sorted({_single(name, value, rng) for _ in range(200)})
+        (name, value): sorted({write_caption({name: value}, rng).text for _ in range(200)})
         for name in known_findings()
         for value in (True, False)
     }
@@ -247,10 +295,6 @@ def caption_accuracy(folder: Path, pooled: Array, test: Manifest) -> dict[str, f
     }
 
 
-def _single(name: str, value: bool, rng: random.Random) -> str:
-    return write_caption({name: value}, rng).text
-
-
 def training(folder: Path) -> dict[str, Any]:
     """Return the content of training.json."""
     content: dict[str, Any] = json.loads((folder / "training.json").read_text())
@@ -267,27 +311,28 @@ def sparsity(folder: Path) -> dict[str, float]:
 
 def tables(result: dict[str, Any]) -> str:
     """Return the tables of the model card in Markdown."""
-    parts = [
-        _auc_table(f"All held-out images (n = {result['all_images']['n']})", result["all_images"]),
-        _auc_table(
-            f"Without labels that a radiologist contradicts (n = {result['without_contradicted']['n']})",
-            result["without_contradicted"],
-        ),
-        "### Mean AUC within a source or a view\n",
-        _table(
-            ["part", "n", "findings", *HEADINGS.values()],
+    alarm = result["alarms"]
+    rows = zip(FINDINGS.ids, alarm["source_from_score_without_finding"].values(), strict=True)
+    blocks = [auc_table(name, part) for name, part in result["parts"].items()]
+    blocks += [
+        "### Shortcuts\n",
+        f"- source from the embedding: AUC {alarm['source_from_embedding']:.3f}",
+        "- findings from view, age and sex alone: mean AUC "
+        f"{alarm['finding_from_view_age_sex']['mean']:.3f}\n",
+        table(
+            ["finding", "source from its score", "from view, age and sex"],
             [
-                [name, str(part["n"]), str(part["findings"]), *(_cell(part[group]) for group in HEADINGS)]
-                for name, part in result["within"].items()
+                [name, f"{value:.3f}", f"{alarm['finding_from_view_age_sex'][name]:.3f}"]
+                for name, value in rows
             ],
         ),
         "### Captions and their negations\n",
-        _table(
+        table(
             ["run", "present", "absent", "balanced"],
             [[name, *(f"{x:.3f}" for x in shares.values())] for name, shares in result["captions"].items()],
         ),
         "### Token-patch similarities at the end of training\n",
-        _table(
+        table(
             ["run", "patch entropy", "token entropy", "Hoyer sparsity", "share above 0.1"],
             [
                 [name, *(f"{x:.4f}" for x in values.values())]
@@ -295,31 +340,33 @@ def tables(result: dict[str, Any]) -> str:
             ],
         ),
     ]
-    return "\n".join(parts)
+    return "\n".join(blocks)
 
 
-def _auc_table(title: str, part: dict[str, Any]) -> str:
+def auc_table(title: str, part: dict[str, Any]) -> str:
+    """Return the AUCs of one part of the test images, and their differences."""
+    kinds = list(part["auc"])
     rows = [
-        [
-            name,
-            str(part["positives"][name]),
-            *(_cell(part["auc"][group]["findings"][name]) for group in HEADINGS),
-        ]
-        for name in FINDINGS.ids
+        [name, str(count), *(cell(part["auc"][kind]["findings"][name]) for kind in kinds)]
+        for name, count in part["positives"].items()
     ]
-    rows.append(["**mean of 14**", "", *(f"**{_cell(part['auc'][group]['mean'])}**" for group in HEADINGS)])
-    table = _table(["finding", "positives", *HEADINGS.values()], rows)
-    facts = [f"- {name} (mean AUC): {_cell(value)}" for name, value in part["difference_of_means"].items()]
+    means = [f"**{cell(part['auc'][kind]['mean'])}**" for kind in kinds]
+    rows.append([f"**mean of {len(rows)}**", "", *means])
+    heading = ["finding", "positives", *(TITLES[kind] for kind in kinds)]
+    facts = [f"- {name} (mean AUC): {cell(value)}" for name, value in part["difference_of_means"].items()]
     runs = ", ".join(f"{name} {value[0]:.3f}" for name, value in part["mean_of_each_run"].items())
-    return "\n".join([f"### {title}\n", table, *facts, f"- mean AUC of each run: {runs}", ""])
+    title = f"### {title} (n = {part['n']}, {part['patients']} patients)\n"
+    return "\n".join([title, table(heading, rows), *facts, f"- mean AUC of each run: {runs}", ""])
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def _cell(value: list[float]) -> str:
+def cell(value: list[float]) -> str:
+    """Return a value with its interval."""
     return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import CheckpointError, UsageError, did_you_mean
 from tier_cli.files.atomic import check_new_folder, whole_folder
-from tier_cli.model.checkpoint import file_hash
+from tier_cli.files.hashes import file_hash
 from tier_cli.model.convert.detect import (
     FAMILIES,
     TAKEN_FOR_CHEXZERO,

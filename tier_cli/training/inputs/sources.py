@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from tier_cli.errors import ManifestError, TierError
-from tier_cli.model.checkpoint import canonical_hash, file_hash, weights_file
+from tier_cli.files.hashes import file_hash
+from tier_cli.model.checkpoint import canonical_hash, weights_file
 from tier_cli.model.engine import usable_cpus
 from tier_cli.training.inputs.features import FrozenFeatures, unreadable_rows, write_features
 from tier_cli.training.inputs.images import (

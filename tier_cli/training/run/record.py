@@ -14,7 +14,8 @@ import tier_cli
 from tier_cli.datasets.identity import data_sets_of, image_keys, patient_keys
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
-from tier_cli.model.checkpoint import canonical_hash, file_hash, weights_file
+from tier_cli.files.hashes import file_hash
+from tier_cli.model.checkpoint import canonical_hash, weights_file
 from tier_cli.model.trained_on import TrainedOn, describe_run, read_trained_on
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Train the image tower with a linear layer instead of texts: the yardstick for training with labels.
 
-    python models/recipes/labelled/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --findings SET
+    python models/recipes/tier-small/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --findings SET
 
 Rows, draws, augmentation and the schedule of the learning rate are those of `tier train`; the loss is the
 binary cross-entropy of every known label. The moving average has no shorter memory at its start, and weight
