@@ -135,7 +135,7 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``input_check``, ``crashed``. `kind_label` says each in words.
+    ``blank``, ``damaged``, ``input_check``, ``crashed``. `kind_label` says each in words.
     """
 
     exit_code = 3

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny import tiny_checkpoint
+from xrays import picture as grey_levels
 
 import tier_cli as tier
 
@@ -20,8 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tier.Model:
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("picture") / "x.png"
-    grey = np.random.default_rng(0).integers(0, 256, (144, 288), dtype=np.uint8)
-    Image.fromarray(grey).save(path)
+    Image.fromarray(grey_levels(0, 144, 288)).save(path)
     return path
 
 

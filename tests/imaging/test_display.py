@@ -182,9 +182,9 @@ def test_polarity_is_settled_once(
 
 
 def test_windows_are_picked_by_number(tmp_path: Path) -> None:
-    path = write(tmp_path / "x", WindowCenter=[1000, 3000], WindowWidth=[500, 700])
+    path = write(tmp_path / "x", WindowCenter=[1800, 2300], WindowWidth=[2500, 2200])
     pixels = codes_of(12, signed=False).astype(np.float64)
-    for number, window in enumerate([Window(1000, 500), Window(3000, 700)]):
+    for number, window in enumerate([Window(1800, 2500), Window(2300, 2200)]):
         found = read_radiograph(path, ReadOptions(window=number))
         np.testing.assert_allclose(found.pixels, window(pixels), atol=1e-6)
         assert found.notes == (f"window {number + 1} of 2 used",)

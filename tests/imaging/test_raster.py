@@ -75,10 +75,10 @@ def test_transparent_parts_are_black(tmp_path: Path) -> None:
     opaque = read_radiograph(saved(Image.fromarray(np.stack([GREY, alpha], -1)), tmp_path / "opaque.png"))
     np.testing.assert_allclose(opaque.pixels, GREY / 255, atol=1e-7)
     assert len(opaque.notes) == 1
-    alpha[40:] = 0
+    alpha[50:] = 0
     found = read_radiograph(saved(Image.fromarray(np.stack([GREY, alpha], -1)), tmp_path / "alpha.png"))
-    assert found.pixels[40:].max() == 0
-    np.testing.assert_allclose(found.pixels[:40], GREY[:40] / 255, atol=1e-7)
+    assert found.pixels[50:].max() == 0
+    np.testing.assert_allclose(found.pixels[:50], GREY[:50] / 255, atol=1e-7)
     assert found.notes[0] == "transparent pixels composited on black"
 
 

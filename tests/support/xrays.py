@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def picture(seed: int = 0, side: int = 80) -> NDArray[np.uint8]:
-    """Return grey levels (side, side) that differ between seeds."""
-    ramp = np.linspace(20, 200, side * side).reshape(side, side)
-    noise = np.random.default_rng(seed).normal(0, 20, (side, side))
+def picture(seed: int = 0, side: int = 80, width: int | None = None) -> NDArray[np.uint8]:
+    """Return grey levels (side, width or side) that differ between seeds."""
+    shape = side, width or side
+    ramp = np.linspace(20, 200, shape[0] * shape[1]).reshape(shape)
+    noise = np.random.default_rng(seed).normal(0, 20, shape)
     return (ramp + noise).clip(0, 255).astype(np.uint8)
 
 

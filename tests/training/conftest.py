@@ -42,7 +42,8 @@ def manifest(tmp_path_factory):
     rng = np.random.default_rng(0)
     lines = ["path,patient,split,view,Effusion"]
     for number in range(48):
-        pixels = rng.integers(0, 120, (80, 80), dtype=np.uint8)
+        ramp = np.linspace(0, 96, 6400).reshape(80, 80)
+        pixels = (ramp + rng.integers(0, 24, (80, 80))).astype(np.uint8)
         pixels[40:] += np.uint8(120 * (number % 2))
         Image.fromarray(pixels).save(folder / f"{number}.png")
         lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},FRONTAL,{number % 2}")

@@ -6,15 +6,22 @@ allocate as much memory as a header asks for. Headers are therefore checked here
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
 ITEM = b"\xfe\xff\x00\xe0"
+_DELIMITER = b"\xfe\xff\xdd\xe0"
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
-_EOI = b"\xff\xd9"
+_EOI = b"\xff\xd9"  # ends a JPEG, a JPEG-LS and a JPEG 2000 image
+_SOT = b"\xff\x90"
+# Within entropy-coded data, FF is followed by 0 unless it begins a marker (ISO/IEC 10918-1 B.1.1.5).
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
+# Some writers leave a few bytes behind the end.
+_FEW_BYTES = 16
 _DHT, _SOS, _JPEG_LS_FRAME = 0xC4, 0xDA, 0xF7
 # C0 to CF except DHT, JPG and DAC; F7 is JPEG-LS.
 _START_OF_FRAME = (frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, 0xCC}) | {_JPEG_LS_FRAME}
@@ -29,6 +36,8 @@ _SYNTAXES = {
 }
 # Other segments allowed before the scan: tables, restart interval, JPEG-LS parameters, APPn, comments.
 _OTHER_SEGMENTS = frozenset({0xDB, 0xDD, 0xF8, 0xFE, *range(0xE0, 0xF0)})
+
+_BETWEEN_SCANS = _OTHER_SEGMENTS | {_DHT, _SOS, 0xDC}  # DC states the number of lines
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,8 @@ class Codestream:
         The transfer syntaxes that such a frame may have; the first also fits where the header errs.
     signed
         Whether the samples are signed, which only JPEG 2000 can state.
+    precision_at
+        Where the frame states the bits per sample of a JPEG image.
     """
 
     content: bytes
@@ -56,6 +67,7 @@ class Codestream:
     precision: int
     syntaxes: tuple[str, ...]
     signed: bool = False
+    precision_at: int = 0
 
     @property
     def is_jpeg_2000(self) -> bool:
@@ -82,17 +94,102 @@ def without_padding(frame: bytes) -> bytes:
     return frame if end < 0 else frame[:end].rstrip(b"\0") + frame[end:]
 
 
-def fragments_are_whole(file: BinaryIO) -> bool:
-    """Return whether the fragments that begin at the file's position end before the file does (PS3.5 A.4)."""
+def scan_fault(frame: bytes) -> str:
+    """Return what is wrong with the markers behind the header of a JPEG or JPEG 2000 image; "" if nothing.
+
+    Decoders fill what they cannot decode and say nothing. Those of JPEG-LS do check, and need no help.
+    """
+    if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)):
+        return _tiles_fault(frame)
+    position, restarts = _first_scan(frame)[0], 0
+    for found in _MARKER.finditer(frame, position):
+        marker, end = found[0][-1], found.end()
+        if found.start() < position:
+            continue
+        if marker == _EOI[1]:
+            return "" if len(frame[end:].strip(b"\0\xff")) <= _FEW_BYTES else "it ends too early"
+        if 0xD0 <= marker <= 0xD7:
+            if marker != 0xD0 + restarts % 8:
+                return "its restart markers are out of order"
+            restarts += 1
+        elif marker in _BETWEEN_SCANS:
+            # Tables and the headers of further scans, each of which counts its restarts anew.
+            position, restarts = end + int.from_bytes(frame[end : end + 2], "big"), 0
+        else:
+            return "it contains a marker that cannot be there"
+    return "its end is missing"
+
+
+def tidied(frame: bytes) -> bytes:
+    """Return a JPEG image without what libjpeg warns of though it harms nothing.
+
+    That is zeros before the end marker, and values of the scan header that sequential images do not use: some
+    writers do not set them to 0, 63 and 0 (ISO/IEC 10918-1 table B.3).
+    """
+    frame = without_padding(frame)
+    position, process = _first_scan(frame)
+    return frame[: position - 3] + b"\0\x3f\0" + frame[position:] if process in (0xC0, 0xC1) else frame
+
+
+def _first_scan(frame: bytes) -> tuple[int, int]:
+    """Return where the entropy-coded data of a JPEG image begin, and the marker of its start of frame."""
+    position, process = 2, 0
+    while frame[position] == 0xFF:
+        marker = frame[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
+        if marker in _START_OF_FRAME:
+            process = marker
+        if marker == _SOS:
+            break
+    return position, process
+
+
+def _tiles_fault(frame: bytes) -> str:
+    """Follow the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2), which lead to the end marker."""
+    position = frame.find(_SOC_SIZ) + 2
+    while frame[position : position + 2] != _SOT:
+        if frame[position : position + 1] != b"\xff":
+            return "its header is broken"
+        position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
+    while frame[position : position + 2] == _SOT:
+        length = int.from_bytes(frame[position + 6 : position + 10], "big")
+        if length == 0:  # the last tile-part extends to the end
+            return "" if _EOI in frame[-4:] else "its end is missing"
+        position += length
+    return "" if frame[position : position + 2] == _EOI else "the lengths of its parts do not lead to its end"
+
+
+def encapsulation_fault(file: BinaryIO, frames: int) -> str:
+    """Return what is wrong with the offset table and the fragments at the file's position (PS3.5 A.4).
+
+    The file is then at the end of the fragments and of their delimiter.
+    """
     position = file.tell()
     end = file.seek(0, 2)
+    table, starts, first = b"", set(), -1
     while True:
         file.seek(position)
         head = file.read(8)
         if head[:4] != ITEM or len(head) < 8:
-            # The delimiter that should follow may be missing; the image is complete without it.
-            return position <= end
-        position += 8 + int.from_bytes(head[4:], "little")
+            break
+        length = int.from_bytes(head[4:], "little")
+        if first < 0:
+            table, first = file.read(length if length <= end - position else 0), position + 8 + length
+        else:
+            starts.add(position - first)
+        position += 8 + length
+    file.seek(position + (8 if head[:4] == _DELIMITER else 0))
+    if position > end:
+        return "it is truncated"
+    offsets = struct.unpack(f"<{len(table) // 4}I", table[: len(table) // 4 * 4])
+    if len(table) % 4 or (
+        offsets and (offsets[0] or len(offsets) > frames or not starts.issuperset(offsets))
+    ):
+        return "its offset table does not fit its fragments"
+    return ""
 
 
 def _jpeg(frame: bytes) -> Codestream | None:
@@ -111,7 +208,9 @@ def _jpeg(frame: bytes) -> Codestream | None:
             return found if found and decodable and len(segment) >= 6 else None
         if marker in _START_OF_FRAME and not found:
             precision, height, width, samples = struct.unpack_from(">BHHB", segment)
-            found = Codestream(frame, height, width, samples, precision, _SYNTAXES.get(marker, ()))
+            found = Codestream(
+                frame, height, width, samples, precision, _SYNTAXES.get(marker, ()), precision_at=position + 4
+            )
             decodable = decodable or marker == _JPEG_LS_FRAME
         elif marker == _DHT and _is_huffman(segment):
             decodable = True

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.aspect import squared
+from tier_cli.imaging.damage import check_whole
 from tier_cli.imaging.display import Counts, Display, grey_table, padding_of
 from tier_cli.imaging.eligibility import check_kind
 from tier_cli.imaging.guard import guarded
@@ -58,6 +59,8 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             pixels, hidden = _shown(stored, display, options.rendering, notes)
         remedy = "choose another window with --window N, or export the image again"
         check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any, hidden=hidden)
+        equalised_ = options.rendering == "minmax-equalized"
+        check_whole(pixels, path, notes, accept_any=options.accept_any, equalised=equalised_)
         square = squared(pixels, header, notes)
         orientation = header.texts("PatientOrientation")
         hung = hang(square, orientation, notes)

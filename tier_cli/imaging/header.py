@@ -25,6 +25,8 @@ _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", 
 _PIXEL_DATA = 0x7FE00010
 _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
 _PIXEL_VRS = (b"OB", b"OW", b"UN")
+# Value representations with a length of 32 bits (PS3.5 7.1.2).
+_LONG_VRS = tuple(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 # No attribute used here, look-up tables included, is longer; longer values stay in the file.
 _LONGEST = 1 << 22
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -211,6 +213,29 @@ def ends_early(what: str, path: str) -> InputError:
     return InputError(what, where=path, remedy="copy or export the file again", kind="unreadable")
 
 
+def tail_fault(header: Header) -> str:
+    """Return what is wrong with what follows the pixel data, where the file is positioned; "" if nothing.
+
+    Attributes, padding with zeros or nothing may follow (PS3.5 7.1). Anything else means that the length of
+    the pixel data is wrong, or that bytes were lost or gained.
+    """
+    start = header.file.tell()
+    head = header.file.read(12)
+    if not head.strip(b"\0") or len(head) < 8:
+        return ""
+    order: Literal["little", "big"] = "little" if header.little_endian else "big"
+    group, vr = int.from_bytes(head[:2], order), head[4:6]
+    if vr in _LONG_VRS:
+        length, size = int.from_bytes(head[8:12], order), 12
+    elif vr.isalpha() and vr.isupper():
+        length, size = int.from_bytes(head[6:8], order), 8
+    else:
+        length, size = int.from_bytes(head[4:8], order), 8
+    end = header.file.seek(0, 2)
+    fits = length == UNDEFINED_LENGTH or start + size + length <= end
+    return "" if fits and group >= _PIXEL_DATA >> 16 else "what follows it is no attribute"
+
+
 def _is_cut_off(dataset: Dataset) -> bool:
     """Return whether the last attribute is shorter than its length says, or the data set is empty."""
     last = max(dataset.keys(), default=None)
@@ -235,6 +260,8 @@ def _inflated(raw: BinaryIO, path: str) -> BinaryIO:
             remedy="save it without deflate compression",
             kind="too_large",
         )
+    if not inflater.eof:
+        raise ends_early("the deflated data are truncated", path)
     return io.BytesIO(content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,15 @@ from tier_cli.imaging.codestream import (
     ITEM,
     Codestream,
     codestream_of,
-    fragments_are_whole,
+    encapsulation_fault,
     is_rle,
+    scan_fault,
     without_padding,
 )
+from tier_cli.imaging.damage import damaged
 from tier_cli.imaging.guard import silence_gdcm
-from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, ends_early
+from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
+from tier_cli.imaging.jpeg import check_12_bit, decode_jpeg
 from tier_cli.imaging.limits import check_size
 from tier_cli.imaging.padding import padding_words
 
@@ -173,8 +177,17 @@ def _check_length(header: Header, layout: dict[str, Any], path: str) -> None:
     start = header.file.tell()
     available = min(header.pixel_length, header.file.seek(0, os.SEEK_END) - start)
     header.file.seek(start)
-    if available < samples * layout["bits_allocated"] // 8:
-        raise ends_early("the pixel data are truncated", path)
+    size = samples * layout["bits_allocated"] // 8
+    if available < size:
+        raise damaged("it is truncated", path)
+    # A changed number of columns shears the image. Less than a row or a column may be padding.
+    spare = min(layout["rows"], layout["columns"]) * layout["bits_allocated"] // 8
+    if layout["number_of_frames"] == 1 and header.pixel_length - size >= spare:
+        raise damaged("it is longer than Rows and Columns say", path)
+    header.file.seek(start + header.pixel_length)
+    if fault := tail_fault(header):
+        raise damaged(fault, path)
+    header.file.seek(start)
 
 
 def _is_compressed(header: Header, path: str) -> bool:
@@ -192,8 +205,8 @@ def _first_frame(header: Header, layout: dict[str, Any], path: str) -> bytes:
     from pydicom.encaps import get_frame
 
     start = header.file.tell()
-    if not fragments_are_whole(header.file):
-        raise ends_early("the pixel data are truncated", path)
+    if fault := encapsulation_fault(header.file, layout["number_of_frames"]) or tail_fault(header):
+        raise damaged(fault, path)
     header.file.seek(start)
     return get_frame(header.file, 0, number_of_frames=layout["number_of_frames"])
 
@@ -252,8 +265,14 @@ def _decompressed(
     from pydicom.encaps import encapsulate
 
     decoder = _decoder(syntax, path)
-    if codestream and codestream.precision == 12 and syntax in _JPEG_8_OR_12:
-        return _decode_12_bit(codestream, path)
+    if codestream and syntax not in _JPEG_LS and (fault := scan_fault(frame)):
+        raise damaged(fault, path)
+    if codestream and syntax in _JPEG_8_OR_12:
+        if codestream.precision == 12:
+            return _decode_12_bit(codestream, path)
+        if codestream.samples == 1:
+            return _decode_grey(codestream, path)
+        _decode_grey(codestream, path)
     frames = dict.fromkeys((frame, without_padding(frame)) if syntax in _JPEG_LS else (frame,))
     plugins = [name for name in _PREFERRED.get(syntax, ()) if name in decoder.available_plugins] or [""]
     layout = {**layout, "number_of_frames": 1}
@@ -261,12 +280,27 @@ def _decompressed(
     for content in frames:
         for plugin in plugins:
             try:
-                return decoder.as_array(encapsulate([content]), index=0, decoding_plugin=plugin, **layout)[0]
-            except MemoryError:
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")
+                    samples = decoder.as_array(
+                        encapsulate([content]), index=0, decoding_plugin=plugin, **layout
+                    )[0]
+                # The decoder of RLE warns of segments that hold more than the image and cuts them off.
+                if syntax == _RLE and warned:
+                    raise damaged("it holds more pixels than Rows and Columns say", path)
+                return samples
+            except (MemoryError, InputError):
                 raise
             except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
                 first = first or error
     raise first or ValueError("no decoder")
+
+
+def _decode_grey(codestream: Codestream, path: str) -> NDArray[Any]:
+    try:
+        return decode_jpeg(codestream.content, colour=False)
+    except ValueError:
+        raise damaged("its compressed data are broken", path) from None
 
 
 def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
@@ -279,6 +313,10 @@ def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
             remedy='pip install "tier-cli[codecs]"',
             kind="codec",
         ) from None
+    try:
+        check_12_bit(codestream.content, codestream.precision_at)
+    except ValueError:
+        raise damaged("its compressed data are broken", path) from None
     samples: NDArray[Any] = jpeg_decode(codestream.content)
     return samples
 

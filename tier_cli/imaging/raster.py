@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.codestream import scan_fault
+from tier_cli.imaging.damage import check_whole, damaged
 from tier_cli.imaging.guard import guarded
+from tier_cli.imaging.jpeg import decode_jpeg
 from tier_cli.imaging.limits import MAX_PIXELS, check_shown, check_size
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -41,6 +46,7 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         pixels = minmax(pixels)
     remedy = "save it with grey levels over the full range of 8 or 16 bits"
     check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any)
+    check_whole(pixels, path, notes, accept_any=options.accept_any)
     if options.views == "strict":
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
@@ -62,12 +68,50 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
                 remedy="save each as a separate file",
                 kind="frames",
             )
-        image.load()
-        upright: PillowImage = image
+        loaded = _loaded(image, path)
+        upright = loaded
         if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-            upright = ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(loaded)
             notes.append("turned according to the EXIF orientation")
-        return _grey(upright, _is_white_zero(image), path, notes), upright is not image
+        return _grey(upright, _is_white_zero(image), path, notes), upright is not loaded
+
+
+def _loaded(image: ImageFile, path: str) -> PillowImage:
+    """Decode a picture; a JPEG picture with the decoder that tells damage."""
+    from PIL import Image
+
+    if image.format == "PNG" and not _chunks_are_whole(path):
+        raise damaged("a checksum is wrong", path)
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
+        image.load()
+        return image
+    with open(path, "rb") as file:
+        content = file.read()
+    if fault := scan_fault(content):
+        raise damaged(fault, path)
+    try:
+        loaded = Image.fromarray(decode_jpeg(content, colour=image.mode == "RGB"))
+    except ValueError:
+        raise damaged("its compressed data are broken", path) from None
+    # The EXIF data among it say how the picture is turned.
+    loaded.info = dict(image.info)
+    return loaded
+
+
+def _chunks_are_whole(path: str) -> bool:
+    """Return whether all chunks of a PNG file are there and right; Pillow does not check those of pixels."""
+    with open(path, "rb") as file:
+        content = file.read()
+    position = len(_PNG_SIGNATURE)
+    while (end := position + 8 + int.from_bytes(content[position : position + 4], "big")) + 4 <= len(content):
+        name, checksum = content[position + 4 : position + 8], content[end : end + 4]
+        # Capital letters mark the chunks that are needed to show the picture (PNG, third edition, 5.4).
+        if name[:1].isupper() and zlib.crc32(content[position + 4 : end]) != int.from_bytes(checksum, "big"):
+            return False
+        if name == b"IEND":
+            return True
+        position = end + 4
+    return False
 
 
 def _opened(path: str) -> ImageFile:

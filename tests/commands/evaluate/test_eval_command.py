@@ -153,7 +153,7 @@ def test_missing_and_unreadable_images_are_listed_and_not_measured(
     assert document["images"] == 14
     assert [(Path(one["path"]).name, one["kind"]) for one in document["unscored"]] == [
         ("absent.png", "missing"),
-        ("broken.dcm", "unreadable"),
+        ("broken.dcm", "damaged"),
     ]
     clean = _done(_run("--data", data, "--model", model))
     assert document["scores"] == clean["scores"]

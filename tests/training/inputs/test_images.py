@@ -12,6 +12,7 @@ import pytest
 import torch
 from little import ROWS, batches, silent, trainer
 from PIL import Image
+from xrays import picture
 
 from tier_cli.errors import InputError, ManifestError, UsageError
 from tier_cli.imaging.preprocess import Preprocessing
@@ -29,10 +30,9 @@ SPEC = Preprocessing(resize_short=36, crop=32)
 
 @pytest.fixture
 def paths(tmp_path):
-    random = np.random.default_rng(0)
     names = [str(tmp_path / f"{number}.png") for number in range(6)]
-    for name in names:
-        Image.fromarray(random.integers(0, 255, (70, 90), dtype=np.uint8)).save(name)
+    for number, name in enumerate(names):
+        Image.fromarray(picture(number, 70, 90)).save(name)
     return names
 
 

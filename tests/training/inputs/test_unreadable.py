@@ -9,6 +9,7 @@ import pytest
 import torch
 from little import silent
 from PIL import Image
+from xrays import picture
 
 from tier_cli.app import main
 from tier_cli.imaging.preprocess import Preprocessing
@@ -95,10 +96,9 @@ def images(paths):
 
 def test_features_stay_with_their_images(tmp_path):
     """The features of an image after one that cannot be read are its own, not its neighbour's."""
-    random = np.random.default_rng(0)
     paths = [str(tmp_path / f"{number}.png") for number in range(20)]
-    for path in paths:
-        Image.fromarray(random.integers(0, 255, (70, 90), dtype=np.uint8)).save(path)
+    for number, path in enumerate(paths):
+        Image.fromarray(picture(number, 70, 90)).save(path)
     broken = [*paths[:2], str(tmp_path / "gone.png"), *paths[3:17], str(tmp_path / "lost.png"), *paths[18:]]
     cpu, whole, part = torch.device("cpu"), tmp_path / "whole.npy", tmp_path / "part.npy"
     write_features(images(paths), 20, AS_THEY_ARE, 2, whole, cpu, silent, allowed)
