@@ -135,7 +135,8 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``damaged``, ``input_check``, ``crashed``. `kind_label` says each in words.
+    ``blank``, ``damaged``, ``input_check``, ``costly``, ``time_limit``, ``memory_limit``, ``changed``,
+    ``crashed``. `kind_label` says each in words.
     """
 
     exit_code = 3
@@ -155,6 +156,8 @@ _LABELS = {
     "too_small": "too small",
     "too_large": "too large",
     "input_check": "not a frontal chest X-ray by the input check",
+    "costly": "far costlier than an image",
+    "changed": "changed while it was read",
     "crashed": "reader failed",
     "not_finite": "no finite number from the model",
 }

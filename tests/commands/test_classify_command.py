@@ -17,6 +17,8 @@ from jsonschema import Draft202012Validator
 from xrays import write_dicom, write_png
 
 from tier_cli.commands import options
+from tier_cli.decoding.decode import Settings
+from tier_cli.errors import InputError
 from tier_cli.findings.load import builtin
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.model.engine import DEVICES, ENGINES
@@ -373,3 +375,43 @@ def test_a_misspelt_finding_is_said_on_the_screen(
     _, out, err = tier("classify", folder, "--model", model, "--findings", "effusoin", *given)
     said = out if "--dry-run" in arguments else err
     assert "Note: 'effusoin' is not a known finding (did you mean Effusion?)" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--memory-per-file", "lots", "500MB or 2GB"),
+        ("--memory-per-file", "5MB", "too little"),
+        ("--timeout-per-file", "0", "--timeout-per-file"),
+    ],
+)
+def test_limits_that_no_file_could_keep_are_refused(
+    tier: Tier, folder: Path, option: str, value: str, words: str
+) -> None:
+    code, _, err = tier("classify", folder, option, value)
+    assert code == 2
+    assert words in err
+
+
+@pytest.mark.parametrize("command", ["classify", "embed"])
+def test_limits_reach_the_reader(
+    tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    seen = []
+
+    def recording(path: str, settings: Settings) -> InputError:
+        seen.append((settings.read.timeout, settings.read.memory))
+        return InputError("not read")
+
+    monkeypatch.setattr("tier_cli.decoding.prefetch.decode", recording)
+    limits = ["--timeout-per-file", "5", "--memory-per-file", "1.5GB", "--workers", "0"]
+    tier(
+        command,
+        folder / "d.png",
+        "--model",
+        model,
+        "--output",
+        tmp_path / ("out.csv" if command == "classify" else "out.npz"),
+        *limits,
+    )
+    assert seen == [(5.0, 1_500_000_000)]

@@ -14,7 +14,8 @@ import pytest
 from xrays import write_dicom, write_png
 
 from tier_cli.decoding.decode import Decoded, Settings, decode
-from tier_cli.decoding.pool import COMMAND, DecodePool
+from tier_cli.decoding.pool import DecodePool
+from tier_cli.decoding.process import COMMAND
 from tier_cli.decoding.protocol import settings_to_text
 from tier_cli.errors import InputError, TierError
 

@@ -15,7 +15,7 @@ from tiny import tiny_checkpoint
 from tier_cli.app import main
 from tier_cli.datasets.opening import read_dataset
 from tier_cli.evaluation.trained_on import seen_by
-from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 from tier_cli.model.trained_on import TRAINED_ON, describe_run, read_trained_on, write_trained_on
 from tier_cli.model.verify import verify
 
@@ -41,6 +41,7 @@ def model(tmp_path: Path) -> Path:
     folder = tiny_checkpoint(tmp_path / "models" / "seen")
     keys = [{"00000002_000"}, {"00000001_001"}]
     write_trained_on(folder, [describe_run("seen", ["nih14"], "salt", keys, [{"nih14:2"}, {"nih14:1"}])])
+    write_checksums(folder)
     return folder
 
 
@@ -81,13 +82,13 @@ def test_the_same_pictures_under_other_names_are_said_to_be_possible(
 
 
 def test_the_bundled_checkpoint_knows_what_it_was_trained_on(tmp_path: Path) -> None:
-    """1,224 patients of ChestX-ray14 by name, and 1,500 images of RSNA under other names."""
+    """1,862 patients of ChestX-ray14, each by manifest and by file name, and 2,500 images of RSNA."""
     (run,) = read_trained_on(Path(__file__).parents[2] / "models/tier-small")
     assert (run.sources, run.count, len(run.images), len(run.patients)) == (
         ("nih14", "rsna"),
-        3782,
-        3782,
-        1224,
+        5567,
+        5567,
+        3724,
     )
     assert run.has_image(["00000075_000"])
     assert run.has_patient(["nih14:75"])
@@ -121,6 +122,7 @@ def test_rows_trained_on_are_left_out_on_request(model: Path, tier: Tier, tmp_pa
     root = nih14(tmp_path / "data")
     keys = [{"00000002_000"}]
     write_trained_on(model, [describe_run("seen", ["nih14"], "salt", keys, [{"nih14:2"}])])
+    write_checksums(model)
     common = ["eval", "--dataset", "nih14", "--root", root, "--split", "all", "--model", model]
     _, document, shown = tier(*common, "--replicates", 5, "--exclude-trained")
     assert document["images"] == 2
@@ -148,6 +150,7 @@ def test_a_run_lists_its_images_without_their_names(tmp_path: Path, tier: Tier) 
     """The next evaluation knows the images and patients; nobody reads them in the folder."""
     folder, start = tmp_path / "data", tiny_checkpoint(tmp_path / "start")
     write_trained_on(start, [describe_run("start", ["chexpert"], "old", [{"an image"}], [{"a patient"}])])
+    write_checksums(start)
     assert main(["data", "phantom", str(folder), "--count", "48", "--size", "64", "--seed", "1"]) == 0
     output = tmp_path / "model"
     options = ["--epochs", 1, "--batch-size", 8, "--freeze-text-layers", 0, "--keep-epochs", 1]

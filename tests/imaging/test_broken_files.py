@@ -169,7 +169,7 @@ def test_importing_the_reader_is_cheap() -> None:
 def test_lack_of_memory_is_not_blamed_on_the_file() -> None:
     with pytest.raises(InputError) as caught, guarded("a.dcm", "the DICOM file"):
         raise MemoryError
-    assert caught.value.kind == "too_large"
+    assert caught.value.kind == "memory_limit"
     assert "--workers" in str(caught.value)
 
 

@@ -14,7 +14,7 @@ from fake_run import FINDINGS, FakeEngine, fake_checkpoint
 from numpy.typing import NDArray
 from xrays import write_dicom, write_png
 
-from tier_cli.decoding import prefetch
+from tier_cli.decoding import pool, prefetch
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.findings.vectors import FindingVectors
@@ -156,7 +156,7 @@ def test_one_waiting_image_does_not_delay_errors_forever(run: Any, tmp_path: Pat
 def test_few_files_start_no_process(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(prefetch, "DecodePool", None)
+    monkeypatch.setattr(pool, "DecodeProcess", None)
     sources = [Source(str(write_png(tmp_path / "a.png")))] * count
     assert len(list(run(sources, workers=2))) == count
     with pytest.raises(TypeError):

@@ -11,6 +11,7 @@ from tier_cli.commands import options
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.output import STDOUT, OutputFile
 from tier_cli.results.overwrite import check_not_an_input
@@ -45,6 +46,8 @@ def classify(
     resume: options.Resume = False,
     content_hashes: options.ContentHashes = False,
     shard: options.ShardOption = None,
+    timeout_per_file: options.TimeoutPerFile = DEFAULT_TIMEOUT,
+    memory_per_file: options.MemoryPerFile = DEFAULT_MEMORY,
     dry_run: options.DryRun = False,
 ) -> None:
     """Score chest X-rays for findings written as text.
@@ -96,6 +99,8 @@ def classify(
         by=by,
         batch_size=batch_size,
         workers=workers,
+        timeout_per_file=timeout_per_file,
+        memory_per_file=memory_per_file,
         fail_fast=fail_fast,
         input_check=input_check.value,
     )

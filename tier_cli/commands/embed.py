@@ -12,6 +12,7 @@ from typer import Exit
 from tier_cli.commands import options
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.commands.result_run import ResultRun, hasher
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.embedding_file import EmbeddingFile
 from tier_cli.results.overwrite import check_not_an_input
@@ -63,6 +64,8 @@ def embed(
     hash_ids: options.HashIds = False,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    timeout_per_file: options.TimeoutPerFile = DEFAULT_TIMEOUT,
+    memory_per_file: options.MemoryPerFile = DEFAULT_MEMORY,
 ) -> None:
     """Write the embeddings of chest X-rays, for `tier search` or your own models.
 
@@ -85,6 +88,8 @@ def embed(
         accept_any=accept_any,
         batch_size=batch_size,
         workers=workers,
+        timeout_per_file=timeout_per_file,
+        memory_per_file=memory_per_file,
         fail_fast=fail_fast,
     )
     run = _EmbeddingRun(file, embedder.space(dtype.value), hasher(hash_ids), passed_over)

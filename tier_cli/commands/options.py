@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -76,6 +77,30 @@ def numbers(text: str, option: str) -> list[float]:
         ) from None
 
 
+_UNITS = {"MB": 10**6, "MIB": 2**20, "GB": 10**9, "GIB": 2**30}
+# The decoders themselves take about a hundred megabytes.
+_LEAST_MEMORY = 200_000_000
+
+
+def memory_size(text: str | int) -> int:
+    """Return the bytes of a size such as ``2GB``; raises `UsageError`."""
+    from tier_cli.errors import UsageError
+
+    if isinstance(text, int):
+        return text
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|MiB|GB|GiB)", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise UsageError(
+            f"'{text}' is not a size", where="--memory-per-file", remedy="give for example 500MB or 2GB"
+        )
+    size = int(float(found[1]) * _UNITS[found[2].upper()])
+    if size < _LEAST_MEMORY:
+        raise UsageError(
+            f"{text} is too little to read any file", where="--memory-per-file", remedy="give 200MB or more"
+        )
+    return size
+
+
 _IMAGES, _MODEL, _RESULTS, _SPEED = "Images", "Model and findings", "Results", "Speed"
 
 Paths = Annotated[
@@ -129,6 +154,26 @@ Workers = Annotated[
         "N",
         "Decoding processes; 0 decodes in the main process. Default: one per CPU, at most 8.",
         min=0,
+    ),
+]
+TimeoutPerFile = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="Refuse a file that takes longer to read. Default: 60.",
+        rich_help_panel=_SPEED,
+        min=0.1,
+        show_default=False,
+    ),
+]
+MemoryPerFile = Annotated[
+    int,
+    typer.Option(
+        metavar="SIZE",
+        help="Refuse a file that takes more memory to read; on Linux. Default: 2GB.",
+        rich_help_panel=_SPEED,
+        parser=memory_size,
+        show_default=False,
     ),
 ]
 Views = Annotated[

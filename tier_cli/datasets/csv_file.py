@@ -31,8 +31,8 @@ def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     # A mask is one cell and is often longer than the module's default limit of 131,072 characters.
     csv.field_size_limit(LONGEST_CELL)
     try:
-        with _opened(path) as file:
-            text = _lines(path, file)
+        with _opened(path) as file, _decoded(file) as decoded:
+            text = _lines(path, decoded)
             first = next(text, "")
             if first[:4].lower() == "sep=":
                 first = next(text, "")
@@ -79,9 +79,12 @@ def _opened(path: Path) -> BufferedReader | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _lines(path: Path, file: BufferedReader | gzip.GzipFile) -> Iterator[str]:
+def _decoded(file: BufferedReader | gzip.GzipFile) -> io.TextIOWrapper:
+    return io.TextIOWrapper(file, encoding=_encoding_of(file.peek(200)[:200]), newline="")
+
+
+def _lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
     """Yield the lines of a file, one in memory at a time, or refuse what is no text of lines."""
-    text = io.TextIOWrapper(file, encoding=_encoding_of(file.peek(200)[:200]), newline="")
     for line in bounded_lines(text, str(path)):
         if "\0" in line:
             raise ManifestError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from tier_cli.errors import InputError, missing_package
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
+from tier_cli.imaging.guard import out_of_memory
 from tier_cli.imaging.preprocess import Preprocessing, prepare, to_source
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
 from tier_cli.imaging.read import read_radiograph
@@ -47,6 +48,11 @@ class Settings:
     def of(cls, read: ReadOptions, first: Preprocessing, *others: Preprocessing) -> Settings:
         """Return settings that read as `read` says, in the rendering of the first preprocessing."""
         return cls(replace(read, rendering=first.rendering), first, others=others)
+
+    @property
+    def seconds(self) -> float:
+        """How long one file may take: the limit of a reading, for each image that is made of it."""
+        return self.read.timeout * (1 + len(self.corruptions) + len(self.others))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +105,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
     except InputError as error:
         return error
     except MemoryError:
-        return InputError(
-            "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
-        )
+        return out_of_memory(path)
     except Exception as error:  # noqa: BLE001 - one unreadable file must not end the run
         return _unexpected(path, error)
     return Decoded(

@@ -1,38 +1,47 @@
-"""Run decoding processes that may crash: each handles one file at a time, so a crash costs only that file."""
+"""Run decoding processes that may crash, hang or grow: each has one file at a time, which is all it costs."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import errno
 import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
-from tier_cli.decoding.decode import Decoded, Settings
-from tier_cli.decoding.protocol import outcome_from, receive, send, settings_to_text
+from tier_cli.decoding.decode import Decoded, Settings, decode
+from tier_cli.decoding.light import is_light
+from tier_cli.decoding.pace import Pace
+from tier_cli.decoding.process import COMMAND, DecodeProcess, Ending
+from tier_cli.decoding.protocol import settings_to_text
 from tier_cli.errors import InputError, TierError
 
-# -P: do not import modules from the current folder.
-COMMAND = (sys.executable, "-P", "-m", "tier_cli.decoding.worker")
 # A second try in a fresh process: the first may have run out of memory because of others.
-_TRIES = 2
+_CRASHES = 2
+# A process that is killed from outside says little about its file, so the file gets more tries.
+_KILLS = 8
+# How many processes may end at once, before the first is ready, until it is clear that none ever will be.
+_VAIN_STARTS = 2
+# How long a file waits for a process that can be started; for as long after that, light files wait no more.
+_PATIENCE = 30.0
+# How often the age of the files at hand is looked at.
+_TICK = 0.2
+# For a new process the machine lacks memory or a number now, not always.
+_PASSING = (errno.EAGAIN, errno.ENOMEM)
 
 
 class DecodePool:
     """A pool of processes that read and prepare files.
 
-    Processes, because codecs hold the interpreter's lock and because a broken file can crash one. Each is fed
-    by its own thread, which knows the file on which its process crashed.
+    Processes, because codecs hold the interpreter's lock and because a broken file can crash one, keep one
+    busy for ever, or make one grow. A thread for each knows the file on which its process ended.
 
     Parameters
     ----------
     settings
-        How every file is read.
+        How every file is read, and how much time and memory each may take.
     workers
         The maximum number of processes; each is started when there is work for it.
     command
@@ -40,12 +49,19 @@ class DecodePool:
     """
 
     def __init__(self, settings: Settings, workers: int, command: Sequence[str] = COMMAND):
+        self._settings = settings
         self._command = [*command, settings_to_text(settings)]
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        self._own = threading.local()
+        self._pace = Pace(workers)
         self._lock = threading.Lock()
-        self._processes: set[subprocess.Popen[bytes]] = set()
-        self._closed = False
+        self._processes: set[DecodeProcess] = set()
+        self._idle: list[DecodeProcess] = []
+        self._watch: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._proven = False
+        self._hopeless_until = 0.0
+        self._vain_starts = 0
+        self._here = threading.Lock()
 
     def submit(self, path: str) -> Future[Decoded | InputError]:
         """Queue a file for decoding."""
@@ -62,22 +78,43 @@ class DecodePool:
     def close(self) -> None:
         """Stop all processes and threads, even during their work."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             processes, self._processes = self._processes, set()
+        self._pace.close()
         for process in processes:
             process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
         for process in processes:
-            _reap(process)
+            process.end()
+        if self._watch is not None:
+            self._watch.join()
 
     def _decode(self, path: str) -> Decoded | InputError:
-        for _ in range(_TRIES):
-            process = getattr(self._own, "process", None) or self._start()
-            outcome = _request(process, path)
-            if outcome is not None:
-                return outcome
-            self._own.process = None
-            self._discard(process)
+        with self._pace.turn():
+            ended: Counter[Ending] = Counter()
+            while ended[Ending.CRASHED] < _CRASHES and ended[Ending.KILLED] < _KILLS:
+                process = self._process(path)
+                if process is None:
+                    return self._without_process(path, "no decoding process could be started for it")
+                outcome = process.request(path)
+                if outcome is None:
+                    ending = self._discard(process)
+                    ended[ending] += 1
+                    if ending is Ending.OVERDUE:
+                        return _overdue(path, self._settings.seconds)
+                    if ending is Ending.KILLED:
+                        self._pace.went_wrong()
+                    continue
+                self._pace.went_well()
+                if not isinstance(outcome, InputError) or outcome.kind != "memory_limit":
+                    self._keep(process)
+                    return outcome
+                # The files before it may have left memory behind: only a fresh process tells.
+                self._discard(process)
+                if process.answered == 1:
+                    return outcome
+            if ended[Ending.KILLED] == _KILLS:
+                return self._without_process(path, f"its decoding process was killed {_KILLS} times")
         return InputError(
             "the decoding process crashed twice on this file",
             where=path,
@@ -85,30 +122,99 @@ class DecodePool:
             kind="crashed",
         )
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        """Start a process and wait until it is ready, so that only a file can crash it later."""
-        for _ in range(_TRIES):
-            with self._lock:
-                if self._closed:
-                    raise CancelledError
-                try:
-                    process = _spawn(self._command)
-                except OSError as error:
-                    raise _no_start(error.strerror) from error
-                self._processes.add(process)
-            if receive(_stdout(process)) is not None:
-                self._own.process = process
-                return process
-            self._discard(process)
-        raise _no_start("they exit at once")
+    def _without_process(self, path: str, why: str) -> Decoded | InputError:
+        """Decode a file that is safe to decode here; refuse any other."""
+        if is_light(path):
+            # One at a time: the readers silence warnings for the whole process.
+            with self._here:
+                return decode(path, self._settings)
+        remedy = "run again when the machine has memory and processes to spare"
+        return InputError(why, where=path, remedy=remedy, kind="crashed")
 
-    def _discard(self, process: subprocess.Popen[bytes]) -> None:
+    def _process(self, path: str) -> DecodeProcess | None:
+        """Return a process that is ready, waiting longer after each vain start; None if patience ends."""
+        if time.monotonic() < self._hopeless_until and is_light(path):
+            return None
+        until = time.monotonic() + _PATIENCE
+        while True:
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+            if process is not None and process.runs:
+                return process
+            if process is not None:
+                self._discard(process)
+                self._pace.went_wrong()
+            self._pace.wait()
+            process = self._started()
+            if process is not None:
+                self._proven, self._hopeless_until = True, 0.0
+                return process
+            self._pace.went_wrong()
+            if time.monotonic() > until:
+                self._hopeless_until = time.monotonic() + _PATIENCE
+                return None
+
+    def _started(self) -> DecodeProcess | None:
+        """Start a process and wait until it is ready, so that only a file can crash it; None if it ends."""
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
+                raise CancelledError
+            try:
+                process = DecodeProcess(self._command, self._settings.seconds)
+            except OSError as error:
+                if not self._proven and error.errno not in _PASSING:
+                    raise _no_start(error.strerror) from error
+                return None
+            self._processes.add(process)
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._watch_time, name="decode-watch", daemon=True)
+                self._watch.start()
+        if process.is_ready():
+            return process
+        if self._discard(process) is Ending.CRASHED and not self._proven:
+            self._vain_starts += 1
+            if self._vain_starts >= _VAIN_STARTS:
+                raise _no_start("they exit at once")
+        return None
+
+    def _keep(self, process: DecodeProcess) -> None:
+        """Let a process wait for its next file, unless fewer should work."""
+        with self._lock:
+            surplus = len(self._processes) > self._pace.allowed
+            if not surplus:
+                self._idle.append(process)
+        if surplus:
+            self._discard(process)
+
+    def _discard(self, process: DecodeProcess) -> Ending:
+        with self._lock:
+            if self._closed.is_set():
                 raise CancelledError
             self._processes.discard(process)
-        process.kill()
-        _reap(process)
+        return process.end()
+
+    def _watch_time(self) -> None:
+        """Count the time that each process spends on its file.
+
+        No step counts for more than two ticks: while the whole command is suspended, no file ages.
+        """
+        last = time.monotonic()
+        while not self._closed.wait(_TICK):
+            now = time.monotonic()
+            passed, last = min(now - last, 2 * _TICK), now
+            with self._lock:
+                processes = list(self._processes)
+            for process in processes:
+                process.pass_time(passed)
+
+
+def _overdue(path: str, seconds: float) -> InputError:
+    return InputError(
+        f"reading it took longer than {seconds:g} s",
+        where=path,
+        remedy="it is damaged or unusually costly: give more time with --timeout-per-file",
+        kind="time_limit",
+    )
 
 
 def _no_start(reason: str | None) -> TierError:
@@ -116,53 +222,3 @@ def _no_start(reason: str | None) -> TierError:
         f"the decoding processes cannot be started ({reason})",
         remedy="use --workers 0 to decode in this process, or set TIER_DEBUG=1 to see their messages",
     )
-
-
-def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    here = str(Path(__file__).resolve().parents[2])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([here, *filter(os.path.isabs, sys.path)]),
-        # One thread per process: the processes already use all CPUs.
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # Codecs write messages there that may quote a file's content.
-        stderr=None if os.environ.get("TIER_DEBUG") else subprocess.DEVNULL,
-        env=environment,
-    )
-
-
-def _request(process: subprocess.Popen[bytes], path: str) -> Decoded | InputError | None:
-    """Let a process decode a file; return None if the process died."""
-    try:
-        send(_stdin(process), {"path": path})
-        message = receive(_stdout(process))
-    except (OSError, ValueError):
-        return None
-    return None if message is None else outcome_from(*message)
-
-
-def _stdin(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    if process.stdin is None:
-        raise RuntimeError("a decoding process was started without pipes")
-    return process.stdin
-
-
-def _stdout(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    if process.stdout is None:
-        raise RuntimeError("a decoding process was started without pipes")
-    return process.stdout
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a killed process and close its pipes, discarding unsent data."""
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from tier_cli.decoding.decode import Decoded, Settings, decode
+from tier_cli.decoding.light import is_light
 from tier_cli.decoding.pool import DecodePool
 from tier_cli.errors import InputError
 from tier_cli.imaging.discover import PAUSE
@@ -16,7 +17,7 @@ from tier_cli.imaging.discover import PAUSE
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import Source
 
-# Up to this many files are decoded in this process: starting others takes longer.
+# Up to this many files are decoded in this process if they are light: starting others takes longer.
 INLINE_FILES = 4
 _AHEAD_PER_WORKER = 2
 
@@ -35,26 +36,30 @@ def decoded(
     sources, settings
         What to read, and how.
     workers
-        Decoding processes; with 0, or with at most `INLINE_FILES` files, decode in this process.
+        Decoding processes; with 0, decode everything in this process, without limits of time and memory.
+        At most `INLINE_FILES` files are decoded in this process if they are light, see `is_light`.
     batch_size
         Images per batch: the next batch is decoded while the model computes.
     """
+    if workers == 0:
+        for source in sources:
+            yield PAUSED if source is PAUSE else (source.path, source.error or decode(source.path, settings))
+        return
     iterator = iter(sources)
     first: list[Source] = []
-    for source in iterator:
-        first.append(source)
-        if source is PAUSE:
-            yield from _inline(first, settings)
-            first = []
-        elif workers == 0 or len(first) > INLINE_FILES:
-            break
-    every = chain(first, iterator)
-    if workers == 0 or len(first) <= INLINE_FILES:
-        yield from _inline(every, settings)
-        return
     waiting: deque[tuple[str, InputError | Future[Decoded | InputError]]] = deque()
     with DecodePool(settings, workers) as pool:
-        for source in every:
+        for source in iterator:
+            first.append(source)
+            if source is PAUSE:
+                yield from _few(first, settings, pool)
+                first = []
+            elif len(first) > INLINE_FILES:
+                break
+        else:
+            yield from _few(first, settings, pool)
+            return
+        for source in chain(first, iterator):
             if source is PAUSE:
                 while waiting:
                     yield _next(waiting)
@@ -67,13 +72,17 @@ def decoded(
             yield _next(waiting)
 
 
-def _inline(sources: Iterable[Source], settings: Settings) -> Iterator[Outcome]:
-    """Decode in this process."""
+def _few(sources: Iterable[Source], settings: Settings, pool: DecodePool) -> Iterator[Outcome]:
+    """Decode in this process what is safe to decode here; the pool starts no process until it has work."""
     for source in sources:
         if source is PAUSE:
             yield PAUSED
+        elif source.error is not None:
+            yield source.path, source.error
+        elif is_light(source.path):
+            yield source.path, decode(source.path, settings)
         else:
-            yield source.path, source.error or decode(source.path, settings)
+            yield source.path, pool.submit(source.path).result()
 
 
 def _next(waiting: deque[tuple[str, InputError | Future[Decoded | InputError]]]) -> Outcome:

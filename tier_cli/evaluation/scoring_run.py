@@ -65,7 +65,11 @@ class ScoringRun:
         from tier_cli.pipeline.stream import stream_options
 
         return stream_options(
-            views=self.settings.views, batch_size=self.settings.batch_size, workers=self.settings.workers
+            views=self.settings.views,
+            batch_size=self.settings.batch_size,
+            workers=self.settings.workers,
+            timeout_per_file=self.settings.timeout_per_file,
+            memory_per_file=self.settings.memory_per_file,
         )
 
     def score(self, rows: Selection, selecting: Selection | None) -> Evaluation:

@@ -19,6 +19,7 @@ from tier_cli.arguments import (
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.sections.options import SectionOptions
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from tier_cli.findings.load import FindingSpec
@@ -67,6 +68,8 @@ class EvaluationSettings:
         Optional sections.
     engine, device, batch_size, workers
         How a model computes; None = automatic.
+    timeout_per_file, memory_per_file
+        Seconds and bytes that reading one image may take.
     """
 
     findings: FindingSpec | FindingSet | None = None
@@ -91,6 +94,8 @@ class EvaluationSettings:
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    timeout_per_file: float = DEFAULT_TIMEOUT
+    memory_per_file: int = DEFAULT_MEMORY
 
     def __post_init__(self) -> None:
         check_flags(exclude_trained=self.exclude_trained, probabilities=self.probabilities)
@@ -121,6 +126,7 @@ class EvaluationSettings:
         self._set("seed", whole_number("seed", self.seed, 0))
         self._set("batch_size", optional_number("batch_size", self.batch_size, 1))
         self._set("workers", optional_number("workers", self.workers, 0))
+        self._set("memory_per_file", whole_number("memory_per_file", self.memory_per_file, 1))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -11,8 +11,14 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from tier_cli.imaging.limits import costly
+
 ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
+# Begins a scan of a JPEG image; compressed data never contain it.
+SCAN = b"\xff\xda"
+# Makers who cut a frame at all cut it into pieces of some kilobytes.
+_MOST_FRAGMENTS = 100_000
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
@@ -166,11 +172,18 @@ def encapsulation_fault(file: BinaryIO, frames: int) -> str:
     """Return what is wrong with the offset table and the fragments at the file's position (PS3.5 A.4).
 
     The file is then at the end of the fragments and of their delimiter.
+
+    Raises
+    ------
+    InputError
+        Of kind ``costly``, if they are far too many.
     """
     position = file.tell()
     end = file.seek(0, 2)
     table, starts, first = b"", set(), -1
     while True:
+        if len(starts) > _MOST_FRAGMENTS:
+            raise costly(f"the pixel data have more than {_MOST_FRAGMENTS:,} fragments")
         file.seek(position)
         head = file.read(8)
         if head[:4] != ITEM or len(head) < 8:

@@ -15,6 +15,7 @@ from tier_cli.imaging.eligibility import check_kind
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import Header, read_header
 from tier_cli.imaging.limits import BLANK_SHARE, check_shown, sampled
+from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import hang, is_sideways
 from tier_cli.imaging.pixels import Stored, decode
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
@@ -45,7 +46,7 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         If the file is broken or holds no image that may be scored.
     """
     notes: list[str] = []
-    with guarded(path, "the DICOM file"), open(path, "rb") as raw:
+    with guarded(path, "the DICOM file"), open_file(path) as raw:
         header = read_header(raw, path)
         check_kind(header, options, path, notes)
         view = read_view(header)

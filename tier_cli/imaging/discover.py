@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.opening import head_of, open_file
 from tier_cli.imaging.path_list import ENDINGS as LIST_ENDINGS
 from tier_cli.imaging.path_list import list_entries
-from tier_cli.imaging.sniff import HEAD_BYTES, claims_image, content_of, is_dicomdir, other_content
+from tier_cli.imaging.sniff import claims_image, content_of, is_dicomdir, other_content
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class PassedOver:
 _NAMES_NONE = "the list names no files"
 # How many lines of a text may lack their file until it is taken for something else than a list.
 _TRIED_LINES = 20
+# Folders of links to folders of links multiply: 40 of them give a million million paths.
+_MOST_VISITS = 100
 
 
 def discover(
@@ -93,10 +96,8 @@ def _is_list(path: str) -> bool:
     if not path.lower().endswith(LIST_ENDINGS):
         return False
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False
-        with open(path, "rb") as file:
-            return content_of(file.read(HEAD_BYTES)) is None
+        status = os.stat(path)
+        return stat.S_ISREG(status.st_mode) and content_of(head_of(path, status)) is None
     except (OSError, ValueError):
         return False
 
@@ -104,11 +105,13 @@ def _is_list(path: str) -> bool:
 @dataclass(frozen=True)
 class _Walk:
     passed_over: PassedOver
+    # How often each folder was reached through a link.
+    visits: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def list_file(self, path: str) -> Iterator[Source]:
         """Yield the files of a list; if it names none, yield one reason."""
         try:
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 sources = self.listed(file, path)
                 # A shell's folder/* also gives texts that are no lists: one reason then, not one per line.
                 first: list[Source] = []
@@ -162,13 +165,20 @@ class _Walk:
         else:
             yield Source(path, _special(path, mode))
 
-    def folder(self, path: str, above: tuple[tuple[int, int], ...]) -> Iterator[Source]:
+    def folder(
+        self, path: str, above: tuple[tuple[int, int], ...], through_link: bool = False
+    ) -> Iterator[Source]:
         """Yield the image files below a folder; `above` are its parent folders, so that link loops end."""
         try:
             status = os.stat(path)
             here = (status.st_dev, status.st_ino)
             if here in above:
                 return
+            if through_link:
+                self.visits[here] += 1
+                if self.visits[here] > _MOST_VISITS:
+                    self.passed_over.add(path, f"folder linked more than {_MOST_VISITS} times")
+                    return
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
@@ -177,7 +187,7 @@ class _Walk:
             return
         for entry in entries:
             if _is_folder(entry):
-                yield from self.folder(entry.path, (*above, here))
+                yield from self.folder(entry.path, (*above, here), through_link or entry.is_symlink())
             else:
                 yield from self.sniffed(entry)
 
@@ -185,16 +195,15 @@ class _Walk:
         """Yield a folder's entry if it is an image, claims to be one, or cannot be opened and may be one."""
         path = entry.path
         try:
-            mode = entry.stat().st_mode
-            if not stat.S_ISREG(mode):
+            status = entry.stat()
+            if not stat.S_ISREG(status.st_mode):
                 # Never opened: a pipe without a writer would block, a device may do anything.
                 if claims_image(entry.name):
-                    yield Source(path, _special(path, mode))
+                    yield Source(path, _special(path, status.st_mode))
                 else:
-                    self.passed_over.add(path, _kind_of(mode))
+                    self.passed_over.add(path, _kind_of(status.st_mode))
                 return
-            with open(path, "rb") as file:
-                head = file.read(HEAD_BYTES)
+            head = head_of(path, status)
         except OSError as error:
             yield Source(path, _unopened(entry, error))
             return

@@ -25,13 +25,15 @@ def guarded(path: str, what: str) -> Iterator[None]:
         with warnings.catch_warnings(), _without_logging():
             warnings.simplefilter("ignore")
             yield
-    except (InputError, ModuleNotFoundError):
+    except InputError as error:
+        if error.where is None:
+            raise InputError(error.what, where=path, remedy=error.remedy, kind=error.kind) from None
+        raise
+    except ModuleNotFoundError:
         # A package that is not installed is no fault of the file.
         raise
     except MemoryError as error:
-        raise InputError(
-            "the image does not fit into memory", where=path, remedy="use fewer --workers", kind="too_large"
-        ) from error
+        raise out_of_memory(path) from error
     except Exception as error:
         raise InputError(
             f"{what} cannot be decoded ({type(error).__name__})",
@@ -39,6 +41,16 @@ def guarded(path: str, what: str) -> Iterator[None]:
             remedy="export or copy the file again",
             kind="unreadable",
         ) from error
+
+
+def out_of_memory(path: str) -> InputError:
+    """Return the error of a file that needs more memory than there is, or than a file may take."""
+    return InputError(
+        "reading it takes too much memory",
+        where=path,
+        remedy="use fewer --workers, or allow more with --memory-per-file",
+        kind="memory_limit",
+    )
 
 
 def silence_gdcm() -> None:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from tier_cli.errors import InputError
-from tier_cli.imaging.limits import MAX_PIXELS
+from tier_cli.imaging.codestream import ITEM
+from tier_cli.imaging.limits import MAX_PIXELS, costly
 from tier_cli.imaging.sniff import DICOMDIR
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
+DEFLATED = b"1.2.840.10008.1.2.1.99"
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _PIXEL_DATA = 0x7FE00010
 _FLOAT_PIXELS = (0x7FE00008, 0x7FE00009)
@@ -29,6 +30,11 @@ _PIXEL_VRS = (b"OB", b"OW", b"UN")
 _LONG_VRS = tuple(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 # No attribute used here, look-up tables included, is longer; longer values stay in the file.
 _LONGEST = 1 << 22
+# Look-up tables are numbers of fixed size. Other values are texts and sequences, converted piece by piece.
+_TABLE_VRS = ("OB", "OW", "UN", "US", "SS")
+_LONGEST_TEXT, _LONGEST_SEQUENCE, _MOST_ITEMS = 1 << 16, 1 << 20, 10_000
+# Two or three are needed for each element and item before the pixel data.
+_MOST_READS = 50_000
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
@@ -97,7 +103,14 @@ class Header:
 
 
 def values_of(dataset: Dataset, keyword: str) -> Sequence[Any]:
-    """Return an attribute's values; none if it is absent, empty or invalid."""
+    """Return an attribute's values; none if it is absent, empty or invalid.
+
+    Raises
+    ------
+    InputError
+        Of kind ``costly``, if it is far longer than such an attribute ever is.
+    """
+    _check_cost(dataset, keyword)
     try:
         value = dataset.get(keyword)
     except Exception:  # noqa: BLE001 - pydicom converts lazily and can raise anything; the value is then useless
@@ -107,6 +120,24 @@ def values_of(dataset: Dataset, keyword: str) -> Sequence[Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         return (value,)
     return value
+
+
+def _check_cost(dataset: Dataset, keyword: str) -> None:
+    """Refuse a value that would take long to convert; pydicom converts it when it is first asked for."""
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from pydicom.dataelem import RawDataElement
+
+    tag = tag_for_keyword(keyword)
+    element: object = None if tag is None else dataset.get_item(tag, keep_deferred=True)
+    if tag is None or not isinstance(element, RawDataElement) or element.length <= _LONGEST_TEXT:
+        return
+    known = dictionary_VR(tag)
+    if known == "SQ":
+        too_many = element.length > _LONGEST_SEQUENCE or (element.value or b"").count(ITEM) > _MOST_ITEMS
+    else:
+        too_many = element.length > (_LONGEST if known.startswith(_TABLE_VRS) else _LONGEST_TEXT)
+    if too_many:
+        raise costly(f"{keyword} is {element.length:,} bytes long")
 
 
 def numbers_of(dataset: Dataset, keyword: str) -> tuple[float, ...]:
@@ -140,14 +171,18 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     _import_pydicom()
     from pydicom import dcmread
 
-    if _DEFLATED in raw.read(1024):
+    if DEFLATED in raw.read(1024):
         raw = _inflated(raw, path)
     raw.seek(0)
+    metered = _Metered(raw)
     try:
-        dataset = dcmread(raw, stop_before_pixels=True, force=True, defer_size=_LONGEST)
+        dataset = dcmread(metered, stop_before_pixels=True, force=True, defer_size=_LONGEST)
     except (EOFError, struct.error):
         # pydicom raises these if not even the length of an attribute is complete.
         raise ends_early("the file is cut off in its header", path) from None
+    except Exception:
+        metered.check()
+        raise
     _, little_endian = dataset.original_encoding
     order: Literal["little", "big"] = "little" if little_endian else "big"
     start = raw.read(8)
@@ -162,6 +197,25 @@ def read_header(raw: BinaryIO, path: str) -> Header:
     if not syntax:
         syntax = _EXPLICIT if vr and little_endian else _BIG_ENDIAN if vr else _IMPLICIT
     return Header(dataset, syntax, raw, vr, length, bool(little_endian))
+
+
+class _Metered:
+    """A file that may be read only so many times: pydicom reads each element and each item by itself."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._left = file, _MOST_READS
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the file, unless that has been done too often."""
+        self._left -= 1
+        self.check()
+        return self._file.read(size)
+
+    def check(self) -> None:
+        """Raise `InputError` of kind ``costly`` if no reads are left; pydicom hides the first such error."""
+        if self._left < 0:
+            raise costly("the header has far more elements than that of an image")
 
 
 def _import_pydicom() -> None:
@@ -252,8 +306,8 @@ def _inflated(raw: BinaryIO, path: str) -> BinaryIO:
     raw.seek(132 + 8)
     raw.seek(132 + 12 + int.from_bytes(raw.read(4), "little"))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = inflater.decompress(raw.read(), 2 * MAX_PIXELS)
-    if inflater.unconsumed_tail:
+    content = inflater.decompress(raw.read(2 * MAX_PIXELS), 2 * MAX_PIXELS)
+    if inflater.unconsumed_tail or raw.read(1):
         raise InputError(
             "the file inflates to more than the largest image allowed",
             where=path,

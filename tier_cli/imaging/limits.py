@@ -13,6 +13,9 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 64
+# Encoders write about ten scans per progressive JPEG. In each, a decoder goes over the whole image, at 1 to
+# 2 ns per pixel.
+_MOST_SCANS, _MOST_SCANNED = 100, 2_000_000_000
 # An image is blank if less than this share of its pixels differs from the rest: a caption on black.
 BLANK_SHARE = 0.01
 # Of 11,600 public chest X-rays and lungs cut out of them, none spans less than 0.2 of the grey range between
@@ -37,6 +40,17 @@ def check_size(height: int, width: int, path: str) -> None:
             remedy=f"give an image of at least {MIN_SIDE} pixels on each side",
             kind="too_small",
         )
+
+
+def check_scans(scans: int, height: int, width: int) -> None:
+    """Refuse a JPEG image with so many scans that decoding it would take minutes."""
+    if scans > _MOST_SCANS or scans * height * width > _MOST_SCANNED:
+        raise costly(f"the JPEG image has {scans} scans of {width} x {height} pixels")
+
+
+def costly(what: str) -> InputError:
+    """Return the error of a file that would cost far more time or memory than any image needs."""
+    return InputError(what, remedy="save the image again with common software", kind="costly")
 
 
 def check_shown(

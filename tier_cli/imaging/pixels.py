@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tier_cli.errors import InputError
 from tier_cli.imaging.codestream import (
     ITEM,
+    SCAN,
     Codestream,
     codestream_of,
     encapsulation_fault,
@@ -24,7 +25,7 @@ from tier_cli.imaging.damage import damaged
 from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
 from tier_cli.imaging.jpeg import check_12_bit, decode_jpeg
-from tier_cli.imaging.limits import check_size
+from tier_cli.imaging.limits import check_scans, check_size
 from tier_cli.imaging.padding import padding_words
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ def _check_codestream(frame: bytes, header: Header, layout: dict[str, Any], path
             where=path,
             remedy="copy or export the file again",
         )
+    if not codestream.is_jpeg_2000:
+        check_scans(frame.count(SCAN), codestream.height, codestream.width)
     if not codestream.syntaxes:
         raise InputError(
             "the JPEG process of the compressed image is not supported",

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
+
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
 
@@ -32,6 +34,8 @@ class ReadOptions:
         Also accept other modalities, body parts, images for processing and the first of several frames.
     include_phi
         Fill `Radiograph.phi` with the patient's name, id, dates and accession number.
+    timeout, memory
+        Seconds and bytes that one file may take in a decoding process.
     """
 
     rendering: Rendering = "voi"
@@ -39,6 +43,8 @@ class ReadOptions:
     views: Views = "frontal"
     accept_any: bool = False
     include_phi: bool = False
+    timeout: float = DEFAULT_TIMEOUT
+    memory: int = DEFAULT_MEMORY
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
-from tier_cli.imaging.codestream import scan_fault
+from tier_cli.imaging.codestream import SCAN, scan_fault
 from tier_cli.imaging.damage import check_whole, damaged
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.jpeg import decode_jpeg
-from tier_cli.imaging.limits import MAX_PIXELS, check_shown, check_size
+from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_size
+from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHUNK = 1 << 20
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -60,14 +63,17 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
 
     with _opened(path) as image:
         check_size(image.height, image.width, path)
-        # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images.
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Their
+        # number is not asked for: Pillow reads every page of a TIFF to count them.
+        if image.format != "MPO" and getattr(image, "is_animated", False):
             raise InputError(
                 "the file contains several pictures",
                 where=path,
                 remedy="save each as a separate file",
                 kind="frames",
             )
+        if image.format in ("JPEG", "MPO"):
+            check_scans(_scans(path), image.height, image.width)
         loaded = _loaded(image, path)
         upright = loaded
         if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
@@ -85,7 +91,7 @@ def _loaded(image: ImageFile, path: str) -> PillowImage:
     if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
         image.load()
         return image
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         content = file.read()
     if fault := scan_fault(content):
         raise damaged(fault, path)
@@ -100,7 +106,7 @@ def _loaded(image: ImageFile, path: str) -> PillowImage:
 
 def _chunks_are_whole(path: str) -> bool:
     """Return whether all chunks of a PNG file are there and right; Pillow does not check those of pixels."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         content = file.read()
     position = len(_PNG_SIGNATURE)
     while (end := position + 8 + int.from_bytes(content[position : position + 4], "big")) + 4 <= len(content):
@@ -112,6 +118,18 @@ def _chunks_are_whole(path: str) -> bool:
             return True
         position = end + 4
     return False
+
+
+def _scans(path: str) -> int:
+    """Count the scans of a JPEG file, including those of its previews."""
+    count, last = 0, b""
+    with open_file(path) as file:
+        # A file may grow without end while it is read.
+        for _ in range(os.fstat(file.fileno()).st_size // _CHUNK + 1):
+            chunk = file.read(_CHUNK)
+            count += (last + chunk).count(SCAN)
+            last = chunk[-1:]
+    return count
 
 
 def _opened(path: str) -> ImageFile:

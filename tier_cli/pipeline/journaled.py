@@ -30,6 +30,7 @@ LASTING = frozenset(
     {
         *("view", "body_part", "modality", "presentation_intent", "frames", "blank", "mask"),
         *("photometric", "too_small", "not_an_image", "not_finite", "input_check"),
+        *("damaged", "costly"),
     }
 )
 _BLOCK = 1 << 20

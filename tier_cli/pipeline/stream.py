@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
 from tier_cli.errors import InputError
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.pipeline.image_scorer import ImageScorer
 
@@ -70,6 +71,8 @@ def stream_options(
     workers: int | None = None,
     fail_fast: bool = False,
     input_check: CheckMode = "off",
+    timeout_per_file: float = DEFAULT_TIMEOUT,
+    memory_per_file: int = DEFAULT_MEMORY,
 ) -> StreamOptions:
     """Build the settings of a run from the options that commands and the Python API share.
 
@@ -83,8 +86,17 @@ def stream_options(
         See `ReadOptions`.
     by, batch_size, workers, fail_fast, input_check
         See `StreamOptions`.
+    timeout_per_file, memory_per_file
+        Seconds and bytes that reading one file may take.
     """
-    read = ReadOptions(window=window - 1, views=views, accept_any=accept_any, include_phi=include_phi)
+    read = ReadOptions(
+        window=window - 1,
+        views=views,
+        accept_any=accept_any,
+        include_phi=include_phi,
+        timeout=timeout_per_file,
+        memory=memory_per_file,
+    )
     return StreamOptions(read, batch_size, workers, by, fail_fast, input_check)
 
 

@@ -22,6 +22,7 @@ from tier_cli.errors import UsageError
 from tier_cli.evaluation.candidates import is_table
 from tier_cli.evaluation.sections.options import SectionOptions
 from tier_cli.evaluation.settings import EvaluationSettings
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def evaluate(
     report_note: eval_options.ReportNote = None,
     batch_size: shared_options.BatchSize = None,
     workers: shared_options.Workers = None,
+    timeout_per_file: shared_options.TimeoutPerFile = DEFAULT_TIMEOUT,
+    memory_per_file: shared_options.MemoryPerFile = DEFAULT_MEMORY,
 ) -> None:
     """Measure scores against labels, with 95% intervals over patients.
 
@@ -105,6 +108,8 @@ def evaluate(
         device=device.value,
         batch_size=batch_size,
         workers=workers,
+        timeout_per_file=timeout_per_file,
+        memory_per_file=memory_per_file,
     )
     if len(sets) > 1:
         check_table_options(settings, data=data, root=root, scores=scores, compare=compare, report=report)
