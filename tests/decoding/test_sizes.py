@@ -22,7 +22,7 @@ def test_sizes_are_height_and_width_of_the_file(tmp_path: Path) -> None:
     assert found[str(dicom)] == (80, 80)
     error = found[str(broken)]
     assert isinstance(error, InputError)
-    assert error.kind == "unreadable"
+    assert error.kind == "damaged"
 
 
 def test_laterals_have_sizes_too(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def _jpeg(scans: int, side: int = 80) -> bytes:
 
 def test_progressive_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    path.write_bytes(_jpeg(scans=20))
+    Image.fromarray(picture(side=80)).save(path, progressive=True)
     assert isinstance(read_radiograph(str(path)), Radiograph)
     path.write_bytes(_jpeg(scans=200))
     error = _refusal(path)

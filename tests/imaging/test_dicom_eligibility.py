@@ -119,7 +119,7 @@ def test_the_same_pixels_with_the_other_polarity_are_inverted(shared: Path) -> N
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "photometric"),
         ({"BitsStored": 0}, "photometric"),
         ({"Rows": 65535, "Columns": 65535}, "too_large"),
-        ({"Rows": 128}, "unreadable"),
+        ({"Rows": 128}, "damaged"),
         ({"PixelData": None}, "not_an_image"),
     ],
 )
