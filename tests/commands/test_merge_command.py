@@ -59,7 +59,7 @@ def test_missing_doubled_and_unfinished_shards_are_named(
     lines = Path("2.csv.journal").read_bytes().splitlines(keepends=True)
     Path("2.csv.journal").write_bytes(b"".join(lines[:2]))
     code, _, err = tier("merge", "1.csv", "2.csv", "3.csv", "-o", "m.csv")
-    assert (code, "2.csv.journal is not finished (1 results so far)" in err) == (2, True)
+    assert (code, "2.csv.journal is not finished (" in err) == (2, True)
     assert not Path("m.csv").exists()
     code, _, err = tier("merge", "1.csv", "2.csv", "3.csv", "-o", "m.csv", "--allow-incomplete")
     assert code == 3
