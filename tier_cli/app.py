@@ -20,6 +20,7 @@ from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
+from tier_cli.commands.merge import merge
 from tier_cli.commands.search import search
 from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(merge)
 app.command("eval")(evaluate)
 app.command()(calibrate)
 app.command()(adapt)

@@ -55,7 +55,9 @@ def print_error(message: str) -> None:
 
 
 def _print_line(message: str, colour: str | None) -> None:
-    typer.secho(printable(message), err=True, fg=colour)
+    # A terminal that is gone, as after SIGHUP, or a closed pipe: nobody is there to be told.
+    with suppress(OSError):
+        typer.secho(printable(message), err=True, fg=colour)
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,8 @@
         CheckpointError     a checkpoint cannot be used
         FindingSetError     a finding set cannot be used
         ManifestError       a manifest or label file cannot be used
+        JournalError        a journal cannot be used
+        StorageError        a disk is full, or a file system was lost
 """
 
 from __future__ import annotations
@@ -182,3 +184,19 @@ class ManifestError(TierError):
     """A manifest or label file cannot be used."""
 
     default_kind = "manifest"
+
+
+class JournalError(TierError):
+    """A journal cannot be used, or belongs to another run."""
+
+    default_kind = "journal"
+
+
+class StorageError(TierError):
+    """Results cannot be written: a disk is full, or a file system was lost. What is in the journal stays.
+
+    The exit code is that of ``EX_IOERR`` in sysexits.h.
+    """
+
+    exit_code = 74
+    default_kind = "storage"

@@ -158,26 +158,29 @@ def test_output_file(tier: Tier, model: str, folder: Path, tmp_path: Path, endin
     assert [entry["score"] for line in lines for entry in line["findings"]] == wanted
 
 
-def test_failure_midway_keeps_finished_results_in_the_partial_file(
+def test_failure_midway_keeps_finished_results_in_the_journal(
     tier: Tier, model: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tier_cli.pipeline.image_scorer import ImageScorer
 
     score = ImageScorer.score
 
-    def fails_later(self: ImageScorer, images: list[Any]) -> list[Any]:
+    def fails_later(self: ImageScorer, images: list[Any], size: int = 0) -> list[Any]:
         if "d.png" in images[0][0]:
             raise ValueError("Doe^Jane")
-        return score(self, images)
+        return score(self, images, size)
 
-    monkeypatch.setattr(ImageScorer, "score", fails_later)
-    code, out, err = tier("classify", folder, "--model", model, "--batch-size", 1, "-o", tmp_path / "x.json")
+    command = ("classify", folder, "--model", model, "--batch-size", 1, "-o", tmp_path / "x.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageScorer, "score", fails_later)
+        code, out, err = tier(*command)
     assert (code, out) == (1, "")
-    assert str(tmp_path / "x.json.partial") in err
+    assert f"are in {tmp_path / 'x.json.journal'}; --resume goes on" in err
     assert "ValueError" in err
     assert "Doe" not in err
-    assert sorted(os.listdir(tmp_path)) == ["in", "x.json.partial"]
-    assert len(json.loads((tmp_path / "x.json.partial").read_text())) == 3
+    assert sorted(os.listdir(tmp_path)) == ["in", "x.json.journal"]
+    assert "3 files had been scored before" in tier(*command, "--resume")[2]
+    assert len(json.loads((tmp_path / "x.json").read_text())) == 4
 
 
 def test_wide(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_finished_results(start: Start, model: str, many: Path, tmp
     output = tmp_path / "out.json"
     options = ("--model", model, "--output", output, "--by", by, "--workers", 2)
     with many.open("rb") as stdin, start("classify", "-", *options, stdin=stdin) as process:
-        _wait_for(lambda: len(_children(process.pid)) == 2 and list(tmp_path.glob(".out.json.*.partial")))
+        _wait_for(lambda: len(_children(process.pid)) == 2 and (tmp_path / "out.json.journal").exists())
         # More images than can wait for the model: so some have been scored.
         _wait_for(lambda: sum(map(_bytes_written, _children(process.pid))) > 4_000_000)
         children = _children(process.pid)
@@ -115,7 +115,7 @@ def test_ctrl_c_keeps_finished_results(start: Start, model: str, many: Path, tmp
     results = json.loads(output.read_text())
     said = f"{len(results)} results were" if len(results) > 1 else "1 result was"
     assert err.decode().startswith(f"Interrupted: {said} written to {output}.\n")
-    assert b"To go on, give the other files as a list" in err
+    assert b"To go on, run the same command with --resume" in err
     if by == "image":
         assert 0 < len(results) < 20_000
     else:

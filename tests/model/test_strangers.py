@@ -57,7 +57,7 @@ def scores(folder: Path) -> NDArray[np.float64]:
     values = job.members[0].score(PIXELS)
     for row in values:
         result = Result(("x",), job.stamp, job.scoring, unit="image")
-        assert scorer.finished(result).error is None
+        assert next(scorer.finish.results([result])).error is None
         assert np.isfinite(row).all()
     return np.asarray(values)
 

@@ -94,7 +94,8 @@ def test_default_batch_size_depends_on_the_device(run: Any, tmp_path: Path) -> N
     cpu, gpu = FakeEngine(), FakeEngine(device="cuda")
     list(run(sources, cpu))
     list(run(sources, gpu))
-    assert (cpu.batches, gpu.batches) == ([8] * 5, [32, 8])
+    # The last batch is filled up: digits of an accelerator may depend on the size of the batch.
+    assert (cpu.batches, gpu.batches) == ([8] * 5, [32, 32])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

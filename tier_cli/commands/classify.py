@@ -42,6 +42,10 @@ def classify(
     include_phi: options.IncludePhi = False,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    journal: options.Journal = None,
+    resume: options.Resume = False,
+    content_hashes: options.ContentHashes = False,
+    shard: options.ShardOption = None,
     timeout_per_file: options.TimeoutPerFile = DEFAULT_TIMEOUT,
     memory_per_file: options.MemoryPerFile = DEFAULT_MEMORY,
     dry_run: options.DryRun = False,
@@ -52,20 +56,39 @@ def classify(
     file (> FILE), write JSON lines (see result.schema.json), or with --table
     the tables.
     Counts by reason, and where the results are, go to stderr.
+    With --output, an interrupted run goes on with --resume.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
-    3 some files could not be scored; 130 Ctrl-C, finished results are kept.
+    3 some files could not be scored; 74 a full or lost disk; 130 Ctrl-C,
+    143 SIGTERM, 129 SIGHUP. Finished results are kept.
 
     For research use; not a medical device.
     """
     file = _check(output, table, wide, hash_ids and include_phi)
     if file is not None:
         check_not_an_input(file.path, "--output", [*paths, *(model or [])])
+    from tier_cli.commands.journal_run import (
+        JournalRun,
+        PassedOverNotes,
+        check_hashed,
+        journal_options,
+        stdout_option,
+    )
+
+    written = stdout_option(output, table)
+    kept = journal_options(file, journal, resume, content_hashes, shard, written)
+    if kept is not None:
+        check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
+    if shard is not None and fail_fast:
+        raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     passed_over = passing_over(hash_ids)
+    notes = PassedOverNotes(passed_over.observe)
+    if kept is not None:
+        passed_over.observe = notes
     sources = sources_of(paths, passed_over)
     job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value)
     from tier_cli.commands.dry_run import preview
-    from tier_cli.commands.result_run import ScoreRun, hasher
+    from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
     from tier_cli.pipeline.stream import stream_options
 
     stream = stream_options(
@@ -81,14 +104,20 @@ def classify(
         fail_fast=fail_fast,
         input_check=input_check.value,
     )
-    layout = _layout(job, stream, wide)
     for member in job.members:
         print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
     if dry_run:
         preview(sources, passed_over, job, stream, output)
         return
+    keyed = hasher(hash_ids)
+    if kept is not None:
+        check_hashed(kept, keyed)
+        layout = _layout(job, stream, wide)
+        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over)
+        print_notes(job)
+        raise Exit(journaled.score_all(sources, stream, notes, counter(paths)))
     tables = True if table else False if output == STDOUT else None
-    run = ScoreRun(job, layout, file, top, hasher(hash_ids), passed_over, tables)
+    run = ScoreRun(job, by, top, keyed, passed_over, tables)
     run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
     if run.failed:

@@ -220,6 +220,36 @@ Output = Annotated[
         "-o",
     ),
 ]
+Journal = Annotated[
+    str | None,
+    option(
+        _RESULTS,
+        "FILE",
+        "Keep the results in this journal as they come. Default with --output: FILE.journal beside the "
+        "output, until the run is complete.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    switch(_RESULTS, "--resume", "Go on with the journal of an interrupted run; without one, start."),
+]
+ContentHashes = Annotated[
+    bool,
+    switch(
+        _RESULTS,
+        "--content-hashes",
+        "Note a hash of each file in the journal, so that --resume notices changes that keep size and time.",
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    option(
+        _RESULTS,
+        "I/N",
+        "Score only part I of N, the same on every machine; tier merge joins the parts.",
+        "--shard",
+    ),
+]
 Table = Annotated[
     bool,
     switch(_RESULTS, "--table", "Print tables also where stdout is a pipe or a file."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ _REWRITE = "rewrite it with `tier model export`, or use --engine torch"
 
 class OnnxEngine:
     """Engine that runs the ONNX graphs of a checkpoint folder, each opened at first use.
+
+    Each image is computed alone, on one thread, and several at the same time: the bits of an embedding depend
+    neither on the other images of its batch nor on the number of threads, as they would in a batch.
 
     Parameters
     ----------
@@ -52,20 +56,31 @@ class OnnxEngine:
 
     def encode_images(self, pixels: Array) -> Array:
         """Return global image embeddings (N, D), not L2-normalised."""
-        pooled: Array = self._image.run(["pooled"], {"pixel_values": self._checked(pixels)})[0]
-        return pooled
+        return self._encode_each(["pooled"], pixels)[0]
 
     def patches(self, pixels: Array) -> tuple[Array, tuple[int, int]]:
         """Return patch embeddings (N, P, D), not L2-normalised, and their grid (h, w)."""
         grid = self._grid()
-        (patches,) = self._image.run(["patches"], {"pixel_values": self._checked(pixels)})
+        (patches,) = self._encode_each(["patches"], pixels)
         return patches, grid
 
     def features(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
         """Return global (N, D) and patch embeddings (N, P, D), not L2-normalised, and the grid (h, w)."""
         grid = self._grid()
-        pooled, patches = self._image.run(["pooled", "patches"], {"pixel_values": self._checked(pixels)})
+        pooled, patches = self._encode_each(["pooled", "patches"], pixels)
         return pooled, patches, grid
+
+    def _encode_each(self, outputs: list[str], pixels: Array) -> list[Array]:
+        images, session = self._checked(pixels), self._image
+        # An empty batch gives the shapes of the outputs.
+        parts = [images[number : number + 1] for number in range(len(images))] or [images]
+
+        def compute(part: Array) -> list[Array]:
+            found: list[Array] = session.run(outputs, {"pixel_values": part})
+            return found
+
+        each = self._pool.map(compute, parts) if len(parts) > 1 and self._threads > 1 else map(compute, parts)
+        return [np.concatenate(rows) for rows in zip(*each, strict=True)]
 
     def _grid(self) -> tuple[int, int]:
         stated = self._image.get_modelmeta().custom_metadata_map.get("grid", "")
@@ -109,15 +124,19 @@ class OnnxEngine:
 
     @cached_property
     def _image(self) -> Any:
-        return self._open(IMAGE_GRAPH)
+        return self._open(IMAGE_GRAPH, threads=1)
 
     @cached_property
     def _text(self) -> Any:
-        return self._open(TEXT_GRAPH)
+        return self._open(TEXT_GRAPH, self._threads)
 
-    def _open(self, graph: str) -> Any:
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")
+
+    def _open(self, graph: str, threads: int) -> Any:
         path = self._checkpoint.path / graph
-        session = open_session(path, self._threads)
+        session = open_session(path, threads)
         # The graph refers to byte ranges of the weight file; another file has other numbers there.
         weights = session.get_modelmeta().custom_metadata_map.get("weights")
         if weights != self._checkpoint.hashes["weights"]:

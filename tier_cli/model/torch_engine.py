@@ -68,11 +68,14 @@ class TorchEngine:
         return projected
 
     def _images(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
-        batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(self.device)
+        every = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+        # A CPU computes single images as fast, and then their bits do not depend on the rest of the batch.
+        parts = every.split(1) if self.device == "cpu" and len(every) else (every,)
         # TF32 would change the third digit of scores; both engines must agree.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            features = self.model.encode_images(batch)
-        return features.patches.cpu().numpy(), features.pooled.cpu().numpy(), features.grid
+            features = [self.model.encode_images(part.to(self.device)) for part in parts]
+        patches = np.concatenate([one.patches.cpu().numpy() for one in features])
+        return patches, np.concatenate([one.pooled.cpu().numpy() for one in features]), features[0].grid
 
     def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
         with torch.inference_mode():

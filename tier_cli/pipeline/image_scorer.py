@@ -11,6 +11,7 @@ import numpy as np
 
 from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.errors import InputError
+from tier_cli.pipeline.finish import Finish
 from tier_cli.pipeline.input_checks import CheckMode, note_of, open_checker, refused
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.results.record import Failure, FindingScore, InputCheckResult, Result, Unit
@@ -18,6 +19,8 @@ from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_cali
 from tier_cli.scoring.score import check_scoring
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.radiograph import ReadOptions
 
@@ -42,6 +45,11 @@ class ImageScorer:
     input_check
         What to do with an image that the checkpoint's input check finds suspicious.
 
+    Attributes
+    ----------
+    finish
+        Turns the results of images into those of the run.
+
     Raises
     ------
     CheckpointError
@@ -62,12 +70,14 @@ class ImageScorer:
         self._stamp = run_stamp(members, findings)
         # Members with the same preprocessing share one prepared image.
         self._preparations = tuple(dict.fromkeys(member.checkpoint.preprocessing for member in members))
-        self._calibration, _ = calibration_of(members, findings, unit)
         self._checker, unchecked = open_checker(members, input_check)
-        self._run_notes = (
-            *_notes(members, findings, self._calibration),
-            *((unchecked,) if unchecked else ()),
-        )
+        finish = finish_of(members, findings, unit)
+        self.finish = replace(finish, notes=(*finish.notes, *((unchecked,) if unchecked else ())))
+
+    @property
+    def check(self) -> str:
+        """The SHA-256 of the input check; empty without one."""
+        return "" if self._checker is None else self._checker.check.hash
 
     def settings(self, read: ReadOptions) -> Settings:
         """Return the decoding settings: `read` with the checkpoints' rendering and preprocessing."""
@@ -77,8 +87,17 @@ class ImageScorer:
         """Return the result of a file that could not be used."""
         return self._result(path, error=Failure(error.kind, error.reason))
 
-    def score(self, images: Sequence[tuple[str, Decoded]]) -> list[Result]:
-        """Score a batch of images; `finished` calibrates the results."""
+    def score(self, images: Sequence[tuple[str, Decoded]], size: int = 0) -> list[Result]:
+        """Score a batch of images; `finish` calibrates the results.
+
+        Parameters
+        ----------
+        images
+            The prepared images.
+        size
+            The number of images per batch. Accelerators get a smaller batch filled up to it: the digits of a
+            score then do not depend on how many images happened to be left.
+        """
         prepared = [image.prepared for _, image in images]
         pixels = {
             preprocessing: np.stack([versions[number] for versions in prepared])
@@ -87,27 +106,17 @@ class ImageScorer:
         checks: list[InputCheckResult | None] = [None] * len(images)
         each = []
         for member in self._members:
-            own = pixels[member.checkpoint.preprocessing]
+            own = _filled(pixels[member.checkpoint.preprocessing], member, size)
             if self._checker is not None and self._checker.scorer is member:
-                pooled, checks = self._checker.encode(own)
+                pooled, checks = self._checker.encode(own, len(images))
                 each.append(member.rate(pooled))
             else:
-                each.append(member.score(own))
+                each.append(member.score(own)[: len(images)])
         scores = each[0] if len(each) == 1 else np.mean(each, axis=0)
         return [
             self._scored(path, image, row, check)
             for (path, image), row, check in zip(images, scores.tolist(), checks, strict=True)
         ]
-
-    def finished(self, result: Result) -> Result:
-        """Add probabilities and calls if a calibration matches, else a note that says why there are none."""
-        if result.error is not None:
-            return result
-        return replace(
-            result,
-            findings=self._calibration.apply(result.findings),
-            notes=(*result.notes, *self._run_notes),
-        )
 
     def _scored(self, path: str, image: Decoded, row: list[float], check: InputCheckResult | None) -> Result:
         known: dict[str, Any] = {"view": image.view, "study": image.study, "series": image.series}
@@ -126,6 +135,12 @@ class ImageScorer:
 
     def _result(self, path: str, **known: Any) -> Result:
         return Result((path,), self._stamp, self._scoring, unit=self._unit, **known)
+
+
+def _filled(pixels: NDArray[np.float32], member: Scorer, size: int) -> NDArray[np.float32]:
+    """Add black images up to a batch of `size` where the engine computes batches as a whole."""
+    missing = 0 if member.engine.device == "cpu" else max(0, size - len(pixels))
+    return np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.float32)]) if missing else pixels
 
 
 def calibration_keys(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> list[CalibrationKey]:
@@ -163,9 +178,15 @@ def calibration_of(
     return (matching or existing or found)[0]
 
 
+def finish_of(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> Finish:
+    """Return what turns the results of images into those of the run."""
+    calibration, _ = calibration_of(members, findings, unit)
+    return Finish(calibration, _notes(members, findings, calibration), unit)
+
+
 def run_notes(members: Sequence[Scorer], findings: FindingSet, unit: Unit) -> tuple[str, ...]:
     """Return the notes that every scored result of a run has."""
-    return _notes(members, findings, calibration_of(members, findings, unit)[0])
+    return finish_of(members, findings, unit).notes
 
 
 def _notes(members: Sequence[Scorer], findings: FindingSet, calibration: Calibration) -> tuple[str, ...]:

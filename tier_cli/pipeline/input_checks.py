@@ -54,14 +54,14 @@ class Checker:
     check: InputCheck
     mode: CheckMode
 
-    def encode(self, pixels: Array) -> tuple[Array, list[InputCheckResult | None]]:
-        """Embed prepared images (N, 3, S, S) as (N, D) and check each of them.
+    def encode(self, pixels: Array, count: int) -> tuple[Array, list[InputCheckResult | None]]:
+        """Embed prepared images (N, 3, S, S), of which the first `count` matter, as (count, D); check each.
 
         Only suspicious images are embedded again: turned and inverted.
         """
-        pooled = self.scorer.encode(pixels)
+        pooled, images = self.scorer.encode(pixels)[:count], pixels[:count]
         scores = self.check.score(pooled).tolist()
-        return pooled, [self._result(image, score) for image, score in zip(pixels, scores, strict=True)]
+        return pooled, [self._result(image, score) for image, score in zip(images, scores, strict=True)]
 
     def _result(self, image: Array, score: float) -> InputCheckResult | None:
         # Without a finite embedding there is no score of a finding either: the image becomes an error.

@@ -15,9 +15,9 @@ from tier_cli.model.engine import Engine
 from tier_cli.model.ensemble import members
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
-from tier_cli.pipeline.image_scorer import run_notes
+from tier_cli.pipeline.image_scorer import ImageScorer, run_notes
 from tier_cli.pipeline.scorer import Scorer, run_stamp
-from tier_cli.pipeline.stream import StreamOptions, classify
+from tier_cli.pipeline.stream import StreamOptions, batch_size_of, classify, image_results
 from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation
 from tier_cli.scoring.score import check_scoring
 
@@ -81,6 +81,20 @@ class ScoringJob:
     ) -> Generator[Result, None, None]:
         """Score sources: see `tier_cli.pipeline.stream.classify`."""
         return classify(sources, self.members, self.findings, options, tick)
+
+    def scorer(self, options: StreamOptions) -> ImageScorer:
+        """Return what scores prepared images."""
+        return ImageScorer(self.members, self.findings, options.by, options.input_check)
+
+    def image_results(
+        self,
+        sources: Iterable[Source],
+        scorer: ImageScorer,
+        options: StreamOptions,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Generator[Result, None, None]:
+        """Score sources one by one, with what `scorer` gave: see `tier_cli.pipeline.stream.image_results`."""
+        return image_results(sources, scorer, options, batch_size_of(options, self.engine), tick)
 
 
 def open_job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
@@ -12,7 +13,6 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.pipeline.image_scorer import ImageScorer
-from tier_cli.scoring.studies import StudyMeans
 
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
@@ -30,7 +30,6 @@ _J = TypeVar("_J", bound="FileResult")
 _MAX_WORKERS = 8
 # How many failed files may wait behind an image until its batch is full, in batches.
 _MAX_WAIT = 4
-_CUT_SHORT = "the run ended early: images of this study may be missing"
 
 
 @dataclass(frozen=True)
@@ -125,20 +124,30 @@ def classify(
 
     Yields
     ------
-    By image, one result per source, in the order of the sources. By study, first one result per file with an
-    error, as they occur, then one result per study in the order in which studies were first seen. A
-    KeyboardInterrupt, also one thrown in, is raised again only after the studies known so far.
+    By image, one result per source, in the order of the sources; by study, see `Finish.results`.
     """
     scorer = ImageScorer(members, findings, options.by, options.input_check)
-    batch_size = batch_size_of(options, members[0].engine)
-    with closing(
-        decoded(sources, scorer.settings(options.read), workers_of(options), batch_size)
-    ) as outcomes:
-        results = compute_results(outcomes, batch_size, scorer.score, scorer.failed, options.fail_fast, tick)
-        if options.by == "image":
-            yield from map(scorer.finished, results)
-        else:
-            yield from _by_study(results, scorer, options.fail_fast)
+    images = image_results(sources, scorer, options, batch_size_of(options, members[0].engine), tick)
+    with closing(images):
+        yield from scorer.finish.results(images, fail_fast=options.fail_fast)
+
+
+def image_results(
+    sources: Iterable[Source],
+    scorer: ImageScorer,
+    options: StreamOptions,
+    batch_size: int,
+    tick: Callable[[], object] = lambda: None,
+) -> Generator[Result, None, None]:
+    """Score files one by one, also by study: parameters as in `classify`.
+
+    Yields
+    ------
+    One result per source, in the order of the sources, to which `Finish` adds probabilities and calls.
+    """
+    settings, compute = scorer.settings(options.read), partial(scorer.score, size=batch_size)
+    with closing(decoded(sources, settings, workers_of(options), batch_size)) as outcomes:
+        yield from compute_results(outcomes, batch_size, compute, scorer.failed, options.fail_fast, tick)
 
 
 def batch_size_of(options: StreamOptions, engine: Engine) -> int:
@@ -168,9 +177,8 @@ def compute_results(
     outcomes
         The decoded files.
     batch_size, compute
-        The number of images per batch, and the function that turns a batch into results. Batches depend on
-        the files alone, so that a second run gives the same numbers; where the files of a list arrive slowly,
-        a batch ends when the next one has not arrived yet.
+        The number of images per batch, and the function that turns a batch into results. Where the files of a
+        list arrive slowly, a batch ends when the next one has not arrived yet.
     failed
         Returns the result of a file that could not be decoded.
     fail_fast
@@ -216,19 +224,3 @@ def _flush(
     results = iter(compute(images) if images else [])
     for path, outcome in waiting:
         yield failed(path, outcome) if isinstance(outcome, InputError) else next(results)
-
-
-def _by_study(results: Iterable[Result], scorer: ImageScorer, fail_fast: bool) -> Iterator[Result]:
-    means = StudyMeans()
-    note = ""
-    try:
-        for result in results:
-            if result.error is None:
-                means.add(result)
-            else:
-                note = _CUT_SHORT if fail_fast else ""
-                yield result
-    except KeyboardInterrupt:
-        yield from map(scorer.finished, means.results(_CUT_SHORT))
-        raise
-    yield from map(scorer.finished, means.results(note))

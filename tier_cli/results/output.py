@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -80,12 +81,30 @@ class OutputFile:
         return Path(self.path).suffix.lower()
 
     @contextmanager
-    def writer(self, layout: Layout) -> Iterator[ResultWriter[Result]]:
+    def writer(self, layout: Layout, keep: bool = True) -> Iterator[ResultWriter[Result]]:
         """Open a writer for a file that is complete or absent, see `file_writer`."""
         binary = self.ending == ".parquet"
         make = partial(_writer_for, self.ending, layout=layout)
-        with file_writer(self.path, make, binary, private=layout.phi) as writer:
+        with file_writer(self.path, make, binary, private=layout.phi, keep=keep) as writer:
             yield writer
+
+    def write_whole(self, layout: Layout, results: Iterable[Result]) -> None:
+        """Write the file from results that are safe elsewhere: it is whole, or stays as it was."""
+        with self.writer(layout, keep=False) as writer:
+            for result in results:
+                writer.write(result)
+
+    def remove_unfinished(self) -> None:
+        """Delete what a run that was killed while it wrote this file left; no other run may write it now."""
+        target = _target(self.path)
+        for left in target.parent.glob(f".{escape(target.name)}.*.partial"):
+            left.unlink(missing_ok=True)
+
+    @property
+    def journal(self) -> Path:
+        """The journal beside the file: ``FILE.journal``."""
+        target = _target(self.path)
+        return target.with_name(f"{target.name}.journal")
 
     @property
     def leftover(self) -> Path:
@@ -101,7 +120,12 @@ def leftover_of(path: str) -> Path:
 
 @contextmanager
 def file_writer(
-    path: str, make: Callable[[IO[Any]], ResultWriter[_T]], binary: bool, *, private: bool = False
+    path: str,
+    make: Callable[[IO[Any]], ResultWriter[_T]],
+    binary: bool,
+    *,
+    private: bool = False,
+    keep: bool = True,
 ) -> Iterator[ResultWriter[_T]]:
     """Open a writer; the complete file appears under its name when the block ends.
 
@@ -118,6 +142,8 @@ def file_writer(
         Whether the writer takes bytes.
     private
         Whether only the owner may read the file (0600), for data of patients.
+    keep
+        Keep the results written before an exception; False where they are safe elsewhere.
     """
     target = _target(path)
     kept: Path | None = None
@@ -126,7 +152,7 @@ def file_writer(
         try:
             yield writer
         except BaseException as error:
-            if writer.written:
+            if writer.written and keep:
                 kept = target if isinstance(error, KeyboardInterrupt) else leftover_of(path)
             raise
         finally:

@@ -49,6 +49,10 @@ class Hasher:
         return hmac.new(self.key, data, hashlib.sha256).hexdigest()[:_HEX_DIGITS]
 
     def apply(self, result: Result) -> Result:
+        """Return the result with hashed paths and UIDs, and with the note."""
+        return self.noted(self.hashed(result))
+
+    def hashed(self, result: Result) -> Result:
         """Return the result with hashed paths and UIDs."""
         return replace(
             result,
@@ -56,5 +60,8 @@ class Hasher:
             study=self.hash(result.study),
             series=self.hash(result.series),
             instance=self.hash(result.instance),
-            notes=(*result.notes, self.note) if self.note else result.notes,
         )
+
+    def noted(self, result: Result) -> Result:
+        """Return the result with the note."""
+        return replace(result, notes=(*result.notes, self.note)) if self.note else result

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import read_json
+from tier_cli.scoring.products import row_products
 
 ADAPTATION = "adaptation.json"
 TENSORS = "adaptation.safetensors"
@@ -73,7 +74,7 @@ class Adaptation:
 
     def apply(self, pooled: NDArray[np.floating], scores: Floats) -> Floats:
         """Mix the linear scores of image embeddings (N, D), of any length, into scores (N, F)."""
-        linear = unit(pooled) @ self.weights.T + self.bias
+        linear = row_products(unit(pooled), self.weights) + self.bias
         mixed: Floats = (1 - self.mix) * scores + self.mix * linear
         return mixed
 

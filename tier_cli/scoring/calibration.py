@@ -164,6 +164,17 @@ class Calibration:
         """The note for results without probabilities; empty if a calibration applies."""
         return _NOT_CALIBRATED + self.reason if self.reason else ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields, as `from_dict` reads them."""
+        findings = {name: _entry(known) for name, known in self.findings.items()}
+        return {"findings": findings, "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
+        """Read the fields again; raises `CheckpointError` if they are not valid."""
+        reason = str(content.get("reason") or "")
+        return cls({}, reason) if reason else cls(_findings(content.get("findings")))
+
     def apply(self, scores: Iterable[FindingScore]) -> tuple[FindingScore, ...]:
         """Add the probability and the call to findings that have a curve."""
         return tuple(self._one(score) for score in scores)
@@ -228,6 +239,12 @@ def _findings(table: Any) -> dict[str, Calibrated]:
             raise _invalid(f"the entry of {name} is not valid")
         findings[str(name)] = known
     return findings
+
+
+def _entry(known: Calibrated) -> dict[str, Any]:
+    own = known.reference
+    ordinary = {} if own is None else {"ordinary_range": [own.low, own.high]}
+    return {**known.curve.to_dict(), "threshold": known.threshold, **ordinary}
 
 
 def _reference(entry: Mapping[str, Any], threshold: float) -> Reference | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.scoring.adaptation import unit
+from tier_cli.scoring.products import row_products
 
 INPUT_CHECK = "input_check.safetensors"
 _TENSORS = ("chests_mean", "chests_factor", "altered_mean", "altered_factor")
@@ -53,7 +54,7 @@ class Gaussian:
 
     def distance(self, images: Floats) -> Floats:
         """Return the squared Mahalanobis distance (N,) of embeddings (N, D)."""
-        squared: Floats = np.square((images - self.mean) @ self.factor).sum(axis=1)
+        squared: Floats = np.square(row_products(images - self.mean, self.factor.T)).sum(axis=1)
         return squared
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import WEIGHTS
+from tier_cli.scoring.products import row_products
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +142,9 @@ def _number(path: Path, name: str) -> float:
 def _cosines(images: NDArray[np.float64], directions: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         # (image / |image|) . direction, with the division last, so that there is one product instead of two.
-        cosines: NDArray[np.float64] = (images @ directions.T) / np.linalg.norm(images, axis=1, keepdims=True)
+        cosines: NDArray[np.float64] = row_products(images, directions) / np.linalg.norm(
+            images, axis=1, keepdims=True
+        )
     return cosines
 
 
