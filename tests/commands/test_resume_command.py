@@ -10,13 +10,14 @@ import signal
 import stat
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xrays import write_dicom, write_png
 
-from tier_cli.pipeline import journal_header, journaled
+from tier_cli.pipeline import journaled
 from tier_cli.results.record import Result
 
 Tier = Callable[..., tuple[int, str, str]]
@@ -159,9 +160,9 @@ def test_another_release_of_a_decoder_is_refused_by_name(
 ) -> None:
     """libjpeg-turbo, which decodes JPEG files, comes with simplejpeg: another one may give other pixels."""
     run("a.csv", "--journal", tmp_path / "j")
-    known = journal_header.version
     monkeypatch.setattr(
-        journal_header, "version", lambda name: "0.1" if name == "simplejpeg" else known(name)
+        "tier_cli.pipeline.journal_header.version",
+        lambda name: "0.1" if name == "simplejpeg" else version(name),
     )
     code, err = run("a.csv", "--journal", tmp_path / "j", "--resume")
     assert (code, "versions simplejpeg" in err) == (2, True)

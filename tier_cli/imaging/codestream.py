@@ -180,7 +180,8 @@ def encapsulation_fault(file: BinaryIO, frames: int) -> str:
     """
     position = file.tell()
     end = file.seek(0, 2)
-    table, starts, first = b"", set(), -1
+    starts: set[int] = set()
+    table, first = b"", -1
     while True:
         if len(starts) > _MOST_FRAGMENTS:
             raise costly(f"the pixel data have more than {_MOST_FRAGMENTS:,} fragments")

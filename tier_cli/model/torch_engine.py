@@ -70,7 +70,7 @@ class TorchEngine:
     def _images(self, pixels: Array) -> tuple[Array, Array, tuple[int, int]]:
         every = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
         # A CPU computes single images as fast, and then their bits do not depend on the rest of the batch.
-        parts = every.split(1) if self.device == "cpu" and len(every) else (every,)
+        parts = every.chunk(len(every)) if self.device == "cpu" and len(every) else (every,)
         # TF32 would change the third digit of scores; both engines must agree.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             features = [self.model.encode_images(part.to(self.device)) for part in parts]
