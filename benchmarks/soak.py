@@ -3,10 +3,10 @@
 Run: python benchmarks/soak.py [--files 20000] [--minutes 60] [--seed 0] [--folder FOLDER]
 
 Small files of mixed kinds are scored once without trouble. Then the same command is killed, gets signals,
-loses decoding processes and files and, where a tmpfs may be mounted (as root), the room on its disk; each time
-it goes on with --resume. A round ends with a run in which no file was out of reach, and its output is compared
-byte by byte. Rounds follow until the time is up. The exit code is 0 only if all were identical. The last line,
-on stdout, is JSON. Linux only: the processes are looked up in /proc.
+loses decoding processes and files and, where a tmpfs may be mounted (as root), the room on its disk; each
+time it goes on with --resume. A round ends with a run in which no file was out of reach, and its output is
+compared byte by byte. Rounds follow until the time is up. The exit code is 0 only if all were identical. The
+last line, on stdout, is JSON. Linux only: the processes are looked up in /proc.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Soak:
         return self._stderr.read_text("utf-8", "replace").strip()
 
     def _check_rows(self) -> None:
-        """Raise `FaultError` if an output, also one of a part of the files, holds a score that is not expected."""
+        """Raise `FaultError` if an output, whole or not, holds another score than the quiet run's."""
         known = set(self._reference.splitlines())
         for line in self._output.read_bytes().splitlines() if self._output.exists() else ():
             if line not in known and json.loads(line)["error"] is None:
@@ -394,9 +394,9 @@ def write_files(folder: Path, count: int, seed: int) -> Counter[str]:
     """
     rng = np.random.default_rng(seed)
     contents = _contents(rng)
-    kinds = rng.choice(list(_SHARES), count, p=np.array(list(_SHARES.values())) / 100)
+    kinds = list(map(str, rng.choice(list(_SHARES), count, p=np.array(list(_SHARES.values())) / 100)))
     made: dict[str, Path] = {}
-    for number, kind in enumerate(map(str, kinds)):
+    for number, kind in enumerate(list(kinds)):
         name, content = contents[kind][int(rng.integers(len(contents[kind])))]
         inside = folder / f"{number // _PER_FOLDER:03}"
         inside.mkdir(exist_ok=True)
@@ -406,7 +406,7 @@ def write_files(folder: Path, count: int, seed: int) -> Counter[str]:
             path.with_suffix(".dcm").write_bytes(_of_study(number, rng))
         else:
             _link(made.setdefault(name, path), path, content)
-    return Counter(map(str, kinds))
+    return Counter(kinds)
 
 
 def _link(first: Path, path: Path, content: bytes) -> None:
@@ -419,7 +419,7 @@ def _link(first: Path, path: Path, content: bytes) -> None:
 
 
 def _contents(rng: np.random.Generator) -> dict[str, list[tuple[str, bytes]]]:
-    """Return names and contents by kind; an empty name is drawn with each file."""
+    """Return names and contents by kind."""
     intact, broken = [], []
     for encoder, encode in ENCODERS.items():
         suffix = next((suffix for start, suffix in _SUFFIXES.items() if encoder.startswith(start)), ".dcm")
