@@ -168,7 +168,8 @@ class Soak:
         self.codes[str(code)] += 1
         self.done.update(run.done)
         say(f"run {self.codes.total()}: {', '.join(run.done) or 'in peace'}: exit code {code}")
-        if code not in run.explained or "Traceback" in self._said():
+        # Before the command has begun, Python itself answers Ctrl-C.
+        if code not in run.explained or ("Traceback" in self._said() and code != -signal.SIGINT):
             raise FaultError(f"exit code {code} after {run.done}: {self._said()}")
         self._check_rows()
         return run.whole and code in _ENDED
