@@ -19,6 +19,14 @@ def interrupted_import(number: int) -> None:
         raise ImportError("numpy.core.multiarray failed to import") from None
 
 
+def interrupted_reading() -> None:
+    """Refuse something in words for people, after a signal."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise UsageError("wrong") from None
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_during_an_import_is_no_bug(name: str) -> None:
     number = getattr(signal, name)
@@ -44,10 +52,7 @@ def test_a_lost_signal_is_remembered_and_errors_without_one_stay() -> None:
     with pytest.raises(ZeroDivisionError), stopping():
         raise ZeroDivisionError
     with pytest.raises(UsageError), stopping():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            raise UsageError("wrong") from None
+        interrupted_reading()
 
 
 def test_ctrl_c_during_an_import_ends_with_130(

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import tiny_checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -22,15 +21,14 @@ def run(program: str, *arguments: object) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("files", "minutes", "every"), [(40, 0.1, 1), pytest.param(1000, 4, 6, marks=pytest.mark.slow)]
+    ("files", "minutes", "every"), [(30, 0.1, 1), pytest.param(300, 3, 5, marks=pytest.mark.slow)]
 )
 def test_whatever_interrupts_a_run_its_output_is_the_same(
     tmp_path: Path, files: int, minutes: float, every: float
 ) -> None:
     """Nobody can trust a file that depends on how often its run was killed."""
     options = ("--files", files, "--minutes", minutes, "--every", every, "--timeout-per-file", 10)
-    model = tiny_checkpoint(tmp_path / "tiny")
-    code, out, err = run("soak.py", *options, "--model", model, "--folder", tmp_path / "soak")
+    code, out, err = run("soak.py", *options, "--folder", tmp_path / "soak")
     assert code == 0, err
     done = json.loads(out)
     assert (done["identical"], done["files"]) == (True, files)
@@ -39,8 +37,7 @@ def test_whatever_interrupts_a_run_its_output_is_the_same(
         assert len(done["disturbances"]) >= 4
 
 
-def test_the_files_whose_memory_is_measured_are_scored(tmp_path: Path) -> None:
-    model = tiny_checkpoint(tmp_path / "tiny")
-    code, out, err = run("growth.py", "12", "--model", model, "--workers", 1)
+def test_the_files_whose_memory_is_measured_are_scored() -> None:
+    code, out, err = run("growth.py", 12, "--workers", 1)
     assert (code, err) == (0, "")
     assert "+0.0%" in out
