@@ -79,8 +79,9 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0 for success, 2 for wrong usage, 3 if an input could not be used, 130 after Ctrl-C, 1 for anything
-    unexpected. A closed stdout ends a run quietly with 0.
+    0 for success, 2 for wrong usage, 3 if an input could not be used, 74 for a full or lost disk, 130 after
+    Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 1 for anything unexpected. A closed stdout ends a run quietly
+    with 0.
     """
     _prepare()
     if arguments is None:

@@ -135,8 +135,8 @@ class InputError(TierError):
 
     ``kind`` is one of: ``missing``, ``unreadable``, ``not_an_image``, ``modality``, ``body_part``,
     ``presentation_intent``, ``frames``, ``view``, ``photometric``, ``codec``, ``too_small``, ``too_large``,
-    ``blank``, ``damaged``, ``input_check``, ``costly``, ``time_limit``, ``memory_limit``, ``changed``,
-    ``crashed``. `kind_label` says each in words.
+    ``blank``, ``mask``, ``damaged``, ``input_check``, ``costly``, ``time_limit``, ``memory_limit``,
+    ``changed``, ``crashed``, ``not_finite``. `kind_label` says each in words.
     """
 
     exit_code = 3

@@ -115,9 +115,9 @@ def test_top(tier: Tier, model: str, folder: Path) -> None:
 
 
 def test_windows_are_counted_from_one(tier: Tier, model: str, tmp_path: Path) -> None:
-    windows = {"WindowCenter": ["100", "60"], "WindowWidth": ["200", "20"]}
+    windows = {"WindowCenter": ["100", "120"], "WindowWidth": ["200", "220"]}
     both = write_dicom(tmp_path / "both.dcm", **windows)  # type: ignore[arg-type]
-    second = write_dicom(tmp_path / "second.dcm", WindowCenter="60", WindowWidth="20")
+    second = write_dicom(tmp_path / "second.dcm", WindowCenter="120", WindowWidth="220")
     picked = _lines(tier("classify", both, "--model", model, "--window", 2)[1])[0]
     assert picked["findings"] == _lines(tier("classify", second, "--model", model)[1])[0]["findings"]
     assert picked["findings"] != _lines(tier("classify", both, "--model", model)[1])[0]["findings"]

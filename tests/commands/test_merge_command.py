@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from xrays import write_dicom, write_png
 
 from tier_cli.pipeline.shards import Shard, study_of
+from tier_cli.results.output import OutputFile
 
 Tier = Callable[..., tuple[int, str, str]]
 
@@ -77,8 +81,35 @@ def test_parts_of_other_runs_and_other_files_are_refused(
     assert (code, "differs from 1 in --views (frontal in 1, all in 2)" in err) == (2, True)
     code, _, err = tier("merge", "1", images / "0b.png", "-o", "m.csv")
     assert (code, "no journal" in err) == (2, True)
+    Path("all.csv").write_text("path,finding,score\n")
+    code, _, err = tier("merge", "all.csv", "-o", "m.csv")
+    # The remedy must not be to delete it: a finished output has no journal any more.
+    assert (code, "no journal; name a journal of `tier classify`" in err) == (2, True)
     assert tier("merge", "absent", "-o", "m.csv")[0] == 2
     assert not Path("m.csv").exists()
+
+
+def test_a_full_disk_is_told_with_a_remedy_that_merge_has(
+    tier: Tier, model: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tier("classify", images, "--model", model, "--journal", "1")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(OutputFile, "write_whole", full)
+    code, _, err = tier("merge", "1", "-o", "m.csv")
+    assert (code, "then run the same command again" in err, "--resume" in err) == (74, True, False)
+
+
+def test_dividing_files_opens_no_socket(tmp_path: Path) -> None:
+    """pydicom imports requests where it can, and that opens one."""
+    path = str(write_dicom(tmp_path / "a.dcm", 0, "1.2.3"))
+    program = "import sys; from tier_cli.pipeline.shards import study_of; print(study_of(sys.argv[1]))"
+    program += "; print('pydicom' in sys.modules, 'requests' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1.2.3", "True", "False"]
 
 
 def test_the_images_of_a_study_stay_together(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from xrays import write_dicom, write_png
 
-from tier_cli.pipeline import journaled
+from tier_cli.pipeline import journal_header, journaled
 from tier_cli.results.record import Result
 
 Tier = Callable[..., tuple[int, str, str]]
@@ -152,6 +152,19 @@ def test_another_finding_set_is_refused_by_name(run: Run, tmp_path: Path) -> Non
     assert "finding set (chexpert5 in the journal, nih14 now)" in err
     assert "--views (frontal in the journal, all now)" in err
     assert journal.read_bytes() == content
+
+
+def test_another_release_of_a_decoder_is_refused_by_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libjpeg-turbo, which decodes JPEG files, comes with simplejpeg: another one may give other pixels."""
+    run("a.csv", "--journal", tmp_path / "j")
+    known = journal_header.version
+    monkeypatch.setattr(
+        journal_header, "version", lambda name: "0.1" if name == "simplejpeg" else known(name)
+    )
+    code, err = run("a.csv", "--journal", tmp_path / "j", "--resume")
+    assert (code, "versions simplejpeg" in err) == (2, True)
 
 
 def test_the_journal_beside_an_output_goes_when_the_output_is_there(run: Run, tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_what_is_refused_at_once_is_light(tmp_path: Path) -> None:
     assert is_light(str(tmp_path))
 
 
+def test_a_file_without_size_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of /proc have none, and block whoever reads them."""
+    (tmp_path / "empty").touch()
+    monkeypatch.setattr(light, "open_file", lambda path: pytest.fail(f"opened {path}"))
+    assert is_light(str(tmp_path / "empty"))
+
+
 def test_decoders_that_crash_are_not(tmp_path: Path) -> None:
     """Lossless JPEG is decoded by GDCM, whatever the transfer syntax claims, and TIFF by libtiff."""
     assert not is_light(_encapsulated(tmp_path / "a.dcm", b"\xff\xd8\xff\xc3" + bytes(100)))

@@ -70,7 +70,7 @@ def test_members_of_other_sizes_and_renderings_get_their_own_image(
     members = [
         _member(vectors if n % 2 else other, "abc"[n], preprocessing=spec) for n, spec in enumerate(specs)
     ]
-    files = [write_dicom(tmp_path / f"{n}.dcm", n, WindowCenter="110", WindowWidth="120") for n in range(6)]
+    files = [write_dicom(tmp_path / f"{n}.dcm", n, WindowCenter="128", WindowWidth="250") for n in range(6)]
     apart = [_scores(_run([member], files)) for member in members]
     together = _scores(_run(members, files, workers))
     np.testing.assert_allclose(together, np.mean(apart, axis=0), atol=1e-12)

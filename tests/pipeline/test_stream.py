@@ -58,7 +58,7 @@ def test_results_in_the_order_of_the_sources(run: Any, folder: Path, workers: in
     assert [Path(result.paths[0]).name for result in results] == [f"{n}.png" for n in range(7)]
     assert [result.error is None for result in results] == [True, True, False, False, True, True, True]
     assert results[2].error is not None
-    assert results[2].error.kind == "unreadable"
+    assert results[2].error.kind == "damaged"
     assert str(folder) not in results[2].error.message
     assert len({result.findings for result in results if not result.error}) == 5
 
@@ -304,7 +304,7 @@ def test_patient_data_only_on_request(run: Any, tmp_path: Path) -> None:
 
 def test_rendering_is_the_checkpoints(run: Any, vectors: FindingVectors, tmp_path: Path) -> None:
     plain = fake_checkpoint().preprocessing
-    sources = [Source(str(write_dicom(tmp_path / "a.dcm", WindowCenter="110", WindowWidth="120")))]
+    sources = [Source(str(write_dicom(tmp_path / "a.dcm", WindowCenter="128", WindowWidth="250")))]
     scores = []
     for rendering in ("voi", "minmax"):
         checkpoint = fake_checkpoint(preprocessing=replace(plain, rendering=rendering))

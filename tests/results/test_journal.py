@@ -101,6 +101,14 @@ def test_an_earlier_journal_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+def test_a_run_that_was_killed_before_its_first_result_can_simply_start_again(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    Journal(path, HEADER).close()
+    with Journal(path, {**HEADER, "shard": "1/2"}) as journal:
+        assert journal.fresh
+    assert path.read_bytes().count(b"\n") == 1
+
+
 def test_two_runs_do_not_write_one_journal(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     _filled(tmp_path / "j")

@@ -28,6 +28,7 @@ _PACKAGES = (
     "pylibjpeg",
     "pylibjpeg-openjpeg",
     "pylibjpeg-rle",
+    "simplejpeg",
     "pandas",
     "typer",
     "rich",

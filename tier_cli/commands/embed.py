@@ -73,7 +73,9 @@ def embed(
     A file that cannot be used has the reason in the table and no vector.
 
     Exit codes: 0 success; 2 wrong usage; 3 some files could not be embedded;
-    130 Ctrl-C, finished results are kept. For research use.
+    130 Ctrl-C, 143 SIGTERM, 129 SIGHUP. Finished results are kept.
+
+    For research use; not a medical device.
     """
     file = EmbeddingFile(output)
     check_not_an_input(file.path, "--output", [*paths, model])

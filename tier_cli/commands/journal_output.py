@@ -46,6 +46,8 @@ class JournalOutput(RunReport):
         super().__init__("Scoring", "scored", journals if file is None else file.path, passed_over)
         self._layout, self._file, self._journals = layout, file, journals
         self._top, self._note = top, note
+        # How the command goes on after a full disk.
+        self._again = "again"
         if file is None:
             self._replaced = ""
 
@@ -72,7 +74,7 @@ class JournalOutput(RunReport):
                 f"cannot be written: {error.strerror or 'unknown reason'};"
                 f" all results are in {self._journals}",
                 where=self._file.path,
-                remedy="make room or restore the disk, then go on with --resume",
+                remedy=f"make room or restore the disk, then run the same command {self._again}",
             ) from error
 
     def report(self) -> None:

@@ -154,6 +154,7 @@ class JournalRun(JournalOutput):
         note = "" if hasher is None else hasher.note
         super().__init__(layout, file, str(options.path), top, note, passed_over)
         self._job, self._options, self._hasher = job, options, hasher
+        self._again = "with --resume"
 
     def score_all(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Exit
@@ -14,9 +14,6 @@ from tier_cli.commands.stopping import exit_code_of, stopping
 from tier_cli.console import print_message
 from tier_cli.results.output import OutputFile
 from tier_cli.results.overwrite import check_not_an_input
-
-if TYPE_CHECKING:
-    pass
 
 Journals = Annotated[
     list[str],
@@ -58,7 +55,8 @@ def merge(
     A single journal, such as that of --journal without --output, works too.
 
     Exit codes: 0 success; 2 wrong usage, or shards are missing, doubled or
-    not finished; 3 some files could not be scored.
+    not finished; 3 some files could not be scored; 74 a full or lost disk;
+    130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, and nothing is written.
     """
     file = OutputFile(output, wide)
     paths = [_journal_of(name) for name in shards]

@@ -26,6 +26,9 @@ def is_light(path: str) -> bool:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return True
+        if status.st_size == 0:
+            # Not opened: see `head_of`.
+            return True
         if status.st_size > _LARGEST:
             return False
         with open_file(path) as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -39,6 +38,8 @@ def cache_dir() -> Path | None:
     folder = cache_root()
     if folder is None:
         return None
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Permission bits do not reveal read-only mounts or full disks; creating a file does.

@@ -168,7 +168,7 @@ def coded_of(dataset: Dataset, keyword: str) -> str:
 
 def read_header(raw: BinaryIO, path: str) -> Header:
     """Read an opened DICOM file's attributes up to its pixel data, which must be present."""
-    _import_pydicom()
+    import_pydicom()
     from pydicom import dcmread
 
     if DEFLATED in raw.read(1024):
@@ -218,7 +218,7 @@ class _Metered:
             raise costly("the header has far more elements than that of an image")
 
 
-def _import_pydicom() -> None:
+def import_pydicom() -> None:
     """Import pydicom without requests, with which it can download test data.
 
     The import of requests opens a socket: urllib3 looks whether IPv6 works.

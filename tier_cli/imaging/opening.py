@@ -21,13 +21,13 @@ def open_file(path: str) -> BinaryIO:
     return open(path, "rb", opener=_without_waiting)
 
 
-def head_of(path: str, status: os.stat_result) -> bytes:
+def head_of(path: str, status: os.stat_result, size: int = HEAD_BYTES) -> bytes:
     """Return the first bytes of a regular file with that status, enough to recognise its format."""
     if status.st_size == 0:
         # Not opened: some files of the system have no size, and block whoever reads them.
         return b""
     with open_file(path) as file:
-        return file.read(HEAD_BYTES)
+        return file.read(size)
 
 
 def _without_waiting(path: str, flags: int) -> int:

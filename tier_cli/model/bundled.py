@@ -34,7 +34,7 @@ BUNDLED = {
         " the same tower with a linear layer has 0.700 there",
         limits=(
             "For research only: no diagnosis, triage, screening or other decision about a patient.",
-            "Consolidation is at chance; a supervised CheXNet is 0.10 above it where both were measured.",
+            "Consolidation is at chance; a supervised CheXNet is better by 0.10 where both were measured.",
             "Not tested on lateral views, on other hospitals, or on DICOM files with labels.",
         ),
     )

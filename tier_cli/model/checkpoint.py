@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import CheckpointError, FindingSetError, did_you_mean
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.caches import cache_root, data_root
-from tier_cli.files.hashes import file_hash, remembered_hashes
-from tier_cli.model.fields import check_config
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -193,8 +190,9 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
     CheckpointError
         The folder is not found or lacks a file, a file differs from checksums.json, or a field is not valid.
     """
-    # Imported here so that a failed lookup does not load numpy.
+    # Imported here so that --help and a failed lookup start fast.
     from tier_cli.imaging.preprocess import Preprocessing
+    from tier_cli.model.fields import check_config
 
     path = resolve(name_or_path)
     missing = [name for name in _REQUIRED if not (path / name).is_file()]
@@ -225,6 +223,8 @@ def open_checkpoint(name_or_path: str | os.PathLike[str] = DEFAULT_MODEL) -> Che
 
 def _check_listed(folder: Path, listed: dict[str, dict[str, Any]]) -> None:
     """Refuse a folder whose files are not those of its checksums.json."""
+    from tier_cli.files.hashes import file_hash, remembered_hashes
+
     names = [name for name in (*_REQUIRED, *_OPTIONAL) if (folder / name).is_file()]
     for name in names:
         if name not in listed:
@@ -281,6 +281,8 @@ def _foreign(kind: str, folder: Path) -> CheckpointError:
 
 def canonical_hash(content: Any) -> str:
     """Return the SHA-256 (hex) of JSON content, ignoring key order and white space."""
+    import hashlib
+
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
@@ -363,6 +365,8 @@ def write_checksums(folder: Path) -> None:
 
 def compute_checksums(folder: Path) -> dict[str, dict[str, Any]]:
     """Compute ``sha256`` and ``bytes`` of every file in a folder that belongs to the checkpoint."""
+    from tier_cli.files.hashes import file_hash
+
     # Editing the card does not change the model; hidden files belong to the operating system.
     files = [
         file

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # Packages that read, prepare or score images; another version may give other numbers.
 _PACKAGES = (
-    *("numpy", "pillow", "pydicom", "onnxruntime", "torch"),
-    *("pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
+    *("numpy", "pillow", "pydicom", "onnxruntime", "torch", "simplejpeg", "imagecodecs"),
+    *("pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
 )
 # They decide how long a file may take, not what it gives; the rendering is the checkpoint's.
 _NO_RESULT = ("rendering", "timeout", "memory")

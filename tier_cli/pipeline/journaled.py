@@ -18,6 +18,7 @@ import numpy as np
 
 from tier_cli.errors import JournalError
 from tier_cli.imaging.discover import PAUSE
+from tier_cli.imaging.opening import open_file
 from tier_cli.results.journal import Contents, Document, Journal, path_key, set_place
 from tier_cli.results.record import Failure, FindingScore, InputCheckResult, ModelStamp, Result, Unit
 
@@ -33,7 +34,6 @@ LASTING = frozenset(
         *("damaged", "costly"),
     }
 )
-_BLOCK = 1 << 20
 # Errors that the name of a file alone causes.
 _ODD_NAMES = (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 
@@ -47,7 +47,7 @@ class FileState:
     size, mtime_ns
         Length in bytes and time of the last change; None if the file cannot be reached.
     sha256
-        Hash of the content; None unless asked for.
+        Hash of the content; None unless asked for, and for an empty file.
     """
 
     size: int | None = None
@@ -61,19 +61,13 @@ def state_of(path: str, with_hash: bool = False) -> FileState:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return FileState()
-        digest = _sha256(path) if with_hash else None
+        digest = None
+        if with_hash and status.st_size:
+            with open_file(path) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileState(status.st_size, status.st_mtime_ns, digest)
     except (OSError, ValueError):
         return FileState()
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    # Not blocking: it may have become a pipe since.
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class _Known:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 from tier_cli.errors import UsageError
+from tier_cli.imaging.header import import_pydicom
+from tier_cli.imaging.opening import head_of
 from tier_cli.imaging.sniff import HEAD_BYTES, content_of
 
 # The study's UID lies in the first kilobytes; a bound keeps a hostile header from costing more.
@@ -63,16 +65,17 @@ class Shard:
 def study_of(path: str) -> str:
     """Return the Study Instance UID (0020,000D) of a DICOM file; "" if there is none to be read."""
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             return ""
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
+        head = head_of(path, status, _HEAD)
     except (OSError, ValueError):
         return ""
     return _study_in(head) if content_of(head[:HEAD_BYTES]) == "dicom" else ""
 
 
 def _study_in(head: bytes) -> str:
+    import_pydicom()
     from pydicom import dcmread
 
     try:

@@ -132,7 +132,7 @@ def _contents(path: Path, file: IO[bytes]) -> Contents:
         raise JournalError(
             "its first line is damaged, or it is no journal",
             where=str(path),
-            remedy="give another name, or delete it and start again",
+            remedy="name a journal of `tier classify`, or score again with another --journal FILE",
         )
     if header[_HEADER] != FORMAT:
         raise JournalError(
@@ -202,12 +202,12 @@ class Journal:
     contents
         What the journal held when it was opened.
     fresh
-        Whether it is new.
+        Whether it is new, or was written anew because it held no result.
 
     Raises
     ------
     JournalError
-        If the journal exists and `resume` is false, if it cannot be used, or if another run writes to it.
+        If it holds results and `resume` is false, if it cannot be used, or if another run writes to it.
     StorageError
         If it cannot be written.
     """
@@ -218,7 +218,7 @@ class Journal:
         self._descriptor = self._open(private)
         try:
             _lock(self._descriptor, path)
-            self.fresh = _is_unbegun(path)
+            self.fresh = _is_unbegun(path) or not (resume or _has_lines(path))
             if self.fresh:
                 os.ftruncate(self._descriptor, 0)
                 self._end = 0
@@ -351,6 +351,12 @@ def _is_unbegun(path: Path) -> bool:
         head = file.readline(_LONGEST)
     start = _SUM[: _SUM.index(b"%")]
     return not head.endswith(b"\n") and head[: len(start)] == start[: len(head)]
+
+
+def _has_lines(path: Path) -> bool:
+    """Return whether a journal holds a result, or a line that may have been one."""
+    contents = read_journal(path)
+    return bool(contents.results or contents.damaged)
 
 
 def _exists(path: Path, contents: Contents) -> JournalError:

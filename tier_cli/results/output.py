@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -96,6 +95,8 @@ class OutputFile:
 
     def remove_unfinished(self) -> None:
         """Delete what a run that was killed while it wrote this file left; no other run may write it now."""
+        from glob import escape
+
         target = _target(self.path)
         for left in target.parent.glob(f".{escape(target.name)}.*.partial"):
             left.unlink(missing_ok=True)
