@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from mutations import DAMAGES, ENCODERS, Grey, Other, damaged
+from mutations import DAMAGES, ENCODERS, Grey, Other, damaged, drawn_chest
 from PIL import Image
 from pydicom.datadict import dictionary_VR
 from pydicom.tag import Tag
@@ -202,15 +202,6 @@ class Subject:
         if rng.random() < 0.95:
             (folder / name).write_bytes(content)
         open_checkpoint(folder)
-
-
-def drawn_chest(side: int, rng: np.random.Generator) -> Grey:
-    """Return a picture (side, side) with two lungs, as smooth and as noisy as a radiograph."""
-    y, x = np.mgrid[0:side, 0:side] / side - 0.5
-    lungs = sum(np.exp(-((x - c) ** 2 / 0.02 + y**2 / 0.08)) for c in (-0.22, 0.22))
-    grey = 190 - 120 * lungs - 40 * np.abs(x) + rng.normal(0, 3, (side, side))
-    pixels: Grey = grey.clip(1, 254).astype(np.uint8)
-    return pixels
 
 
 def drawn(strategy: st.SearchStrategy[Any], number: int) -> Any:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from mutations import drawn_chest
 from PIL import Image
 
 TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
@@ -99,9 +100,8 @@ def _write(folder: Path, count: int, side: int) -> None:
     pictures = []
     folder.mkdir()
     for number in range(min(count, _PICTURES)):
-        coarse = Image.fromarray(random.integers(0, 255, (16, 16), np.uint8))
         pictures.append(folder / f"{number}.png")
-        coarse.resize((side, side), Image.Resampling.BICUBIC).save(pictures[-1])
+        Image.fromarray(drawn_chest(side, random)).save(pictures[-1])
     for number in range(len(pictures), count):
         inside = folder / f"{number // _PER_FOLDER:03}"
         inside.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
-"""Write images in every encoding, damage files at random, and run one case at a time in another process.
+"""Draw images, write them in every encoding, damage files, and run one case at a time in another process.
 
-What `damage.py` and `fuzz.py` share. Everything random is drawn from a seeded generator.
+What `damage.py`, `fuzz.py`, `growth.py` and `soak.py` share. Everything random is drawn from a seeded
+generator.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ Grey = NDArray[np.uint8]
 _JPEG = "1.2.840.10008.1.2.4."
 _Case = TypeVar("_Case")
 _Answer = TypeVar("_Answer")
+
+
+def drawn_chest(side: int, rng: np.random.Generator) -> Grey:
+    """Return a picture (side, side) with two lungs, as smooth and as noisy as a radiograph."""
+    y, x = np.mgrid[0:side, 0:side] / side - 0.5
+    lungs = sum(np.exp(-((x - c) ** 2 / 0.02 + y**2 / 0.08)) for c in (-0.22, 0.22))
+    grey = 190 - 120 * lungs - 40 * np.abs(x) + rng.normal(0, 3, (side, side))
+    pixels: Grey = grey.clip(1, 254).astype(np.uint8)
+    return pixels
 
 
 def _deep(pixels: Grey, rng: np.random.Generator) -> NDArray[np.uint16]:

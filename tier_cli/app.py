@@ -22,6 +22,7 @@ from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.merge import merge
 from tier_cli.commands.search import search
+from tier_cli.commands.stopping import stopping
 from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
@@ -86,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _keep_to_this_machine(sys.argv[1:])
     try:
-        code = _run(arguments)
+        with stopping("SIGINT"):
+            code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         discard_stdout()

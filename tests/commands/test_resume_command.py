@@ -374,3 +374,32 @@ def test_a_scheduler_s_signal_keeps_what_was_done(
     assert err.decode().startswith(f"Interrupted by {name}: {len(results)} results were written to {output}.")
     assert b"run the same command with --resume" in err
     assert journal.exists()
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_signal_that_other_code_swallows_ends_the_run_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Destructors lose it, and a compiled module whose import is interrupted raises ImportError."""
+    run("whole.jsonl")
+    keep = journaled.JournaledRun.keep
+
+    def interrupted(self: Any, result: Result) -> None:
+        keep(self, result)
+        if "b2" in result.paths[0]:
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                if not lost:
+                    raise ImportError from None
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with monkeypatch.context() as patch:
+        patch.setattr(journaled.JournaledRun, "keep", interrupted)
+        code, err = run("a.jsonl", "--batch-size", 1)
+    signal.signal(signal.SIGTERM, before)
+    assert code == 143
+    assert "Interrupted by SIGTERM: 4 results were written" in err
+    assert "a bug" not in err
+    assert run("a.jsonl", "--resume")[0] == 3
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

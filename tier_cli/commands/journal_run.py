@@ -198,7 +198,7 @@ class JournalRun(JournalOutput):
             shard=options.shard,
         )
         journal = Journal(options.path, header, resume=options.resume, private=stream.read.include_phi)
-        with journal, stopping():
+        with journal, stopping() as told:
             self._check_header(journal, header)
             self._tell_resumed(journal)
             if self._file is not None and not options.named:
@@ -221,7 +221,7 @@ class JournalRun(JournalOutput):
                     pass_over.forward(run.pass_over)
                     images = job.image_results(run.left(sources), scorer, stream, tick)
                     with closing(images):
-                        self._keep_each(images, run)
+                        self._keep_each(images, run, told)
                 if run.complete:
                     gone = run.finish(self._passed_over.counts if self._passed_over else {})
             except KeyboardInterrupt as signal:
@@ -229,10 +229,12 @@ class JournalRun(JournalOutput):
             except (StorageError, JournalError):
                 raise
             except Exception:
-                print_message(
-                    f"The results up to this error are in {options.path}; --resume goes on from there"
-                )
-                raise
+                stop = told()
+                if stop is None:
+                    print_message(
+                        f"The results up to this error are in {options.path}; --resume goes on from there"
+                    )
+                    raise
             if run is None:
                 raise stop or KeyboardInterrupt
             try:
@@ -251,8 +253,13 @@ class JournalRun(JournalOutput):
                 options.path.unlink(missing_ok=True)
         return code
 
-    def _keep_each(self, images: Iterable[Result], run: JournaledRun) -> None:
+    def _keep_each(
+        self, images: Iterable[Result], run: JournaledRun, told: Callable[[], KeyboardInterrupt | None]
+    ) -> None:
         for image in images:
+            # Raised in a destructor, for example, it was lost.
+            if (stop := told()) is not None:
+                raise stop
             run.keep(image if self._hasher is None else self._hasher.hashed(image))
 
     def _check_header(self, journal: Journal, header: dict[str, object]) -> None:

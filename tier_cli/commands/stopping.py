@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from tier_cli.errors import TierError
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,23 +35,59 @@ def signal_name(stop: KeyboardInterrupt) -> str:
     return f" by {signal.Signals(stop.number).name}" if isinstance(stop, Stopped) else ""
 
 
+class _Handler:
+    """Raises the exception of a signal and remembers it, because code that it interrupts may lose it."""
+
+    def __init__(self) -> None:
+        self.stop: KeyboardInterrupt | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.stop = KeyboardInterrupt() if number == signal.SIGINT else Stopped(number)
+        raise self.stop
+
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
 @contextmanager
-def stopping() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `Stopped` during the block; one that is ignored, as by nohup, stays so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def stopping(*names: str) -> Iterator[Callable[[], KeyboardInterrupt | None]]:
+    """Turn signals into `Stopped`, and Ctrl-C into KeyboardInterrupt, during the block.
+
+    A signal that is ignored, as by nohup, stays so.
+
+    Parameters
+    ----------
+    names
+        The signals; by default SIGINT, SIGTERM and SIGHUP.
+
+    Yields
+    ------
+    A function that returns the exception of the latest signal, also where the block lost it, or None.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Also in place of an exception that a signal has caused: a compiled module whose import is interrupted
+        raises ImportError.
+    """
+    handler = _Handler()
     before = {}
     try:
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in (names or _SIGNALS) if threading.current_thread() is threading.main_thread() else ():
             number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-                before[number] = signal.signal(number, _raise)
-        yield
+            if number is not None and _may_replace(signal.getsignal(number)):
+                before[number] = signal.signal(number, handler)
+        yield lambda: handler.stop
+    except TierError:
+        raise
+    except Exception as error:
+        if handler.stop is None:
+            raise
+        raise handler.stop from error
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
+def _may_replace(handler: object) -> bool:
+    return handler in (signal.SIG_DFL, signal.default_int_handler) or isinstance(handler, _Handler)

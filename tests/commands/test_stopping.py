@@ -1,0 +1,64 @@
+"""A signal ends the command as a signal does, wherever in the code it arrives."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tier_cli import app
+from tier_cli.commands.stopping import Stopped, stopping
+from tier_cli.errors import UsageError
+
+
+def interrupted_import(number: int) -> None:
+    """Raise what numpy does if a signal arrives while a compiled module imports it."""
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        raise ImportError("numpy.core.multiarray failed to import") from None
+
+
+def interrupted_reading() -> None:
+    """Refuse something in words for people, after a signal."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise UsageError("wrong") from None
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_during_an_import_is_no_bug(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(Stopped) as stopped, stopping() as told:
+            interrupted_import(number)
+        assert (stopped.value.number, told()) == (number, stopped.value)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_lost_signal_is_remembered_and_errors_without_one_stay() -> None:
+    with stopping() as told:
+        assert told() is None
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        # Also inside: the innermost block remembers.
+        with stopping() as inner, pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert type(told()) is type(inner()) is KeyboardInterrupt
+    with pytest.raises(ZeroDivisionError), stopping():
+        raise ZeroDivisionError
+    with pytest.raises(UsageError), stopping():
+        interrupted_reading()
+
+
+def test_ctrl_c_during_an_import_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "_run", lambda arguments: interrupted_import(signal.SIGINT))
+    assert app.main(["classify", "a.png"]) == 130
+    assert capfd.readouterr() == ("", "")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
