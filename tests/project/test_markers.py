@@ -187,8 +187,14 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("files", ["scored", "refused"])
+@pytest.mark.parametrize(
+    ("files", "run"),
+    [
+        *(("scored", run) for run in RUNS),
+        # The refused files are many, so that each format takes some 20 seconds.
+        *(pytest.param("refused", run, marks=[] if run == "jsonl" else pytest.mark.slow) for run in RUNS),
+    ],
+)
 def test_no_marker_leaves_a_run_over_files(
     tier: Tier, model: Path, tmp_path: Path, request: pytest.FixtureRequest, run: str, files: str
 ) -> None:
