@@ -60,8 +60,13 @@ def test_help_and_wrong_usage_load_nothing_heavy(arguments: list[str], code: int
         "code = main(json.loads(sys.argv[1]))\n"
         f"print(json.dumps([code, sorted(set({HEAVY!r}) & set(sys.modules))]))\n"
     )
+    # Else Typer looks for a shell among the parents of the process, where there may be none.
+    environment = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(arguments)], capture_output=True, check=True
+        [sys.executable, "-c", script, json.dumps(arguments)],
+        capture_output=True,
+        check=True,
+        env=environment,
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [code, []]
 

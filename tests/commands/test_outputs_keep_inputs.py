@@ -161,6 +161,7 @@ def test_a_run_ends_with_counts_by_reason(tier: Tier, model: str, tmp_path: Path
             f"{verb.capitalize()} 1 of 6 files; the results are in {output}",
             f"5 of 6 files could not be {verb}: other modality (3), other body part (2)",
             "Skipped 1 file in folders: not an image (1)",
+            f"Seen: 7 files = 1 {verb} + 5 refused + 1 skipped",
         ]
 
 

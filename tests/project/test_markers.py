@@ -122,11 +122,21 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def some_refused(tmp_path: Path) -> Path:
+    """A sample of `refused`: to write all takes some 20 seconds."""
+    return _refused(tmp_path, list(MARKED)[::6])
+
+
+@pytest.fixture
 def refused(tmp_path: Path) -> Path:
     """A folder of files that are refused or noted, each for another marked element."""
+    return _refused(tmp_path, list(MARKED))
+
+
+def _refused(tmp_path: Path, keywords: list[str]) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
-    for keyword in MARKED:
+    for keyword in keywords:
         write_marked(folder / f"{keyword}.dcm", keyword)
     whole = write_marked(folder / "cut_in_header.dcm").read_bytes()
     (folder / "cut_in_header.dcm").write_bytes(whole[: whole.index(b"ZQXMARK", 5000) + 3])
@@ -187,8 +197,14 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("files", ["scored", "refused"])
+@pytest.mark.parametrize(
+    ("files", "run"),
+    [
+        *(("scored", run) for run in RUNS),
+        ("some_refused", "jsonl"),
+        *(pytest.param("refused", run, marks=pytest.mark.slow) for run in RUNS),
+    ],
+)
 def test_no_marker_leaves_a_run_over_files(
     tier: Tier, model: Path, tmp_path: Path, request: pytest.FixtureRequest, run: str, files: str
 ) -> None:

@@ -66,7 +66,13 @@ assert result.error is None, result
 """
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "python"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow if name == "train" else []) for name in COMMANDS),
+        "python",
+    ],
+)
 def test_a_command_opens_no_network_socket_and_writes_only_its_output(
     fixtures: Path, tmp_path: Path, command: str
 ) -> None:
