@@ -57,11 +57,14 @@ def test_progressive_jpeg_in_dicom(tmp_path: Path) -> None:
     assert _refusal(tmp_path / "a.dcm").kind == "costly"
 
 
-def test_a_marker_across_two_blocks_is_counted(tmp_path: Path) -> None:
-    from tier_cli.imaging.raster import _CHUNK, _scans
-
-    (tmp_path / "a").write_bytes(bytes(_CHUNK - 1) + b"\xff\xda" + bytes(10) + b"\xff\xda")
-    assert _scans(str(tmp_path / "a")) == 2
+def test_scans_are_counted_wherever_they_lie(tmp_path: Path) -> None:
+    """A megabyte of comments before them hides none."""
+    path, jpeg = tmp_path / "a.jpg", _jpeg(scans=200)
+    path.write_bytes(jpeg)
+    counted = _refusal(path).what
+    comment = b"\xff\xfe\xff\xff" + bytes(65_533)
+    path.write_bytes(jpeg[:2] + comment * 17 + jpeg[2:])
+    assert _refusal(path).what == counted
 
 
 def test_tiff_of_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

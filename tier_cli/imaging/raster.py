@@ -20,13 +20,15 @@ from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC = 262
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHUNK = 1 << 20
+_JPEG = ("JPEG", "MPO")
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -61,7 +63,7 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
     """Return the upright grey levels, and whether they were turned."""
     from PIL import ImageOps
 
-    with _opened(path) as image:
+    with open_file(path) as file, _opened(file, path) as image:
         check_size(image.height, image.width, path)
         # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Their
         # number is not asked for: Pillow reads every page of a TIFF to count them.
@@ -72,9 +74,11 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
                 remedy="save each as a separate file",
                 kind="frames",
             )
-        if image.format in ("JPEG", "MPO"):
-            check_scans(_scans(path), image.height, image.width)
-        loaded = _loaded(image, path)
+        content = b"" if image.format == "TIFF" else _content(file)
+        if image.format in _JPEG:
+            # Those of previews count too.
+            check_scans(content.count(SCAN), image.height, image.width)
+        loaded = _loaded(image, content, path)
         upright = loaded
         if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             upright = ImageOps.exif_transpose(loaded)
@@ -82,17 +86,24 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
         return _grey(upright, _is_white_zero(image), path, notes), upright is not loaded
 
 
-def _loaded(image: ImageFile, path: str) -> PillowImage:
+def _content(file: BufferedReader) -> bytes:
+    """Return all bytes of a file from which Pillow reads too, and which may grow without end meanwhile."""
+    position = file.tell()
+    file.seek(0)
+    content = file.read(os.fstat(file.fileno()).st_size)
+    file.seek(position)
+    return content
+
+
+def _loaded(image: ImageFile, content: bytes, path: str) -> PillowImage:
     """Decode a picture; a JPEG picture with the decoder that tells damage."""
     from PIL import Image
 
-    if image.format == "PNG" and not _chunks_are_whole(path):
+    if image.format == "PNG" and not _chunks_are_whole(content):
         raise damaged("a checksum is wrong", path)
-    if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
+    if image.format not in _JPEG or image.mode not in ("L", "RGB"):
         image.load()
         return image
-    with open_file(path) as file:
-        content = file.read()
     if fault := scan_fault(content):
         raise damaged(fault, path)
     try:
@@ -104,10 +115,8 @@ def _loaded(image: ImageFile, path: str) -> PillowImage:
     return loaded
 
 
-def _chunks_are_whole(path: str) -> bool:
+def _chunks_are_whole(content: bytes) -> bool:
     """Return whether all chunks of a PNG file are there and right; Pillow does not check those of pixels."""
-    with open_file(path) as file:
-        content = file.read()
     position = len(_PNG_SIGNATURE)
     while (end := position + 8 + int.from_bytes(content[position : position + 4], "big")) + 4 <= len(content):
         name, checksum = content[position + 4 : position + 8], content[end : end + 4]
@@ -120,24 +129,12 @@ def _chunks_are_whole(path: str) -> bool:
     return False
 
 
-def _scans(path: str) -> int:
-    """Count the scans of a JPEG file, including those of its previews."""
-    count, last = 0, b""
-    with open_file(path) as file:
-        # A file may grow without end while it is read.
-        for _ in range(os.fstat(file.fileno()).st_size // _CHUNK + 1):
-            chunk = file.read(_CHUNK)
-            count += (last + chunk).count(SCAN)
-            last = chunk[-1:]
-    return count
-
-
-def _opened(path: str) -> ImageFile:
+def _opened(file: BufferedReader, path: str) -> ImageFile:
     from PIL import Image
 
     try:
         # The JPEG plug-in also opens MPO.
-        return Image.open(path, formats=("PNG", "JPEG", "TIFF"))
+        return Image.open(file, formats=("PNG", "JPEG", "TIFF"))
     except Image.DecompressionBombError:
         remedy = f"give an image of at most {MAX_PIXELS // 1_000_000} megapixels"
         raise InputError(
