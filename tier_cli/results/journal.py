@@ -6,7 +6,6 @@ the header. A line that is torn, or whose checksum is wrong, counts as absent.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from tier_cli.errors import JournalError, StorageError
+from tier_cli.imaging.opening import open_file
 
 FORMAT = 1
 _HEADER = "journal"
@@ -111,19 +111,12 @@ def read_journal(path: Path) -> Contents:
         If it is missing, no journal, or of another version.
     """
     try:
-        with _open_regular(path) as file:
+        with open_file(str(path)) as file:
             return _contents(path, file)
     except OSError as error:
         raise JournalError(
             f"the journal cannot be read ({error.strerror})", where=str(path), remedy="check its name"
         ) from None
-
-
-def _open_regular(path: Path) -> IO[bytes]:
-    # Opening a pipe without a writer would block.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    return path.open("rb")
 
 
 def _contents(path: Path, file: IO[bytes]) -> Contents:

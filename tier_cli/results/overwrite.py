@@ -84,10 +84,10 @@ def _is_checkpoint_file(output: Path, folder: Path) -> bool:
 
 
 def _is_image(path: str | Path) -> bool:
-    from tier_cli.imaging.sniff import HEAD_BYTES, content_of
+    from tier_cli.imaging.opening import head_of
+    from tier_cli.imaging.sniff import content_of
 
     try:
-        with open(path, "rb") as file:
-            return content_of(file.read(HEAD_BYTES)) is not None
+        return content_of(head_of(str(path), os.stat(path))) is not None
     except OSError:
         return False
