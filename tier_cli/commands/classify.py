@@ -140,6 +140,7 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
 def _layout(job: ScoringJob, stream: StreamOptions, wide: bool) -> Layout:
     from tier_cli.pipeline.input_checks import holds_check
 
+    # The columns are there if a folder holds a check, also one that was fitted for something else.
     checked = stream.input_check != "off" and holds_check(job.members)
     return Layout(
         job.findings.ids, stream.by, wide, stream.read.include_phi, bool(job.stamp.adaptation), checked

@@ -193,7 +193,8 @@ class JournalRun(JournalOutput):
             scorer,
             stream,
             hash_ids="" if self._hasher is None else _key_name(self._hasher),
-            note="" if self._hasher is None else self._hasher.note,
+            note=self._note,
+            columns=self._layout.checked,
             content_hashes=options.content_hashes,
             shard=options.shard,
         )
@@ -287,7 +288,7 @@ class JournalRun(JournalOutput):
 
     def _report(self, run: JournaledRun, stop: KeyboardInterrupt | None, gone: int) -> int:
         if stop is not None:
-            self._tell_stopped(signal_name(stop))
+            self._tell_interrupted(signal_name(stop))
             return exit_code_of(stop)
         self._summarise()
         if run.kept:
@@ -308,17 +309,8 @@ class JournalRun(JournalOutput):
             self._tell_how_to_go_on()
         return 3 if self.failed else 0
 
-    def _tell_stopped(self, by: str) -> None:
-        if not self.done:
-            print_message(f"Interrupted{by} before the first result; nothing was written.")
-            return
-        results = "1 result was" if self._written == 1 else f"{self._written} results were"
-        print_message(f"Interrupted{by}: {results} written to {self._path}.")
-        self._summarise(interrupted=True)
-        self._tell_how_to_go_on()
-
     def _tell_how_to_go_on(self) -> None:
-        if self._hasher is not None and self._hasher.note:
+        if self._note:
             print_message(f"The key of this run is lost with it; with {KEY_VARIABLE}, a run can be resumed.")
             return
         print_message(
@@ -328,7 +320,7 @@ class JournalRun(JournalOutput):
     def _is_dispensable(self, run: JournaledRun, stop: KeyboardInterrupt | None, gone: int) -> bool:
         """Return whether the output holds all that the journal does, or the journal holds nothing."""
         if stop is not None:
-            return not self.done or bool(self._hasher is not None and self._hasher.note)
+            return not self.done or bool(self._note)
         return run.complete and not gone and not run.lost
 
 

@@ -12,7 +12,7 @@ from typer import Exit
 from tier_cli.commands import options
 from tier_cli.commands.stopping import exit_code_of, stopping
 from tier_cli.console import print_message
-from tier_cli.results.output import OutputFile
+from tier_cli.results.output import JOURNAL_ENDING, OutputFile
 from tier_cli.results.overwrite import check_not_an_input
 
 Journals = Annotated[
@@ -86,5 +86,5 @@ def merge(
 
 def _journal_of(name: str) -> Path:
     """Return the journal that is named, or that lies beside the output that is named."""
-    beside = Path(f"{name}.journal")
-    return beside if not name.endswith(".journal") and beside.is_file() else Path(name)
+    beside = Path(name + JOURNAL_ENDING)
+    return beside if not name.endswith(JOURNAL_ENDING) and beside.is_file() else Path(name)

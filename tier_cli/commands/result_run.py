@@ -120,19 +120,6 @@ class ResultRun(RunReport, ABC, Generic[_R]):
         self.done += 1
         tick()
 
-    def _tell_interrupted(self, by: str = "") -> None:
-        """Report on stderr how many results were written before Ctrl-C, where, and how to go on."""
-        if not self._written:
-            print_message(f"Interrupted{by} before the first result; nothing was written.")
-            return
-        results = "1 result was" if self._written == 1 else f"{self._written} results were"
-        print_message(f"Interrupted{by}: {results} written to {self._path or 'stdout'}.")
-        self._summarise(interrupted=True)
-        print_message(
-            "The same command starts from the first file. To go on, give the other files as a list with one"
-            " path per line" + (", and another --output." if self._path else ".")
-        )
-
 
 class ScoreRun(ResultRun["Result"]):
     """Write the scores of one run to stdout: as tables on a terminal, or as JSON lines in a pipe.

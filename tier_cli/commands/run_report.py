@@ -78,6 +78,22 @@ class RunReport:
         if self.failed or passed_over:
             print_message(account(self.done, self._verb, self.failed, passed_over))
 
+    def _tell_interrupted(self, by: str) -> None:
+        """Report on stderr how many results were written before a signal, where, and how to go on."""
+        if not self._written:
+            print_message(f"Interrupted{by} before the first result; nothing was written.")
+            return
+        results = "1 result was" if self._written == 1 else f"{self._written} results were"
+        print_message(f"Interrupted{by}: {results} written to {self._path or 'stdout'}.")
+        self._summarise(interrupted=True)
+        self._tell_how_to_go_on()
+
+    def _tell_how_to_go_on(self) -> None:
+        print_message(
+            "The same command starts from the first file. To go on, give the other files as a list with one"
+            " path per line" + (", and another --output." if self._path else ".")
+        )
+
     def _units(self) -> str:
         """Say in how many results the files that were used have come together, if not one by one."""
         return ""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from tier_cli import __version__
 from tier_cli.errors import CheckpointError, JournalError
 from tier_cli.pipeline.finish import Finish
-from tier_cli.pipeline.input_checks import holds_check
 from tier_cli.pipeline.journaled import JournalResults
 from tier_cli.pipeline.shards import Shard
 from tier_cli.results.record import ModelStamp, Unit
@@ -40,6 +39,7 @@ def header_of(
     *,
     hash_ids: str = "",
     note: str = "",
+    columns: bool = False,
     content_hashes: bool = False,
     shard: Shard | None = None,
 ) -> Document:
@@ -53,6 +53,8 @@ def header_of(
         Tells one key of ``--hash-ids`` from another; empty without the option.
     note
         The note that hashed results have.
+    columns
+        Whether tables have the columns of the input check.
     content_hashes
         Whether the content of the files is compared.
     shard
@@ -67,12 +69,7 @@ def header_of(
         "calibration": scorer.finish.calibration.to_dict(),
         "notes": list(scorer.finish.notes),
         "hash_note": note,
-        # The columns are there if a folder holds a check, also one that was fitted for something else.
-        "input_check": {
-            "mode": options.input_check,
-            "hash": scorer.check,
-            "columns": options.input_check != "off" and holds_check(job.members),
-        },
+        "input_check": {"mode": options.input_check, "hash": scorer.check, "columns": columns},
         "engines": [[member.engine.name, member.engine.device] for member in job.members],
         "versions": _versions(),
         "shard": None if shard is None else str(shard),

@@ -22,6 +22,8 @@ ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
 # As --output: JSON lines on stdout, even on a terminal.
 STDOUT = "-"
 _TABLES = (".csv", ".parquet")
+# Follows the name of an output in that of the journal beside it.
+JOURNAL_ENDING = ".journal"
 
 _T = TypeVar("_T")
 
@@ -103,9 +105,8 @@ class OutputFile:
 
     @property
     def journal(self) -> Path:
-        """The journal beside the file: ``FILE.journal``."""
-        target = _target(self.path)
-        return target.with_name(f"{target.name}.journal")
+        """The journal beside the file."""
+        return Path(f"{_target(self.path)}{JOURNAL_ENDING}")
 
     @property
     def leftover(self) -> Path:
