@@ -60,8 +60,8 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             pixels, hidden = _shown(stored, display, options.rendering, notes)
         remedy = "choose another window with --window N, or export the image again"
         check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any, hidden=hidden)
-        equalised_ = options.rendering == "minmax-equalized"
-        check_whole(pixels, path, notes, accept_any=options.accept_any, equalised=equalised_)
+        equalised = options.rendering == "minmax-equalized"
+        check_whole(pixels, path, notes, accept_any=options.accept_any, equalised=equalised)
         square = squared(pixels, header, notes)
         orientation = header.texts("PatientOrientation")
         hung = hang(square, orientation, notes)

@@ -49,8 +49,8 @@ _PREFERRED = {
     _RLE: ("pydicom",),
 }
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-# Defined terms of PS3.3 C.7.6.3.1.2 that a message may quote.
 _LARGEST_US = 0xFFFF
+# Defined terms of PS3.3 C.7.6.3.1.2 that a message may quote.
 _DEFINED_COLOURS = (
     *("MONOCHROME1", "MONOCHROME2", *_COLOURS, "YBR_PARTIAL_420", "YBR_PARTIAL_422"),
     *("PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB"),
