@@ -84,7 +84,7 @@ def test_patches_come_with_the_way_back_to_the_file(member: Scorer, paths: list[
     assert not isinstance(first, InputError)
     pixels = read_radiograph(paths[0]).pixels
     prepared = prepare(pixels, member.checkpoint.preprocessing)
-    assert first.size == pixels.shape
-    assert (first.grid, first.side) == ((2, 2), prepared.pixels.shape[-1])
-    np.testing.assert_allclose(first.affine, prepared.affine)
+    assert first.grid.size == pixels.shape
+    assert (first.grid.rows, first.grid.columns, first.grid.side) == (2, 2, prepared.pixels.shape[-1])
+    np.testing.assert_allclose(first.grid.affine, prepared.affine)
     assert first.patches[3, 0] == pytest.approx(prepared.pixels[0, 16:, 16:].mean(), abs=1e-5)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.model.tokens import TextTokens
 
 SIZE = 32
 FINDINGS = FindingSet(
@@ -49,6 +50,10 @@ class FakeEngine:
 
     def project_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Refuse: it reads no texts."""
+        raise NotImplementedError
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TextTokens]:
+        """Raise: no test of a run needs tokens."""
         raise NotImplementedError
 
 

@@ -394,17 +394,15 @@ class Model:
         (seen,) = patch_maps([source.path], scorer, options)
         if isinstance(seen, InputError):
             raise seen
-        patches = seen.patches.astype(np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            patches /= np.linalg.norm(patches, axis=1, keepdims=True)
-        values = scorer.engine.embed_texts(wanted).astype(np.float64) @ patches.T
+        values = seen.similarities(scorer.engine.embed_texts(wanted))
+        place = seen.grid
         return SimilarityMaps(
             tuple(wanted),
-            values.reshape(len(wanted), *seen.grid).clip(-1, 1).astype(np.float32),
-            np.array(seen.affine),
-            seen.side,
-            seen.size,
-            seen.turned,
+            values.clip(-1, 1).astype(np.float32),
+            np.array(place.affine),
+            place.side,
+            place.size,
+            place.turned,
         )
 
     def _single(self, what: str) -> Scorer:

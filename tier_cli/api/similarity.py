@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.maps.patch_grid import PatchGrid, as_affine
+
 
 @dataclass(frozen=True, eq=False)
 class SimilarityMaps:
@@ -46,7 +48,7 @@ class SimilarityMaps:
     @property
     def extent(self) -> tuple[float, float, float, float]:
         """The area of the map as matplotlib's ``imshow(extent=...)`` takes it over the source image."""
-        (x0, y0, _, _), (_, _, x1, y1) = self.box(0, 0), self.box(self.grid[0] - 1, self.grid[1] - 1)
+        x0, y0, x1, y1 = self._patches.view
         return x0 - 0.5, x1 - 0.5, y1 - 0.5, y0 - 0.5
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
@@ -54,15 +56,7 @@ class SimilarityMaps:
 
         The box can reach beyond the image if the preprocessing pads it.
         """
-        height, width = self.grid
-        if not (0 <= row < height and 0 <= column < width):
-            raise IndexError(f"patch ({row}, {column}) is outside the {height} x {width} grid")
-        corners = [
-            [column * self.side / width, row * self.side / height],
-            [(column + 1) * self.side / width, (row + 1) * self.side / height],
-        ]
-        (x0, y0), (x1, y1) = (np.asarray(corners) - 0.5) @ self.affine[:, :2].T + self.affine[:, 2] + 0.5
-        return float(x0), float(y0), float(x1), float(y1)
+        return self._patches.box(row, column)
 
     def to_source(self, text: int = 0) -> NDArray[np.float32]:
         """Return one map at the size of the source image.
@@ -77,18 +71,8 @@ class SimilarityMaps:
         float32 (H, W): each pixel has the similarity of the patch that covers its centre, NaN where the model
         does not see the image.
         """
-        (step_x, _, first_x), (_, step_y, first_y) = self.affine
-        rows, seen_rows = self._patches_of(self.size[0], step_y, first_y, self.grid[0])
-        columns, seen_columns = self._patches_of(self.size[1], step_x, first_x, self.grid[1])
-        full = np.full(self.size, np.nan, np.float32)
-        full[np.ix_(seen_rows, seen_columns)] = self.values[text][np.ix_(rows, columns)]
-        return full
+        return self._patches.to_source(self.values[text])
 
-    def _patches_of(
-        self, length: int, step: float, first: float, count: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return along one axis the patch of each source pixel that the model sees, and those pixels."""
-        centres = (np.arange(length) - first) / step
-        patches = np.floor((centres + 0.5) * count / self.side).astype(np.intp)
-        seen = np.flatnonzero((patches >= 0) & (patches < count))
-        return patches[seen], seen
+    @property
+    def _patches(self) -> PatchGrid:
+        return PatchGrid(*self.grid, self.side, as_affine(self.affine), self.size, self.turned)

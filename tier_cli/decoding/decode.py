@@ -14,6 +14,7 @@ from tier_cli.imaging.guard import out_of_memory
 from tier_cli.imaging.preprocess import Preprocessing, prepare, to_source
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.imaging.resample import resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class Settings:
         With the image, determines the corruptions.
     others
         Each image is also prepared in these ways, for other models.
+    picture
+        Also return each image as a picture whose longer side is at most so many pixels; 0 = no picture.
     """
 
     read: ReadOptions
@@ -43,6 +46,7 @@ class Settings:
     corruptions: tuple[Corruption, ...] = ()
     seed: int = 0
     others: tuple[Preprocessing, ...] = ()
+    picture: int = 0
 
     @classmethod
     def of(cls, read: ReadOptions, first: Preprocessing, *others: Preprocessing) -> Settings:
@@ -73,6 +77,8 @@ class Decoded:
         Whether the radiograph was turned or mirrored relative to the file.
     others
         float32 (3, S, S) each: the image prepared as in `Settings.others`.
+    picture
+        uint8 (h, w): the image upright, at most `Settings.picture` pixels long; None if not requested.
     """
 
     pixels: NDArray[np.float32]
@@ -86,6 +92,7 @@ class Decoded:
     affine: Affine = _SAME
     turned: bool = False
     others: tuple[NDArray[np.float32], ...] = ()
+    picture: NDArray[np.uint8] | None = None
 
     @property
     def prepared(self) -> tuple[NDArray[np.float32], ...]:
@@ -102,6 +109,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         if settings.corruptions:
             pixels = np.stack([pixels, *_corrupted(radiograph.pixels, settings)])
         others = _others(path, radiograph, settings)
+        picture = reduced(radiograph.pixels, settings.picture) if settings.picture else None
     except InputError as error:
         return error
     except MemoryError:
@@ -120,7 +128,19 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         affine=_rows(to_source(prepared.affine, radiograph.pixels.shape, radiograph.source_size)),
         turned=radiograph.turned,
         others=others,
+        picture=picture,
     )
+
+
+def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
+    """Return pixels (H, W) in [0, 1] as grey levels (h, w), with a longer side of at most `side`."""
+    height, width = pixels.shape
+    scale = min(1.0, side / max(height, width))
+    if scale < 1:
+        new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+        pixels = resize(pixels, new_height, new_width, "bilinear")
+    levels: NDArray[np.uint8] = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return levels
 
 
 def _unexpected(path: str, error: Exception) -> InputError:

@@ -27,6 +27,7 @@ def settings_to_text(settings: Settings) -> str:
             "corruptions": [[one.kind, one.level] for one in settings.corruptions],
             "seed": settings.seed,
             "others": [other.to_dict() for other in settings.others],
+            "picture": settings.picture,
         }
     )
 
@@ -40,6 +41,7 @@ def settings_from_text(text: str) -> Settings:
         tuple(Corruption(kind, level) for kind, level in content["corruptions"]),
         content["seed"],
         tuple(Preprocessing.from_dict(other) for other in content["others"]),
+        content["picture"],
     )
 
 
@@ -67,9 +69,16 @@ def send_outcome(stream: IO[bytes], outcome: Decoded | InputError) -> None:
         error = {"what": outcome.what, "where": outcome.where, "remedy": outcome.remedy, "kind": outcome.kind}
         send(stream, {"error": error})
         return
-    known = {name: value for name, value in vars(outcome).items() if name not in ("pixels", "others")}
+    arrays = ("pixels", "others", "picture")
+    known = {name: value for name, value in vars(outcome).items() if name not in arrays}
     shapes = [pixels.shape for pixels in outcome.prepared]
-    send(stream, {**known, "shapes": shapes}, _joined(outcome.prepared))
+    payload, picture = _joined(outcome.prepared), outcome.picture
+    if picture is None:
+        send(stream, {**known, "shapes": shapes}, payload)
+    else:
+        send(
+            stream, {**known, "shapes": shapes, "picture": picture.shape}, bytes(payload) + picture.tobytes()
+        )
 
 
 def _joined(images: tuple[NDArray[np.float32], ...]) -> memoryview:
@@ -83,7 +92,11 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
     if "error" in header:
         return InputError(**header["error"])
     known = {name: header[name] for name in ("view", "study", "series", "instance", "phi", "turned")}
-    pixels, *others = _split(np.frombuffer(payload, np.float32), header["shapes"])
+    shapes, picture = header["shapes"], None
+    numbers = sum(math.prod(shape) for shape in shapes)
+    pixels, *others = _split(np.frombuffer(payload, np.float32, numbers), shapes)
+    if "picture" in header:
+        picture = np.frombuffer(payload, np.uint8, offset=4 * numbers).reshape(header["picture"])
     (height, width), (first, second) = header["size"], header["affine"]
     return Decoded(
         pixels=pixels,
@@ -91,6 +104,7 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
         size=(height, width),
         affine=(tuple(first), tuple(second)),
         others=tuple(others),
+        picture=picture,
         **known,
     )
 

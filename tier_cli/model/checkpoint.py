@@ -44,6 +44,7 @@ _OPTIONAL = (
     "adaptation.json",
     "adaptation.safetensors",
     "input_check.safetensors",
+    "map_scale.json",
     "trained_on.json",
 )
 _AGAIN = "download the folder again"

@@ -13,6 +13,7 @@ from tier_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
+    from tier_cli.model.tokens import TextTokens
 
 Array = NDArray[np.float32]
 ENGINES = ("auto", "onnx", "torch")
@@ -54,6 +55,10 @@ class Engine(Protocol):
 
     def project_texts(self, texts: Sequence[str]) -> Array:
         """Return text embeddings (n, D), not L2-normalised."""
+        ...
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TextTokens]:
+        """Return the tokens of each text with their embeddings."""
         ...
 
 

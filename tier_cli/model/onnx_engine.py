@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from tier_cli.errors import CheckpointError
 from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
 from tier_cli.model.engine import no_patches, usable_cpus
-from tier_cli.model.tokens import TextTokenizer, embed_in_batches, project_in_batches
+from tier_cli.model.tokens import (
+    TextTokenizer,
+    TextTokens,
+    embed_in_batches,
+    project_in_batches,
+    tokens_in_batches,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +110,14 @@ class OnnxEngine:
         """Return text embeddings (n, D), not L2-normalised."""
         projected: Array = project_in_batches(texts, self._encode, self._tokenizer)
         return projected
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TextTokens]:
+        """Return the tokens of each text with their embeddings."""
+
+        def encode(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+            return self._text.run(["tokens", "pooled"], {"input_ids": ids, "attention_mask": mask})
+
+        return tokens_in_batches(texts, encode, self._tokenizer)
 
     def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
         return self._text.run(["pooled"], {"input_ids": ids, "attention_mask": mask})[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,28 @@ from tier_cli.model.checkpoint import read_json
 Ids = NDArray[np.int64]
 # Of BERT, and of sentencepiece.
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+
+
+@dataclass(frozen=True, eq=False)
+class TextTokens:
+    """The tokens of one text, without special tokens and padding.
+
+    Parameters
+    ----------
+    text
+        The text as the model reads it, which can differ from the one given in white space and punctuation.
+    spans
+        First and last character (excluded) of each of T tokens in `text`.
+    embeddings
+        float32 (T, D), not L2-normalised.
+    pooled
+        float32 (D,): the embedding of the whole text, not L2-normalised.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    embeddings: NDArray[np.float32]
+    pooled: NDArray[np.float32]
 
 
 def clean_text(text: str) -> str:
@@ -106,6 +129,13 @@ class TextTokenizer:
         mask = np.asarray([encoding.attention_mask for encoding in encodings], dtype=np.int64)
         return ids.reshape(len(texts), -1), mask.reshape(len(texts), -1)
 
+    def spans(self, text: str) -> tuple[str, list[tuple[int, int] | None]]:
+        """Return a text as the model reads it, and the characters of each token; None for special tokens."""
+        read = self._prepare(text)
+        (encoding,) = self._encoded([read])
+        marks = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        return read, [None if special else span for span, special in marks]
+
     def unreadable(self, texts: Sequence[str]) -> list[tuple[str, str]]:
         """Return each text that is cut or has unknown words, with what is wrong with it."""
         if not texts:
@@ -160,6 +190,18 @@ def project_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokeniz
         ids, mask = tokenizer([texts[i] for i in batch])
         rows.update(zip(batch, np.asarray(encode(ids, mask), np.float32), strict=True))
     return np.stack([rows[i] for i in range(len(texts))])
+
+
+def tokens_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer) -> list[TextTokens]:
+    """Embed texts with their tokens; ``encode(ids, mask)`` returns tokens (N, T, D) and pooled (N, D)."""
+    found = []
+    for text in texts:
+        read, spans = tokenizer.spans(text)
+        (tokens,), (pooled,) = encode(*tokenizer([text]))
+        own = [number for number, span in enumerate(spans) if span is not None]
+        kept = tuple(span for span in spans if span is not None)
+        found.append(TextTokens(read, kept, np.asarray(tokens)[own], np.asarray(pooled)))
+    return found
 
 
 def _unusable(path: Path, error: BaseException) -> BaseException:

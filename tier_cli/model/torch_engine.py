@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import UsageError
 from tier_cli.model.engine import no_patches
-from tier_cli.model.modeling import TierModel
-from tier_cli.model.tokens import TextTokenizer, embed_in_batches, project_in_batches
+from tier_cli.model.modeling import TextFeatures, TierModel
+from tier_cli.model.tokens import (
+    TextTokenizer,
+    TextTokens,
+    embed_in_batches,
+    project_in_batches,
+    tokens_in_batches,
+)
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
@@ -77,12 +83,24 @@ class TorchEngine:
         patches = np.concatenate([one.patches.cpu().numpy() for one in features])
         return patches, np.concatenate([one.pooled.cpu().numpy() for one in features]), features[0].grid
 
+    def embed_tokens(self, texts: Sequence[str]) -> list[TextTokens]:
+        """Return the tokens of each text with their embeddings."""
+
+        def encode(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+            features = self._features(ids, mask)
+            return features.tokens.cpu().numpy(), features.pooled.cpu().numpy()
+
+        return tokens_in_batches(texts, encode, self._tokenizer)
+
     def _encode(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        return self._features(ids, mask).pooled.cpu().numpy()
+
+    def _features(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> TextFeatures:
         with torch.inference_mode():
-            features = self.model.encode_texts(
+            features: TextFeatures = self.model.encode_texts(
                 torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
             )
-        return features.pooled.cpu().numpy()
+        return features
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

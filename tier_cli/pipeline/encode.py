@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,46 +14,20 @@ from tier_cli.decoding.decode import Settings
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError
 from tier_cli.imaging.discover import Source
+from tier_cli.maps.patch_grid import PatchGrid
+from tier_cli.maps.similarity import PatchMap
 from tier_cli.pipeline.stream import batch_size_of, workers_of
 from tier_cli.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tier_cli.decoding.decode import Affine, Decoded
+    from tier_cli.decoding.decode import Decoded
     from tier_cli.imaging.corrupt import Corruption
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.stream import StreamOptions
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, eq=False)
-class PatchMap:
-    """The patches of one image and where they lie.
-
-    Parameters
-    ----------
-    patches
-        float32 (P, D), row by row, not L2-normalised.
-    grid
-        Rows and columns of patches, P in all; together they cover the model's input.
-    side
-        Side of the model's input in pixels.
-    affine
-        From a pixel of the input to one of the radiograph, see `tier_cli.imaging.preprocess.Prepared`.
-    size
-        Height and width of the radiograph in pixels.
-    turned
-        Whether the radiograph was turned or mirrored relative to the file.
-    """
-
-    patches: NDArray[np.float32]
-    grid: tuple[int, int]
-    side: int
-    affine: Affine
-    size: tuple[int, int]
-    turned: bool = False
 
 
 def embeddings(
@@ -115,14 +89,15 @@ def patch_maps(
 
     def compute(images: Sequence[Decoded]) -> list[PatchMap]:
         patches, grid = scorer.engine.patches(np.stack([image.pixels for image in images]))
-        side = images[0].pixels.shape[-1]
-        return [
-            PatchMap(image_patches, grid, side, image.affine, image.size, image.turned)
-            for image_patches, image in zip(patches, images, strict=True)
-        ]
+        return [PatchMap(own, grid_of(image, grid)) for own, image in zip(patches, images, strict=True)]
 
     settings = Settings.of(options.read, scorer.checkpoint.preprocessing)
     yield from _in_batches(paths, settings, options, batch_size_of(options, scorer.engine), compute, tick)
+
+
+def grid_of(image: Decoded, grid: tuple[int, int]) -> PatchGrid:
+    """Return where the patches of a prepared image lie, given their rows and columns."""
+    return PatchGrid(*grid, image.pixels.shape[-1], image.affine, image.size, image.turned)
 
 
 def _in_batches(

@@ -54,7 +54,7 @@ class Finish:
         in, is raised again only after the studies known so far.
         """
         if self.unit == "image":
-            yield from map(self._finished, images)
+            yield from map(self.finished, images)
         else:
             yield from self._by_study(images, fail_fast, CUT_SHORT if cut_short else "")
 
@@ -70,11 +70,11 @@ class Finish:
                     note = CUT_SHORT if fail_fast else note
                     yield image
         except KeyboardInterrupt:
-            yield from map(self._finished, means.results(CUT_SHORT))
+            yield from map(self.finished, means.results(CUT_SHORT))
             raise
-        yield from map(self._finished, means.results(note))
+        yield from map(self.finished, means.results(note))
 
-    def _finished(self, result: Result) -> Result:
+    def finished(self, result: Result) -> Result:
         """Add probabilities and calls if a calibration matches, else a note that says why there are none."""
         if result.error is not None:
             return result

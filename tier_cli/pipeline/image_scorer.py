@@ -13,7 +13,7 @@ from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.errors import InputError
 from tier_cli.pipeline.finish import Finish
 from tier_cli.pipeline.input_checks import CheckMode, note_of, open_checker, refused
-from tier_cli.pipeline.scorer import Scorer, run_stamp
+from tier_cli.pipeline.scorer import Scorer, run_stamp, within_memory
 from tier_cli.results.record import Failure, FindingScore, InputCheckResult, Result, Unit
 from tier_cli.scoring.calibration import Calibration, CalibrationKey, match_calibration
 from tier_cli.scoring.score import check_scoring
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.imaging.radiograph import ReadOptions
 
 _NOT_FINITE = InputError(
@@ -98,21 +99,59 @@ class ImageScorer:
             The number of images per batch. Accelerators get a smaller batch filled up to it: the digits of a
             score then do not depend on how many images happened to be left.
         """
+        pixels = self._pixels(images)
+        pooled = []
+        for member in self._members:
+            own = pixels[member.checkpoint.preprocessing]
+            pooled.append(member.encode(_filled(own, member, size))[: len(images)])
+        return self._rated(images, pixels, pooled)
+
+    def score_with_patches(
+        self, images: Sequence[tuple[str, Decoded]]
+    ) -> list[tuple[Result, NDArray[np.float32], tuple[int, int]]]:
+        """Score a batch of images as `score` does, in the same pass that computes their patches.
+
+        Returns
+        -------
+        For each image its result, its patches (P, D), not L2-normalised, and their rows and columns.
+
+        Raises
+        ------
+        CheckpointError
+            If the image tower has no grid of patches.
+        ValueError
+            If there are several models, whose patches lie in different spaces.
+        """
+        (member,) = self._members
+        pixels = self._pixels(images)
+        own = pixels[member.checkpoint.preprocessing]
+        pooled, patches, grid = within_memory(member.engine, member.engine.features, own)
+        return [
+            (result, of_image, grid)
+            for result, of_image in zip(self._rated(images, pixels, [pooled]), patches, strict=True)
+        ]
+
+    def _pixels(self, images: Sequence[tuple[str, Decoded]]) -> dict[Preprocessing, NDArray[np.float32]]:
         prepared = [image.prepared for _, image in images]
-        pixels = {
+        return {
             preprocessing: np.stack([versions[number] for versions in prepared])
             for number, preprocessing in enumerate(self._preparations)
         }
-        checks: list[InputCheckResult | None] = [None] * len(images)
-        each = []
-        for member in self._members:
-            own = _filled(pixels[member.checkpoint.preprocessing], member, size)
-            if self._checker is not None and self._checker.scorer is member:
-                pooled, checks = self._checker.encode(own, len(images))
-                each.append(member.rate(pooled))
-            else:
-                each.append(member.score(own)[: len(images)])
+
+    def _rated(
+        self,
+        images: Sequence[tuple[str, Decoded]],
+        pixels: Mapping[Preprocessing, NDArray[np.float32]],
+        pooled: Sequence[NDArray[np.float32]],
+    ) -> list[Result]:
+        """Turn the embeddings (N, D) of each member into results."""
+        each = [member.rate(own) for member, own in zip(self._members, pooled, strict=True)]
         scores = each[0] if len(each) == 1 else np.mean(each, axis=0)
+        checks: list[InputCheckResult | None] = [None] * len(images)
+        if self._checker is not None:
+            checked = self._checker.scorer
+            own = pooled[self._members.index(checked)]
+            checks = self._checker.results(own, pixels[checked.checkpoint.preprocessing])
         return [
             self._scored(path, image, row, check)
             for (path, image), row, check in zip(images, scores.tolist(), checks, strict=True)

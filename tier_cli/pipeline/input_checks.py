@@ -54,14 +54,13 @@ class Checker:
     check: InputCheck
     mode: CheckMode
 
-    def encode(self, pixels: Array, count: int) -> tuple[Array, list[InputCheckResult | None]]:
-        """Embed prepared images (N, 3, S, S), of which the first `count` matter, as (count, D); check each.
+    def results(self, pooled: Array, pixels: Array) -> list[InputCheckResult | None]:
+        """Check embeddings (N, D) of prepared images (N, 3, S, S).
 
         Only suspicious images are embedded again: turned and inverted.
         """
-        pooled, images = self.scorer.encode(pixels)[:count], pixels[:count]
         scores = self.check.score(pooled).tolist()
-        return pooled, [self._result(image, score) for image, score in zip(images, scores, strict=True)]
+        return [self._result(image, score) for image, score in zip(pixels, scores, strict=True)]
 
     def _result(self, image: Array, score: float) -> InputCheckResult | None:
         # Without a finite embedding there is no score of a finding either: the image becomes an error.

@@ -25,6 +25,7 @@ from tier_cli.evaluation.sections.grounding_measures import (
     split_ious,
     usual_place,
 )
+from tier_cli.maps.similarity import SIMILARITIES, finding_directions, similarity_of
 from tier_cli.metrics.bootstrap import resample
 
 if TYPE_CHECKING:
@@ -34,17 +35,12 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.measure import Resampling
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.pipeline.encode import PatchMap
+    from tier_cli.maps.similarity import PatchMap
     from tier_cli.pipeline.scorer import Scorer
 
     Floats = NDArray[np.float64]
 
-# How patches are compared with text, and the fixed thresholds over which intersection over union is averaged.
-SIMILARITIES = {
-    "difference": "cosine with the finding's positive vector minus cosine with its negative vector",
-    "positive": "cosine with the finding's positive vector",
-    "phrase": "cosine with the region's own phrase",
-}
+# The fixed thresholds over which intersection over union is averaged, by similarity.
 _COSINES = (0.1, 0.2, 0.3, 0.4, 0.5)
 FIXED = {"difference": (0.0,), "positive": _COSINES, "phrase": _COSINES}
 _WHOLE = 1 - 1e-6
@@ -155,11 +151,10 @@ def _find(
 ) -> Found:
     """Compare the patches of each image with its targets."""
     from tier_cli.pipeline.encode import patch_maps
-    from tier_cli.scoring.score import uses_negatives
 
     paths, patients = evaluation.selection.manifest.paths, evaluation.selection.manifest.patients()
     directions = _directions(member, findings, targets)
-    own = "difference" if uses_negatives(member.checkpoint.scoring) else "positive"
+    own = similarity_of(member.checkpoint.scoring)
     found = Found()
     with evaluation.progress(len(rows), "Looking for regions") as tick:
         maps = patch_maps([paths[row] for row in rows], member, evaluation.options, tick)
@@ -182,38 +177,33 @@ def _directions(
     member: Scorer, findings: Sequence[str], targets: Sequence[Sequence[Target]]
 ) -> Mapping[tuple[str, str], Floats]:
     """Return, for each target, the direction (D,) to compare patches with: a difference for most scorings."""
-    from tier_cli.scoring.score import uses_negatives
-
     wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
     texts = list(dict.fromkeys(text for _, text in wanted if text))
     phrases = dict(zip(texts, member.engine.embed_texts(texts), strict=True)) if texts else {}
-    directions = member.vectors.positive.astype(np.float64)
-    if uses_negatives(member.checkpoint.scoring):
-        directions = directions - member.vectors.negative
+    directions = finding_directions(member.vectors, member.checkpoint.scoring)
     own = dict(zip(findings, directions, strict=True))
     return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}
 
 
 def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
     """Lay the patches over a target's regions; return the reason if that is impossible."""
-    if seen.turned:
+    place = seen.grid
+    if place.turned:
         # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
         return "the file is displayed rotated or mirrored, its regions are not"
-    height, width = seen.size
-    region = np.zeros(seen.size, dtype=bool)
+    height, width = place.size
+    region = np.zeros(place.size, dtype=bool)
     try:
         for part in target.regions:
             region |= part.mask(height, width)
     except InputError as error:
         return f"mask {error.kind}"
-    patches = seen.patches.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        similarities = (patches @ direction) / np.linalg.norm(patches, axis=1)
+    (similarities,) = seen.similarities(direction[None]).reshape(1, -1)
     if not region.any():
         return "region outside the file"
     if not np.isfinite(similarities).all():
         return "not_finite"
-    return make_case(similarities, region, seen.grid, seen.side, seen.affine)
+    return make_case(similarities, region, (place.rows, place.columns), place.side, place.affine)
 
 
 def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tier_cli.maps.patch_grid import patch_edges
 from tier_cli.metrics.ranking import Floats, ratio
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def make_case(
     if matrix[0, 1] or matrix[1, 0] or min(matrix[0, 0], matrix[1, 1]) <= 0:
         raise ValueError("the affine rotates or mirrors; patches need one that only scales and shifts")
     (step_x, _, first_x), (_, step_y, first_y) = matrix
-    across = _edges(grid[1], side, step_x, first_x)
-    down = _edges(grid[0], side, step_y, first_y)
+    across = patch_edges(grid[1], side, step_x, first_x)
+    down = patch_edges(grid[0], side, step_y, first_y)
     rows, columns = _shares(down, region.shape[0]), _shares(across, region.shape[1])
     inside = rows @ region.astype(np.float64) @ columns.T
     covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))
@@ -105,11 +106,6 @@ def make_case(
         hits=hits.ravel(),
         centre=bool(_lies_in(region, *middle)[0, 0]),
     )
-
-
-def _edges(count: int, side: int, step: float, first: float) -> Floats:
-    """Return the edges (count + 1,) of patches in the source; pixel k extends from k to k + 1."""
-    return (np.arange(count + 1) * side / count - 0.5) * step + first + 0.5
 
 
 def _shares(edges: Floats, length: int) -> Floats:
