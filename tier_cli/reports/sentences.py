@@ -40,6 +40,7 @@ _LABEL = re.compile(
 _ALONE = re.compile(r"^[ \t#*]*(?P<name>[A-Za-z][A-Za-z /]*?)[ \t\r*]*$", re.MULTILINE)
 _TITLE = re.compile(r"^[ \t#*]*(?:FINAL|PRELIMINARY) REPORT[ \t\r*]*$", re.MULTILINE)
 _BREAK = re.compile(r"\n[ \t\r]*\n")
+_DESCRIBING = ("", "findings", "impression", "addendum")
 # Lines as wide as this are taken as wrapped, whatever the rest of the report is like.
 _LEAST_WIDTH = 60
 
@@ -64,6 +65,11 @@ class Sentence:
     start: int
     end: int
     section: str = ""
+
+    @property
+    def describes_image(self) -> bool:
+        """Whether it stands where reports describe the image, and not what was asked, done or advised."""
+        return self.section in _DESCRIBING
 
 
 def sentences(text: str) -> list[Sentence]:
