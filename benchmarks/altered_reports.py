@@ -1,11 +1,11 @@
-"""Measure `tier check` on altered sentences: python benchmarks/altered_reports.py MANIFEST.csv [--model MODEL]
+"""Measure `tier check` on altered sentences: python benchmarks/altered_reports.py MANIFEST.csv --model M
 
 For every image of a split, sentences that its labels support are checked beside altered ones: the finding
 swapped for one that is false of the image, the negation flipped, the side or the size swapped, and the same
 sentence beside the image of another patient of whom it is false. The sentences are those of the manifest's
 reports that claim one finding. Without reports they are phrases of training captions; sides are then those of
-boxes. The tables give the AUC at which the score of a sentence tells altered from true ones, the share of pairs
-in which the altered one scores lower, and how often each kind of sentence gets which verdict, with 95 %
+boxes. The tables give the AUC at which the score of a sentence tells altered from true ones, the share of
+pairs in which the altered one scores lower, and how often each kind of sentence gets which verdict, with 95 %
 intervals from resampling patients. The model must not have seen the patients of the split.
 """
 

@@ -14,7 +14,9 @@ import numpy as np
 
 from tier_cli.datasets.vocabulary import vocabulary_of
 from tier_cli.decoding.prefetch import decoded
+from tier_cli.errors import CheckpointError
 from tier_cli.imaging.discover import Source
+from tier_cli.model.tokens import TextTokenizer
 from tier_cli.pipeline.image_scorer import calibration_of
 from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
 from tier_cli.reports.sentences import sentences
@@ -110,6 +112,11 @@ class ReportChecker:
         Yields
         ------
         One result per study, in order.
+
+        Raises
+        ------
+        CheckpointError
+            If a sentence has no finite embedding.
         """
         given = list(studies)
         sources = (Source(path) for study in given for path in (*study.paths, *study.priors))
@@ -118,7 +125,7 @@ class ReportChecker:
 
         def compute(images: list[tuple[str, Decoded]]) -> list[_Seen]:
             return [
-                _Seen(scorer.finish.finished(result), vector.astype(np.float64) / np.linalg.norm(vector))
+                _seen(scorer.finish.finished(result), vector)
                 for result, vector in scorer.score_with_embeddings(images)
             ]
 
@@ -147,7 +154,15 @@ class ReportChecker:
         every = sentences(study.report)
         chosen = [one for one in every if one.describes_image]
         checked = self._sentences(chosen, usable, earlier)
-        return replace(result, sentences=tuple(checked), left_out=len(every) - len(chosen))
+        cut = [
+            f"{text[:40]!r}... {why}" for text, why in self._tokenizer.unreadable([s.text for s in chosen])
+        ]
+        return replace(
+            result,
+            sentences=tuple(checked),
+            left_out=len(every) - len(chosen),
+            notes=(*result.notes, *cut),
+        )
 
     def _sentences(
         self, chosen: Sequence[Sentence], images: Sequence[_Seen], priors: Sequence[_Seen]
@@ -214,12 +229,31 @@ class ReportChecker:
         )
 
     def _embed(self, texts: Sequence[str]) -> Floats:
-        return np.asarray(self.job.engine.embed_texts(texts), np.float64)
+        vectors = np.asarray(self.job.engine.embed_texts(texts), np.float64)
+        if not np.isfinite(vectors).all():
+            raise CheckpointError(
+                "the model returned no finite embedding for a sentence",
+                where=str(self.job.checkpoint.path),
+                remedy="check it with `tier model verify`",
+            )
+        return vectors
+
+    @cached_property
+    def _tokenizer(self) -> TextTokenizer:
+        checkpoint = self.job.checkpoint
+        return TextTokenizer.of(checkpoint.path, checkpoint.config)
 
     @cached_property
     def _poor(self) -> frozenset[str]:
         _, content = calibration_of(self.job.members, self.job.findings, "image")
         return poorly_told(content)
+
+
+def _seen(result: Result, vector: NDArray[np.float32]) -> _Seen:
+    if result.error is not None:
+        return _Seen(result)
+    wide = vector.astype(np.float64)
+    return _Seen(result, wide / np.linalg.norm(wide))
 
 
 def _vector(seen: _Seen) -> Floats:
