@@ -209,8 +209,8 @@ def table(found: Sequence[Checked], replicates: int) -> list[str]:
     """Return the rows for each kind of alteration."""
     lines = [
         "| altered | pairs (patients) | AUC of the score | altered scores lower "
-        "| not supported: altered, true | doubtful or not supported: altered, true |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| not supported: altered, true | doubtful or not supported: altered, true | cannot tell |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kind in KINDS:
         for stance in ("", "affirmed", "negated") if kind in KINDS[:2] else ("",):
@@ -247,6 +247,8 @@ def _row(name: str, kind: str, chosen: Sequence[Checked], replicates: int) -> st
             continue
         flags = np.array([[one.verdict in verdicts for one in each.checks] for each in chosen], np.float64)
         cells.append(", ".join(share(flags[:, side], patients, replicates) for side in (1, 0)))
+    unknown = np.array([one.checks[0].verdict == "cannot_tell" for one in chosen], np.float64)
+    cells.append(share(unknown, patients, replicates))
     return f"| {' | '.join(cells)} |"
 
 

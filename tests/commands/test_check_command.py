@@ -50,7 +50,7 @@ def test_the_report_on_a_terminal_reads_without_colour(tier: Tier, report: Path)
     assert code == 0
     lines = [line.strip() for line in out.splitlines()]
     assert "not supported  No pleural effusion." in lines
-    assert any(line.startswith("Pleural effusion denied: +0.1") for line in lines)
+    assert any(line.startswith("Pleural effusion denied: score +0.1") for line in lines)
     assert any(line.startswith("misfit: No (-0.") for line in lines)
     assert "cannot tell    Clear lungs." in lines
     assert "names no finding of nih14" in lines

@@ -37,7 +37,7 @@ def test_plain_text_says_all_that_colour_says() -> None:
         "1 a.dcm",
         "prior old.dcm",
         "not supported",
-        "Pleural effusion denied: +0.400, ordinary up to +0.300",
+        "Pleural effusion denied: score +0.400, ordinary up to +0.300",
         "misfit: no (-0.200)",
         "the prior supports it",
         "fits image 2 best",

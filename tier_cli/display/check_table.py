@@ -115,7 +115,7 @@ class CheckWriter:
             compared = (
                 f"ordinary up to {reference.high:+.3f}" if denied else f"ordinary from {reference.low:+.3f}"
             )
-        return f"{name} {'denied' if denied else 'affirmed'}: {claim.score.score:+.3f}, {compared}"
+        return f"{name} {'denied' if denied else 'affirmed'}: score {claim.score.score:+.3f}, {compared}"
 
 
 def _sentence(checked: SentenceCheck) -> Text:
