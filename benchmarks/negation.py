@@ -1,7 +1,7 @@
 """Measure the rules of negation: python benchmarks/negation.py Annotations-1-120.txt
 
 The file is that of the NegEx project (github.com/chapmanbe/negex, folder negex.python): conditions in
-sentences of 120 clinical reports, each annotated as affirmed or negated. What is left open counts as affirmed.
+sentences of 120 clinical reports, annotated as affirmed or negated. What is left open counts as affirmed.
 """
 
 from __future__ import annotations
