@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tier_cli.results.writers import ResultWriter
 
 _FILE_WIDTH = 100
-_LARGEST_REPORT = 1 << 20
+_LARGEST_REPORT = 1 << 17
 _REPORT = "Report"
 
 Paths = Annotated[
@@ -192,7 +192,7 @@ def _read_report(path: str) -> str:
             "is not a text in UTF-8", where=path, remedy="give the report, a text file, as the last argument"
         ) from error
     if len(raw) > _LARGEST_REPORT or "\0" in text:
-        raise UsageError("is no report", where=path, remedy="give a text file of at most 1 MB")
+        raise UsageError("is no report", where=path, remedy="give a text file of at most 128 kB")
     if not text.strip():
         raise UsageError("the report is empty", where=path, remedy="give its text")
     return text

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"\w(?:[\w'/.-]*\w)?")
 # A word is a misfit if it lowers the fit at least half as much as the worst word does.
 _MISFIT_SHARE = 0.5
+# No model reads longer sentences whole.
+_MOST_WORDS = 128
 _MISFITTING: tuple[Verdict, ...] = ("doubtful", "not_supported")
 _NO_IMAGE = Failure("no_image", "no image of the study could be scored")
 
@@ -218,7 +220,7 @@ class ReportChecker:
     def _words(self, sentence: str, text: Floats, image: Floats) -> tuple[WordFit, ...]:
         """Return what each word does to the cosine of image and sentence: what is lost without it."""
         places = [match.span() for match in _WORD.finditer(sentence)]
-        if len(places) < 2:
+        if not 2 <= len(places) <= _MOST_WORDS:
             return ()
         without = self._embed([f"{sentence[:start]}{sentence[end:]}".strip() for start, end in places])
         lost = (image @ (text - without).T).tolist()
