@@ -26,7 +26,7 @@ from tier_cli.evaluation.truth import Labelled
 from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.preprocess import Preprocessing
-from tier_cli.maps.scale import write_map_scale
+from tier_cli.maps.scale import MAP_SCALE, write_map_scale
 from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.scoring_job import ScoringJob
 from tier_cli.pipeline.stream import StreamOptions
@@ -252,6 +252,15 @@ class TestStoredThresholds:
         content = _made(self._evaluation(tmp_path, manifest, {**fitted_on, "data": "these.csv"}))
         assert content["findings"][0]["threshold_chosen_by"] == "other_half"
         assert any("chosen on the evaluated images (these.csv" in note for note in content["notes"])
+
+    def test_a_file_that_is_not_valid_does_not_lose_the_numbers(self, tmp_path: Path) -> None:
+        manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES])
+        evaluation = self._evaluation(tmp_path, manifest, {})
+        path = tmp_path / MAP_SCALE
+        path.write_text(path.read_text(encoding="utf-8").replace("0.75", '"high"'), encoding="utf-8")
+        content = _made(evaluation)
+        assert content["findings"][0]["dice"]["value"] > 0.9
+        assert any("not a valid scale of maps" in note for note in content["notes"])
 
 
 def test_tables_fit_a_terminal(tmp_path: Path) -> None:

@@ -124,7 +124,10 @@ def _measure(evaluation: Evaluation, protocols: Sequence[str]) -> dict[str, Any]
     notes += [f"{count} left out: {reason}" for reason, count in found.unusable.items()]
     if not found.cases:
         return {"notes": notes, "findings": []}
-    stored = stored_thresholds(evaluation, job.members[0].checkpoint, job.findings)
+    try:
+        stored = stored_thresholds(evaluation, job.members[0].checkpoint, job.findings)
+    except CheckpointError as error:
+        stored = StoredThresholds(notes=(str(error),))
     notes += stored.notes
     return {"notes": notes, **measure_grounding(found, evaluation.protocol.resampling, stored, protocols)}
 

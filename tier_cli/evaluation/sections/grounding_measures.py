@@ -238,10 +238,12 @@ def split_overlaps(
 
     Parameters
     ----------
-    cases, parts, overlap
+    cases, parts
         As in `best_thresholds`.
     thresholds
         (2,) one for each half.
+    overlap
+        `ious` or `dices`.
     """
     values = np.full(len(cases), np.nan)
     for mine, threshold in zip(parts, thresholds, strict=False):
