@@ -209,6 +209,9 @@ def test_published_protocols_agree_that_a_perfect_map_is_perfect(tmp_path: Path)
     radzero, carzero, chexlocalize = (one["findings"][0] for one in content["protocols"])
     for hits in (radzero["pointing"], carzero["pointing"], chexlocalize["hit_rate"]):
         assert hits == {"value": 1, "low": 1, "high": 1}
+    assert [one["pooled"] for one in content["protocols"]] == [
+        {name: one["findings"][0][name] for name in one["measures"]} for one in content["protocols"]
+    ], "there is one finding"
     # A bilinear peak above a square of one patch.
     assert chexlocalize["miou_otsu"]["value"] > 0.4
     assert radzero["dice"]["value"] > 0.7

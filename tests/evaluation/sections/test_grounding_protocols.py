@@ -187,7 +187,7 @@ def test_every_protocol_gives_the_numbers_that_it_explains() -> None:
 def test_names_of_protocols_are_checked() -> None:
     assert check_protocols(["chexlocalize", "radzero"]) == ("radzero", "chexlocalize")
     assert check_protocols(["all"]) == tuple(PROTOCOLS)
-    with pytest.raises(UsageError, match="no protocol 'radzerro', did you mean 'radzero'"):
+    with pytest.raises(UsageError, match=r"no protocol .radzerro. \(did you mean radzero"):
         check_protocols(["radzerro"])
     with pytest.raises(UsageError, match="no protocol is named"):
         check_protocols([])

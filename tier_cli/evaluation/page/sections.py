@@ -217,12 +217,14 @@ def _grounding(content: Content, labels: Labels) -> Part:
         _grounding_table("Grounding", content, _GROUNDING, labels),
         _grounding_table("Segmentation with one threshold per finding", content, _SEGMENTATION, labels),
     ]
+    facts = []
     for protocol in content.get("protocols", ()):
-        heads = {
-            name: f"{name.replace('_', ' ')}: {meaning}" for name, meaning in protocol["measures"].items()
-        }
+        heads = {name: name.replace("_", " ").replace("iou", "IoU") for name in protocol["measures"]}
         tables.append(_grounding_table(f"As published by {protocol['source']}", protocol, heads, labels))
-    return Part("Grounding", text, figures=[drawn] if drawn else [], tables=tables)
+        facts += [
+            (f"{protocol['name']}: {heads[name]}", meaning) for name, meaning in protocol["measures"].items()
+        ]
+    return Part("Grounding", text, figures=[drawn] if drawn else [], tables=tables, facts=tuple(facts))
 
 
 def _grounding_table(caption: str, content: Content, measures: Mapping[str, str], labels: Labels) -> Table:

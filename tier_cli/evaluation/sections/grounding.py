@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -344,11 +344,14 @@ def _protocol(
             values[measure][mine] = column
         chosen.append(thresholds)
     macro, each = groups.estimated(values, how)
+    together = replace(groups, names=[("all", "")], of_case=np.zeros_like(groups.of_case))
+    _, (pooled,) = together.estimated(values, how)
     return {
         "name": name,
         "source": known.source,
         "measures": dict(known.measures),
         "macro": macro,
+        "pooled": pooled,
         "findings": [
             {
                 "finding": finding,
