@@ -13,10 +13,10 @@ from typer import Exit
 from tier_cli.commands import options as shared_options
 from tier_cli.commands.evaluate import options as eval_options
 from tier_cli.commands.evaluate.command_line import command_line
-from tier_cli.commands.evaluate.data import data_sets, exclusions, only_data_set
+from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.commands.options import option
 from tier_cli.console import print_message
-from tier_cli.errors import UsageError
+from tier_cli.datasets.registry import CSV
 from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
@@ -55,7 +55,7 @@ Output = Annotated[Path, option(_RESULTS, "FOLDER", "New or empty folder for the
 def figures(
     output: Output,
     data: eval_options.Data = None,
-    dataset: eval_options.Datasets = None,
+    dataset: eval_options.Dataset = CSV,
     root: eval_options.Root = None,
     split: eval_options.Split = None,
     exclude: eval_options.Exclude = None,
@@ -84,13 +84,9 @@ def figures(
     every image could be used, 3 if some could not, 2 for wrong usage. For
     research use.
     """
-    sets = data_sets(dataset or [])
-    if len(sets) > 1:
-        raise UsageError("takes one data set", where="--dataset", remedy="make one set of figures for each")
-    name, data, root = only_data_set(sets, data, root)
     settings = EvaluationSettings(
         findings=findings,
-        dataset=name,
+        dataset=dataset,
         root=root,
         split=split,
         exclude=exclusions(exclude or []),
@@ -111,15 +107,19 @@ def figures(
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.figures.run import make_figures
 
-    made = make_figures(
-        model or [DEFAULT_MODEL],
-        data,
-        output,
-        settings,
-        None if against is None else against.value,
-        command=command_line(name, root),
-        progress=progress_on_stderr,
-    )
+    try:
+        made = make_figures(
+            model or [DEFAULT_MODEL],
+            data,
+            output,
+            settings,
+            None if against is None else against.value,
+            command=command_line(dataset, root),
+            progress=progress_on_stderr,
+        )
+    except KeyboardInterrupt:
+        print_message("Interrupted; nothing was written.")
+        raise
     show_figures(made.document, Console(stderr=True))
     for note in made.notes:
         print_message(note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,10 @@ class Rows:
     findings: Sequence[str]
     targets: Sequence[Sequence[Target]]
 
+    def patients_of(self, images: NDArray[np.bool_]) -> int:
+        """Count the patients of some images (N,)."""
+        return len(np.unique(self.patients[images]))
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -71,8 +76,10 @@ class Measured:
         (N,) which images were compared with something.
     patients
         Number of their patients.
-    pairs, positive_pairs
-        Images, or images and findings, that were compared; those whose total similarity is above 0.
+    pairs
+        Images, or pairs of image and finding, that were compared.
+    positive_pairs, positive_patients
+        Those whose total similarity is above 0, and their patients.
     profile, weight
         Estimates (P,) of the similarity, and of P times the softmax weight, of the patch at each rank.
     importance
@@ -91,6 +98,7 @@ class Measured:
     patients: int
     pairs: int
     positive_pairs: int
+    positive_patients: int
     profile: Estimate
     weight: Estimate
     importance: Estimate
@@ -149,22 +157,23 @@ def measure_model(
     if any(rows.targets):
         regions = RegionSums(member, rows.findings, rows.targets, rows.patients, groups)
     left_out: Counter[str] = Counter()
-    maps = patch_maps(rows.paths, member, options, tick)
-    for row, (seen, asked) in enumerate(zip(maps, question.of_images(member), strict=True)):
-        if isinstance(seen, InputError):
-            left_out[seen.kind] += 1
-            continue
-        if regions is not None:
-            regions.add(row, seen)
-        if not sums.add(row, seen, asked):
-            left_out["not_finite"] += 1
+    with closing(patch_maps(rows.paths, member, options, tick)) as maps:
+        for row, (seen, asked) in enumerate(zip(maps, question.of_images(member), strict=True)):
+            if isinstance(seen, InputError):
+                left_out[seen.kind] += 1
+                continue
+            if regions is not None:
+                regions.add(row, seen)
+            if not sums.add(row, seen, asked):
+                left_out["not_finite"] += 1
     return Measured(
         name=name,
         grid=grid,
         images=sums.profile.images,
-        patients=len(np.unique(rows.patients[sums.profile.images])),
+        patients=rows.patients_of(sums.profile.images),
         pairs=int(sums.profile.rows[0]),
         positive_pairs=int(sums.importance.rows[0]),
+        positive_patients=rows.patients_of(sums.importance.images),
         profile=sums.profile.estimate(how),
         weight=sums.weight.estimate(how),
         importance=sums.importance.estimate(how),

@@ -21,14 +21,14 @@ INTERVALS = "Bands are 95 % intervals over patients (bootstrap, {replicates} res
 
 
 def rank_profile(models: Sequence[Measured], question: Question, how: Resampling) -> Figure:
-    """Make the figure of the mean similarity at each rank (Palepu & Beam, figure 6)."""
-    rows = [row for one in models for row in _ranks(one, one.profile, one.pairs, how)]
+    """Make the figure of the mean similarity at each rank (Palepu & Beam, MLHC 2023)."""
+    rows = [row for one in models for row in _ranks(one, one.profile, (one.pairs, one.patients), how)]
     caption = (
         f"Cosine similarity of image patches to {_whole(question)}. For each image"
         f"{'' if question.kind == 'texts' else ' and finding'} the patches are sorted, the most similar "
         f"first, and each rank is averaged over {counts(models)}. {intervals(how)} "
         "A profile that falls steeply to 0 means that few patches resemble the text. "
-        "As figure 6 of Palepu & Beam (2023), whose bars are standard deviations over images instead."
+        "As in figures 6 and 7 of Palepu & Beam (2023), whose bars are standard deviations over images."
     )
     return Figure(
         "rank-profile", "Rank-ordered patch similarity", caption, rows, _paint_profile, (NARROW, 2.7)
@@ -36,19 +36,19 @@ def rank_profile(models: Sequence[Measured], question: Question, how: Resampling
 
 
 def importance(models: Sequence[Measured], question: Question, how: Resampling) -> Figure:
-    """Make the figure of the relative importance at each rank (Palepu & Beam, figure 7)."""
+    """Make the figure of the relative importance at each rank (Palepu & Beam, MLHC 2023)."""
     rows = []
     for one in models:
-        for share, estimate, pairs in (
-            ("total similarity", one.importance, one.positive_pairs),
-            ("softmax weight", one.weight, one.pairs),
+        for share, estimate, numbers in (
+            ("total similarity", one.importance, (one.positive_pairs, one.positive_patients)),
+            ("softmax weight", one.weight, (one.pairs, one.patients)),
         ):
-            rows += [{"share": share, **row} for row in _ranks(one, estimate, pairs, how)]
+            rows += [{"share": share, **row} for row in _ranks(one, estimate, numbers, how)]
     left_out = ", ".join(f"{one.name} {one.pairs - one.positive_pairs} of {one.pairs}" for one in models)
     caption = (
         "Relative importance of the patches by rank, as a multiple of an equal share (1 / number of "
         f"patches). Left: similarity of each patch to {_whole(question)}, divided by the sum over the "
-        "patches of the image (figure 7 of Palepu & Beam, 2023). This share means something only where that "
+        "patches of the image (as in figures 6 and 7 of Palepu & Beam, 2023). This share means something only where that "
         f"sum is above 0; others are left out ({left_out}), and sums close to 0 make it large and uncertain. "
         "Right: the softmax weight of each patch, whose entropy TIER penalises; it exists for all. Averages "
         "over "
@@ -82,8 +82,8 @@ def _count(one: Measured) -> str:
     return f"{pairs}{images:,} images of {one.patients:,} patients"
 
 
-def _ranks(one: Measured, estimate: Estimate, pairs: int, how: Resampling) -> list[Row]:
-    """Return one row per rank."""
+def _ranks(one: Measured, estimate: Estimate, numbers: tuple[int, int], how: Resampling) -> list[Row]:
+    """Return one row per rank; `numbers` are those of pairs and of patients."""
     count = one.grid[0] * one.grid[1]
     return [
         {
@@ -91,11 +91,11 @@ def _ranks(one: Measured, estimate: Estimate, pairs: int, how: Resampling) -> li
             "patches": count,
             "rank": rank,
             "relative_rank": round((rank - 0.5) / count, 6),
-            "pairs": pairs,
-            "patients": one.patients,
-            **numbers,
+            "pairs": numbers[0],
+            "patients": numbers[1],
+            **value,
         }
-        for rank, numbers in enumerate(documents(estimate, how.level), 1)
+        for rank, value in enumerate(documents(estimate, how.level), 1)
     ]
 
 

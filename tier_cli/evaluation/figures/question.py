@@ -49,7 +49,7 @@ class Question(Protocol):
     kind
         ``texts`` or ``findings``.
     about
-        What it is, for captions: ``its report``.
+        What it is, for captions: ``the image's report``.
     blank
         Images with nothing to compare with.
     """
@@ -101,7 +101,7 @@ class Present:
     """
 
     kind: Against = "findings"
-    about = "the positive prompts of a finding that it has"
+    about = "the positive prompts of a finding that the image has"
 
     def __init__(self, present: NDArray[np.bool_]):
         self._present = present
@@ -137,10 +137,10 @@ def ask(against: Against | None, manifest: Manifest, findings: FindingSet, seed:
 
     texts = texts_of(manifest)
     if any(texts) and against != "findings":
-        return Texts(texts, "its report")
+        return Texts(texts, "the image's report")
     labels = manifest.labels(findings)
     if against == "texts":
-        return Texts(_captions(manifest, findings, labels, seed), "a caption written from its labels")
+        return Texts(_captions(manifest, findings, labels, seed), "a caption written from the image's labels")
     present = labels == 1
     if not present.any():
         raise ManifestError(

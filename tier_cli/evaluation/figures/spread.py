@@ -43,13 +43,9 @@ def spread_figure(models: Sequence[Measured], question: Question, how: Resamplin
                     **numbers,
                 }
             )
-    what = (
-        f"each token of {question.about} and each patch"
-        if question.kind == "texts"
-        else "findings and patches"
-    )
+    what = f"the tokens of {question.about}" if question.kind == "texts" else question.about
     caption = (
-        f"Entropy and sparsity of the cosine similarities of {what}, averaged within each image and over "
+        f"Entropy and sparsity of the cosine similarities of patches to {what}, averaged within each image and over "
         f"{counts(models)}. Entropies are those of the softmax without a temperature (Palepu & Beam, 2023); "
         "the dotted line marks the entropy of equal weights, ln P for P patches. Hoyer's sparsity (Hoyer, "
         "2004) is 0 if all patches are alike and 1 if one stands alone. The share counts similarities whose "
