@@ -110,7 +110,7 @@ def column(rows: Sequence[Row], name: str) -> list[float]:
     return [math.nan if row[name] is None else row[name] for row in rows]
 
 
-def draw_line(axes: Axes, rows: Sequence[Row], x: str, number: int, label: str, value: str = "value") -> None:
+def draw_line(axes: Axes, rows: Sequence[Row], x: str, number: int, label: str) -> None:
     """Draw a line of one model with its intervals as a band.
 
     Parameters
@@ -118,9 +118,9 @@ def draw_line(axes: Axes, rows: Sequence[Row], x: str, number: int, label: str, 
     axes
         Where to draw.
     rows
-        Its points, with the columns `low` and `high`.
-    x, value
-        Columns of both axes.
+        Its points, with the columns `value`, `low` and `high`.
+    x
+        Column of the horizontal axis.
     number, label
         The model's number, which decides colour, style and marker, and its name in the legend.
     """
@@ -131,7 +131,7 @@ def draw_line(axes: Axes, rows: Sequence[Row], x: str, number: int, label: str, 
     every = max(1, len(places) // _MARKED)
     axes.plot(
         places,
-        column(rows, value),
+        column(rows, "value"),
         color=colour(number),
         linestyle=STYLES[number % len(STYLES)],
         marker=MARKERS[number % len(MARKERS)],

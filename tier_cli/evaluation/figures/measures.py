@@ -67,8 +67,8 @@ def profile(similarities: Floats) -> Floats:
 def relative_importance(similarities: Floats) -> Floats:
     """Divide each row (Q, P) by its sum and sort it, the most important patch first.
 
-    Source: Palepu & Beam, MLHC 2023, figures 6 and 7. A row whose sum is not above 0 gives NaN: dividing by it would
-    make the least similar patch the most important one.
+    Source: Palepu & Beam, MLHC 2023, figures 6 and 7. A row whose sum is not above 0 gives NaN:
+    dividing by it would make the least similar patch the most important one.
     """
     totals = similarities.sum(axis=1, keepdims=True)
     return profile(np.divide(similarities, totals, out=np.full_like(similarities, np.nan), where=totals > 0))

@@ -48,11 +48,10 @@ def importance(models: Sequence[Measured], question: Question, how: Resampling) 
     caption = (
         "Relative importance of the patches by rank, as a multiple of an equal share (1 / number of "
         f"patches). Left: similarity of each patch to {_whole(question)}, divided by the sum over the "
-        "patches of the image (as in figures 6 and 7 of Palepu & Beam, 2023). This share means something only where that "
-        f"sum is above 0; others are left out ({left_out}), and sums close to 0 make it large and uncertain. "
-        "Right: the softmax weight of each patch, whose entropy TIER penalises; it exists for all. Averages "
-        "over "
-        f"{counts(models)}. {intervals(how)}"
+        "patches of the image (as in figures 6 and 7 of Palepu & Beam, 2023). This share means something "
+        f"only where that sum is above 0; others are left out ({left_out}), and sums close to 0 make it "
+        "large and uncertain. Right: the softmax weight of each patch, whose entropy TIER penalises; it "
+        f"exists for all. Averages over {counts(models)}. {intervals(how)}"
     )
     return Figure(
         "relative-importance", "Relative patch importance", caption, rows, _paint_importance, (WIDE, 2.7)

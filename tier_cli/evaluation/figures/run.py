@@ -214,7 +214,7 @@ class _Run:
             figures += [distribution(models, self._how), aucs(models, labels, self._how)]
         else:
             self._notes.append(
-                "no figure of regions: no image has boxes or a mask of a finding of the set in the model's view"
+                "no figure of regions: no image has boxes or a mask, in view, of a finding of the set"
             )
         training = training_figure({name: job.checkpoint.path for name, job in self._jobs.items()})
         if training is None:
