@@ -52,7 +52,7 @@ def aucs(models: Sequence[Measured], labels: Mapping[str, str], how: Resampling)
         "AUC of the similarity of pixels inside the region of a finding against the other pixels that the "
         f"model sees, within each image, a mean over {_counts(found)}; 0.5 is chance. Numbers of regions are "
         f"in brackets; the last line is the mean over findings. {_similarities(found)} "
-        f"`tier eval --grounding` gives the same AUC. {intervals(how).replace('Bands', 'Bars')}"
+        f"`tier eval --grounding` gives the same AUC. {intervals(how, 'Bars')}"
     )
     height = 0.8 + 0.24 * len({row["finding"] for row in rows})
     return Figure(

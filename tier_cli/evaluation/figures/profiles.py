@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Resampling
     from tier_cli.metrics.bootstrap import Estimate
 
-INTERVALS = "Bands are 95 % intervals over patients (bootstrap, {replicates} resamplings, seed {seed})."
-
 
 def rank_profile(models: Sequence[Measured], question: Question, how: Resampling) -> Figure:
     """Make the figure of the mean similarity at each rank (Palepu & Beam, MLHC 2023)."""
@@ -58,9 +56,12 @@ def importance(models: Sequence[Measured], question: Question, how: Resampling) 
     )
 
 
-def intervals(how: Resampling) -> str:
-    """Say how intervals were made."""
-    return INTERVALS.format(replicates=f"{how.replicates:,}", seed=how.seed)
+def intervals(how: Resampling, marks: str = "Bands") -> str:
+    """Say how the intervals were made that `marks` show."""
+    level, replicates = f"{how.level:.0%}".replace("%", " %"), f"{how.replicates:,}"
+    return (
+        f"{marks} are {level} intervals over patients (bootstrap, {replicates} resamplings, seed {how.seed})."
+    )
 
 
 def _whole(question: Question) -> str:

@@ -46,10 +46,10 @@ def spread_figure(models: Sequence[Measured], question: Question, how: Resamplin
     what = f"the tokens of {question.about}" if question.kind == "texts" else question.about
     caption = (
         f"Entropy and sparsity of the cosine similarities of patches to {what}, averaged within each image "
-        f"and over {counts(models)}. Entropies are those of the softmax without a temperature (Palepu & Beam, 2023); "
-        "the dotted line marks the entropy of equal weights, ln P for P patches. Hoyer's sparsity (Hoyer, "
-        "2004) is 0 if all patches are alike and 1 if one stands alone. The share counts similarities whose "
-        f"size exceeds 0.1. Lower entropy is not more sparsity. {intervals(how).replace('Bands', 'Bars')}"
+        f"and over {counts(models)}. Entropies are those of the softmax without a temperature (Palepu & "
+        "Beam, 2023); the dotted line marks the entropy of equal weights, ln P for P patches. Hoyer's "
+        "sparsity (Hoyer, 2004) is 0 if all patches are alike and 1 if one stands alone. The share counts "
+        f"similarities whose size exceeds 0.1. Lower entropy is not more sparsity. {intervals(how, 'Bars')}"
     )
     height = 1.0 + 0.25 * len(models)
     return Figure("spread", "Entropy and sparsity", caption, rows, _paint, (WIDE, height))
