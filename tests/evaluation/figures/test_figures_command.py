@@ -15,8 +15,8 @@ from tiny import tiny_checkpoint
 from xrays import write_dicom, write_png
 
 from tier_cli.app import main
-from tier_cli.datasets.manifest import read_manifest
 from tier_cli.evaluation.figures import run
+from tier_cli.evaluation.figures.figure import Figure
 from tier_cli.maps.similarity import finding_directions
 from tier_cli.pipeline.encode import patch_maps
 from tier_cli.pipeline.scoring_job import open_job
@@ -60,6 +60,20 @@ def made(folder: Path) -> Path:
     """Make the figures once for the tests that only look at them."""
     assert figures(folder, folder / "made") == 0
     return folder / "made"
+
+
+@pytest.fixture
+def tables_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write tables without pictures, which take seconds to draw."""
+
+    def write(self: Figure, folder: Path) -> tuple[str, ...]:
+        (folder / f"{self.name}.csv").write_text(self.to_csv(), "utf-8", newline="")
+        return (f"{self.name}.csv",)
+
+    monkeypatch.setattr(Figure, "write", write)
+
+
+quickly = pytest.mark.usefixtures("tables_only")
 
 
 def table(file: Path) -> list[dict[str, str]]:
@@ -168,13 +182,14 @@ def test_the_log_is_drawn_as_it_was_written(made: Path) -> None:
     ]
 
 
-def test_the_same_command_gives_the_same_bytes(made: Path, folder: Path, tmp_path: Path) -> None:
+@quickly
+def test_the_same_command_gives_the_same_numbers(made: Path, folder: Path, tmp_path: Path) -> None:
     assert figures(folder, tmp_path / "again") == 0
-    for file in made.iterdir():
-        if file.name != "figures.json":  # which holds the command with the name of the folder
-            assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+    for name in (*(f"{name}.csv" for name in NAMES), "README.md"):
+        assert (made / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
+@quickly
 def test_findings_can_be_asked_instead_of_texts(folder: Path, tmp_path: Path) -> None:
     assert figures(folder, tmp_path / "out", "--against", "findings") == 0
     record = json.loads((tmp_path / "out" / "figures.json").read_text())
@@ -184,6 +199,7 @@ def test_findings_can_be_asked_instead_of_texts(folder: Path, tmp_path: Path) ->
     assert measures == {"patch_entropy", "hoyer", "share_above_0.1"}, "there are no tokens"
 
 
+@quickly
 def test_labels_give_captions_where_there_is_no_text(folder: Path, tmp_path: Path) -> None:
     lines = (folder / "manifest.csv").read_text().splitlines()
     cut = [",".join([*line.split(",")[:2], *line.split(",")[3:5]]) for line in lines]
@@ -196,6 +212,7 @@ def test_labels_give_captions_where_there_is_no_text(folder: Path, tmp_path: Pat
     assert record["models"][0]["pairs"] == 4
 
 
+@quickly
 def test_without_boxes_one_line_says_which_figure_is_missing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +227,7 @@ def test_without_boxes_one_line_says_which_figure_is_missing(
     assert not (tmp_path / "out" / "in-regions.csv").exists()
 
 
+@quickly
 def test_a_file_that_cannot_be_read_is_counted_and_the_exit_code_says_so(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,13 +248,14 @@ def test_an_existing_folder_is_kept(folder: Path, made: Path, capsys: pytest.Cap
     assert (made / "figures.json").read_bytes() == before
 
 
+@quickly
 def test_an_interrupted_run_leaves_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(*_: object) -> str:
         raise KeyboardInterrupt
 
-    # After all pictures were drawn.
+    # After all figures were written.
     monkeypatch.setattr(run, "_captions", stop)
     assert figures(folder, tmp_path / "out") == 130
     assert list(tmp_path.iterdir()) == []
@@ -279,6 +298,7 @@ def test_models_that_cannot_be_told_apart_are_refused(
     assert part in capsys.readouterr().err
 
 
+@quickly
 def test_images_of_a_dicom_folder_show_no_patient(folder: Path, tmp_path: Path) -> None:
     write_dicom(tmp_path / "a.dcm")
     (tmp_path / "m.csv").write_text("path,patient,text\na.dcm,k1,effusion\n")
@@ -286,5 +306,4 @@ def test_images_of_a_dicom_folder_show_no_patient(folder: Path, tmp_path: Path) 
     assert main(["figures", *arguments, "--model", str(folder / "one"), "-o", str(tmp_path / "out")]) == 0
     for file in (tmp_path / "out").iterdir():
         assert b"Doe" not in file.read_bytes()
-        assert b"k1" not in file.read_bytes() or file.suffix == ".png"
-    assert len(read_manifest(tmp_path / "m.csv")) == 1
+        assert b"k1" not in file.read_bytes()
