@@ -67,7 +67,7 @@ def _paint(canvas: Canvas, rows: Sequence[Row]) -> None:
             if measure == "patch_entropy":
                 axes.axvline(math.log(row["patches"]), color="0.4", linestyle=":", linewidth=0.8, zorder=0)
         axes.set_xlabel(HEADINGS[measure])
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks([-number for number in range(len(names))], names)
     panels[0].set_ylim(0.5 - len(names), 0.5)
