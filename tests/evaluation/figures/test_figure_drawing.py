@@ -47,8 +47,8 @@ def test_grids_of_different_size_share_an_axis() -> None:
     assert axes.get_xlim() == (0, 1)
     assert "Relative rank" in axes.get_xlabel()
     for line, (name, rows) in zip(axes.lines, by_model(figure.rows).items(), strict=False):
-        np.testing.assert_allclose(line.get_xdata(), column(rows, "relative_rank"))
-        np.testing.assert_allclose(line.get_ydata(), column(rows, "value"))
+        np.testing.assert_allclose(np.asarray(line.get_xdata(), float), column(rows, "relative_rank"))
+        np.testing.assert_allclose(np.asarray(line.get_ydata(), float), column(rows, "value"))
         assert str(line.get_label()).startswith(name)
     assert {row["patches"] for row in figure.rows} == {49, 196}
 
