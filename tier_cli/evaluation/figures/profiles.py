@@ -29,7 +29,7 @@ def rank_profile(models: Sequence[Measured], question: Question, how: Resampling
         "As in figures 6 and 7 of Palepu & Beam (2023), whose bars are standard deviations over images."
     )
     return Figure(
-        "rank-profile", "Rank-ordered patch similarity", caption, rows, _paint_profile, (NARROW, 2.7)
+        "rank-profile", "Rank-ordered patch similarity", caption, rows, _paint_profile, _size(NARROW, models)
     )
 
 
@@ -52,7 +52,12 @@ def importance(models: Sequence[Measured], question: Question, how: Resampling) 
         f"exists for all. Averages over {counts(models)}. {intervals(how)}"
     )
     return Figure(
-        "relative-importance", "Relative patch importance", caption, rows, _paint_importance, (WIDE, 2.7)
+        "relative-importance",
+        "Relative patch importance",
+        caption,
+        rows,
+        _paint_importance,
+        _size(WIDE, models),
     )
 
 
@@ -104,18 +109,14 @@ def _paint_profile(canvas: Canvas, rows: Sequence[Row]) -> None:
     _lines(axes, rows)
     axes.axhline(0, color="0.6", linewidth=0.6, zorder=0)
     axes.set_ylabel("Cosine similarity of patch and text")
-    axes.legend()
 
 
 def _paint_importance(canvas: Canvas, rows: Sequence[Row]) -> None:
     for axes, share in zip(canvas.subplots(1, 2), ("total similarity", "softmax weight"), strict=True):
         _lines(axes, [row for row in rows if row["share"] == share])
         axes.axhline(1, color="0.6", linewidth=0.6, zorder=0)
-        axes.set_title(
-            "similarity / total similarity" if share == "total similarity" else "softmax of similarities"
-        )
-        axes.set_ylabel("Multiple of an equal share")
-        axes.legend()
+        name = "Similarity / total similarity" if share == "total similarity" else "Softmax of similarities"
+        axes.set_ylabel(f"{name}\n(multiple of an equal share)")
 
 
 def _lines(axes: Axes, rows: Sequence[Row]) -> None:
@@ -133,6 +134,12 @@ def _lines(axes: Axes, rows: Sequence[Row]) -> None:
     else:
         axes.set_xlabel("Relative rank of the patch, 0 = most similar")
         axes.set_xlim(0, 1)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def _size(width: float, models: Sequence[Measured]) -> tuple[float, float]:
+    """Return width and height in inches, with room for the legend."""
+    return width, 2.5 + 0.17 * len(models)
 
 
 def _with_grid(name: str, row: Row) -> str:
