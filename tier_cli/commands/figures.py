@@ -15,6 +15,7 @@ from tier_cli.commands.evaluate import options as eval_options
 from tier_cli.commands.evaluate.command_line import command_line
 from tier_cli.commands.evaluate.data import exclusions
 from tier_cli.commands.options import option
+from tier_cli.commands.stopping import stopping
 from tier_cli.console import print_message
 from tier_cli.datasets.registry import CSV
 from tier_cli.evaluation.settings import EvaluationSettings
@@ -108,15 +109,16 @@ def figures(
     from tier_cli.evaluation.figures.run import make_figures
 
     try:
-        made = make_figures(
-            model or [DEFAULT_MODEL],
-            data,
-            output,
-            settings,
-            None if against is None else against.value,
-            command=command_line(dataset, root),
-            progress=progress_on_stderr,
-        )
+        with stopping():
+            made = make_figures(
+                model or [DEFAULT_MODEL],
+                data,
+                output,
+                settings,
+                None if against is None else against.value,
+                command=command_line(dataset, root),
+                progress=progress_on_stderr,
+            )
     except KeyboardInterrupt:
         print_message("Interrupted; nothing was written.")
         raise
