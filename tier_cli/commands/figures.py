@@ -21,6 +21,7 @@ from tier_cli.datasets.registry import CSV
 from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.signals import exit_code_of, signal_name
 
 _MODEL, _RESULTS = "Model and findings", "Results"
 
@@ -82,8 +83,8 @@ def figures(
     README.md has the captions, figures.json what determines the figures.
 
     The folder is written whole at the end, or not at all. Exit codes: 0 if
-    every image could be used, 3 if some could not, 2 for wrong usage. For
-    research use.
+    every image could be used, 3 if some could not, 2 for wrong usage, 130
+    Ctrl-C, 143 SIGTERM, 129 SIGHUP. For research use.
     """
     settings = EvaluationSettings(
         findings=findings,
@@ -119,9 +120,9 @@ def figures(
                 command=command_line(dataset, root),
                 progress=progress_on_stderr,
             )
-    except KeyboardInterrupt:
-        print_message("Interrupted; nothing was written.")
-        raise
+    except KeyboardInterrupt as stop:
+        print_message(f"Interrupted{signal_name(stop)}; nothing was written.")
+        raise Exit(exit_code_of(stop)) from stop
     show_figures(made.document, Console(stderr=True))
     for note in made.notes:
         print_message(note)
