@@ -25,16 +25,15 @@ def show_figures(document: Mapping[str, Any], console: Console) -> None:
     models = document["models"]
     title = f"{document['images']} images of {document['patients']} patients, split {document['split']}"
     table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for model in models:
-        table.add_column(Text(printable(model["name"])), justify="right")
-        table.add_column("95% interval")
+    for heading in ("", "model", "value", "95% interval"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
     measures = {heading: [model["spread"][name] for model in models] for name, heading in HEADINGS.items()}
     if any("regions" in model for model in models):
         nothing = {"value": None, "low": None, "high": None}
         measures[_AUC] = [model.get("regions", {}).get("auc", nothing) for model in models]
     for heading, numbers in measures.items():
-        if any(one["value"] is not None for one in numbers):
-            cells = [text for one in numbers for text in (value_text(one), interval_text(one))]
-            table.add_row(heading, *map(Text, cells))
+        known = [(model, one) for model, one in zip(models, numbers, strict=True) if one["value"] is not None]
+        for place, (model, one) in enumerate(known):
+            cells = ("" if place else heading, printable(model["name"]), value_text(one), interval_text(one))
+            table.add_row(*map(Text, cells))
     console.print(table)

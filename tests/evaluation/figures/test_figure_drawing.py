@@ -21,7 +21,7 @@ from tier_cli.evaluation.figures.training import training_figure
 from tier_cli.evaluation.measure import Resampling
 
 HOW = Resampling(20, 0)
-REPORTS = Texts(["a", "b", "c"], "the image's report")
+REPORTS = Texts(["a", "b", "c"], "the image's report", "no text")
 
 
 def model(name: str, side: int, positive: int = 3) -> Measured:

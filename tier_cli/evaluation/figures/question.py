@@ -50,13 +50,14 @@ class Question(Protocol):
         ``texts`` or ``findings``.
     about
         What it is, for captions: ``the image's report``.
-    blank
-        Images with nothing to compare with.
+    blank, lacking
+        Number of images with nothing to compare with, and what they lack.
     """
 
     kind: Against
     about: str
     blank: int
+    lacking: str
 
     def of_images(self, member: Scorer) -> Iterator[Asked]:
         """Yield what each image is compared with, in order, in a model's embedding space."""
@@ -70,14 +71,14 @@ class Texts:
     ----------
     texts
         (N,) blank where there is none.
-    about
-        What the texts are.
+    about, lacking
+        What the texts are, and what images without one lack.
     """
 
     kind: Against = "texts"
 
-    def __init__(self, texts: list[str], about: str):
-        self._texts, self.about = texts, about
+    def __init__(self, texts: list[str], about: str, lacking: str):
+        self._texts, self.about, self.lacking = texts, about, lacking
         self.blank = texts.count("")
 
     def of_images(self, member: Scorer) -> Iterator[Asked]:
@@ -102,6 +103,7 @@ class Present:
 
     kind: Against = "findings"
     about = "the positive prompts of a finding that the image has"
+    lacking = "no finding of the set"
 
     def __init__(self, present: NDArray[np.bool_]):
         self._present = present
@@ -137,10 +139,11 @@ def ask(against: Against | None, manifest: Manifest, findings: FindingSet, seed:
 
     texts = texts_of(manifest)
     if any(texts) and against != "findings":
-        return Texts(texts, "the image's report")
+        return Texts(texts, "the image's report", "no text")
     labels = manifest.labels(findings)
     if against == "texts":
-        return Texts(_captions(manifest, findings, labels, seed), "a caption written from the image's labels")
+        captions = _captions(manifest, findings, labels, seed)
+        return Texts(captions, "a caption written from the image's labels", "no label that gives a caption")
     present = labels == 1
     if not present.any():
         raise ManifestError(

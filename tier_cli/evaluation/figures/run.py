@@ -155,9 +155,7 @@ class _Run:
         manifest = self._selection.manifest
         question = ask(against, manifest, self._findings, self._settings.seed)
         if question.blank:
-            self._notes.append(
-                f"{question.blank} of {len(manifest)} images have nothing to compare with ({question.about})"
-            )
+            self._notes.append(f"{question.blank} of {len(manifest)} images not compared: {question.lacking}")
         measured = self._measure(question, progress)
         figures = self._figures(measured, question)
         with whole_folder(output) as folder:
@@ -196,7 +194,7 @@ class _Run:
                 raise ManifestError(
                     f"no image could be compared with {question.about}",
                     where=manifest.origin,
-                    remedy=f"check the images ({_counts(one.left_out) or 'all are blank'}) and --against",
+                    remedy=f"check the images ({_counts(one.left_out) or question.lacking}) and --against",
                 )
             found.append(one)
         return found
