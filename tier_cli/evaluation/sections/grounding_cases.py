@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.regions import Region
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.patch_grid import PatchGrid
     from tier_cli.maps.similarity import PatchMap
 
     Floats = NDArray[np.float64]
@@ -56,6 +57,21 @@ def targets_of(row: Sequence[Region], findings: FindingSet, unknown: Counter[str
         yield Target(name, text, tuple(parts))
 
 
+def region_of(regions: Sequence[Region], place: PatchGrid) -> NDArray[np.bool_] | str:
+    """Return the regions of a target as one mask (H, W) of the source image, or why they are of no use."""
+    if place.turned:
+        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
+        return "the file is displayed rotated or mirrored, its regions are not"
+    height, width = place.size
+    region = np.zeros(place.size, dtype=bool)
+    try:
+        for part in regions:
+            region |= part.mask(height, width)
+    except InputError as error:
+        return f"mask {error.kind}"
+    return region if region.any() else "region outside the file"
+
+
 def case_of(regions: Sequence[Region], seen: PatchMap, direction: Floats) -> Case | str:
     """Lay the patches over the regions of a target; return the reason if that is impossible.
 
@@ -69,19 +85,10 @@ def case_of(regions: Sequence[Region], seen: PatchMap, direction: Floats) -> Cas
         (D,) what they are compared with.
     """
     place = seen.grid
-    if place.turned:
-        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
-        return "the file is displayed rotated or mirrored, its regions are not"
-    height, width = place.size
-    region = np.zeros(place.size, dtype=bool)
-    try:
-        for part in regions:
-            region |= part.mask(height, width)
-    except InputError as error:
-        return f"mask {error.kind}"
+    region = region_of(regions, place)
+    if isinstance(region, str):
+        return region
     (similarities,) = seen.similarities(direction[None]).reshape(1, -1)
-    if not region.any():
-        return "region outside the file"
     if not np.isfinite(similarities).all():
         return "not_finite"
     return make_case(similarities, region, (place.rows, place.columns), place.side, place.affine)
