@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def seen_patches(grid: PatchGrid) -> NDArray[np.bool_]:
 
 
 def peak_of(values: NDArray[np.floating], grid: PatchGrid) -> tuple[float, float, float] | None:
-    """Return the middle (x, y) of the highest patch in source pixels, and its similarity; None without one."""
+    """Return the middle (x, y) of the highest patch in source pixels and its similarity; None without one."""
     shown = np.where(seen_patches(grid) & np.isfinite(values), values, -np.inf)
     row, column = np.unravel_index(int(np.argmax(shown)), shown.shape)
     if not np.isfinite(shown[row, column]):
@@ -179,7 +180,7 @@ def _corners(ring: list[Cell]) -> list[Cell]:
 
 def _area(ring: list[Cell]) -> float:
     """Return the area within a ring; negative if it runs anticlockwise."""
-    return sum(c0 * r1 - c1 * r0 for (r0, c0), (r1, c1) in zip(ring, ring[1:], strict=False)) / 2
+    return sum(c0 * r1 - c1 * r0 for (r0, c0), (r1, c1) in pairwise(ring)) / 2
 
 
 def _in_source(ring: list[Cell], grid: PatchGrid) -> Ring:

@@ -81,7 +81,7 @@ def sheet(drawn: Drawn, side: int = 360, with_picture: bool = True) -> Image.Ima
     names = [_wrapped(_PICTURE if one is None else one.label, unit + 2, side) for one in texts]
     columns = min(_MOST_COLUMNS, len(tiles))
     step = unit + unit // 2
-    under = step * max(map(len, names)) + 4 * step
+    under = step * (max(map(len, names)) + 3)
     row = max(tile.height for tile in tiles) + under + _GAP
     rows = -(-len(tiles) // columns)
     width = _GAP + columns * (side + _GAP)
@@ -125,9 +125,7 @@ def _score(pen: Any, x: int, y: int, width: int, score: FindingScore, unit: int)
     _scale(pen, x, y + unit + unit // 2, width, score.score, known, unit)
 
 
-def _scale(
-    pen: Any, x: int, y: int, width: int, score: float, known: Reference, unit: int
-) -> None:
+def _scale(pen: Any, x: int, y: int, width: int, score: float, known: Reference, unit: int) -> None:
     """Draw a score on a scale on which the ordinary range of its finding takes the middle third."""
 
     def place(value: float) -> float:
@@ -136,7 +134,9 @@ def _scale(
 
     middle, half = y + unit / 2, unit / 2
     pen.rectangle((x, middle - 1, x + width, middle), fill=(70, 74, 78))
-    pen.rectangle((place(known.low), middle - half / 2, place(known.high), middle + half / 2), fill=(95, 100, 105))
+    pen.rectangle(
+        (place(known.low), middle - half / 2, place(known.high), middle + half / 2), fill=(95, 100, 105)
+    )
     at = place(known.threshold)
     pen.rectangle((at - 1, middle - half, at, middle + half), fill=_FAINT)
     at, radius = place(score), half * 0.8
