@@ -1,0 +1,154 @@
+"""Write the maps of a run to a folder, and say on stdout what was found and written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.commands.result_run import ResultRun
+from tier_cli.console import is_terminal
+from tier_cli.maps.files import stem_of, write_boxes, write_maps, write_picture
+from tier_cli.maps.regions import peak_of
+from tier_cli.maps.sheet import Drawn, sheet
+
+if TYPE_CHECKING:
+    from tier_cli.display.explain_table import ExplanationTable
+    from tier_cli.imaging.discover import PassedOver
+    from tier_cli.maps.explanation import Explanation, TextMap
+    from tier_cli.pipeline.explanations import ExplainedImage
+    from tier_cli.results.writers import ResultWriter
+
+_SINGLE = 1024
+
+
+class ExplainRun(ResultRun["ExplainedImage"]):
+    """Write the maps of one run, and print tables on a terminal or JSON lines in a pipe.
+
+    Parameters
+    ----------
+    folder
+        Where files are written; None writes none.
+    outputs
+        What is written, see `tier_cli.commands.explain.OUTPUTS`.
+    stretch
+        Whether the maps of each image make full use of the colours.
+    preview
+        Show small pictures on a terminal.
+    passed_over
+        The files of folders that are no images.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        outputs: Collection[str],
+        stretch: bool,
+        preview: bool,
+        passed_over: PassedOver,
+    ):
+        super().__init__(
+            "Explaining", "explained", None if folder is None else str(folder), None, passed_over
+        )
+        self._folder, self._outputs, self._stretch, self._preview = folder, outputs, stretch, preview
+
+    @contextmanager
+    def _open_writer(self) -> Iterator[ResultWriter[ExplainedImage]]:
+        yield _Writer(self._folder, self._outputs, self._stretch, self._table())
+
+    def _writer(self) -> AbstractContextManager[ResultWriter[ExplainedImage]]:
+        return self._open_writer()
+
+    def _table(self) -> ExplanationTable | None:
+        if not is_terminal("stdout"):
+            return None
+        from rich.console import Console
+
+        from tier_cli.display.explain_table import ExplanationTable
+
+        return ExplanationTable(self._console or Console(), self._preview)
+
+
+class _Writer:
+    """Write the files of one image after the other and print what is in them."""
+
+    def __init__(
+        self, folder: Path | None, outputs: Collection[str], stretch: bool, table: ExplanationTable | None
+    ):
+        self._folder, self._outputs, self._stretch, self._table = folder, outputs, stretch, table
+
+    def write(self, image: ExplainedImage) -> None:
+        """Write one image."""
+        drawn = None
+        files: dict[str, Any] = {}
+        if image.explanation is not None:
+            drawn = Drawn(image.explanation, image.explanation.maps, self._stretch)
+            if self._folder is not None:
+                files = self._files(self._folder, image, drawn)
+        if self._table is not None:
+            self._table.show(image.result, drawn, _names(files))
+            return
+        sys.stdout.write(json.dumps(document(image, files)) + "\n")
+        sys.stdout.flush()
+
+    def finish(self) -> None:
+        """Add nothing: everything was written with its image."""
+
+    def _files(self, folder: Path, image: ExplainedImage, drawn: Drawn) -> dict[str, Any]:
+        explanation, stamp = drawn.explanation, image.result.model
+        stem = folder / stem_of(image.result)
+        files: dict[str, Any] = {}
+        if "sheet" in self._outputs:
+            files["sheet"] = f"{stem}.png"
+            write_picture(Path(files["sheet"]), sheet(drawn))
+        if "singles" in self._outputs:
+            files["singles"] = {one.name: f"{stem}.{one.name}.png" for one in drawn.maps}
+            for one in drawn.maps:
+                alone = Drawn(explanation, [one], self._stretch)
+                write_picture(Path(files["singles"][one.name]), sheet(alone, _SINGLE, with_picture=False))
+        if "maps" in self._outputs:
+            files["maps"] = f"{stem}.npz"
+            write_maps(Path(files["maps"]), explanation, stamp)
+        if "boxes" in self._outputs:
+            files["boxes"] = f"{stem}.boxes.json"
+            write_boxes(Path(files["boxes"]), explanation, stamp)
+        return files
+
+
+def document(image: ExplainedImage, files: dict[str, Any]) -> dict[str, Any]:
+    """Return the line of one image."""
+    whole = image.result.to_dict()
+    names = ("schema_version", "path", "study", "series", "instance", "view")
+    explanation = image.explanation
+    return {
+        **{name: whole[name] for name in names},
+        "findings": [] if explanation is None else [_found(one, explanation) for one in explanation.maps],
+        "files": files,
+        "model": whole["model"],
+        "notes": list(image.result.notes if explanation is None else explanation.notes),
+        "error": whole["error"],
+    }
+
+
+def _found(one: TextMap, explanation: Explanation) -> dict[str, Any]:
+    peak = peak_of(one.values, explanation.grid)
+    place = None
+    if peak is not None:
+        x, y, similarity = peak
+        place = {"x": round(x, 1), "y": round(y, 1), "similarity": round(similarity, 6)}
+    return {
+        **one.score.to_dict(),
+        "label": one.label,
+        "similarity": one.kind,
+        "threshold": one.threshold,
+        "peak": place,
+    }
+
+
+def _names(files: dict[str, Any]) -> list[str]:
+    return [
+        name for given in files.values() for name in (given.values() if isinstance(given, dict) else [given])
+    ]
