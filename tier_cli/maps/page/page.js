@@ -60,6 +60,7 @@
     const [r, g, b] = page.colours[low].map((from, i) => Math.round(from + (page.colours[low + 1][i] - from) * (at - low)));
     return [r, g, b, t * opacity];
   }
+  const css = ([r, g, b, a]) => `rgb(${r} ${g} ${b} / ${a})`;
   const placeIn = (value, [low, high]) => (value - low) / (high - low);
   const opacity = () => (byId("show").checked ? byId("opacity").valueAsNumber / 100 : 0);
 
@@ -124,8 +125,7 @@
       const box = [across[column], down[row], across[column + 1] - across[column], down[row + 1] - down[row]];
       if (Number.isNaN(value)) hatch(context, () => context.rect(...box));
       else {
-        const [r, g, b, a] = colour(placeIn(value, range), opacity());
-        context.fillStyle = `rgb(${r} ${g} ${b} / ${a})`;
+        context.fillStyle = css(colour(placeIn(value, range), opacity()));
         context.fillRect(...box);
       }
     });
@@ -224,8 +224,7 @@
     context.fillStyle = ramp;
     context.fillRect(0, 0, width, height);
     for (let x = 0; x < width; x++) {
-      const [r, g, b, a] = colour((x + 0.5) / width, opacity());
-      context.fillStyle = `rgb(${r} ${g} ${b} / ${a})`;
+      context.fillStyle = css(colour((x + 0.5) / width, opacity()));
       context.fillRect(x, 0, 1, height);
     }
     const tick = (value, from, to, line) => {
@@ -493,8 +492,7 @@
       button.classList.toggle("shown", number === state.word);
       const here = state.patch ? valueAt(wordValues(map, number), state.patch) : NaN;
       value.textContent = Number.isNaN(here) ? "" : signed(here);
-      const [r, g, b, a] = colour(placeIn(here, image().ranges.phrase), 0.55);
-      button.style.backgroundColor = Number.isNaN(here) ? "" : `rgb(${r} ${g} ${b} / ${a})`;
+      button.style.backgroundColor = Number.isNaN(here) ? "" : css(colour(placeIn(here, image().ranges.phrase), 0.55));
     }
   }
 
