@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.maps.explanation import Explanation, TextMap, TokenMaps
-    from tier_cli.results.record import FindingScore, Reference
+    from tier_cli.results.record import Reference
 
 # Similarities are stored as whole numbers of this size, in 16 bits; the least number stands for NaN.
 _UNIT, _NAN = 1e-4, -32768
@@ -47,8 +47,8 @@ class Row:
     ----------
     number
         Place among the maps of the image.
-    label, score, facts
-        Name, score, and what the score is compared with.
+    label, score, facts, probability
+        Name, score, what the score is compared with, and probability; empty if unknown.
     bar
         None without an ordinary range.
     is_text
@@ -59,6 +59,7 @@ class Row:
     label: str
     score: str
     facts: str
+    probability: str
     bar: Bar | None
     is_text: bool
 
@@ -114,20 +115,15 @@ def _row(number: int, shown: TextMap) -> Row:
         number,
         shown.label,
         f"{score.score:+.3f}",
-        _facts(score),
+        "" if score.reference is None else _facts(score.reference),
+        "" if score.probability is None else f"{score.probability:.0%}",
         None if score.reference is None else _bar(score.score, score.reference),
         shown.kind == "phrase",
     )
 
 
-def _facts(score: FindingScore) -> str:
-    facts = []
-    if score.reference is not None:
-        facts.append(f"ordinary range {score.reference.low:+.3f} to {score.reference.high:+.3f}")
-        facts.append(f"threshold {score.reference.threshold:+.3f}")
-    if score.probability is not None:
-        facts.append(f"probability {score.probability:.0%}")
-    return ", ".join(facts)
+def _facts(reference: Reference) -> str:
+    return f"ordinary {reference.low:+.3f} to {reference.high:+.3f}, threshold {reference.threshold:+.3f}"
 
 
 def _bar(score: float, reference: Reference) -> Bar:

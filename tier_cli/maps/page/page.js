@@ -448,7 +448,7 @@
       if (number === -1) return document.createTextNode(text);
       if (number === -2) return element("span", { class: "unread", title: "The model did not read this word." }, text);
       const value = element("small");
-      const button = element("button", { type: "button", tabindex: buttons.length ? "-1" : "0", "aria-pressed": "false" }, text, value);
+      const button = element("button", { type: "button", tabindex: buttons.length ? "-1" : "0", "aria-pressed": "false" }, element("span", {}, text), value);
       buttons.push({ button, number, value, text });
       button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && showWord(number));
       button.addEventListener("pointerleave", () => showWord(state.keptWord));
@@ -589,7 +589,9 @@
       tab.tabIndex = own === number ? 0 : -1;
     }
     if (tabs.length) byId("work").setAttribute("aria-labelledby", `tab${number}`);
-    for (const own of page.images.keys()) byId(`image${own}`).hidden = own !== number;
+    for (const own of page.images.keys()) {
+      for (const part of ["image", "notes"]) byId(part + own).hidden = own !== number;
+    }
     byId("filter").parentElement.hidden = image().maps.length < 12;
     show(image().maps.length ? [0] : [], 0);
   }
