@@ -69,16 +69,15 @@ def case_of(regions: Sequence[Region], seen: PatchMap, direction: Floats) -> Cas
         (D,) what they are compared with.
     """
     place = seen.grid
-    if place.turned:
-        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
-        return "the file is displayed rotated or mirrored, its regions are not"
-    height, width = place.size
-    region = np.zeros(place.size, dtype=bool)
+    # Regions are in the pixels of the file, which may be displayed rotated or mirrored.
+    height, width = place.stored_size
+    stored = np.zeros((height, width), dtype=bool)
     try:
         for part in regions:
-            region |= part.mask(height, width)
+            stored |= part.mask(height, width)
     except InputError as error:
         return f"mask {error.kind}"
+    region = place.orientation.upright(stored)
     (similarities,) = seen.similarities(direction[None]).reshape(1, -1)
     if not region.any():
         return "region outside the file"
