@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.commands.result_run import ResultRun
 from tier_cli.console import is_terminal
 from tier_cli.maps.files import stem_of, write_boxes, write_maps, write_picture
-from tier_cli.maps.regions import peak_of
+from tier_cli.maps.regions import peak_of, stored
 from tier_cli.maps.sheet import Drawn, sheet
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def document(image: ExplainedImage, files: dict[str, Any]) -> dict[str, Any]:
         "findings": [] if explanation is None else [_found(one, explanation) for one in explanation.maps],
         "files": files,
         "model": whole["model"],
-        "notes": list(image.result.notes if explanation is None else explanation.notes),
+        "notes": _notes(image),
         "error": whole["error"],
     }
 
@@ -137,8 +137,8 @@ def _found(one: TextMap, explanation: Explanation) -> dict[str, Any]:
     peak = peak_of(one.values, explanation.grid)
     place = None
     if peak is not None:
-        x, y, similarity = peak
-        place = {"x": round(x, 1), "y": round(y, 1), "similarity": round(similarity, 6)}
+        x, y = stored(explanation.grid, *peak[:2])
+        place = {"x": round(x, 1), "y": round(y, 1), "similarity": round(peak[2], 6)}
     return {
         **one.score.to_dict(),
         "label": one.label,
@@ -146,6 +146,11 @@ def _found(one: TextMap, explanation: Explanation) -> dict[str, Any]:
         "threshold": one.threshold,
         "peak": place,
     }
+
+
+def _notes(image: ExplainedImage) -> list[str]:
+    scale = "" if image.explanation is None else image.explanation.scale.note
+    return [*image.result.notes, *([scale] if scale else [])]
 
 
 def _names(files: dict[str, Any]) -> list[str]:

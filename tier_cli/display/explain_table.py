@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tier_cli.console import printable
 from tier_cli.display.preview import Preview, protocol_of
-from tier_cli.maps.regions import peak_of, regions
+from tier_cli.maps.regions import peak_of, regions, stored
 from tier_cli.maps.sheet import Drawn
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class ExplanationTable:
         if self._preview:
             self._show_picture(drawn)
         self._console.print(_table(drawn.explanation))
-        for note in drawn.explanation.notes:
-            if note not in self._notes:
+        for note in (drawn.explanation.scale.note, *drawn.explanation.notes):
+            if note and note not in self._notes:
                 self._notes.add(note)
                 self._console.print(_indented(note, "dim"))
         for file in files:
@@ -97,7 +97,10 @@ def _table(explanation: Explanation) -> Table:
 
 def _row(one: TextMap, explanation: Explanation, called: bool, outlined: bool) -> list[Text | str]:
     peak = peak_of(one.values, explanation.grid)
-    place = ("", "") if peak is None else (f"{peak[2]:+.3f}", f"{peak[0]:.0f}, {peak[1]:.0f}")
+    place = ("", "")
+    if peak is not None:
+        x, y = stored(explanation.grid, *peak[:2])
+        place = f"{peak[2]:+.3f}", f"{x:.0f}, {y:.0f}"
     cells: list[Text | str] = [Text(printable(one.label)), f"{one.score.score:+.3f}"]
     if called:
         yes = one.score.call is True

@@ -108,7 +108,6 @@ class Preview:
                 yield Segment("▀", Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
             yield Segment.line()
 
-
     def _shades(self, shades: str, columns: int, rows: int) -> Iterator[Segment]:
         """Draw with characters of different density, in yellow and blue where a map is."""
         small = self.picture.convert("RGB").resize((columns, rows))
