@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
 
 OUTPUTS = ("sheet", "singles", "maps", "boxes")
-_DEFAULT = "sheet,maps,boxes"
+DEFAULT_OUTPUTS = ("sheet", "maps", "boxes")
+_DEFAULT = ",".join(DEFAULT_OUTPUTS)
 # The longer side of the pictures that an output needs.
 _SIDES = {"sheet": 512, "singles": 1024}
+_PREVIEW_SIDE = 256
 # No report is longer; another file may have been meant.
 _LONGEST_REPORT = 100_000
 _SHOWN = "What is shown"
@@ -161,11 +164,16 @@ def explain(
     if folder is not None:
         folder.mkdir(exist_ok=True)
     run = ExplainRun(folder, outputs, stretch, not no_preview, passed_over)
-    side = max(_SIDES.get(name, 0) for name in ("sheet", *outputs))
+    side = picture_side(outputs)
     hide = {} if keyed is None else {"hide": keyed.apply}
     run.write_all(lambda tick: maps.explain(sources, stream, tick, side, **hide), counter(paths))
     if run.failed:
         raise Exit(3)
+
+
+def picture_side(outputs: Collection[str]) -> int:
+    """Return the longer side of the pictures that outputs, and the preview, need."""
+    return max(_SIDES.get(name, _PREVIEW_SIDE) for name in outputs)
 
 
 def _outputs(text: str) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +55,9 @@ class ExplainRun(ResultRun["ExplainedImage"]):
         )
         self._folder, self._outputs, self._stretch, self._preview = folder, outputs, stretch, preview
 
-    @contextmanager
-    def _open_writer(self) -> Iterator[ResultWriter[ExplainedImage]]:
-        yield _Writer(self._folder, self._outputs, self._stretch, self._table())
-
     def _writer(self) -> AbstractContextManager[ResultWriter[ExplainedImage]]:
-        return self._open_writer()
+        files = None if self._folder is None else MapWriter(self._folder, self._outputs, self._stretch)
+        return nullcontext(_Shower(files, self._table(), self._stretch))
 
     def _table(self) -> ExplanationTable | None:
         if not is_terminal("stdout"):
@@ -72,30 +69,47 @@ class ExplainRun(ResultRun["ExplainedImage"]):
         return ExplanationTable(self._console or Console(), self._preview)
 
 
-class _Writer:
-    """Write the files of one image after the other and print what is in them."""
+class _Shower:
+    """Write the files of one image after the other, and print what was found."""
 
-    def __init__(
-        self, folder: Path | None, outputs: Collection[str], stretch: bool, table: ExplanationTable | None
-    ):
-        self._folder, self._outputs, self._stretch, self._table = folder, outputs, stretch, table
+    def __init__(self, files: MapWriter | None, table: ExplanationTable | None, stretch: bool):
+        self._files, self._table, self._stretch = files, table, stretch
 
     def write(self, image: ExplainedImage) -> None:
         """Write one image."""
+        files = {} if self._files is None else self._files.write(image)
+        if self._table is None:
+            sys.stdout.write(json.dumps(document(image, files)) + "\n")
+            sys.stdout.flush()
+            return
         drawn = None
-        files: dict[str, Any] = {}
         if image.explanation is not None:
             drawn = Drawn(image.explanation, image.explanation.maps, self._stretch)
-            if self._folder is not None:
-                files = self._files(self._folder, image, drawn)
-        if self._table is not None:
-            self._table.show(image.result, drawn, _names(files))
-            return
-        sys.stdout.write(json.dumps(document(image, files)) + "\n")
-        sys.stdout.flush()
+        self._table.show(image.result, drawn, _names(files))
 
     def finish(self) -> None:
         """Add nothing: everything was written with its image."""
+
+
+class MapWriter:
+    """Write the files of one image after the other.
+
+    Parameters
+    ----------
+    folder, outputs, stretch
+        As for `ExplainRun`.
+    """
+
+    def __init__(self, folder: Path, outputs: Collection[str], stretch: bool):
+        self._folder, self._outputs, self._stretch = folder, outputs, stretch
+
+    def write(self, image: ExplainedImage) -> dict[str, Any]:
+        """Write the files of one image and return their names by output; none for an error."""
+        if image.explanation is None:
+            return {}
+        return self._files(
+            self._folder, image, Drawn(image.explanation, image.explanation.maps, self._stretch)
+        )
 
     def _files(self, folder: Path, image: ExplainedImage, drawn: Drawn) -> dict[str, Any]:
         explanation, stamp = drawn.explanation, image.result.model
