@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 # Vermilion-orange and blue of equal lightness, which colour-blind people tell apart (after Okabe & Ito).
 ABOVE, BELOW = (255, 128, 0), (64, 156, 255)
 # At most so opaque, so that the anatomy stays visible.
-_OPACITY = 0.65
+OPACITY = 0.65
 STRETCHED = "colours stretched to this image: not comparable with other images"
 
 
@@ -55,7 +55,7 @@ class Colours:
         """Return colours (..., 4): red, green and blue from 0 to 255, and opacity from 0 to 1."""
         strong = np.nan_to_num(self.strength(values))
         colours = np.where(strong[..., None] >= 0, np.array(ABOVE, float), np.array(BELOW, float))
-        return np.concatenate([colours, (np.abs(strong) * _OPACITY)[..., None]], axis=-1)
+        return np.concatenate([colours, (np.abs(strong) * OPACITY)[..., None]], axis=-1)
 
 
 def colours_of(scale: MapScale, kind: str) -> Colours:
