@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tier_cli.files.page import visible
+from tier_cli.maps.colours import colours_of
 from tier_cli.maps.page.words import words_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def image_data(explanation: Explanation) -> dict[str, Any]:
         "columns": explanation.grid.columns,
         "down": down.round(3).tolist(),
         "across": across.round(3).tolist(),
-        "ranges": {kind: tuple(ends) for kind, ends in explanation.scale.ranges.items()},
+        "scales": {kind: asdict(colours_of(explanation.scale, kind)) for kind in explanation.scale.ranges},
         "maps": [_map_data(one) for one in explanation.maps],
     }
 
@@ -123,7 +124,7 @@ def _row(number: int, shown: TextMap) -> Row:
 
 
 def _facts(reference: Reference) -> str:
-    return f"ordinary {reference.low:+.3f} to {reference.high:+.3f}, threshold {reference.threshold:+.3f}"
+    return f"ordinary {reference.low:+.2f} to {reference.high:+.2f}, threshold {reference.threshold:+.2f}"
 
 
 def _bar(score: float, reference: Reference) -> Bar:

@@ -52,16 +52,17 @@
 
   // ---- colours ----
 
-  // Colour of a place in the scale (0 to 1): the lower, the more transparent, so that a low map leaves the image as it is.
-  function colour(place, opacity) {
-    const t = Math.min(Math.max(place, 0), 1);
-    const at = t * (page.colours.length - 1);
-    const low = Math.min(Math.floor(at), page.colours.length - 2);
-    const [r, g, b] = page.colours[low].map((from, i) => Math.round(from + (page.colours[low + 1][i] - from) * (at - low)));
-    return [r, g, b, t * opacity];
+  // How strong the colour of a value is, from -1 to 1, as tier_cli/maps/colours.py has it.
+  function strength(value, { low, high, diverging }) {
+    const strong = diverging ? value / Math.max(Math.abs(low), Math.abs(high)) : (value - low) / (high - low);
+    return Math.min(Math.max(strong, diverging ? -1 : 0), 1);
+  }
+  // The weaker, the more transparent: a map that says nothing leaves the image as it is.
+  function colour(value, scale, opacity) {
+    const strong = strength(value, scale);
+    return [...(strong < 0 ? page.below : page.above), Math.abs(strong) * opacity];
   }
   const css = ([r, g, b, a]) => `rgb(${r} ${g} ${b} / ${a})`;
-  const placeIn = (value, [low, high]) => (value - low) / (high - low);
   const opacity = () => (byId("show").checked ? byId("opacity").valueAsNumber / 100 : 0);
 
   // ---- the radiograph ----
@@ -102,36 +103,40 @@
     };
   }
   function drawMap({ number, overlay, legend }) {
-    const { rows, columns, ranges } = image();
+    const { rows, columns, scales } = image();
     const view = viewOf(number);
     const context = overlay.getContext("2d");
     const { down, across } = edgesOn(overlay);
     context.clearRect(0, 0, overlay.width, overlay.height);
     hatchOutside(context, [across[0], down[0], across[columns], down[rows]]);
+    context.fillStyle = darken();
+    context.fillRect(across[0], down[0], across[columns] - across[0], down[rows] - down[0]);
     const draw = byId("smooth").checked ? drawSmooth : drawPatches;
-    draw(context, view.values, ranges[view.kind], down, across);
+    draw(context, view.values, scales[view.kind], down, across);
     if (view.threshold !== null && opacity() > 0) outlineAbove(context, view, down, across);
     if (state.patch) {
       const [row, column] = state.patch;
       const box = [across[column], down[row], across[column + 1] - across[column], down[row + 1] - down[row]];
-      outline(context, "#fff", () => context.rect(...box), 2.5);
+      outline(context, "#fff", () => context.rect(...box), 2);
     }
-    drawLegend(legend, view, ranges[view.kind]);
+    drawLegend(legend, view, scales[view.kind]);
   }
-  function drawPatches(context, values, range, down, across) {
+  // On white bone no colour would stand out: the map darkens the image a little.
+  const darken = () => `rgb(0 0 0 / ${0.4 * opacity()})`;
+  function drawPatches(context, values, scale, down, across) {
     const columns = across.length - 1;
     values.forEach((value, i) => {
       const [row, column] = [Math.floor(i / columns), i % columns];
       const box = [across[column], down[row], across[column + 1] - across[column], down[row + 1] - down[row]];
       if (Number.isNaN(value)) hatch(context, () => context.rect(...box));
       else {
-        context.fillStyle = css(colour(placeIn(value, range), opacity()));
+        context.fillStyle = css(colour(value, scale, opacity()));
         context.fillRect(...box);
       }
     });
   }
   // Interpolates between the centres of patches; beyond the outer centres the values stay as they are.
-  function drawSmooth(context, values, range, down, across) {
+  function drawSmooth(context, values, scale, down, across) {
     const [rows, columns] = [down.length - 1, across.length - 1];
     const fine = Math.max(1, Math.min(16, Math.floor(640 / Math.max(rows, columns))));
     const small = document.createElement("canvas");
@@ -150,7 +155,7 @@
         const lower = values[below * columns + left] * (1 - u) + values[below * columns + right] * u;
         const value = upper * (1 - v) + lower * v;
         if (Number.isNaN(value)) continue;
-        const [r, g, b, a] = colour(placeIn(value, range), opacity());
+        const [r, g, b, a] = colour(value, scale, opacity());
         pixels.data.set([r, g, b, Math.round(a * 255)], 4 * (y * small.width + x));
       }
     }
@@ -201,7 +206,7 @@
     context.beginPath();
     trace();
     context.clip();
-    context.fillStyle = "rgb(0 0 0 / 0.45)";
+    context.fillStyle = "rgb(0 0 0 / 0.6)";
     context.fillRect(0, 0, width, height);
     context.strokeStyle = "rgb(255 255 255 / 0.35)";
     context.lineWidth = devicePixelRatio;
@@ -214,7 +219,7 @@
     context.restore();
   }
   // The scale over black to white, as it looks over the image; ticks for the threshold and for the patch.
-  function drawLegend(legend, view, range) {
+  function drawLegend(legend, view, scale) {
     const { canvas, low, high } = legend;
     const context = canvas.getContext("2d");
     const { width, height } = canvas;
@@ -223,21 +228,24 @@
     ramp.addColorStop(1, "#fff");
     context.fillStyle = ramp;
     context.fillRect(0, 0, width, height);
+    context.fillStyle = darken();
+    context.fillRect(0, 0, width, height);
     for (let x = 0; x < width; x++) {
-      context.fillStyle = css(colour((x + 0.5) / width, opacity()));
+      context.fillStyle = css(colour(scale.low + ((x + 0.5) / width) * (scale.high - scale.low), scale, opacity()));
       context.fillRect(x, 0, 1, height);
     }
     const tick = (value, from, to, line) => {
-      const x = Math.min(Math.max(placeIn(value, range), 0), 1) * width;
+      const x = Math.min(Math.max((value - scale.low) / (scale.high - scale.low), 0), 1) * width;
       outline(context, "#fff", () => {
         context.moveTo(x, from * height);
         context.lineTo(x, to * height);
       }, line);
     };
+    if (scale.low < 0 && scale.high > 0) tick(0, 0.75, 1, 0.5);
     if (view.threshold !== null) tick(view.threshold, 0, 0.45, 1);
     const value = state.patch && valueAt(view.values, state.patch);
     if (state.patch && !Number.isNaN(value)) tick(value, 0, 1, 2);
-    [low.textContent, high.textContent] = range.map((end) => (end < 0 ? "" : "+") + end.toFixed(2));
+    [low.textContent, high.textContent] = [scale.low, scale.high].map((end) => (end < 0 ? "" : "+") + end.toFixed(2));
     const stands = view.threshold === null ? "" : `; a patch stands out from ${signed(view.threshold)}`;
     canvas.setAttribute("aria-label", `Colours from ${low.textContent} to ${high.textContent}${stands}`);
   }
@@ -263,7 +271,7 @@
       [radiograph.width, radiograph.height] = [picture.width, picture.height];
       // At most so high that the whole image is seen.
       stage.style.aspectRatio = `${width} / ${height}`;
-      const part = matchMedia("(max-width: 52rem)").matches ? 46 : 76;
+      const part = matchMedia("(max-width: 52rem)").matches ? 46 : 70;
       stage.style.width = `min(100%, ${(part * width) / height}vh)`;
       const name = element("span", { class: "name" });
       const score = element("span", { class: "score" });
@@ -303,7 +311,8 @@
       const { rows, columns } = image();
       const view = panel.number < 0 ? { label: "No map", score: "" } : viewOf(panel.number);
       panel.name.textContent = view.label;
-      panel.score.textContent = view.score && `score ${view.score}`;
+      const from = typeof view.threshold === "number" ? `outlined from ${signed(view.threshold)}` : "";
+      panel.score.textContent = [view.score && `score ${view.score}`, from].filter(Boolean).join(", ");
       panel.stage.setAttribute("aria-label", `${view.label}: ${rows} by ${columns} patches; arrow keys move over them`);
       if (panel.number >= 0) drawMap(panel);
     }
@@ -313,6 +322,7 @@
     }
     drawWords();
     byId("readout").textContent = readout();
+    byId("readout").classList.toggle("hint", !state.patch);
   }
   function readout() {
     if (!state.shown.length) return "No map is shown: choose a finding or a text.";
@@ -441,7 +451,7 @@
     const map = state.shown.length ? mapOf(state.active) : null;
     const words = map?.words;
     byId("words-of").textContent = words
-      ? `What was compared for "${map.label}". Point at a word to see its patches; the mean of its tokens is shown.`
+      ? `What the image was compared with for "${map.label}". A word of several tokens shows the mean of their maps.`
       : "No words were compared for this map.";
     buttons = [];
     const pieces = (words?.pieces ?? []).map(([text, number]) => {
@@ -492,7 +502,7 @@
       button.classList.toggle("shown", number === state.word);
       const here = state.patch ? valueAt(wordValues(map, number), state.patch) : NaN;
       value.textContent = Number.isNaN(here) ? "" : signed(here);
-      button.style.backgroundColor = Number.isNaN(here) ? "" : css(colour(placeIn(here, image().ranges.phrase), 0.55));
+      button.style.backgroundColor = Number.isNaN(here) ? "" : css(colour(here, image().scales.phrase, 0.65));
     }
   }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tier_cli.files.atomic import whole_file
 from tier_cli.files.page import render, resource
-from tier_cli.maps.colours import COLOURS
+from tier_cli.maps.colours import ABOVE, BELOW, OPACITY
 from tier_cli.maps.page.content import image_data, image_rows
 from tier_cli.maps.page.picture import data_uri
 from tier_cli.maps.similarity import SIMILARITIES
@@ -71,17 +71,19 @@ def page_html(explanations: Sequence[Explanation]) -> str:
                 "picture": data_uri(one.picture, _PICTURES // len(explanations)),
                 "size": one.grid.size,
                 "rows": image_rows(one),
-                "notes": [note for note in (one.scale.note, *one.notes) if note],
+                "notes": [note for note in dict.fromkeys((one.scale.note, *one.notes)) if note],
             }
             for one in explanations
         ],
-        similarities={
-            kind: SIMILARITIES[kind]
-            for kind in SIMILARITIES
-            if any(kind == shown.kind or shown.tokens for one in explanations for shown in one.maps)
-        },
-        data={"colours": COLOURS, "images": [image_data(one) for one in explanations]},
+        similarities={kind: SIMILARITIES[kind] for kind in SIMILARITIES if kind in _kinds(explanations)},
+        opacity=round(100 * OPACITY),
+        data={"above": ABOVE, "below": BELOW, "images": [image_data(one) for one in explanations]},
     )
+
+
+def _kinds(explanations: Sequence[Explanation]) -> set[str]:
+    shown = [one for explanation in explanations for one in explanation.maps]
+    return {one.kind for one in shown} | {"phrase" for one in shown if one.tokens is not None}
 
 
 def _policy(style: str, script: str) -> str:
