@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from explanations import GRID, explanation, finding, one_high, tokens, values
+from PIL import Image
 
 from tier_cli.maps.colours import ABOVE, OPACITY
 from tier_cli.maps.explanation import Explanation
@@ -78,16 +81,12 @@ def settle(page: Any) -> None:
 
 def canvas(page: Any, place: int, panel: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the pixels (H, W, 4) of a panel's radiograph (0) or map (1)."""
-    content = page.evaluate(
-        """([panel, place]) => {
-            const canvas = document.querySelectorAll(".stage")[panel].children[place];
-            const { width, height } = canvas;
-            const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-            return [height, width, Array.from(data)];
-        }""",
+    uri = page.evaluate(
+        "([panel, place]) => document.querySelectorAll('.stage')[panel].children[place].toDataURL()",
         [panel, place],
     )
-    return np.reshape(content[2], (content[0], content[1], 4))
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return np.asarray(image.convert("RGBA"), np.int64)
 
 
 def middle_of(page: Any, row: int, column: int) -> tuple[float, float]:
