@@ -123,8 +123,7 @@ def explanation_of(
         )
         for subject in subjects
     )
-    notes = (*result.notes, *((scale.note,) if scale.note else ()))
-    return Explanation(title, picture, patches.grid, maps, scale, result.model.name, notes)
+    return Explanation(title, picture, patches.grid, maps, scale, result.model.name, result.notes)
 
 
 def _tokens_of(findings: FindingSet, engine: Engine) -> list[TextTokens]:

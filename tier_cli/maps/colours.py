@@ -30,15 +30,20 @@ class Colours:
     Parameters
     ----------
     low, high
-        The range of similarities. One that contains zero, of a difference, has two colours and is transparent
-        at zero; others have one colour and are transparent at the low end.
+        The range of similarities.
     diverging
-        Whether zero is transparent and each side has its colour.
+        Whether zero is transparent and each side has its colour; otherwise there is one colour, and the low
+        end is transparent.
     """
 
     low: float
     high: float
     diverging: bool
+
+    @classmethod
+    def over(cls, low: float, high: float) -> Colours:
+        """Return colours of a range, diverging if it contains zero."""
+        return cls(low, high, low < 0 < high)
 
     def strength(self, values: NDArray[np.floating]) -> Floats:
         """Return how strong the colour of each similarity is, from -1 to 1; NaN where it is not a number."""
@@ -60,8 +65,7 @@ class Colours:
 
 def colours_of(scale: MapScale, kind: str) -> Colours:
     """Return the fixed colours of a kind of similarity."""
-    low, high = scale.ranges[kind]
-    return Colours(low, high, kind == "difference")
+    return Colours.over(*scale.ranges[kind])
 
 
 def stretched(maps: Sequence[TextMap], kind: str) -> Colours:
@@ -69,4 +73,4 @@ def stretched(maps: Sequence[TextMap], kind: str) -> Colours:
     values = np.concatenate([one.values.ravel() for one in maps if one.kind == kind])
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    return Colours(low, high if high > low else low + 1.0, kind == "difference")
+    return Colours.over(low, high if high > low else low + 1.0)

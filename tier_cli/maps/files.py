@@ -38,7 +38,8 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
 
     The arrays: ``maps`` float32 (T, h, w); ``names``, ``labels``, ``similarities`` (the kind of each map),
     ``scores`` and ``thresholds`` (NaN without one), (T,) each; ``affine`` (2, 3), ``side``, ``size`` and
-    ``turned`` as in `PatchGrid`; ``model`` and the hashes ``weights``, ``preprocessing`` and ``findings``.
+    ``turned`` as in `PatchGrid`, and ``stored_affine`` for the image as its file stores it; ``model`` and the
+    hashes ``weights``, ``preprocessing`` and ``findings``.
     """
     grid, maps = explanation.grid, explanation.maps
     thresholds = [np.nan if one.threshold is None else one.threshold for one in maps]
@@ -53,6 +54,7 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
             scores=np.array([one.score.score for one in maps], np.float64),
             thresholds=np.array(thresholds, np.float64),
             affine=np.array(grid.affine, np.float64),
+            stored_affine=np.array(grid.stored_affine, np.float64),
             side=np.array(grid.side),
             size=np.array(grid.size),
             turned=np.array(grid.turned),
@@ -71,7 +73,7 @@ def write_boxes(path: Path, explanation: Explanation, stamp: ModelStamp) -> None
         "note": "similarities of patches to texts, for research use: no segmentation, no diagnosis",
     }
     with _written(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def write_picture(path: Path, picture: Image) -> None:

@@ -81,19 +81,31 @@ def peak_of(values: NDArray[np.floating], grid: PatchGrid) -> tuple[float, float
     return x, y, float(values[row, column])
 
 
+def stored(grid: PatchGrid, x: float, y: float) -> tuple[float, float]:
+    """Lead a point of the source image, whose pixel k covers k to k + 1, on to the file as it is stored."""
+    x0, y0, _, _ = grid.stored_box((x, y, x, y))
+    return x0, y0
+
+
 def feature_collection(maps: tuple[TextMap, ...], grid: PatchGrid) -> dict[str, Any]:
-    """Return the regions of all maps in the manner of GeoJSON (RFC 7946), in source pixels, y downwards."""
+    """Return the regions of all maps in the manner of GeoJSON (RFC 7946).
+
+    Coordinates are pixels of the image as its file stores it, y downwards; pixel k covers k to k + 1.
+    """
     return {
         "type": "FeatureCollection",
-        "coordinates": "pixels of the upright image, x to the right, y down",
-        "size": list(grid.size),
+        "coordinates": "pixels of the image as its file stores it, x to the right, y down",
+        "size": list(grid.stored_size),
         "features": [
             {
                 "type": "Feature",
-                "bbox": [round(value, 2) for value in region.box],
+                "bbox": [round(value, 2) for value in grid.stored_box(region.box)],
                 "geometry": {
                     "type": "Polygon",
-                    "coordinates": [[[round(x, 2), round(y, 2)] for x, y in ring] for ring in region.rings],
+                    "coordinates": [
+                        [[round(value, 2) for value in stored(grid, x, y)] for x, y in ring]
+                        for ring in region.rings
+                    ],
                 },
                 "properties": {
                     "finding": one.name,

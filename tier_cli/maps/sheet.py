@@ -25,6 +25,8 @@ _HATCHED = "Hatched: the model does not see it."
 _OUTLINED = "White line: patches from the threshold on."
 _GAP, _MOST_COLUMNS, _MOST_LINES = 16, 4, 4
 _PICTURE = "Image"
+# Heights of letters in pixels.
+_SMALLEST, _LARGEST = 11, 18
 
 Colour = tuple[int, int, int]
 
@@ -58,7 +60,7 @@ class Drawn:
         picture, grid = scaled(self.explanation.picture, width, height), self.explanation.grid
         colours = self.colours
         if with_picture:
-            yield overlaid(picture, grid, None, Colours(0, 1, False))
+            yield overlaid(picture, grid, None, Colours.over(0, 1))
         for one in self.maps:
             yield overlaid(picture, grid, one, colours[one.kind])
 
@@ -76,7 +78,7 @@ def sheet(drawn: Drawn, side: int = 360, with_picture: bool = True) -> Image.Ima
         Begin with the picture alone.
     """
     tiles = list(drawn.tiles(side, side, with_picture))
-    unit = max(11, side // 26)
+    unit = min(max(side // 26, _SMALLEST), _LARGEST)
     texts: list[TextMap | None] = [*([None] if with_picture else []), *drawn.maps]
     names = [_wrapped(_PICTURE if one is None else one.label, unit + 2, side) for one in texts]
     columns = min(_MOST_COLUMNS, len(tiles))
@@ -86,9 +88,12 @@ def sheet(drawn: Drawn, side: int = 360, with_picture: bool = True) -> Image.Ima
     rows = -(-len(tiles) // columns)
     width = _GAP + columns * (side + _GAP)
     footer = list(_footer(drawn, unit, width - 2 * _GAP))
-    legends = list(drawn.colours.items())
+    legends = [
+        (colours, _wrapped(SIMILARITIES[kind].capitalize() + ":", unit, width - 2 * _GAP))
+        for kind, colours in drawn.colours.items()
+    ]
     top = _GAP + step + _GAP
-    height = top + rows * row + len(legends) * 3 * step + len(footer) * step + _GAP
+    height = top + rows * row + sum(len(said) + 3 for _, said in legends) * step + len(footer) * step + _GAP
     image = Image.new("RGB", (width, height), _BACK)
     pen = ImageDraw.Draw(image)
     heading = f"{printable(drawn.explanation.title)}   {printable(drawn.explanation.model)}"
@@ -104,8 +109,11 @@ def sheet(drawn: Drawn, side: int = 360, with_picture: bool = True) -> Image.Ima
         if one is not None:
             _score(pen, x, y, side, one.score, unit)
     y = top + rows * row
-    for kind, colours in legends:
-        _legend(image, pen, y, kind, colours, unit)
+    for colours, said in legends:
+        for line in said:
+            _write(pen, _GAP, y, line, unit, _FAINT)
+            y += step
+        _legend(image, pen, y, colours, unit)
         y += 3 * step
     for line, colour in footer:
         _write(pen, _GAP, y, line, unit, colour)
@@ -144,7 +152,7 @@ def _scale(pen: Any, x: int, y: int, width: int, score: float, known: Reference,
     pen.ellipse((at - radius, middle - radius, at + radius, middle + radius), fill=colour)
 
 
-def _legend(image: Image.Image, pen: Any, y: int, kind: str, colours: Colours, unit: int) -> None:
+def _legend(image: Image.Image, pen: Any, y: int, colours: Colours, unit: int) -> None:
     """Draw the colours over grey, with their similarities."""
     width, left = 22 * unit, _GAP
     values = np.linspace(colours.low, colours.high, width)[None]
@@ -159,7 +167,6 @@ def _legend(image: Image.Image, pen: Any, y: int, kind: str, colours: Colours, u
         text = f"{value:+.2f}" if value else "0"
         size = _font(unit).getlength(text)
         _write(pen, int(min(max(at - size / 2, left), left + width - size)), y + unit + 2, text, unit, _FAINT)
-    _write(pen, left + width + _GAP, y, SIMILARITIES[kind], unit, _FAINT)
 
 
 def _footer(drawn: Drawn, unit: int, width: int) -> Iterator[tuple[str, Colour]]:
@@ -167,8 +174,9 @@ def _footer(drawn: Drawn, unit: int, width: int) -> Iterator[tuple[str, Colour]]
         yield from ((line, _WARNING) for line in _wrapped(STRETCHED.capitalize() + ".", unit, width))
     else:
         yield from ((line, _FAINT) for line in _wrapped(_FIXED, unit, width))
+    scale = drawn.explanation.scale.note
     marks = _HATCHED + (f" {_OUTLINED}" if any(one.threshold is not None for one in drawn.maps) else "")
-    for text in (marks, *drawn.explanation.notes):
+    for text in (marks, *([scale] if scale else []), *drawn.explanation.notes):
         yield from ((line, _FAINT) for line in _wrapped(text, unit, width))
     yield from ((line, _TEXT) for line in _wrapped(_RESEARCH, unit, width))
 
