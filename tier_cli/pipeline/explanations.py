@@ -95,8 +95,8 @@ class MapJob:
     def _explained(self, one: Explained, result: Result) -> ExplainedImage:
         if one.picture is None or one.patches is None or one.pooled is None:
             return ExplainedImage(result)
-        if self.job.stamp.adaptation:
-            result = replace(result, notes=(*result.notes, _ADAPTED))
+        more = (_ADAPTED if self.job.stamp.adaptation else "", self.job.checkpoint.patch_note)
+        result = replace(result, notes=(*result.notes, *filter(None, more)))
         subjects = self.subjects
         if self.chosen is not None:
             named = {subject.name: subject for subject in subjects}
