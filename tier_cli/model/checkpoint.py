@@ -52,13 +52,13 @@ _ACCEPT = "download the folder again, or accept its files with `tier model expor
 # The longest, trained_on.json, has 26 bytes per image of the training.
 _LARGEST_JSON = 1 << 28
 _DEEPEST_JSON = 64
-# What to know of maps, by how the embedding of the image is made. That of ``mean`` is the mean of the patches.
+# What to know of maps, by how the embedding of the image is made; ``mean`` is the mean of the patches.
 _PATCH_NOTES = {
-    "class": "patches were not trained for maps: the score comes from the class token, whose head each patch is "
-    "put through",
+    "class": "patches were not trained for maps: the score comes from the class token, and each patch is put "
+    "through the head of that",
     "first": "patches were not trained for maps: the score comes from the first patch alone",
-    "pooler": "patches were not trained for maps: the score comes from the tower's own pooling, which each patch "
-    "is put through alone",
+    "pooler": "patches were not trained for maps: the score comes from the tower's own pooling, and each "
+    "patch is put through that alone",
 }
 # The model_type of these checkpoints.
 _TIER = "tier"
@@ -99,7 +99,7 @@ class Checkpoint:
 
     @property
     def patch_note(self) -> str:
-        """What to know of the checkpoint's maps; empty if its images are judged by the mean of their patches."""
+        """What to know of the checkpoint's maps; empty if the mean of the patches gives the score."""
         return _PATCH_NOTES.get(str(self.config.get("image_pooling", "mean")), "")
 
     @property
