@@ -101,7 +101,9 @@ def test_only_findings_from_their_operating_points_on_get_maps() -> None:
     stamp = ModelStamp("m", "w", "p", "f")
     scores = tuple(FindingScore(name, 0.1, call=call) for name, call in (("a", False), ("b", True)))
     subjects = tuple(Subject(name, name, "difference", np.ones(2)) for name in ("a", "b"))
-    files = MapFiles(Path(), subjects, MapScale(), Finish(Calibration({}), (), "image"), lambda result: result)
+    files = MapFiles(
+        Path(), subjects, MapScale(), Finish(Calibration({}), (), "image"), lambda result: result
+    )
     assert files._reached(Result(("x",), stamp, "cosine", findings=scores)) == [subjects[1]]
     none = tuple(FindingScore(name, 0.1, call=False) for name in ("a", "b"))
     assert files._reached(Result(("x",), stamp, "cosine", findings=none)) == []
