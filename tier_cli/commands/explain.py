@@ -155,8 +155,8 @@ def explain(
     from tier_cli.commands.explain_output import ExplainRun
     from tier_cli.commands.result_run import hasher, print_notes
     from tier_cli.maps.build import with_threshold
-    from tier_cli.pipeline.explanations import finding_maps, report_maps, text_maps
     from tier_cli.pipeline.explain import Finer, crops_of
+    from tier_cli.pipeline.explanations import finding_maps, report_maps, text_maps
     from tier_cli.pipeline.stream import stream_options
 
     if text:
