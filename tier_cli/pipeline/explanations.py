@@ -173,7 +173,7 @@ def report_maps(job: ScoringJob, report: str) -> MapJob:
     check_patches(job)
     texts = [sentence.text for sentence in sentences(report)]
     if not texts:
-        raise UsageError("the report has no sentence", where="report", remedy="give a text with sentences")
+        raise UsageError("the report has no sentence", where="--report", remedy="give a text with sentences")
     subjects = text_subjects(texts, job.engine, "sentence")
     return MapJob(job, subjects, read_map_scale(job.checkpoint, job.findings))
 
