@@ -60,7 +60,8 @@ def test_the_peak_is_at_the_spot_and_the_scores_do_not_change(
     assert usual.patches is not None
     grid, times = seen.patches.grid, finer.overlap * (finer.size or 56) // 56
     assert (grid.rows, grid.columns) == (7 * times, 7 * times)
-    np.testing.assert_allclose(grid.view, usual.patches.grid.view, atol=0.5)
+    # Crops begin at whole pixels of the resized image, each 4 pixels of this file wide.
+    np.testing.assert_allclose(grid.view, usual.patches.grid.view, atol=2 if finer.size else 1e-6)
     values = values_of(seen, job)
     row, column = np.unravel_index(values.argmax(), values.shape)
     x0, y0, x1, y1 = grid.stored_box(grid.box(int(row), int(column)))
