@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tier_cli.imaging.radiograph import Radiograph
     from tier_cli.maps.explanation import Explanation, TextMap
     from tier_cli.pipeline.explanations import ExplainedImage
+    from tier_cli.results.checked import Claim, ReportCheck, SentenceCheck
     from tier_cli.results.dataframe import to_dataframe
     from tier_cli.results.embedded import EmbeddingResult
     from tier_cli.results.record import Failure, FindingScore, InputCheckResult, Result
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Claim",
     "EmbeddingResult",
     "EvaluationSettings",
     "ExplainedImage",
@@ -56,8 +58,10 @@ __all__ = [
     "Model",
     "Radiograph",
     "Report",
+    "ReportCheck",
     "Result",
     "SectionOptions",
+    "SentenceCheck",
     "SimilarityMaps",
     "TextMap",
     "TierError",
@@ -91,6 +95,7 @@ _MODULES = {
     "tier_cli.imaging.radiograph": ("Radiograph",),
     "tier_cli.maps.explanation": ("Explanation", "TextMap"),
     "tier_cli.pipeline.explanations": ("ExplainedImage",),
+    "tier_cli.results.checked": ("Claim", "ReportCheck", "SentenceCheck"),
     "tier_cli.results.dataframe": ("to_dataframe",),
     "tier_cli.results.embedded": ("EmbeddingResult",),
     "tier_cli.results.record": ("Failure", "FindingScore", "InputCheckResult", "Result"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tier_cli.reports.sentences import sentences
@@ -99,3 +101,11 @@ def test_spans_lead_back_to_the_report() -> None:
 def test_a_line_break_before_a_capital_in_wrapped_text_does_not_end_a_sentence() -> None:
     report = "There is a small apical pneumothorax on the left side, where the\nPICC line ends."
     assert len(texts(report)) == 1
+
+
+@pytest.mark.parametrize("part", ["[**", "No. ", "1. a\n", " \n", "FINDINGS: "])
+def test_a_long_text_of_marks_takes_no_time(part: str) -> None:
+    start = time.process_time()
+    sentences(part * (100_000 // len(part)))
+    # Of quadratic growth, minutes.
+    assert time.process_time() - start < 20

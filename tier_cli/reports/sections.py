@@ -20,7 +20,7 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 # CheXzero ends the impression here: what follows addresses colleagues, it does not describe the image.
 _ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
 # Marks of de-identification.
-BLANK = re.compile(r"_{2,}|\[\*\*.*?\*\*\]|\bX{3,}\b")
+BLANK = re.compile(r"_{2,}|\[\*\*[^\[\]\n]*\*\*\]|\bX{3,}\b")
 _SAID = re.compile(r"[^\W_]")
 _SPACES = re.compile(r"\s+")
 _LOST_BEFORE_STOP = re.compile(r"\s+([.,;:])")

@@ -31,6 +31,7 @@ _CODE = re.compile(r"[A-Z]{1,2}\d{1,2}")
 # "1." and "2)", but not "1.5"; "(1)"; and the usual bullets.
 _ITEM = r"(?:\(?\d{1,2}[.)](?!\d)|\(\d{1,2}\)|[-*+\u2022\u2023\u25aa\u25cf\u00b7\u2013](?=\s))"
 _MARKER = re.compile(rf"\s*{_ITEM}\s*")
+_NUMBER = re.compile(r"\(?\d{1,2}[.)]$")
 _LINE_ITEM = re.compile(rf"[ \t]*{_ITEM}[ \t]*\S")
 # A section's name with a colon, at the start of a line or after a sentence; or alone on its line.
 _LABEL = re.compile(
@@ -40,8 +41,11 @@ _LABEL = re.compile(
 _ALONE = re.compile(r"^[ \t#*]*(?P<name>[A-Za-z][A-Za-z /]*?)[ \t\r*]*$", re.MULTILINE)
 _TITLE = re.compile(r"^[ \t#*]*(?:FINAL|PRELIMINARY) REPORT[ \t\r*]*$", re.MULTILINE)
 _BREAK = re.compile(r"\n[ \t\r]*\n")
+_DESCRIBING = ("", "findings", "impression", "addendum")
 # Lines as wide as this are taken as wrapped, whatever the rest of the report is like.
 _LEAST_WIDTH = 60
+# How many characters around a place decide about it.
+_NEAR = 200
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Sentence:
     start: int
     end: int
     section: str = ""
+
+    @property
+    def describes_image(self) -> bool:
+        """Whether it stands where reports describe the image, and not what was asked, done or advised."""
+        return self.section in _DESCRIBING
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -131,7 +140,7 @@ def _line_ends(text: str, start: int, end: int) -> Iterator[int]:
     for match in re.finditer(r"\n", text[start:end]):
         at = start + match.start()
         line = text[text.rfind("\n", 0, at) + 1 : at].rstrip()
-        following = text[at + 1 : end]
+        following = text[at + 1 : min(end, at + _NEAR)]
         word = following.split(maxsplit=1)[0] if following.strip() else ""
         wrapped = len(line) + 1 + len(word) > width or not word[:1].isupper() or _goes_over(line)
         if _LINE_ITEM.match(following) or _BREAK.match(text, at) or not wrapped:
@@ -149,9 +158,9 @@ def _stops(text: str, start: int, end: int) -> Iterator[int]:
         at = match.start()
         if any(first < at < last for first, last in hidden):
             continue
-        found = _WORD_BEFORE.search(text, start, at)
+        found = _WORD_BEFORE.search(text[max(start, at - _NEAR) : at])
         word = found[0] if found else ""
-        following = text[match.end() : end].lstrip()
+        following = text[match.end() : min(end, match.end() + _NEAR)].lstrip()
         if not _goes_on(word, following, match[0]) and not _is_marker(text, start, match.end()):
             yield match.end()
 
@@ -170,5 +179,10 @@ def _goes_on(word: str, following: str, stop: str) -> bool:
 
 def _is_marker(text: str, start: int, end: int) -> bool:
     """Return whether what ends here is the marker of a list: ``1.`` after a sentence or at the start."""
-    before = re.search(r"(?:^|[.!?:;]\s+|\n\s*)\(?\d{1,2}[.)]$", text[start:end].lstrip())
-    return before is not None
+    number = _NUMBER.search(text[max(start, end - 5) : end])
+    if number is None:
+        return False
+    first = end - len(number[0])
+    before = text[max(start, first - _NEAR) : first]
+    said = before.rstrip()
+    return not said or "\n" in before[len(said) :] or (said != before and said[-1] in ".!?:;")
