@@ -2,9 +2,10 @@
 
     python benchmarks/finer_maps.py manifest.csv --split valid --model tier-small
 
-For each variant of the maps: the pointing game and the AUC of the pixels in the boxes, as means over the cases
-with 95 % intervals from resampling patients; the differences from the maps as they are, on the same resamplings;
-and the processor time as a multiple of theirs. Choose a split that the model was not trained on.
+For each variant of the maps: the pointing game and the AUC of the pixels in the boxes, as means over the
+cases with 95 % intervals from resampling patients; the differences from the maps as they are, on the same
+resamplings; and the processor time as a multiple of theirs. Choose a split that the model was not trained
+on.
 """
 
 from __future__ import annotations
