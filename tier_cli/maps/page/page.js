@@ -451,8 +451,9 @@
   function buildWords() {
     const map = state.shown.length ? mapOf(state.active) : null;
     const words = map?.words;
+    const whose = map?.kind === "phrase" ? "The text" : `For ${map?.label}, the text`;
     byId("words-of").textContent = words
-      ? `What the image was compared with for "${map.label}". A word of several tokens shows the mean of their maps.`
+      ? `${whose} that the image was compared with. A word of several tokens shows the mean of their maps.`
       : "No words were compared for this map.";
     buttons = [];
     const pieces = (words?.pieces ?? []).map(([text, number]) => {
