@@ -139,6 +139,9 @@ def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
     scale = min(1.0, side / max(height, width))
     if scale < 1:
         new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+        # Two pixels for each new one are enough, and several times faster.
+        step = max(1, int(0.5 / scale))
+        pixels = pixels[step // 2 :: step, step // 2 :: step]
         pixels = resize(pixels, new_height, new_width, "bilinear")
     levels: NDArray[np.uint8] = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
     return levels

@@ -19,7 +19,7 @@ _OUTLINE = (255, 255, 255)
 # What the model does not see: this share of its brightness, with lines of this distance in pixels.
 _DIMMED, _HATCH, _HATCHING = 0.4, 8, 70
 # The share of its brightness that a picture keeps below a map: on white bone no colour would stand out.
-_BELOW_MAP = 0.75
+_BELOW_MAP = np.float32(0.75)
 
 
 def scaled(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -48,19 +48,19 @@ def overlaid(
         for edges, source, length in zip(grid.edges, grid.size, picture.shape, strict=True)
     )
     seen_rows, seen_columns = _range(rows), _range(columns)
-    canvas = np.repeat(_unseen(picture)[..., None], 3, axis=-1)
-    inside = picture[seen_rows, seen_columns].astype(np.float32)[..., None]
+    inside = picture[seen_rows, seen_columns]
+    place = seen_columns.start, seen_rows.start
+    image = Image.fromarray(_unseen(picture)).convert("RGB")
     if one is None:
-        canvas[seen_rows, seen_columns] = inside.astype(np.uint8)
-        return Image.fromarray(canvas)
-    inside *= _BELOW_MAP
-    rgba = colours.rgba(one.values).astype(np.float32)
-    rgba = rgba[np.ix_(rows[seen_rows], columns[seen_columns])]
-    opacity = rgba[..., 3:]
-    canvas[seen_rows, seen_columns] = np.rint(inside * (1 - opacity) + rgba[..., :3] * opacity).astype(
-        np.uint8
-    )
-    image = Image.fromarray(canvas)
+        image.paste(Image.fromarray(inside).convert("RGB"), place)
+        return image
+    image.paste(Image.fromarray((inside * _BELOW_MAP).astype(np.uint8)).convert("RGB"), place)
+    rgba = np.rint(colours.rgba(one.values) * (1, 1, 1, 255)).astype(np.uint8)
+    # Four bytes at once: a pixel takes the colour of its patch several times faster.
+    whole = rgba.view(np.uint32)[..., 0]
+    layer = np.ascontiguousarray(whole[np.ix_(rows[seen_rows], columns[seen_columns])])
+    cover = Image.fromarray(layer.view(np.uint8).reshape(*layer.shape, 4), "RGBA")
+    image.paste(cover, place, cover)
     if one.threshold is not None:
         _outline(image, one, one.threshold, grid)
     return image
@@ -80,8 +80,11 @@ def _range(patches: NDArray[np.intp]) -> slice:
 
 def _unseen(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     dark = (picture * np.float32(_DIMMED)).astype(np.uint8)
-    down, across = np.ogrid[: picture.shape[0], : picture.shape[1]]
-    return np.where((down + across) % _HATCH == 0, np.maximum(dark, _HATCHING), dark).astype(np.uint8)
+    for first in range(_HATCH):
+        # Lines that rise to the right: one row further down begins one pixel further left.
+        rows = dark[first::_HATCH, (-first) % _HATCH :: _HATCH]
+        np.maximum(rows, _HATCHING, out=rows)
+    return dark
 
 
 def _outline(image: Image.Image, one: TextMap, threshold: float, grid: PatchGrid) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tier_cli.maps.explanation import Explanation, TextMap
     from tier_cli.results.record import FindingScore, Reference
 
-_BACK, _TEXT, _FAINT, _WARNING = (16, 18, 20), (235, 235, 235), (160, 165, 170), (255, 190, 90)
+BACK, TEXT, FAINT, _WARNING = (16, 18, 20), (235, 235, 235), (160, 165, 170), (255, 190, 90)
 _RESEARCH = "Research use. A map shows where the image resembles a text: no diagnosis, no proof of cause."
 _HATCHED = "Hatched: the model does not see it."
 _OUTLINED = "White line: patches from the threshold on."
@@ -94,24 +94,24 @@ def sheet(drawn: Drawn, side: int = 360, with_picture: bool = True) -> Image.Ima
     ]
     top = _GAP + step + _GAP
     height = top + rows * row + sum(len(said) + 3 for _, said in legends) * step + len(footer) * step + _GAP
-    image = Image.new("RGB", (width, height), _BACK)
+    image = Image.new("RGB", (width, height), BACK)
     pen = ImageDraw.Draw(image)
     heading = f"{printable(drawn.explanation.title)}   {printable(drawn.explanation.model)}"
-    _write(pen, _GAP, _GAP, heading, unit, _FAINT)
+    _write(pen, _GAP, _GAP, heading, unit, FAINT)
     for number, (tile, one, name) in enumerate(zip(tiles, texts, names, strict=True)):
         x = _GAP + number % columns * (side + _GAP)
         y = top + number // columns * row
         image.paste(tile, (x + (side - tile.width) // 2, y))
         y += max(tile.height for tile in tiles) + unit // 2
         for line in name:
-            _write(pen, x, y, line, unit + 2, _TEXT)
+            _write(pen, x, y, line, unit + 2, TEXT)
             y += step
         if one is not None:
             _score(pen, x, y, side, one.score, unit)
     y = top + rows * row
     for colours, said in legends:
         for line in said:
-            _write(pen, _GAP, y, line, unit, _FAINT)
+            _write(pen, _GAP, y, line, unit, FAINT)
             y += step
         _legend(image, pen, y, colours, unit)
         y += 3 * step
@@ -126,10 +126,10 @@ def _score(pen: Any, x: int, y: int, width: int, score: FindingScore, unit: int)
     known = score.reference
     call = "" if score.call is None else "   yes" if score.call else "   no"
     if known is None:
-        _write(pen, x, y, f"score {score.score:+.3f}", unit, _TEXT)
+        _write(pen, x, y, f"score {score.score:+.3f}", unit, TEXT)
         return
     text = f"score {score.score:+.3f}{call}   ordinary {known.low:+.2f} to {known.high:+.2f}"
-    _write(pen, x, y, text, unit, _TEXT)
+    _write(pen, x, y, text, unit, TEXT)
     _scale(pen, x, y + unit + unit // 2, width, score.score, known, unit)
 
 
@@ -146,9 +146,9 @@ def _scale(pen: Any, x: int, y: int, width: int, score: float, known: Reference,
         (place(known.low), middle - half / 2, place(known.high), middle + half / 2), fill=(95, 100, 105)
     )
     at = place(known.threshold)
-    pen.rectangle((at - 1, middle - half, at, middle + half), fill=_FAINT)
+    pen.rectangle((at - 1, middle - half, at, middle + half), fill=FAINT)
     at, radius = place(score), half * 0.8
-    colour = (255, 160, 60) if score >= known.threshold else _TEXT
+    colour = (255, 160, 60) if score >= known.threshold else TEXT
     pen.ellipse((at - radius, middle - radius, at + radius, middle + radius), fill=colour)
 
 
@@ -165,20 +165,20 @@ def _legend(image: Image.Image, pen: Any, y: int, colours: Colours, unit: int) -
     for value in ticks:
         at = left + round((value - colours.low) / (colours.high - colours.low) * width)
         text = f"{value:+.2f}" if value else "0"
-        size = _font(unit).getlength(text)
-        _write(pen, int(min(max(at - size / 2, left), left + width - size)), y + unit + 2, text, unit, _FAINT)
+        size = font(unit).getlength(text)
+        _write(pen, int(min(max(at - size / 2, left), left + width - size)), y + unit + 2, text, unit, FAINT)
 
 
 def _footer(drawn: Drawn, unit: int, width: int) -> Iterator[tuple[str, Colour]]:
     if drawn.stretch:
         yield from ((line, _WARNING) for line in _wrapped(STRETCHED.capitalize() + ".", unit, width))
     else:
-        yield from ((line, _FAINT) for line in _wrapped(_FIXED, unit, width))
+        yield from ((line, FAINT) for line in _wrapped(_FIXED, unit, width))
     scale = drawn.explanation.scale.note
     marks = _HATCHED + (f" {_OUTLINED}" if any(one.threshold is not None for one in drawn.maps) else "")
     for text in (marks, *([scale] if scale else []), *drawn.explanation.notes):
-        yield from ((line, _FAINT) for line in _wrapped(text, unit, width))
-    yield from ((line, _TEXT) for line in _wrapped(_RESEARCH, unit, width))
+        yield from ((line, FAINT) for line in _wrapped(text, unit, width))
+    yield from ((line, TEXT) for line in _wrapped(_RESEARCH, unit, width))
 
 
 _FIXED = "The colours mean the same similarity in every map of this checkpoint."
@@ -186,15 +186,15 @@ _FIXED = "The colours mean the same similarity in every map of this checkpoint."
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:
     """Break a text into lines that fit; the last line of a long text ends with an ellipsis."""
-    font, lines = _font(size), [""]
+    letters, lines = font(size), [""]
     for word in printable(text).split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
+        if letters.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer
         else:
             lines.append(word)
     for number, line in enumerate(lines):
-        while font.getlength(lines[number]) > width:
+        while letters.getlength(lines[number]) > width:
             line = line[:-1]
             lines[number] = line + "…"
     if len(lines) > _MOST_LINES:
@@ -203,9 +203,10 @@ def _wrapped(text: str, size: int, width: int) -> list[str]:
 
 
 def _write(pen: Any, x: float, y: float, text: str, size: int, colour: Colour) -> None:
-    pen.text((x, y), text, font=_font(size), fill=colour)
+    pen.text((x, y), text, font=font(size), fill=colour)
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> Any:
+def font(size: int) -> Any:
+    """Return the font that comes with Pillow, so high in pixels."""
     return ImageFont.load_default(size)

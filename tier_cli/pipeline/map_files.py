@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 from tier_cli.maps.build import explanation_of, finding_subjects
 from tier_cli.maps.files import stem_of, write_maps, write_picture
 from tier_cli.maps.scale import read_map_scale
-from tier_cli.maps.sheet import Drawn, sheet
 from tier_cli.maps.similarity import PatchMap
+from tier_cli.maps.thumbnail import thumbnail
 from tier_cli.pipeline.encode import grid_of
 from tier_cli.pipeline.explanations import check_patches
 from tier_cli.pipeline.image_scorer import finish_of
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.record import Result
 
-# The longer side of a picture in pixels, and the most findings in it.
-SIDE, _PICTURES = 256, 3
+# The longer side of a picture in pixels.
+SIDE = 192
+# Writing waits for the disk.
+_WRITERS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,8 @@ class MapFiles:
             If the disk is full or lost.
         """
         scored = scorer.score_with_patches(images, size)
-        for one, (_, image) in zip(scored, images, strict=True):
-            self._write(one, image)
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(self._write, scored, (image for _, image in images)))
         return [one.result for one in scored]
 
     def _write(self, one: WithPatches, image: Decoded) -> None:
@@ -78,8 +81,9 @@ class MapFiles:
             result, image.picture, patches, one.pooled, subjects, self.scale, f"{stem} {result.view}".strip()
         )
         write_maps(self.folder / f"{stem}.npz", explanation, result.model)
-        shown = Drawn(explanation, explanation.maps[:_PICTURES])
-        write_picture(self.folder / f"{stem}.png", sheet(shown, self.side))
+        # A second picture would take the cost beyond what a run over many images should pay.
+        picture = thumbnail(explanation, explanation.maps[0], self.side)
+        write_picture(self.folder / f"{stem}.png", picture)
 
     def _reached(self, result: Result) -> list[Subject]:
         """Return the findings at or above their operating points, the most prominent first.
