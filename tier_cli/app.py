@@ -28,6 +28,7 @@ from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import TierError, did_you_mean, missing_package
+from tier_cli.signals import exit_code_of
 
 UNEXPECTED, INTERRUPTED = 1, 130
 # Typer does not export the base class of all usage errors.
@@ -95,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        return exit_code_of(stop)
     except TierError as error:
         print_error(str(error))
         return error.exit_code

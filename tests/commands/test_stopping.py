@@ -7,8 +7,9 @@ import signal
 import pytest
 
 from tier_cli import app
-from tier_cli.commands.stopping import Stopped, stopping
+from tier_cli.commands.stopping import stopping
 from tier_cli.errors import UsageError
+from tier_cli.signals import Stopped
 
 
 def interrupted_import(number: int) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tier_cli.display.training_progress import display, figures_line, live, stopping, summarise
 from tier_cli.errors import TierError
+from tier_cli.signals import exit_code_of
 from tier_cli.training.progress import Epoch, Stage
 
 FIGURES = {
@@ -108,6 +109,21 @@ def test_a_stopped_run_reports_what_it_kept(left, message, tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_code_names_the_signal(number, code, tmp_path):
+    """A scheduler tells by it whether the run ended because it was told to."""
+
+    def stopped():
+        with stopping(tmp_path) as stop:
+            os.kill(os.getpid(), number)
+            assert stop()
+            raise KeyboardInterrupt  # the run has saved its state
+
+    with pytest.raises(KeyboardInterrupt) as ended:
+        stopped()
+    assert exit_code_of(ended.value) == code
 
 
 def test_an_error_after_reading_says_that_the_images_are_kept(tmp_path, capsys):

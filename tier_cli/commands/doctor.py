@@ -10,6 +10,7 @@ import typer
 
 from tier_cli import __version__
 from tier_cli.console import is_terminal
+from tier_cli.packages import installed_version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +59,7 @@ def doctor(
     """
     facts: dict[str, Any] = {
         "versions": _versions(),
-        "extras": {name: _version(name) for name in _EXTRAS},
+        "extras": {name: installed_version(name) for name in _EXTRAS},
         "devices": _devices(),
         "data": _data(),
         "cache": _cache(),
@@ -78,16 +79,7 @@ def _versions() -> dict[str, str | None]:
     import platform
 
     here = {"tier-cli": __version__, "python": platform.python_version(), "system": platform.platform()}
-    return here | {name: _version(name) for name in _PACKAGES}
-
-
-def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return here | {name: installed_version(name) for name in _PACKAGES}
 
 
 def _devices() -> dict[str, Any]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tier_cli.commands.journal_output import JournalOutput
-from tier_cli.commands.stopping import exit_code_of, signal_name, stopping
+from tier_cli.commands.stopping import stopping
 from tier_cli.console import print_message
 from tier_cli.errors import JournalError, StorageError, UsageError
 from tier_cli.results.journal import Journal, differences
 from tier_cli.results.output import STDOUT
 from tier_cli.results.privacy import KEY_VARIABLE
+from tier_cli.signals import exit_code_of, signal_name
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source

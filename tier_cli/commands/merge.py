@@ -10,10 +10,11 @@ import typer
 from typer import Exit
 
 from tier_cli.commands import options
-from tier_cli.commands.stopping import exit_code_of, stopping
+from tier_cli.commands.stopping import stopping
 from tier_cli.console import print_message
 from tier_cli.results.output import JOURNAL_ENDING, OutputFile
 from tier_cli.results.overwrite import check_not_an_input
+from tier_cli.signals import exit_code_of
 
 Journals = Annotated[
     list[str],

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from typer import Exit
 
 from tier_cli.commands.run_report import RunReport, Tick, studies_text
-from tier_cli.commands.stopping import exit_code_of, signal_name, stopping
+from tier_cli.commands.stopping import stopping
 from tier_cli.console import discard_stdout, is_terminal, print_message
 from tier_cli.results.writers import JsonLinesWriter
+from tier_cli.signals import exit_code_of, signal_name
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.console import is_terminal, print_message
 from tier_cli.errors import TierError
+from tier_cli.signals import Stopped
 from tier_cli.training.progress import Stage, no_progress
 
 if TYPE_CHECKING:
@@ -48,15 +49,16 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
     from tier_cli.training.run.work_folder import describe_images, describe_state
 
     asked_at: float | None = None
+    asked_by: int = signal.SIGINT
     signals = (signal.SIGINT, signal.SIGTERM)
 
     def request_stop(number: int, frame: Any) -> None:
-        nonlocal asked_at
+        nonlocal asked_at, asked_by
         # torchrun repeats the signal that the terminal has already sent.
         if asked_at is not None and time.monotonic() - asked_at >= _ONE_SIGNAL_SECONDS:
             raise KeyboardInterrupt
         if asked_at is None:
-            asked_at = time.monotonic()
+            asked_at, asked_by = time.monotonic(), number
             if _is_first_process():
                 print_message("Stopping after this step. Press Ctrl-C again to stop at once, without saving.")
 
@@ -71,6 +73,9 @@ def stopping(output: Path) -> Iterator[Callable[[], bool]]:
     except KeyboardInterrupt:
         if _is_first_process():
             print_message(f"Stopped. {describe_state(output)}")
+        if asked_by != signal.SIGINT:
+            # A scheduler tells by the exit code whether the run ended because it was told to.
+            raise Stopped(asked_by) from None
         raise
     except TierError:
         if _is_first_process() and not left_before and describe_images(output):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from tier_cli.packages import installed_versions
 
 _PACKAGES = ("numpy", "torch", "onnxruntime", "transformers", "pillow", "pydicom", "matplotlib")
 
@@ -38,16 +39,11 @@ def record_origin(command: str, files: Iterable[Path], rows_sha256: str) -> Orig
     from tier_cli.files.hashes import file_hash
 
     hashes = {str(file): file_hash(file) for file in files if file.is_file()}
-    return Origin(command, dict(_versions()), hashes, rows_sha256)
+    return Origin(command, _versions(), hashes, rows_sha256)
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def _versions() -> dict[str, str]:
     from tier_cli import __version__
 
-    yield "tier-cli", __version__
-    yield "Python", platform.python_version()
-    for name in _PACKAGES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
+    here = {"tier-cli": __version__, "Python": platform.python_version()}
+    return here | installed_versions(*_PACKAGES)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from tier_cli import __version__
 from tier_cli.errors import CheckpointError, JournalError
+from tier_cli.packages import installed_versions
 from tier_cli.pipeline.finish import Finish
 from tier_cli.pipeline.journaled import JournalResults
 from tier_cli.pipeline.shards import Shard
@@ -77,13 +77,7 @@ def header_of(
 
 
 def _versions() -> dict[str, str]:
-    found = {"tier": __version__, "machine": platform.machine()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"tier": __version__, "machine": platform.machine()} | installed_versions(*_PACKAGES)
 
 
 @dataclass(frozen=True)
