@@ -121,6 +121,10 @@ def test_a_map_lies_where_its_patches_lie_in_the_source(opened: Opened, row: int
     page = opened(explanation(finding(values=one_high(row, column))), device_scale_factor=2)
     # A pixel of the canvas, of which there are at least as many as of the source.
     np.testing.assert_allclose(orange_box(page), GRID.box(row, column), atol=1)
+    # All of the portrait image is in sight.
+    box = page.locator(".stage").bounding_box()
+    assert box["y"] + box["height"] < 800
+    np.testing.assert_allclose(box["width"] / box["height"], GRID.size[1] / GRID.size[0], rtol=0.01)
     page.check("#smooth")
     settle(page)
     assert "interpolated" in readout(page)
