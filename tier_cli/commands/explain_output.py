@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.commands.result_run import ResultRun
 from tier_cli.console import is_terminal
-from tier_cli.maps.files import stem_of, write_boxes, write_maps, write_picture
+from tier_cli.maps.files import stem_of, storage_errors, write_boxes, write_maps, write_picture
 from tier_cli.maps.page.write import write_page
 from tier_cli.maps.regions import peak_of, stored
 from tier_cli.maps.sheet import Drawn, sheet
@@ -142,7 +142,8 @@ class MapWriter:
             self._study = []
         self._study.append(image)
         path = folder / f"{stem_of(self._study[0].result)}.html"
-        write_page(path, [one.explanation for one in self._study if one.explanation is not None])
+        with storage_errors(path):
+            write_page(path, [one.explanation for one in self._study if one.explanation is not None])
         return path
 
 

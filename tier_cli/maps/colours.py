@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 # Vermilion-orange and blue of equal lightness, which colour-blind people tell apart (after Okabe & Ito).
-ABOVE, BELOW = (255, 128, 0), (64, 156, 255)
+ABOVE, BELOW = (250, 124, 0), (88, 164, 255)
 # At most so opaque, so that the anatomy stays visible.
 OPACITY = 0.65
 STRETCHED = "colours stretched to this image: not comparable with other images"

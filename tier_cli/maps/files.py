@@ -82,10 +82,10 @@ def write_picture(path: Path, picture: Image) -> None:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Path]:
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of a full or lost disk as `StorageError`."""
     try:
-        with whole_file(path) as partial:
-            yield partial
+        yield
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -94,3 +94,9 @@ def _written(path: Path) -> Iterator[Path]:
             where=str(path),
             remedy="make room, or choose another folder",
         ) from error
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    with storage_errors(path), whole_file(path) as partial:
+        yield partial

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tier_cli.datasets.regions import Region
     from tier_cli.findings.schema import FindingSet
     from tier_cli.maps.overlap import Patches
+    from tier_cli.maps.patch_grid import PatchGrid
 
     Floats = NDArray[np.float64]
 
@@ -56,6 +57,19 @@ def targets_of(row: Sequence[Region], findings: FindingSet, unknown: Counter[str
         yield Target(name, text, tuple(parts))
 
 
+def region_of(regions: Sequence[Region], place: PatchGrid) -> NDArray[np.bool_] | str:
+    """Return the regions of a target as one mask (H, W) of the source image, or why they are of no use."""
+    # Regions are in the pixels of the file, which may be displayed rotated or mirrored.
+    height, width = place.stored_size
+    stored = np.zeros((height, width), dtype=bool)
+    try:
+        for part in regions:
+            stored |= part.mask(height, width)
+    except InputError as error:
+        return f"mask {error.kind}"
+    return place.orientation.upright(stored) if stored.any() else "region outside the file"
+
+
 def case_of(regions: Sequence[Region], seen: Patches, direction: Floats) -> Case | str:
     """Lay the patches over the regions of a target; return the reason if that is impossible.
 
@@ -69,18 +83,10 @@ def case_of(regions: Sequence[Region], seen: Patches, direction: Floats) -> Case
         (D,) what they are compared with.
     """
     place = seen.grid
-    # Regions are in the pixels of the file, which may be displayed rotated or mirrored.
-    height, width = place.stored_size
-    stored = np.zeros((height, width), dtype=bool)
-    try:
-        for part in regions:
-            stored |= part.mask(height, width)
-    except InputError as error:
-        return f"mask {error.kind}"
-    region = place.orientation.upright(stored)
+    region = region_of(regions, place)
+    if isinstance(region, str):
+        return region
     (similarities,) = seen.similarities(direction[None]).reshape(1, -1)
-    if not region.any():
-        return "region outside the file"
     if not np.isfinite(similarities).all():
         return "not_finite"
     return make_case(similarities, region, (place.rows, place.columns), place.side, place.affine)
