@@ -104,8 +104,8 @@ def test_a_page_is_whole_or_absent(tmp_path: Path) -> None:
 
 
 def test_a_large_study_stays_below_three_megabytes() -> None:
-    noisy = Phantom(1, ("effusion",), (853, 1024), noise=3.0).render().pixels
-    large = np.kron(noisy, np.ones((2, 2))) + np.random.default_rng(0).normal(0, 0.04, (1706, 2048))
+    chest = Phantom(1, ("effusion",), (213, 256)).render().pixels
+    large = np.kron(chest, np.ones((8, 8))) + np.random.default_rng(0).normal(0, 0.04, (1704, 2048))
     uint8 = (large * 255).clip(0, 255).astype(np.uint8)
     spans = tuple((5 * number, 5 * number + 4) for number in range(12))
     maps = [finding(f"Finding {number}", number, tokens=tokens("word " * 12, spans)) for number in range(200)]

@@ -113,11 +113,18 @@ def readout(page: Any) -> str:
     return text
 
 
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (2, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [(2, 1), pytest.param(0, 0, marks=pytest.mark.slow), pytest.param(1, 3, marks=pytest.mark.slow)],
+)
 def test_a_map_lies_where_its_patches_lie_in_the_source(opened: Opened, row: int, column: int) -> None:
     page = opened(explanation(finding(values=one_high(row, column))), device_scale_factor=2)
     # A pixel of the canvas, of which there are at least as many as of the source.
     np.testing.assert_allclose(orange_box(page), GRID.box(row, column), atol=1)
+    # All of the portrait image is in sight.
+    box = page.locator(".stage").bounding_box()
+    assert box["y"] + box["height"] < 800
+    np.testing.assert_allclose(box["width"] / box["height"], GRID.size[1] / GRID.size[0], rtol=0.01)
     page.check("#smooth")
     settle(page)
     assert "interpolated" in readout(page)
@@ -215,6 +222,7 @@ def test_the_window_follows_mouse_keys_and_sliders(opened: Opened) -> None:
     expect(128, 256)
 
 
+@pytest.mark.slow
 def test_opacity_and_hiding_uncover_the_image(opened: Opened) -> None:
     page = opened(explanation(finding(values=one_high(1, 1), threshold=0.5)))
     scale = canvas(page, 1).shape[0] / GRID.size[0]
@@ -262,6 +270,7 @@ def test_keys_reach_everything(opened: Opened) -> None:
     assert names == 0
 
 
+@pytest.mark.slow
 def test_ticks_put_maps_side_by_side_with_one_pointer(opened: Opened) -> None:
     maps = [finding(f"Finding {number}", number) for number in range(6)]
     page = opened(explanation(*maps))
@@ -282,6 +291,7 @@ def test_ticks_put_maps_side_by_side_with_one_pointer(opened: Opened) -> None:
     assert "No map is shown" in readout(page)
 
 
+@pytest.mark.slow
 def test_images_of_a_study_are_tabs(opened: Opened) -> None:
     other = explanation(finding("Hernia", 1), title="study/b.dcm", notes=("turned",))
     page = opened(explanation(), other)
@@ -295,6 +305,7 @@ def test_images_of_a_study_are_tabs(opened: Opened) -> None:
     assert "Pleural effusion" not in page.locator(".list").inner_text()
 
 
+@pytest.mark.slow
 def test_a_report_is_its_sentences_in_order(opened: Opened) -> None:
     sentences = ["Small left effusion.", "No pneumothorax.", "The heart is not enlarged."]
     maps = [finding(text, number, kind="phrase", threshold=None) for number, text in enumerate(sentences)]
@@ -351,6 +362,7 @@ def test_the_policy_lets_nothing_in_or_out(browser: Any, tmp_path: Path) -> None
     assert broken[1] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_the_page_follows_the_colours_of_the_room(opened: Opened, scheme: str) -> None:
     page = opened(explanation(), color_scheme=scheme)
@@ -358,6 +370,7 @@ def test_the_page_follows_the_colours_of_the_room(opened: Opened, scheme: str) -
     assert (max(brightness) < 40) == (scheme == "dark")
 
 
+@pytest.mark.slow
 def test_a_phone_shows_everything_without_scrolling_sideways(opened: Opened) -> None:
     long = finding("Pneumonoultramicroscopicsilicovolcanoconiosis" * 3, tokens=WORDS)
     page = opened(
@@ -378,6 +391,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(opened: Opened) -> 
     assert readout(page) == "Point at a patch to read its value."
 
 
+@pytest.mark.slow
 def test_print_has_the_image_and_the_scores_on_white(opened: Opened) -> None:
     page = opened(explanation())
     page.emulate_media(media="print")
@@ -386,6 +400,7 @@ def test_print_has_the_image_and_the_scores_on_white(opened: Opened) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+@pytest.mark.slow
 def test_without_scripts_there_are_the_image_and_the_scores(opened: Opened) -> None:
     page = opened(explanation(), java_script_enabled=False)
     assert page.locator("img").is_visible()
@@ -394,6 +409,7 @@ def test_without_scripts_there_are_the_image_and_the_scores(opened: Opened) -> N
     assert page.locator(".controls").is_hidden()
 
 
+@pytest.mark.slow
 def test_many_findings_are_found_by_name(opened: Opened) -> None:
     page = opened(explanation(*(finding(f"Finding {number}", number) for number in range(300))))
     page.fill("#filter", "finding 29")

@@ -266,25 +266,16 @@
     resized.disconnect();
     const numbers = state.shown.length ? state.shown : [-1];
     panels = numbers.map((number) => {
-      const [radiograph, overlay, canvas] = [0, 1, 2].map(() => element("canvas", { "aria-hidden": "true" }));
+      const [radiograph, overlay] = [0, 1].map(() => element("canvas", { "aria-hidden": "true" }));
       const stage = element("div", { class: "stage", tabindex: "0", role: "application" }, radiograph, overlay);
       const picture = pictures[state.image];
       [radiograph.width, radiograph.height] = [picture.width, picture.height];
-      // At most so high that the whole image is seen.
-      stage.style.aspectRatio = `${width} / ${height}`;
-      const part = matchMedia("(max-width: 52rem)").matches ? 46 : 70;
-      stage.style.width = `min(100%, ${(part * width) / height}vh)`;
-      const name = element("span", { class: "name" });
-      const score = element("span", { class: "score" });
-      const legend = { canvas, low: element("span"), high: element("span") };
-      canvas.setAttribute("role", "img");
-      canvas.removeAttribute("aria-hidden");
-      const bar = element("div", { class: "legend" }, legend.low, canvas, legend.high);
-      bar.style.width = stage.style.width;
-      const caption = element("figcaption", {}, name, score);
-      caption.style.width = stage.style.width;
-      caption.style.margin = "0 auto";
-      const figure = element("figure", {}, caption, stage, ...(number < 0 ? [] : [bar]));
+      const [name, score] = ["name", "score"].map((part) => element("span", { class: part }));
+      const legend = { canvas: element("canvas", { role: "img" }), low: element("span"), high: element("span") };
+      const bar = element("div", { class: "legend" }, legend.low, legend.canvas, legend.high);
+      bar.hidden = number < 0;
+      const figure = element("figure", {}, element("figcaption", {}, name, score), stage, bar);
+      figure.style.setProperty("--ratio", width / height);
       const panel = { number, figure, stage, radiograph, overlay, legend, name, score };
       listen(panel);
       resized.observe(stage);
@@ -451,8 +442,9 @@
   function buildWords() {
     const map = state.shown.length ? mapOf(state.active) : null;
     const words = map?.words;
+    const whose = map?.kind === "phrase" ? "The text" : `For ${map?.label}, the text`;
     byId("words-of").textContent = words
-      ? `What the image was compared with for "${map.label}". A word of several tokens shows the mean of their maps.`
+      ? `${whose} that the image was compared with. A word of several tokens shows the mean of their maps.`
       : "No words were compared for this map.";
     buttons = [];
     const pieces = (words?.pieces ?? []).map(([text, number]) => {
