@@ -13,7 +13,7 @@ from tier_cli.dicom_out import concepts
 from tier_cli.dicom_out.concepts import code_of, concept
 from tier_cli.dicom_out.sources import read_sources
 from tier_cli.dicom_out.uids import derived_uid, identity_of
-from tier_cli.errors import InputError, UsageError
+from tier_cli.errors import InputError
 from tier_cli.files.atomic import whole_file
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import import_pydicom
@@ -42,23 +42,10 @@ _SERIES_NUMBER = 9901
 _LONGEST_NAME = 64
 
 
-def require_highdicom(option: str) -> None:
-    """Refuse an option where highdicom is not installed.
-
-    Raises
-    ------
-    UsageError
-        With the command that installs it.
-    """
+def import_highdicom() -> None:
+    """Import highdicom; where it is not installed, ModuleNotFoundError, which names its extra."""
     import_pydicom()
-    try:
-        import highdicom  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            "writing DICOM objects needs highdicom, which is not installed",
-            where=option,
-            remedy="run pip install 'tier-cli[dicom]'",
-        ) from None
+    import highdicom  # noqa: F401
 
 
 def write_report(folder: Path, results: Sequence[Result], findings: FindingSet) -> Path:
@@ -95,7 +82,7 @@ def write_report(folder: Path, results: Sequence[Result], findings: FindingSet) 
 
 def study_report(results: Sequence[Result], findings: FindingSet) -> ComprehensiveSR:
     """Build the structured report of one study; parameters and errors as for `write_report`."""
-    import_pydicom()
+    import_highdicom()
     results = tuple(results)
     sources = read_sources(results)
     with guarded(results[0].paths[0], "the DICOM header"):
@@ -116,7 +103,7 @@ def _report(
     model, study = results[0].model, results[0].study
     identity = (*identity_of(model), results[0].unit)
     instances = sorted(source.SOPInstanceUID for source in sources)
-    report = ComprehensiveSR(
+    return ComprehensiveSR(
         evidence=sources,
         content=_content(results, sources, findings)[0],
         series_instance_uid=derived_uid("SR series", study, *identity),
@@ -138,7 +125,6 @@ def _report(
             )
         ],
     )
-    return report
 
 
 def _content(

@@ -18,7 +18,7 @@ class Code:
     Parameters
     ----------
     scheme
-        The coding scheme's designator, such as ``SCT``, ``RADLEX``, ``DCM``, or ``99...`` for a private scheme.
+        The designator of its coding scheme: ``SCT``, ``RADLEX``, ``DCM``, or ``99...`` for a private one.
     value
         The code.
     meaning
