@@ -18,6 +18,17 @@ STAMP = ModelStamp("tiny", "a" * 64, "b" * 64, "c" * 64)
 # What a study in an archive has, and the maker of test images leaves out.
 WHOLE = {"StudyTime": "101112", "StudyID": "S1", "PatientSex": "F", "ReferringPhysicianName": ""}
 
+
+def write_study(path: Path, **attributes: Any) -> str:
+    """Write an image with all that a study in an archive has; None omits an attribute."""
+    given = {keyword: value for keyword, value in attributes.items() if value is not None}
+    dataset = dcmread(write(path, **{**WHOLE, **given}))
+    for keyword in attributes.keys() - given.keys():
+        delattr(dataset, keyword)
+    dataset.save_as(path)
+    return str(path)
+
+
 Scored = Callable[..., Result]
 
 
@@ -32,7 +43,7 @@ def scored(tmp_path: Path, findings: FindingSet) -> Scored:
     """Write an image, and give the result that a run would have for it."""
 
     def make(name: str = "a.dcm", **attributes: Any) -> Result:
-        path = write(tmp_path / name, **{**WHOLE, **attributes})
+        path = write_study(tmp_path / name, **attributes)
         source = dcmread(path, stop_before_pixels=True)
         scores = (
             FindingScore(findings.ids[0], 0.1234567, 0.875, True),

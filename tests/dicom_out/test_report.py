@@ -9,9 +9,9 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 import pytest
-from conftest import STAMP, WHOLE, Scored
+from conftest import STAMP, WHOLE, Scored, write_study
 from dicom_checks import dump_of, errors_of
-from dicom_maker import dataset_of, save, write
+from dicom_maker import dataset_of, save
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
@@ -122,10 +122,7 @@ def test_report_of_several_images_has_a_group_for_each_and_names_all_as_evidence
     ]
     path = write_report(tmp_path, results, findings)
     assert errors_of(path) == []
-    seen = [
-        [item.referenced_sop_instance_uid for item in group.source_images_for_measurement_group]
-        for group in _groups(path)
-    ]
+    seen = [[item.referenced_sop_instance_uid for item in group.source_images] for group in _groups(path)]
     assert seen == [["1.2.1"]] * 3 + [["1.2.2"]] * 3
     report = hd.sr.srread(path)
     assert {instance for _, _, instance, _ in report.get_evidence(current_procedure_only=True)} == {
@@ -143,7 +140,7 @@ def test_report_by_study_has_one_group_per_finding_with_all_images(
     assert errors_of(path) == []
     groups = _groups(path)
     assert len(groups) == 3
-    assert [len(group.source_images_for_measurement_group) for group in groups] == [2, 2, 2]
+    assert [len(group.source_images) for group in groups] == [2, 2, 2]
 
 
 def test_second_run_replaces_the_report(scored: Scored, findings: FindingSet, tmp_path: Path) -> None:
@@ -234,5 +231,4 @@ def _rewrite(result: Result, **attributes: Any) -> None:
     path = Path(result.paths[0])
     dataset: Dataset = dcmread(path)
     before = {keyword: str(dataset[keyword].value) for keyword in ("SOPInstanceUID", "StudyInstanceUID")}
-    path.unlink()
-    write(path, **{**WHOLE, **before, **attributes})
+    write_study(path, **{**before, **attributes})

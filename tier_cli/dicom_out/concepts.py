@@ -46,7 +46,7 @@ def code_of(finding: Finding) -> Code:
     >>> code_of(Finding("pneumothorax", "Pneumothorax", (), ("A pneumothorax.",), ("None.",))).value
     '36118008'
     >>> code_of(Finding("sail_sign", "Sail sign", (), ("A sail sign.",), ("No sail sign.",)))
-    Code(scheme='99TIER', value='u-8b3d6b1e8a0f', meaning='Sail sign')
+    Code(scheme='99TIER', value='u-1fca72cc572b', meaning='Sail sign')
     """
     if finding.code is not None:
         return finding.code

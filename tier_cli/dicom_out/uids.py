@@ -18,7 +18,7 @@ def derived_uid(*parts: str) -> str:
     Examples
     --------
     >>> derived_uid("coding scheme", "99TIER")
-    '2.25.281396447494310411117014302262126498414'
+    '2.25.44448735730566136578530484539488894480'
     """
     return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(parts)).int}"
 
