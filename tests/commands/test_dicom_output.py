@@ -10,6 +10,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 from dicom_checks import errors_of
+from dicom_studies import groups_of
 from xrays import write_dicom, write_png
 
 Tier = Callable[..., tuple[int, str, str]]
@@ -45,7 +46,7 @@ def test_every_study_has_a_report_of_its_scores(
     for path in (tmp_path / "sr").iterdir():
         assert errors_of(path) == []
         report = hd.sr.srread(path)
-        groups = report.content.get_image_measurement_groups()
+        groups = groups_of(path)
         scores = [float(group.get_measurements()[0].value) for group in groups]
         np.testing.assert_allclose(scores, expected.pop(report.StudyInstanceUID))
     assert expected == {}
@@ -74,7 +75,7 @@ def test_by_study_has_one_group_per_finding(tier: Tier, model: str, studies: Pat
     assert tier(*given, "--sr", tmp_path / "sr", "-o", tmp_path / "x.jsonl")[0] == 0
     for path in (tmp_path / "sr").iterdir():
         report = hd.sr.srread(path)
-        assert len(report.content.get_image_measurement_groups()) == 1
+        assert len(groups_of(path)) == 1
         images = 2 if report.StudyInstanceUID == "1.1" else 1
         assert len(report.get_evidence()) == images
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Scored
+from dicom_studies import Scored
 from orthanc import orthanc
 from pydicom import dcmread
 

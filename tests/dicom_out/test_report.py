@@ -9,9 +9,9 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 import pytest
-from conftest import STAMP, WHOLE, Scored, write_study
 from dicom_checks import dump_of, errors_of
 from dicom_maker import dataset_of, save
+from dicom_studies import STAMP, WHOLE, Scored, groups_of, write_study
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
@@ -86,7 +86,7 @@ def test_report_of_a_big_endian_source_is_valid(scored: Scored, findings: Findin
 def test_report_holds_what_the_result_holds(scored: Scored, findings: FindingSet, tmp_path: Path) -> None:
     result = replace(scored(), notes=("colour converted to luminance",))
     path = write_report(tmp_path, [result], findings)
-    groups = _groups(path)
+    groups = groups_of(path)
     assert [group.finding_type.value for group in groups] == [
         "36118008",
         "support_devices",
@@ -122,7 +122,7 @@ def test_report_of_several_images_has_a_group_for_each_and_names_all_as_evidence
     ]
     path = write_report(tmp_path, results, findings)
     assert errors_of(path) == []
-    seen = [[item.referenced_sop_instance_uid for item in group.source_images] for group in _groups(path)]
+    seen = [[item.referenced_sop_instance_uid for item in group.source_images] for group in groups_of(path)]
     assert seen == [["1.2.1"]] * 3 + [["1.2.2"]] * 3
     report = hd.sr.srread(path)
     assert {instance for _, _, instance, _ in report.get_evidence(current_procedure_only=True)} == {
@@ -138,7 +138,7 @@ def test_report_by_study_has_one_group_per_finding_with_all_images(
     study = replace(one, unit="study", paths=(*one.paths, *other.paths), instance="")
     path = write_report(tmp_path, [study], findings)
     assert errors_of(path) == []
-    groups = _groups(path)
+    groups = groups_of(path)
     assert len(groups) == 3
     assert [len(group.source_images) for group in groups] == [2, 2, 2]
 
@@ -219,12 +219,6 @@ def test_file_that_is_gone_is_refused(scored: Scored, findings: FindingSet, tmp_
     Path(result.paths[0]).unlink()
     with pytest.raises(InputError, match="cannot be read any more"):
         write_report(tmp_path, [result], findings)
-
-
-def _groups(path: Path) -> list[Any]:
-    report = hd.sr.srread(path)
-    groups: list[Any] = report.content.get_image_measurement_groups()
-    return groups
 
 
 def _rewrite(result: Result, **attributes: Any) -> None:

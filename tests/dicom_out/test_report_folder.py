@@ -8,7 +8,7 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import pytest
-from conftest import Scored
+from dicom_studies import Scored, groups_of
 
 from tier_cli.dicom_out.folder import ReportFolder
 from tier_cli.errors import StorageError
@@ -41,7 +41,7 @@ def test_studies_whose_images_alternate_have_one_report_each_with_their_own_scor
     found = {}
     for path in (tmp_path / "sr").iterdir():
         report = hd.sr.srread(path)
-        groups = report.content.get_image_measurement_groups()
+        groups = groups_of(path)
         assert len(groups) == 6
         found[report.StudyInstanceUID] = (
             [float(groups[n].get_measurements()[0].value) for n in (0, 3)],
@@ -59,7 +59,7 @@ def test_results_with_findings_of_their_own_keep_them(
         folder.add(replace(result, findings=(result.findings[int(name)],)))
     folder.finish()
     (path,) = (tmp_path / "sr").iterdir()
-    groups = hd.sr.srread(path).content.get_image_measurement_groups()
+    groups = groups_of(path)
     assert [group.finding_type.meaning for group in groups] == ["Support devices", "Sail sign"]
 
 
