@@ -43,7 +43,7 @@ def scored_image(path: Path, findings: FindingSet, **attributes: Any) -> Result:
     return Result((written,), STAMP, "cosine_difference", "image", study, series, instance, "PA", scores)
 
 
-def groups_of(path: Path) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+def groups_of(path: Path) -> list[Any]:
     """Return the measurement groups of a report, in order."""
     content = hd.sr.srread(path).content
     assert isinstance(content, hd.sr.MeasurementReport)
