@@ -20,6 +20,7 @@ from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
+from tier_cli.commands.explain import explain
 from tier_cli.commands.merge import merge
 from tier_cli.commands.search import search
 from tier_cli.commands.stopping import stopping
@@ -46,6 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(explain)
 app.command()(merge)
 app.command("eval")(evaluate)
 app.command()(calibrate)

@@ -402,7 +402,7 @@ class Model:
             np.array(place.affine),
             place.side,
             place.size,
-            place.turned,
+            place.orientation,
         )
 
     def _single(self, what: str) -> Scorer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit
 
@@ -15,12 +16,24 @@ from tier_cli.errors import UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.output import STDOUT, OutputFile
-from tier_cli.results.overwrite import check_not_an_input
+from tier_cli.results.overwrite import check_new_output_folder, check_not_an_input
 from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
+    from tier_cli.pipeline.map_files import MapFiles
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
+    from tier_cli.results.privacy import Hasher
+
+
+Maps = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, maps of the findings that reach their operating points.",
+    ),
+]
 
 
 def classify(
@@ -36,6 +49,7 @@ def classify(
     by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
+    maps: Maps = None,
     sr: Reports = None,
     table: options.Table = False,
     wide: options.Wide = False,
@@ -83,6 +97,8 @@ def classify(
     kept = journal_options(file, journal, resume, content_hashes, shard, written)
     if kept is not None:
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
+    if maps is not None:
+        check_new_output_folder(maps, "--maps", [*paths, *(model or [])], resume or shard is not None)
     check_reports(sr, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
@@ -116,17 +132,18 @@ def classify(
         return
     keyed = hasher(hash_ids)
     dicom = open_reports(sr, job.findings)
+    sink = None if maps is None else _open_maps(job, maps, keyed)
     if kept is not None:
         check_hashed(kept, keyed)
         layout = _layout(job, stream, wide)
-        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, dicom=dicom)
+        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink, dicom)
         print_notes(job)
         code = journaled.score_all(sources, stream, notes, counter(paths))
         raise Exit(max(code, _reported(dicom)))
     tables = True if table else False if output == STDOUT else None
     run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
     run.print_notes()
-    run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
+    run.write_all(lambda tick: job.classify(sources, stream, tick, sink), counter(paths))
     if _reported(dicom) or run.failed:
         raise Exit(3)
 
@@ -144,6 +161,12 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
+def _open_maps(job: ScoringJob, folder: str, keyed: Hasher | None) -> MapFiles:
+    from tier_cli.pipeline.map_files import open_map_files
+
+    files = open_map_files(job, Path(folder), *([] if keyed is None else [keyed.hashed]))
+    files.folder.mkdir(exist_ok=True)
+    return files
 def _reported(dicom: DicomOutput | None) -> int:
     """Say what became of the DICOM objects; return the exit code that follows from that alone."""
     if dicom is None:

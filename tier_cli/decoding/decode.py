@@ -11,6 +11,7 @@ import numpy as np
 from tier_cli.errors import InputError, missing_package
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.guard import out_of_memory
+from tier_cli.imaging.orientation import UPRIGHT, Orientation
 from tier_cli.imaging.preprocess import Preprocessing, prepare, to_source
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
 from tier_cli.imaging.read import read_radiograph
@@ -73,8 +74,8 @@ class Decoded:
         Height and width of the image in its file, upright.
     affine
         From a pixel of the model's input to one of the file's image; for the uncorrupted image.
-    turned
-        Whether the radiograph was turned or mirrored relative to the file.
+    orientation
+        How the radiograph was turned or mirrored relative to the file.
     others
         float32 (3, S, S) each: the image prepared as in `Settings.others`.
     picture
@@ -90,7 +91,7 @@ class Decoded:
     phi: dict[str, str] | None = None
     size: tuple[int, int] = (0, 0)
     affine: Affine = _SAME
-    turned: bool = False
+    orientation: Orientation = UPRIGHT
     others: tuple[NDArray[np.float32], ...] = ()
     picture: NDArray[np.uint8] | None = None
 
@@ -126,7 +127,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         phi=radiograph.phi,
         size=radiograph.source_size,
         affine=_rows(to_source(prepared.affine, radiograph.pixels.shape, radiograph.source_size)),
-        turned=radiograph.turned,
+        orientation=radiograph.orientation,
         others=others,
         picture=picture,
     )
@@ -138,6 +139,9 @@ def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
     scale = min(1.0, side / max(height, width))
     if scale < 1:
         new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+        # Two pixels for each new one are enough, and several times faster.
+        step = max(1, int(0.5 / scale))
+        pixels = pixels[step // 2 :: step, step // 2 :: step]
         pixels = resize(pixels, new_height, new_width, "bilinear")
     levels: NDArray[np.uint8] = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
     return levels

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tier_cli.decoding.decode import Decoded, Settings
 from tier_cli.errors import InputError
 from tier_cli.imaging.corrupt import Corruption
+from tier_cli.imaging.orientation import Orientation
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.imaging.radiograph import ReadOptions
 
@@ -91,7 +92,7 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
     """Read the message of `send_outcome`."""
     if "error" in header:
         return InputError(**header["error"])
-    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi", "turned")}
+    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi")}
     shapes, picture = header["shapes"], None
     numbers = sum(math.prod(shape) for shape in shapes)
     pixels, *others = _split(np.frombuffer(payload, np.float32, numbers), shapes)
@@ -103,6 +104,7 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
         notes=tuple(header["notes"]),
         size=(height, width),
         affine=(tuple(first), tuple(second)),
+        orientation=Orientation(*header["orientation"]),
         others=tuple(others),
         picture=picture,
         **known,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
     from tier_cli.errors import InputError
     from tier_cli.imaging.discover import Source
+    from tier_cli.pipeline.image_scorer import ImageScorer, WithPatches
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
@@ -39,11 +40,14 @@ class Explained:
         uint8 (h, w): the radiograph upright; None if `result` has an error.
     patches
         The patches, not yet compared with anything; None if `result` has an error.
+    pooled
+        The global embedding (D,), not L2-normalised; None if `result` has an error.
     """
 
     result: Result
     picture: NDArray[np.uint8] | None = None
     patches: PatchMap | None = None
+    pooled: NDArray[np.float32] | None = None
 
     @property
     def error(self) -> Failure | None:
@@ -87,12 +91,8 @@ def explain(
     size = batch_size_of(options, job.engine)
 
     def compute(images: list[tuple[str, Decoded]]) -> list[Explained]:
-        return [
-            _explained(scorer.finish.finished(result), PatchMap(patches, grid_of(image, grid)), image)
-            for (_, image), (result, patches, grid) in zip(
-                images, scorer.score_with_patches(images), strict=True
-            )
-        ]
+        scored = scorer.score_with_patches(images, size)
+        return [_explained(scorer, one, image) for one, (_, image) in zip(scored, images, strict=True)]
 
     def failed(path: str, error: InputError) -> Explained:
         return Explained(scorer.failed(path, error))
@@ -101,5 +101,8 @@ def explain(
         yield from compute_results(outcomes, size, compute, failed, options.fail_fast, tick)
 
 
-def _explained(result: Result, patches: PatchMap, image: Decoded) -> Explained:
-    return Explained(result) if result.error is not None else Explained(result, image.picture, patches)
+def _explained(scorer: ImageScorer, one: WithPatches, image: Decoded) -> Explained:
+    result = scorer.finish.finished(one.result)
+    if result.error is not None:
+        return Explained(result)
+    return Explained(result, image.picture, PatchMap(one.patches, grid_of(image, one.grid)), one.pooled)

@@ -160,16 +160,18 @@ def test_unusable_regions_are_counted_and_noted(tmp_path: Path) -> None:
     ]
 
 
-def test_regions_in_rotated_files_are_left_out(tmp_path: Path) -> None:
-    """Boxes are in the file's pixels; on the rotated picture they would be misplaced."""
-    manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES[:2]])
-    with Image.open(tmp_path / "0.png") as picture:
-        exif = picture.getexif()
-        exif[0x0112] = 3  # upside down
-        picture.save(tmp_path / "0.png", exif=exif)
+@pytest.mark.parametrize("exif_orientation", range(1, 9))
+def test_regions_are_found_in_files_that_are_displayed_turned(tmp_path: Path, exif_orientation: int) -> None:
+    """Boxes are in the file's pixels; on the turned picture they would be misplaced."""
+    manifest = _manifest(tmp_path, [("80-0", [_box("bright", 80, 0)]), ("32-48", [_box("bright", 32, 48)])])
+    for name in ("0.png", "1.png"):
+        with Image.open(tmp_path / name) as picture:
+            exif = picture.getexif()
+            exif[0x0112] = exif_orientation
+            picture.save(tmp_path / name, exif=exif)
     content = _made(_evaluation(manifest))
-    assert content["cases"] == 1
-    assert content["notes"] == ["1 left out: the file is displayed rotated or mirrored, its regions are not"]
+    assert (content["cases"], content["notes"], content["outside_view"]) == (2, [], 0)
+    assert content["findings"][0]["pointing"]["value"] == 1
 
 
 def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:

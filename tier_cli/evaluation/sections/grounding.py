@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.intervals import documents, number
+from tier_cli.evaluation.sections.grounding_cases import Target, case_of, targets_of
 from tier_cli.evaluation.sections.grounding_measures import (
     Case,
     cnr,
@@ -19,7 +20,6 @@ from tier_cli.evaluation.sections.grounding_measures import (
     inside_auc,
     iou_of_view,
     ious,
-    make_case,
     means,
     pointing,
     split_ious,
@@ -31,11 +31,8 @@ from tier_cli.metrics.bootstrap import resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tier_cli.datasets.regions import Region
     from tier_cli.evaluation.context import Evaluation
     from tier_cli.evaluation.measure import Resampling
-    from tier_cli.findings.schema import FindingSet
-    from tier_cli.maps.similarity import PatchMap
     from tier_cli.pipeline.scorer import Scorer
 
     Floats = NDArray[np.float64]
@@ -54,23 +51,6 @@ _MEASURES: Mapping[str, Callable[[Case], float]] = {
     "cnr": cnr,
     "iou_view": iou_of_view,
 }
-
-
-@dataclass(frozen=True)
-class Target:
-    """What to look for in one image.
-
-    Parameters
-    ----------
-    finding, text
-        The finding; a phrase that describes it, blank if there is none.
-    regions
-        Where it is.
-    """
-
-    finding: str
-    text: str
-    regions: tuple[Region, ...]
 
 
 @dataclass(frozen=True)
@@ -107,7 +87,7 @@ def _measure(evaluation: Evaluation) -> dict[str, Any]:
     if job is None:
         raise UsageError("grounding needs a model with patches", where="--grounding", remedy="add --model")
     unknown: Counter[str] = Counter()
-    targets = [tuple(_targets(row, job.findings, unknown)) for row in regions(manifest)]
+    targets = [tuple(targets_of(row, job.findings, unknown)) for row in regions(manifest)]
     rows = [row for row, wanted in enumerate(targets) if wanted]
     notes = [
         f"{count} regions of {name} left out: not a finding of the set" for name, count in unknown.items()
@@ -126,20 +106,6 @@ def _measure(evaluation: Evaluation) -> dict[str, Any]:
     if not found.cases:
         return {"notes": notes, "findings": []}
     return {"notes": notes, **measure_grounding(found, evaluation.protocol.resampling)}
-
-
-def _targets(row: Sequence[Region], findings: FindingSet, unknown: Counter[str]) -> Iterator[Target]:
-    """Group the regions of one image that show one finding or are described by one phrase."""
-    together: dict[tuple[str, str], list[Region]] = {}
-    for region in row:
-        known = findings.match(region.finding)
-        if known is None and not region.text:
-            unknown[region.finding] += 1
-            continue
-        name = region.finding if known is None else known.id
-        together.setdefault((name, region.text), []).append(region)
-    for (name, text), parts in together.items():
-        yield Target(name, text, tuple(parts))
 
 
 def _find(
@@ -163,7 +129,7 @@ def _find(
                 found.unusable[seen.kind] += 1
                 continue
             for target in wanted:
-                case = _case(target, seen, directions[target.finding, target.text])
+                case = case_of(target.regions, seen, directions[target.finding, target.text])
                 if isinstance(case, str):
                     found.unusable[case] += 1
                     continue
@@ -183,27 +149,6 @@ def _directions(
     directions = finding_directions(member.vectors, member.checkpoint.scoring)
     own = dict(zip(findings, directions, strict=True))
     return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}
-
-
-def _case(target: Target, seen: PatchMap, direction: Floats) -> Case | str:
-    """Lay the patches over a target's regions; return the reason if that is impossible."""
-    place = seen.grid
-    if place.turned:
-        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
-        return "the file is displayed rotated or mirrored, its regions are not"
-    height, width = place.size
-    region = np.zeros(place.size, dtype=bool)
-    try:
-        for part in target.regions:
-            region |= part.mask(height, width)
-    except InputError as error:
-        return f"mask {error.kind}"
-    (similarities,) = seen.similarities(direction[None]).reshape(1, -1)
-    if not region.any():
-        return "region outside the file"
-    if not np.isfinite(similarities).all():
-        return "not_finite"
-    return make_case(similarities, region, (place.rows, place.columns), place.side, place.affine)
 
 
 def measure_grounding(found: Found, how: Resampling) -> dict[str, Any]:
