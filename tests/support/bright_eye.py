@@ -46,7 +46,9 @@ def _model() -> TierModel:
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if name.startswith("image") and tensor.is_floating_point():
-                tensor.fill_(1.0 if name.endswith(("running_var", "normalization.weight", "norm.weight")) else 0)
+                tensor.fill_(
+                    1.0 if name.endswith(("running_var", "normalization.weight", "norm.weight")) else 0
+                )
         tower, head = model.image_tower, model.image_projection
         first = tower.embedder.embedder
         first.convolution.weight[0] = 1 / first.convolution.weight[0].numel()

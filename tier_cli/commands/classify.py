@@ -9,7 +9,7 @@ from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
-from tier_cli.commands.dicom_output import DicomOutput, Reports, check_reports, open_reports
+from tier_cli.commands.dicom_output import DicomOutput, Reports, States, check_dicom, open_dicom
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
@@ -51,6 +51,7 @@ def classify(
     output: options.Output = None,
     maps: Maps = None,
     sr: Reports = None,
+    gsps: States = None,
     table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
@@ -73,11 +74,12 @@ def classify(
     the tables.
     Counts by reason, and where the results are, go to stderr.
     With --output, an interrupted run goes on with --resume.
-    --sr writes the patient's name and id into its files, as DICOM demands.
+    --sr and --gsps write the patient's name and id into their files, as DICOM
+    demands.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
-    3 some files could not be scored, or some studies have no report that
-    --sr asked for; 74 a full or lost disk; 130 Ctrl-C,
+    3 some files could not be scored, or a DICOM object that was asked
+    for is missing; 74 a full or lost disk; 130 Ctrl-C,
     143 SIGTERM, 129 SIGHUP. Finished results are kept.
 
     For research use; not a medical device.
@@ -99,7 +101,7 @@ def classify(
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
     if maps is not None:
         check_new_output_folder(maps, "--maps", [*paths, *(model or [])], resume or shard is not None)
-    check_reports(sr, paths, hash_ids=hash_ids, shard=shard)
+    check_dicom({"--sr": sr, "--gsps": gsps}, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     passed_over = passing_over(hash_ids)
@@ -131,8 +133,8 @@ def classify(
         preview(sources, passed_over, job, stream, output)
         return
     keyed = hasher(hash_ids)
-    dicom = open_reports(sr, job.findings)
-    sink = None if maps is None else _open_maps(job, maps, keyed)
+    dicom = open_dicom(sr, gsps, job.findings)
+    sink = _open_maps(job, maps, keyed, dicom)
     if kept is not None:
         check_hashed(kept, keyed)
         layout = _layout(job, stream, wide)
@@ -161,12 +163,28 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _open_maps(job: ScoringJob, folder: str, keyed: Hasher | None) -> MapFiles:
+def _open_maps(
+    job: ScoringJob, folder: str | None, keyed: Hasher | None, dicom: DicomOutput | None
+) -> MapFiles | None:
+    draw = None if dicom is None else dicom.draw
+    if folder is None and draw is None:
+        return None
     from tier_cli.pipeline.map_files import open_map_files
 
-    files = open_map_files(job, Path(folder), *([] if keyed is None else [keyed.hashed]))
-    files.folder.mkdir(exist_ok=True)
+    path = None if folder is None else Path(folder)
+    hide = (lambda result: result) if keyed is None else keyed.hashed
+    files = open_map_files(job, path, hide, draw)
+    if draw is not None and not files.scale.thresholds:
+        raise UsageError(
+            f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
+            where="--gsps",
+            remedy="fit them with `tier model map-scale`",
+        )
+    if path is not None:
+        path.mkdir(exist_ok=True)
     return files
+
+
 def _reported(dicom: DicomOutput | None) -> int:
     """Say what became of the DICOM objects; return the exit code that follows from that alone."""
     if dicom is None:

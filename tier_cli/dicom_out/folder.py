@@ -1,20 +1,23 @@
-"""Fill a folder with one structured report per study, as the results of a run come."""
+"""Fill folders with DICOM objects as the results of a run come."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.dicom_out.presentation import write_presentation
 from tier_cli.dicom_out.report import write_report
 from tier_cli.errors import InputError, StorageError
 from tier_cli.results.record import FindingScore, Result
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.explanation import Explanation
 
 _CALLS = (False, True, None)
 
@@ -115,15 +118,62 @@ class ReportFolder:
 
     def _write(self, results: list[Result]) -> None:
         try:
-            write_report(self._folder, results, self._findings)
+            with _stored(self._folder):
+                write_report(self._folder, results, self._findings)
         except InputError as error:
             self.failed += 1
             self._tell(f"No DICOM SR for a study: {error}")
-        except OSError as error:
-            raise StorageError(
-                f"cannot be written to: {error.strerror or 'unknown reason'}",
-                where=str(self._folder),
-                remedy="make room or restore the disk, then run the same command again",
-            ) from error
         else:
             self.written += 1
+
+
+class PresentationFolder:
+    """Write one presentation state per image in which something stands out.
+
+    Parameters
+    ----------
+    folder
+        Exists.
+    tell
+        Receives one line per image that cannot have a presentation state.
+
+    Attributes
+    ----------
+    written
+        The number of presentation states.
+    failed
+        The number of images that cannot have one.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], object]):
+        self._folder, self._tell = folder, tell
+        self.written = self.failed = 0
+
+    def add(self, result: Result, explanation: Explanation) -> None:
+        """Draw what stands out in one image; an image without a study, such as a PNG file, is passed over.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        if not result.study:
+            return
+        try:
+            with _stored(self._folder):
+                self.written += write_presentation(self._folder, result, explanation) is not None
+        except InputError as error:
+            self.failed += 1
+            self._tell(f"No presentation state for an image: {error}")
+
+
+@contextmanager
+def _stored(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written to: {error.strerror or 'unknown reason'}",
+            where=str(folder),
+            remedy="make room or restore the disk, then run the same command again",
+        ) from error

@@ -29,6 +29,8 @@ _DESCRIPTION = "Regions that resemble a finding's prompts; for research use"
 _SERIES_NUMBER = 9902
 # Regions of one finding that are drawn, the highest first.
 _MOST = 5
+# The height of a line of text, as a share of the image.
+_LINE = 0.03
 
 
 def write_presentation(folder: Path, result: Result, explanation: Explanation) -> Path | None:
@@ -96,6 +98,8 @@ def presentation_state(result: Result, explanation: Explanation) -> GrayscaleSof
                 presentation_lut_shape="INVERSE" if inverse else "IDENTITY"
             ),
         )
+        # Of type 2C for a paired body part, and unknown here.
+        state.Laterality = ""
         if "PixelAspectRatio" in source:
             (area,) = state.DisplayedAreaSelectionSequence
             area.PresentationPixelAspectRatio = source.PixelAspectRatio
@@ -118,13 +122,10 @@ def _annotations(
         for region in found
         for ring in region.rings
     ]
-    texts = [
-        TextObject(
-            f"{one.label} (research use)",
-            "PIXEL",
-            anchor_point=grid.stored_box(region.box)[:2],
-            anchor_point_visible=False,
-        )
-        for region in found[:1]
-    ]
-    return [(layer, GraphicAnnotation([source], layer, graphic_objects=lines, text_objects=texts))]
+    x0, y0, _, y1 = grid.stored_box(found[0].box)
+    # Regions of several findings often begin at one corner: each text has a line of its own.
+    y = min(y0 + (number - 1) * _LINE * grid.stored_size[0], y1)
+    text = TextObject(
+        f"{one.label} (research use)", "PIXEL", anchor_point=(x0, y), anchor_point_visible=False
+    )
+    return [(layer, GraphicAnnotation([source], layer, graphic_objects=lines, text_objects=[text]))]

@@ -32,10 +32,10 @@ _VALID = {
 }
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
 # How the values of an image become grey levels (PS3.3 C.11.1, C.11.2, C.11.6), and the shape of its pixels.
+_WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
 _DISPLAYED = (
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
-    *("PresentationLUTShape", "PixelAspectRatio"),
+    *(*_WINDOW, "VOILUTFunction", "VOILUTSequence", "PixelAspectRatio"),
 )
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 
@@ -94,9 +94,13 @@ def read_displayed(result: Result) -> Dataset:
         source.SamplesPerPixel = 1
         source.PhotometricInterpretation = header.code("PhotometricInterpretation")
         for keyword in _DISPLAYED:
-            # Their values are read once for their cost, and then copied as they are.
-            if values_of(header.dataset, keyword):
-                source[keyword] = header.dataset[keyword]
+            values = values_of(header.dataset, keyword)
+            if not values:
+                continue
+            source[keyword] = header.dataset[keyword]
+            if keyword in _WINDOW:
+                # An object shows one window: the first, as `tier` and viewers do.
+                setattr(source, keyword, values[0])
     return source
 
 
