@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.explanations import MapJob
     from tier_cli.pipeline.scoring_job import ScoringJob
 
-OUTPUTS = ("sheet", "singles", "maps", "boxes")
-DEFAULT_OUTPUTS = ("sheet", "maps", "boxes")
+OUTPUTS = ("sheet", "page", "maps", "boxes", "singles")
+DEFAULT_OUTPUTS = ("sheet", "page", "maps", "boxes")
 _DEFAULT = ",".join(DEFAULT_OUTPUTS)
 # The longer side of the pictures that an output needs.
-_SIDES = {"sheet": 512, "singles": 1024}
+_SIDES = {"sheet": 512, "page": 2048, "singles": 1024}
 _PREVIEW_SIDE = 256
 # No report is longer; another file may have been meant.
 _LONGEST_REPORT = 100_000
@@ -144,7 +144,7 @@ def explain(
     elif sentences is not None:
         maps = report_maps(job, sentences)
     else:
-        maps = finding_maps(job, top=top, every=all_findings)
+        maps = finding_maps(job, top=top, every=all_findings, tokens="page" in outputs and output is not None)
         print_notes(job)
     _warn(job, maps)
     if threshold is not None:
@@ -164,7 +164,7 @@ def explain(
     if folder is not None:
         folder.mkdir(exist_ok=True)
     run = ExplainRun(folder, outputs, stretch, not no_preview, passed_over)
-    side = picture_side(outputs)
+    side = picture_side(outputs if folder is not None else ())
     hide = {} if keyed is None else {"hide": keyed.apply}
     run.write_all(lambda tick: maps.explain(sources, stream, tick, side, **hide), counter(paths))
     if run.failed:
@@ -173,7 +173,7 @@ def explain(
 
 def picture_side(outputs: Collection[str]) -> int:
     """Return the longer side of the pictures that outputs, and the preview, need."""
-    return max(_SIDES.get(name, _PREVIEW_SIDE) for name in outputs)
+    return max((_SIDES.get(name, 0) for name in outputs), default=0) or _PREVIEW_SIDE
 
 
 def _outputs(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.commands.result_run import ResultRun
 from tier_cli.console import is_terminal
 from tier_cli.maps.files import stem_of, write_boxes, write_maps, write_picture
+from tier_cli.maps.page.write import write_page
 from tier_cli.maps.regions import peak_of, stored
 from tier_cli.maps.sheet import Drawn, sheet
 
@@ -102,6 +103,7 @@ class MapWriter:
 
     def __init__(self, folder: Path, outputs: Collection[str], stretch: bool):
         self._folder, self._outputs, self._stretch = folder, outputs, stretch
+        self._study: list[ExplainedImage] = []
 
     def write(self, image: ExplainedImage) -> dict[str, Any]:
         """Write the files of one image and return their names by output; none for an error."""
@@ -129,7 +131,19 @@ class MapWriter:
         if "boxes" in self._outputs:
             files["boxes"] = f"{stem}.boxes.json"
             write_boxes(Path(files["boxes"]), explanation, stamp)
+        if "page" in self._outputs:
+            files["page"] = str(self._write_page(folder, image))
         return files
+
+    def _write_page(self, folder: Path, image: ExplainedImage) -> Path:
+        """Write the page of the study so far: images of one study that follow each other share a page."""
+        study = image.result.study
+        if not study or (self._study and self._study[0].result.study != study):
+            self._study = []
+        self._study.append(image)
+        path = folder / f"{stem_of(self._study[0].result)}.html"
+        write_page(path, [one.explanation for one in self._study if one.explanation is not None])
+        return path
 
 
 def document(image: ExplainedImage, files: dict[str, Any]) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
 
     The arrays: ``maps`` float32 (T, h, w); ``names``, ``labels``, ``similarities`` (the kind of each map),
     ``scores`` and ``thresholds`` (NaN without one), (T,) each; ``affine`` (2, 3), ``side``, ``size`` and
-    ``turned`` as in `PatchGrid`, and ``stored_affine`` for the image as its file stores it; ``model`` and the
-    hashes ``weights``, ``preprocessing`` and ``findings``.
+    ``turned`` as in `PatchGrid`, and ``stored_affine`` for the image as its file stores it; ``model``, the
+    JSON of the model's name and hashes as in results.
     """
     grid, maps = explanation.grid, explanation.maps
     thresholds = [np.nan if one.threshold is None else one.threshold for one in maps]
@@ -58,10 +58,7 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
             side=np.array(grid.side),
             size=np.array(grid.size),
             turned=np.array(grid.turned),
-            model=np.array(stamp.name),
-            weights=np.array(stamp.weights),
-            preprocessing=np.array(stamp.preprocessing),
-            findings=np.array(stamp.findings),
+            model=np.array(json.dumps(stamp.to_dict())),
         )
 
 

@@ -31,7 +31,8 @@ def content_of(page: str) -> Any:
 
 
 def unpacked(text: str) -> list[float]:
-    return (np.frombuffer(base64.b64decode(text), "<i2") / 10_000).tolist()
+    numbers: list[float] = (np.frombuffer(base64.b64decode(text), "<i2") / 10_000).tolist()
+    return numbers
 
 
 def test_the_map_of_a_word_is_the_mean_of_its_tokens() -> None:

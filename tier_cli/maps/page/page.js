@@ -77,7 +77,8 @@
       const context = canvas.getContext("2d", { willReadFrequently: true });
       context.drawImage(source, 0, 0);
       const windowed = context.getImageData(0, 0, canvas.width, canvas.height);
-      const grey = Uint8Array.from({ length: canvas.width * canvas.height }, (_, i) => windowed.data[4 * i]);
+      const grey = new Uint8Array(canvas.width * canvas.height);
+      for (let i = 0; i < grey.length; i++) grey[i] = windowed.data[4 * i];
       pictures[number] = { width: canvas.width, height: canvas.height, grey, windowed };
     }
     return pictures[number];
