@@ -107,6 +107,16 @@ def test_second_run_replaces_the_state(scored: Scored, tmp_path: Path) -> None:
     assert write_presentation(tmp_path, result, explained(result)) == first
 
 
+def test_nothing_of_the_patient_is_copied_but_what_identifies_patient_and_study(
+    scored: Scored, tmp_path: Path
+) -> None:
+    result = scored(PatientComments="SECRET", OperatorsName="SECRET", ImageComments="SECRET")
+    path = write_presentation(tmp_path, result, explained(result))
+    assert path is not None
+    assert b"SECRET" not in path.read_bytes()
+    assert b"ACC-0815" in path.read_bytes()
+
+
 @pytest.mark.parametrize("threshold", [None, 2.0])
 def test_nothing_is_written_where_nothing_stands_out(
     scored: Scored, tmp_path: Path, threshold: float | None

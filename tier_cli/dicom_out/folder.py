@@ -42,7 +42,7 @@ class ReportFolder:
     """Write one report per study.
 
     By study, a report is written when its result comes. By image, the files of a study may be anywhere among
-    the sources, so the scores of all images are held until `finish`: about one kilobyte per image, no pixels.
+    the sources, so the scores of all images are held until `finish`: 1.4 kB per image with 14 findings.
 
     Parameters
     ----------
