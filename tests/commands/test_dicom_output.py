@@ -114,23 +114,29 @@ def outlining(model: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("output", [(), ("--output", "{tmp}/x.csv")], ids=["stdout", "journal"])
-def test_images_in_which_findings_stand_out_have_a_presentation_state(
+def test_images_in_which_findings_stand_out_have_states_and_captures(
     tier: Tier, outlining: Path, studies: Path, tmp_path: Path, output: tuple[str, ...]
 ) -> None:
     given = [part.format(tmp=tmp_path) for part in output]
-    given += ["--gsps", str(tmp_path / "pr"), "--maps", str(tmp_path / "maps"), "--workers", "0"]
+    given += ["--gsps", str(tmp_path / "pr"), "--sc", str(tmp_path / "sc"), "--workers", "0"]
+    given += ["--maps", str(tmp_path / "maps")]
     code, _, err = tier("classify", studies, "--model", outlining, *given)
     assert code == 0, err
     # The PNG has maps, and no study that an object could belong to.
-    assert f"Wrote 3 presentation states (DICOM GSPS) to {tmp_path / 'pr'}" in err
+    assert f"Wrote 3 DICOM presentation states to {tmp_path / 'pr'}" in err
+    assert f"Wrote 3 DICOM secondary captures to {tmp_path / 'sc'}" in err
     assert len(list((tmp_path / "maps").glob("*.npz"))) == 4
-    referenced = set()
+    assert errors_of(next((tmp_path / "sc").iterdir())) == []
+    drawn = set()
     for path in (tmp_path / "pr").iterdir():
         assert errors_of(path) == []
         state = dcmread(path)
         (image,) = state.ReferencedSeriesSequence[0].ReferencedImageSequence
-        referenced.add((state.StudyInstanceUID, image.ReferencedSOPInstanceUID))
-    assert referenced == {("1.1", "1.1.1.0"), ("2.2", "2.2.1.1"), ("1.1", "1.1.1.2")}
+        drawn.add((state.StudyInstanceUID, image.ReferencedSOPInstanceUID))
+    assert drawn == {("1.1", "1.1.1.0"), ("2.2", "2.2.1.1"), ("1.1", "1.1.1.2")}
+    shown = [dcmread(path) for path in (tmp_path / "sc").iterdir()]
+    sources = {(one.StudyInstanceUID, one.SourceImageSequence[0].ReferencedSOPInstanceUID) for one in shown}
+    assert sources == drawn
 
 
 def test_presentation_states_need_thresholds(tier: Tier, model: str, studies: Path, tmp_path: Path) -> None:

@@ -10,17 +10,13 @@ import numpy as np
 import pytest
 from dicom_checks import errors_of, require
 from dicom_maker import codes_of
-from dicom_studies import Scored
+from dicom_studies import Scored, explained
 from PIL import Image
 from pydicom import dcmread
 
 from tier_cli.dicom_out.presentation import write_presentation
 from tier_cli.errors import InputError
-from tier_cli.imaging.orientation import UPRIGHT, Orientation
-from tier_cli.maps.explanation import Explanation, TextMap
-from tier_cli.maps.patch_grid import PatchGrid
-from tier_cli.maps.scale import MapScale
-from tier_cli.results.record import Result
+from tier_cli.imaging.orientation import Orientation
 
 SOURCES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -35,20 +31,6 @@ SOURCES: dict[str, dict[str, Any]] = {
     "rescaled": {"RescaleSlope": 2, "RescaleIntercept": -100, "RescaleType": "US"},
     "aspect": {"PixelAspectRatio": [2, 1]},
 }
-
-
-def explained(
-    result: Result, threshold: float | None = 0.5, orientation: Orientation = UPRIGHT
-) -> Explanation:
-    """Return an image of 64 x 64 pixels: two patches of one finding stand out, and none of another."""
-    grid = PatchGrid(4, 4, 64, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (64, 64), orientation)
-    values = np.zeros((4, 4))
-    values[1, 2:] = 1.0
-    maps = (
-        TextMap("pneumothorax", "Pneumothorax", "difference", values, result.findings[0], threshold),
-        TextMap("sail_sign", "Sail sign", "difference", 0 * values, result.findings[2], threshold),
-    )
-    return Explanation("image", np.zeros((64, 64), np.uint8), grid, maps, MapScale(), "tiny")
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -9,7 +9,7 @@ from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
-from tier_cli.commands.dicom_output import DicomOutput, Reports, States, check_dicom, open_dicom
+from tier_cli.commands.dicom_output import Captures, DicomOutput, Reports, States, check_dicom, open_dicom
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
@@ -52,6 +52,7 @@ def classify(
     maps: Maps = None,
     sr: Reports = None,
     gsps: States = None,
+    sc: Captures = None,
     table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
@@ -74,8 +75,8 @@ def classify(
     the tables.
     Counts by reason, and where the results are, go to stderr.
     With --output, an interrupted run goes on with --resume.
-    --sr and --gsps write the patient's name and id into their files, as DICOM
-    demands.
+    --sr, --gsps and --sc write the patient's name and id into their files, as
+    DICOM demands.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
     3 some files could not be scored, or a DICOM object that was asked
@@ -101,7 +102,8 @@ def classify(
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
     if maps is not None:
         check_new_output_folder(maps, "--maps", [*paths, *(model or [])], resume or shard is not None)
-    check_dicom({"--sr": sr, "--gsps": gsps}, paths, hash_ids=hash_ids, shard=shard)
+    dicom_folders = {"--sr": sr, "--gsps": gsps, "--sc": sc}
+    check_dicom(dicom_folders, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     passed_over = passing_over(hash_ids)
@@ -133,7 +135,7 @@ def classify(
         preview(sources, passed_over, job, stream, output)
         return
     keyed = hasher(hash_ids)
-    dicom = open_dicom(sr, gsps, job.findings)
+    dicom = open_dicom(dicom_folders, job.findings)
     sink = _open_maps(job, maps, keyed, dicom)
     if kept is not None:
         check_hashed(kept, keyed)
@@ -173,8 +175,8 @@ def _open_maps(
 
     path = None if folder is None else Path(folder)
     hide = (lambda result: result) if keyed is None else keyed.hashed
-    files = open_map_files(job, path, hide, draw)
-    if draw is not None and not files.scale.thresholds:
+    files = open_map_files(job, path, hide, draw, 0 if dicom is None else dicom.picture)
+    if dicom is not None and dicom.needs_thresholds and not files.scale.thresholds:
         raise UsageError(
             f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
             where="--gsps",

@@ -37,6 +37,16 @@ States = Annotated[
         "--gsps",
     ),
 ]
+Captures = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, maps of the findings that reach their operating points, "
+        "as a DICOM secondary capture. It names the patient, as --sr does.",
+        "--sc",
+    ),
+]
 # More such lines would hide what they say.
 _MOST_LINES = 10
 
@@ -77,14 +87,12 @@ def check_dicom(
         import_highdicom()
 
 
-def open_dicom(reports: str | None, states: str | None, findings: FindingSet) -> DicomOutput | None:
+def open_dicom(folders: Mapping[str, str | None], findings: FindingSet) -> DicomOutput | None:
     """Create the folders, readable only by their owner; an existing one stays as it is."""
-    if reports is None and states is None:
-        return None
-    for folder in (reports, states):
-        if folder is not None:
-            Path(folder).mkdir(mode=0o700, exist_ok=True)
-    return DicomOutput(reports, states, findings)
+    given = {option: Path(folder) for option, folder in folders.items() if folder is not None}
+    for folder in given.values():
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return DicomOutput(given, findings) if given else None
 
 
 class DicomOutput:
@@ -92,29 +100,55 @@ class DicomOutput:
 
     Parameters
     ----------
-    reports, states
-        The folders of structured reports and of presentation states; None for none.
+    folders
+        The folder of each option that was given: ``--sr``, ``--gsps``, ``--sc``.
     findings
         The finding set of the scores.
     """
 
-    def __init__(self, reports: str | None, states: str | None, findings: FindingSet):
-        from tier_cli.dicom_out.folder import PresentationFolder, ReportFolder
+    def __init__(self, folders: Mapping[str, Path], findings: FindingSet):
+        from tier_cli.dicom_out.capture import write_capture
+        from tier_cli.dicom_out.folder import ImageFolder, ReportFolder
+        from tier_cli.dicom_out.presentation import write_presentation
 
-        self._folders = {"SR": reports, "GSPS": states}
+        self._folders = folders
         self._lines, self._finished = 0, False
-        self._reports = None if reports is None else ReportFolder(Path(reports), findings, self._tell)
-        self._states = None if states is None else PresentationFolder(Path(states), self._tell)
+        self._reports = ReportFolder(folders["--sr"], findings, self._tell) if "--sr" in folders else None
+        writers = {
+            "--gsps": (write_presentation, "DICOM presentation state"),
+            "--sc": (write_capture, "DICOM secondary capture"),
+        }
+        self._images = [
+            ImageFolder(folders[option], write, what, self._tell)
+            for option, (write, what) in writers.items()
+            if option in folders
+        ]
+
+    @property
+    def needs_thresholds(self) -> bool:
+        """Whether only what reaches a threshold can be drawn."""
+        return "--gsps" in self._folders
+
+    @property
+    def picture(self) -> int:
+        """The longer side of the picture of an image that is needed, in pixels; 0 for none."""
+        from tier_cli.dicom_out.capture import SIDE
+
+        return SIDE if "--sc" in self._folders else 0
 
     @property
     def draw(self) -> Callable[[Result, Explanation], object] | None:
         """What takes the maps of each image; None if none are asked for."""
-        return None if self._states is None else self._states.add
+        return self._draw if self._images else None
 
     @property
     def failed(self) -> int:
         """The number of objects that were asked for and cannot be written."""
-        return sum(one.failed for one in (self._reports, self._states) if one is not None)
+        return sum(one.failed for one in (self._reports, *self._images) if one is not None)
+
+    def _draw(self, result: Result, explanation: Explanation) -> None:
+        for folder in self._images:
+            folder.add(result, explanation)
 
     def add(self, result: Result) -> None:
         """Take one result."""
@@ -129,10 +163,8 @@ class DicomOutput:
 
     def report(self) -> None:
         """Say on stderr what was written and what was not."""
-        if self._states is not None:
-            count = self._states.written
-            written = "1 presentation state" if count == 1 else f"{count} presentation states"
-            print_message(f"Wrote {written} (DICOM GSPS) to {self._folders['GSPS']}")
+        for folder in self._images:
+            print_message(folder.report())
         if self._reports is not None:
             self._report_reports(self._reports)
         if self._lines > _MOST_LINES:
@@ -145,7 +177,7 @@ class DicomOutput:
             print_message("Interrupted: no structured report was written of studies that may be incomplete.")
             return
         written = "1 structured report" if reports.written == 1 else f"{reports.written} structured reports"
-        print_message(f"Wrote {written} (DICOM SR) to {self._folders['SR']}")
+        print_message(f"Wrote {written} (DICOM SR) to {self._folders['--sr']}")
         if count := reports.without_study:
             images = "1 image has" if count == 1 else f"{count} images have"
             print_message(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.dicom_out.presentation import write_presentation
 from tier_cli.dicom_out.report import write_report
 from tier_cli.errors import InputError, StorageError
 from tier_cli.results.record import FindingScore, Result
@@ -127,30 +126,40 @@ class ReportFolder:
             self.written += 1
 
 
-class PresentationFolder:
-    """Write one presentation state per image in which something stands out.
+class ImageFolder:
+    """Write one object per image, with its maps.
 
     Parameters
     ----------
     folder
         Exists.
+    write
+        Writes the object of one image; None if there is nothing to show.
+    what
+        What an object is called in messages.
     tell
-        Receives one line per image that cannot have a presentation state.
+        Receives one line per image that cannot have one.
 
     Attributes
     ----------
     written
-        The number of presentation states.
+        The number of objects.
     failed
         The number of images that cannot have one.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], object]):
-        self._folder, self._tell = folder, tell
+    def __init__(
+        self,
+        folder: Path,
+        write: Callable[[Path, Result, Explanation], Path | None],
+        what: str,
+        tell: Callable[[str], object],
+    ):
+        self._folder, self._write, self.what, self._tell = folder, write, what, tell
         self.written = self.failed = 0
 
     def add(self, result: Result, explanation: Explanation) -> None:
-        """Draw what stands out in one image; an image without a study, such as a PNG file, is passed over.
+        """Show the maps of one image; an image without a study, such as a PNG file, is passed over.
 
         Raises
         ------
@@ -161,10 +170,14 @@ class PresentationFolder:
             return
         try:
             with _stored(self._folder):
-                self.written += write_presentation(self._folder, result, explanation) is not None
+                self.written += self._write(self._folder, result, explanation) is not None
         except InputError as error:
             self.failed += 1
-            self._tell(f"No presentation state for an image: {error}")
+            self._tell(f"No {self.what} for an image: {error}")
+
+    def report(self) -> str:
+        """Say how many objects were written, and where."""
+        return f"Wrote {self.written} {self.what}{'' if self.written == 1 else 's'} to {self._folder}"
 
 
 @contextmanager

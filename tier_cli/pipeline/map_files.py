@@ -48,7 +48,7 @@ class MapFiles:
     hide
         Hashes paths and UIDs in a result, if asked for.
     side
-        The longer side of pictures in pixels.
+        The longer side of the picture of an image that is needed, in pixels.
     also
         Takes each result with its explanation, one at a time; None for nothing more.
     """
@@ -93,7 +93,7 @@ class MapFiles:
             return result, explanation
         write_maps(self.folder / f"{stem}.npz", explanation, result.model)
         # A second picture would take the cost beyond what a run over many images should pay.
-        picture = thumbnail(explanation, explanation.maps[0], self.side)
+        picture = thumbnail(explanation, explanation.maps[0], SIDE)
         write_picture(self.folder / f"{stem}.png", picture)
         return result, explanation
 
@@ -112,8 +112,18 @@ def open_map_files(
     folder: Path | None,
     hide: Callable[[Result], Result] = lambda result: result,
     also: Callable[[Result, Explanation], object] | None = None,
+    picture: int = 0,
 ) -> MapFiles:
-    """Return what writes the maps of a run into a folder that exists; parameters as for `MapFiles`.
+    """Return what writes the maps of a run into a folder that exists.
+
+    Parameters
+    ----------
+    job
+        One model with its finding set.
+    folder, hide, also
+        As for `MapFiles`.
+    picture
+        The longer side of the picture that `also` needs, in pixels.
 
     Raises
     ------
@@ -125,4 +135,6 @@ def open_map_files(
     check_patches(job)
     scale = read_map_scale(job.checkpoint, job.findings)
     subjects = finding_subjects(job.findings, job.vectors, job.checkpoint.scoring, scale)
-    return MapFiles(folder, subjects, scale, finish_of(job.members, job.findings, "image"), hide, also=also)
+    return MapFiles(
+        folder, subjects, scale, finish_of(job.members, job.findings, "image"), hide, max(SIDE, picture), also
+    )
