@@ -119,14 +119,16 @@ def test_images_in_which_findings_stand_out_have_states_and_captures(
 ) -> None:
     given = [part.format(tmp=tmp_path) for part in output]
     given += ["--gsps", str(tmp_path / "pr"), "--sc", str(tmp_path / "sc"), "--workers", "0"]
-    given += ["--maps", str(tmp_path / "maps")]
+    given += ["--maps", str(tmp_path / "maps"), "--seg", str(tmp_path / "seg")]
     code, _, err = tier("classify", studies, "--model", outlining, *given)
     assert code == 0, err
     # The PNG has maps, and no study that an object could belong to.
     assert f"Wrote 3 DICOM presentation states to {tmp_path / 'pr'}" in err
     assert f"Wrote 3 DICOM secondary captures to {tmp_path / 'sc'}" in err
     assert len(list((tmp_path / "maps").glob("*.npz"))) == 4
+    assert f"Wrote 3 DICOM segmentations to {tmp_path / 'seg'}" in err
     assert errors_of(next((tmp_path / "sc").iterdir())) == []
+    assert errors_of(next((tmp_path / "seg").iterdir())) == []
     drawn = set()
     for path in (tmp_path / "pr").iterdir():
         assert errors_of(path) == []

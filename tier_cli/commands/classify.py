@@ -9,7 +9,15 @@ from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
-from tier_cli.commands.dicom_output import Captures, DicomOutput, Reports, States, check_dicom, open_dicom
+from tier_cli.commands.dicom_output import (
+    Captures,
+    DicomOutput,
+    Reports,
+    Segmentations,
+    States,
+    check_dicom,
+    open_dicom,
+)
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
@@ -53,6 +61,7 @@ def classify(
     sr: Reports = None,
     gsps: States = None,
     sc: Captures = None,
+    seg: Segmentations = None,
     table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
@@ -75,8 +84,8 @@ def classify(
     the tables.
     Counts by reason, and where the results are, go to stderr.
     With --output, an interrupted run goes on with --resume.
-    --sr, --gsps and --sc write the patient's name and id into their files, as
-    DICOM demands.
+    --sr, --gsps, --sc and --seg write the patient's name and id into their
+    files, as DICOM demands.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
     3 some files could not be scored, or a DICOM object that was asked
@@ -102,7 +111,7 @@ def classify(
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
     if maps is not None:
         check_new_output_folder(maps, "--maps", [*paths, *(model or [])], resume or shard is not None)
-    dicom_folders = {"--sr": sr, "--gsps": gsps, "--sc": sc}
+    dicom_folders = {"--sr": sr, "--gsps": gsps, "--sc": sc, "--seg": seg}
     check_dicom(dicom_folders, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
@@ -179,7 +188,7 @@ def _open_maps(
     if dicom is not None and dicom.needs_thresholds and not files.scale.thresholds:
         raise UsageError(
             f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
-            where="--gsps",
+            where="--gsps, --seg",
             remedy="fit them with `tier model map-scale`",
         )
     if path is not None:

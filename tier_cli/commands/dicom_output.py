@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from tier_cli.console import print_message
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.dicom_out.folder import ReportFolder
+    from tier_cli.dicom_out.folder import ReportFolder, Writer
     from tier_cli.findings.schema import FindingSet
     from tier_cli.maps.explanation import Explanation
     from tier_cli.results.record import Result
@@ -45,6 +46,16 @@ Captures = Annotated[
         "Also write to this folder, for each image, maps of the findings that reach their operating points, "
         "as a DICOM secondary capture. It names the patient, as --sr does.",
         "--sc",
+    ),
+]
+Segmentations = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, the patches that stand out as a DICOM segmentation. It "
+        "names the patient, as --sr does.",
+        "--seg",
     ),
 ]
 # More such lines would hide what they say.
@@ -101,7 +112,7 @@ class DicomOutput:
     Parameters
     ----------
     folders
-        The folder of each option that was given: ``--sr``, ``--gsps``, ``--sc``.
+        The folder of each option that was given: ``--sr``, ``--gsps``, ``--sc``, ``--seg``.
     findings
         The finding set of the scores.
     """
@@ -110,13 +121,15 @@ class DicomOutput:
         from tier_cli.dicom_out.capture import write_capture
         from tier_cli.dicom_out.folder import ImageFolder, ReportFolder
         from tier_cli.dicom_out.presentation import write_presentation
+        from tier_cli.dicom_out.segmentation import write_segmentation
 
         self._folders = folders
         self._lines, self._finished = 0, False
         self._reports = ReportFolder(folders["--sr"], findings, self._tell) if "--sr" in folders else None
-        writers = {
+        writers: dict[str, tuple[Writer, str]] = {
             "--gsps": (write_presentation, "DICOM presentation state"),
             "--sc": (write_capture, "DICOM secondary capture"),
+            "--seg": (partial(write_segmentation, findings=findings), "DICOM segmentation"),
         }
         self._images = [
             ImageFolder(folders[option], write, what, self._tell)
@@ -127,7 +140,7 @@ class DicomOutput:
     @property
     def needs_thresholds(self) -> bool:
         """Whether only what reaches a threshold can be drawn."""
-        return "--gsps" in self._folders
+        return bool({"--gsps", "--seg"} & self._folders.keys())
 
     @property
     def picture(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tier_cli.dicom_out.report import write_report
 from tier_cli.errors import InputError, StorageError
@@ -17,6 +17,9 @@ from tier_cli.results.record import FindingScore, Result
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.maps.explanation import Explanation
+
+# Writes the object of one image into a folder; None if there is nothing to show.
+Writer: TypeAlias = "Callable[[Path, Result, Explanation], Path | None]"
 
 _CALLS = (False, True, None)
 
@@ -134,7 +137,7 @@ class ImageFolder:
     folder
         Exists.
     write
-        Writes the object of one image; None if there is nothing to show.
+        Writes the object of one image.
     what
         What an object is called in messages.
     tell
@@ -151,7 +154,7 @@ class ImageFolder:
     def __init__(
         self,
         folder: Path,
-        write: Callable[[Path, Result, Explanation], Path | None],
+        write: Writer,
         what: str,
         tell: Callable[[str], object],
     ):
