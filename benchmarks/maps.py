@@ -1,8 +1,8 @@
 """Measure what maps cost beside scores, in CPU seconds. Run: python benchmarks/maps.py [FOLDER...]
 
 Each round scores the same files alone, with `tier classify --maps`, and as `tier explain --output` does, one
-after the other in one process. The ratios are medians over the rounds. The files of a folder are read again and
-again until there are --images. Without a folder, a few DICOM files of 2,048 px and PNG files of 448 px are drawn.
+after the other in one process. The ratios are medians over the rounds. The files of a folder are read again
+until there are --images. Without a folder, a few DICOM files of 2,048 px and PNG files of 448 px are drawn.
 """
 
 from __future__ import annotations

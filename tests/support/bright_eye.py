@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tiny import tiny_model, tiny_tokenizer
+from tiny import tiny_config, tiny_model, tiny_tokenizer
 
 from tier_cli.imaging.preprocess import Preprocessing, prepare
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 WIDTH = 12
 # A grid of 7 x 7 patches of 8 pixels.
 PREPROCESSING = Preprocessing(resize_short=64, crop=56, mean=(0, 0, 0), std=(1, 1, 1))
+_VIT = {
+    "model_type": "vit",
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 56,
+    "patch_size": 8,
+}
 
 
 def open_eye(folder: Path, model: TierModel) -> ScoringJob:
@@ -52,7 +61,8 @@ def bright_model() -> TierModel:
         for name, tensor in model.state_dict().items():
             if name.startswith("image") and tensor.is_floating_point():
                 tensor.fill_(1.0 if name.endswith(ones) else 0.0)
-        tower, head = model.image_tower, model.image_projection
+        tower: Any = model.image_tower
+        head: Any = model.image_projection
         first = tower.embedder.embedder
         first.convolution.weight[0] = 1 / first.convolution.weight[0].numel()
         first.normalization.bias[1] = 1
@@ -67,24 +77,32 @@ def bright_model() -> TierModel:
 
 
 def trained_model(pictures: Sequence[NDArray[np.float32]], labels: Sequence[int], epochs: int) -> TierModel:
-    """Train the image tower on labels of whole pictures (H, W); it is never told where a lesion is."""
+    """Train a ViT on labels of whole pictures (H, W); it is never told where a lesion is.
+
+    Patches of a CNN may learn to stand for what is beside them: the mean over all of them is the same.
+    """
     import torch
     from torch.nn import functional
+
+    from tier_cli.model.configuration import TierConfig
+    from tier_cli.model.modeling import TierModel
 
     pixels = torch.from_numpy(np.stack([prepare(one, PREPROCESSING).pixels for one in pictures]))
     wanted = torch.tensor(labels, dtype=torch.float32)
     axes = torch.eye(WIDTH)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = tiny_model().train()
+        model = TierModel(TierConfig(_VIT, tiny_config().text_tower, projection_dim=WIDTH, max_tokens=80))
+        model.train()
         seen = [tensor for name, tensor in model.named_parameters() if name.startswith("image")]
         optimiser = torch.optim.AdamW(seen, lr=3e-3)
         for _ in range(epochs):
-            for batch in torch.randperm(len(pixels)).split(32):
+            for batch in torch.randperm(len(pixels)).chunk(len(pixels) // 32):
                 pooled = functional.normalize(model.encode_images(pixels[batch]).pooled, dim=-1)
                 scores = pooled @ (axes[0] - axes[1])
                 loss = functional.binary_cross_entropy_with_logits(10 * scores, wanted[batch])
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-    return model.eval()
+    model.eval()
+    return model

@@ -69,6 +69,23 @@ Stretch = Annotated[
         "Stretch the colours to each image; maps of different images can then not be compared.",
     ),
 ]
+Overlap = Annotated[
+    int,
+    options.option(
+        _SHOWN,
+        "N",
+        "Average the maps of N x N crops, shifted by parts of a patch: smoother, and N x N times as slow. "
+        "Default: 1.",
+    ),
+]
+Size = Annotated[
+    int | None,
+    options.option(
+        _SHOWN,
+        "PIXELS",
+        "Compute the maps, not the scores, from a larger input of the model; needs the torch engine.",
+    ),
+]
 Output = Annotated[
     str | None,
     options.option("Results", "DIR", "Write pictures and maps to this new folder.", "--output", "-o"),
@@ -97,6 +114,8 @@ def explain(
     all_findings: AllFindings = False,
     threshold: Threshold = None,
     stretch: Stretch = False,
+    overlap: Overlap = 1,
+    size: Size = None,
     write: Write = _DEFAULT,
     no_preview: NoPreview = False,
     engine: options.Engine = options.EngineName.AUTO,
@@ -132,10 +151,11 @@ def explain(
     sentences = None if report is None else _read(report)
     passed_over = passing_over(hash_ids)
     sources = sources_of(paths, passed_over)
-    job = open_models(model, findings, engine.value, device.value)
+    job = open_models(model, findings, _engine(engine, size), device.value)
     from tier_cli.commands.explain_output import ExplainRun
     from tier_cli.commands.result_run import hasher, print_notes
     from tier_cli.maps.build import with_threshold
+    from tier_cli.pipeline.explain import Finer, crops_of
     from tier_cli.pipeline.explanations import finding_maps, report_maps, text_maps
     from tier_cli.pipeline.stream import stream_options
 
@@ -147,6 +167,9 @@ def explain(
         maps = finding_maps(job, top=top, every=all_findings, tokens="page" in outputs and output is not None)
         print_notes(job)
     _warn(job, maps)
+    finer = Finer(overlap, size)
+    # Refuse what the model cannot do before any file is read.
+    crops_of(job, finer)
     if threshold is not None:
         maps = replace(maps, subjects=with_threshold(maps.subjects, threshold))
     stream = stream_options(
@@ -166,9 +189,14 @@ def explain(
     run = ExplainRun(folder, outputs, stretch, not no_preview, passed_over)
     side = picture_side(outputs if folder is not None else ())
     hide = {} if keyed is None else {"hide": keyed.apply}
-    run.write_all(lambda tick: maps.explain(sources, stream, tick, side, **hide), counter(paths))
+    run.write_all(lambda tick: maps.explain(sources, stream, tick, side, finer=finer, **hide), counter(paths))
     if run.failed:
         raise Exit(3)
+
+
+def _engine(engine: options.EngineName, size: int | None) -> str:
+    """Return the engine: the graph of onnxruntime takes images of one size."""
+    return "torch" if size is not None and engine is options.EngineName.AUTO else engine.value
 
 
 def picture_side(outputs: Collection[str]) -> int:

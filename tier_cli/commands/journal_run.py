@@ -139,10 +139,12 @@ class JournalRun(JournalOutput):
         As for `JournalOutput`.
     hasher
         Hashes paths and UIDs, if asked for.
-    passed_over, dicom
+    passed_over
         As for `JournalOutput`.
     maps
         Writes maps of the images that are scored; None for no maps.
+    dicom
+        As for `JournalOutput`.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tier_cli.console import printable
 from tier_cli.display.preview import Preview, protocol_of
+from tier_cli.maps.colours import STRETCHED
 from tier_cli.maps.regions import peak_of, regions, stored
 from tier_cli.maps.sheet import Drawn
 
@@ -75,6 +76,15 @@ class ExplanationTable:
         names = ["", *(printable(one.label) for one in drawn.maps[: _TILES - 1])]
         cells = (_cut(name, _COLUMNS).ljust(_COLUMNS + _GAP) for name in names)
         self._console.print(Text("".join(cells).rstrip(), style="dim", no_wrap=True))
+        self._console.print(Text(_colours(drawn), style="dim", overflow="fold"))
+
+
+def _colours(drawn: Drawn) -> str:
+    if drawn.stretch:
+        return STRETCHED
+    ranges = dict.fromkeys((colours.low, colours.high) for colours in drawn.colours.values())
+    ends = ", ".join(f"{low:+.2f} (blue) to {high:+.2f} (orange)" for low, high in ranges)
+    return f"similarity from {ends}; the same colours for every image"
 
 
 def _table(explanation: Explanation) -> Table:

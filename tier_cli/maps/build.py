@@ -17,7 +17,7 @@ from tier_cli.results.record import FindingScore
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.findings.vectors import FindingVectors
-    from tier_cli.maps.similarity import PatchMap
+    from tier_cli.maps.overlap import Patches
     from tier_cli.model.engine import Engine
     from tier_cli.model.tokens import TextTokens
     from tier_cli.results.record import Result
@@ -46,7 +46,7 @@ class Subject:
     threshold: float | None = None
     tokens: TextTokens | None = None
 
-    def drawn(self, patches: PatchMap, score: FindingScore) -> TextMap:
+    def drawn(self, patches: Patches, score: FindingScore) -> TextMap:
         """Return the map of one image."""
         (values,) = patches.similarities(self.direction[None])
         return TextMap(
@@ -94,7 +94,7 @@ def with_threshold(subjects: Sequence[Subject], threshold: float) -> tuple[Subje
 def explanation_of(
     result: Result,
     picture: NDArray[np.uint8],
-    patches: PatchMap,
+    patches: Patches,
     pooled: NDArray[np.floating],
     subjects: Sequence[Subject],
     scale: MapScale,
@@ -130,7 +130,7 @@ def _tokens_of(findings: FindingSet, engine: Engine) -> list[TextTokens]:
     return engine.embed_tokens([finding.positive[0] for finding in findings.findings])
 
 
-def _token_maps(tokens: TextTokens | None, patches: PatchMap) -> TokenMaps | None:
+def _token_maps(tokens: TextTokens | None, patches: Patches) -> TokenMaps | None:
     if tokens is None:
         return None
     lengths = np.linalg.norm(tokens.embeddings.astype(np.float64), axis=1, keepdims=True)

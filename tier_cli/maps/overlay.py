@@ -38,10 +38,12 @@ def overlaid(
     ----------
     picture
         uint8 (H, W): the upright image at any size.
-    grid, colours
-        Where the patches lie in the source image, and the colours of similarities.
+    grid
+        Where the patches lie in the source image.
     one
         The map; None for the picture alone.
+    colours
+        The colours of similarities.
     """
     rows, columns = (
         _patch_of(edges, source, length)

@@ -13,7 +13,7 @@ from tier_cli.errors import UsageError
 from tier_cli.maps.build import explanation_of, finding_subjects, text_subjects
 from tier_cli.maps.files import stem_of
 from tier_cli.maps.scale import read_map_scale
-from tier_cli.pipeline.explain import PICTURE, explain
+from tier_cli.pipeline.explain import AS_IT_IS, PICTURE, Finer, explain
 from tier_cli.results.record import Result
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # How many findings are shown where none, or many, reach their operating points.
 FEWEST, MOST = 3, 6
+_FINER = "the maps are finer than the grid that their scale and thresholds were fitted for"
 _ADAPTED = "the score has an adaptation, the maps show the checkpoint's own similarity"
 
 
@@ -78,6 +79,7 @@ class MapJob:
         tick: Callable[[], object] = lambda: None,
         picture: int = PICTURE,
         hide: Callable[[Result], Result] = lambda result: result,
+        finer: Finer = AS_IT_IS,
     ) -> Generator[ExplainedImage, None, None]:
         """Explain files; parameters as in `tier_cli.pipeline.explain.explain`.
 
@@ -87,16 +89,22 @@ class MapJob:
             The files, and the settings.
         hide
             Hashes paths and UIDs in a result, if asked for.
+        finer
+            How to make the maps finer than the grid.
         """
-        with closing(explain(sources, self.job, options, picture, tick)) as explained:
+        with closing(explain(sources, self.job, options, picture, tick, finer)) as explained:
             for one in explained:
-                yield self._explained(one, hide(one.result))
+                yield self._explained(one, hide(one.result), finer)
 
-    def _explained(self, one: Explained, result: Result) -> ExplainedImage:
+    def _explained(self, one: Explained, result: Result, finer: Finer) -> ExplainedImage:
         if one.picture is None or one.patches is None or one.pooled is None:
             return ExplainedImage(result)
-        if self.job.stamp.adaptation:
-            result = replace(result, notes=(*result.notes, _ADAPTED))
+        more = (
+            _ADAPTED if self.job.stamp.adaptation else "",
+            self.job.checkpoint.patch_note,
+            _FINER if finer != AS_IT_IS else "",
+        )
+        result = replace(result, notes=(*result.notes, *filter(None, more)))
         subjects = self.subjects
         if self.chosen is not None:
             named = {subject.name: subject for subject in subjects}
@@ -159,7 +167,7 @@ def report_maps(job: ScoringJob, report: str) -> MapJob:
     check_patches(job)
     texts = [sentence.text for sentence in sentences(report)]
     if not texts:
-        raise UsageError("the report has no sentence", where="report", remedy="give a text with sentences")
+        raise UsageError("the report has no sentence", where="--report", remedy="give a text with sentences")
     subjects = text_subjects(texts, job.engine, "sentence")
     return MapJob(job, subjects, read_map_scale(job.checkpoint, job.findings))
 

@@ -48,10 +48,11 @@ class Eye:
         return np.stack([DARK if text == "shadow" else BRIGHT for text in texts])
 
 
-def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
+def _evaluation(manifest: Manifest, engine: Any = None, patch_note: str = "") -> Any:
     checkpoint = SimpleNamespace(
         preprocessing=Preprocessing(resize_short=None, crop=32, mean=(0, 0, 0), std=(1, 1, 1)),
         scoring="cosine_difference",
+        patch_note=patch_note,
     )
     vectors = FindingVectors(np.stack([BRIGHT, DARK]), np.stack([DARK, BRIGHT]))
     job = ScoringJob((Scorer(checkpoint, engine or Eye(), vectors),), FINDINGS)  # type: ignore[arg-type]
@@ -172,6 +173,12 @@ def test_regions_are_found_in_files_that_are_displayed_turned(tmp_path: Path, ex
     content = _made(_evaluation(manifest))
     assert (content["cases"], content["notes"], content["outside_view"]) == (2, [], 0)
     assert content["findings"][0]["pointing"]["value"] == 1
+
+
+def test_numbers_of_patches_that_were_not_trained_for_it_say_so(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [("48-16", [_box("bright", 48, 16)])])
+    content = _made(_evaluation(manifest, patch_note="patches were not trained for maps"))
+    assert content["notes"] == ["patches were not trained for maps"]
 
 
 def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.regions import Region
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.maps.similarity import PatchMap
+    from tier_cli.maps.overlap import Patches
 
     Floats = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def targets_of(row: Sequence[Region], findings: FindingSet, unknown: Counter[str
         yield Target(name, text, tuple(parts))
 
 
-def case_of(regions: Sequence[Region], seen: PatchMap, direction: Floats) -> Case | str:
+def case_of(regions: Sequence[Region], seen: Patches, direction: Floats) -> Case | str:
     """Lay the patches over the regions of a target; return the reason if that is impossible.
 
     Parameters
