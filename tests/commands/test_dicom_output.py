@@ -16,7 +16,7 @@ from pydicom import dcmread
 from xrays import write_dicom, write_png
 
 from tier_cli.maps.scale import MapScale, write_map_scale
-from tier_cli.model.checkpoint import open_checkpoint
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 
 Tier = Callable[..., tuple[int, str, str]]
 STUDY = {"StudyTime": "101112", "StudyID": "S1", "PatientSex": "F", "ReferringPhysicianName": ""}
@@ -110,6 +110,7 @@ def outlining(model: str, tmp_path: Path) -> Path:
     ranges = {kind: list(limits) for kind, limits in MapScale().ranges.items()}
     content = {"ranges": ranges, "thresholds": {checkpoint.findings.hash: thresholds}}
     write_map_scale(folder, checkpoint, content)
+    write_checksums(folder)
     return folder
 
 
