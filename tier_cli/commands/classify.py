@@ -9,6 +9,15 @@ from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
+from tier_cli.commands.dicom_output import (
+    Captures,
+    DicomOutput,
+    Reports,
+    Segmentations,
+    States,
+    check_dicom,
+    open_dicom,
+)
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
@@ -49,6 +58,10 @@ def classify(
     top: options.Top = None,
     output: options.Output = None,
     maps: Maps = None,
+    sr: Reports = None,
+    gsps: States = None,
+    sc: Captures = None,
+    seg: Segmentations = None,
     table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
@@ -71,9 +84,12 @@ def classify(
     the tables.
     Counts by reason, and where the results are, go to stderr.
     With --output, an interrupted run goes on with --resume.
+    --sr, --gsps, --sc and --seg write the patient's name and id into their
+    files, as DICOM demands.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
-    3 some files could not be scored; 74 a full or lost disk; 130 Ctrl-C,
+    3 some files could not be scored, or a DICOM object that was asked
+    for is missing; 74 a full or lost disk; 130 Ctrl-C,
     143 SIGTERM, 129 SIGHUP. Finished results are kept.
 
     For research use; not a medical device.
@@ -95,6 +111,8 @@ def classify(
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
     if maps is not None:
         check_new_output_folder(maps, "--maps", [*paths, *(model or [])], resume or shard is not None)
+    dicom_folders = {"--sr": sr, "--gsps": gsps, "--sc": sc, "--seg": seg}
+    check_dicom(dicom_folders, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     passed_over = passing_over(hash_ids)
@@ -126,18 +144,20 @@ def classify(
         preview(sources, passed_over, job, stream, output)
         return
     keyed = hasher(hash_ids)
-    sink = None if maps is None else _open_maps(job, maps, keyed)
+    dicom = open_dicom(dicom_folders, job.findings)
+    sink = _open_maps(job, maps, keyed, dicom)
     if kept is not None:
         check_hashed(kept, keyed)
         layout = _layout(job, stream, wide)
-        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink)
+        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink, dicom)
         print_notes(job)
-        raise Exit(journaled.score_all(sources, stream, notes, counter(paths)))
+        code = journaled.score_all(sources, stream, notes, counter(paths))
+        raise Exit(max(code, _reported(dicom)))
     tables = True if table else False if output == STDOUT else None
-    run = ScoreRun(job, by, top, keyed, passed_over, tables)
+    run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
     run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick, sink), counter(paths))
-    if run.failed:
+    if _reported(dicom) or run.failed:
         raise Exit(3)
 
 
@@ -154,12 +174,34 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _open_maps(job: ScoringJob, folder: str, keyed: Hasher | None) -> MapFiles:
+def _open_maps(
+    job: ScoringJob, folder: str | None, keyed: Hasher | None, dicom: DicomOutput | None
+) -> MapFiles | None:
+    draw = None if dicom is None else dicom.draw
+    if folder is None and draw is None:
+        return None
     from tier_cli.pipeline.map_files import open_map_files
 
-    files = open_map_files(job, Path(folder), *([] if keyed is None else [keyed.hashed]))
-    files.folder.mkdir(exist_ok=True)
+    path = None if folder is None else Path(folder)
+    hide = (lambda result: result) if keyed is None else keyed.hashed
+    files = open_map_files(job, path, hide, draw, 0 if dicom is None else dicom.picture)
+    if dicom is not None and dicom.needs_thresholds and not files.scale.thresholds:
+        raise UsageError(
+            f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
+            where="--gsps, --seg",
+            remedy="fit them with `tier model map-scale`",
+        )
+    if path is not None:
+        path.mkdir(exist_ok=True)
     return files
+
+
+def _reported(dicom: DicomOutput | None) -> int:
+    """Say what became of the DICOM objects; return the exit code that follows from that alone."""
+    if dicom is None:
+        return 0
+    dicom.report()
+    return 3 if dicom.failed else 0
 
 
 def _layout(job: ScoringJob, stream: StreamOptions, wide: bool) -> Layout:

@@ -19,6 +19,7 @@ from tier_cli.results.privacy import KEY_VARIABLE
 from tier_cli.signals import exit_code_of, signal_name
 
 if TYPE_CHECKING:
+    from tier_cli.commands.dicom_output import DicomOutput
     from tier_cli.imaging.discover import PassedOver, Source
     from tier_cli.pipeline.journaled import JournaledRun
     from tier_cli.pipeline.scoring_job import ScoringJob
@@ -142,6 +143,8 @@ class JournalRun(JournalOutput):
         As for `JournalOutput`.
     maps
         Writes maps of the images that are scored; None for no maps.
+    dicom
+        As for `JournalOutput`.
     """
 
     def __init__(
@@ -154,9 +157,10 @@ class JournalRun(JournalOutput):
         hasher: Hasher | None = None,
         passed_over: PassedOver | None = None,
         maps: MapSink | None = None,
+        dicom: DicomOutput | None = None,
     ):
         note = "" if hasher is None else hasher.note
-        super().__init__(layout, file, str(options.path), top, note, passed_over)
+        super().__init__(layout, file, str(options.path), top, note, passed_over, dicom)
         self._job, self._options, self._hasher, self._maps = job, options, hasher, maps
         self._again = "with --resume"
 

@@ -20,6 +20,7 @@ from tier_cli.pipeline.image_scorer import finish_of
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
     from tier_cli.maps.build import Subject
+    from tier_cli.maps.explanation import Explanation
     from tier_cli.maps.scale import MapScale
     from tier_cli.pipeline.finish import Finish
     from tier_cli.pipeline.image_scorer import ImageScorer, WithPatches
@@ -39,7 +40,7 @@ class MapFiles:
     Parameters
     ----------
     folder
-        Exists. Files of the same image are replaced.
+        Exists. Files of the same image are replaced. None writes no files.
     subjects, scale
         The findings, and the checkpoint's scale.
     finish
@@ -47,15 +48,18 @@ class MapFiles:
     hide
         Hashes paths and UIDs in a result, if asked for.
     side
-        The longer side of pictures in pixels.
+        The longer side of the picture of an image that is needed, in pixels.
+    also
+        Takes each result with its explanation, one at a time; None for nothing more.
     """
 
-    folder: Path
+    folder: Path | None
     subjects: tuple[Subject, ...]
     scale: MapScale
     finish: Finish
     hide: Callable[[Result], Result]
     side: int = SIDE
+    also: Callable[[Result, Explanation], object] | None = None
 
     def score(self, scorer: ImageScorer, images: Sequence[tuple[str, Decoded]], size: int) -> list[Result]:
         """Score a batch of images as `ImageScorer.score` does, and write their maps.
@@ -67,23 +71,31 @@ class MapFiles:
         """
         scored = scorer.score_with_patches(images, size)
         with ThreadPoolExecutor(_WRITERS) as pool:
-            list(pool.map(self._write, scored, (image for _, image in images)))
+            shown = list(pool.map(self._write, scored, (image for _, image in images)))
+        if self.also is not None:
+            for one in shown:
+                if one is not None:
+                    self.also(*one)
         return [one.result for one in scored]
 
-    def _write(self, one: WithPatches, image: Decoded) -> None:
+    def _write(self, one: WithPatches, image: Decoded) -> tuple[Result, Explanation] | None:
+        """Write the files of one image; return what was shown of it, None for nothing."""
         result = self.hide(self.finish.finished(one.result))
         subjects = self._reached(result)
         if image.picture is None or not subjects:
-            return
+            return None
         patches = PatchMap(one.patches, grid_of(image, one.grid))
         stem = stem_of(result)
         explanation = explanation_of(
             result, image.picture, patches, one.pooled, subjects, self.scale, f"{stem} {result.view}".strip()
         )
+        if self.folder is None:
+            return result, explanation
         write_maps(self.folder / f"{stem}.npz", explanation, result.model)
         # A second picture would take the cost beyond what a run over many images should pay.
-        picture = thumbnail(explanation, explanation.maps[0], self.side)
+        picture = thumbnail(explanation, explanation.maps[0], SIDE)
         write_picture(self.folder / f"{stem}.png", picture)
+        return result, explanation
 
     def _reached(self, result: Result) -> list[Subject]:
         """Return the findings at or above their operating points, the most prominent first.
@@ -96,9 +108,22 @@ class MapFiles:
 
 
 def open_map_files(
-    job: ScoringJob, folder: Path, hide: Callable[[Result], Result] = lambda result: result
+    job: ScoringJob,
+    folder: Path | None,
+    hide: Callable[[Result], Result] = lambda result: result,
+    also: Callable[[Result, Explanation], object] | None = None,
+    picture: int = 0,
 ) -> MapFiles:
     """Return what writes the maps of a run into a folder that exists.
+
+    Parameters
+    ----------
+    job
+        One model with its finding set.
+    folder, hide, also
+        As for `MapFiles`.
+    picture
+        The longer side of the picture that `also` needs, in pixels.
 
     Raises
     ------
@@ -110,4 +135,6 @@ def open_map_files(
     check_patches(job)
     scale = read_map_scale(job.checkpoint, job.findings)
     subjects = finding_subjects(job.findings, job.vectors, job.checkpoint.scoring, scale)
-    return MapFiles(folder, subjects, scale, finish_of(job.members, job.findings, "image"), hide)
+    return MapFiles(
+        folder, subjects, scale, finish_of(job.members, job.findings, "image"), hide, max(SIDE, picture), also
+    )
