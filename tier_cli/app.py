@@ -20,6 +20,7 @@ from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
+from tier_cli.commands.listen import listen
 from tier_cli.commands.merge import merge
 from tier_cli.commands.search import search
 from tier_cli.commands.stopping import stopping
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command()(classify)
 app.command()(merge)
+app.command()(listen)
 app.command("eval")(evaluate)
 app.command()(calibrate)
 app.command()(adapt)

@@ -68,6 +68,8 @@ _INSTALLED_AS = {
     "imagecodecs": "'tier-cli[codecs]'",
     "faiss": "'tier-cli[search]'",
     "tensorboard": "'tier-cli[tensorboard]'",
+    "pynetdicom": "'tier-cli[pacs]'",
+    "dicomweb_client": "'tier-cli[pacs]'",
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "gdcm": "python-gdcm",
