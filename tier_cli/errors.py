@@ -70,6 +70,7 @@ _INSTALLED_AS = {
     "tensorboard": "'tier-cli[tensorboard]'",
     "pynetdicom": "'tier-cli[pacs]'",
     "dicomweb_client": "'tier-cli[pacs]'",
+    "requests": "'tier-cli[pacs]'",
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "gdcm": "python-gdcm",

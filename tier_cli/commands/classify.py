@@ -8,7 +8,7 @@ from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
-from tier_cli.commands.inputs import counter, passing_over, sources_of
+from tier_cli.commands.inputs import counter, on_server, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
@@ -81,6 +81,8 @@ def classify(
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
+    if dry_run and on_server(paths):
+        raise UsageError("retrieves nothing from a server", where="--dry-run", remedy="omit it")
     passed_over = passing_over(hash_ids)
     notes = PassedOverNotes(passed_over.observe)
     if kept is not None:

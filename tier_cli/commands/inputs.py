@@ -24,24 +24,25 @@ def counter(paths: list[str]) -> Callable[[], int] | None:
     """Return a function that counts the files, or None if their list comes from stdin or a server."""
     from tier_cli.imaging.discover import discover
 
-    if "-" in paths or any(map(_is_on_server, paths)):
+    if "-" in paths or on_server(paths):
         return None
     return lambda: sum(1 for _ in discover(paths))
 
 
-def _is_on_server(path: str) -> bool:
-    return path.startswith(DICOMWEB_SCHEMES)
+def on_server(paths: list[str]) -> bool:
+    """Return whether an input is on a DICOMweb server."""
+    return any(path.startswith(DICOMWEB_SCHEMES) for path in paths)
 
 
 def _found(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
     from tier_cli.imaging.discover import discover
 
     stdin = _stdin() if "-" in paths else None
+    if not on_server(paths):
+        yield from discover(paths, stdin, passed_over)
+        return
     for path in paths:
-        if _is_on_server(path):
-            yield from _retrieved(path, passed_over)
-        else:
-            yield from discover([path], stdin, passed_over)
+        yield from _retrieved(path, passed_over) if on_server([path]) else discover([path], stdin, passed_over)
 
 
 def _retrieved(url: str, passed_over: PassedOver) -> Iterator[Source]:
