@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any, cast
@@ -39,6 +40,8 @@ _PDU_HEADER, _LONGEST_REQUEST = 6, 1 << 20
 _CHUNK = 1 << 16
 # Connections that wait to be refused properly, beside the associations.
 _SPARE = 16
+# Seconds that the end of the associations may take.
+_LAST_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,11 @@ class Receiver:
         while time.monotonic() < end and self._is_busy():
             time.sleep(0.02)
         for association in self._server.active_associations:
-            association.abort()
+            # In a thread: pynetdicom waits without end for a connection in an unforeseen state.
+            threading.Thread(target=association.abort, daemon=True).start()
+        end = time.monotonic() + _LAST_PATIENCE
+        while time.monotonic() < end and self.associations:
+            time.sleep(0.02)
 
     def _is_busy(self) -> bool:
         if self._server is None:
@@ -291,7 +298,11 @@ class _Reader:
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a number of bytes; raises OSError if that is more than the peer may send."""
-        self._check(nr_bytes)
+        if (fault := self._fault(nr_bytes)) and self._transport.socket is not None:
+            # pynetdicom takes the error for a connection that is closed already.
+            with suppress(OSError):
+                self._transport.socket.shutdown(socket.SHUT_RDWR)
+            raise OSError(fault)
         received = bytearray(nr_bytes)
         start = 0
         with memoryview(received) as view:
@@ -303,20 +314,20 @@ class _Reader:
         del received[start:]
         return received
 
-    def _check(self, size: int) -> None:
+    def _fault(self, size: int) -> str:
+        """Return why the peer may not send so many bytes; "" if it may."""
         association, settings = self._association, self._settings
         longest = settings.pdu if association.is_established else _LONGEST_REQUEST
         if size > longest + _PDU_HEADER:
-            raise OSError("the PDU is longer than agreed")
+            return "the PDU is longer than agreed"
         # A peer that does not wait for answers would fill the memory.
         if association.dimse.msg_queue.qsize() > 1:
-            raise OSError("more messages than agreed")
+            return "more messages than agreed"
         message = association.dimse.message
         if message is None:
-            return
+            return ""
         held = message.encoded_command_set.tell() + cast(io.BytesIO, message.data_set).tell()
-        if held + size > settings.instance:
-            raise OSError("the message is too long")
+        return "the message is too long" if held + size > settings.instance else ""
 
 
 class _Handler(RequestHandler):
