@@ -65,6 +65,7 @@ class TierError(Exception):
 # What pip installs, by the name of the import where the two differ or an extra of this package has it.
 _INSTALLED_AS = {
     "pyarrow": "'tier-cli[parquet]'",
+    "highdicom": "'tier-cli[dicom]'",
     "imagecodecs": "'tier-cli[codecs]'",
     "faiss": "'tier-cli[search]'",
     "tensorboard": "'tier-cli[tensorboard]'",

@@ -17,6 +17,7 @@ from tier_cli.pacs.health import Health
 from tier_cli.pacs.outbox import Outbox, Sent
 from tier_cli.pacs.peers import Address
 from tier_cli.pacs.store_user import StoreUser
+from tier_cli.results.record import Result
 
 Archive = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -155,16 +156,16 @@ def test_reports_of_a_study_reach_the_archive(
     (tmp_path / "in").mkdir()
     images = [write_dicom(tmp_path / "in" / f"{number}.dcm", number) for number in range(2)]
     to = StoreUser(Address("ARCHIVE", "127.0.0.1", port), "TIER")
-    seen: list[tuple[int, int]] = []
+    seen: list[int] = []
 
-    def report(results: list[object], files: list[Path]) -> list[bytes]:
-        seen.append((len(results), len(files)))
-        return [files[0].read_bytes()]
+    def report(results: list[Result]) -> list[bytes]:
+        seen.append(len(results))
+        return [Path(results[0].paths[0]).read_bytes()]
 
     node = listen(destinations=[to], report=report)
     assert send(node.port, images[:1]) == 0
     wait_for(lambda: len(received(tmp_path)) == 1)
     assert send(node.port, images[1:]) == 0
     node.wait_for("sent", 2)
-    assert seen == [(1, 1), (2, 2)]
+    assert seen == [1, 2]
     assert node.listener._now()["to_send"] == {f"ARCHIVE@127.0.0.1:{port}": 0}

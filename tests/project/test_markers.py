@@ -256,3 +256,32 @@ def test_a_refusal_quotes_the_value_if_patient_data_are_asked_for(
     assert f"holds {NUMBER} frames" in text
     # Only whoever asked for patient data may read them.
     assert (tmp_path / "out" / "x.csv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("by", ["image", "study"])
+def test_only_structured_reports_name_the_patient(
+    tier: Tier, model: Path, scored: Path, tmp_path: Path, by: str
+) -> None:
+    out = tmp_path / "out"
+    options = ("--by", by, "--output", out / "x.jsonl", "--journal", out / "x.journal", "--sr", out / "sr")
+    code, stdout, err = tier("classify", scored, "--model", model, "--workers", "0", "--verbose", *options)
+    assert code == 0, err
+    assert _leaks(stdout + err) == []
+    left = {Path(file): _leaks(text) for file, text in _left(tmp_path).items()}
+    reports = {file for file in left if file.parent == out / "sr"}
+    assert len(reports) == 1
+    assert {file for file, leaks in left.items() if leaks} == reports
+    # Whoever asked for them may read them, and nobody else.
+    assert {file.stat().st_mode & 0o777 for file in reports} == {0o600}
+
+
+def test_a_study_without_a_report_is_refused_without_its_header(
+    tier: Tier, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for keyword in ("SOPClassUID", "StudyInstanceUID"):
+        write_marked(folder / f"{keyword}.dcm", keyword)
+    code, stdout, err = tier("classify", folder, "--model", model, "--workers", "0", "--sr", tmp_path / "sr")
+    assert code == 3, err
+    assert _leaks(stdout.replace(f"1.2.{NUMBER}", "") + err) == []

@@ -46,6 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MODEL = ("--model", "tiny")
 CASES = [
     ("pyarrow", "'tier-cli[parquet]'", ("classify", "0.png", *MODEL, "-o", "x.parquet")),
+    ("highdicom", "'tier-cli[dicom]'", ("classify", "a.dcm", *MODEL, "--sr", "sr")),
     ("pyarrow", "'tier-cli[parquet]'", ("embed", "0.png", *MODEL, "-o", "x.parquet")),
     (
         "pyarrow",

@@ -8,6 +8,7 @@ from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
+from tier_cli.commands.dicom_output import DicomOutput, Reports, check_reports, open_reports
 from tier_cli.commands.inputs import counter, on_server, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
@@ -35,6 +36,7 @@ def classify(
     by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
+    sr: Reports = None,
     table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
@@ -57,9 +59,11 @@ def classify(
     the tables.
     Counts by reason, and where the results are, go to stderr.
     With --output, an interrupted run goes on with --resume.
+    --sr writes the patient's name and id into its files, as DICOM demands.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
-    3 some files could not be scored; 74 a full or lost disk; 130 Ctrl-C,
+    3 some files could not be scored, or some studies have no report that
+    --sr asked for; 74 a full or lost disk; 130 Ctrl-C,
     143 SIGTERM, 129 SIGHUP. Finished results are kept.
 
     For research use; not a medical device.
@@ -79,6 +83,7 @@ def classify(
     kept = journal_options(file, journal, resume, content_hashes, shard, written)
     if kept is not None:
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
+    check_reports(sr, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     if dry_run and on_server(paths):
@@ -112,17 +117,19 @@ def classify(
         preview(sources, passed_over, job, stream, output)
         return
     keyed = hasher(hash_ids)
+    dicom = open_reports(sr, job.findings)
     if kept is not None:
         check_hashed(kept, keyed)
         layout = _layout(job, stream, wide)
-        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over)
+        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, dicom=dicom)
         print_notes(job)
-        raise Exit(journaled.score_all(sources, stream, notes, counter(paths)))
+        code = journaled.score_all(sources, stream, notes, counter(paths))
+        raise Exit(max(code, _reported(dicom)))
     tables = True if table else False if output == STDOUT else None
-    run = ScoreRun(job, by, top, keyed, passed_over, tables)
+    run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
     run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
-    if run.failed:
+    if _reported(dicom) or run.failed:
         raise Exit(3)
 
 
@@ -137,6 +144,14 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     if wide:
         raise UsageError("a wide table needs an output file", where="--wide", remedy="add --output FILE.csv")
     return None
+
+
+def _reported(dicom: DicomOutput | None) -> int:
+    """Say what became of the DICOM objects; return the exit code that follows from that alone."""
+    if dicom is None:
+        return 0
+    dicom.report()
+    return 3 if dicom.failed else 0
 
 
 def _layout(job: ScoringJob, stream: StreamOptions, wide: bool) -> Layout:

@@ -37,6 +37,7 @@ _PACKAGES = (
 _EXTRAS = {
     "pyarrow": "parquet",
     "imagecodecs": "codecs",
+    "highdicom": "dicom",
     "faiss-cpu": "search",
     "tensorboard": "tensorboard",
 }

@@ -15,7 +15,7 @@ from tier_cli.errors import FindingSetError, UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from tier_cli.findings.schema import FindingSet
+    from tier_cli.findings.schema import Finding, FindingSet
 
 app = typer.Typer(cls=Group, help="List, show, check and create finding sets.", no_args_is_help=True)
 
@@ -34,6 +34,7 @@ _HEADER = """\
 # A custom finding set. For each finding:
 #   label     display name
 #   aliases   other names of its label column (optional)
+#   code      its code in SNOMED CT (SCT), RadLex (RADLEX) or a private scheme (99...), for DICOM (optional)
 #   positive  prompts that state the finding; several phrasings work better than one
 #   negative  prompts that deny it
 # Check it with: tier findings check FILE     Use it with: tier classify PATH --findings FILE
@@ -65,7 +66,7 @@ def show(spec: Spec, model: Model = None) -> None:
     fs = _load(spec, model)
     _print_notes(fs)
     if is_terminal("stdout"):
-        rows = [(f"{f.label} ({f.id})", _bullets(f.positive), _bullets(f.negative)) for f in fs.findings]
+        rows = [(_named(f), _bullets(f.positive), _bullets(f.negative)) for f in fs.findings]
         _table(("finding", "positive", "negative"), rows)
     else:
         typer.echo(fs.to_toml(), nl=False)
@@ -175,6 +176,12 @@ def _write(file: Path, text: str) -> None:
 def _print_notes(fs: FindingSet) -> None:
     for note in fs.notes:
         _print_line(note)
+
+
+def _named(finding: Finding) -> str:
+    """Return the label and id of a finding, and its code below them."""
+    name = f"{finding.label} ({finding.id})"
+    return name if finding.code is None else f"{name}\n{finding.code.scheme} {finding.code.value}"
 
 
 def _count(things: tuple[object, ...], noun: str) -> str:

@@ -10,6 +10,7 @@ from tier_cli.commands.run_report import RunReport, studies_text
 from tier_cli.errors import StorageError
 
 if TYPE_CHECKING:
+    from tier_cli.commands.dicom_output import DicomOutput
     from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.finish import Finish
     from tier_cli.results.output import OutputFile
@@ -32,6 +33,8 @@ class JournalOutput(RunReport):
         Added to every result; empty for none.
     passed_over
         The files of folders that are no images.
+    dicom
+        Writes DICOM objects too, from the results of a run that has ended.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class JournalOutput(RunReport):
         top: int | None = None,
         note: str = "",
         passed_over: PassedOver | None = None,
+        dicom: DicomOutput | None = None,
     ):
         super().__init__("Scoring", "scored", journals if file is None else file.path, passed_over)
         self._layout, self._file, self._journals = layout, file, journals
         self._top, self._note = top, note
+        self._dicom = dicom
         # How the command goes on after a full disk.
         self._again = "again"
         if file is None:
@@ -63,17 +68,25 @@ class JournalOutput(RunReport):
         """
         results = finish.results(self._counted(images), fail_fast=fail_fast, cut_short=cut_short)
         prepared = self._prepared(results)
+        dicom = None if cut_short else self._dicom
+        if dicom is not None:
+            prepared = _added(prepared, dicom)
         if self._file is None:
             for _ in prepared:
                 pass
-            return
+        else:
+            self._write_file(prepared, self._file)
+        if dicom is not None:
+            dicom.finish()
+
+    def _write_file(self, prepared: Iterable[Result], file: OutputFile) -> None:
         try:
-            self._file.write_whole(self._layout, prepared)
+            file.write_whole(self._layout, prepared)
         except OSError as error:
             raise StorageError(
                 f"cannot be written: {error.strerror or 'unknown reason'};"
                 f" all results are in {self._journals}",
-                where=self._file.path,
+                where=file.path,
                 remedy=f"make room or restore the disk, then run the same command {self._again}",
             ) from error
 
@@ -96,3 +109,9 @@ class JournalOutput(RunReport):
 
     def _units(self) -> str:
         return studies_text(self._layout.unit, self._written - self.failed)
+
+
+def _added(results: Iterable[Result], dicom: DicomOutput) -> Iterator[Result]:
+    for result in results:
+        dicom.add(result)
+        yield result

@@ -19,6 +19,7 @@ from tier_cli.results.privacy import KEY_VARIABLE
 from tier_cli.signals import exit_code_of, signal_name
 
 if TYPE_CHECKING:
+    from tier_cli.commands.dicom_output import DicomOutput
     from tier_cli.imaging.discover import PassedOver, Source
     from tier_cli.pipeline.journaled import JournaledRun
     from tier_cli.pipeline.scoring_job import ScoringJob
@@ -138,7 +139,7 @@ class JournalRun(JournalOutput):
         As for `JournalOutput`.
     hasher
         Hashes paths and UIDs, if asked for.
-    passed_over
+    passed_over, dicom
         As for `JournalOutput`.
     """
 
@@ -151,9 +152,10 @@ class JournalRun(JournalOutput):
         top: int | None = None,
         hasher: Hasher | None = None,
         passed_over: PassedOver | None = None,
+        dicom: DicomOutput | None = None,
     ):
         note = "" if hasher is None else hasher.note
-        super().__init__(layout, file, str(options.path), top, note, passed_over)
+        super().__init__(layout, file, str(options.path), top, note, passed_over, dicom)
         self._job, self._options, self._hasher = job, options, hasher
         self._again = "with --resume"
 

@@ -210,7 +210,7 @@ def listen(
 
     import_pydicom()
     from tier_cli.pacs.encryption import Certificates
-    from tier_cli.pacs.listener import Listener
+    from tier_cli.pacs.listener import Listener, structured_report
     from tier_cli.pacs.peers import Peers, check_title
     from tier_cli.pacs.receiver import ReceiverSettings
 
@@ -250,6 +250,7 @@ def listen(
         most_disk=max_disk,
         quiet=study_timeout,
         destinations=destinations,
+        report=structured_report(job.findings) if destinations else None,
         messages=None if is_quiet() else sys.stderr,
         status_file=None if status_file is None else Path(status_file),
         pause=retry,

@@ -20,6 +20,7 @@ from tier_cli.results.writers import JsonLinesWriter
 from tier_cli.signals import exit_code_of, signal_name
 
 if TYPE_CHECKING:
+    from tier_cli.commands.dicom_output import DicomOutput
     from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.privacy import Hasher
@@ -58,6 +59,7 @@ class ResultRun(RunReport, ABC, Generic[_R]):
     ):
         super().__init__(activity, verb, path, passed_over)
         self._leftover = leftover
+        self._interrupted = False
 
     @abstractmethod
     def _writer(self) -> AbstractContextManager[ResultWriter[_R]]:
@@ -66,6 +68,9 @@ class ResultRun(RunReport, ABC, Generic[_R]):
     def _prepared(self, result: _R) -> _R:
         """Return the result as it is to be written."""
         return result
+
+    def _complete(self) -> None:
+        """Write what needs all results."""
 
     def write_all(
         self, start: Callable[[Tick], Generator[_R, None, None]], count: Callable[[], int] | None = None
@@ -87,6 +92,7 @@ class ResultRun(RunReport, ABC, Generic[_R]):
         try:
             with stopping(), self._writer() as writer, self._progress(count) as tick:
                 self._write_each(start(lambda: self._tick(tick)), writer)
+                self._complete()
         except BrokenPipeError:
             discard_stdout()
         except KeyboardInterrupt as stop:
@@ -104,6 +110,7 @@ class ResultRun(RunReport, ABC, Generic[_R]):
             for result in results:
                 self._write(result, writer)
         except KeyboardInterrupt:
+            self._interrupted = True
             # Ctrl-C may have come during a write: throw it into the run too, which then still yields the
             # studies that it has so far.
             with suppress(KeyboardInterrupt, StopIteration):
@@ -139,6 +146,8 @@ class ScoreRun(ResultRun["Result"]):
         The files of folders that are no images.
     tables
         Print tables even where stdout is no terminal; None for a terminal only, False for JSON lines always.
+    dicom
+        Writes DICOM objects too; a run that is interrupted writes no more.
     """
 
     def __init__(
@@ -149,11 +158,13 @@ class ScoreRun(ResultRun["Result"]):
         hasher: Hasher | None = None,
         passed_over: PassedOver | None = None,
         tables: bool | None = None,
+        dicom: DicomOutput | None = None,
     ):
         super().__init__("Scoring", "scored", None, None, passed_over)
         self._hint = tables is None
         self._as_tables = is_terminal("stdout") if tables is None else tables
         self._job, self._unit, self._top, self._hasher = job, unit, top, hasher
+        self._dicom = dicom
 
     def print_notes(self) -> None:
         """Print what is to be known about the findings, unless the tables will say it."""
@@ -167,6 +178,15 @@ class ScoreRun(ResultRun["Result"]):
 
     def _writer(self) -> AbstractContextManager[ResultWriter[Result]]:
         return _finishing(self._tables() if self._as_tables else JsonLinesWriter(sys.stdout))
+
+    def _write(self, result: Result, writer: ResultWriter[Result]) -> None:
+        super()._write(result, writer)
+        if self._dicom is not None and not self._interrupted:
+            self._dicom.add(result if self._top is None else result.top(self._top))
+
+    def _complete(self) -> None:
+        if self._dicom is not None:
+            self._dicom.finish()
 
     def _units(self) -> str:
         return studies_text(self._unit, self._written - self.failed)

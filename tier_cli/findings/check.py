@@ -1,4 +1,4 @@
-"""Check the content of a finding set: ids, names, prompts, laterality."""
+"""Check the content of a finding set: ids, names, codes, prompts, laterality."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from tier_cli.errors import FindingSetError
+from tier_cli.findings.codes import code_fault
 from tier_cli.findings.schema import Finding, FindingSet, fold
 
 # Reserved columns of a manifest, which are never labels (tier_cli.datasets.manifest).
@@ -49,7 +50,7 @@ def problems(fs: FindingSet, where: str | None = None) -> list[FindingSetError]:
     for finding in fs.findings:
         table = f"{place} [findings.{finding.id}]"
         found += [*_names(finding, table), *_texts(finding, table)]
-        found += [*_repeated(finding, table), *_laterality(finding, table)]
+        found += [*_repeated(finding, table), *_laterality(finding, table), *_code(finding, table)]
     return [*found, *_collisions(fs, place), *_shared_prompts(fs, place)]
 
 
@@ -170,6 +171,11 @@ def _laterality(finding: Finding, table: str) -> Iterator[FindingSetError]:
         (one,), (other,) = for_it, against
         what = f"the positive prompts name only the {one} side, the negative prompts only the {other} side"
         yield _problem(what, table, "negative", f"name the {one} side in both, or no side")
+
+
+def _code(finding: Finding, table: str) -> Iterator[FindingSetError]:
+    if finding.code is not None and (fault := code_fault(finding.code)):
+        yield _problem(fault[0], table, "code", fault[1])
 
 
 def _collisions(fs: FindingSet, place: str) -> Iterator[FindingSetError]:

@@ -264,7 +264,7 @@ def _new(word: str) -> Finding:
         remedy = "write a finding set file with an id in Latin letters (tier findings new)"
         raise FindingSetError(f"cannot derive an id from {word!r}", remedy=remedy)
     prompts = {side: tuple(fill(t, word) for t in templates) for side, templates in DEFAULT_TEMPLATES.items()}
-    return Finding(name, word[:1].upper() + word[1:], (), **prompts)
+    return Finding(name, word[:1].upper() + word[1:], (), prompts["positive"], prompts["negative"])
 
 
 def _refuse_misspelt_set(word: str, default: FindingSet | None) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 from tier_cli.errors import FindingSetError
 from tier_cli.findings.check import problems
-from tier_cli.findings.schema import Finding, FindingSet
+from tier_cli.findings.schema import Code, Finding, FindingSet
 
 DEFAULT_TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "positive": ("{finding} is present.", "Evidence of {finding}.", "Findings consistent with {finding}."),
     "negative": ("No {finding}.", "No evidence of {finding}.", "{finding} is absent."),
 }
 _SET_KEYS = ("name", "source", "templates", "findings")
-_FINDING_KEYS = ("label", "aliases", "positive", "negative", "templates")
+_FINDING_KEYS = ("label", "aliases", "code", "positive", "negative", "templates")
+_CODE_KEYS = ("scheme", "value", "meaning")
 _SIDES = ("positive", "negative")
 
 
@@ -111,7 +112,17 @@ class _Reader:
             + tuple(fill(template, label) for template in templates.get(side, ()))
             for side in _SIDES
         }
-        return Finding(key, label, self.texts(table.get("aliases"), f"{place} aliases"), **prompts)
+        aliases = self.texts(table.get("aliases"), f"{place} aliases")
+        code = self.code(table["code"], f"{place} code") if "code" in table else None
+        return Finding(key, label, aliases, **prompts, code=code)
+
+    def code(self, table: Any, place: str) -> Code | None:
+        if not isinstance(table, dict) or not all(isinstance(table.get(key), str) for key in _CODE_KEYS):
+            remedy = 'write code = { scheme = "SCT", value = "36118008", meaning = "Pneumothorax" }'
+            self.wrong("not a code: scheme, value and meaning, as quoted strings", place, remedy)
+            return None
+        self.unknown(table, _CODE_KEYS, place, "in a code")
+        return Code(*(table[key] for key in _CODE_KEYS))
 
     def templates(self, table: Any, place: str) -> dict[str, tuple[str, ...]]:
         if not isinstance(table, dict):

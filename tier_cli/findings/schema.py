@@ -12,6 +12,25 @@ from functools import cached_property
 
 
 @dataclass(frozen=True)
+class Code:
+    """A coded concept, as DICOM writes it (PS3.3 section 8).
+
+    Parameters
+    ----------
+    scheme
+        The designator of its coding scheme: ``SCT``, ``RADLEX``, ``DCM``, or ``99...`` for a private one.
+    value
+        The code.
+    meaning
+        The code's text in its scheme.
+    """
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding that images are scored for.
 
@@ -25,6 +44,8 @@ class Finding:
         Other names of its label column.
     positive, negative
         Prompts that state and deny the finding; their mean embeddings are compared with the image.
+    code
+        The finding in a public coding scheme, for DICOM objects; None if it has none.
     """
 
     id: str
@@ -32,6 +53,7 @@ class Finding:
     aliases: tuple[str, ...]
     positive: tuple[str, ...]
     negative: tuple[str, ...]
+    code: Code | None = field(default=None, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,7 +114,7 @@ class FindingSet:
     def hash(self) -> str:
         """SHA-256 (hex) of the ids and prompts, in order.
 
-        The name of the set, labels and aliases are excluded: no score depends on them.
+        The name of the set, labels, aliases and codes are excluded: no score depends on them.
         """
         content = [[f.id, list(f.positive), list(f.negative)] for f in self.findings]
         canonical = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
@@ -107,11 +129,17 @@ class FindingSet:
         """Return the finding with this id or alias, ignoring case, spaces, hyphens and underscores."""
         return self._by_name.get(fold(column))
 
-    def to_toml(self) -> str:
-        """Return the set as TOML, which `tier_cli.findings.load.parse_findings` reads back."""
+    def to_toml(self, *, codes: bool = True) -> str:
+        """Return the set as TOML, which `tier_cli.findings.load.parse_findings` reads back.
+
+        Parameters
+        ----------
+        codes
+            Include the codes of the findings.
+        """
         source = f"source = {quote(self.source)}\n" if self.source else ""
         blocks = [f"name = {quote(self.name)}\n{source}"]
-        blocks += [_table(finding) for finding in self.findings]
+        blocks += [_table(finding, codes) for finding in self.findings]
         return "\n".join(blocks)
 
 
@@ -133,11 +161,14 @@ def quote(text: str) -> str:
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m.group()):04X}", escaped) + '"'
 
 
-def _table(finding: Finding) -> str:
+def _table(finding: Finding, codes: bool) -> str:
     key = finding.id if re.fullmatch(r"[A-Za-z0-9_-]+", finding.id) else quote(finding.id)
     lines = [f"[findings.{key}]", f"label = {quote(finding.label)}"]
     if finding.aliases:
         lines.append(f"aliases = [{', '.join(map(quote, finding.aliases))}]")
+    if codes and (code := finding.code) is not None:
+        texts = f"scheme = {quote(code.scheme)}, value = {quote(code.value)}, meaning = {quote(code.meaning)}"
+        lines.append(f"code = {{ {texts} }}")
     lines += [_prompts("positive", finding.positive), _prompts("negative", finding.negative)]
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from tier_cli.errors import InputError
 
 # Libraries that log problems of a file, including values of patient attributes.
-_TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg", "PIL")
+_TALKATIVE = ("pydicom", "pylibjpeg", "openjpeg", "PIL", "highdicom")
 
 
 @contextmanager

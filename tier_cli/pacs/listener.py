@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tier_cli.errors import TierError, UsageError
 from tier_cli.pacs.health import Health
@@ -17,6 +19,7 @@ from tier_cli.pacs.spool import Spool
 from tier_cli.pacs.study_scorer import StudyScorer
 
 if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.record import Result
@@ -25,20 +28,22 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 
 
-class Reporter(Protocol):
-    """Makes DICOM objects of the results of a study."""
+# Makes DICOM files of the results of a study; their paths are absolute.
+Reporter = Callable[[Sequence["Result"]], Sequence[bytes]]
 
-    def __call__(self, results: Sequence[Result], images: Sequence[Path]) -> Sequence[bytes]:
-        """Return the objects as files.
 
-        Parameters
-        ----------
-        results
-            The results of all images of the study.
-        images
-            The images that are still there.
-        """
-        ...
+def structured_report(findings: FindingSet) -> Reporter:
+    """Return what makes the structured report of a study; raises ModuleNotFoundError without highdicom."""
+    from tier_cli.dicom_out.report import import_highdicom, study_report
+
+    import_highdicom()
+
+    def report(results: Sequence[Result]) -> list[bytes]:
+        content = BytesIO()
+        study_report(results, findings).save_as(content, enforce_file_format=True)
+        return [content.getvalue()]
+
+    return report
 
 
 class Listener:
@@ -152,12 +157,20 @@ class Listener:
             self._failure = error
         self._ended.set()
 
-    def _send(self, study: str, results: Sequence[Result], images: Sequence[Path]) -> None:
-        """Put the report of a study into the outboxes."""
+    def _send(self, study: str, results: Sequence[Result]) -> None:
+        """Put the report of a study into the outboxes, made from the images that are still there."""
         if self._report is None or not self._outboxes:
             return
+        root = self._spool.root.absolute()
+        there = [
+            replace(result, paths=tuple(str(root / path) for path in result.paths))
+            for result in results
+            if result.error is None and all((root / path).exists() for path in result.paths)
+        ]
+        if not there:
+            return
         try:
-            objects = self._report(results, images)
+            objects = self._report(there)
         except TierError as error:
             # Its message may name a file, never what is in it.
             self.health.count("no_report")

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tier_cli.files.atomic import sync_folder, whole_file
@@ -30,8 +29,8 @@ STUDIES = "studies"
 # How long the thread waits before it looks whether it is to end.
 _WAIT = 0.5
 
-# Receives the key of a study, its results, and the images that are still there.
-OnScored = Callable[[str, Sequence["Result"], Sequence[Path]], object]
+# Receives the key of a study and its results.
+OnScored = Callable[[str, Sequence["Result"]], object]
 
 
 _NO_FILE = FileState()
@@ -72,7 +71,7 @@ class StudyScorer:
         ledger: Ledger,
         quiet: float,
         health: Health,
-        on_scored: OnScored = lambda study, results, images: None,
+        on_scored: OnScored = lambda study, results: None,
     ):
         self._job, self._scorer, self._options = job, scorer, options
         self._spool, self._ledger, self._quiet, self._health = spool, ledger, quiet, health
@@ -140,8 +139,7 @@ class StudyScorer:
             self._ledger.sync()
             results = list(self._scorer.finish.results(images))
             self._write(study, results)
-            there = [file for path in paths if (file := self._spool.root / path).exists()]
-            self._on_scored(study, results, there)
+            self._on_scored(study, results)
             failed = sum(image.error is not None for image in images)
             self._health.count("studies")
             self._health.tell("scored", study=study, images=len(images), failed=failed)

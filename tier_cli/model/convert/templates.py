@@ -25,5 +25,6 @@ def chexpert_findings(name: str, negative: str) -> FindingSet:
     for finding in builtin("chexpert14").findings:
         if finding.id != "no_finding":
             label = _LABELS.get(finding.id, finding.label)
-            findings.append(Finding(finding.id, label, finding.aliases, (label,), (negative.format(label),)))
+            prompts = (label,), (negative.format(label),)
+            findings.append(Finding(finding.id, label, finding.aliases, *prompts, finding.code))
     return FindingSet(name, tuple(findings))

@@ -31,11 +31,11 @@ def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0)
         "data": inputs.rows_hash,
         "starting weights": canonical_hash(_weights(inputs)),
         "image preparation": canonical_hash(inputs.preprocessing.to_dict()),
-        "finding set": canonical_hash(inputs.findings.to_toml()),
+        "finding set": canonical_hash(inputs.findings.to_toml(codes=False)),
     }
     if inputs.validation is not None:
         same["watched data"] = inputs.validation_hash
-        same["watched findings"] = canonical_hash(inputs.validation_findings.to_toml())
+        same["watched findings"] = canonical_hash(inputs.validation_findings.to_toml(codes=False))
     if keep_epochs:
         same["keep_epochs"] = keep_epochs
     return same

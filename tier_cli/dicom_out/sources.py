@@ -1,0 +1,106 @@
+"""Read again what an object must say of the images that it is made from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tier_cli.errors import InputError
+from tier_cli.imaging.guard import guarded
+from tier_cli.imaging.header import Header, read_header
+from tier_cli.imaging.opening import open_file
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from tier_cli.results.record import Result
+
+# What ties an object to its patient and study: types 1 and 2 of the Patient and General Study modules
+# (PS3.3 C.7.1.1, C.7.2.1), the issuers of both numbers, and the description that work lists show.
+_COPIED = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber"),
+    "StudyDescription",
+)
+_OPTIONAL = ("IssuerOfPatientID", "StudyDescription")
+# A value against the standard would make the object invalid: it is left empty.
+_VALID = {
+    "PatientBirthDate": r"[0-9]{8}",
+    "PatientSex": r"[MFO]",
+    "StudyDate": r"[0-9]{8}",
+    "StudyTime": r"[0-9]{2}([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?",
+}
+_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
+_PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
+
+
+def read_sources(results: tuple[Result, ...]) -> tuple[Dataset, ...]:
+    """Read the headers of all images of one study, in the order of the results.
+
+    Parameters
+    ----------
+    results
+        By image or by study, all of one study.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, is no longer the image that was scored, or lacks what the object must say; or
+        the images disagree on the patient.
+    """
+    read = []
+    for result in results:
+        for path in result.paths:
+            source = _read(path)
+            if source.StudyInstanceUID != result.study or result.instance not in ("", source.SOPInstanceUID):
+                raise InputError(
+                    "the file is not the image that was scored", where=path, remedy="score it again"
+                )
+            read.append(source)
+    for path, source in zip((path for result in results for path in result.paths), read, strict=True):
+        if any(source.get(keyword) != read[0].get(keyword) for keyword in _PATIENT):
+            raise InputError(
+                "the images of the study name different patients",
+                where=path,
+                remedy="correct the patient's name, id or birth date in the files",
+            )
+    return tuple(read)
+
+
+def _read(path: str) -> Dataset:
+    with guarded(path, "the DICOM header"):
+        try:
+            with open_file(path) as raw:
+                return _source(read_header(raw, path), path)
+        except OSError as error:
+            what = f"the file cannot be read any more: {error.strerror or 'unknown reason'}"
+            raise InputError(what, where=path, remedy="restore the file", kind="missing") from error
+
+
+def _source(header: Header, path: str) -> Dataset:
+    from pydicom.dataset import Dataset
+
+    source = Dataset()
+    for keyword in _COPIED:
+        text = header.text(keyword)
+        if keyword in _VALID and not re.fullmatch(_VALID[keyword], text):
+            text = ""
+        if text or keyword not in _OPTIONAL:
+            setattr(source, keyword, text)
+    for keyword, uid in (
+        ("SOPClassUID", header.sop_class),
+        ("SOPInstanceUID", header.text("SOPInstanceUID")),
+        ("SeriesInstanceUID", header.text("SeriesInstanceUID")),
+        ("StudyInstanceUID", source.StudyInstanceUID),
+    ):
+        if not _UID.fullmatch(uid):
+            fault = "is not a valid UID" if uid else "is missing"
+            raise InputError(
+                f"{keyword} {fault}, so a DICOM object cannot refer to the image",
+                where=path,
+                remedy="export the image again from the archive",
+            )
+        setattr(source, keyword, uid)
+    source.Modality = header.code("Modality")
+    source.Rows, source.Columns = header.whole("Rows", 0), header.whole("Columns", 0)
+    return source
