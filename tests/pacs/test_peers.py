@@ -33,7 +33,9 @@ def test_the_title_of_one_peer_from_the_address_of_another_is_refused() -> None:
     assert not peers.has("A", "10.0.0.2")
 
 
-@pytest.mark.parametrize("text", ["PACS", "@10.0.3.7", "PACS@", "A_TITLE_OF_17_CHARS@10.0.0.1", "A\\B@10.0.0.1"])
+@pytest.mark.parametrize(
+    "text", ["PACS", "@10.0.3.7", "PACS@", "A_TITLE_OF_17_CHARS@10.0.0.1", "A\\B@10.0.0.1"]
+)
 def test_a_peer_without_title_or_host_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give"):
         Peers.parse([text])
@@ -48,12 +50,16 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         Peers.parse(["PACS@nowhere"])
 
 
-@pytest.mark.parametrize("text", ["ARCHIVE@10.0.3.7:104", "ARCHIVE@[fd00::7]:104", "ARCHIVE@pacs.example:11112"])
+@pytest.mark.parametrize(
+    "text", ["ARCHIVE@10.0.3.7:104", "ARCHIVE@[fd00::7]:104", "ARCHIVE@pacs.example:11112"]
+)
 def test_a_receiver_is_shown_as_it_was_given(text: str) -> None:
     assert str(Address.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["ARCHIVE@10.0.3.7", "10.0.3.7:104", "ARCHIVE@10.0.3.7:0", "ARCHIVE@h:70000"])
+@pytest.mark.parametrize(
+    "text", ["ARCHIVE@10.0.3.7", "10.0.3.7:104", "ARCHIVE@10.0.3.7:0", "ARCHIVE@h:70000"]
+)
 def test_a_receiver_without_port_or_title_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="names no receiver"):
         Address.parse(text)

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import Listen
 from dcmtk import send
 from half_sent import associate
+from nodes import Listen
 from pydicom import dcmread
+from pydicom.uid import UID
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_no_marker_leaves_the_folder_of_the_images(
     association = associate(node.port, good)
     assert association.send_c_store(dataset).Status == 0x0000
     dataset = dcmread(other)
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.9"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.9")
     assert association.send_c_store(dataset).Status == 0x0000
     del dataset.StudyInstanceUID
     assert association.send_c_store(dataset).Status == 0xC000

@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Listen, wait_for
 from dcmtk import dcmtk, send
 from half_sent import associate, connection, store_request
+from nodes import Listen, wait_for
 from pydicom import dcmread
+from pydicom.uid import UID
 from pynetdicom import AE
 from xrays import write_dicom
 
@@ -176,7 +177,7 @@ def test_an_image_that_is_not_the_announced_one_is_refused(listen: Listen, image
     node = listen()
     association = associate(node.port, images[0])
     dataset = dcmread(images[0])
-    dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     status = association.send_c_store(dataset)
     assert status.Status in (0x0000, 0xA900)
     dataset = dcmread(images[0])
@@ -201,7 +202,13 @@ def test_an_image_without_pixels_is_not_stored(listen: Listen, images: list[Path
 
 def test_a_port_scan_does_no_harm(listen: Listen, images: list[Path]) -> None:
     node = listen()
-    for content in (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x00" * 100, b"\xff" * 5000, b"\x01\x00\x00\x00\x00\x04abcd"):
+    for content in (
+        b"",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\x00" * 100,
+        b"\xff" * 5000,
+        b"\x01\x00\x00\x00\x00\x04abcd",
+    ):
         with socket.create_connection(("127.0.0.1", node.port)) as scanner:
             scanner.sendall(content)
     with socket.create_connection(("127.0.0.1", node.port)) as liar:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Listen, wait_for
 from dcmtk import dcmtk, send
+from nodes import Listen, wait_for
 from pydicom import dcmread
 from xrays import write_dicom
 
@@ -106,7 +106,9 @@ def test_a_refused_file_stays_and_does_not_hold_up_others(
     archive(port, "+xi")
     box = outbox(port)
     plain, small = write_dicom(tmp_path / "a.dcm", 0), tmp_path / "b.dcm"
-    subprocess.run([dcmtk("dcmcjpeg"), "+e1", str(write_dicom(tmp_path / "c.dcm", 1)), str(small)], check=True)
+    subprocess.run(
+        [dcmtk("dcmcjpeg"), "+e1", str(write_dicom(tmp_path / "c.dcm", 1)), str(small)], check=True
+    )
     box.put("small.dcm", small.read_bytes())
     box.put("broken.dcm", b"no DICOM")
     implicit = tmp_path / "implicit.dcm"
@@ -147,9 +149,7 @@ def test_the_pause_grows_while_a_receiver_is_away(tmp_path: Path) -> None:
     assert max(waits) == 300
 
 
-def test_reports_of_a_study_reach_the_archive(
-    listen: Listen, archive: Archive, tmp_path: Path
-) -> None:
+def test_reports_of_a_study_reach_the_archive(listen: Listen, archive: Archive, tmp_path: Path) -> None:
     """The whole way: image in, report out, and once more after a late image."""
     port = free_port()
     archive(port)

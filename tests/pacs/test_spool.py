@@ -79,9 +79,10 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     path = spool.path_of("1", "1.1")
-    with monkeypatch.context() as patch, pytest.raises(NoRoomError):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        spool.store(path, [b"x" * 100])
+        with pytest.raises(NoRoomError):
+            spool.store(path, [b"x" * 100])
     assert [file for file in (tmp_path / "spool").rglob("*") if file.is_file()] == []
     assert spool.used == 0
 

@@ -42,7 +42,9 @@ def _found(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
         yield from discover(paths, stdin, passed_over)
         return
     for path in paths:
-        yield from _retrieved(path, passed_over) if on_server([path]) else discover([path], stdin, passed_over)
+        yield from (
+            _retrieved(path, passed_over) if on_server([path]) else discover([path], stdin, passed_over)
+        )
 
 
 def _retrieved(url: str, passed_over: PassedOver) -> Iterator[Source]:

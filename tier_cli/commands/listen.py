@@ -21,6 +21,7 @@ from tier_cli.signals import exit_code_of
 
 if TYPE_CHECKING:
     from tier_cli.pacs.encryption import Certificates
+    from tier_cli.pacs.listener import Listener
     from tier_cli.pacs.outbox import Destination
     from tier_cli.pacs.receiver import ReceiverSettings
 
@@ -256,15 +257,22 @@ def listen(
         pause=retry,
     )
     with stopping():
-        try:
-            listener.start()
-            listener.wait()
-        except KeyboardInterrupt as stop:
-            listener.stop()
-            raise Exit(exit_code_of(stop)) from stop
-        except TierError:
-            listener.stop()
-            raise
+        ended = _run(listener)
+    raise Exit(ended)
+
+
+def _run(listener: Listener) -> int:
+    """Run the service until a signal ends it, and return the exit code; raises `TierError` if it fails."""
+    try:
+        listener.start()
+        listener.wait()
+    except KeyboardInterrupt as stop:
+        listener.stop()
+        return exit_code_of(stop)
+    except TierError:
+        listener.stop()
+        raise
+    return 0
 
 
 def _destinations(

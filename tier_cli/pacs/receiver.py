@@ -38,8 +38,10 @@ _UNKNOWN_CALLER, _UNKNOWN_CALLED, _TOO_MANY = (1, 1, 3), (1, 1, 7), (2, 3, 2)
 # Of a PDU; the command set and other messages than C-STORE are far shorter than an image.
 _PDU_HEADER, _LONGEST_REQUEST = 6, 1 << 20
 _CHUNK = 1 << 16
-# Connections that wait to be refused properly, beside the associations.
-_SPARE = 16
+# Connections beside the associations: those that ask for one or never do, such as a port scanner's.
+_SPARE = 64
+# Seconds that a connection has to ask for an association.
+_REQUEST_TIMEOUT = 10.0
 # Seconds that the end of the associations may take.
 _LAST_PATIENCE = 2.0
 
@@ -102,8 +104,12 @@ class Receiver:
 
     @property
     def associations(self) -> int:
-        """The number of open connections."""
-        return 0 if self._server is None else len(self._server.active_associations)
+        """The number of associations."""
+        return sum(association.is_established for association in self._connections)
+
+    @property
+    def _connections(self) -> list[Association]:
+        return [] if self._server is None else self._server.active_associations
 
     def start(self) -> int:
         """Begin to listen, and return the port.
@@ -118,9 +124,10 @@ class Receiver:
         _config.LOG_HANDLER_LEVEL = "none"
         ae = AE(ae_title=settings.title)
         ae.maximum_pdu_size = settings.pdu
-        # More are let in for as long as it takes to refuse them.
+        # The limit is looked after in `_check_request`: pynetdicom would count connections of scanners too.
         ae.maximum_associations = settings.associations + _SPARE
-        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = settings.idle
+        ae.network_timeout = ae.dimse_timeout = settings.idle
+        ae.acse_timeout = min(settings.idle, _REQUEST_TIMEOUT)
         syntaxes = decodable_syntaxes()
         contexts = [build_context(uid, syntaxes) for uid in STORAGE_CLASSES]
         contexts.append(build_context(_VERIFICATION))
@@ -157,23 +164,21 @@ class Receiver:
         end = time.monotonic() + patience
         while time.monotonic() < end and self._is_busy():
             time.sleep(0.02)
-        for association in self._server.active_associations:
+        for association in self._connections:
             # In a thread: pynetdicom waits without end for a connection in an unforeseen state.
             threading.Thread(target=association.abort, daemon=True).start()
         end = time.monotonic() + _LAST_PATIENCE
-        while time.monotonic() < end and self.associations:
+        while time.monotonic() < end and self._connections:
             time.sleep(0.02)
 
     def _is_busy(self) -> bool:
-        if self._server is None:
-            return False
-        return self._storing > 0 or any(map(_is_in_message, self._server.active_associations))
+        return self._storing > 0 or any(map(_is_in_message, self._connections))
 
     def _refuse_address(self, address: str) -> bool:
         """Return whether a connection is closed at once, before a byte of it is read."""
         if not self._settings.peers.has_address(address):
             reason = "address"
-        elif self.associations >= self._settings.associations + _SPARE:
+        elif len(self._connections) >= self._settings.associations + _SPARE:
             reason = "too many connections"
         else:
             return False
@@ -191,7 +196,7 @@ class Receiver:
             self._reject(association, _UNKNOWN_CALLER, "calling AE title", address)
         elif str(request.called_ae_title or "").strip() != settings.title:
             self._reject(association, _UNKNOWN_CALLED, "called AE title", address)
-        elif self.associations > settings.associations:
+        elif self.associations >= settings.associations:
             self._reject(association, _TOO_MANY, "too many associations", address)
 
     def _reject(
