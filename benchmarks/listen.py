@@ -32,12 +32,14 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 _ROOT = "1.2.826.0.1.3680043.8.498.99"
 _SIDE, _PER_STUDY, _PER_PART = 80, 2, 25
 _PATIENCE = 600.0
+# More images than fit into the least --max-disk.
+_FILLING = 200
 _TICK = 0.05
 
 
@@ -119,6 +121,7 @@ class Receiver:
         with self._stderr.open("ab") as stderr:
             self.process = subprocess.Popen([*command, *self._options], stderr=stderr)
         wait(lambda: self.events("listening") > before or self.ended(), "the receiver does not start")
+        self.resident = []
         if self.ended():
             raise FaultError(f"the receiver ended: {self._stderr.read_text()[-500:]}")
 
@@ -203,13 +206,17 @@ def disturbed(folder: Path, given: argparse.Namespace) -> dict[str, object]:
     received = time.monotonic() - began
     for disturbance in disturbances:
         disturbance()
+    while receiver.state().get("results") != given.images and time.monotonic() < began + 2 * _PATIENCE:
+        receiver.measure()
+        time.sleep(_TICK)
     wait(lambda: len(results(receiver)) >= given.images, "not all images are scored")
     wait(lambda: receiver.state().get("open_studies") == 0, "studies stay open")
     scored = time.monotonic() - began
     receiver.measure()
     code = receiver.stop()
     check(receiver, files, code)
-    quarter = max(1, len(receiver.resident) // 4)
+    # Of the process that ran last, without its start.
+    third = max(1, len(receiver.resident) // 3)
     return {
         "exit_code": code,
         "seconds_to_receive": round(received, 1),
@@ -220,9 +227,8 @@ def disturbed(folder: Path, given: argparse.Namespace) -> dict[str, object]:
         "strangers_refused": counts["stranger"],
         "half_sent": counts["half"],
         "duplicates_answered": receiver.events("duplicate"),
-        "megabytes_first_quarter": round(max(receiver.resident[:quarter]) / 1e6),
-        "megabytes_last_quarter": round(max(receiver.resident[-quarter:]) / 1e6),
-        "megabytes_most": round(max(receiver.resident) / 1e6),
+        "megabytes_in_the_middle": round(max(receiver.resident[third:-third] or [0]) / 1e6),
+        "megabytes_at_the_end": round(max(receiver.resident[-third:]) / 1e6),
     }
 
 
@@ -274,7 +280,7 @@ def stranger(port: int, files: Sequence[Path], folder: Path, counts: Counter[str
     for number, file in enumerate(files):
         dataset = dcmread(file)
         dataset.StudyInstanceUID = f"{_ROOT}.9999"
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT}.9999.{number}"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{_ROOT}.9999.{number}")
         copies.append(folder / "strange" / file.name)
         dataset.save_as(copies[-1])
     if store(port, copies, "STRANGER").wait() == 0:
@@ -353,7 +359,8 @@ def full_disk(folder: Path, model: str) -> dict[str, object]:
     FaultError
         If it takes more than fits, or refuses what fits once scored images are deleted.
     """
-    files = sorted((folder / "images").glob("*.dcm"))[:300]
+    (folder / "more").mkdir()
+    files = write_images(folder / "more", _FILLING)
     counts: dict[str, object] = {}
     for name, timeout in (("refused", "10000"), ("deleted", "0")):
         place = folder / name

@@ -107,6 +107,7 @@ class Listener:
         self._receiver = Receiver(receiver, self._spool, self._ledger, self.health)
         self._failure: BaseException | None = None
         self._ended = threading.Event()
+        self._hook = threading.excepthook
         self._thread = threading.Thread(target=self._score, name="score", daemon=True)
 
     def start(self) -> int:
@@ -117,6 +118,8 @@ class Listener:
         UsageError
             If the address cannot be used.
         """
+        # A thread of pynetdicom that a peer has confused ends with a traceback, which may quote that peer.
+        self._hook, threading.excepthook = threading.excepthook, self._tell_error
         waiting = self._spool.restore()
         port = self._receiver.start()
         self.health.start()
@@ -149,6 +152,11 @@ class Listener:
             self._ledger.close()
         self.health.tell("stopped", open_studies=self._spool.open_studies)
         self.health.stop()
+        threading.excepthook = self._hook
+
+    def _tell_error(self, error: threading.ExceptHookArgs) -> None:
+        self.health.count("thread_errors")
+        self.health.tell("thread error", type=error.exc_type.__name__)
 
     def _score(self) -> None:
         try:

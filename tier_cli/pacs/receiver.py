@@ -165,10 +165,13 @@ class Receiver:
         while time.monotonic() < end and self._is_busy():
             time.sleep(0.02)
         for association in self._connections:
-            # In a thread: pynetdicom waits without end for a connection in an unforeseen state.
-            threading.Thread(target=association.abort, daemon=True).start()
+            if association.is_established:
+                # In a thread: pynetdicom waits without end for a connection in an unforeseen state.
+                threading.Thread(target=association.abort, daemon=True).start()
+            else:
+                _shut(association.dul.socket)
         end = time.monotonic() + _LAST_PATIENCE
-        while time.monotonic() < end and self._connections:
+        while time.monotonic() < end and self.associations:
             time.sleep(0.02)
 
     def _is_busy(self) -> bool:
@@ -285,6 +288,13 @@ def _is_in_message(association: Association) -> bool:
     return association.dimse.message is not None
 
 
+def _shut(transport: AssociationSocket | None) -> None:
+    """Close a connection in both directions."""
+    with suppress(OSError):
+        if transport is not None and transport.socket is not None:
+            transport.socket.shutdown(socket.SHUT_RDWR)
+
+
 class _Reader:
     """Reads a connection, and gives it up when its peer sends more than it may.
 
@@ -303,10 +313,9 @@ class _Reader:
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read a number of bytes; raises OSError if that is more than the peer may send."""
-        if (fault := self._fault(nr_bytes)) and self._transport.socket is not None:
+        if fault := self._fault(nr_bytes):
             # pynetdicom takes the error for a connection that is closed already.
-            with suppress(OSError):
-                self._transport.socket.shutdown(socket.SHUT_RDWR)
+            _shut(self._transport)
             raise OSError(fault)
         received = bytearray(nr_bytes)
         start = 0
