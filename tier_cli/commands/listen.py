@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 _NETWORK, _BOUNDS, _SENDING, _RESULTS = "Network", "Bounds", "Sending", "Results"
 
 Port = Annotated[
-    int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.", rich_help_panel=_NETWORK)
+    int,
+    typer.Option(
+        min=0, max=65535, metavar="N", help="TCP port; 0 takes a free one.", rich_help_panel=_NETWORK
+    ),
 ]
 Host = Annotated[
     str,
@@ -147,7 +150,7 @@ Retry = Annotated[
     typer.Option(
         min=0.1,
         metavar="SECONDS",
-        help="Try again after so long, and after twice as long each time, up to 5 minutes.",
+        help="Pause until the next attempt; doubled each time, up to 5 minutes.",
         rich_help_panel=_SENDING,
     ),
 ]
