@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
@@ -24,14 +25,15 @@ def associate(port: int, file: Path, title: str = "SENDER") -> Association:
     return association
 
 
-def store_request(association: Association, file: Path) -> list[bytes]:
-    """Return the PDUs of a C-STORE request."""
-    from io import BytesIO
-
+def store_request(association: Association, file: Path, announced: str = "") -> list[bytes]:
+    """Return the PDUs of a C-STORE request, which may announce another instance than it holds."""
     dataset = dcmread(file)
     request = C_STORE()
     request.MessageID, request.Priority = 1, 2
-    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = (
+        dataset.SOPClassUID,
+        announced or dataset.SOPInstanceUID,
+    )
     encoded = encode(dataset, False, True)
     assert encoded is not None
     request.DataSet = BytesIO(encoded)

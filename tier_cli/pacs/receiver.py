@@ -100,7 +100,8 @@ class Receiver:
         self._stopping = False
         # Readers silence warnings for the whole process.
         self._reading = threading.Lock()
-        self._storing = 0
+        # The threads that store an image.
+        self._storing: set[int] = set()
 
     @property
     def associations(self) -> int:
@@ -175,7 +176,7 @@ class Receiver:
             time.sleep(0.02)
 
     def _is_busy(self) -> bool:
-        return self._storing > 0 or any(map(_is_in_message, self._connections))
+        return bool(self._storing) or any(map(_is_in_message, self._connections))
 
     def _refuse_address(self, address: str) -> bool:
         """Return whether a connection is closed at once, before a byte of it is read."""
@@ -230,11 +231,11 @@ class Receiver:
         return _SUCCESS
 
     def _store(self, event: evt.Event) -> int:
-        self._storing += 1
+        self._storing.add(threading.get_ident())
         try:
             return self._stored(event)
         finally:
-            self._storing -= 1
+            self._storing.discard(threading.get_ident())
 
     def _stored(self, event: evt.Event) -> int:
         """Keep an image, and return the status; success only once it is on the disk."""
