@@ -147,7 +147,10 @@ class Outbox:
                     names = self._names()
                 if self._stopping:
                     return
-            failures = 0 if self._send([self.folder / name for name in names[:_BATCH]]) else failures + 1
+            # After a failure others come first: one file that the receiver chokes on does not hold up all.
+            first = failures % len(names)
+            batch = (names[first:] + names[:first])[:_BATCH]
+            failures = 0 if self._send([self.folder / name for name in batch]) else failures + 1
 
     def _send(self, files: Sequence[Path]) -> bool:
         """Send files, and return whether the receiver could take them."""

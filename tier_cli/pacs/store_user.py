@@ -54,6 +54,9 @@ class StoreUser:
         tls = None if self._tls is None else (self._tls, self._to.host)
         association = ae.associate(self._to.host, self._to.port, ae_title=self._to.title, tls_args=tls)
         if not association.is_established:
+            # It was there, but takes none of these.
+            if association.rejected_contexts and not association.accepted_contexts:
+                outcome |= dict.fromkeys(kinds, Sent.REFUSED)
             return outcome
         try:
             for file in kinds:
