@@ -20,6 +20,7 @@ from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
+from tier_cli.commands.figures import figures
 from tier_cli.commands.listen import listen
 from tier_cli.commands.merge import merge
 from tier_cli.commands.search import search
@@ -50,6 +51,7 @@ app.command()(classify)
 app.command()(merge)
 app.command()(listen)
 app.command("eval")(evaluate)
+app.command()(figures)
 app.command()(calibrate)
 app.command()(adapt)
 app.command()(train)
@@ -166,7 +168,7 @@ def _keep_to_this_machine(arguments: Sequence[str]) -> None:
     os.environ.update(_NO_TELEMETRY)
     if words[:2] != ["model", "pull"]:
         os.environ.update(_OFFLINE)
-    if words[:1] in (["eval"], ["train"]):
+    if words[:1] in (["eval"], ["figures"], ["train"]):
         from tier_cli.files.caches import cache_root
 
         if (cache := cache_root()) is not None:

@@ -1,4 +1,4 @@
-"""docs/stress.md lists the kinds, levels and thresholds of the code."""
+"""docs/stress.md and docs/grounding.md list the kinds, levels, thresholds and protocols of the code."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 from tier_cli.evaluation.sections.grounding import FIXED
+from tier_cli.evaluation.sections.grounding_protocols import PROTOCOLS
 from tier_cli.imaging.corrupt import LEVELS, MEANINGS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "stress.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, GROUNDING = ((DOCS / name).read_text("utf-8") for name in ("stress.md", "grounding.md"))
 
 
 def test_kinds_and_levels() -> None:
@@ -21,4 +23,9 @@ def test_kinds_and_levels() -> None:
 def test_fixed_thresholds() -> None:
     assert FIXED["difference"] == (0.0,)
     assert FIXED["phrase"] == FIXED["positive"] == (0.1, 0.2, 0.3, 0.4, 0.5)
-    assert "above 0 for differences; for single cosines the mean over 0.1, 0.2, 0.3, 0.4 and 0.5" in PAGE
+    assert "above 0 for differences; for single cosines the mean over 0.1, 0.2, 0.3, 0.4 and 0.5" in GROUNDING
+
+
+def test_protocols_and_their_numbers() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", GROUNDING, re.M)
+    assert rows == [(name, measure) for name, known in PROTOCOLS.items() for measure in known.measures]

@@ -12,6 +12,7 @@ import typer
 
 from tier_cli.commands import model_pull
 from tier_cli.commands.model_input_check import input_check
+from tier_cli.commands.model_map_scale import map_scale
 from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal, print_message
 
@@ -30,6 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON even on a termina
 
 app.command(cls=model_pull.PullCommand)(model_pull.pull)
 app.command("input-check")(input_check)
+app.command("map-scale")(map_scale)
 
 
 @app.command("list")
@@ -238,6 +240,7 @@ def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from tier_cli.maps.scale import map_scale_facts
     from tier_cli.model.bundled import BUNDLED
     from tier_cli.model.checkpoint import TRAINING, read_json
     from tier_cli.scoring.adaptation import ADAPTATION
@@ -266,6 +269,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "calibrated": _calibrated(checkpoint),
         "adapted": _adapted(checkpoint.path / ADAPTATION),
         "input_check": input_check_facts(checkpoint.path),
+        "map_scale": map_scale_facts(checkpoint.path),
         "training": training,
         "bytes": {file.name: file.stat().st_size for file in _files(checkpoint.path)},
         "hashes": {**checkpoint.hashes, "findings": checkpoint.findings.hash},

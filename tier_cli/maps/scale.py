@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tier_cli.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tier_cli.findings.schema import FindingSet
     from tier_cli.model.checkpoint import Checkpoint
 
@@ -20,6 +21,7 @@ _POSSIBLE: Mapping[str, tuple[float, float]] = {
     "positive": (-1.0, 1.0),
     "phrase": (-1.0, 1.0),
 }
+_LARGEST = 2.0
 _UNFITTED = (
     "no fitted scale of maps: the colours cover all possible values; fit one with `tier model map-scale`"
 )
@@ -75,6 +77,38 @@ def read_map_scale(checkpoint: Checkpoint, findings: FindingSet) -> MapScale:
     return MapScale(ranges, thresholds, "")
 
 
+def write_map_scale(folder: Path, checkpoint: Checkpoint, content: Mapping[str, Any]) -> None:
+    """Write the scale of a checkpoint's maps into a folder.
+
+    Parameters
+    ----------
+    folder
+        The folder, a copy of the checkpoint's.
+    checkpoint
+        The checkpoint that the scale was fitted for.
+    content
+        ``ranges`` by kind; ``thresholds`` by the hash of a finding set and the id of a finding, each an
+        object with ``threshold``; and facts of the fit.
+    """
+    from tier_cli.model.checkpoint import write_json
+
+    write_json(folder / MAP_SCALE, {"version": 1, "key": scale_key(checkpoint), **content})
+
+
+def map_scale_facts(folder: Path) -> dict[str, Any] | None:
+    """Return what a checkpoint folder records about its scale of maps; None without one.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read as JSON.
+    """
+    from tier_cli.model.checkpoint import read_json
+
+    path = folder / MAP_SCALE
+    return read_json(path) if path.is_file() else None
+
+
 def scale_key(checkpoint: Checkpoint) -> dict[str, str]:
     """Return the facts that a scale and the checkpoint it is used with must share."""
     return {name: checkpoint.hashes[name] for name in ("weights", "preprocessing")}
@@ -88,7 +122,7 @@ def _range(value: Any) -> tuple[float, float]:
 
 
 def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("not finite")
-    return number
+    # JSON has whole numbers that no float can hold, and strings and booleans that Python takes for numbers.
+    if type(value) not in (int, float) or not -_LARGEST <= value <= _LARGEST:
+        raise ValueError("not a similarity")
+    return float(value)

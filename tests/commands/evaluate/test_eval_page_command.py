@@ -37,7 +37,7 @@ def test_the_page_of_a_run_with_everything(tier: Tier, model: str, data: Path, t
     page = tmp_path / "page.html"
     code, out, err = tier(
         "eval", "--data", data, "--model", model, "--split", "test", "--select-on", "valid", "--by", "sex",
-        "--corrupt", "noise", "--prompt-sensitivity", "--grounding", "--report", page,
+        "--corrupt", "noise", "--prompt-sensitivity", "--grounding-protocol", "all", "--report", page,
         "--report-note", "Provided by nobody.", *QUICK,
     )  # fmt: skip
     assert code == 3, "an image is missing"
@@ -46,6 +46,8 @@ def test_the_page_of_a_run_with_everything(tier: Tier, model: str, data: Path, t
     text = page.read_text(encoding="utf-8")
     for title in ("ROC curves", "Groups by sex", "Corrupted images", "Prompts", "Grounding", "Worst errors"):
         assert f">{title}</h2>" in text
+    for caption in ("Segmentation with one threshold per finding", "As published by CheXlocalize"):
+        assert caption in text
     assert "8 images, 1 of them without scores" in text
     assert "operating point" in text
     assert "Provided by nobody." in text

@@ -65,6 +65,8 @@ def test_the_same_command_gives_the_same_numbers(tier: Tier, model: str, data: P
     [
         (("--corrupt", "fog"), "unknown corruption 'fog'; choose from all, noise"),
         (("--corrupt", " , "), "--corrupt: no kind is named"),
+        (("--grounding-protocol", "radzer"), "--grounding-protocol: no protocol 'radzer' (did you mean"),
+        (("--grounding-protocol", ""), "--grounding-protocol: no protocol is named"),
     ],
 )
 def test_impossible_options_are_refused_before_a_model_is_opened(

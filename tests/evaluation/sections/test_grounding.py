@@ -17,11 +17,16 @@ from rich.console import Console
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.display.grounding_table import show_grounding
 from tier_cli.errors import CheckpointError, ManifestError
+from tier_cli.evaluation.fitted_on import images_of
 from tier_cli.evaluation.measure import Resampling
 from tier_cli.evaluation.sections.grounding import grounding_section
+from tier_cli.evaluation.sections.grounding_protocols import PROTOCOLS
+from tier_cli.evaluation.selection import select
+from tier_cli.evaluation.truth import Labelled
 from tier_cli.findings.schema import Finding, FindingSet
 from tier_cli.findings.vectors import FindingVectors
 from tier_cli.imaging.preprocess import Preprocessing
+from tier_cli.maps.scale import MAP_SCALE, write_map_scale
 from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.scoring_job import ScoringJob
 from tier_cli.pipeline.stream import StreamOptions
@@ -83,8 +88,8 @@ def _box(finding: str, x: int, y: int, **more: Any) -> dict[str, Any]:
     return {"finding": finding, "box": [x, y, x + 16, y + 16], **more}
 
 
-def _made(evaluation: Any) -> dict[str, Any]:
-    content = grounding_section().measure(evaluation)
+def _made(evaluation: Any, protocols: tuple[str, ...] = ()) -> dict[str, Any]:
+    content = grounding_section(protocols).measure(evaluation)
     assert content is not None
     json.dumps(content, allow_nan=False)
     return content
@@ -105,6 +110,11 @@ def test_a_model_that_looks_at_the_right_place_hits_it_every_time(tmp_path: Path
     assert row["iou_view"]["value"] == pytest.approx(1 / 16)
     assert row["pointing_over_random"]["low"] > 0
     assert row["pointing_usual"]["value"] == 0, "each patient has it elsewhere"
+    assert row["dice"]["value"] > 0.9
+    assert row["dice_usual"]["value"] < 0.3, "no place is usual"
+    assert row["dice_view"]["value"] == pytest.approx(2 / 17)
+    assert row["threshold_chosen_by"] == "other_half"
+    assert "other half" in content["threshold_source"]
 
 
 @pytest.mark.parametrize("shift", [(-32, 0), (16, 0), (0, 16)])
@@ -192,11 +202,77 @@ def test_a_cell_that_is_no_list_of_boxes_is_an_error(tmp_path: Path) -> None:
         _made(_evaluation(manifest))
 
 
+def test_published_protocols_agree_that_a_perfect_map_is_perfect(tmp_path: Path) -> None:
+    rows = [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES]
+    content = _made(_evaluation(_manifest(tmp_path, rows)), tuple(PROTOCOLS))
+    assert [one["name"] for one in content["protocols"]] == list(PROTOCOLS)
+    radzero, carzero, chexlocalize = (one["findings"][0] for one in content["protocols"])
+    for hits in (radzero["pointing"], carzero["pointing"], chexlocalize["hit_rate"]):
+        assert hits == {"value": 1, "low": 1, "high": 1}
+    assert [one["pooled"] for one in content["protocols"]] == [
+        {name: one["findings"][0][name] for name in one["measures"]} for one in content["protocols"]
+    ], "there is one finding"
+    # A bilinear peak above a square of one patch.
+    assert chexlocalize["miou_otsu"]["value"] > 0.4
+    assert radzero["dice"]["value"] > 0.7
+    assert chexlocalize["thresholds"]["miou_tuned"] == [pytest.approx(0.5, abs=0.2)] * 2
+    assert "protocols" not in _made(_evaluation(_manifest(tmp_path, rows)))
+
+
+class TestStoredThresholds:
+    """A checkpoint with a scale of maps is measured at its thresholds, unless they saw these images."""
+
+    @staticmethod
+    def _evaluation(folder: Path, manifest: Manifest, fitted_on: dict[str, Any]) -> Any:
+        evaluation = _evaluation(manifest)
+        checkpoint = evaluation.job.members[0].checkpoint
+        checkpoint.path, checkpoint.hashes = folder, {"weights": "w", "preprocessing": "p"}
+        known = {"bright": {"threshold": 0.75, "chosen_by": "images_without"}}
+        ranges = {kind: [-1, 1] for kind in ("difference", "positive", "phrase")}
+        content = {"ranges": ranges, "thresholds": {FINDINGS.hash: known}, "fitted_on": fitted_on}
+        write_map_scale(folder, checkpoint, content)
+        evaluation.selection = select(manifest, "all", (), frontal_only=False)
+        evaluation.truth = Labelled((), np.zeros((len(manifest), 0)), manifest.patients())
+        evaluation.protocol.dataset = "csv"
+        return evaluation
+
+    def test_they_are_used_and_named(self, tmp_path: Path) -> None:
+        rows = [(f"{x}-{y}", [_box("bright", x, y), _box("dark", 0, 0)]) for x, y in PLACES]
+        fitted_on = {"data": "other.csv", "split": "valid"}
+        content = _made(self._evaluation(tmp_path, _manifest(tmp_path, rows), fitted_on))
+        bright, dark = content["findings"]
+        assert (bright["thresholds"], bright["threshold_chosen_by"]) == ([0.75], "images_without")
+        assert bright["dice"]["value"] > 0.9
+        assert dark["threshold_chosen_by"] == "other_half", "none is stored"
+        assert content["threshold_source"].startswith("the checkpoint's own, from other.csv, split valid; ")
+
+    def test_they_are_not_used_on_the_images_that_they_were_chosen_on(self, tmp_path: Path) -> None:
+        rows = [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES]
+        manifest = _manifest(tmp_path, rows)
+        selection = select(manifest, "all", (), frontal_only=False)
+        truth = Labelled((), np.zeros((len(manifest), 0)), manifest.patients())
+        fitted_on = images_of(selection, truth, None, "csv").to_dict()
+        content = _made(self._evaluation(tmp_path, manifest, {**fitted_on, "data": "these.csv"}))
+        assert content["findings"][0]["threshold_chosen_by"] == "other_half"
+        assert any("chosen on the evaluated images (these.csv" in note for note in content["notes"])
+
+    def test_a_file_that_is_not_valid_does_not_lose_the_numbers(self, tmp_path: Path) -> None:
+        manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES])
+        evaluation = self._evaluation(tmp_path, manifest, {})
+        path = tmp_path / MAP_SCALE
+        path.write_text(path.read_text(encoding="utf-8").replace("0.75", '"high"'), encoding="utf-8")
+        content = _made(evaluation)
+        assert content["findings"][0]["dice"]["value"] > 0.9
+        assert any("not a valid scale of maps" in note for note in content["notes"])
+
+
 def test_tables_fit_a_terminal(tmp_path: Path) -> None:
     rows = [(f"{x}-{y}", [_box("bright", x, y), _box("dark", 0, 0)]) for x, y in PLACES]
     text = io.StringIO()
-    show_grounding(_made(_evaluation(_manifest(tmp_path, rows))), Console(file=text, width=80))
+    content = _made(_evaluation(_manifest(tmp_path, rows)), tuple(PROTOCOLS))
+    show_grounding(content, Console(file=text, width=80))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("As published by") for line in lines) == 3
     assert any("cropped away, counted as misses: 4" in line for line in lines)
     assert not any("…" in line for line in lines)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import jaccard_score, roc_auc_score
+from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 from tier_cli.evaluation.sections.grounding_measures import (
     Case,
+    best_thresholds,
     cnr,
+    dice_of_view,
+    dices,
     halves,
     inside_auc,
     iou_of_view,
@@ -17,7 +20,8 @@ from tier_cli.evaluation.sections.grounding_measures import (
     make_case,
     means,
     pointing,
-    split_ious,
+    split_overlaps,
+    usual_overlaps,
     usual_place,
 )
 from tier_cli.imaging.preprocess import Preprocessing, prepare
@@ -63,9 +67,11 @@ def test_numbers_are_those_of_counting_pixels(box: tuple[int, int, int, int]) ->
         whole = np.zeros(region.shape, dtype=bool)
         whole[:, 16:80] = values >= threshold
         assert ious(case, [threshold])[0] == pytest.approx(jaccard_score(region.ravel(), whole.ravel()))
+        assert dices(case, [threshold])[0] == pytest.approx(f1_score(region.ravel(), whole.ravel()))
     everything = np.zeros(region.shape, dtype=bool)
     everything[:, 16:80] = True
     assert iou_of_view(case) == pytest.approx(jaccard_score(region.ravel(), everything.ravel()))
+    assert dice_of_view(case) == pytest.approx(f1_score(region.ravel(), everything.ravel()))
     assert case.visible == pytest.approx(seen.sum() / region.sum())
 
 
@@ -90,7 +96,7 @@ def test_a_map_without_a_best_patch_hits_by_chance_only() -> None:
 def test_a_region_that_was_cropped_away_is_a_miss_and_has_no_auc() -> None:
     case = _case(_region(0, 0, 16, 64))
     assert (pointing(case), case.visible, case.centre) == (0, 0, False)
-    assert ious(case, [-9])[0] == 0
+    assert ious(case, [-9])[0] == dices(case, [-9])[0] == 0
     assert np.isnan(inside_auc(case))
     assert np.isnan(cnr(case))
 
@@ -143,15 +149,33 @@ def test_the_best_threshold_is_chosen_on_the_other_half_of_the_patients() -> Non
     small, large = _region(16, 48, 80, 64), _region(16, 32, 80, 64)
     cases = [_case(region, levels) for region in (small, small, large, large)]
     patients = np.array(["a", "a", "b", "b"])
-    values, thresholds = split_ious(cases, halves(patients))
-    first = np.array([ious(case, thresholds[:1])[0] for case in cases])
-    second = np.array([ious(case, thresholds[1:])[0] for case in cases])
-    assert sorted(thresholds) == [0.5, 1.0]
-    np.testing.assert_allclose(values, [0.5] * 4)
-    assert {tuple(first), tuple(second)} == {(1, 1, 0.5, 0.5), (0.5, 0.5, 1, 1)}
-    alone, none = split_ious(cases[:2], halves(patients[:2]))
-    assert np.isnan(alone).all()
+    parts = halves(patients)
+    for overlap, other in ((ious, 0.5), (dices, 2 / 3)):
+        thresholds = best_thresholds(cases, parts, overlap)
+        first = np.array([overlap(case, thresholds[:1])[0] for case in cases])
+        second = np.array([overlap(case, thresholds[1:])[0] for case in cases])
+        assert sorted(thresholds) == [0.5, 1.0]
+        np.testing.assert_allclose(split_overlaps(cases, parts, thresholds, overlap), [other] * 4)
+        expected = [[1, 1, other, other], [other, other, 1, 1]]
+        np.testing.assert_allclose(sorted([first, second], key=list, reverse=True), expected)
+    none = best_thresholds(cases[:2], halves(patients[:2]), ious)
     assert np.isnan(none).all()
+    assert np.isnan(split_overlaps(cases[:2], (), none, ious)).all()
+
+
+def test_segmenting_without_looking_uses_regions_of_other_patients() -> None:
+    """A finding that always covers one place is segmented perfectly; one that moves is not at all."""
+    here, there = _region(16, 0, 32, 32), _region(64, 32, 80, 64)
+    patients = np.array(list("abcdef"))
+    parts = halves(patients)
+    for values in usual_overlaps([_case(here) for _ in patients], parts, (dices, ious)):
+        np.testing.assert_allclose(values, 1)
+    moved = [_case(here if first else there) for first in parts[0]]
+    dice, iou = usual_overlaps(moved, parts, (dices, ious))
+    np.testing.assert_array_equal(dice, 0)
+    np.testing.assert_array_equal(iou, 0)
+    (alone,) = usual_overlaps(moved[:1], halves(patients[:1]), (dices,))
+    assert np.isnan(alone).all()
 
 
 def test_the_usual_place_comes_from_other_patients() -> None:

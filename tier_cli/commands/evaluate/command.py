@@ -59,6 +59,7 @@ def evaluate(
     corrupt: eval_options.Corrupt = None,
     prompt_sensitivity: eval_options.PromptSensitivity = False,
     grounding: eval_options.Grounding = False,
+    grounding_protocol: eval_options.GroundingProtocol = None,
     retrieval: eval_options.Retrieval = False,
     output: eval_options.Output = None,
     report: eval_options.Report = None,
@@ -103,7 +104,14 @@ def evaluate(
         probabilities=probabilities,
         replicates=replicates,
         seed=seed,
-        sections=SectionOptions(_kinds(corrupt), prompt_sensitivity, grounding, exclusive, retrieval),
+        sections=SectionOptions(
+            _names(corrupt),
+            prompt_sensitivity,
+            grounding,
+            exclusive,
+            retrieval,
+            _names(grounding_protocol),
+        ),
         engine=engine.value,
         device=device.value,
         batch_size=batch_size,
@@ -176,9 +184,9 @@ def _columns(by: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _kinds(corrupt: str | None) -> tuple[str, ...] | None:
-    """Parse ``--corrupt``."""
-    return None if corrupt is None else tuple(kind.strip() for kind in corrupt.split(",") if kind.strip())
+def _names(listed: str | None) -> tuple[str, ...] | None:
+    """Parse names with commas between them."""
+    return None if listed is None else tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def _check(

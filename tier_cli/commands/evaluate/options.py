@@ -172,6 +172,14 @@ Grounding = Annotated[
         "Measure whether patches stand out inside the boxes or masks of the manifest.",
     ),
 ]
+GroundingProtocol = Annotated[
+    str | None,
+    option(
+        _NUMBERS,
+        "NAME,...",
+        "Measure --grounding as published too: all, or radzero, carzero, chexlocalize.",
+    ),
+]
 Retrieval = Annotated[
     bool,
     switch(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.console import printable
+from tier_cli.evaluation.drawing import MARKERS, STYLES, colour
 from tier_cli.evaluation.page.curves import Curve, curve, operating_point, reliability, thin
 from tier_cli.evaluation.page.parts import Figure
-from tier_cli.evaluation.page.svg import FAINT, INK, MARKERS, STYLES, colour, draw_svg
+from tier_cli.evaluation.page.svg import FAINT, INK, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

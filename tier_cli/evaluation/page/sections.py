@@ -37,6 +37,14 @@ _GROUNDING = {
     "iou_fixed": "IoU, fixed threshold",
     "iou_view": "IoU of the whole view",
 }
+_SEGMENTATION = {
+    "dice": "Dice",
+    "dice_usual": "Dice of the usual place",
+    "dice_view": "Dice of the whole view",
+    "iou": "IoU",
+    "iou_usual": "IoU of the usual place",
+    "iou_view": "IoU of the whole view",
+}
 
 
 def section_parts(sections: Mapping[str, Content], labels: Labels) -> Iterator[Part]:
@@ -195,23 +203,41 @@ def _prompts(content: Content, labels: Labels) -> Part:
 def _grounding(content: Content, labels: Labels) -> Part:
     if not content["findings"]:
         return Part("Grounding", content["notes"])
-    measures = [name for name in _GROUNDING if name in content["macro"]]
-    named = [(_grounding_name(row, labels), row) for row in content["findings"]]
-    lines = [_pointing_line(name, row) for name, row in named]
-    rows = [
-        (name, str(row["cases"]), *(_with_interval(row[m], ".2f") for m in measures)) for name, row in named
-    ]
-    last = ("mean", "", *(_with_interval(content["macro"][m], ".2f") for m in measures))
+    lines = [_pointing_line(_grounding_name(row, labels), row) for row in content["findings"]]
     text = [
         f"{content['cases']} cases of {content['patients']} patients; {content['outside_view']} lie outside "
         "the model's view and count as misses. The ticks are the shares of random hits.",
         *(f"Similarity ({kind}): {meaning}." for kind, meaning in content["similarities"].items()),
         f"Best threshold: {content['best_threshold']}.",
+        f"Threshold of the segmentation: {content['threshold_source']}.",
         *content["notes"],
     ]
     drawn: Figure | None = draw_intervals("Pointing game", lines, "share of hits")
-    table = Table("Grounding", ("finding", "cases", *(_GROUNDING[m] for m in measures)), rows, last)
-    return Part("Grounding", text, figures=[drawn] if drawn else [], tables=[table])
+    tables = [
+        _grounding_table("Grounding", content, _GROUNDING, labels),
+        _grounding_table("Segmentation with one threshold per finding", content, _SEGMENTATION, labels),
+    ]
+    facts = []
+    for protocol in content.get("protocols", ()):
+        heads = {name: name.replace("_", " ").replace("iou", "IoU") for name in protocol["measures"]}
+        tables.append(_grounding_table(f"As published by {protocol['source']}", protocol, heads, labels))
+        facts += [
+            (f"{protocol['name']}: {heads[name]}", meaning) for name, meaning in protocol["measures"].items()
+        ]
+    return Part("Grounding", text, figures=[drawn] if drawn else [], tables=tables, facts=tuple(facts))
+
+
+def _grounding_table(caption: str, content: Content, measures: Mapping[str, str], labels: Labels) -> Table:
+    rows = [
+        (
+            _grounding_name(row, labels),
+            str(row["cases"]),
+            *(_with_interval(row[name], ".2f") for name in measures),
+        )
+        for row in content["findings"]
+    ]
+    last = ("mean", "", *(_with_interval(content["macro"][name], ".2f") for name in measures))
+    return Table(caption, ("finding", "cases", *measures.values()), rows, last)
 
 
 def _retrieval(content: Content, labels: Labels) -> Part:

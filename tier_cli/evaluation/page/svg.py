@@ -16,17 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tier_cli.console import printable
+from tier_cli.evaluation.drawing import COLOURS, SETTINGS
 
-# Okabe and Ito's colours, which people with colour vision deficiency can tell apart.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31")
-STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Placeholders for the page's colours of text and of faint lines.
 INK, FAINT = "#010203", "#a1a2a3"
 _SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tier",
-    "text.parse_math": False,
+    **SETTINGS,
     "font.size": 9.0,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -35,11 +30,6 @@ _SETTINGS: Any = {
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4.5,
-    "figure.constrained_layout.use": True,
 }
 _DROPPED = (
     r"<metadata>.*?</metadata>",
@@ -74,11 +64,6 @@ def draw_svg(title: str, alt: str, paint: Callable[[Axes], None], size: tuple[fl
         paint(axes)
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     return Markup(_inline(text.getvalue(), title, alt))  # noqa: S704 - matplotlib escapes what it writes
-
-
-def colour(number: int) -> str:
-    """Return the colour of a score set."""
-    return COLOURS[number % len(COLOURS)]
 
 
 def _inline(text: str, title: str, alt: str) -> str:

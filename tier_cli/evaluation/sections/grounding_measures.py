@@ -7,9 +7,9 @@ region, and of the rest of the image, that it covers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,6 +62,10 @@ class Case:
     def visible(self) -> float:
         """The share of the region that lies in the model's view."""
         return float(self.inside.sum()) / self.region
+
+
+# The overlap (K,) of a case's region with the patches at or above each of K thresholds.
+Overlap: TypeAlias = Callable[[Case, ArrayLike], Floats]
 
 
 def make_case(
@@ -171,9 +175,23 @@ def ious(case: Case, thresholds: ArrayLike) -> Floats:
     return common / (chosen @ case.covered + case.region - common)
 
 
+def dices(case: Case, thresholds: ArrayLike) -> Floats:
+    """Return the Dice coefficient (K,) of the region and the patches at or above each of K thresholds.
+
+    The cropped-away part of the region counts as missed.
+    """
+    chosen = case.similarities >= np.atleast_1d(thresholds)[:, None]
+    return np.asarray(2 * (chosen @ case.inside) / (chosen @ case.covered + case.region), np.float64)
+
+
 def iou_of_view(case: Case) -> float:
     """Return the intersection over union of the region and the whole view: a model that points everywhere."""
     return float(ious(case, [-np.inf])[0])
+
+
+def dice_of_view(case: Case) -> float:
+    """Return the Dice coefficient of the region and the whole view."""
+    return float(dices(case, [-np.inf])[0])
 
 
 def halves(patients: NDArray[np.str_], seed: int = 0) -> tuple[NDArray[np.bool_], ...]:
@@ -186,46 +204,93 @@ def halves(patients: NDArray[np.str_], seed: int = 0) -> tuple[NDArray[np.bool_]
     return ~second, second
 
 
-def split_ious(
-    cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]], candidates: int = 99
-) -> tuple[Floats, Floats]:
-    """Measure intersection over union at the best threshold, chosen on other patients.
-
-    Each half is measured at the threshold that is best for the other half, among quantiles of the
-    similarities there.
+def best_thresholds(
+    cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]], overlap: Overlap, candidates: int = 99
+) -> Floats:
+    """Choose, for each half of the patients, the threshold that is best for the other half.
 
     Parameters
     ----------
     cases, parts
         N cases, and their `halves`.
+    overlap
+        What is best: `ious` or `dices`.
     candidates
-        Number of thresholds tried.
+        Number of thresholds tried, which are quantiles of the similarities.
 
     Returns
     -------
-    (N,) values and (2,) thresholds, that of the first half first; NaN without halves.
+    (2,) thresholds, that of the first half first; NaN without halves.
     """
-    values, thresholds = np.full(len(cases), np.nan), np.full(2, np.nan)
+    thresholds = np.full(2, np.nan)
     for number, mine in enumerate(parts):
-        others = [case for case, here in zip(cases, mine, strict=True) if not here]
+        others = _without(cases, mine)
         pooled = np.concatenate([case.similarities for case in others])
         tried = np.quantile(pooled, (np.arange(candidates) + 0.5) / candidates, method="nearest")
-        thresholds[number] = tried[np.argmax(np.mean([ious(case, tried) for case in others], axis=0))]
-        values[mine] = [
-            ious(case, thresholds[number])[0] for case, here in zip(cases, mine, strict=True) if here
-        ]
-    return values, thresholds
+        thresholds[number] = _best(others, tried, overlap)
+    return thresholds
+
+
+def split_overlaps(
+    cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]], thresholds: Floats, overlap: Overlap
+) -> Floats:
+    """Measure N cases, each half at its own threshold; NaN without halves.
+
+    Parameters
+    ----------
+    cases, parts
+        As in `best_thresholds`.
+    thresholds
+        (2,) one for each half.
+    overlap
+        `ious` or `dices`.
+    """
+    values = np.full(len(cases), np.nan)
+    for mine, threshold in zip(parts, thresholds, strict=False):
+        values[mine] = [overlap(case, threshold)[0] for case in _without(cases, ~mine)]
+    return values
+
+
+def _without(cases: Sequence[Case], part: NDArray[np.bool_]) -> list[Case]:
+    return [case for case, here in zip(cases, part, strict=True) if not here]
+
+
+def _best(cases: Sequence[Case], tried: Floats, overlap: Overlap) -> float:
+    return float(tried[np.argmax(np.mean([overlap(case, tried) for case in cases], axis=0))])
+
+
+def usual_overlaps(
+    cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]], overlaps: Sequence[Overlap]
+) -> list[Floats]:
+    """Segment without looking: the patches that regions of other patients usually cover.
+
+    For each half, a patch counts if the mean share of it that regions of the other half cover reaches a
+    threshold, which is the best one for the other half by the first of `overlaps`.
+
+    Returns
+    -------
+    (N,) values for each of `overlaps`, NaN without halves.
+    """
+    values = [np.full(len(cases), np.nan) for _ in overlaps]
+    for mine in parts:
+        others = _without(cases, mine)
+        shares = np.mean([case.inside / np.maximum(case.covered, _ROUNDING) for case in others], axis=0)
+        threshold = _best([replace(case, similarities=shares) for case in others], shares, overlaps[0])
+        here = [replace(case, similarities=shares) for case in _without(cases, ~mine)]
+        for one, overlap in zip(values, overlaps, strict=True):
+            one[mine] = [overlap(case, threshold)[0] for case in here]
+    return values
 
 
 def usual_place(cases: Sequence[Case], parts: Sequence[NDArray[np.bool_]]) -> Floats:
     """Play the pointing game by always pointing where the finding usually is in other patients.
 
-    Parameters and result (N,) as in `split_ious`: for each half, the patch whose centre lies most often in
-    the regions of the other half. No image is used.
+    Parameters as in `best_thresholds`, result (N,) as in `split_overlaps`: for each half, the patch whose
+    centre lies most often in the regions of the other half. No image is used.
     """
     values = np.full(len(cases), np.nan)
     for mine in parts:
-        others = [case for case, here in zip(cases, mine, strict=True) if not here]
+        others = _without(cases, mine)
         often = np.mean([case.hits for case in others], axis=0)
         # Regions smaller than a patch may contain no centre: then take the patch that covers most of them.
         share = np.mean([case.inside / case.region for case in others], axis=0)

@@ -30,6 +30,8 @@ class SectionOptions:
         Measure top-1 accuracy.
     retrieval
         Match images and reports.
+    grounding_protocols
+        Published protocols to measure as well, or one, or ``all``; any of them chooses `grounding` too.
     """
 
     corrupt: Sequence[str] | None = None
@@ -37,6 +39,7 @@ class SectionOptions:
     grounding: bool = False
     exclusive: bool = False
     retrieval: bool = False
+    grounding_protocols: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         check_flags(
@@ -49,6 +52,10 @@ class SectionOptions:
             object.__setattr__(
                 self, "corrupt", texts("corrupt", self.corrupt, 'kinds of corruption, or "all"')
             )
+        if self.grounding_protocols is not None:
+            names = texts("grounding_protocols", self.grounding_protocols, 'protocols, or "all"')
+            object.__setattr__(self, "grounding_protocols", names)
+            object.__setattr__(self, "grounding", True)
 
 
 def check_options(options: SectionOptions) -> None:
@@ -57,8 +64,12 @@ def check_options(options: SectionOptions) -> None:
     Raises
     ------
     UsageError
-        An unknown kind of corruption, or none.
+        An unknown kind of corruption or protocol, or none.
     """
+    if options.grounding_protocols is not None:
+        from tier_cli.evaluation.sections.grounding_protocols import check_protocols
+
+        check_protocols(options.grounding_protocols)
     if options.corrupt is not None:
         from tier_cli.imaging.corrupt import corruptions
 
@@ -130,8 +141,10 @@ def chosen_sections(options: SectionOptions) -> list[Section]:
         found.append(prompts_section())
     if options.grounding:
         from tier_cli.evaluation.sections.grounding import grounding_section
+        from tier_cli.evaluation.sections.grounding_protocols import check_protocols
 
-        found.append(grounding_section())
+        names = options.grounding_protocols
+        found.append(grounding_section(() if names is None else check_protocols(names)))
     if options.retrieval:
         from tier_cli.evaluation.sections.retrieval import retrieval_section
 

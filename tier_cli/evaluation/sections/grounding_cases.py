@@ -1,0 +1,94 @@
+"""Lay the patches of an image over its regions in the manifest, finding by finding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tier_cli.errors import InputError
+from tier_cli.evaluation.sections.grounding_measures import Case, make_case
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tier_cli.datasets.regions import Region
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.patch_grid import PatchGrid
+    from tier_cli.maps.similarity import PatchMap
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to look for in one image.
+
+    Parameters
+    ----------
+    finding, text
+        The finding; a phrase that describes it, blank if there is none.
+    regions
+        Where it is.
+    """
+
+    finding: str
+    text: str
+    regions: tuple[Region, ...]
+
+
+def targets_of(row: Sequence[Region], findings: FindingSet, unknown: Counter[str]) -> Iterator[Target]:
+    """Group the regions of one image that show one finding or are described by one phrase.
+
+    Regions without a phrase whose finding is not in the set are counted in `unknown`.
+    """
+    together: dict[tuple[str, str], list[Region]] = {}
+    for region in row:
+        known = findings.match(region.finding)
+        if known is None and not region.text:
+            unknown[region.finding] += 1
+            continue
+        name = region.finding if known is None else known.id
+        together.setdefault((name, region.text), []).append(region)
+    for (name, text), parts in together.items():
+        yield Target(name, text, tuple(parts))
+
+
+def region_of(regions: Sequence[Region], place: PatchGrid) -> NDArray[np.bool_] | str:
+    """Return the regions of a target as one mask (H, W) of the source image, or why they are of no use."""
+    if place.turned:
+        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
+        return "the file is displayed rotated or mirrored, its regions are not"
+    height, width = place.size
+    region = np.zeros(place.size, dtype=bool)
+    try:
+        for part in regions:
+            region |= part.mask(height, width)
+    except InputError as error:
+        return f"mask {error.kind}"
+    return region if region.any() else "region outside the file"
+
+
+def case_of(regions: Sequence[Region], seen: PatchMap, direction: Floats) -> Case | str:
+    """Lay the patches over the regions of a target; return the reason if that is impossible.
+
+    Parameters
+    ----------
+    regions
+        The regions, which count as one.
+    seen
+        The patches of the image.
+    direction
+        (D,) what they are compared with.
+    """
+    place = seen.grid
+    region = region_of(regions, place)
+    if isinstance(region, str):
+        return region
+    (similarities,) = seen.similarities(direction[None]).reshape(1, -1)
+    if not np.isfinite(similarities).all():
+        return "not_finite"
+    return make_case(similarities, region, (place.rows, place.columns), place.side, place.affine)

@@ -1,0 +1,359 @@
+"""Fit the fixed scale of maps, and thresholds above which a patch stands out, into a copy of a checkpoint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.datasets.regions import regions
+from tier_cli.errors import InputError, ManifestError
+from tier_cli.evaluation.fitted_on import images_of
+from tier_cli.evaluation.sections.grounding_cases import case_of, targets_of
+from tier_cli.evaluation.sections.grounding_measures import Case
+from tier_cli.evaluation.truth import Labelled
+from tier_cli.maps.scale import MAP_SCALE, write_map_scale
+from tier_cli.maps.similarity import finding_directions, similarities, similarity_of
+from tier_cli.model.copying import checkpoint_copy, write_card_section
+from tier_cli.pipeline.encode import patch_maps
+from tier_cli.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tier_cli.datasets.regions import Region
+    from tier_cli.evaluation.selection import Selection
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.similarity import PatchMap
+    from tier_cli.pipeline.scorer import Scorer
+    from tier_cli.pipeline.scoring_job import ScoringJob
+    from tier_cli.pipeline.stream import StreamOptions
+
+Floats = NDArray[np.float64]
+
+# The fewest images that ranges are fitted on, with regions that a threshold is chosen on by Dice, and without
+# a finding that its threshold is chosen on otherwise.
+MIN_IMAGES = 20
+# The shares of the patches below and above the colours' range.
+TAIL = 0.005
+# The share of the patches of images without a finding that may reach its threshold.
+REACHED = 0.01
+# All similarities lie between -2 and 2. Differences of some foreign models are a few thousandths.
+_LIMIT, _STEPS = 2.0, 40_000
+_EDGES: Floats = np.linspace(-_LIMIT, _LIMIT, _STEPS + 1)
+_ROUNDING = 1e-9
+_DIGITS = 4
+
+
+def _bins(values: Floats) -> NDArray[np.intp]:
+    """Return the number of the interval between `_EDGES` that holds each value."""
+    found = np.floor((values + _LIMIT) * (_STEPS / (2 * _LIMIT)))
+    return np.asarray(found.clip(0, _STEPS - 1), np.intp)
+
+
+def _from_above(weights: Floats) -> Floats:
+    """Return, for each of `_EDGES`, the weight of the intervals above it."""
+    return np.asarray(np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]]), np.float64)
+
+
+@dataclass
+class Histogram:
+    """Count values in narrow intervals, so that they need not be kept.
+
+    Parameters
+    ----------
+    counts
+        One per interval of 0.0001 between -2 and 2.
+    images
+        From how many images the values are.
+    patients
+        Of which patients.
+    """
+
+    counts: Floats = field(default_factory=lambda: np.zeros(_STEPS))
+    images: int = 0
+    patients: set[str] = field(default_factory=set)
+
+    def add(self, values: Floats, patient: str) -> None:
+        """Add the values of one image."""
+        self.counts += np.bincount(_bins(values.ravel()), minlength=_STEPS)
+        self.images += 1
+        self.patients.add(patient)
+
+    def reached_by(self, share: float) -> float:
+        """Return the lowest value that at most this share of the values reach."""
+        above = _from_above(self.counts)
+        return float(_EDGES[np.argmax(above <= share * above[0] + _ROUNDING)])
+
+    def share_from(self, value: float) -> float:
+        """Return the share of the values at or above one of `_EDGES`."""
+        return float(self.counts[np.searchsorted(_EDGES, value - _ROUNDING) :].sum() / self.counts.sum())
+
+    def middle(self, tail: float) -> tuple[float, float]:
+        """Return the range outside which at most this share of the values lies on either side."""
+        below = np.concatenate([[0.0], np.cumsum(self.counts)])
+        low = np.flatnonzero(below <= tail * below[-1] + _ROUNDING)[-1]
+        return float(_EDGES[low]), self.reached_by(tail)
+
+
+@dataclass
+class DiceCurve:
+    """Add up the Dice coefficient at every threshold over cases.
+
+    Parameters
+    ----------
+    sums
+        One per threshold.
+    images, patients
+        How many, and of which patients.
+    """
+
+    sums: Floats = field(default_factory=lambda: np.zeros(_STEPS + 1))
+    images: int = 0
+    patients: set[str] = field(default_factory=set)
+
+    def add(self, case: Case, patient: str) -> None:
+        """Add one finding in one image."""
+        place = _bins(case.similarities)
+        common, chosen = (
+            _from_above(np.bincount(place, areas, minlength=_STEPS).astype(np.float64))
+            for areas in (case.inside, case.covered)
+        )
+        self.sums += 2 * common / (chosen + case.region)
+        self.images += 1
+        self.patients.add(patient)
+
+    def best(self) -> tuple[float, float]:
+        """Return the threshold with the best mean, in the middle of those that are equal, and that mean."""
+        most = self.sums.max()
+        best = np.flatnonzero(self.sums >= most - _ROUNDING)
+        return float(_EDGES[best[len(best) // 2]]), float(most / self.images)
+
+
+@dataclass
+class Gathered:
+    """What is kept of the images: nothing that grows with their number.
+
+    Parameters
+    ----------
+    kinds
+        Similarities of all patches, by their kind.
+    absent
+        Those of patches of images without a finding, by finding.
+    dice
+        By finding with regions.
+    unusable
+        Counts of what could not be used, by reason.
+    unreadable
+        The number of images that could not be read.
+    """
+
+    kinds: dict[str, Histogram] = field(default_factory=dict)
+    absent: dict[str, Histogram] = field(default_factory=dict)
+    dice: dict[str, DiceCurve] = field(default_factory=dict)
+    unusable: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """What patches are compared with: (F, D) by kind, and (F, D) of the maps of findings."""
+
+    kinds: Mapping[str, Floats]
+    own: Floats
+
+
+def gather(
+    job: ScoringJob, selection: Selection, options: StreamOptions, progress: Progress = no_progress
+) -> Gathered:
+    """Compare the patches of all selected images with the findings of the set and their prompts.
+
+    Raises
+    ------
+    CheckpointError
+        The image tower has no grid of patches.
+    ManifestError
+        A label or a region cannot be read.
+    """
+    member, manifest, findings = job.members[0], selection.manifest, job.findings
+    absent = manifest.labels(findings) == 0
+    boxed = [_by_finding(row, findings) for row in regions(manifest)]
+    directions = _directions(member, findings)
+    gathered = Gathered({kind: Histogram() for kind in directions.kinds})
+    with progress(len(manifest), "Comparing patches") as tick:
+        maps = patch_maps(manifest.paths, member, options, tick)
+        for seen, patient, without, shown in zip(
+            maps, manifest.patients().tolist(), absent, boxed, strict=True
+        ):
+            if isinstance(seen, InputError):
+                gathered.unreadable += 1
+            else:
+                _add(gathered, seen, directions, findings, patient, without, shown)
+    return gathered
+
+
+def _by_finding(row: tuple[Region, ...], findings: FindingSet) -> dict[str, tuple[Region, ...]]:
+    # A region that a phrase describes shows its finding like any other.
+    plain = [replace(region, text="") for region in row]
+    return {target.finding: target.regions for target in targets_of(plain, findings, Counter())}
+
+
+def _directions(member: Scorer, findings: FindingSet) -> _Directions:
+    vectors = member.vectors
+    prompts = dict.fromkeys(text for f in findings.findings for text in (*f.positive, *f.negative))
+    texts = member.engine.embed_texts(list(prompts)).astype(np.float64)
+    kinds = {
+        "difference": vectors.positive.astype(np.float64) - vectors.negative,
+        "positive": vectors.positive.astype(np.float64),
+        "phrase": texts / np.linalg.norm(texts, axis=1, keepdims=True),
+    }
+    return _Directions(kinds, finding_directions(vectors, member.checkpoint.scoring))
+
+
+def _add(
+    gathered: Gathered,
+    seen: PatchMap,
+    directions: _Directions,
+    findings: FindingSet,
+    patient: str,
+    without: NDArray[np.bool_],
+    shown: Mapping[str, tuple[Region, ...]],
+) -> None:
+    maps = similarities(seen.patches, directions.own)
+    if not np.isfinite(maps).all():
+        gathered.unusable["not_finite"] += 1
+        return
+    for kind, wanted in directions.kinds.items():
+        gathered.kinds[kind].add(similarities(seen.patches, wanted), patient)
+    for name, values, direction, is_absent in zip(findings.ids, maps, directions.own, without, strict=True):
+        if name in shown:
+            case = case_of(shown[name], seen, direction)
+            if isinstance(case, str):
+                gathered.unusable[case] += 1
+            else:
+                gathered.dice.setdefault(name, DiceCurve()).add(case, patient)
+        elif is_absent:
+            gathered.absent.setdefault(name, Histogram()).add(values, patient)
+
+
+def fit_map_scale(gathered: Gathered, job: ScoringJob) -> dict[str, Any]:
+    """Return the ranges, the thresholds of the finding set, and how they were chosen.
+
+    Raises
+    ------
+    ManifestError
+        There are too few images.
+    """
+    images = gathered.kinds["difference"].images
+    if images < MIN_IMAGES:
+        raise ManifestError(
+            f"{images} images are too few to fit a scale of maps",
+            remedy=f"provide at least {MIN_IMAGES} readable images that the checkpoint was not trained on",
+        )
+    thresholds: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for name in job.findings.ids:
+        entry = _threshold(gathered.dice.get(name), gathered.absent.get(name))
+        if isinstance(entry, str):
+            left_out[name] = entry
+        else:
+            thresholds[name] = entry
+    return {
+        "ranges": {kind: _range(kind, values) for kind, values in gathered.kinds.items()},
+        "tail": TAIL,
+        "thresholds": {job.findings.hash: thresholds},
+        "left_out": left_out,
+        "similarity": similarity_of(job.members[0].checkpoint.scoring),
+    }
+
+
+def _range(kind: str, values: Histogram) -> list[float]:
+    low, high = values.middle(TAIL)
+    if kind == "difference":
+        # Zero, where a patch resembles both sides alike, is the middle of the colours.
+        high = max(-low, high)
+        low = -high
+    return [round(low, _DIGITS), round(high, _DIGITS)]
+
+
+def _threshold(dice: DiceCurve | None, absent: Histogram | None) -> dict[str, Any] | str:
+    """Return the entry of a finding, or why it has none."""
+    entry: dict[str, Any] | None = None
+    if dice is not None and dice.images >= MIN_IMAGES:
+        threshold, mean = dice.best()
+        entry = _entry("dice", threshold, dice) | {"dice": round(mean, _DIGITS)}
+    elif absent is not None and absent.images >= MIN_IMAGES:
+        threshold = absent.reached_by(REACHED)
+        entry = _entry("images_without", threshold, absent)
+    if entry is not None:
+        # How much of images without the finding stands out.
+        entry["share_without"] = absent and round(absent.share_from(threshold), _DIGITS)
+        return entry
+    cases, images = (0 if dice is None else dice.images), (0 if absent is None else absent.images)
+    return f"{cases} cases with regions and {images} images without it; {MIN_IMAGES} of either are needed"
+
+
+def _entry(chosen_by: str, threshold: float, images: DiceCurve | Histogram) -> dict[str, Any]:
+    return {
+        "threshold": round(threshold, _DIGITS),
+        "chosen_by": chosen_by,
+        "n": images.images,
+        "patients": len(images.patients),
+    }
+
+
+def describe_images(
+    job: ScoringJob, selection: Selection, gathered: Gathered, data: Path | None, dataset: str
+) -> dict[str, Any]:
+    """Return which images were fitted on, as a calibration records them."""
+    manifest = selection.manifest
+    known = tuple(manifest.label_columns(job.findings))
+    labels = manifest.labels(job.findings)[:, [job.findings.ids.index(name) for name in known]]
+    images = images_of(selection, Labelled(known, labels, manifest.patients()), data, dataset)
+    used = gathered.kinds["difference"]
+    return {
+        **images.to_dict(),
+        "images": used.images,
+        "patients": len(used.patients),
+        "unusable": dict(gathered.unusable),
+        "unreadable": gathered.unreadable,
+    }
+
+
+def write_scaled(job: ScoringJob, output: Path, content: Mapping[str, Any]) -> None:
+    """Copy a checkpoint folder to `output` and add the scale of maps and a section of the model card."""
+    with checkpoint_copy(job.checkpoint.path, output, leave_out=[MAP_SCALE]) as folder:
+        write_map_scale(folder, job.checkpoint, content)
+        write_card_section(folder, "Scale of maps", card(content))
+
+
+def card(content: Mapping[str, Any]) -> str:
+    """Return the section of the model card, in Markdown."""
+    fitted = content["fitted_on"]
+    ((low, high), (first, last)) = (content["ranges"][kind] for kind in (content["similarity"], "phrase"))
+    (thresholds,) = content["thresholds"].values()
+    lines = [
+        f"Colours of maps cover similarities from {low:g} to {high:g} for findings and from {first:g} to "
+        f"{last:g} for texts: the range of all but {content['tail']:.1%} of the patches on either side, in "
+        f"{fitted['images']} images of {fitted['patients']} patients, split {fitted['split']}. A patch "
+        "stands out from the threshold of its finding on. A threshold chosen by Dice fits the regions of the "
+        f"finding best; one chosen on images without the finding is reached by at most {REACHED:.0%} of "
+        "their patches. The Dice coefficients are too good by construction: the thresholds were chosen on "
+        "the same images. The last column is the share of patches that stand out in images without the "
+        "finding.",
+        "",
+        "| finding | threshold | chosen by | n | patients | mean Dice | without it |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, entry in thresholds.items():
+        how = "Dice" if entry["chosen_by"] == "dice" else "images without it"
+        dice = f"{entry['dice']:.3f}" if "dice" in entry else ""
+        share = "" if entry["share_without"] is None else f"{entry['share_without']:.1%}"
+        cells = (name, f"{entry['threshold']:+.4f}", how, entry["n"], entry["patients"], dice, share)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", *(f"- {name}: no threshold, {reason}" for name, reason in content["left_out"].items())]
+    return "\n".join(lines)
