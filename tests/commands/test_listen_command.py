@@ -95,7 +95,7 @@ def test_a_kill_loses_nothing_and_a_signal_ends_in_order(start: Start, tmp_path:
     first = service.run(10_000)
     assert send(service.port, images) == 0
     first.kill()
-    first.wait()
+    first.communicate()
     assert service.results == []
     second = service.run(0)
     wait_for(lambda: len(service.results) == 4, 300)

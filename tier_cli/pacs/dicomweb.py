@@ -81,7 +81,10 @@ class Server:
         # Messages of the library quote addresses and answers.
         logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())
         scheme = "https" if parts.scheme == "dicomwebs" else "http"
-        return DICOMwebClient(f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}", session, timeout=_TIMEOUT)
+        url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        client = DICOMwebClient(url, session, timeout=_TIMEOUT)
+        client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=250)
+        return client
 
 
 def retrieved(url: str, folder: Path, passed_over: PassedOver) -> Iterator[Source]:

@@ -108,6 +108,7 @@ class Listener:
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._hook = threading.excepthook
+        self._closed = False
         self._thread = threading.Thread(target=self._score, name="score", daemon=True)
 
     def start(self) -> int:
@@ -121,7 +122,11 @@ class Listener:
         # A thread of pynetdicom that a peer has confused ends with a traceback, which may quote that peer.
         self._hook, threading.excepthook = threading.excepthook, self._tell_error
         waiting = self._spool.restore()
-        port = self._receiver.start()
+        try:
+            port = self._receiver.start()
+        except TierError:
+            self._close()
+            raise
         self.health.start()
         for outbox in self._outboxes:
             outbox.start()
@@ -141,6 +146,8 @@ class Listener:
 
         The rest stays on the disk for the next run.
         """
+        if self._closed:
+            return
         self.health.tell("stopping")
         self._receiver.stop(_PATIENCE)
         self._scorer.stop()
@@ -148,10 +155,14 @@ class Listener:
             self._thread.join()
         for outbox in self._outboxes:
             outbox.stop(_PATIENCE)
-        with suppress(TierError):
-            self._ledger.close()
         self.health.tell("stopped", open_studies=self._spool.open_studies)
         self.health.stop()
+        self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        with suppress(TierError):
+            self._ledger.close()
         threading.excepthook = self._hook
 
     def _tell_error(self, error: threading.ExceptHookArgs) -> None:

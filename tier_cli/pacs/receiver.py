@@ -27,6 +27,7 @@ from tier_cli.imaging.pixels import decodable_syntaxes
 from tier_cli.pacs.health import Health
 from tier_cli.pacs.ledger import Ledger
 from tier_cli.pacs.peers import Peers
+from tier_cli.pacs.sockets import close_sockets
 from tier_cli.pacs.spool import NoRoomError, Spool, key_of
 from tier_cli.pacs.storage_classes import STORAGE_CLASSES
 
@@ -121,6 +122,7 @@ class Receiver:
             If the address cannot be used.
         """
         settings = self._settings
+        close_sockets()
         # Its handlers would format every message, and log what it holds.
         _config.LOG_HANDLER_LEVEL = "none"
         ae = AE(ae_title=settings.title)

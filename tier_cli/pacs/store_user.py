@@ -14,6 +14,7 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
 from tier_cli.pacs.outbox import Sent
 from tier_cli.pacs.peers import Address
+from tier_cli.pacs.sockets import close_sockets
 
 # PS3.4 table B.2-1: success, and warnings after which the object is kept.
 _DONE = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
@@ -36,6 +37,7 @@ class StoreUser:
     """
 
     def __init__(self, to: Address, title: str, timeout: float = 60.0, tls: ssl.SSLContext | None = None):
+        close_sockets()
         self._to, self._title, self._timeout, self._tls = to, title, timeout, tls
 
     def __str__(self) -> str:
