@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tier_cli.findings.load import load_findings
     from tier_cli.findings.schema import Finding, FindingSet
     from tier_cli.imaging.radiograph import Radiograph
+    from tier_cli.results.checked import Claim, ReportCheck, SentenceCheck
     from tier_cli.results.dataframe import to_dataframe
     from tier_cli.results.embedded import EmbeddingResult
     from tier_cli.results.record import Failure, FindingScore, InputCheckResult, Result
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Claim",
     "EmbeddingResult",
     "EvaluationSettings",
     "Failure",
@@ -52,8 +54,10 @@ __all__ = [
     "Model",
     "Radiograph",
     "Report",
+    "ReportCheck",
     "Result",
     "SectionOptions",
+    "SentenceCheck",
     "SimilarityMaps",
     "TierError",
     "UsageError",
@@ -84,6 +88,7 @@ _MODULES = {
     "tier_cli.findings.load": ("load_findings",),
     "tier_cli.findings.schema": ("Finding", "FindingSet"),
     "tier_cli.imaging.radiograph": ("Radiograph",),
+    "tier_cli.results.checked": ("Claim", "ReportCheck", "SentenceCheck"),
     "tier_cli.results.dataframe": ("to_dataframe",),
     "tier_cli.results.embedded": ("EmbeddingResult",),
     "tier_cli.results.record": ("Failure", "FindingScore", "InputCheckResult", "Result"),

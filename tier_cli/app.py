@@ -16,6 +16,7 @@ from tier_cli import __version__
 from tier_cli.commands import data, findings, model
 from tier_cli.commands.adapt import adapt
 from tier_cli.commands.calibrate import calibrate
+from tier_cli.commands.check import check
 from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
@@ -57,6 +58,7 @@ app.command()(adapt)
 app.command()(train)
 app.command()(embed)
 app.command()(search)
+app.command()(check)
 app.add_typer(data.app, name="data")
 app.add_typer(findings.app, name="findings")
 app.add_typer(model.app, name="model")

@@ -20,6 +20,8 @@ SIGNATURES = {
     "load_findings": "(spec, default=None)",
     "read_image": "(path, *, rendering='voi', window=1, views='all', accept_any=False)",
     "to_dataframe": "(results, *, wide=False)",
+    "Model.check": "(self, paths, report, *, priors=(), views='frontal', window=1, accept_any=False, "
+    "batch_size=None, workers=None, input_check='note')",
     "Model.classify": "(self, paths, findings=None, *, by='image', views='frontal', window=1, "
     "accept_any=False, include_phi=False, batch_size=None, workers=None, fail_fast=False, "
     "input_check='note', progress=False)",
@@ -44,6 +46,7 @@ def _signature(function: object) -> str:
 def test_names() -> None:
     assert set(tier.__all__) == {
         "CheckpointError",
+        "Claim",
         "EmbeddingResult",
         "EvaluationSettings",
         "Failure",
@@ -57,8 +60,10 @@ def test_names() -> None:
         "Model",
         "Radiograph",
         "Report",
+        "ReportCheck",
         "Result",
         "SectionOptions",
+        "SentenceCheck",
         "SimilarityMaps",
         "TierError",
         "UsageError",

@@ -10,13 +10,13 @@ import signal
 import stat
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xrays import write_dicom, write_png
 
+from tier_cli.packages import installed_version
 from tier_cli.pipeline import journaled
 from tier_cli.results.record import Result
 
@@ -161,8 +161,8 @@ def test_another_release_of_a_decoder_is_refused_by_name(
     """libjpeg-turbo, which decodes JPEG files, comes with simplejpeg: another one may give other pixels."""
     run("a.csv", "--journal", tmp_path / "j")
     monkeypatch.setattr(
-        "tier_cli.pipeline.journal_header.version",
-        lambda name: "0.1" if name == "simplejpeg" else version(name),
+        "tier_cli.packages.installed_version",
+        lambda name: "0.1" if name == "simplejpeg" else installed_version(name),
     )
     code, err = run("a.csv", "--journal", tmp_path / "j", "--resume")
     assert (code, "versions simplejpeg" in err) == (2, True)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.scoring_job import ScoringJob
+    from tier_cli.results.checked import ReportCheck
     from tier_cli.results.embedded import EmbeddingResult
     from tier_cli.results.record import Result, Unit
 
@@ -244,6 +245,70 @@ class Model:
             (result,) = job.classify(one_file(paths), options)
             return result
         return stream(job.classify, file_paths(paths), options, "Scoring" if progress else None)
+
+    @python_terms()
+    def check(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        report: str,
+        *,
+        priors: Iterable[PathLike] = (),
+        views: Views = "frontal",
+        window: int = 1,
+        accept_any: bool = False,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        input_check: CheckMode = "note",
+    ) -> ReportCheck:
+        """Compare each sentence of a report with the images that it describes, as ``tier check`` does.
+
+        Parameters
+        ----------
+        paths
+            The images of one study: one file, or a list of files, folders and glob patterns.
+        report
+            The text of the report.
+        priors
+            Images of an earlier study.
+        views, window, accept_any, batch_size, workers, input_check
+            See `classify`.
+
+        Returns
+        -------
+        The sentences with verdicts and scores; its `error` is set if no image could be scored.
+
+        Raises
+        ------
+        CheckpointError
+            If a sentence has no finite embedding.
+        UsageError
+            If the model is an ensemble, or an argument has a wrong value.
+
+        Examples
+        --------
+        >>> import tier_cli as tier
+        >>> model = tier.load("tier-small")
+        >>> checked = model.check("examples/02-effusion-pa.dcm", "No pleural effusion. Clear lungs.")
+        >>> [one.verdict for one in checked.sentences]
+        ['not_supported', 'cannot_tell']
+        """
+        from tier_cli.imaging.discover import discover
+        from tier_cli.pipeline.check import ReportChecker, Study
+
+        self._single("embeddings")
+        options = run_options(
+            views=views,
+            window=window,
+            accept_any=accept_any,
+            batch_size=batch_size,
+            workers=workers,
+            input_check=input_check,
+        )
+        (text,) = phrases(report)
+        images = one_file(paths) if isinstance(paths, str | os.PathLike) else discover(file_paths(paths))
+        sources = [tuple(source.path for source in found) for found in (images, discover(file_paths(priors)))]
+        (checked,) = ReportChecker(self._job).check([Study(text, *sources)], options)
+        return checked
 
     @python_terms()
     def embed(

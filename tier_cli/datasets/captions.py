@@ -12,6 +12,7 @@ from typing import Any
 
 from tier_cli.datasets.views import projection
 from tier_cli.errors import ManifestError
+from tier_cli.reports.mentions import Wording
 
 # The id of the label for images without findings other than devices.
 NORMAL = "no_finding"
@@ -105,6 +106,17 @@ def phrases(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), ()
     bank = _bank()[name]
     return tuple(f"{text}." for text in bank.present), tuple(f"{text}." for text in bank.absent)
+
+
+def wordings() -> dict[str, Wording]:
+    """Return the words by which reports name the findings that have phrases here, by id."""
+    data = _data()
+    found = {}
+    for name, entry in {**data["findings"], **data["others"]}.items():
+        more = data["reading"].get(name, {})
+        present = (*entry["nouns"], *entry["present"], *more.get("present", ()))
+        found[name] = Wording(present, (*entry["absent"], *more.get("absent", ())))
+    return found
 
 
 def is_device(name: str) -> bool:

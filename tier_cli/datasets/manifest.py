@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.datasets.csv_file import read_rows
-from tier_cli.datasets.reports import is_blank_text
 from tier_cli.datasets.split_names import usual_split
 from tier_cli.errors import ManifestError, did_you_mean
 from tier_cli.findings.check import RESERVED
+from tier_cli.reports.sections import is_blank_text
 
 if TYPE_CHECKING:
     import pandas as pd

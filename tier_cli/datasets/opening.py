@@ -13,9 +13,9 @@ from typing import Any
 from tier_cli.datasets.download import WRONG_ROOT
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.datasets.registry import CSV, DATASETS, dataset_info, dataset_name
-from tier_cli.datasets.reports import PARTS, section
 from tier_cli.datasets.split_names import usual_split
 from tier_cli.errors import ManifestError, UsageError, did_you_mean
+from tier_cli.reports.sections import PARTS, section
 
 ROOT_VARIABLE = "TIER_DATA_ROOT"
 # physionet.org/files/vindr-cxr/1.0.0

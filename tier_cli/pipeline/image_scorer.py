@@ -106,6 +106,25 @@ class ImageScorer:
             pooled.append(member.encode(_filled(own, member, size))[: len(images)])
         return self._rated(images, pixels, pooled)
 
+    def score_with_embeddings(
+        self, images: Sequence[tuple[str, Decoded]]
+    ) -> list[tuple[Result, NDArray[np.float32]]]:
+        """Score a batch of images with one model as `score` does, and keep their embeddings.
+
+        Returns
+        -------
+        For each image its result and its embedding (D,), not L2-normalised.
+
+        Raises
+        ------
+        ValueError
+            If there are several models, whose embeddings lie in different spaces.
+        """
+        (member,) = self._members
+        pixels = self._pixels(images)
+        pooled = member.encode(pixels[member.checkpoint.preprocessing])
+        return list(zip(self._rated(images, pixels, [pooled]), pooled, strict=True))
+
     def score_with_patches(
         self, images: Sequence[tuple[str, Decoded]]
     ) -> list[tuple[Result, NDArray[np.float32], tuple[int, int]]]:

@@ -32,13 +32,21 @@ class ResultWriter(Protocol[_R]):
         ...
 
 
+class Document(Protocol):
+    """A result that is one JSON object."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the object."""
+        ...
+
+
 class JsonLinesWriter:
     """Write one JSON object per line, in ASCII, so that no locale can garble it."""
 
     def __init__(self, file: TextIO):
         self._file = file
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Document) -> None:
         """Write one line and flush it, for a reader at the other end of a pipe."""
         self._file.write(json.dumps(result.to_dict()) + "\n")
         self._file.flush()

@@ -9,9 +9,9 @@ from zipfile import BadZipFile, ZipFile
 
 from tier_cli.datasets.download import find_table, wrong_root
 from tier_cli.datasets.info import DatasetInfo
-from tier_cli.datasets.reports import clean, joined, section
 from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
+from tier_cli.reports.sections import clean, joined, section
 
 if TYPE_CHECKING:
     import pandas as pd

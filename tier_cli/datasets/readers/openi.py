@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 from tier_cli.datasets.build import build_manifest
 from tier_cli.datasets.download import find_table, wrong_root
 from tier_cli.datasets.registry import DATASETS
-from tier_cli.datasets.reports import joined
 from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
+from tier_cli.reports.sections import joined
 
 if TYPE_CHECKING:
     from tier_cli.datasets.manifest import Manifest

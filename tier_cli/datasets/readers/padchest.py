@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from tier_cli.datasets.build import build_manifest
 from tier_cli.datasets.download import absent_split, find_table, wrong_root
 from tier_cli.datasets.registry import DATASETS
-from tier_cli.datasets.reports import clean
 from tier_cli.datasets.tables import read_table
 from tier_cli.errors import ManifestError
 from tier_cli.findings.check import RESERVED
 from tier_cli.findings.schema import fold
+from tier_cli.reports.sections import clean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,8 @@ _IN_LINE = re.compile(r"(?<=\S)[ \t]+IMPRESSION:(?=[ \t]*\S)")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 # CheXzero ends the impression here: what follows addresses colleagues, it does not describe the image.
 _ADVICE = re.compile(r"\b(?:RECOMMENDATION(?:\(S\)|S)?|NOTIFICATION(?:\(S\)|S)?)\s*:")
-_BLANK = re.compile(r"_{2,}|\[\*\*.*?\*\*\]|\bX{3,}\b")
+# Marks of de-identification.
+BLANK = re.compile(r"_{2,}|\[\*\*[^\[\]\n]*\*\*\]|\bX{3,}\b")
 _SAID = re.compile(r"[^\W_]")
 _SPACES = re.compile(r"\s+")
 _LOST_BEFORE_STOP = re.compile(r"\s+([.,;:])")
@@ -48,6 +49,8 @@ _NEITHER = (
     "history",
     "addendum",
 )
+# What addresses colleagues.
+_ADDRESSED = ("recommendation", "notification", "reason for exam", "reason for examination")
 
 
 def section(text: str, which: str) -> str:
@@ -109,15 +112,40 @@ def sections(text: str) -> dict[str, str]:
 def clean(text: str) -> str:
     """Cut advice and notifications, remove de-identification blanks, and collapse white space."""
     text = _ADVICE.split(text, maxsplit=1)[0]
-    text = _SPACES.sub(" ", _BLANK.sub(" ", text))
+    text = _SPACES.sub(" ", BLANK.sub(" ", text))
     text = _REPEATED_STOP.sub(r"\1", _LOST_BEFORE_STOP.sub(r"\1", text))
     text = text.lstrip(" .,;:-").rstrip(" ,;:")
     return text if re.search(r"\w", text) else ""
 
 
+def section_name(header: str, alone: bool = False) -> str | None:
+    """Return the section that a header opens, under one name; None if it is no section's name.
+
+    Parameters
+    ----------
+    header
+        The header without its colon.
+    alone
+        Whether it stands on a line of its own without a colon, where only a section's exact name counts.
+
+    Examples
+    --------
+    >>> section_name("CONCLUSIONS"), section_name("PA and lateral views"), section_name("LUNGS")
+    ('impression', 'findings', None)
+    """
+    plain = " ".join(header.lower().split())
+    if (one := plain.replace("(s)", "").rstrip("s")) in _ADDRESSED:
+        return one
+    known = {*_NAMES, *_NEITHER}
+    if alone:
+        return _name(header) if plain in known else None
+    name = _name(header)
+    return name if name in {*_NAMES.values(), *_NEITHER} else None
+
+
 def is_blank_text(text: str) -> bool:
     """Return whether a text has no word or number but de-identification blanks, or is a table's ``nan``."""
-    return text.strip().lower() == "nan" or not _SAID.search(_BLANK.sub(" ", text))
+    return text.strip().lower() == "nan" or not _SAID.search(BLANK.sub(" ", text))
 
 
 @lru_cache(maxsize=1000)

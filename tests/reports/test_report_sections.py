@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tier_cli.datasets.reports import clean, section, sections
+from tier_cli.reports.sections import clean, section, sections
 
 MIMIC = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)

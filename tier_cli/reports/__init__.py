@@ -1,0 +1,1 @@
+"""Radiology reports: their sections, their sentences, and what these claim."""
