@@ -61,6 +61,19 @@ def test_the_oldest_finished_study_makes_room(tmp_path: Path) -> None:
     assert spool.images(freed[0]) == [first]
 
 
+def test_the_same_image_again_leaves_the_file_alone(tmp_path: Path) -> None:
+    """A changed file would be scored a second time."""
+    spool = make(tmp_path)
+    path = spool.path_of("1", "1.1")
+    spool.store(path, [b"head", b"pixels"])
+    before = (tmp_path / path).stat()
+    spool.store(path, [b"head", memoryview(b"pixels")])
+    assert (tmp_path / path).stat() == before
+    spool.store(path, [b"head", b"pixel"])
+    assert (tmp_path / path).read_bytes() == b"headpixel"
+    assert spool.used == 9
+
+
 def test_images_without_scores_are_never_deleted(tmp_path: Path) -> None:
     spool = make(tmp_path, 250)
     kept = [spool.path_of(str(number), "1.1") for number in range(2)]

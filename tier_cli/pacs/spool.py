@@ -121,6 +121,9 @@ class Spool:
         size = sum(len(part) for part in parts)
         with self._heard_of(target.parent.name):
             target.parent.mkdir(mode=0o700, exist_ok=True)
+            if _holds(target, parts):
+                # Sent again: another file would look like a change to the one that is being scored.
+                return
             # First: after a crash, a study that is marked has no image without a result.
             (target.parent / _FINISHED).unlink(missing_ok=True)
             before = target.stat().st_size if target.exists() else 0
@@ -227,6 +230,15 @@ class Spool:
             (folder / _FINISHED).touch(mode=0o600)
             self._finished[study] = None
         sync_folder(folder)
+
+
+def _holds(path: Path, parts: Sequence[bytes | memoryview]) -> bool:
+    """Return whether a file has exactly this content."""
+    try:
+        with path.open("rb") as file:
+            return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+    except FileNotFoundError:
+        return False
 
 
 def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:
