@@ -68,7 +68,8 @@ def test_the_same_image_again_leaves_the_file_alone(tmp_path: Path) -> None:
     spool.store(path, [b"head", b"pixels"])
     before = (tmp_path / path).stat()
     spool.store(path, [b"head", memoryview(b"pixels")])
-    assert (tmp_path / path).stat() == before
+    after = (tmp_path / path).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     spool.store(path, [b"head", b"pixel"])
     assert (tmp_path / path).read_bytes() == b"headpixel"
     assert spool.used == 9
