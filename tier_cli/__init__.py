@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tier_cli.findings.load import load_findings
     from tier_cli.findings.schema import Finding, FindingSet
     from tier_cli.imaging.radiograph import Radiograph
+    from tier_cli.maps.explanation import Explanation, TextMap
+    from tier_cli.pipeline.explanations import ExplainedImage
     from tier_cli.results.checked import Claim, ReportCheck, SentenceCheck
     from tier_cli.results.dataframe import to_dataframe
     from tier_cli.results.embedded import EmbeddingResult
@@ -43,6 +45,8 @@ __all__ = [
     "Claim",
     "EmbeddingResult",
     "EvaluationSettings",
+    "ExplainedImage",
+    "Explanation",
     "Failure",
     "Finding",
     "FindingScore",
@@ -59,6 +63,7 @@ __all__ = [
     "SectionOptions",
     "SentenceCheck",
     "SimilarityMaps",
+    "TextMap",
     "TierError",
     "UsageError",
     "__version__",
@@ -88,6 +93,8 @@ _MODULES = {
     "tier_cli.findings.load": ("load_findings",),
     "tier_cli.findings.schema": ("Finding", "FindingSet"),
     "tier_cli.imaging.radiograph": ("Radiograph",),
+    "tier_cli.maps.explanation": ("Explanation", "TextMap"),
+    "tier_cli.pipeline.explanations": ("ExplainedImage",),
     "tier_cli.results.checked": ("Claim", "ReportCheck", "SentenceCheck"),
     "tier_cli.results.dataframe": ("to_dataframe",),
     "tier_cli.results.embedded": ("EmbeddingResult",),

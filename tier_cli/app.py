@@ -21,6 +21,7 @@ from tier_cli.commands.classify import classify
 from tier_cli.commands.doctor import doctor
 from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
+from tier_cli.commands.explain import explain
 from tier_cli.commands.figures import figures
 from tier_cli.commands.listen import listen
 from tier_cli.commands.merge import merge
@@ -49,6 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(explain)
 app.command()(merge)
 app.command()(listen)
 app.command("eval")(evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 from dicom_checks import errors_of
 from dicom_studies import groups_of
+from pydicom import dcmread
 from xrays import write_dicom, write_png
+
+from tier_cli.maps.scale import MapScale, write_map_scale
+from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 
 Tier = Callable[..., tuple[int, str, str]]
 STUDY = {"StudyTime": "101112", "StudyID": "S1", "PatientSex": "F", "ReferringPhysicianName": ""}
@@ -95,12 +100,61 @@ def test_study_that_cannot_have_a_report_ends_with_3(
     assert code == 3
 
 
+@pytest.fixture
+def outlining(model: str, tmp_path: Path) -> Path:
+    """A checkpoint for which every patch stands out."""
+    folder = tmp_path / "outlining"
+    shutil.copytree(model, folder)
+    checkpoint = open_checkpoint(str(folder))
+    thresholds = {name: {"threshold": -2.0} for name in checkpoint.findings.ids}
+    ranges = {kind: list(limits) for kind, limits in MapScale().ranges.items()}
+    content = {"ranges": ranges, "thresholds": {checkpoint.findings.hash: thresholds}}
+    write_map_scale(folder, checkpoint, content)
+    write_checksums(folder)
+    return folder
+
+
+@pytest.mark.parametrize("output", [(), ("--output", "{tmp}/x.csv")], ids=["stdout", "journal"])
+def test_images_in_which_findings_stand_out_have_states_and_captures(
+    tier: Tier, outlining: Path, studies: Path, tmp_path: Path, output: tuple[str, ...]
+) -> None:
+    given = [part.format(tmp=tmp_path) for part in output]
+    given += ["--gsps", str(tmp_path / "pr"), "--sc", str(tmp_path / "sc"), "--workers", "0"]
+    given += ["--maps", str(tmp_path / "maps"), "--seg", str(tmp_path / "seg")]
+    code, _, err = tier("classify", studies, "--model", outlining, *given)
+    assert code == 0, err
+    # The PNG has maps, and no study that an object could belong to.
+    assert f"Wrote 3 DICOM presentation states to {tmp_path / 'pr'}" in err
+    assert f"Wrote 3 DICOM secondary captures to {tmp_path / 'sc'}" in err
+    assert len(list((tmp_path / "maps").glob("*.npz"))) == 4
+    assert f"Wrote 3 DICOM segmentations to {tmp_path / 'seg'}" in err
+    assert errors_of(next((tmp_path / "sc").iterdir())) == []
+    assert errors_of(next((tmp_path / "seg").iterdir())) == []
+    drawn = set()
+    for path in (tmp_path / "pr").iterdir():
+        assert errors_of(path) == []
+        state = dcmread(path)
+        (image,) = state.ReferencedSeriesSequence[0].ReferencedImageSequence
+        drawn.add((state.StudyInstanceUID, image.ReferencedSOPInstanceUID))
+    assert drawn == {("1.1", "1.1.1.0"), ("2.2", "2.2.1.1"), ("1.1", "1.1.1.2")}
+    shown = [dcmread(path) for path in (tmp_path / "sc").iterdir()]
+    sources = {(one.StudyInstanceUID, one.SourceImageSequence[0].ReferencedSOPInstanceUID) for one in shown}
+    assert sources == drawn
+
+
+def test_presentation_states_need_thresholds(tier: Tier, model: str, studies: Path, tmp_path: Path) -> None:
+    code, out, err = tier("classify", studies, "--model", model, "--gsps", tmp_path / "pr")
+    assert (code, out) == (2, "")
+    assert "tier model map-scale" in err
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
         (("--sr", "{tmp}/sr", "--hash-ids"), "--hash-ids and --sr contradict each other"),
+        (("--gsps", "{tmp}/sr", "--hash-ids"), "--hash-ids and --gsps contradict each other"),
         (("--sr", "{tmp}/sr", "--shard", "1/2", "-o", "{tmp}/x.csv"), "--shard and --sr contradict"),
-        (("--sr", "{in}/sr"), "the next run would read the reports"),
+        (("--sr", "{in}/sr"), "the next run would read what is written"),
         (("--sr", "{in}/d.png"), "is not a folder"),
         (("--sr", "{tmp}/missing/sr"), "its parent is missing or read-only"),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dicom_maker import codes_of, write
+from PIL import Image, ImageOps
 
-from tier_cli.imaging.orientation import hang
+from tier_cli.imaging.orientation import Orientation, orientation_of_exif, orientation_of_patient
 from tier_cli.imaging.read import read_radiograph
 
 UPRIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -26,7 +28,8 @@ def test_turned_and_mirrored(turns: int, mirrored: bool) -> None:
         # A quarter turn against the clock: columns now run as rows did, rows against the columns.
         image, (across, down) = np.rot90(image), (down, OPPOSITE[across])
     notes: list[str] = []
-    np.testing.assert_array_equal(hang(image, (across, down), notes), UPRIGHT)
+    found = orientation_of_patient((across, down), notes)
+    np.testing.assert_array_equal(found.upright(image), UPRIGHT)
     assert len(notes) == (turns > 0 or mirrored)
 
 
@@ -53,8 +56,33 @@ def test_turned_and_mirrored(turns: int, mirrored: bool) -> None:
 )
 def test_notes(orientation: tuple[str, ...], note: str | None) -> None:
     notes: list[str] = []
-    hang(UPRIGHT, orientation, notes)
+    found = orientation_of_patient(orientation, notes)
+    assert found.turned == (note is not None and "ignored" not in note)
     assert notes == ([note] if note else [])
+
+
+ALL = [Orientation(*flags) for flags in itertools.product([False, True], repeat=3)]
+
+
+@pytest.mark.parametrize("orientation", ALL)
+def test_every_upright_pixel_leads_back_to_where_the_file_stores_it(orientation: Orientation) -> None:
+    stored = UPRIGHT
+    shown = orientation.upright(stored)
+    back = orientation.to_stored(shown.shape)
+    for y, x in np.ndindex(shown.shape):
+        column, row = back @ (x, y, 1)
+        assert stored[int(row), int(column)] == shown[y, x]
+    assert orientation.swapped(shown.shape) == stored.shape
+    assert orientation.turned == (not np.array_equal(shown, stored))
+
+
+@pytest.mark.parametrize("value", [None, *range(10), "6"])
+def test_exif_means_what_pillow_takes_it_to_mean(value: object) -> None:
+    picture = Image.fromarray(UPRIGHT)
+    if value is not None:
+        picture.getexif()[0x0112] = value
+    expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(orientation_of_exif(value).upright(UPRIGHT), expected)
 
 
 def test_in_a_file(tmp_path: Path) -> None:

@@ -107,6 +107,19 @@ def test_exif_orientation(tmp_path: Path) -> None:
     assert found.notes[0] == "turned according to the EXIF orientation"
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("value", range(1, 9))
+def test_where_pixels_are_in_a_file_that_is_displayed_turned(tmp_path: Path, name: str, value: int) -> None:
+    """A box in a turned file would be drawn in another place, or on another side of the chest."""
+    exif = Image.Exif()
+    exif[0x0112] = value
+    stored = GREY[:70]
+    found = read_radiograph(saved(Image.fromarray(stored), tmp_path / name, exif=exif))
+    assert found.turned == (value != 1)
+    assert found.notes.count("turned according to the EXIF orientation") == found.turned
+    np.testing.assert_allclose(found.orientation.upright(stored) / 255, found.pixels, atol=0.05)
+
+
 def test_renderings(tmp_path: Path) -> None:
     values = GREY // 2 + 10
     path = saved(Image.fromarray(values), tmp_path / "picture.png")

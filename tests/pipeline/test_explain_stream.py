@@ -12,6 +12,7 @@ from xrays import write_png
 
 from tier_cli.imaging.discover import Source
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.maps.similarity import PatchMap
 from tier_cli.pipeline.explain import explain
 from tier_cli.pipeline.scoring_job import ScoringJob, open_job
 from tier_cli.pipeline.stream import StreamOptions
@@ -43,7 +44,7 @@ def test_scores_are_those_of_classify_and_patches_average_to_them(
     assert [one.result for one in explained] == classified
     assert (explained[1].picture, explained[1].patches) == (None, None)
     for one in (explained[0], explained[2]):
-        assert one.patches is not None
+        assert isinstance(one.patches, PatchMap)
         assert one.picture is not None
         # The global embedding of this checkpoint is the mean of its patches.
         pooled = one.patches.patches.mean(axis=0, keepdims=True)

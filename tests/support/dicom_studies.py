@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import highdicom as hd
+import numpy as np
 from dicom_maker import write
 from pydicom import dcmread
 
 from tier_cli.findings.schema import FindingSet
+from tier_cli.imaging.orientation import UPRIGHT, Orientation
+from tier_cli.maps.explanation import Explanation, TextMap
+from tier_cli.maps.patch_grid import PatchGrid
+from tier_cli.maps.scale import MapScale
 from tier_cli.results.record import FindingScore, ModelStamp, Result
 
 STAMP = ModelStamp("tiny", "a" * 64, "b" * 64, "c" * 64)
@@ -48,3 +53,17 @@ def groups_of(path: Path) -> list[Any]:
     content = hd.sr.srread(path).content
     assert isinstance(content, hd.sr.MeasurementReport)
     return list(content.get_image_measurement_groups())
+
+
+def explained(
+    result: Result, threshold: float | None = 0.5, orientation: Orientation = UPRIGHT
+) -> Explanation:
+    """Return an image of 64 x 64 pixels: two patches of one finding stand out, and none of another."""
+    grid = PatchGrid(4, 4, 64, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (64, 64), orientation)
+    values = np.zeros((4, 4))
+    values[1, 2:] = 1.0
+    maps = (
+        TextMap("pneumothorax", "Pneumothorax", "difference", values, result.findings[0], threshold),
+        TextMap("sail_sign", "Sail sign", "difference", 0 * values, result.findings[2], threshold),
+    )
+    return Explanation("image", np.zeros((64, 64), np.uint8), grid, maps, MapScale(), "tiny")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.embed import Embedder
+    from tier_cli.pipeline.explanations import ExplainedImage
     from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.scoring_job import ScoringJob
@@ -467,8 +468,75 @@ class Model:
             np.array(place.affine),
             place.side,
             place.size,
-            place.turned,
+            place.orientation,
         )
+
+    @python_terms()
+    def explain(
+        self,
+        paths: Iterable[PathLike],
+        findings: FindingSpec | FindingSet | None = None,
+        *,
+        texts: str | Sequence[str] = (),
+        views: Views = "frontal",
+        window: int = 1,
+        accept_any: bool = False,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        fail_fast: bool = False,
+        input_check: CheckMode = "note",
+        progress: bool = False,
+    ) -> Generator[ExplainedImage, None, None]:
+        """Compare every patch of images with all findings of a set, or with texts, as ``tier explain`` does.
+
+        Parameters
+        ----------
+        paths
+            A list of files, folders and glob patterns.
+        findings
+            See `classify`.
+        texts
+            One text or several, instead of findings.
+        views, window, accept_any, batch_size, workers, fail_fast, input_check, progress
+            See `classify`.
+
+        Yields
+        ------
+        One per file, in order: the scores, and the picture with its maps unless the scores have an error.
+
+        Raises
+        ------
+        CheckpointError
+            If the image tower has no grid of patches.
+        UsageError
+            If the model is an ensemble, or findings and texts are given.
+
+        Examples
+        --------
+        >>> import tier_cli as tier
+        >>> model = tier.load("tier-small")
+        >>> (image,) = model.explain(["examples/02-effusion-pa.dcm"], "pleural effusion", workers=0)
+        >>> [(one.name, one.values.shape) for one in image.explanation.maps]
+        [('effusion', (7, 7))]
+        """
+        from tier_cli.pipeline.explanations import finding_maps, text_maps
+
+        check_flags(progress=progress)
+        self._single("maps")
+        if texts and findings is not None:
+            raise UsageError("findings and texts contradict each other", where="texts=", remedy="give one")
+        job = self.job(findings)
+        maps = text_maps(job, phrases(texts)) if texts else finding_maps(job, every=True)
+        options = run_options(
+            views=views,
+            window=window,
+            accept_any=accept_any,
+            batch_size=batch_size,
+            workers=workers,
+            fail_fast=fail_fast,
+            input_check=input_check,
+        )
+        return stream(maps.explain, file_paths(paths), options, "Explaining" if progress else None)
 
     def _single(self, what: str) -> Scorer:
         if len(self._job.members) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tier_cli.imaging.orientation import UPRIGHT, Orientation
 from tier_cli.maps.patch_grid import PatchGrid, as_affine
 
 
@@ -29,8 +30,8 @@ class SimilarityMaps:
         Side of the model's square input in pixels.
     size
         Height and width of the source image in pixels.
-    turned
-        Whether the radiograph was turned or mirrored relative to the file, whose pixels then lie elsewhere.
+    orientation
+        How the radiograph was turned or mirrored relative to the file.
     """
 
     texts: tuple[str, ...]
@@ -38,7 +39,12 @@ class SimilarityMaps:
     affine: NDArray[np.float64]
     side: int
     size: tuple[int, int]
-    turned: bool = False
+    orientation: Orientation = UPRIGHT
+
+    @property
+    def turned(self) -> bool:
+        """Whether the radiograph was turned or mirrored relative to the file, see `stored_box`."""
+        return self.orientation.turned
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -58,6 +64,10 @@ class SimilarityMaps:
         """
         return self._patches.box(row, column)
 
+    def stored_box(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Return the box (x0, y0, x1, y1) that a patch covers in the pixels of the file as it is stored."""
+        return self._patches.stored_box(self.box(row, column))
+
     def to_source(self, text: int = 0) -> NDArray[np.float32]:
         """Return one map at the size of the source image.
 
@@ -75,4 +85,4 @@ class SimilarityMaps:
 
     @property
     def _patches(self) -> PatchGrid:
-        return PatchGrid(*self.grid, self.side, as_affine(self.affine), self.size, self.turned)
+        return PatchGrid(*self.grid, self.side, as_affine(self.affine), self.size, self.orientation)

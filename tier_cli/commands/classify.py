@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit
 
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
-from tier_cli.commands.dicom_output import DicomOutput, Reports, check_reports, open_reports
+from tier_cli.commands.dicom_output import (
+    Captures,
+    DicomOutput,
+    Reports,
+    Segmentations,
+    States,
+    check_dicom,
+    open_dicom,
+)
 from tier_cli.commands.inputs import counter, on_server, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.output import STDOUT, OutputFile
-from tier_cli.results.overwrite import check_not_an_input
+from tier_cli.results.overwrite import check_new_output_folder, check_not_an_input
 from tier_cli.results.rows import Layout
 
 if TYPE_CHECKING:
+    from tier_cli.pipeline.map_files import MapFiles
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
+    from tier_cli.results.privacy import Hasher
+
+
+Maps = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, maps of the findings that reach their operating points.",
+    ),
+]
 
 
 def classify(
@@ -36,7 +57,11 @@ def classify(
     by: options.By = "image",
     top: options.Top = None,
     output: options.Output = None,
+    maps: Maps = None,
     sr: Reports = None,
+    gsps: States = None,
+    sc: Captures = None,
+    seg: Segmentations = None,
     table: options.Table = False,
     wide: options.Wide = False,
     fail_fast: options.FailFast = False,
@@ -59,11 +84,12 @@ def classify(
     the tables.
     Counts by reason, and where the results are, go to stderr.
     With --output, an interrupted run goes on with --resume.
-    --sr writes the patient's name and id into its files, as DICOM demands.
+    --sr, --gsps, --sc and --seg write the patient's name and id into their
+    files, as DICOM demands.
 
     Exit codes: 0 success, or the reader closed the pipe; 2 wrong usage;
-    3 some files could not be scored, or some studies have no report that
-    --sr asked for; 74 a full or lost disk; 130 Ctrl-C,
+    3 some files could not be scored, or a DICOM object that was asked
+    for is missing; 74 a full or lost disk; 130 Ctrl-C,
     143 SIGTERM, 129 SIGHUP. Finished results are kept.
 
     For research use; not a medical device.
@@ -83,7 +109,10 @@ def classify(
     kept = journal_options(file, journal, resume, content_hashes, shard, written)
     if kept is not None:
         check_not_an_input(kept.path, "--journal", [*paths, *(model or [])])
-    check_reports(sr, paths, hash_ids=hash_ids, shard=shard)
+    if maps is not None:
+        check_new_output_folder(maps, "--maps", [*paths, *(model or [])], resume or shard is not None)
+    dicom_folders = {"--sr": sr, "--gsps": gsps, "--sc": sc, "--seg": seg}
+    check_dicom(dicom_folders, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     if dry_run and on_server(paths):
@@ -117,18 +146,19 @@ def classify(
         preview(sources, passed_over, job, stream, output)
         return
     keyed = hasher(hash_ids)
-    dicom = open_reports(sr, job.findings)
+    dicom = open_dicom(dicom_folders, job.findings)
+    sink = _open_maps(job, maps, keyed, dicom)
     if kept is not None:
         check_hashed(kept, keyed)
         layout = _layout(job, stream, wide)
-        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, dicom=dicom)
+        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink, dicom)
         print_notes(job)
         code = journaled.score_all(sources, stream, notes, counter(paths))
         raise Exit(max(code, _reported(dicom)))
     tables = True if table else False if output == STDOUT else None
     run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
     run.print_notes()
-    run.write_all(lambda tick: job.classify(sources, stream, tick), counter(paths))
+    run.write_all(lambda tick: job.classify(sources, stream, tick, sink), counter(paths))
     if _reported(dicom) or run.failed:
         raise Exit(3)
 
@@ -144,6 +174,28 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     if wide:
         raise UsageError("a wide table needs an output file", where="--wide", remedy="add --output FILE.csv")
     return None
+
+
+def _open_maps(
+    job: ScoringJob, folder: str | None, keyed: Hasher | None, dicom: DicomOutput | None
+) -> MapFiles | None:
+    draw = None if dicom is None else dicom.draw
+    if folder is None and draw is None:
+        return None
+    from tier_cli.pipeline.map_files import open_map_files
+
+    path = None if folder is None else Path(folder)
+    hide = (lambda result: result) if keyed is None else keyed.hashed
+    files = open_map_files(job, path, hide, draw, 0 if dicom is None else dicom.picture)
+    if dicom is not None and dicom.needs_thresholds and not files.scale.thresholds:
+        raise UsageError(
+            f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
+            where="--gsps, --seg",
+            remedy="fit them with `tier model map-scale`",
+        )
+    if path is not None:
+        path.mkdir(exist_ok=True)
+    return files
 
 
 def _reported(dicom: DicomOutput | None) -> int:

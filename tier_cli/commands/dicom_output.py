@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +13,10 @@ from tier_cli.console import print_message
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.dicom_out.folder import ReportFolder
+    from tier_cli.dicom_out.folder import ReportFolder, Writer
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.explanation import Explanation
+    from tier_cli.results.record import Result
 
 Reports = Annotated[
     str | None,
@@ -24,81 +28,169 @@ Reports = Annotated[
         "--sr",
     ),
 ]
+States = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, a DICOM presentation state with outlines of what stands "
+        "out for the findings that reach their operating points. It names the patient, as --sr does.",
+        "--gsps",
+    ),
+]
+Captures = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, maps of the findings that reach their operating points, "
+        "as a DICOM secondary capture. It names the patient, as --sr does.",
+        "--sc",
+    ),
+]
+Segmentations = Annotated[
+    str | None,
+    options.option(
+        "Results",
+        "DIR",
+        "Also write to this folder, for each image, the patches that stand out as a DICOM segmentation. It "
+        "names the patient, as --sr does.",
+        "--seg",
+    ),
+]
 # More such lines would hide what they say.
 _MOST_LINES = 10
 
 
-def check_reports(folder: str | None, paths: list[str], *, hash_ids: bool, shard: str | None) -> None:
-    """Refuse ``--sr`` where it cannot keep its promise, before any work is done.
+def check_dicom(
+    folders: Mapping[str, str | None], paths: list[str], *, hash_ids: bool, shard: str | None
+) -> None:
+    """Refuse the options of DICOM objects where they cannot keep their promise, before any work is done.
+
+    Parameters
+    ----------
+    folders
+        The folder of each option; None if it is not given.
+    paths, hash_ids, shard
+        Of the command line.
 
     Raises
     ------
     UsageError
-        If it contradicts another option, or if the folder cannot be written.
+        If an option contradicts another one, or if its folder cannot be written.
     """
-    if folder is None:
-        return
-    if hash_ids:
-        raise UsageError(
-            "--hash-ids and --sr contradict each other: a structured report names the patient and the study",
-            remedy="give only one",
-        )
-    if shard is not None:
-        raise UsageError(
-            "--shard and --sr contradict each other: a study's images may be in other parts",
-            remedy="write the reports in a run over all files",
-        )
-    _check_folder(folder, paths)
-    from tier_cli.dicom_out.report import import_highdicom
+    given = {option: folder for option, folder in folders.items() if folder is not None}
+    for option, folder in given.items():
+        if hash_ids:
+            raise UsageError(
+                f"--hash-ids and {option} contradict each other: DICOM objects name patient and study",
+                remedy="give only one",
+            )
+        if option == "--sr" and shard is not None:
+            raise UsageError(
+                "--shard and --sr contradict each other: a study's images may be in other parts",
+                remedy="write the reports in a run over all files",
+            )
+        _check_folder(folder, option, paths)
+    if given:
+        from tier_cli.dicom_out.report import import_highdicom
 
-    import_highdicom()
+        import_highdicom()
 
 
-def open_reports(folder: str | None, findings: FindingSet) -> DicomOutput | None:
-    """Create the folder, readable only by its owner; an existing one stays as it is."""
-    if folder is None:
-        return None
-    Path(folder).mkdir(mode=0o700, exist_ok=True)
-    return DicomOutput(Path(folder), findings)
+def open_dicom(folders: Mapping[str, str | None], findings: FindingSet) -> DicomOutput | None:
+    """Create the folders, readable only by their owner; an existing one stays as it is."""
+    given = {option: Path(folder) for option, folder in folders.items() if folder is not None}
+    for folder in given.values():
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return DicomOutput(given, findings) if given else None
 
 
 class DicomOutput:
-    """The structured reports of one run.
+    """The DICOM objects of one run.
 
     Parameters
     ----------
-    folder, findings
-        As for `ReportFolder`.
+    folders
+        The folder of each option that was given: ``--sr``, ``--gsps``, ``--sc``, ``--seg``.
+    findings
+        The finding set of the scores.
     """
 
-    def __init__(self, folder: Path, findings: FindingSet):
-        from tier_cli.dicom_out.folder import ReportFolder
+    def __init__(self, folders: Mapping[str, Path], findings: FindingSet):
+        from tier_cli.dicom_out.capture import write_capture
+        from tier_cli.dicom_out.folder import ImageFolder, ReportFolder
+        from tier_cli.dicom_out.presentation import write_presentation
+        from tier_cli.dicom_out.segmentation import write_segmentation
 
-        self._folder = folder
+        self._folders = folders
         self._lines, self._finished = 0, False
-        self._reports: ReportFolder = ReportFolder(folder, findings, self._tell)
-        self.add = self._reports.add
+        self._reports = ReportFolder(folders["--sr"], findings, self._tell) if "--sr" in folders else None
+        writers: dict[str, tuple[Writer, str]] = {
+            "--gsps": (write_presentation, "DICOM presentation state"),
+            "--sc": (write_capture, "DICOM secondary capture"),
+            "--seg": (partial(write_segmentation, findings=findings), "DICOM segmentation"),
+        }
+        self._images = [
+            ImageFolder(folders[option], write, what, self._tell)
+            for option, (write, what) in writers.items()
+            if option in folders
+        ]
+
+    @property
+    def needs_thresholds(self) -> bool:
+        """Whether only what reaches a threshold can be drawn."""
+        return bool({"--gsps", "--seg"} & self._folders.keys())
+
+    @property
+    def picture(self) -> int:
+        """The longer side of the picture of an image that is needed, in pixels; 0 for none."""
+        from tier_cli.dicom_out.capture import SIDE
+
+        return SIDE if "--sc" in self._folders else 0
+
+    @property
+    def draw(self) -> Callable[[Result, Explanation], object] | None:
+        """What takes the maps of each image; None if none are asked for."""
+        return self._draw if self._images else None
 
     @property
     def failed(self) -> int:
-        """The number of studies that cannot have a report."""
-        return self._reports.failed
+        """The number of objects that were asked for and cannot be written."""
+        return sum(one.failed for one in (self._reports, *self._images) if one is not None)
+
+    def _draw(self, result: Result, explanation: Explanation) -> None:
+        for folder in self._images:
+            folder.add(result, explanation)
+
+    def add(self, result: Result) -> None:
+        """Take one result."""
+        if self._reports is not None:
+            self._reports.add(result)
 
     def finish(self) -> None:
         """Write what was held; call it once the run has ended."""
-        self._reports.finish()
+        if self._reports is not None:
+            self._reports.finish()
         self._finished = True
 
     def report(self) -> None:
         """Say on stderr what was written and what was not."""
-        reports = self._reports
+        for folder in self._images:
+            print_message(folder.report())
+        if self._reports is not None:
+            self._report_reports(self._reports)
+        if self._lines > _MOST_LINES:
+            print_message(
+                f"... and {self._lines - _MOST_LINES} more DICOM objects are missing", colour="yellow"
+            )
+
+    def _report_reports(self, reports: ReportFolder) -> None:
         if not self._finished:
             print_message("Interrupted: no structured report was written of studies that may be incomplete.")
             return
         written = "1 structured report" if reports.written == 1 else f"{reports.written} structured reports"
-        print_message(f"Wrote {written} (DICOM SR) to {self._folder}")
-        if self._lines > _MOST_LINES:
-            print_message(f"... and {self._lines - _MOST_LINES} more studies without one", colour="yellow")
+        print_message(f"Wrote {written} (DICOM SR) to {self._folders['--sr']}")
         if count := reports.without_study:
             images = "1 image has" if count == 1 else f"{count} images have"
             print_message(
@@ -111,21 +203,21 @@ class DicomOutput:
             print_message(line, colour="yellow")
 
 
-def _check_folder(folder: str, paths: list[str]) -> None:
+def _check_folder(folder: str, option: str, paths: list[str]) -> None:
     target = Path(os.path.realpath(folder))
     if target.exists() and not target.is_dir():
-        raise UsageError("is not a folder", where=f"--sr {folder}", remedy="name a folder")
+        raise UsageError("is not a folder", where=f"{option} {folder}", remedy="name a folder")
     holder = target if target.is_dir() else target.parent
     if not holder.is_dir() or not os.access(holder, os.W_OK):
         raise UsageError(
             "cannot be written: its parent is missing or read-only",
-            where=f"--sr {folder}",
+            where=f"{option} {folder}",
             remedy="create the parent first, or choose another",
         )
     for path in paths:
         if os.path.isdir(path) and target.is_relative_to(os.path.realpath(path)):
             raise UsageError(
-                f"lies in {path}, whose files are the input: the next run would read the reports",
-                where=f"--sr {folder}",
+                f"lies in {path}, whose files are the input: the next run would read what is written",
+                where=f"{option} {folder}",
                 remedy="name a folder elsewhere",
             )

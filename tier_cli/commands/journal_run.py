@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.journaled import JournaledRun
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.shards import Shard
-    from tier_cli.pipeline.stream import StreamOptions
+    from tier_cli.pipeline.stream import MapSink, StreamOptions
     from tier_cli.results.output import OutputFile
     from tier_cli.results.privacy import Hasher
     from tier_cli.results.record import Result
@@ -139,7 +139,11 @@ class JournalRun(JournalOutput):
         As for `JournalOutput`.
     hasher
         Hashes paths and UIDs, if asked for.
-    passed_over, dicom
+    passed_over
+        As for `JournalOutput`.
+    maps
+        Writes maps of the images that are scored; None for no maps.
+    dicom
         As for `JournalOutput`.
     """
 
@@ -152,11 +156,12 @@ class JournalRun(JournalOutput):
         top: int | None = None,
         hasher: Hasher | None = None,
         passed_over: PassedOver | None = None,
+        maps: MapSink | None = None,
         dicom: DicomOutput | None = None,
     ):
         note = "" if hasher is None else hasher.note
         super().__init__(layout, file, str(options.path), top, note, passed_over, dicom)
-        self._job, self._options, self._hasher = job, options, hasher
+        self._job, self._options, self._hasher, self._maps = job, options, hasher, maps
         self._again = "with --resume"
 
     def score_all(
@@ -223,7 +228,7 @@ class JournalRun(JournalOutput):
                         tick=tick,
                     )
                     pass_over.forward(run.pass_over)
-                    images = job.image_results(run.left(sources), scorer, stream, tick)
+                    images = job.image_results(run.left(sources), scorer, stream, tick, self._maps)
                     with closing(images):
                         self._keep_each(images, run, told)
                 if run.complete:

@@ -11,9 +11,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.decoding.decode import Decoded, Settings
+from tier_cli.decoding.decode import Affine, Crops, Decoded, Settings
 from tier_cli.errors import InputError
 from tier_cli.imaging.corrupt import Corruption
+from tier_cli.imaging.orientation import Orientation
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.imaging.radiograph import ReadOptions
 
@@ -28,6 +29,9 @@ def settings_to_text(settings: Settings) -> str:
             "seed": settings.seed,
             "others": [other.to_dict() for other in settings.others],
             "picture": settings.picture,
+            "crops": None
+            if settings.crops is None
+            else [settings.crops.preprocessing.to_dict(), settings.crops.shifts],
         }
     )
 
@@ -42,6 +46,16 @@ def settings_from_text(text: str) -> Settings:
         content["seed"],
         tuple(Preprocessing.from_dict(other) for other in content["others"]),
         content["picture"],
+        _crops_from(content["crops"]),
+    )
+
+
+def _crops_from(content: Any) -> Crops | None:
+    if content is None:
+        return None
+    preprocessing, shifts = content
+    return Crops(
+        Preprocessing.from_dict(preprocessing), tuple((int(down), int(right)) for down, right in shifts)
     )
 
 
@@ -69,10 +83,12 @@ def send_outcome(stream: IO[bytes], outcome: Decoded | InputError) -> None:
         error = {"what": outcome.what, "where": outcome.where, "remedy": outcome.remedy, "kind": outcome.kind}
         send(stream, {"error": error})
         return
-    arrays = ("pixels", "others", "picture")
+    arrays = ("pixels", "others", "picture", "crops")
     known = {name: value for name, value in vars(outcome).items() if name not in arrays}
-    shapes = [pixels.shape for pixels in outcome.prepared]
-    payload, picture = _joined(outcome.prepared), outcome.picture
+    prepared, picture = outcome.prepared, outcome.picture
+    if outcome.crops is not None:
+        prepared, known["crops"] = (*prepared, outcome.crops), True
+    shapes, payload = [pixels.shape for pixels in prepared], _joined(prepared)
     if picture is None:
         send(stream, {**known, "shapes": shapes}, payload)
     else:
@@ -91,22 +107,31 @@ def outcome_from(header: dict[str, Any], payload: bytes) -> Decoded | InputError
     """Read the message of `send_outcome`."""
     if "error" in header:
         return InputError(**header["error"])
-    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi", "turned")}
+    known = {name: header[name] for name in ("view", "study", "series", "instance", "phi")}
     shapes, picture = header["shapes"], None
     numbers = sum(math.prod(shape) for shape in shapes)
     pixels, *others = _split(np.frombuffer(payload, np.float32, numbers), shapes)
+    crops = others.pop() if "crops" in header else None
     if "picture" in header:
         picture = np.frombuffer(payload, np.uint8, offset=4 * numbers).reshape(header["picture"])
-    (height, width), (first, second) = header["size"], header["affine"]
+    height, width = header["size"]
     return Decoded(
         pixels=pixels,
         notes=tuple(header["notes"]),
         size=(height, width),
-        affine=(tuple(first), tuple(second)),
+        affine=_affine_from(header["affine"]),
+        orientation=Orientation(*header["orientation"]),
         others=tuple(others),
         picture=picture,
+        crops=crops,
+        crops_affine=_affine_from(header["crops_affine"]),
         **known,
     )
+
+
+def _affine_from(rows: list[list[float]]) -> Affine:
+    (a, b, c), (d, e, f) = rows
+    return (a, b, c), (d, e, f)
 
 
 def _split(flat: NDArray[np.float32], shapes: list[list[int]]) -> Iterator[NDArray[np.float32]]:

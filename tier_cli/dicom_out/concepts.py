@@ -29,6 +29,9 @@ ENGLISH = Code("RFC5646", "en", "English")
 IMAGE_LIBRARY = Code("DCM", "111028", "Image Library")
 IMAGE_LIBRARY_GROUP = Code("DCM", "126200", "Image Library Group")
 SOURCE = Code("SCT", "260753009", "Source")
+SOURCE_IMAGE = Code("DCM", "121322", "Source image for image processing operation")
+SPATIAL = Code("SCT", "309825002", "Spatial and Relational Concept")
+ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
 NO_UNITS = Code("UCUM", "1", "no units")
 
 _LONGEST_ID, _LONGEST_MEANING, _HEX_DIGITS = 64, 64, 12

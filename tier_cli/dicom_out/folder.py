@@ -1,13 +1,14 @@
-"""Fill a folder with one structured report per study, as the results of a run come."""
+"""Fill folders with DICOM objects as the results of a run come."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tier_cli.dicom_out.report import write_report
 from tier_cli.errors import InputError, StorageError
@@ -15,6 +16,10 @@ from tier_cli.results.record import FindingScore, Result
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.explanation import Explanation
+
+# Writes the object of one image into a folder; None if there is nothing to show.
+Writer: TypeAlias = "Callable[[Path, Result, Explanation], Path | None]"
 
 _CALLS = (False, True, None)
 
@@ -39,7 +44,7 @@ class ReportFolder:
     """Write one report per study.
 
     By study, a report is written when its result comes. By image, the files of a study may be anywhere among
-    the sources, so the scores of all images are held until `finish`: about one kilobyte per image, no pixels.
+    the sources, so the scores of all images are held until `finish`: 1.4 kB per image with 14 findings.
 
     Parameters
     ----------
@@ -115,15 +120,76 @@ class ReportFolder:
 
     def _write(self, results: list[Result]) -> None:
         try:
-            write_report(self._folder, results, self._findings)
+            with _stored(self._folder):
+                write_report(self._folder, results, self._findings)
         except InputError as error:
             self.failed += 1
             self._tell(f"No DICOM SR for a study: {error}")
-        except OSError as error:
-            raise StorageError(
-                f"cannot be written to: {error.strerror or 'unknown reason'}",
-                where=str(self._folder),
-                remedy="make room or restore the disk, then run the same command again",
-            ) from error
         else:
             self.written += 1
+
+
+class ImageFolder:
+    """Write one object per image, with its maps.
+
+    Parameters
+    ----------
+    folder
+        Exists.
+    write
+        Writes the object of one image.
+    what
+        What an object is called in messages.
+    tell
+        Receives one line per image that cannot have one.
+
+    Attributes
+    ----------
+    written
+        The number of objects.
+    failed
+        The number of images that cannot have one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        write: Writer,
+        what: str,
+        tell: Callable[[str], object],
+    ):
+        self._folder, self._write, self.what, self._tell = folder, write, what, tell
+        self.written = self.failed = 0
+
+    def add(self, result: Result, explanation: Explanation) -> None:
+        """Show the maps of one image; an image without a study, such as a PNG file, is passed over.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        if not result.study:
+            return
+        try:
+            with _stored(self._folder):
+                self.written += self._write(self._folder, result, explanation) is not None
+        except InputError as error:
+            self.failed += 1
+            self._tell(f"No {self.what} for an image: {error}")
+
+    def report(self) -> str:
+        """Say how many objects were written, and where."""
+        return f"Wrote {self.written} {self.what}{'' if self.written == 1 else 's'} to {self._folder}"
+
+
+@contextmanager
+def _stored(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written to: {error.strerror or 'unknown reason'}",
+            where=str(folder),
+            remedy="make room or restore the disk, then run the same command again",
+        ) from error

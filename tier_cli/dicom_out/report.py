@@ -71,12 +71,16 @@ def write_report(folder: Path, results: Sequence[Result], findings: FindingSet) 
     OSError
         The file cannot be written.
     """
-    report = study_report(results, findings)
-    path = folder / f"{report.SOPInstanceUID}.dcm"
+    return write_object(folder, study_report(results, findings))
+
+
+def write_object(folder: Path, dataset: Dataset) -> Path:
+    """Write a DICOM object under its SOP Instance UID, whole or not at all, readable only by its owner."""
+    path = folder / f"{dataset.SOPInstanceUID}.dcm"
     with whole_file(path) as partial:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            report.save_as(file, enforce_file_format=True)
+            dataset.save_as(file, enforce_file_format=True)
     return path
 
 
@@ -113,7 +117,7 @@ def _report(
         manufacturer=MANUFACTURER,
         is_complete=True,
         specific_character_set="ISO_IR 192",
-        manufacturer_model_name=_name(model),
+        manufacturer_model_name=name_of(model),
         software_versions=__version__,
         series_description=_SERIES,
         coding_schemes=[
@@ -145,7 +149,7 @@ def _content(
         uid=derived_uid("device", *identity_of(model)),
         name="tier",
         manufacturer_name=MANUFACTURER,
-        model_name=_name(model),
+        model_name=name_of(model),
         serial_number=model.weights,
     )
     content = MeasurementReport(
@@ -222,7 +226,7 @@ def _algorithm(result: Result) -> AlgorithmIdentification:
         of = f" of {one.name}" if one is not model else ""
         hashes = one.to_dict()["hashes"]
         parameters += [f"SHA-256 of {name}{of}: {value}" for name, value in hashes.items()]
-    return AlgorithmIdentification(_name(model), f"tier {__version__}", parameters)
+    return AlgorithmIdentification(name_of(model), f"tier {__version__}", parameters)
 
 
 def _library(sources: Sequence[Dataset]) -> ContainerContentItem:
@@ -243,5 +247,6 @@ def _library(sources: Sequence[Dataset]) -> ContainerContentItem:
     return library
 
 
-def _name(model: ModelStamp) -> str:
+def name_of(model: ModelStamp) -> str:
+    """Return the name of a model as an LO holds it."""
     return model.name.replace("\\", "/")[:_LONGEST_NAME] or "unnamed"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
-from tier_cli.imaging.header import Header, read_header
+from tier_cli.imaging.header import Header, read_header, values_of
 from tier_cli.imaging.opening import open_file
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ _VALID = {
     "StudyTime": r"[0-9]{2}([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?",
 }
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
+# How the values of an image become grey levels (PS3.3 C.11.1, C.11.2, C.11.6), and the shape of its pixels.
+_WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
+_DISPLAYED = (
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+    *(*_WINDOW, "VOILUTFunction", "VOILUTSequence", "PixelAspectRatio"),
+)
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate")
 
 
@@ -65,6 +71,37 @@ def read_sources(results: tuple[Result, ...]) -> tuple[Dataset, ...]:
                 remedy="correct the patient's name, id or birth date in the files",
             )
     return tuple(read)
+
+
+def read_displayed(result: Result) -> Dataset:
+    """Read the header of one image with how it is displayed, for an object that draws on it.
+
+    Raises
+    ------
+    InputError
+        As for `read_sources`, or the image has colours.
+    """
+    (source,) = read_sources((result,))
+    path = result.paths[0]
+    with guarded(path, "the DICOM header"), open_file(path) as raw:
+        header = read_header(raw, path)
+        if header.whole("SamplesPerPixel", 1) != 1:
+            raise InputError(
+                "a greyscale presentation state cannot refer to a colour image",
+                where=path,
+                remedy="give the greyscale original",
+            )
+        source.SamplesPerPixel = 1
+        source.PhotometricInterpretation = header.code("PhotometricInterpretation")
+        for keyword in _DISPLAYED:
+            values = values_of(header.dataset, keyword)
+            if not values:
+                continue
+            source[keyword] = header.dataset[keyword]
+            if keyword in _WINDOW:
+                # An object shows one window: the first, as `tier` and viewers do.
+                setattr(source, keyword, values[0])
+    return source
 
 
 def _read(path: str) -> Dataset:

@@ -16,7 +16,7 @@ from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import Header, read_header
 from tier_cli.imaging.limits import BLANK_SHARE, check_shown, sampled
 from tier_cli.imaging.opening import open_file
-from tier_cli.imaging.orientation import hang, is_sideways
+from tier_cli.imaging.orientation import orientation_of_patient
 from tier_cli.imaging.pixels import Stored, decode
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.render import equalised, minmax
@@ -63,11 +63,9 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         equalised = options.rendering == "minmax-equalized"
         check_whole(pixels, path, notes, accept_any=options.accept_any, equalised=equalised)
         square = squared(pixels, header, notes)
-        orientation = header.texts("PatientOrientation")
-        hung = hang(square, orientation, notes)
-        size = (pixels.shape[1], pixels.shape[0]) if is_sideways(orientation) else pixels.shape
+        orientation = orientation_of_patient(header.texts("PatientOrientation"), notes)
         return Radiograph(
-            hung,
+            orientation.upright(square),
             path,
             view.name,
             header.code("Modality"),
@@ -76,8 +74,8 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             _uid(header, "SOPInstanceUID", notes),
             tuple(notes),
             _phi(header) if options.include_phi else {},
-            turned=hung is not square,
-            stretched_from=None if square is pixels else size,
+            orientation=orientation,
+            stretched_from=None if square is pixels else orientation.swapped(pixels.shape),
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -111,6 +111,11 @@ class Preprocessing:
             if key not in usual or value != usual[key]
         }
 
+    def at_size(self, side: int) -> Preprocessing:
+        """Return the specification for a square input of another side, of the same part of the image."""
+        short = None if self.resize_short is None else round(self.resize_short * side / self.crop)
+        return replace(self, crop=side, resize_short=short)
+
 
 # Keys that files of earlier releases lack. Omitted if they have their default, which keeps hashes the same.
 _LATER = frozenset({"eight_bit", "rounding", "square"})
@@ -144,18 +149,45 @@ class _Geometry(NamedTuple):
 
 def prepare(pixels: Image, spec: Preprocessing) -> Prepared:
     """Convert a radiograph's pixels (H, W) in [0, 1] to the tower's input, with the affine back."""
+    return prepare_shifted(pixels, spec, [(0, 0)])[0]
+
+
+def prepare_shifted(pixels: Image, spec: Preprocessing, shifts: Sequence[tuple[int, int]]) -> list[Prepared]:
+    """Convert a radiograph's pixels (H, W) in [0, 1] to several inputs that lie side by side in the image.
+
+    Parameters
+    ----------
+    pixels, spec
+        As for `prepare`.
+    shifts
+        How far each input lies below and to the right of the usual one, in pixels of the input. What lies
+        outside the image is black.
+    """
     pixels, top, left = _padded(pixels, spec)
-    place = _geometry(pixels.shape[0], pixels.shape[1], spec)
+    usual = _geometry(pixels.shape[0], pixels.shape[1], spec)
+    resized, made = _resized(pixels, spec, usual), []
+    for down, right in shifts:
+        zoom = (spec.square or spec.crop) / spec.crop
+        place = usual._replace(top=usual.top + round(down * zoom), left=usual.left + round(right * zoom))
+        affine = _affine(pixels, spec, place, (top, left))
+        made.append(Prepared(normalise(_cut(resized, spec, place), spec), affine))
+    return made
+
+
+def _affine(
+    pixels: Image, spec: Preprocessing, place: _Geometry, padding: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Return the affine (2, 3) of an input; `padding` lies above and left of the radiograph in `pixels`."""
+    top, left = padding
     step_y, step_x = pixels.shape[0] / place.height, pixels.shape[1] / place.width
     # Pixels of the intermediate square per pixel of the input.
     zoom = (spec.square or spec.crop) / spec.crop
-    affine = np.array(
+    return np.array(
         [
             [step_x * zoom, 0.0, (place.left + 0.5 * zoom) * step_x - 0.5 - left],
             [0.0, step_y * zoom, (place.top + 0.5 * zoom) * step_y - 0.5 - top],
         ]
     )
-    return Prepared(normalise(_grey(pixels, spec, place), spec), affine)
 
 
 def to_source(
@@ -179,15 +211,19 @@ def to_source(
 def grey(pixels: Image, spec: Preprocessing) -> Image:
     """Resize, crop or pad the pixels (H, W) to grey levels (S, S) in [0, 1], before mean and std."""
     pixels = _padded(pixels, spec)[0]
-    levels = _grey(pixels, spec, _geometry(pixels.shape[0], pixels.shape[1], spec))
+    place = _geometry(pixels.shape[0], pixels.shape[1], spec)
+    levels = _cut(_resized(pixels, spec, place), spec, place)
     return np.clip(levels, 0.0, 1.0, out=levels)
 
 
-def _grey(pixels: Image, spec: Preprocessing, place: _Geometry) -> Image:
-    """Like `grey`, but a second resampling may leave [0, 1]: nothing clips a normalised tensor."""
-    side = spec.square or spec.crop
+def _resized(pixels: Image, spec: Preprocessing, place: _Geometry) -> Image:
     resampled = resize_bytes if spec.eight_bit else resize
-    resized = resampled(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias)
+    return resampled(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias)
+
+
+def _cut(resized: Image, spec: Preprocessing, place: _Geometry) -> Image:
+    """Cut out the input; a second resampling may leave [0, 1]: nothing clips a normalised tensor."""
+    side = spec.square or spec.crop
     square = np.zeros((side, side), np.float32)
     rows, rows_from = _overlap(place.top, place.height, side)
     columns, columns_from = _overlap(place.left, place.width, side)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
+from tier_cli.imaging.orientation import UPRIGHT, Orientation
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
@@ -67,8 +68,8 @@ class Radiograph:
         Remarks on how the pixels were obtained. Never patient data.
     phi
         Patient data, only if requested (`ReadOptions.include_phi`).
-    turned
-        Whether the image was turned or mirrored relative to the file, so that positions in the file differ.
+    orientation
+        How the image was turned or mirrored relative to the file.
     stretched_from
         Height and width before the image was resampled to square pixels; None if it was not.
     """
@@ -82,8 +83,13 @@ class Radiograph:
     instance: str = ""
     notes: tuple[str, ...] = ()
     phi: dict[str, str] = field(default_factory=dict)
-    turned: bool = False
+    orientation: Orientation = UPRIGHT
     stretched_from: tuple[int, int] | None = None
+
+    @property
+    def turned(self) -> bool:
+        """Whether the image was turned or mirrored, so that positions in the file differ."""
+        return self.orientation.turned
 
     @property
     def source_size(self) -> tuple[int, int]:

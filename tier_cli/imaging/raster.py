@@ -16,6 +16,7 @@ from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.jpeg import decode_jpeg
 from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_size
 from tier_cli.imaging.opening import open_file
+from tier_cli.imaging.orientation import UPRIGHT, Orientation, orientation_of_exif
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
 from tier_cli.imaging.render import minmax
 
@@ -46,7 +47,7 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """
     notes: list[str] = []
     with guarded(path, "the picture"):
-        pixels, turned = _decode(path, notes)
+        pixels, orientation = _decode(path, notes)
     if options.rendering == "minmax":
         pixels = minmax(pixels)
     remedy = "save it with grey levels over the full range of 8 or 16 bits"
@@ -56,13 +57,11 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
     notes.append(UNKNOWN_VIEW)
-    return Radiograph(pixels, path, notes=tuple(notes), turned=turned)
+    return Radiograph(pixels, path, notes=tuple(notes), orientation=orientation)
 
 
-def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
-    """Return the upright grey levels, and whether they were turned."""
-    from PIL import ImageOps
-
+def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], Orientation]:
+    """Return the upright grey levels, and how they were turned."""
     with open_file(path) as file, _opened(file, path) as image:
         check_size(image.height, image.width, path)
         # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Their
@@ -78,12 +77,18 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], bool]:
         if image.format in _JPEG:
             # Those of previews count too.
             check_scans(content.count(SCAN), image.height, image.width)
+        # Pillow turns a TIFF itself when it loads it, and forgets the tag then.
+        turned_by_pillow = _orientation(image) if image.format == "TIFF" else UPRIGHT
         loaded = _loaded(image, content, path)
-        upright = loaded
-        if image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-            upright = ImageOps.exif_transpose(loaded)
+        left = _orientation(image)
+        if turned_by_pillow.turned or left.turned:
             notes.append("turned according to the EXIF orientation")
-        return _grey(upright, _is_white_zero(image), path, notes), upright is not loaded
+        grey = left.upright(_grey(loaded, _is_white_zero(image), path, notes))
+        return grey, turned_by_pillow if turned_by_pillow.turned else left
+
+
+def _orientation(image: PillowImage) -> Orientation:
+    return orientation_of_exif(image.getexif().get(_EXIF_ORIENTATION))
 
 
 def _content(file: BufferedReader) -> bytes:
@@ -110,7 +115,6 @@ def _loaded(image: ImageFile, content: bytes, path: str) -> PillowImage:
         loaded = Image.fromarray(decode_jpeg(content, colour=image.mode == "RGB"))
     except ValueError:
         raise damaged("its compressed data are broken", path) from None
-    # The EXIF data among it say how the picture is turned.
     loaded.info = dict(image.info)
     return loaded
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tier_cli.imaging.orientation import UPRIGHT, Orientation
+
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Affine
 
@@ -31,8 +33,8 @@ class PatchGrid:
         `tier_cli.imaging.preprocess.Prepared`.
     size
         Height and width of the source image in pixels.
-    turned
-        Whether the radiograph was turned or mirrored relative to the file.
+    orientation
+        How the radiograph was turned or mirrored relative to the file.
     """
 
     rows: int
@@ -40,7 +42,7 @@ class PatchGrid:
     side: int
     affine: Affine
     size: tuple[int, int]
-    turned: bool = False
+    orientation: Orientation = UPRIGHT
 
     @property
     def edges(self) -> tuple[Floats, Floats]:
@@ -68,6 +70,32 @@ class PatchGrid:
     def view(self) -> tuple[float, float, float, float]:
         """The box (x0, y0, x1, y1) that the model sees; it can reach beyond the image."""
         return (*self.box(0, 0)[:2], *self.box(self.rows - 1, self.columns - 1)[2:])
+
+    @property
+    def turned(self) -> bool:
+        """Whether pixels of the source image lie elsewhere in the file."""
+        return self.orientation.turned
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of the image as the file stores it."""
+        return self.orientation.swapped(self.size)
+
+    @property
+    def stored_affine(self) -> Affine:
+        """From a pixel of the input to one of the image as the file stores it, like `affine`."""
+        back = self.orientation.to_stored(self.size)
+        affine = back[:, :2] @ np.array(self.affine)
+        affine[:, 2] += back[:, 2]
+        return as_affine(affine)
+
+    def stored_box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """Lead a box (x0, y0, x1, y1) of the source image on to the image as the file stores it."""
+        back = self.orientation.to_stored(self.size)
+        # The affine is for centres of pixels, half a pixel from their edges.
+        corners = np.array([[box[0], box[2]], [box[1], box[3]]]) - 0.5
+        (x0, x1), (y0, y1) = np.sort(back[:, :2] @ corners + back[:, 2:] + 0.5).tolist()
+        return x0, y0, x1, y1
 
     def to_source(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return a map (rows, columns) at the size of the source image.

@@ -52,6 +52,14 @@ _ACCEPT = "download the folder again, or accept its files with `tier model expor
 # The longest, trained_on.json, has 26 bytes per image of the training.
 _LARGEST_JSON = 1 << 28
 _DEEPEST_JSON = 64
+# What to know of maps, by how the embedding of the image is made; ``mean`` is the mean of the patches.
+_PATCH_NOTES = {
+    "class": "patches were not trained for maps: the score comes from the class token, and each patch is put "
+    "through the head of that",
+    "first": "patches were not trained for maps: the score comes from the first patch alone",
+    "pooler": "patches were not trained for maps: the score comes from the tower's own pooling, and each "
+    "patch is put through that alone",
+}
 # The model_type of these checkpoints.
 _TIER = "tier"
 
@@ -88,6 +96,11 @@ class Checkpoint:
     def name(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def patch_note(self) -> str:
+        """What to know of the checkpoint's maps; empty if the mean of the patches gives the score."""
+        return _PATCH_NOTES.get(str(self.config.get("image_pooling", "mean")), "")
 
     @property
     def max_tokens(self) -> int:

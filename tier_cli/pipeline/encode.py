@@ -97,7 +97,7 @@ def patch_maps(
 
 def grid_of(image: Decoded, grid: tuple[int, int]) -> PatchGrid:
     """Return where the patches of a prepared image lie, given their rows and columns."""
-    return PatchGrid(*grid, image.pixels.shape[-1], image.affine, image.size, image.turned)
+    return PatchGrid(*grid, image.pixels.shape[-1], image.affine, image.size, image.orientation)
 
 
 def _in_batches(

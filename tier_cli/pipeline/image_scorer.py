@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,25 @@ _NOT_FINITE = InputError(
     remedy="check the checkpoint with `tier model verify`, or try --device cpu",
     kind="not_finite",
 )
+
+
+class WithPatches(NamedTuple):
+    """The result of one image with what it comes from.
+
+    Parameters
+    ----------
+    result
+        The result.
+    pooled, patches
+        The global embedding (D,) and the patches (P, D), not L2-normalised.
+    grid
+        Rows and columns of the patches.
+    """
+
+    result: Result
+    pooled: NDArray[np.float32]
+    patches: NDArray[np.float32]
+    grid: tuple[int, int]
 
 
 class ImageScorer:
@@ -125,14 +144,8 @@ class ImageScorer:
         pooled = member.encode(pixels[member.checkpoint.preprocessing])
         return list(zip(self._rated(images, pixels, [pooled]), pooled, strict=True))
 
-    def score_with_patches(
-        self, images: Sequence[tuple[str, Decoded]]
-    ) -> list[tuple[Result, NDArray[np.float32], tuple[int, int]]]:
+    def score_with_patches(self, images: Sequence[tuple[str, Decoded]], size: int = 0) -> list[WithPatches]:
         """Score a batch of images as `score` does, in the same pass that computes their patches.
-
-        Returns
-        -------
-        For each image its result, its patches (P, D), not L2-normalised, and their rows and columns.
 
         Raises
         ------
@@ -144,11 +157,11 @@ class ImageScorer:
         (member,) = self._members
         pixels = self._pixels(images)
         own = pixels[member.checkpoint.preprocessing]
-        pooled, patches, grid = within_memory(member.engine, member.engine.features, own)
-        return [
-            (result, of_image, grid)
-            for result, of_image in zip(self._rated(images, pixels, [pooled]), patches, strict=True)
-        ]
+        filled = _filled(own, member, size)
+        pooled, patches, grid = within_memory(member.engine, member.engine.features, filled)
+        pooled, patches = pooled[: len(images)], patches[: len(images)]
+        results = self._rated(images, pixels, [pooled])
+        return [WithPatches(*each, grid) for each in zip(results, pooled, patches, strict=True)]
 
     def _pixels(self, images: Sequence[tuple[str, Decoded]]) -> dict[Preprocessing, NDArray[np.float32]]:
         prepared = [image.prepared for _, image in images]

@@ -17,7 +17,7 @@ from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
 from tier_cli.pipeline.image_scorer import ImageScorer, run_notes
 from tier_cli.pipeline.scorer import Scorer, run_stamp
-from tier_cli.pipeline.stream import StreamOptions, batch_size_of, classify, image_results
+from tier_cli.pipeline.stream import MapSink, StreamOptions, batch_size_of, classify, image_results
 from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation
 from tier_cli.scoring.score import check_scoring
 
@@ -77,10 +77,14 @@ class ScoringJob:
         return _make_job([(member.checkpoint, member.engine) for member in self.members], findings)
 
     def classify(
-        self, sources: Iterable[Source], options: StreamOptions, tick: Callable[[], object] = lambda: None
+        self,
+        sources: Iterable[Source],
+        options: StreamOptions,
+        tick: Callable[[], object] = lambda: None,
+        maps: MapSink | None = None,
     ) -> Generator[Result, None, None]:
         """Score sources: see `tier_cli.pipeline.stream.classify`."""
-        return classify(sources, self.members, self.findings, options, tick)
+        return classify(sources, self.members, self.findings, options, tick, maps)
 
     def scorer(self, options: StreamOptions) -> ImageScorer:
         """Return what scores prepared images."""
@@ -92,9 +96,10 @@ class ScoringJob:
         scorer: ImageScorer,
         options: StreamOptions,
         tick: Callable[[], object] = lambda: None,
+        maps: MapSink | None = None,
     ) -> Generator[Result, None, None]:
         """Score sources one by one, with what `scorer` gave: see `tier_cli.pipeline.stream.image_results`."""
-        return image_results(sources, scorer, options, batch_size_of(options, self.engine), tick)
+        return image_results(sources, scorer, options, batch_size_of(options, self.engine), tick, maps)
 
 
 def open_job(

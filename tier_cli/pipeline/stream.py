@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
 from tier_cli.errors import InputError
@@ -30,6 +30,19 @@ _J = TypeVar("_J", bound="FileResult")
 _MAX_WORKERS = 8
 # How many failed files may wait behind an image until its batch is full, in batches.
 _MAX_WAIT = 4
+
+
+class MapSink(Protocol):
+    """Scores images and writes their maps in the same pass."""
+
+    @property
+    def side(self) -> int:
+        """The longer side of the pictures that it needs, in pixels."""
+        ...
+
+    def score(self, scorer: ImageScorer, images: Sequence[tuple[str, Decoded]], size: int) -> list[Result]:
+        """Score a batch as `ImageScorer.score` does."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,7 @@ def classify(
     findings: FindingSet,
     options: StreamOptions = StreamOptions(),
     tick: Callable[[], object] = lambda: None,
+    maps: MapSink | None = None,
 ) -> Generator[Result, None, None]:
     """Score files; a file that cannot be scored gives a result with the reason.
 
@@ -121,13 +135,15 @@ def classify(
         Settings of the run.
     tick
         Called once per source when it is processed; by study, long before the study's result.
+    maps
+        Writes maps of the images; None for no maps.
 
     Yields
     ------
     By image, one result per source, in the order of the sources; by study, see `Finish.results`.
     """
     scorer = ImageScorer(members, findings, options.by, options.input_check)
-    images = image_results(sources, scorer, options, batch_size_of(options, members[0].engine), tick)
+    images = image_results(sources, scorer, options, batch_size_of(options, members[0].engine), tick, maps)
     with closing(images):
         yield from scorer.finish.results(images, fail_fast=options.fail_fast)
 
@@ -138,6 +154,7 @@ def image_results(
     options: StreamOptions,
     batch_size: int,
     tick: Callable[[], object] = lambda: None,
+    maps: MapSink | None = None,
 ) -> Generator[Result, None, None]:
     """Score files one by one, also by study: parameters as in `classify`.
 
@@ -146,6 +163,8 @@ def image_results(
     One result per source, in the order of the sources, to which `Finish` adds probabilities and calls.
     """
     settings, compute = scorer.settings(options.read), partial(scorer.score, size=batch_size)
+    if maps is not None:
+        settings, compute = replace(settings, picture=maps.side), partial(maps.score, scorer, size=batch_size)
     with closing(decoded(sources, settings, workers_of(options), batch_size)) as outcomes:
         yield from compute_results(outcomes, batch_size, compute, scorer.failed, options.fail_fast, tick)
 

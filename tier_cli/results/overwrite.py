@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tier_cli.errors import UsageError
+from tier_cli.files.atomic import check_new_folder
 
 _CHECKSUMS = "checksums.json"
 
@@ -56,6 +57,38 @@ def check_not_an_input(
 def replaced_text(path: str | None) -> str:
     """Return what to say after the run of a file that exists before it; "" if there is none."""
     return ", which replaced an existing file" if path is not None and os.path.isfile(path) else ""
+
+
+def check_new_output_folder(
+    folder: str | Path, option: str, inputs: Iterable[str | Path], shared: bool = False
+) -> Path:
+    """Refuse a folder for pictures that holds something, or that lies in a folder that the run reads.
+
+    Parameters
+    ----------
+    folder, option
+        The folder to write to, and the option that names it.
+    inputs
+        The files and folders that the run reads: pictures written below one could be read as images.
+    shared
+        Whether the folder may hold what another part of the run wrote.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be used.
+    """
+    path = Path(folder)
+    if not (shared and path.is_dir()):
+        check_new_folder(path)
+    for given in inputs:
+        if os.path.isdir(given) and _lies_below(path, Path(given)):
+            raise UsageError(
+                f"lies in {given}, whose images are read",
+                where=f"{option} {folder}",
+                remedy="choose a folder beside it",
+            )
+    return path
 
 
 def _is_input(output: str | Path, given: str | Path) -> bool:

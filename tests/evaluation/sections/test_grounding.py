@@ -53,10 +53,11 @@ class Eye:
         return np.stack([DARK if text == "shadow" else BRIGHT for text in texts])
 
 
-def _evaluation(manifest: Manifest, engine: Any = None) -> Any:
+def _evaluation(manifest: Manifest, engine: Any = None, patch_note: str = "") -> Any:
     checkpoint = SimpleNamespace(
         preprocessing=Preprocessing(resize_short=None, crop=32, mean=(0, 0, 0), std=(1, 1, 1)),
         scoring="cosine_difference",
+        patch_note=patch_note,
     )
     vectors = FindingVectors(np.stack([BRIGHT, DARK]), np.stack([DARK, BRIGHT]))
     job = ScoringJob((Scorer(checkpoint, engine or Eye(), vectors),), FINDINGS)  # type: ignore[arg-type]
@@ -170,16 +171,24 @@ def test_unusable_regions_are_counted_and_noted(tmp_path: Path) -> None:
     ]
 
 
-def test_regions_in_rotated_files_are_left_out(tmp_path: Path) -> None:
-    """Boxes are in the file's pixels; on the rotated picture they would be misplaced."""
-    manifest = _manifest(tmp_path, [(f"{x}-{y}", [_box("bright", x, y)]) for x, y in PLACES[:2]])
-    with Image.open(tmp_path / "0.png") as picture:
-        exif = picture.getexif()
-        exif[0x0112] = 3  # upside down
-        picture.save(tmp_path / "0.png", exif=exif)
+@pytest.mark.parametrize("exif_orientation", range(1, 9))
+def test_regions_are_found_in_files_that_are_displayed_turned(tmp_path: Path, exif_orientation: int) -> None:
+    """Boxes are in the file's pixels; on the turned picture they would be misplaced."""
+    manifest = _manifest(tmp_path, [("80-0", [_box("bright", 80, 0)]), ("32-48", [_box("bright", 32, 48)])])
+    for name in ("0.png", "1.png"):
+        with Image.open(tmp_path / name) as picture:
+            exif = picture.getexif()
+            exif[0x0112] = exif_orientation
+            picture.save(tmp_path / name, exif=exif)
     content = _made(_evaluation(manifest))
-    assert content["cases"] == 1
-    assert content["notes"] == ["1 left out: the file is displayed rotated or mirrored, its regions are not"]
+    assert (content["cases"], content["notes"], content["outside_view"]) == (2, [], 0)
+    assert content["findings"][0]["pointing"]["value"] == 1
+
+
+def test_numbers_of_patches_that_were_not_trained_for_it_say_so(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [("48-16", [_box("bright", 48, 16)])])
+    content = _made(_evaluation(manifest, patch_note="patches were not trained for maps"))
+    assert content["notes"] == ["patches were not trained for maps"]
 
 
 def test_without_regions_or_patches_the_other_numbers_are_not_lost(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ from tier_cli.evaluation.sections.grounding_protocols import (
     pixel_case,
     protocol_values,
 )
+from tier_cli.imaging.orientation import Orientation
 from tier_cli.maps.patch_grid import PatchGrid
 
 RNG = np.random.default_rng(0)
@@ -83,6 +86,18 @@ def test_edges_of_a_box_are_hits_for_radzero_only() -> None:
     assert pixel_case(values, half_size.mask(32, 32), [half_size], place).hit_box
     mask = Region("a", size=(32, 32), counts=(28 * 32 + 28, 1, 32 * 32 - 28 * 32 - 29))
     assert pixel_case(values, mask.mask(32, 32), [mask], place).hit_box
+
+
+def test_boxes_are_compared_in_the_pixels_of_a_turned_file() -> None:
+    """Else a hit in a file that is displayed mirrored would count as a miss."""
+    place = replace(_whole(4, 4, 32, 32), orientation=Orientation(mirrored=True))
+    values = np.zeros((4, 4))
+    values[3, 3] = 1
+    for box, hit in (((0, 24, 8, 32), True), ((24, 24, 32, 32), False)):
+        region = Region("a", box=box)
+        shown = place.orientation.upright(region.mask(32, 32))
+        case = pixel_case(values, shown, [region], place)
+        assert (case.hit, case.hit_box) == (hit, hit)
 
 
 def _between(grey: NDArray[np.uint8], threshold: int) -> float:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.console import printable
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.page.origin import images, notes, protocol_part, reproduction_part, sentence
 from tier_cli.evaluation.page.parts import Part, Table
 from tier_cli.evaluation.yardsticks import TITLE
 from tier_cli.files.atomic import whole_file
+from tier_cli.files.page import render, resource
 from tier_cli.results.output import check_writable
 
 if TYPE_CHECKING:
@@ -23,8 +21,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.report import Report
 
 _ENDINGS = (".html", ".htm")
-# Not printable according to Python, but harmless.
-_KEPT = ("\n", "\N{NO-BREAK SPACE}")
+_HERE = "tier_cli.evaluation.page"
 
 
 @dataclass(frozen=True)
@@ -84,14 +81,10 @@ def page(report: Report, evaluation: Evaluation, options: PageOptions = PageOpti
     options
         Optional content.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
-    )
     first, *others = (measured.name for measured in report.measured)
     also = f" and {others[0] if len(others) == 1 else f'{len(others)} others'}" if others else ""
-    return environment.from_string(_resource("page.html")).render(
+    return render(
+        resource(_HERE, "page.html"),
         title=f"Evaluation of {first}{also}",
         sentence=sentence(report),
         note=options.note,
@@ -149,22 +142,7 @@ def _yardsticks(report: Report) -> Part | None:
     return Part(TITLE, (report.yardsticks_caveat,), tables=(Table(TITLE, heads, rows),))
 
 
-def _visible(value: Any) -> Any:
-    """Escape unprintable characters, which file names may contain."""
-    from markupsafe import Markup
-
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return "".join(
-        one if one in _KEPT else printable(one) for one in re.split("([\n\N{NO-BREAK SPACE}])", value)
-    )
-
-
 def _style() -> Any:
     from markupsafe import Markup
 
-    return Markup(_resource("page.css"))  # noqa: S704 - a file of this package
-
-
-def _resource(name: str) -> str:
-    return resources.files("tier_cli.evaluation.page").joinpath(name).read_text(encoding="utf-8")
+    return Markup(resource(_HERE, "page.css"))  # noqa: S704 - a file of this package

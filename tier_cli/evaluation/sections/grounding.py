@@ -121,6 +121,7 @@ def _measure(evaluation: Evaluation, protocols: Sequence[str]) -> dict[str, Any]
         return {"notes": [*notes, str(error)], "findings": []}
     if len(job.members) > 1:
         notes.append(f"of several models, only {job.checkpoint.name} was measured")
+    notes += filter(None, [job.checkpoint.patch_note])
     notes += [f"{count} left out: {reason}" for reason, count in found.unusable.items()]
     if not found.cases:
         return {"notes": notes, "findings": []}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tier_cli.datasets.regions import Region
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.maps.overlap import Patches
     from tier_cli.maps.patch_grid import PatchGrid
-    from tier_cli.maps.similarity import PatchMap
 
     Floats = NDArray[np.float64]
 
@@ -59,20 +59,18 @@ def targets_of(row: Sequence[Region], findings: FindingSet, unknown: Counter[str
 
 def region_of(regions: Sequence[Region], place: PatchGrid) -> NDArray[np.bool_] | str:
     """Return the regions of a target as one mask (H, W) of the source image, or why they are of no use."""
-    if place.turned:
-        # Boxes are in the file's pixels, but the file is displayed rotated or mirrored.
-        return "the file is displayed rotated or mirrored, its regions are not"
-    height, width = place.size
-    region = np.zeros(place.size, dtype=bool)
+    # Regions are in the pixels of the file, which may be displayed rotated or mirrored.
+    height, width = place.stored_size
+    stored = np.zeros((height, width), dtype=bool)
     try:
         for part in regions:
-            region |= part.mask(height, width)
+            stored |= part.mask(height, width)
     except InputError as error:
         return f"mask {error.kind}"
-    return region if region.any() else "region outside the file"
+    return place.orientation.upright(stored) if stored.any() else "region outside the file"
 
 
-def case_of(regions: Sequence[Region], seen: PatchMap, direction: Floats) -> Case | str:
+def case_of(regions: Sequence[Region], seen: Patches, direction: Floats) -> Case | str:
     """Lay the patches over the regions of a target; return the reason if that is impossible.
 
     Parameters

@@ -124,7 +124,7 @@ def pixel_case(values: Floats, region: Mask, regions: Sequence[Region], place: P
     region
         (H, W) where the finding is; not empty.
     regions
-        The same as boxes and masks.
+        The same as boxes and masks, in the pixels of the file.
     place
         Where the patches lie.
     """
@@ -136,7 +136,7 @@ def pixel_case(values: Floats, region: Mask, regions: Sequence[Region], place: P
     tuned = [_iou(seen & (scaled > threshold), region) for threshold in TUNED]
     return PixelCase(
         hit,
-        _in_a_box(regions, (row, column), place.size, hit),
+        _in_a_box(regions, _stored(row, column, place), place.stored_size, hit),
         _iou(otsu_mask(scaled, seen), region),
         np.array(tuned),
         _dice_curve(full[seen], region[seen], float(region.sum())),
@@ -216,6 +216,12 @@ def _iou(chosen: Mask, region: Mask) -> float:
     if not chosen.any():
         return float("nan")
     return float((chosen & region).sum() / (chosen | region).sum())
+
+
+def _stored(row: int, column: int, place: PatchGrid) -> tuple[int, int]:
+    """Return where the file, in whose pixels boxes are given, stores a pixel of the source image."""
+    x, y = place.orientation.to_stored(place.size) @ (column, row, 1)
+    return round(y), round(x)
 
 
 def _in_a_box(
