@@ -61,3 +61,5 @@ def test_a_server_that_is_away_becomes_a_row(
 def test_a_preview_retrieves_nothing(nobody: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", f"dicomweb://{nobody}/rs/{STUDY}", "--dry-run"]) == 2
     assert "retrieves nothing" in capfd.readouterr().err
+    assert main(["classify", f"dicomweb://{nobody}/rs/{STUDY}", "--sr", "reports"]) == 2
+    assert "needs the images as files" in capfd.readouterr().err

@@ -117,6 +117,8 @@ def classify(
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
     if dry_run and on_server(paths):
         raise UsageError("retrieves nothing from a server", where="--dry-run", remedy="omit it")
+    if on_server(paths) and (named := [name for name, given in dicom_folders.items() if given]):
+        raise UsageError("needs the images as files", where=named[0], remedy="retrieve the study first")
     passed_over = passing_over(hash_ids)
     notes = PassedOverNotes(passed_over.observe)
     if kept is not None:
