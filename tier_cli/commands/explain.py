@@ -35,12 +35,17 @@ _SHOWN = "What is shown"
 Texts = Annotated[
     list[str] | None,
     options.option(
-        _SHOWN, "TEXT", "Show where the images resemble a text; repeat the option for several.", "--text"
+        _SHOWN, "TEXT", "Show texts instead of findings; repeat the option for several.", "--text"
     ),
 ]
 ReportFile = Annotated[
     str | None,
-    options.option(_SHOWN, "FILE", "Show where the images resemble each sentence of a report.", "--report"),
+    options.option(
+        _SHOWN,
+        "FILE",
+        "Show the sentences of a report that describe the image, instead of findings.",
+        "--report",
+    ),
 ]
 Top = Annotated[
     int | None,
@@ -48,7 +53,7 @@ Top = Annotated[
         _SHOWN,
         "K",
         "Show the K findings that stand highest above their operating points. Default: those called present, "
-        "at least 3 and at most 6.",
+        "at least 3 and at most 6; 6 without operating points.",
         min=1,
     ),
 ]
@@ -91,7 +96,7 @@ Output = Annotated[
     options.option("Results", "DIR", "Write pictures and maps to this new folder.", "--output", "-o"),
 ]
 Write = Annotated[
-    str,
+    str | None,
     options.option(
         "Results",
         "LIST",
@@ -116,7 +121,7 @@ def explain(
     stretch: Stretch = False,
     overlap: Overlap = 1,
     size: Size = None,
-    write: Write = _DEFAULT,
+    write: Write = None,
     no_preview: NoPreview = False,
     engine: options.Engine = options.EngineName.AUTO,
     device: options.Device = options.DeviceName.AUTO,
@@ -134,17 +139,21 @@ def explain(
     """Show where chest X-rays resemble findings, texts or the sentences of a report.
 
     A map shows for each patch the similarity that the score is made of. With
-    --output, write a contact sheet, single pictures, the maps as numbers, and
-    the outlines of the patches that stand out. On a terminal, print a table
-    and a small picture; in a pipe, JSON lines.
+    --output, write a contact sheet, a page for the browser, the maps as
+    numbers, and the outlines of the patches that stand out. On a terminal,
+    print a table and a small picture; in a pipe, JSON lines.
 
     Exit codes: 0 success; 2 wrong usage; 3 some files could not be explained;
     74 a full or lost disk; 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
 
     For research use; not a medical device. A map is no proof of cause.
     """
-    outputs = _outputs(write)
+    outputs = _outputs(write or _DEFAULT)
     _check(text, report, findings=findings, top=top, all_findings=all_findings or None)
+    if top is not None and all_findings:
+        raise UsageError("--top and --all-findings contradict each other", remedy="give only one")
+    if write is not None and output is None:
+        raise UsageError("needs a folder to write to", where="--write", remedy="add --output DIR")
     folder = None
     if output is not None:
         folder = check_new_output_folder(output, "--output", [*paths, model])
