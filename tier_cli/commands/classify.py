@@ -193,7 +193,7 @@ def _open_maps(
         raise UsageError(
             f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
             where="--gsps, --seg",
-            remedy="fit them with `tier model map-scale`",
+            remedy="omit --findings, or fit the checkpoint's own set with `tier model map-scale`",
         )
     if path is not None:
         path.mkdir(exist_ok=True)

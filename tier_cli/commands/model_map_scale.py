@@ -107,8 +107,8 @@ def report(content: dict[str, Any], gathered: Gathered, output: Path) -> None:
         share = entry.get("share_without") or 0.0
         if share >= _MUCH:
             print_message(
-                f"The threshold of {name}, {entry['threshold']:+.4f}, also marks {share:.0%} of the patches of "
-                "images without it: its outlines say little",
+                f"The threshold of {name}, {entry['threshold']:+.4f}, also marks {share:.0%} of the patches "
+                "of images without it: its outlines say little",
                 colour="yellow",
             )
     for reason, count in gathered.unusable.items():
