@@ -42,9 +42,9 @@ class TextMap:
     Parameters
     ----------
     name
-        Id of the finding; for a text, the text.
+        Id of the finding; ``text_1`` or ``sentence_1`` for the first text or sentence of a report.
     label
-        What people read.
+        What people read: the finding's label, or the text.
     kind
         Key of `tier_cli.maps.similarity.SIMILARITIES`.
     values

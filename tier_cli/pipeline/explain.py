@@ -9,19 +9,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tier_cli.decoding.decode import Crops
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import UsageError
 from tier_cli.maps.overlap import OverlappingPatches, overlap_shifts
 from tier_cli.maps.similarity import PatchMap
-from tier_cli.pipeline.encode import grid_of
+from tier_cli.pipeline.encode import patch_map_of, patches_at
 from tier_cli.pipeline.scorer import within_memory
 from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
 from tier_cli.results.record import Failure, Result
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from tier_cli.decoding.decode import Decoded
@@ -157,7 +156,7 @@ def crops_of(job: ScoringJob, finer: Finer) -> Crops | None:
     own = job.checkpoint.preprocessing
     if finer == AS_IT_IS:
         return None
-    rows, columns = _grid_at(job, own.crop)
+    rows, columns = patches_at(job.engine, own.crop)
     spec = own if finer.size is None else own.at_size(_checked_size(job, finer.size, (rows, columns)))
     down, right = (
         overlap_shifts(spec.crop, count * spec.crop // own.crop, finer.overlap) for count in (rows, columns)
@@ -185,17 +184,13 @@ def _checked_size(job: ScoringJob, size: int, grid: tuple[int, int]) -> int:
     return size
 
 
-def _grid_at(job: ScoringJob, side: int) -> tuple[int, int]:
-    return job.engine.patches(np.zeros((1, 3, side, side), np.float32))[1]
-
-
 def _explained(
     scorer: ImageScorer, one: WithPatches, image: Decoded, engine: Engine, crops: Crops | None
 ) -> Explained:
     result = scorer.finish.finished(one.result)
     if result.error is not None:
         return Explained(result)
-    own = PatchMap(one.patches, grid_of(image, one.grid))
+    own = patch_map_of(image, one.patches, one.grid)
     patches = own if crops is None or image.crops is None else _finer(own, image, image.crops, crops, engine)
     return Explained(result, image.picture, patches, one.pooled)
 

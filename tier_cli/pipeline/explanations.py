@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.errors import UsageError
-from tier_cli.maps.build import explanation_of, finding_subjects, text_subjects
-from tier_cli.maps.files import stem_of
+from tier_cli.maps.build import chosen_subjects, explanation_of, finding_subjects, text_subjects
 from tier_cli.maps.scale import read_map_scale
 from tier_cli.pipeline.explain import AS_IT_IS, PICTURE, Finer, explain
 from tier_cli.results.record import Result
@@ -113,12 +112,9 @@ class MapJob:
         result = replace(result, notes=(*result.notes, *filter(None, more)))
         subjects = self.subjects
         if self.chosen is not None:
-            named = {subject.name: subject for subject in subjects}
-            subjects = tuple(named[name] for name in self.chosen(result))
-        title = f"{stem_of(result)} {result.view}".strip()
+            subjects = chosen_subjects(subjects, self.chosen(result))
         return ExplainedImage(
-            result,
-            explanation_of(result, one.picture, one.patches, one.pooled, subjects, self.scale, title),
+            result, explanation_of(result, one.picture, one.patches, one.pooled, subjects, self.scale)
         )
 
 

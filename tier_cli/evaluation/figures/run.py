@@ -168,16 +168,12 @@ class _Run:
         return Made(document, tuple(self._notes), not any(one.left_out for one in measured))
 
     def _measure(self, question: Question, progress: Progress) -> list[Measured]:
-        from tier_cli.datasets.regions import regions
-        from tier_cli.evaluation.sections.grounding_cases import targets_of
+        from tier_cli.evaluation.sections.grounding_cases import read_targets
         from tier_cli.pipeline.stream import stream_options
 
         manifest, settings = self._selection.manifest, self._settings
-        unknown: Counter[str] = Counter()
-        targets = [tuple(targets_of(row, self._findings, unknown)) for row in regions(manifest)]
-        self._notes += [
-            f"{count} regions of {name} left out: not a finding of the set" for name, count in unknown.items()
-        ]
+        targets, notes = read_targets(manifest, self._findings)
+        self._notes += notes
         rows = Rows(manifest.paths, manifest.patients(), self._findings.ids, targets)
         options = stream_options(
             views=settings.views,

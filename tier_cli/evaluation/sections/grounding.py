@@ -12,7 +12,13 @@ import numpy as np
 from tier_cli.errors import CheckpointError, InputError, UsageError
 from tier_cli.evaluation.context import Section
 from tier_cli.evaluation.intervals import documents, number
-from tier_cli.evaluation.sections.grounding_cases import Target, case_of, region_of, targets_of
+from tier_cli.evaluation.sections.grounding_cases import (
+    Target,
+    case_of,
+    read_targets,
+    region_of,
+    target_directions,
+)
 from tier_cli.evaluation.sections.grounding_measures import (
     Case,
     best_thresholds,
@@ -31,7 +37,7 @@ from tier_cli.evaluation.sections.grounding_measures import (
 )
 from tier_cli.evaluation.sections.grounding_protocols import PROTOCOLS, PixelCase, pixel_case, protocol_values
 from tier_cli.evaluation.sections.stored_thresholds import StoredThresholds, stored_thresholds
-from tier_cli.maps.similarity import SIMILARITIES, finding_directions, similarity_of
+from tier_cli.maps.similarity import SIMILARITIES, similarity_of
 from tier_cli.metrics.bootstrap import resample
 
 if TYPE_CHECKING:
@@ -93,17 +99,11 @@ def grounding_section(protocols: Sequence[str] = ()) -> Section:
 
 
 def _measure(evaluation: Evaluation, protocols: Sequence[str]) -> dict[str, Any]:
-    from tier_cli.datasets.regions import regions
-
-    job, manifest = evaluation.job, evaluation.selection.manifest
+    job = evaluation.job
     if job is None:
         raise UsageError("grounding needs a model with patches", where="--grounding", remedy="add --model")
-    unknown: Counter[str] = Counter()
-    targets = [tuple(targets_of(row, job.findings, unknown)) for row in regions(manifest)]
+    targets, notes = read_targets(evaluation.selection.manifest, job.findings)
     rows = [row for row, wanted in enumerate(targets) if wanted]
-    notes = [
-        f"{count} regions of {name} left out: not a finding of the set" for name, count in unknown.items()
-    ]
     if not rows:
         notes.append("nothing to measure: no image has boxes or a mask of a finding of the set")
         return {"notes": notes, "findings": []}
@@ -145,7 +145,7 @@ def _find(
     from tier_cli.pipeline.encode import patch_maps
 
     paths, patients = evaluation.selection.manifest.paths, evaluation.selection.manifest.patients()
-    directions = _directions(member, findings, targets)
+    directions = target_directions(member, findings, targets)
     own = similarity_of(member.checkpoint.scoring)
     found = Found()
     with evaluation.progress(len(rows), "Looking for regions") as tick:
@@ -166,18 +166,6 @@ def _find(
                 found.groups.append((target.finding, "phrase" if target.text else own))
                 found.patients.append(str(patients[row]))
     return found
-
-
-def _directions(
-    member: Scorer, findings: Sequence[str], targets: Sequence[Sequence[Target]]
-) -> Mapping[tuple[str, str], Floats]:
-    """Return, for each target, the direction (D,) to compare patches with: a difference for most scorings."""
-    wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
-    texts = list(dict.fromkeys(text for _, text in wanted if text))
-    phrases = dict(zip(texts, member.engine.embed_texts(texts), strict=True)) if texts else {}
-    directions = finding_directions(member.vectors, member.checkpoint.scoring)
-    own = dict(zip(findings, directions, strict=True))
-    return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}
 
 
 def _by_pixel(target: Target, seen: PatchMap, direction: Floats) -> PixelCase:
