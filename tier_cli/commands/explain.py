@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.explanations import MapJob
     from tier_cli.pipeline.scoring_job import ScoringJob
 
-OUTPUTS = ("sheet", "page", "maps", "boxes", "singles")
-DEFAULT_OUTPUTS = ("sheet", "page", "maps", "boxes")
+OUTPUTS = ("sheet", "page", "maps", "regions", "singles")
+DEFAULT_OUTPUTS = ("sheet", "page", "maps", "regions")
 _DEFAULT = ",".join(DEFAULT_OUTPUTS)
 # The longer side of the pictures that an output needs.
 _SIDES = {"sheet": 512, "page": 2048, "singles": 1024}

@@ -52,7 +52,8 @@ class TextMap:
     score
         The score of the finding with its ordinary range; of a text, only the score.
     threshold
-        Similarity from which a patch stands out; None if none was fitted.
+        Similarity from which a patch stands out, not the operating point of the score; None if none was
+        fitted.
     tokens
         The tokens of the text or of the finding's first prompt; None if they were not computed.
     """
