@@ -9,7 +9,7 @@ import numpy as np
 
 from tier_cli import __version__
 from tier_cli.dicom_out.concepts import SOURCE_IMAGE, concept
-from tier_cli.dicom_out.report import MANUFACTURER, WARNING, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import MANUFACTURER, WARNING, import_highdicom, name_of, write_object
 from tier_cli.dicom_out.sources import read_sources
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded

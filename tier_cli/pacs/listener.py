@@ -34,7 +34,8 @@ Reporter = Callable[[Sequence["Result"]], Sequence[bytes]]
 
 def structured_report(findings: FindingSet) -> Reporter:
     """Return what makes the structured report of a study; raises ModuleNotFoundError without highdicom."""
-    from tier_cli.dicom_out.report import import_highdicom, study_report
+    from tier_cli.dicom_out.objects import import_highdicom
+    from tier_cli.dicom_out.report import study_report
 
     import_highdicom()
 
