@@ -80,7 +80,7 @@ def secondary_capture(result: Result, explanation: Explanation) -> SCImage:
             manufacturer_model_name=name_of(result.model),
             software_versions=__version__,
         )
-        # Of a sheet of pictures, nothing is known that would hold for the whole.
+        # A sheet of pictures has no orientation and no side.
         capture.PatientOrientation = []
         capture.Laterality = ""
         # Made by a workstation, not by digitising film.

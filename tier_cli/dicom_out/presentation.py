@@ -93,7 +93,7 @@ def presentation_state(result: Result, explanation: Explanation) -> GrayscaleSof
             specific_character_set="ISO_IR 192",
             graphic_layers=[layer for layer, _ in drawn],
             graphic_annotations=[annotation for _, annotation in drawn],
-            # Of MONOCHROME1, the lowest value is white: the presentation LUT has to turn it round.
+            # The lowest value of MONOCHROME1 is white, so the presentation LUT has to invert.
             presentation_lut_transformation=PresentationLUTTransformation(
                 presentation_lut_shape="INVERSE" if inverse else "IDENTITY"
             ),

@@ -81,7 +81,7 @@ def segmentation(result: Result, explanation: Explanation, findings: FindingSet)
                 SegmentDescription(
                     number,
                     one.label[:LONGEST_TEXT],
-                    # A place that resembles a text; not that anything there is altered.
+                    # A place that resembles a text; nothing there need be abnormal.
                     concept(SPATIAL),
                     concept(named[one.name]),
                     "AUTOMATIC",

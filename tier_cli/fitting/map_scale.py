@@ -69,9 +69,9 @@ class Histogram:
     counts
         One per interval of 0.0001 between -2 and 2.
     images
-        From how many images the values are.
+        The number of images.
     patients
-        Of which patients.
+        Their patients.
     """
 
     counts: Floats = field(default_factory=lambda: np.zeros(_STEPS))
@@ -109,7 +109,7 @@ class DiceCurve:
     sums
         One per threshold.
     images, patients
-        How many, and of which patients.
+        The number of images, and their patients.
     """
 
     sums: Floats = field(default_factory=lambda: np.zeros(_STEPS + 1))

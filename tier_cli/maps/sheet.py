@@ -207,5 +207,5 @@ def _write(pen: Any, x: float, y: float, text: str, size: int, colour: Colour) -
 
 @lru_cache(maxsize=8)
 def font(size: int) -> Any:
-    """Return the font that comes with Pillow, so high in pixels."""
+    """Return the font that comes with Pillow, `size` pixels high."""
     return ImageFont.load_default(size)

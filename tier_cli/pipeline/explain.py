@@ -47,7 +47,7 @@ class Finer:
     Parameters
     ----------
     overlap
-        Average the maps of so many by so many crops, shifted by parts of a patch; 1 for one crop.
+        N: average the maps of N x N crops, shifted by parts of a patch; 1 for one crop.
     size
         Side of the model's input in pixels for the maps; None for the checkpoint's own.
     """
@@ -147,7 +147,7 @@ def crops_of(job: ScoringJob, finer: Finer) -> Crops | None:
     Raises
     ------
     UsageError
-        If the model cannot make maps of that size, or so many crops are not possible.
+        If the model cannot make maps of that size, or the overlap is not from 1 to `MOST_OVERLAP`.
     """
     if not 1 <= finer.overlap <= MOST_OVERLAP:
         raise UsageError(

@@ -59,7 +59,7 @@ class ExplainedImage:
 
 @dataclass(frozen=True, eq=False)
 class MapJob:
-    """What images are compared with, and which of it is shown.
+    """What images are compared with, and which maps are shown.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def finding_maps(
     job
         One model with its finding set.
     top
-        Show so many findings, those that stand highest above their thresholds; None for those called present,
-        at least `FEWEST` and at most `MOST`.
+        The number of findings to show, those highest above their operating points; None for those called
+        present, at least `FEWEST` and at most `MOST`.
     every
         Show all findings.
     tokens

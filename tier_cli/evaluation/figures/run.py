@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 DOCUMENT, CAPTIONS = "figures.json", "README.md"
-# Colours, line styles and markers tell so many models apart.
+# As many models as colours, line styles and markers tell apart.
 _MOST_MODELS = 7
 
 
@@ -275,7 +275,7 @@ class _Run:
 
 
 def _model_document(one: Measured, first: Measured, level: float) -> dict[str, Any]:
-    """Return a model's numbers, and what it has more than the first model on the same images."""
+    """Return a model's numbers, and its differences from the first model on the same images."""
     paired = one is not first and bool(np.array_equal(one.images, first.images))
     content: dict[str, Any] = {
         "name": one.name,
