@@ -44,7 +44,9 @@ Paths = Annotated[
 ]
 Prior = Annotated[
     list[str] | None,
-    options.option(_REPORT, "FILE", "An image of an earlier study; repeat it for several.", "--prior"),
+    options.option(
+        _REPORT, "FILE", "An image of an earlier study; repeat the option for several.", "--prior"
+    ),
 ]
 Data = Annotated[
     Path | None,

@@ -56,7 +56,8 @@ Threshold = Annotated[
     options.option(
         _SHOWN,
         "SIMILARITY",
-        "Outline the patches from this similarity on. Default: what the checkpoint has for the finding.",
+        "Outline the patches whose similarity is at least this. Default: the checkpoint's threshold for the "
+        "finding.",
     ),
 ]
 Stretch = Annotated[
@@ -132,9 +133,9 @@ def explain(
     """Show where chest X-rays resemble findings, texts or the sentences of a report.
 
     A map shows for each patch the similarity that the score is made of. With
-    --output, write a contact sheet, single pictures, the maps as numbers, and
-    the outlines of the patches that stand out. On a terminal, print a table
-    and a small picture; in a pipe, JSON lines.
+    --output, write a contact sheet, a page, the maps as numbers, and the regions
+    of patches that stand out. On a terminal, print a table and a small picture;
+    in a pipe, JSON lines.
 
     Exit codes: 0 success; 2 wrong usage; 3 some files could not be explained;
     74 a full or lost disk; 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
