@@ -60,7 +60,7 @@ AS_IT_IS = Finer()
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
+class ImagePatches:
     """One image with its result and its patches.
 
     Parameters
@@ -93,7 +93,7 @@ def explain(
     picture: int = PICTURE,
     tick: Callable[[], object] = lambda: None,
     finer: Finer = AS_IT_IS,
-) -> Generator[Explained, None, None]:
+) -> Generator[ImagePatches, None, None]:
     """Score files and keep what the scores come from.
 
     Parameters
@@ -127,15 +127,15 @@ def explain(
     settings = replace(scorer.settings(options.read), picture=picture, crops=crops)
     size = batch_size_of(options, job.engine)
 
-    def compute(images: list[tuple[str, Decoded]]) -> list[Explained]:
+    def compute(images: list[tuple[str, Decoded]]) -> list[ImagePatches]:
         scored = scorer.score_with_patches(images, size)
         return [
             _explained(scorer, one, image, job.engine, crops)
             for one, (_, image) in zip(scored, images, strict=True)
         ]
 
-    def failed(path: str, error: InputError) -> Explained:
-        return Explained(scorer.failed(path, error))
+    def failed(path: str, error: InputError) -> ImagePatches:
+        return ImagePatches(scorer.failed(path, error))
 
     with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
         yield from compute_results(outcomes, size, compute, failed, options.fail_fast, tick)
@@ -186,13 +186,13 @@ def _checked_size(job: ScoringJob, size: int, grid: tuple[int, int]) -> int:
 
 def _explained(
     scorer: ImageScorer, one: WithPatches, image: Decoded, engine: Engine, crops: Crops | None
-) -> Explained:
+) -> ImagePatches:
     result = scorer.finish.finished(one.result)
     if result.error is not None:
-        return Explained(result)
+        return ImagePatches(result)
     own = patch_map_of(image, one.patches, one.grid)
     patches = own if crops is None or image.crops is None else _finer(own, image, image.crops, crops, engine)
-    return Explained(result, image.picture, patches, one.pooled)
+    return ImagePatches(result, image.picture, patches, one.pooled)
 
 
 def _finer(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tier_cli.maps.build import Subject
     from tier_cli.maps.explanation import Explanation
     from tier_cli.maps.scale import MapScale
-    from tier_cli.pipeline.explain import Explained
+    from tier_cli.pipeline.explain import ImagePatches
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.record import Failure
@@ -100,7 +100,7 @@ class MapJob:
             for one in explained:
                 yield self._explained(one, hide(one.result), finer)
 
-    def _explained(self, one: Explained, result: Result, finer: Finer) -> ExplainedImage:
+    def _explained(self, one: ImagePatches, result: Result, finer: Finer) -> ExplainedImage:
         if one.picture is None or one.patches is None or one.pooled is None:
             return ExplainedImage(result)
         more = (

@@ -35,7 +35,7 @@ _MOST_MODELS = 7
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class WrittenFigures:
     """The figures that were written.
 
     Parameters
@@ -62,7 +62,7 @@ def make_figures(
     *,
     command: str = "",
     progress: Progress = no_progress,
-) -> Made:
+) -> WrittenFigures:
     """Draw the figures of Palepu & Beam (MLHC 2023) for one or several models.
 
     Parameters
@@ -149,7 +149,7 @@ class _Run:
     def _findings(self) -> FindingSet:
         return next(iter(self._jobs.values())).findings
 
-    def write(self, output: Path, against: Against | None, progress: Progress) -> Made:
+    def write(self, output: Path, against: Against | None, progress: Progress) -> WrittenFigures:
         from tier_cli.evaluation.figures.question import ask
 
         manifest = self._selection.manifest
@@ -165,7 +165,7 @@ class _Run:
             (folder / DOCUMENT).write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
             captions = _captions(figures, self._notes)
             (folder / CAPTIONS).write_text(captions, encoding="utf-8", errors="surrogateescape", newline="")
-        return Made(document, tuple(self._notes), not any(one.left_out for one in measured))
+        return WrittenFigures(document, tuple(self._notes), not any(one.left_out for one in measured))
 
     def _measure(self, question: Question, progress: Progress) -> list[Measured]:
         from tier_cli.evaluation.sections.grounding_cases import read_targets

@@ -17,7 +17,7 @@ from tier_cli.evaluation.sections.grounding_cases import (
     target_directions,
 )
 from tier_cli.evaluation.sections.grounding_protocols import PixelCase, pixel_case
-from tier_cli.evaluation.sections.grounding_summary import Found, measure_grounding
+from tier_cli.evaluation.sections.grounding_summary import GroundingCases, measure_grounding
 from tier_cli.evaluation.sections.stored_thresholds import StoredThresholds, stored_thresholds
 from tier_cli.maps.similarity import similarity_of
 
@@ -78,14 +78,14 @@ def _find(
     rows: Sequence[int],
     targets: Sequence[Sequence[Target]],
     by_pixel: bool,
-) -> Found:
+) -> GroundingCases:
     """Compare the patches of each image with its targets; also pixel by pixel if `by_pixel` is set."""
     from tier_cli.pipeline.encode import patch_maps
 
     paths, patients = evaluation.selection.manifest.paths, evaluation.selection.manifest.patients()
     directions = target_directions(member, findings, targets)
     own = similarity_of(member.checkpoint.scoring)
-    found = Found()
+    found = GroundingCases()
     with evaluation.progress(len(rows), "Looking for regions") as tick:
         maps = patch_maps([paths[row] for row in rows], member, evaluation.options, tick)
         for row, wanted, seen in zip(rows, targets, maps, strict=True):

@@ -57,7 +57,7 @@ _OTHER_HALF = "other_half"
 
 
 @dataclass(frozen=True)
-class Found:
+class GroundingCases:
     """The cases, and what could not be used.
 
     Parameters
@@ -100,7 +100,7 @@ class _Groups:
     patients: NDArray[np.str_]
 
     @classmethod
-    def of(cls, found: Found) -> _Groups:
+    def of(cls, found: GroundingCases) -> _Groups:
         names = list(dict.fromkeys(sorted(found.groups)))
         of_case = np.array([names.index(group) for group in found.groups], dtype=np.intp)
         return cls(names, of_case, np.array(found.patients, dtype=np.str_))
@@ -120,7 +120,7 @@ class _Groups:
 
 
 def measure_grounding(
-    found: Found,
+    found: GroundingCases,
     how: Resampling,
     stored: StoredThresholds | None = None,
     protocols: Sequence[str] = (),
