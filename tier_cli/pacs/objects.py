@@ -45,7 +45,8 @@ def object_maker(job: ScoringJob, stream: StreamOptions, kinds: Sequence[str] = 
     UsageError
         If maps are asked for, and there are several models; or outlines, and no thresholds.
     """
-    from tier_cli.dicom_out.report import import_highdicom, study_report
+    from tier_cli.dicom_out.objects import import_highdicom
+    from tier_cli.dicom_out.report import study_report
 
     import_highdicom()
     mapped = [kind for kind in kinds if kind != "sr"]
