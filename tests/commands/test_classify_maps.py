@@ -49,7 +49,9 @@ def test_results_are_the_same_with_and_without_maps(
 ) -> None:
     monkeypatch.setenv("TIER_HASH_KEY", "key")
     given = ("classify", images, "--model", model, *more, *QUICK)
-    assert tier(*given, "--maps", tmp_path / "maps") == tier(*given)
+    code, out, err = tier(*given)
+    where = f"The maps are in {tmp_path / 'maps'}\n"
+    assert tier(*given, "--maps", tmp_path / "maps") == (code, out, err + where)
     names = {name.partition(".")[0] for name in os.listdir(tmp_path / "maps")}
     assert len(names) == 4
     assert {f"{name}{ending}" for name in names for ending in (".npz", ".png")} == set(

@@ -104,10 +104,16 @@ def test_maps_are_those_of_the_python_api_and_need_no_pickle(
 
 def test_a_report_is_shown_sentence_by_sentence(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.txt"
-    report.write_text("FINDINGS: The lungs are clear. No effusion.\n")
+    report.write_text("INDICATION: Cough. FINDINGS: The lungs are clear. No effusion.\n")
     code, out, _ = tier("explain", folder / "d.png", "--model", model, "--report", report, *QUICK)
     assert code == 0
     assert [one["label"] for one in _lines(out)[0]["findings"]] == ["The lungs are clear.", "No effusion."]
+
+
+def test_a_short_list_of_findings_is_shown_whole(tier: Tier, model: str, folder: Path) -> None:
+    given = ("--findings", "effusion,pneumonia,rib fracture,granuloma,cyst", "--model", model)
+    _, out, _ = tier("explain", folder / "d.png", *given, *QUICK)
+    assert len(_lines(out)[0]["findings"]) == 5
 
 
 def test_files_of_the_same_name_do_not_collide(tier: Tier, model: str, tmp_path: Path) -> None:
@@ -176,9 +182,11 @@ def test_hashed_ids_hide_paths_also_in_the_names_of_files(
         (("--text", "x", "--findings", "chexpert5"), "--text and --findings contradict"),
         (("--text", "x", "--report", "r.txt"), "--text and --report contradict"),
         (("--report", "r.txt", "--top", "2"), "--report and --top contradict"),
+        (("--top", "2", "--all-findings"), "--top and --all-findings contradict"),
+        (("--write", "page"), "add --output DIR"),
         (("--text", " "), "is empty"),
         (("--report", "nowhere.txt"), "cannot be read"),
-        (("--report", "empty.txt"), "no sentence"),
+        (("--report", "empty.txt"), "no sentence that describes the image"),
         (("--report", "x/d.png"), "not a text in UTF-8"),
         (("--write", "shet"), "did you mean sheet?"),
         (("--output", "x"), "already exists"),

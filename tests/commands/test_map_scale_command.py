@@ -11,6 +11,8 @@ import pytest
 from tiny import tiny_checkpoint
 from xrays import write_png
 
+from tier_cli.commands.model_map_scale import report
+from tier_cli.fitting.map_scale import Gathered
 from tier_cli.maps.scale import MAP_SCALE, read_map_scale
 from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 from tier_cli.model.trained_on import describe_run, write_trained_on
@@ -119,3 +121,18 @@ def test_the_folder_must_be_new(tier: Tier, manifest: Path, model: str, tmp_path
     assert code == 2
     assert "copy" in err
     assert (tmp_path / "copy" / "mine.txt").read_text() == "mine"
+
+
+def test_a_threshold_that_marks_much_of_other_images_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"threshold": -0.4463, "chosen_by": "dice", "share_without": 0.9458}
+    content = {
+        "ranges": {"difference": [-1.0, 1.0]},
+        "similarity": "difference",
+        "thresholds": {"set": {"pneumothorax": entry, "edema": {**entry, "share_without": 0.01}}},
+        "left_out": {},
+        "fitted_on": {"images": 9},
+    }
+    report(content, Gathered(), Path("copy"))
+    err = " ".join(capsys.readouterr().err.split())
+    assert "The threshold of pneumothorax, -0.4463, also marks 95% of the patches of images without it" in err
+    assert "threshold of edema" not in err

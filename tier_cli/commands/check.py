@@ -97,8 +97,8 @@ def check(
     """Compare each sentence of a report with the images that it describes.
 
     A sentence that names findings of the set is supported, doubtful or not
-    supported by the scores of the images. Of any other sentence the model
-    cannot tell. Sides, sizes, places and changes are not judged.
+    supported by the scores of the images. The verdict of any other sentence
+    is "cannot tell". Sides, sizes, places and changes are not judged.
 
     Prints the report on a terminal, and JSON lines in a pipe, one object
     per report. The output quotes the report.

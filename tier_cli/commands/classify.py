@@ -19,7 +19,7 @@ from tier_cli.commands.dicom_output import (
     open_dicom,
 )
 from tier_cli.commands.inputs import counter, on_server, passing_over, sources_of
-from tier_cli.console import print_detail
+from tier_cli.console import print_detail, print_message
 from tier_cli.errors import UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
@@ -156,12 +156,12 @@ def classify(
         journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink, dicom)
         print_notes(job)
         code = journaled.score_all(sources, stream, notes, counter(paths))
-        raise Exit(max(code, _reported(dicom)))
+        raise Exit(max(code, _reported(maps, dicom)))
     tables = True if table else False if output == STDOUT else None
     run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
     run.print_notes()
     run.write_all(lambda tick: job.classify(sources, stream, tick, sink), counter(paths))
-    if _reported(dicom) or run.failed:
+    if _reported(maps, dicom) or run.failed:
         raise Exit(3)
 
 
@@ -193,15 +193,17 @@ def _open_maps(
         raise UsageError(
             f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
             where="--gsps, --seg",
-            remedy="fit them with `tier model map-scale`",
+            remedy="omit --findings, or fit the checkpoint's own set with `tier model map-scale`",
         )
     if path is not None:
         path.mkdir(exist_ok=True)
     return files
 
 
-def _reported(dicom: DicomOutput | None) -> int:
-    """Say what became of the DICOM objects; return the exit code that follows from that alone."""
+def _reported(maps: str | None, dicom: DicomOutput | None) -> int:
+    """Say where the maps are and what became of the DICOM objects; return the exit code that follows."""
+    if maps is not None:
+        print_message(f"The maps are in {maps}")
     if dicom is None:
         return 0
     dicom.report()

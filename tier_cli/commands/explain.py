@@ -33,12 +33,17 @@ _SHOWN = "What is shown"
 Texts = Annotated[
     list[str] | None,
     options.option(
-        _SHOWN, "TEXT", "Show where the images resemble a text; repeat the option for several.", "--text"
+        _SHOWN, "TEXT", "Show texts instead of findings; repeat the option for several.", "--text"
     ),
 ]
 ReportFile = Annotated[
     str | None,
-    options.option(_SHOWN, "FILE", "Show where the images resemble each sentence of a report.", "--report"),
+    options.option(
+        _SHOWN,
+        "FILE",
+        "Show the sentences of a report that describe the image, instead of findings.",
+        "--report",
+    ),
 ]
 Top = Annotated[
     int | None,
@@ -46,7 +51,7 @@ Top = Annotated[
         _SHOWN,
         "K",
         "Show the K findings that stand highest above their operating points. Default: those called present, "
-        "at least 3 and at most 6.",
+        "at least 3 and at most 6; 6 without operating points.",
         min=1,
     ),
 ]
@@ -90,7 +95,7 @@ Output = Annotated[
     options.option("Results", "DIR", "Write pictures and maps to this new folder.", "--output", "-o"),
 ]
 Write = Annotated[
-    str,
+    str | None,
     options.option(
         "Results",
         "LIST",
@@ -115,7 +120,7 @@ def explain(
     stretch: Stretch = False,
     overlap: Overlap = 1,
     size: Size = None,
-    write: Write = _DEFAULT,
+    write: Write = None,
     no_preview: NoPreview = False,
     engine: options.Engine = options.EngineName.AUTO,
     device: options.Device = options.DeviceName.AUTO,
@@ -142,8 +147,12 @@ def explain(
 
     For research use; not a medical device. A map is no proof of cause.
     """
-    outputs = _outputs(write)
+    outputs = _outputs(write or _DEFAULT)
     _check(text, report, findings=findings, top=top, all_findings=all_findings or None)
+    if top is not None and all_findings:
+        raise UsageError("--top and --all-findings contradict each other", remedy="give only one")
+    if write is not None and output is None:
+        raise UsageError("needs a folder to write to", where="--write", remedy="add --output DIR")
     folder = None
     if output is not None:
         folder = check_new_output_folder(output, "--output", [*paths, model])

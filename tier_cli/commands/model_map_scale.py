@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tier_cli.fitting.map_scale import Gathered
 
 _SPLIT = "valid"
+# A region over so much of an image without the finding says hardly anything.
+_MUCH = 0.25
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
 Split = Annotated[
     str | None,
@@ -79,12 +81,19 @@ def map_scale(
     content = fit_map_scale(gathered, job)
     content["fitted_on"] = describe_images(job, rows, gathered, data, dataset) | trained_on
     write_scaled(job, output, content)
-    _report(content, gathered, output)
+    report(content, gathered, output)
     if gathered.unreadable:
         raise typer.Exit(3)
 
 
-def _report(content: dict[str, Any], gathered: Gathered, output: Path) -> None:
+def report(content: dict[str, Any], gathered: Gathered, output: Path) -> None:
+    """Say what was fitted; in a pipe, also as JSON.
+
+    Parameters
+    ----------
+    content, gathered, output
+        What is written, what it was fitted on, and the folder of the copy.
+    """
     low, high = content["ranges"][content["similarity"]]
     (thresholds,) = content["thresholds"].values()
     by_dice = sum(entry["chosen_by"] == "dice" for entry in thresholds.values())
@@ -94,6 +103,14 @@ def _report(content: dict[str, Any], gathered: Gathered, output: Path) -> None:
     )
     for name, reason in content["left_out"].items():
         print_message(f"No threshold of {name}: {reason}", colour="yellow")
+    for name, entry in thresholds.items():
+        share = entry.get("share_without") or 0.0
+        if share >= _MUCH:
+            print_message(
+                f"The threshold of {name}, {entry['threshold']:+.4f}, also marks {share:.0%} of the patches "
+                "of images without it: its outlines say little",
+                colour="yellow",
+            )
     for reason, count in gathered.unusable.items():
         print_message(f"{count} left out: {reason}", colour="yellow")
     if gathered.unreadable:

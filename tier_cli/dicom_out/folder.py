@@ -149,6 +149,8 @@ class ImageFolder:
         The number of objects.
     failed
         The number of images that cannot have one.
+    without_study
+        The number of images with maps and without a Study Instance UID, such as PNG files.
     """
 
     def __init__(
@@ -159,7 +161,7 @@ class ImageFolder:
         tell: Callable[[str], object],
     ):
         self._folder, self._write, self.what, self._tell = folder, write, what, tell
-        self.written = self.failed = 0
+        self.written = self.failed = self.without_study = 0
 
     def add(self, result: Result, explanation: Explanation) -> None:
         """Show the maps of one image; an image without a study, such as a PNG file, is passed over.
@@ -170,6 +172,7 @@ class ImageFolder:
             A file cannot be written.
         """
         if not result.study:
+            self.without_study += 1
             return
         try:
             with _stored(self._folder):
@@ -180,7 +183,11 @@ class ImageFolder:
 
     def report(self) -> str:
         """Say how many objects were written, and where."""
-        return f"Wrote {self.written} {self.what}{'' if self.written == 1 else 's'} to {self._folder}"
+        said = f"Wrote {self.written} {self.what}{'' if self.written == 1 else 's'} to {self._folder}"
+        if not (count := self.without_study):
+            return said
+        images, have = ("1 image", "has") if count == 1 else (f"{count} images", "have")
+        return f"{said}; {images} without a Study Instance UID, as in PNG and JPEG files, {have} none"
 
 
 @contextmanager

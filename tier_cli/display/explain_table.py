@@ -91,7 +91,8 @@ def _table(explanation: Explanation) -> Table:
     called = any(one.score.call is not None for one in explanation.maps)
     outlined = any(one.threshold is not None for one in explanation.maps)
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    table.add_column("finding" if called else "text", max_width=34, overflow="fold")
+    texts = all(one.kind == "phrase" for one in explanation.maps)
+    table.add_column("text" if texts else "finding", max_width=34, overflow="fold")
     for name in (
         "score",
         *(["call"] if called else []),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 BACK, TEXT, FAINT, _WARNING = (16, 18, 20), (235, 235, 235), (160, 165, 170), (255, 190, 90)
 _RESEARCH = "Research use. A map shows where the image resembles a text: no diagnosis, no proof of cause."
 _HATCHED = "Hatched: the model does not see it."
-_OUTLINED = "White line: patches from the threshold on."
+_OUTLINED = "White line: patches from the map's own threshold on."
+_BAR = "Bar: ordinary range (grey), operating point (line) and score (dot)."
 _GAP, _MOST_COLUMNS, _MOST_LINES = 16, 4, 4
 _PICTURE = "Image"
 # Heights of letters in pixels.
@@ -174,7 +175,9 @@ def _footer(drawn: Drawn, unit: int, width: int) -> Iterator[tuple[str, Colour]]
     else:
         yield from ((line, FAINT) for line in _wrapped(_FIXED, unit, width))
     scale = drawn.explanation.scale.note
-    marks = _HATCHED + (f" {_OUTLINED}" if any(one.threshold is not None for one in drawn.maps) else "")
+    outlined = any(one.threshold is not None for one in drawn.maps)
+    barred = any(one.score.reference is not None for one in drawn.maps)
+    marks = " ".join((_HATCHED, *([_OUTLINED] if outlined else []), *([_BAR] if barred else [])))
     for text in (marks, *([scale] if scale else []), *drawn.explanation.notes):
         yield from ((line, FAINT) for line in _wrapped(text, unit, width))
     yield from ((line, TEXT) for line in _wrapped(_RESEARCH, unit, width))

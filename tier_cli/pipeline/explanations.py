@@ -129,7 +129,7 @@ def finding_maps(
         One model with its finding set.
     top
         The number of findings to show, those highest above their operating points; None for those called
-        present, at least `FEWEST` and at most `MOST`.
+        present, at least `FEWEST` and at most `MOST`, and for `MOST` without operating points.
     every
         Show all findings.
     tokens
@@ -143,7 +143,8 @@ def finding_maps(
 
     def chosen(result: Result) -> list[str]:
         ranked = result.ranked()
-        called = sum(one.call is True for one in ranked)
+        known = any(one.call is not None for one in ranked)
+        called = sum(one.call is True for one in ranked) if known else MOST
         count = len(ranked) if every else top or min(max(called, FEWEST), MOST)
         return [one.finding for one in ranked[:count]]
 
@@ -157,19 +158,23 @@ def text_maps(job: ScoringJob, texts: Sequence[str]) -> MapJob:
 
 
 def report_maps(job: ScoringJob, report: str) -> MapJob:
-    """Return maps of the sentences of a report.
+    """Return maps of the sentences of a report that describe the image, as `tier check` chooses them.
 
     Raises
     ------
     UsageError
-        If the report has no sentence.
+        If the report has no such sentence.
     """
     from tier_cli.reports.sentences import sentences
 
     check_patches(job)
-    texts = [sentence.text for sentence in sentences(report)]
+    texts = [sentence.text for sentence in sentences(report) if sentence.describes_image]
     if not texts:
-        raise UsageError("the report has no sentence", where="--report", remedy="give a text with sentences")
+        raise UsageError(
+            "the report has no sentence that describes the image",
+            where="--report",
+            remedy="give a report with findings or an impression",
+        )
     subjects = text_subjects(texts, job.engine, "sentence")
     return MapJob(job, subjects, read_map_scale(job.checkpoint, job.findings))
 

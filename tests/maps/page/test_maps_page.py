@@ -80,7 +80,7 @@ def test_scores_stand_beside_their_ordinary_range_and_what_the_maps_are_is_said(
         "Research use.",
         "a similarity,\nnot proof of cause",
         "+0.176",
-        "ordinary -0.20 to +0.05, threshold +0.10",
+        "ordinary -0.20 to +0.05, call from +0.10",
         "probability 65%",
         "not fitted",
         "a note",

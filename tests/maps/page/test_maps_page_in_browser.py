@@ -392,6 +392,18 @@ def test_a_phone_shows_everything_without_scrolling_sideways(opened: Opened) -> 
 
 
 @pytest.mark.slow
+def test_captions_of_maps_side_by_side_stay_apart_on_a_phone(opened: Opened) -> None:
+    given = [finding(f"Finding {number}", threshold=0.1) for number in range(2)]
+    page = opened(explanation(*given), viewport={"width": 360, "height": 740})
+    page.locator("li input[type=checkbox]").last.click()
+    settle(page)
+    assert page.locator("figure").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    first, second = (one.bounding_box() for one in page.locator("figcaption .score").all())
+    assert first["x"] + first["width"] <= second["x"]
+
+
+@pytest.mark.slow
 def test_print_has_the_image_and_the_scores_on_white(opened: Opened) -> None:
     page = opened(explanation())
     page.emulate_media(media="print")

@@ -124,7 +124,7 @@ def _row(number: int, shown: TextMap) -> Row:
 
 
 def _facts(reference: Reference) -> str:
-    return f"ordinary {reference.low:+.2f} to {reference.high:+.2f}, threshold {reference.threshold:+.2f}"
+    return f"ordinary {reference.low:+.2f} to {reference.high:+.2f}, call from {reference.threshold:+.2f}"
 
 
 def _bar(score: float, reference: Reference) -> Bar:
