@@ -117,22 +117,35 @@ class Listener:
         Raises
         ------
         UsageError
-            If the address cannot be used.
+            If the address, the folder or the status file cannot be used.
         """
         # A thread of pynetdicom that a peer has confused ends with a traceback, which may quote that peer.
         self._hook, threading.excepthook = threading.excepthook, self._tell_error
-        waiting = self._spool.restore()
         try:
+            waiting = self._take_up()
+            self.health.start()
             port = self._receiver.start()
         except TierError:
             self._close()
             raise
-        self.health.start()
         for outbox in self._outboxes:
             outbox.start()
         self._thread.start()
         self.health.tell("listening", port=port, open_studies=waiting, scored_before=len(self._ledger))
         return port
+
+    def _take_up(self) -> int:
+        """Take up what an earlier run left, and return the number of open studies; raises `UsageError`."""
+        try:
+            for outbox in self._outboxes:
+                outbox.restore()
+            return self._spool.restore()
+        except OSError as error:
+            raise UsageError(
+                f"cannot be used ({error.strerror})",
+                where=f"--output {self._spool.root}",
+                remedy="let the user that runs tier own the folder and all in it",
+            ) from None
 
     def wait(self) -> None:
         """Wait until the service fails; raises what made it fail."""
@@ -156,11 +169,11 @@ class Listener:
         for outbox in self._outboxes:
             outbox.stop(_PATIENCE)
         self.health.tell("stopped", open_studies=self._spool.open_studies)
-        self.health.stop()
         self._close()
 
     def _close(self) -> None:
         self._closed = True
+        self.health.stop()
         with suppress(TierError):
             self._ledger.close()
         threading.excepthook = self._hook

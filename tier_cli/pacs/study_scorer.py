@@ -6,10 +6,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.errors import StorageError
 from tier_cli.files.atomic import sync_folder, whole_file
 from tier_cli.imaging.discover import PAUSE, Source
 from tier_cli.pacs.health import Health
@@ -85,10 +87,11 @@ class StudyScorer:
 
         Raises
         ------
-        TierError
+        StorageError
             If results cannot be written.
         """
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        with _storage_errors(self._folder):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
         results = self._job.image_results(self._sources(), self._scorer, self._options)
         with closing(results):
             for result in results:
@@ -133,6 +136,11 @@ class StudyScorer:
             self._finish(self._under_way.popleft().study)
 
     def _finish(self, study: str) -> None:
+        with _storage_errors(self._spool.root):
+            self._write_results(study)
+            self._spool.finish(study)
+
+    def _write_results(self, study: str) -> None:
         paths = self._spool.images(study)
         images = [result for path in paths if (result := self._ledger.result(path)) is not None]
         if images:
@@ -143,7 +151,6 @@ class StudyScorer:
             failed = sum(image.error is not None for image in images)
             self._health.count("studies")
             self._health.tell("scored", study=study, images=len(images), failed=failed)
-        self._spool.finish(study)
 
     def _write(self, study: str, results: Sequence[Result]) -> None:
         with whole_file(self._folder / f"{study}.jsonl") as partial:
@@ -153,3 +160,15 @@ class StudyScorer:
                 for result in results:
                     writer.write(result)
         sync_folder(self._folder)
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written to: {error.strerror or 'unknown reason'}",
+            where=str(folder),
+            remedy="make room or restore the disk, then start again with the same folder",
+        ) from error
