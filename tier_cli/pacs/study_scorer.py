@@ -118,17 +118,17 @@ class StudyScorer:
                 continue
             for path in self._spool.images(study):
                 absolute = self._spool.root / path
-                if absolute.exists() and not self._is_done(path):
+                item = _Item(study, path, state_of(str(absolute)))
+                if absolute.exists() and not self._is_done(item):
                     paused = False
-                    self._under_way.append(_Item(study, path, state_of(str(absolute))))
+                    self._under_way.append(item)
                     yield Source(str(absolute), name=path)
             self._under_way.append(_Item(study))
             self._finish_ended()
 
-    def _is_done(self, path: str) -> bool:
-        """Return whether the file as it is has a result: one with an error may have been replaced."""
-        line = self._ledger.state(path)
-        return line is not None and line == state_of(str(self._spool.root / path))
+    def _is_done(self, item: _Item) -> bool:
+        """Return whether the file as it is has a result, or will have: one with an error may be replaced."""
+        return item in self._under_way or self._ledger.state(item.path) == item.state
 
     def _finish_ended(self) -> None:
         """Write the results of studies of which no image is under way."""
