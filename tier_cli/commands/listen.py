@@ -20,10 +20,10 @@ from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.signals import exit_code_of
 
 if TYPE_CHECKING:
+    from tier_cli.pacs.connections import ReceiverSettings
     from tier_cli.pacs.encryption import Certificates
     from tier_cli.pacs.listener import Listener
     from tier_cli.pacs.outbox import Destination
-    from tier_cli.pacs.receiver import ReceiverSettings
 
 _NETWORK, _BOUNDS, _SENDING, _RESULTS = "Network", "Bounds", "Sending", "Results"
 
@@ -213,10 +213,10 @@ def listen(
     from tier_cli.imaging.header import import_pydicom
 
     import_pydicom()
+    from tier_cli.pacs.connections import ReceiverSettings
     from tier_cli.pacs.encryption import Certificates
     from tier_cli.pacs.listener import Listener, structured_report
     from tier_cli.pacs.peers import Peers, check_title
-    from tier_cli.pacs.receiver import ReceiverSettings
 
     certificates = Certificates.of(tls_cert, tls_key, tls_ca)
     if send_tls and certificates is None:

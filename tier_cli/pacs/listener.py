@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tier_cli.errors import TierError, UsageError
+from tier_cli.pacs.connections import ReceiverSettings
 from tier_cli.pacs.health import Health
 from tier_cli.pacs.ledger import Ledger
 from tier_cli.pacs.outbox import Destination, Outbox
-from tier_cli.pacs.receiver import Receiver, ReceiverSettings
+from tier_cli.pacs.receiver import Receiver
 from tier_cli.pacs.spool import Spool
 from tier_cli.pacs.study_scorer import StudyScorer
 

@@ -145,6 +145,13 @@ class Spool:
                 raise
             self._release(before)
 
+    def compare(self, path: str, parts: Sequence[bytes | memoryview]) -> str:
+        """Return whether the file of an image holds the ``same`` or ``other`` content, or is ``deleted``."""
+        target = self.root / path
+        if _holds(target, parts):
+            return "same"
+        return "other" if target.exists() else "deleted"
+
     @contextmanager
     def _heard_of(self, study: str) -> Iterator[None]:
         """Keep a study open while an image of it is written."""
