@@ -45,7 +45,7 @@ def listen(job: ScoringJob, tmp_path: Path) -> Iterator[Listen]:
             "127.0.0.1",
             0,
             peers or Peers.parse(["SENDER@127.0.0.1"]),
-            **given,  # type: ignore[arg-type]
+            **given,
         )
         own: dict[str, Any] = {"most_disk": ROOM, "quiet": 0.05, "pause": 0.05}
         own |= {name: value for name, value in options.items() if not name.startswith("r_")}

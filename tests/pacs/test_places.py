@@ -30,6 +30,25 @@ def test_results_that_cannot_be_written_end_the_service_and_are_written_later(
     wait_for(lambda: len(again.results) == 1)
 
 
+def test_a_journal_that_cannot_be_written_names_a_way_that_exists(
+    listen: Listen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = listen()
+    journal = node.listener._ledger._journal
+
+    def full(line: object) -> int:
+        raise journal._failed(OSError(28, "No space left on device"))
+
+    monkeypatch.setattr(journal, "append", full)
+    assert send(node.port, [write_dicom(tmp_path / "a.dcm")]) == 0
+    with pytest.raises(StorageError, match="start again with the same folder"):
+        node.listener.wait()
+    monkeypatch.undo()
+    node.listener.stop()
+    again = listen()
+    wait_for(lambda: len(again.results) == 1)
+
+
 def test_a_status_file_that_cannot_be_written_is_told_at_the_start(listen: Listen, tmp_path: Path) -> None:
     for place in (tmp_path / "missing" / "status.json", tmp_path):
         with pytest.raises(UsageError, match="--status-file"):

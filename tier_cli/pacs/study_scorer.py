@@ -15,7 +15,7 @@ from tier_cli.errors import StorageError
 from tier_cli.files.atomic import sync_folder, whole_file
 from tier_cli.imaging.discover import PAUSE, Source
 from tier_cli.pacs.health import Health
-from tier_cli.pacs.ledger import Ledger
+from tier_cli.pacs.ledger import RESTART, Ledger
 from tier_cli.pacs.spool import Spool
 from tier_cli.pipeline.journaled import FileState, state_of
 from tier_cli.results.writers import JsonLinesWriter
@@ -170,5 +170,5 @@ def _storage_errors(folder: Path) -> Iterator[None]:
         raise StorageError(
             f"cannot be written to: {error.strerror or 'unknown reason'}",
             where=str(folder),
-            remedy="make room or restore the disk, then start again with the same folder",
+            remedy=RESTART,
         ) from error
