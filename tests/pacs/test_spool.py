@@ -202,6 +202,22 @@ def test_room_is_counted_right_when_images_cannot_be_deleted(
     assert spool.used == 200
 
 
+def test_a_refused_image_does_not_open_its_study(tmp_path: Path) -> None:
+    """Or a sender that repeats itself would keep the very pixels from being deleted that are in its way."""
+    spool = make(tmp_path, 250)
+    first = finished(spool, "1", "1.1")
+    for study, size in (("1", 200), ("2", 300)):
+        with pytest.raises(NoRoomError):
+            spool.store(spool.path_of(study, "9"), [b"x" * size])
+    assert spool.next_quiet(0, 0) is None
+    # No image has room that is larger than all of it.
+    assert (tmp_path / first).exists()
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+    assert Spool(tmp_path, 250).restore() == 0
+    spool.store(spool.path_of("2", "9"), [b"x" * 200])
+    assert not (tmp_path / first).exists()
+
+
 def _read_only(path: Path, missing_ok: bool = False) -> None:
     if not missing_ok:
         raise OSError(30, "Read-only file system")

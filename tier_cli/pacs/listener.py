@@ -62,6 +62,8 @@ class Listener:
         The bytes that images may take.
     quiet
         Seconds without a new image after which a study is scored.
+    pause
+        Seconds until something that could not be sent is tried again; doubled with each failure.
     destinations
         Where results go.
     report
@@ -70,8 +72,6 @@ class Listener:
         Receives one line of JSON per event.
     status_file
         Replaced as a whole when something has happened.
-    pause
-        Seconds until something that could not be sent is tried again; doubled with each failure.
 
     Raises
     ------
@@ -88,11 +88,11 @@ class Listener:
         *,
         most_disk: int,
         quiet: float,
+        pause: float,
         destinations: Sequence[Destination] = (),
         report: Reporter | None = None,
         messages: TextIO | None = None,
         status_file: Path | None = None,
-        pause: float = 5.0,
     ):
         _make_private(root)
         self._report = report

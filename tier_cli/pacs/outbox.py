@@ -58,7 +58,7 @@ class Outbox:
         Seconds until the second attempt.
     """
 
-    def __init__(self, root: Path, destination: Destination, health: Health, pause: float = 5.0):
+    def __init__(self, root: Path, destination: Destination, health: Health, pause: float):
         self._root, self._destination, self._health, self._pause = root, destination, health, pause
         self.folder = root / OUTBOX / re.sub(r"[^A-Za-z0-9.-]+", "_", str(destination))
         self._changed = threading.Condition()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tier_cli.errors import TierError
@@ -129,11 +129,11 @@ class Spool:
             if _holds(target, parts):
                 # Sent again: another file would look like a change to the one that is being scored.
                 return
-            # First: after a crash, a study that is marked has no image without a result.
-            (target.parent / _FINISHED).unlink(missing_ok=True)
             before = target.stat().st_size if target.exists() else 0
             self._reserve(size)
             try:
+                # First: after a crash, a study that is marked has no image without a result.
+                (target.parent / _FINISHED).unlink(missing_ok=True)
                 with whole_file(target) as partial:
                     _write(partial, parts)
                 sync_folder(target.parent)
@@ -154,7 +154,8 @@ class Spool:
 
     @contextmanager
     def _heard_of(self, study: str) -> Iterator[None]:
-        """Keep a study open while an image of it is written."""
+        """Keep a study open while an image of it is written, and after that unless the image was refused."""
+        folder = self.folder / study
         with self._changed:
             self._receiving[study] += 1
             self._finished.pop(study, None)
@@ -165,9 +166,12 @@ class Spool:
                 self._receiving[study] -= 1
                 if not self._receiving[study]:
                     del self._receiving[study]
-                now = time.monotonic()
-                first, _ = self._heard.get(study, (now, now))
-                self._heard[study] = (first, now)
+                if (folder / _FINISHED).exists():
+                    self._finished[study] = None
+                elif not _removed(folder):
+                    now = time.monotonic()
+                    first, _ = self._heard.get(study, (now, now))
+                    self._heard[study] = (first, now)
                 self._changed.notify_all()
 
     @contextmanager
@@ -187,7 +191,7 @@ class Spool:
         with self._changed:
             while self._used + size > self._most:
                 oldest = next(iter(self._finished), None)
-                if oldest is None:
+                if oldest is None or size > self._most:
                     raise NoRoomError("all room is taken by images that are not scored yet")
                 self._delete_pixels(oldest)
                 del self._finished[oldest]
@@ -262,6 +266,13 @@ class Spool:
             (folder / _FINISHED).touch(mode=0o600)
             self._finished[study] = None
         sync_folder(folder)
+
+
+def _removed(folder: Path) -> bool:
+    """Remove the folder of a study without images, and return whether there is none."""
+    with suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
 
 
 def _holds(path: Path, parts: Sequence[bytes | memoryview]) -> bool:
