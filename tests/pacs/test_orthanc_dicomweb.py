@@ -14,9 +14,10 @@ from xrays import write_dicom
 
 from tier_cli.app import main
 from tier_cli.pacs.dicomweb import Server, WebStore
-from tier_cli.pacs.listener import structured_report
+from tier_cli.pacs.objects import object_maker
 from tier_cli.pacs.outbox import Sent
 from tier_cli.pipeline.scoring_job import ScoringJob
+from tier_cli.pipeline.stream import StreamOptions
 
 PLUGINS = [
     f"{folder}/libOrthancDicomWeb.so"
@@ -93,7 +94,7 @@ def test_a_received_study_ends_as_a_report_beside_its_images(
     image = write_dicom(tmp_path / "a.dcm", 0, "1.2.3")
     parent = server.store(image)["ParentStudy"]
     store = WebStore(Server(f"dicomweb://127.0.0.1:{server.http}/rs"))
-    node = listen(destinations=[store], report=structured_report(job.findings))
+    node = listen(destinations=[store], make=object_maker(job, StreamOptions()))
     modality = {"AET": "TIER", "Host": "127.0.0.1", "Port": node.port, "LocalAet": "SENDER"}
     for path, body, method in (
         ("/modalities/tier", modality, "PUT"),

@@ -204,7 +204,7 @@ def test_reports_of_a_study_reach_the_archive(listen: Listen, archive: Archive, 
         seen.append(len(results))
         return [Path(results[0].paths[0]).read_bytes()]
 
-    node = listen(destinations=[to], report=report)
+    node = listen(destinations=[to], make=report)
     assert send(node.port, images[:1]) == 0
     wait_for(lambda: len(received(tmp_path)) == 1)
     assert send(node.port, images[1:]) == 0

@@ -14,9 +14,10 @@ from tier_cli.api.model import open_models
 from tier_cli.commands import options
 from tier_cli.commands.stopping import stopping
 from tier_cli.console import is_quiet
-from tier_cli.errors import TierError, UsageError
+from tier_cli.errors import TierError, UsageError, did_you_mean
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.pacs.objects import KINDS
 from tier_cli.signals import exit_code_of
 
 if TYPE_CHECKING:
@@ -137,6 +138,16 @@ SendTls = Annotated[
     bool,
     options.switch(_SENDING, "--send-tls", "Send by TLS, with --tls-cert and --tls-ca."),
 ]
+Send = Annotated[
+    str,
+    typer.Option(
+        "--send",
+        metavar="LIST",
+        help=f"What to send, separated by commas: {', '.join(KINDS)}, as tier classify writes it with the "
+        "options of these names. All but sr read the images once more.",
+        rich_help_panel=_SENDING,
+    ),
+]
 Stow = Annotated[
     list[str] | None,
     options.option(
@@ -181,6 +192,7 @@ def listen(
     send_to: SendTo = None,
     send_tls: SendTls = False,
     stow: Stow = None,
+    send: Send = "sr",
     retry: Retry = 5.0,
     max_disk: MaxDisk = _DISK,
     max_instance: MaxInstance = _INSTANCE,
@@ -215,9 +227,11 @@ def listen(
     import_pydicom()
     from tier_cli.pacs.connections import ReceiverSettings
     from tier_cli.pacs.encryption import Certificates
-    from tier_cli.pacs.listener import Listener, structured_report
+    from tier_cli.pacs.listener import Listener
+    from tier_cli.pacs.objects import object_maker
     from tier_cli.pacs.peers import Peers, check_title
 
+    kinds = _kinds(send)
     certificates = Certificates.of(tls_cert, tls_key, tls_ca)
     if send_tls and certificates is None:
         raise UsageError("needs a certificate", where="--send-tls", remedy="add --tls-cert and --tls-key")
@@ -254,7 +268,7 @@ def listen(
         most_disk=max_disk,
         quiet=study_timeout,
         destinations=destinations,
-        report=structured_report(job.findings) if destinations else None,
+        make=object_maker(job, stream, kinds) if destinations else None,
         messages=None if is_quiet() else sys.stderr,
         status_file=None if status_file is None else Path(status_file),
         pause=retry,
@@ -262,6 +276,18 @@ def listen(
     with stopping():
         ended = _run(listener)
     raise Exit(ended)
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(
+                f"unknown kind of object '{name}'{did_you_mean(name, KINDS)}",
+                where="--send",
+                remedy=f"choose from {', '.join(KINDS)}",
+            )
+    return names
 
 
 def _run(listener: Listener) -> int:

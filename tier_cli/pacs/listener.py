@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tier_cli.errors import TierError, UsageError
+from tier_cli.errors import InputError, TierError, UsageError
 from tier_cli.pacs.connections import ReceiverSettings
 from tier_cli.pacs.health import Health
 from tier_cli.pacs.ledger import Ledger
@@ -20,31 +19,13 @@ from tier_cli.pacs.spool import Spool
 from tier_cli.pacs.study_scorer import StudyScorer
 
 if TYPE_CHECKING:
-    from tier_cli.findings.schema import FindingSet
+    from tier_cli.pacs.objects import Maker
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.record import Result
 
 # Seconds that the end waits for images under way, and for a file that is being sent.
 _PATIENCE = 10.0
-
-
-# Makes DICOM files of the results of a study; their paths are absolute.
-Reporter = Callable[[Sequence["Result"]], Sequence[bytes]]
-
-
-def structured_report(findings: FindingSet) -> Reporter:
-    """Return what makes the structured report of a study; raises ModuleNotFoundError without highdicom."""
-    from tier_cli.dicom_out.report import import_highdicom, study_report
-
-    import_highdicom()
-
-    def report(results: Sequence[Result]) -> list[bytes]:
-        content = BytesIO()
-        study_report(results, findings).save_as(content, enforce_file_format=True)
-        return [content.getvalue()]
-
-    return report
 
 
 class Listener:
@@ -66,7 +47,7 @@ class Listener:
         Seconds until something that could not be sent is tried again; doubled with each failure.
     destinations
         Where results go.
-    report
+    make
         Makes what is sent; None sends nothing.
     messages
         Receives one line of JSON per event.
@@ -90,12 +71,12 @@ class Listener:
         quiet: float,
         pause: float,
         destinations: Sequence[Destination] = (),
-        report: Reporter | None = None,
+        make: Maker | None = None,
         messages: TextIO | None = None,
         status_file: Path | None = None,
     ):
         _make_private(root)
-        self._report = report
+        self._make = make
         self.health = Health(messages, status_file, self._now)
         scorer = job.scorer(stream)
         # First: it is locked, so no other process uses the folder.
@@ -191,8 +172,8 @@ class Listener:
         self._ended.set()
 
     def _send(self, study: str, results: Sequence[Result]) -> None:
-        """Put the report of a study into the outboxes, made from the images that are still there."""
-        if self._report is None or not self._outboxes:
+        """Put the objects of a study into the outboxes, made from the images that are still there."""
+        if self._make is None or not self._outboxes:
             return
         root = self._spool.root.absolute()
         there = [
@@ -202,17 +183,15 @@ class Listener:
         ]
         if not there:
             return
-        try:
-            objects = self._report(there)
-        except TierError as error:
-            # Its message may name a file, never what is in it.
-            self.health.count("no_report")
-            self.health.tell("no report", study=study, reason=error.kind)
-            return
         version = len(self._ledger)
-        for outbox in self._outboxes:
-            for number, content in enumerate(objects):
-                outbox.put(f"{study}-{version}-{number}.dcm", content)
+        for number, made in enumerate(self._make(there)):
+            if isinstance(made, InputError):
+                # Its message may name a file, never what is in it.
+                self.health.count("not_made")
+                self.health.tell("object not made", study=study, reason=made.kind)
+                continue
+            for outbox in self._outboxes:
+                outbox.put(f"{study}-{version}-{number}.dcm", made)
 
     def _tell_freed(self, study: str) -> None:
         self.health.count("studies_without_pixels")
