@@ -11,9 +11,9 @@ import pytest
 from nodes import Listen, Node
 
 from tier_cli.api.model import open_models
+from tier_cli.pacs.connections import ReceiverSettings
 from tier_cli.pacs.listener import Listener
 from tier_cli.pacs.peers import Peers
-from tier_cli.pacs.receiver import ReceiverSettings
 from tier_cli.pipeline.scoring_job import ScoringJob
 from tier_cli.pipeline.stream import stream_options
 
@@ -38,9 +38,14 @@ def listen(job: ScoringJob, tmp_path: Path) -> Iterator[Listen]:
 
     def start(root: Path | None = None, peers: Peers | None = None, **options: Any) -> Node:
         folder, said = root or tmp_path / "out", io.StringIO()
-        given = {name[2:]: value for name, value in options.items() if name.startswith("r_")}
+        bounds = {"associations": 8, "pdu": 1 << 18, "instance": ROOM, "idle": 60.0}
+        given = bounds | {name[2:]: value for name, value in options.items() if name.startswith("r_")}
         receiver = ReceiverSettings(
-            "TIER", "127.0.0.1", 0, peers or Peers.parse(["SENDER@127.0.0.1"]), **given
+            "TIER",
+            "127.0.0.1",
+            0,
+            peers or Peers.parse(["SENDER@127.0.0.1"]),
+            **given,
         )
         own: dict[str, Any] = {"most_disk": ROOM, "quiet": 0.05, "pause": 0.05}
         own |= {name: value for name, value in options.items() if not name.startswith("r_")}

@@ -14,6 +14,7 @@ from tier_cli.pacs.peers import Address, Peers
         ("PACS@10.0.3.7", "PACS", "10.0.3.7", True),
         ("PACS@10.0.3.7", "PACS ", "10.0.3.7", True),
         ("PACS@10.0.3.7", "pacs", "10.0.3.7", False),
+        ("PACS@10.0.3.7", "PACS\n", "10.0.3.7", False),
         ("PACS@10.0.3.7", "PACS", "10.0.3.8", False),
         ("PACS@10.0.3.0/24", "PACS", "10.0.3.8", True),
         ("PACS@10.0.3.0/24", "PACS", "10.0.4.8", False),

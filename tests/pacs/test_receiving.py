@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,21 @@ def test_an_image_that_comes_twice_is_scored_once(listen: Listen, images: list[P
     assert node.count("duplicates") >= 2
     assert len(node.results) == 2
     assert node.count("scored") == 2
+
+
+def test_another_image_under_the_uid_of_a_scored_one_is_told(
+    listen: Listen, images: list[Path], tmp_path: Path
+) -> None:
+    """Its scores are not those of the pixels that came last."""
+    node = listen()
+    assert send(node.port, images[:1]) == 0
+    wait_for(lambda: len(node.results) == 1)
+    other = dcmread(images[0])
+    other.PixelData = bytes(reversed(other.PixelData))
+    other.save_as(tmp_path / "other.dcm")
+    assert send(node.port, [images[0], tmp_path / "other.dcm"]) == 0
+    assert [event["content"] for event in node.events("duplicate")] == ["same", "other"]
+    assert (node.count("duplicates"), node.count("other_duplicates")) == (1, 1)
 
 
 def test_a_late_image_joins_the_results_of_its_study(listen: Listen, images: list[Path]) -> None:
@@ -252,6 +270,14 @@ def test_a_silent_association_ends(listen: Listen, images: list[Path]) -> None:
     node = listen(r_idle=1)
     silent = associate(node.port, images[0])
     wait_for(lambda: not silent.is_established)
+    with socket.create_connection(("127.0.0.1", node.port)) as slow:
+        slow.settimeout(60)
+        slow.sendall(b"\x01\x00\x00\x00\x10\x00")
+        begun = time.monotonic()
+        with suppress(OSError):
+            while not select.select([slow], [], [], 0.1)[0]:
+                slow.sendall(b"x")
+        assert time.monotonic() - begun < 30
     with socket.create_connection(("127.0.0.1", node.port)) as mute:
         mute.settimeout(60)
         assert mute.recv(10) == b""

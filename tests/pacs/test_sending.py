@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def outbox(tmp_path: Path) -> Iterator[Callable[..., Outbox]]:
     def make(port: int, health: Health | None = None) -> Outbox:
         user = StoreUser(Address("ARCHIVE", "127.0.0.1", port), "TIER", timeout=30)
         box = Outbox(tmp_path, user, health or Health(None), pause=0.05)
+        box.restore()
         box.start()
         made.append(box)
         return box
@@ -141,12 +143,52 @@ def test_the_pause_grows_while_a_receiver_is_away(tmp_path: Path) -> None:
         return wait_as_before(predicate, 0)
 
     box._changed.wait_for = wait  # type: ignore[method-assign, assignment]
+    box.restore()
     box.start()
     box.put("a.dcm", b"x")
     wait_for(lambda: len(waits) > 20)
     box.stop(10)
     assert waits[:4] == pytest.approx([0.02, 0.04, 0.08, 0.16])
     assert max(waits) == 300
+
+
+def test_an_answer_without_sense_does_not_end_the_sending(tmp_path: Path) -> None:
+    answers: list[Exception | None] = [KeyError("what the server sent"), None]
+
+    class Confused:
+        def __str__(self) -> str:
+            return "CONFUSED@127.0.0.1:1"
+
+        def send(self, files: Sequence[Path]) -> dict[Path, Sent]:
+            if error := answers.pop(0):
+                raise error
+            return dict.fromkeys(files, Sent.DONE)
+
+    box = Outbox(tmp_path, Confused(), Health(None), pause=0.01)
+    box.restore()
+    box.start()
+    box.put("a.dcm", b"x")
+    wait_for(lambda: box.waiting == 0)
+    box.stop(10)
+    assert answers == []
+
+
+def test_a_silent_receiver_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
+    """A service manager would kill it, in the middle of what it writes."""
+    image = write_dicom(tmp_path / "a.dcm")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        user = StoreUser(Address("ARCHIVE", "127.0.0.1", silent.getsockname()[1]), "TIER", timeout=60)
+        sending = threading.Thread(target=user.send, args=([image],), daemon=True)
+        sending.start()
+        connection, _ = silent.accept()
+        assert connection.recv(1) == b"\x01"
+        lasting = [one for one in threading.enumerate() if not one.daemon]
+        assert lasting == [threading.main_thread()]
+        connection.close()
+        sending.join(30)
+        assert not sending.is_alive()
 
 
 def test_reports_of_a_study_reach_the_archive(listen: Listen, archive: Archive, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,81 @@ def test_a_study_is_quiet_only_after_its_last_image(tmp_path: Path) -> None:
     spool.store(spool.path_of("1", "1.1"), [b"x"])
     assert spool.next_quiet(1000, 0) is None
     assert spool.open_studies == 1
+
+
+def test_a_study_whose_sender_repeats_itself_is_scored_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender in a loop must not keep its study from being scored for ever."""
+    spool, now = make(tmp_path), 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    path = spool.path_of("1", "1.1")
+    taken = []
+    for _ in range(25):
+        spool.store(path, [b"x"])
+        now += 0.5
+        taken.append(spool.next_quiet(1, 0))
+    assert [place for place, study in enumerate(taken) if study] == [19]
+
+
+def test_one_image_from_two_senders_takes_its_room_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the room shrinks with every such pair, until all images are refused."""
+    spool = make(tmp_path)
+    path, sync = spool.path_of("1", "1.1"), os.fsync
+    both = threading.Barrier(2)
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.05)
+        sync(descriptor)
+
+    def sender(content: bytes) -> None:
+        both.wait(10)
+        spool.store(path, [content])
+
+    monkeypatch.setattr(os, "fsync", slow)
+    threads = [threading.Thread(target=sender, args=(content * 100,)) for content in (b"a", b"b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert spool.used == 100
+
+
+def test_room_is_counted_right_when_images_cannot_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make(tmp_path, 250)
+    first = finished(spool, "1", "1.1")
+    finished(spool, "2", "2.1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", _read_only)
+        with pytest.raises(OSError, match="Read-only"):
+            spool.store(spool.path_of("3", "3.1"), [b"x" * 100])
+    assert spool.used == 200
+    # Once the disk can be written again, the same study makes room.
+    spool.store(spool.path_of("3", "3.1"), [b"x" * 100])
+    assert not (tmp_path / first).exists()
+    assert spool.used == 200
+
+
+def test_a_refused_image_does_not_open_its_study(tmp_path: Path) -> None:
+    """Or a sender that repeats itself would keep the very pixels from being deleted that are in its way."""
+    spool = make(tmp_path, 250)
+    first = finished(spool, "1", "1.1")
+    for study, size in (("1", 200), ("2", 300)):
+        with pytest.raises(NoRoomError):
+            spool.store(spool.path_of(study, "9"), [b"x" * size])
+    assert spool.next_quiet(0, 0) is None
+    # No image has room that is larger than all of it.
+    assert (tmp_path / first).exists()
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+    assert Spool(tmp_path, 250).restore() == 0
+    spool.store(spool.path_of("2", "9"), [b"x" * 200])
+    assert not (tmp_path / first).exists()
+
+
+def _read_only(path: Path, missing_ok: bool = False) -> None:
+    if not missing_ok:
+        raise OSError(30, "Read-only file system")

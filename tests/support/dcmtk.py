@@ -28,4 +28,7 @@ def dcmtk(name: str) -> str:
 def send(port: int, files: Sequence[Path], title: str = "SENDER", to: str = "TIER", *more: str) -> int:
     """Send files with storescu and return its exit code."""
     command = [dcmtk("storescu"), "-aet", title, "-aec", to, *more, "127.0.0.1", str(port)]
-    return subprocess.run([*command, *map(str, files)], capture_output=True, check=False).returncode
+    # Long enough for a machine that is busy; a test that hangs says nothing.
+    return subprocess.run(
+        [*command, *map(str, files)], capture_output=True, check=False, timeout=120
+    ).returncode

@@ -21,10 +21,10 @@ from tier_cli.pacs.objects import KINDS
 from tier_cli.signals import exit_code_of
 
 if TYPE_CHECKING:
+    from tier_cli.pacs.connections import ReceiverSettings
     from tier_cli.pacs.encryption import Certificates
     from tier_cli.pacs.listener import Listener
     from tier_cli.pacs.outbox import Destination
-    from tier_cli.pacs.receiver import ReceiverSettings
 
 _NETWORK, _BOUNDS, _SENDING, _RESULTS = "Network", "Bounds", "Sending", "Results"
 
@@ -225,11 +225,11 @@ def listen(
     from tier_cli.imaging.header import import_pydicom
 
     import_pydicom()
+    from tier_cli.pacs.connections import ReceiverSettings
     from tier_cli.pacs.encryption import Certificates
     from tier_cli.pacs.listener import Listener
     from tier_cli.pacs.objects import object_maker
     from tier_cli.pacs.peers import Peers, check_title
-    from tier_cli.pacs.receiver import ReceiverSettings
 
     kinds = _kinds(send)
     certificates = Certificates.of(tls_cert, tls_key, tls_ca)

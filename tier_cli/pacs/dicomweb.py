@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from urllib.parse import urlsplit
 import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
-from tier_cli.errors import InputError, UsageError
+from tier_cli.errors import InputError, StorageError, UsageError
 from tier_cli.imaging.discover import PassedOver, Source
 from tier_cli.imaging.guard import guarded
 from tier_cli.pacs.outbox import Sent
@@ -24,18 +27,29 @@ from tier_cli.pacs.spool import key_of
 from tier_cli.pacs.storage_classes import STORAGE_CLASSES
 
 if TYPE_CHECKING:
-    from requests import Response
+    from requests import PreparedRequest, Response
 
 # The token, or user and password as user:password. They are never options, which other users can see.
 TOKEN, LOGIN = "TIER_DICOMWEB_TOKEN", "TIER_DICOMWEB_LOGIN"
 _TIMEOUT = 60.0
+# Bytes and seconds of one answer; an image must fit into the memory.
+_LONGEST_ANSWER, _LONGEST_WAIT = 256_000_000, 300.0
 _UID = r"[0-9.]{1,64}"
 _STUDY = re.compile(
     rf"(?P<prefix>.*)/studies/(?P<study>{_UID})(?:/series/(?P<series>{_UID})(?:/instances/(?P<instance>{_UID}))?)?/?"
 )
 _WHOLE = (("application/dicom", "*"),)
+# For what reads: what stores is repeated by the outbox.
+_AGAIN = Retry(
+    2,
+    backoff_factor=0.25,
+    status_forcelist=(429, 503, 504),
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
 # A later attempt may succeed: no login yet, too many requests, or the server's own trouble.
 _LATER = frozenset({401, 403, 404, 408, 429})
+_ASK = "ask who runs the server"
 _CLASS, _SERIES, _INSTANCE = "00080016", "0020000E", "00080018"
 
 
@@ -70,6 +84,9 @@ class Server:
                 "holds a login or a query", where=f"dicomweb(s)://{parts.hostname}", remedy=f"set {TOKEN}"
             )
         session = requests.Session()
+        # Another host must not get images, reports or a login.
+        session.max_redirects = 0
+        session.hooks["response"].append(_bounded)
         token, login = environment.get(TOKEN), environment.get(LOGIN)
         if (token or login) and parts.scheme == "dicomweb" and not _is_here(parts.hostname):
             raise UsageError("the login would travel unencrypted", where=self.url, remedy="use dicomwebs://")
@@ -78,12 +95,19 @@ class Server:
         elif login:
             name, _, password = login.partition(":")
             session.auth = (name, password)
-        # Messages of the library quote addresses and answers.
-        logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())
+        if session.auth is None:
+            # Or ~/.netrc would add its login, or replace the token.
+            session.auth = _unchanged
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, HTTPAdapter(max_retries=_AGAIN))
+        # Their messages quote addresses and answers.
+        for library in ("dicomweb_client", "retrying"):
+            logging.getLogger(library).addHandler(logging.NullHandler())
         scheme = "https" if parts.scheme == "dicomwebs" else "http"
         url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         client = DICOMwebClient(url, session, timeout=_TIMEOUT)
-        client.set_http_retry_params(max_attempts=3, wait_exponential_multiplier=250)
+        # It would also repeat answers without end.
+        client.set_http_retry_params(retry=False)
         return client
 
 
@@ -110,24 +134,25 @@ def retrieved(url: str, folder: Path, passed_over: PassedOver) -> Iterator[Sourc
     client, study = Server(found["prefix"]).client(), found["study"]
     try:
         instances = _instances(client, study, found["series"], found["instance"])
-    except (requests.RequestException, ValueError) as error:
+    except InputError as error:
         yield Source(url, _failed(url, error))
         return
     if not instances:
         yield Source(url, InputError("the server has no such study", where=url, kind="missing"))
     for sop_class, series, instance in instances:
         name = f"{found['prefix']}/studies/{study}/series/{series}/instances/{instance}"
-        if sop_class not in STORAGE_CLASSES:
+        if sop_class and sop_class not in STORAGE_CLASSES:
             passed_over.add(name, "other storage class")
             continue
         file = folder / f"{key_of(name)}.dcm"
         try:
             with guarded(name, "the image"):
                 dataset = client.retrieve_instance(study, series, instance, media_types=_WHOLE)
+                if dataset.SOPInstanceUID != instance:
+                    raise InputError("the server sent another image", remedy=_ASK)
                 dataset.save_as(file, enforce_file_format=True)
         except InputError as error:
-            cause = error.__cause__
-            yield Source(file.as_posix(), _failed(name, cause) if cause is not None else error, name)
+            yield Source(file.as_posix(), _failed(name, error), name)
             continue
         yield Source(str(file), name=name)
 
@@ -135,36 +160,103 @@ def retrieved(url: str, folder: Path, passed_over: PassedOver) -> Iterator[Sourc
 def _instances(
     client: DICOMwebClient, study: str, series: str | None, instance: str | None
 ) -> list[tuple[str, str, str]]:
-    """Return class, series and UID of the instances of a study, in a stable order."""
-    answer = client.search_for_instances(
-        study,
-        series,
-        fields=["SOPClassUID", "SeriesInstanceUID", "SOPInstanceUID"],
-        search_filters={"SOPInstanceUID": instance} if instance else {},
-        get_remaining=True,
-    )
-    found = [(_value(one, _CLASS), _value(one, _SERIES), _value(one, _INSTANCE)) for one in answer]
-    return sorted((sop_class, own or series or "", uid) for sop_class, own, uid in found)
+    """Return class, series and UID of the instances of a study, in a stable order; raises `InputError`."""
+    found: dict[str, tuple[str, str, str]] = {}
+    answered = 0
+    with guarded("", "the answer"):
+        while True:
+            answer = client.search_for_instances(
+                study,
+                series,
+                offset=answered,
+                fields=["SOPClassUID", "SeriesInstanceUID", "SOPInstanceUID"],
+                search_filters={"SOPInstanceUID": instance} if instance else {},
+            )
+            known = len(found)
+            for one in answer:
+                uid, own = _uid(one, _INSTANCE), _uid(one, _SERIES, series)
+                found[uid] = (_uid(one, _CLASS, ""), own, uid)
+            answered += len(answer)
+            # Some servers know no offset, and answer the same again.
+            if len(found) == known:
+                return sorted(found.values())
 
 
-def _value(item: Mapping[str, Any], tag: str) -> str:
-    values = item.get(tag, {}).get("Value") or [""]
-    return str(values[0])
+def _uid(item: Mapping[str, Any], tag: str, otherwise: str | None = None) -> str:
+    """Return a UID of an answer; raises ValueError if it is none, because it becomes a part of an address."""
+    values = item.get(tag, {}).get("Value") or [otherwise]
+    if values[0] == "":
+        return ""
+    if not isinstance(values[0], str) or not re.fullmatch(_UID, values[0]):
+        raise ValueError
+    return values[0]
 
 
-def _failed(where: str, error: BaseException) -> InputError:
-    """Say why something could not be retrieved, without what the server says."""
-    response: Response | None = getattr(error, "response", None)
+def _failed(where: str, error: InputError) -> InputError:
+    """Say why something could not be retrieved, without what the server says; raises `StorageError`."""
+    cause = error.__cause__
+    response: Response | None = getattr(cause, "response", None)
     if response is not None and response.status_code == requests.codes.not_found:
         return InputError("the server has no such study", where=where, kind="missing")
     if response is not None:
-        remedy = (
-            f"set {TOKEN} or {LOGIN}" if response.status_code in (401, 403) else "ask who runs the server"
-        )
         what = f"the server answers with status {response.status_code}"
-        return InputError(what, where=where, remedy=remedy, kind="unreadable")
-    what = f"the server cannot be reached ({type(error).__name__})"
-    return InputError(what, where=where, remedy="check the address and the network", kind="missing")
+        return InputError(what, where=where, remedy=_remedy(response), kind="unreadable")
+    if isinstance(cause, (requests.ConnectionError, requests.Timeout)):
+        what = f"the server cannot be reached ({type(cause).__name__})"
+        return InputError(what, where=where, remedy="check the address and the network", kind="missing")
+    if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
+        raise StorageError(
+            f"images of the server cannot be written to the temporary folder ({cause.strerror})",
+            where="TMPDIR",
+            remedy="make room, or name another folder",
+        ) from cause
+    if cause is None:
+        return InputError(error.what, where=where, remedy=error.remedy, kind=error.kind)
+    what = f"the server's answer cannot be read ({type(cause).__name__})"
+    return InputError(what, where=where, remedy=_ASK, kind="unreadable")
+
+
+def _remedy(response: Response) -> str:
+    if response.is_redirect:
+        return "give the address to which it redirects"
+    return f"set {TOKEN} or {LOGIN}" if response.status_code in (401, 403) else _ASK
+
+
+class TooLongError(requests.RequestException):
+    """An answer has more bytes, or takes longer, than any image."""
+
+
+class _BoundedBody:
+    """The body of an answer, which ends with `TooLongError` instead of never.
+
+    Parameters
+    ----------
+    raw
+        The body, as urllib3 reads it.
+    """
+
+    def __init__(self, raw: Any):
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def stream(self, amount: int, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Yield what comes, as it comes."""
+        left, end = _LONGEST_ANSWER, time.monotonic() + _LONGEST_WAIT
+        while part := self._raw.read1(amount, decode_content=decode_content):
+            left -= len(part)
+            if left < 0 or time.monotonic() > end:
+                raise TooLongError
+            yield part
+
+
+def _bounded(response: Response, *_: object, **__: object) -> None:
+    response.raw = _BoundedBody(response.raw)
+
+
+def _unchanged(request: PreparedRequest) -> PreparedRequest:
+    return request
 
 
 def _is_here(host: str) -> bool:
@@ -191,8 +283,6 @@ class WebStore:
     def __init__(self, server: Server):
         self._server = server
         self._client = server.client()
-        # The outbox has its own pauses.
-        self._client.set_http_retry_params(retry=False)
 
     def __str__(self) -> str:
         return str(self._server)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from tier_cli.errors import UsageError
 from tier_cli.files.atomic import whole_file
 
 # How often the file is replaced at most, and at least.
@@ -50,10 +51,18 @@ class Health:
         self._thread = threading.Thread(target=self._write_often, name="health", daemon=True)
 
     def start(self) -> None:
-        """Begin to write the file."""
-        if self._file is not None:
-            self._write("starting")
-            self._thread.start()
+        """Begin to write the file; raises `UsageError` if it cannot be written."""
+        if self._file is None:
+            return
+        try:
+            self._replace(self._file, "starting")
+        except OSError as error:
+            raise UsageError(
+                f"cannot be written ({error.strerror})",
+                where=f"--status-file {self._file}",
+                remedy="name a file in a folder that exists",
+            ) from None
+        self._thread.start()
 
     def stop(self) -> None:
         """Write the file for the last time."""
@@ -61,8 +70,7 @@ class Health:
         self._changed.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._file is not None:
-            self._write("stopped")
+        self._write("stopped")
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of the counts of the file."""
@@ -94,8 +102,12 @@ class Health:
             self._ended.wait(_SOONEST)
 
     def _write(self, state: str) -> None:
-        if self._file is None:
-            return
+        # A full disk must not end the service: the age of the file then tells.
+        with suppress(OSError):
+            if self._file is not None:
+                self._replace(self._file, state)
+
+    def _replace(self, file: Path, state: str) -> None:
         with self._lock:
             counts = dict(sorted(self._counts.items()))
         document = {
@@ -106,8 +118,7 @@ class Health:
             "counts": counts,
             **self.now(),
         }
-        # A full disk must not end the service: the age of the file then tells.
-        with suppress(OSError), whole_file(self._file) as partial:
+        with whole_file(file) as partial:
             partial.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.errors import JournalError
+from tier_cli.errors import JournalError, StorageError
 from tier_cli.pipeline.journal_header import header_of
 from tier_cli.pipeline.journaled import FileState, JournalResults, line_for
 from tier_cli.results.journal import Document, Journal, differences, path_key
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 # The journal in the folder of --output.
 JOURNAL = "scores.journal"
+# After a full or lost disk.
+RESTART = "make room or restore the disk, then start again with the same folder"
 
 
 class Ledger:
@@ -87,7 +91,7 @@ class Ledger:
     def keep(self, path: str, state: FileState, result: Result) -> None:
         """Append a result; raises `StorageError`."""
         line = self._line(path)
-        with self._lock:
+        with self._lock, _remedied():
             # Of several results of one image, the last counts.
             number = self._next if line is None else int(line["n"])
             self._offsets[path_key(path)] = self._journal.append(line_for(number, path, state, result))
@@ -95,7 +99,7 @@ class Ledger:
 
     def sync(self) -> None:
         """Wait until every result is on the disk; raises `StorageError`."""
-        with self._lock:
+        with self._lock, _remedied():
             self._journal.sync()
 
     def close(self) -> None:
@@ -110,3 +114,12 @@ class Ledger:
             offset = self._offsets.get(path_key(path))
             line = None if offset is None else self._journal.read(offset)
         return line if line is not None and line.get("path") == path else None
+
+
+@contextmanager
+def _remedied() -> Iterator[None]:
+    """Say what to do here: `tier listen` has no --resume."""
+    try:
+        yield
+    except StorageError as error:
+        raise StorageError(error.what, where=error.where, remedy=RESTART) from error

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tier_cli.errors import InputError, TierError, UsageError
+from tier_cli.pacs.connections import ReceiverSettings
 from tier_cli.pacs.health import Health
 from tier_cli.pacs.ledger import Ledger
 from tier_cli.pacs.outbox import Destination, Outbox
-from tier_cli.pacs.receiver import Receiver, ReceiverSettings
+from tier_cli.pacs.receiver import Receiver
 from tier_cli.pacs.spool import Spool
 from tier_cli.pacs.study_scorer import StudyScorer
 
@@ -42,6 +43,8 @@ class Listener:
         The bytes that images may take.
     quiet
         Seconds without a new image after which a study is scored.
+    pause
+        Seconds until something that could not be sent is tried again; doubled with each failure.
     destinations
         Where results go.
     make
@@ -50,8 +53,6 @@ class Listener:
         Receives one line of JSON per event.
     status_file
         Replaced as a whole when something has happened.
-    pause
-        Seconds until something that could not be sent is tried again; doubled with each failure.
 
     Raises
     ------
@@ -68,11 +69,11 @@ class Listener:
         *,
         most_disk: int,
         quiet: float,
+        pause: float,
         destinations: Sequence[Destination] = (),
         make: Maker | None = None,
         messages: TextIO | None = None,
         status_file: Path | None = None,
-        pause: float = 5.0,
     ):
         _make_private(root)
         self._make = make
@@ -98,22 +99,35 @@ class Listener:
         Raises
         ------
         UsageError
-            If the address cannot be used.
+            If the address, the folder or the status file cannot be used.
         """
         # A thread of pynetdicom that a peer has confused ends with a traceback, which may quote that peer.
         self._hook, threading.excepthook = threading.excepthook, self._tell_error
-        waiting = self._spool.restore()
         try:
+            waiting = self._take_up()
+            self.health.start()
             port = self._receiver.start()
         except TierError:
             self._close()
             raise
-        self.health.start()
         for outbox in self._outboxes:
             outbox.start()
         self._thread.start()
         self.health.tell("listening", port=port, open_studies=waiting, scored_before=len(self._ledger))
         return port
+
+    def _take_up(self) -> int:
+        """Take up what an earlier run left, and return the number of open studies; raises `UsageError`."""
+        try:
+            for outbox in self._outboxes:
+                outbox.restore()
+            return self._spool.restore()
+        except OSError as error:
+            raise UsageError(
+                f"cannot be used ({error.strerror})",
+                where=f"--output {self._spool.root}",
+                remedy="let the user that runs tier own the folder and all in it",
+            ) from None
 
     def wait(self) -> None:
         """Wait until the service fails; raises what made it fail."""
@@ -137,11 +151,11 @@ class Listener:
         for outbox in self._outboxes:
             outbox.stop(_PATIENCE)
         self.health.tell("stopped", open_studies=self._spool.open_studies)
-        self.health.stop()
         self._close()
 
     def _close(self) -> None:
         self._closed = True
+        self.health.stop()
         with suppress(TierError):
             self._ledger.close()
         threading.excepthook = self._hook

@@ -58,7 +58,7 @@ class Outbox:
         Seconds until the second attempt.
     """
 
-    def __init__(self, root: Path, destination: Destination, health: Health, pause: float = 5.0):
+    def __init__(self, root: Path, destination: Destination, health: Health, pause: float):
         self._root, self._destination, self._health, self._pause = root, destination, health, pause
         self.folder = root / OUTBOX / re.sub(r"[^A-Za-z0-9.-]+", "_", str(destination))
         self._changed = threading.Condition()
@@ -69,12 +69,15 @@ class Outbox:
     def __str__(self) -> str:
         return str(self._destination)
 
-    def start(self) -> None:
-        """Send what an earlier run left, and what comes."""
+    def restore(self) -> None:
+        """Take up what an earlier run left; raises `OSError`."""
         for folder in (self._root / OUTBOX, self.folder):
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
         remove_partial(self.folder)
+
+    def start(self) -> None:
+        """Send what is there, and what comes."""
         self._thread.start()
 
     def stop(self, patience: float) -> None:
@@ -154,7 +157,10 @@ class Outbox:
 
     def _send(self, files: Sequence[Path]) -> bool:
         """Send files, and return whether the receiver could take them."""
-        outcome = self._destination.send(files)
+        try:
+            outcome = self._destination.send(files)
+        except Exception:  # noqa: BLE001 - an answer without sense must not end the sending for good
+            outcome = {}
         counts = dict.fromkeys(Sent, 0)
         for file in files:
             what = outcome.get(file, Sent.LATER)

@@ -29,6 +29,11 @@ def check_title(title: str, option: str) -> str:
     return stripped
 
 
+def plain_title(title: str) -> str:
+    """Return an AE title as it came, without the spaces around it: only they do not count (PS3.8 9.3.2)."""
+    return title.strip(" ")
+
+
 @dataclass(frozen=True)
 class Peer:
     """One application entity that may open associations.
@@ -92,7 +97,7 @@ class Peers:
         """Return whether a peer of this AE title may come from an address."""
         if self.peers is None:
             return True
-        return any(peer.title == title.strip() and peer.has(address) for peer in self.peers)
+        return any(peer.title == plain_title(title) and peer.has(address) for peer in self.peers)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tier_cli.errors import TierError
@@ -21,6 +21,8 @@ _PIXELS, _GONE = ".dcm", ".gone"
 # Says that all images of a study are scored and its results are written.
 _FINISHED = "finished"
 _KEY_DIGITS = 32
+# A study that is never quiet, because its sender repeats itself, is scored after so many times the quiet.
+_MOST_QUIETS = 10
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -57,9 +59,11 @@ class Spool:
         self.root, self._most, self._freed = root, most, freed
         self.folder = root / SPOOL
         self._changed = threading.Condition()
-        # Open studies in the order in which they were last heard of, and when that was.
-        self._heard: dict[str, float] = {}
+        # Open studies: when they were first and last heard of.
+        self._heard: dict[str, tuple[float, float]] = {}
         self._receiving: Counter[str] = Counter()
+        # Images that are being written: two senders may have the same one.
+        self._writing: set[str] = set()
         self._finished: dict[str, None] = {}
         self._closed = False
         self._used = 0
@@ -72,6 +76,7 @@ class Spool:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.folder.chmod(0o700)
         finished: list[tuple[int, str]] = []
+        now = time.monotonic()
         for study in sorted(path for path in self.folder.iterdir() if path.is_dir()):
             remove_partial(study)
             pixels = list(study.glob(f"*{_PIXELS}"))
@@ -80,7 +85,7 @@ class Spool:
             if marker.exists():
                 finished.append((marker.stat().st_mtime_ns, study.name))
             elif pixels or any(study.iterdir()):
-                self._heard[study.name] = time.monotonic()
+                self._heard[study.name] = (now, now)
             else:
                 study.rmdir()
         self._finished = {study: None for _, study in sorted(finished)}
@@ -119,16 +124,16 @@ class Spool:
         """
         target = self.root / path
         size = sum(len(part) for part in parts)
-        with self._heard_of(target.parent.name):
+        with self._heard_of(target.parent.name), self._alone(path):
             target.parent.mkdir(mode=0o700, exist_ok=True)
             if _holds(target, parts):
                 # Sent again: another file would look like a change to the one that is being scored.
                 return
-            # First: after a crash, a study that is marked has no image without a result.
-            (target.parent / _FINISHED).unlink(missing_ok=True)
             before = target.stat().st_size if target.exists() else 0
             self._reserve(size)
             try:
+                # First: after a crash, a study that is marked has no image without a result.
+                (target.parent / _FINISHED).unlink(missing_ok=True)
                 with whole_file(target) as partial:
                     _write(partial, parts)
                 sync_folder(target.parent)
@@ -140,9 +145,17 @@ class Spool:
                 raise
             self._release(before)
 
+    def compare(self, path: str, parts: Sequence[bytes | memoryview]) -> str:
+        """Return whether the file of an image holds the ``same`` or ``other`` content, or is ``deleted``."""
+        target = self.root / path
+        if _holds(target, parts):
+            return "same"
+        return "other" if target.exists() else "deleted"
+
     @contextmanager
     def _heard_of(self, study: str) -> Iterator[None]:
-        """Keep a study open while an image of it is written."""
+        """Keep a study open while an image of it is written, and after that unless the image was refused."""
+        folder = self.folder / study
         with self._changed:
             self._receiving[study] += 1
             self._finished.pop(study, None)
@@ -153,19 +166,35 @@ class Spool:
                 self._receiving[study] -= 1
                 if not self._receiving[study]:
                     del self._receiving[study]
-                # Last in the order.
-                self._heard.pop(study, None)
-                self._heard[study] = time.monotonic()
+                if (folder / _FINISHED).exists():
+                    self._finished[study] = None
+                elif not _removed(folder):
+                    now = time.monotonic()
+                    first, _ = self._heard.get(study, (now, now))
+                    self._heard[study] = (first, now)
+                self._changed.notify_all()
+
+    @contextmanager
+    def _alone(self, path: str) -> Iterator[None]:
+        """Let nobody else write the same image meanwhile: its room would be counted twice."""
+        with self._changed:
+            self._changed.wait_for(lambda: path not in self._writing)
+            self._writing.add(path)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._writing.discard(path)
                 self._changed.notify_all()
 
     def _reserve(self, size: int) -> None:
         with self._changed:
             while self._used + size > self._most:
                 oldest = next(iter(self._finished), None)
-                if oldest is None:
+                if oldest is None or size > self._most:
                     raise NoRoomError("all room is taken by images that are not scored yet")
+                self._delete_pixels(oldest)
                 del self._finished[oldest]
-                self._used -= self._delete_pixels(oldest)
                 self._freed(oldest)
             self._used += size
 
@@ -173,16 +202,17 @@ class Spool:
         with self._changed:
             self._used -= size
 
-    def _delete_pixels(self, study: str) -> int:
-        size = 0
+    def _delete_pixels(self, study: str) -> None:
         for path in (self.folder / study).glob(f"*{_PIXELS}"):
-            size += path.stat().st_size
+            size = path.stat().st_size
             path.with_suffix(_GONE).touch(mode=0o600)
             path.unlink()
-        return size
+            self._used -= size
 
     def next_quiet(self, quiet: float, wait: float) -> str | None:
         """Wait until a study has been quiet for some seconds, and return its key.
+
+        A study that is heard of again and again is returned after ten times as long.
 
         Parameters
         ----------
@@ -199,9 +229,15 @@ class Spool:
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                study = next((one for one in self._heard if not self._receiving[one]), None)
-                due = end if study is None else self._heard[study] + quiet
-                if study is not None and due <= now:
+                due, study = min(
+                    (
+                        (min(last + quiet, first + _MOST_QUIETS * quiet), one)
+                        for one, (first, last) in self._heard.items()
+                        if one not in self._receiving
+                    ),
+                    default=(end, ""),
+                )
+                if study and due <= now:
                     del self._heard[study]
                     return study
                 if now >= end:
@@ -230,6 +266,13 @@ class Spool:
             (folder / _FINISHED).touch(mode=0o600)
             self._finished[study] = None
         sync_folder(folder)
+
+
+def _removed(folder: Path) -> bool:
+    """Remove the folder of a study without images, and return whether there is none."""
+    with suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
 
 
 def _holds(path: Path, parts: Sequence[bytes | memoryview]) -> bool:

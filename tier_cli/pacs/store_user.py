@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
@@ -47,7 +49,7 @@ class StoreUser:
         """Send files in one association."""
         kinds = {file: kind for file in files if (kind := _kind_of(file)) is not None}
         outcome = {file: Sent.REFUSED for file in files if file not in kinds}
-        ae = AE(ae_title=self._title)
+        ae = _Sender(ae_title=self._title)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = self._timeout
         for sop_class, syntax in dict.fromkeys(kinds.values()):
             ae.add_requested_context(sop_class, syntax)
@@ -80,6 +82,16 @@ class StoreUser:
         if "Status" not in status or status.Status in _OUT_OF_RESOURCES:
             return Sent.LATER
         return Sent.DONE if status.Status in _DONE else Sent.REFUSED
+
+
+class _Sender(AE):
+    """Open associations that do not keep the process from ending while their peer is silent."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: Any
+    ) -> AssociationSocket:
+        assoc.dul.daemon = True
+        return super()._create_socket(assoc, address, tls_args)
 
 
 def _kind_of(file: Path) -> tuple[str, str] | None:

@@ -6,14 +6,16 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tier_cli.errors import StorageError
 from tier_cli.files.atomic import sync_folder, whole_file
 from tier_cli.imaging.discover import PAUSE, Source
 from tier_cli.pacs.health import Health
-from tier_cli.pacs.ledger import Ledger
+from tier_cli.pacs.ledger import RESTART, Ledger
 from tier_cli.pacs.spool import Spool
 from tier_cli.pipeline.journaled import FileState, state_of
 from tier_cli.results.writers import JsonLinesWriter
@@ -85,10 +87,11 @@ class StudyScorer:
 
         Raises
         ------
-        TierError
+        StorageError
             If results cannot be written.
         """
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        with _storage_errors(self._folder):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
         results = self._job.image_results(self._sources(), self._scorer, self._options)
         with closing(results):
             for result in results:
@@ -115,17 +118,17 @@ class StudyScorer:
                 continue
             for path in self._spool.images(study):
                 absolute = self._spool.root / path
-                if absolute.exists() and not self._is_done(path):
+                item = _Item(study, path, state_of(str(absolute)))
+                if absolute.exists() and not self._is_done(item):
                     paused = False
-                    self._under_way.append(_Item(study, path, state_of(str(absolute))))
+                    self._under_way.append(item)
                     yield Source(str(absolute), name=path)
             self._under_way.append(_Item(study))
             self._finish_ended()
 
-    def _is_done(self, path: str) -> bool:
-        """Return whether the file as it is has a result: one with an error may have been replaced."""
-        line = self._ledger.state(path)
-        return line is not None and line == state_of(str(self._spool.root / path))
+    def _is_done(self, item: _Item) -> bool:
+        """Return whether the file as it is has a result, or will have: one with an error may be replaced."""
+        return item in self._under_way or self._ledger.state(item.path) == item.state
 
     def _finish_ended(self) -> None:
         """Write the results of studies of which no image is under way."""
@@ -133,6 +136,11 @@ class StudyScorer:
             self._finish(self._under_way.popleft().study)
 
     def _finish(self, study: str) -> None:
+        with _storage_errors(self._spool.root):
+            self._write_results(study)
+            self._spool.finish(study)
+
+    def _write_results(self, study: str) -> None:
         paths = self._spool.images(study)
         images = [result for path in paths if (result := self._ledger.result(path)) is not None]
         if images:
@@ -143,7 +151,6 @@ class StudyScorer:
             failed = sum(image.error is not None for image in images)
             self._health.count("studies")
             self._health.tell("scored", study=study, images=len(images), failed=failed)
-        self._spool.finish(study)
 
     def _write(self, study: str, results: Sequence[Result]) -> None:
         with whole_file(self._folder / f"{study}.jsonl") as partial:
@@ -153,3 +160,15 @@ class StudyScorer:
                 for result in results:
                     writer.write(result)
         sync_folder(self._folder)
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written to: {error.strerror or 'unknown reason'}",
+            where=str(folder),
+            remedy=RESTART,
+        ) from error
