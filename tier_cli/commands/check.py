@@ -177,6 +177,8 @@ def _found(paths: list[str]) -> tuple[str, ...]:
 def _read_report(path: str) -> str:
     """Read a report from a file or from stdin."""
     try:
+        if path == "-" and sys.stdin is None:
+            raise UsageError("stdin is closed", remedy="name the file of the report")
         if path == "-":
             raw = sys.stdin.buffer.read(_LARGEST_REPORT + 1)
         else:

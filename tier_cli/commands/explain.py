@@ -237,7 +237,7 @@ def _read(report: str) -> str:
             raise UsageError(
                 "is too long for a report", where=f"--report {report}", remedy="give a text file"
             )
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(
             f"cannot be read ({error.strerror})", where=f"--report {report}", remedy="check the name"
@@ -246,6 +246,9 @@ def _read(report: str) -> str:
         raise UsageError(
             "is not a text in UTF-8", where=f"--report {report}", remedy="save it as UTF-8"
         ) from None
+    if "\0" in text:
+        raise UsageError("is no report", where=f"--report {report}", remedy="give a text file")
+    return text
 
 
 def _warn(job: ScoringJob, maps: MapJob) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # How many findings are shown where none, or many, reach their operating points.
 FEWEST, MOST = 3, 6
+# No report has more; each has a map in the sheet and on the page.
+MOST_SENTENCES = 200
 _FINER = "the maps are finer than the grid that their colours and thresholds were fitted for"
 # Measured on 203 boxes, see docs/explain.md.
 _LARGER = (
@@ -166,7 +168,7 @@ def report_maps(job: ScoringJob, report: str) -> MapJob:
     Raises
     ------
     UsageError
-        If the report has no sentence.
+        If the report has no sentence, or too many.
     """
     from tier_cli.reports.sentences import sentences
 
@@ -174,6 +176,12 @@ def report_maps(job: ScoringJob, report: str) -> MapJob:
     texts = [sentence.text for sentence in sentences(report)]
     if not texts:
         raise UsageError("the report has no sentence", where="--report", remedy="give a text with sentences")
+    if len(texts) > MOST_SENTENCES:
+        raise UsageError(
+            f"the report has {len(texts)} sentences, more than {MOST_SENTENCES}",
+            where="--report",
+            remedy="give one report",
+        )
     subjects = text_subjects(texts, job.engine, "sentence")
     return MapJob(job, subjects, read_map_scale(job.checkpoint, job.findings))
 
