@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ _HATCHED = "Hatched: the model does not see it."
 _OUTLINED = "White line: patches from the threshold on."
 _GAP, _MOST_COLUMNS, _MOST_LINES = 16, 4, 4
 _PICTURE = "Image"
+# More fill more than the lines that are drawn; a word of 100,000 letters would take minutes to measure.
+_MOST_LETTERS = 2000
 # Heights of letters in pixels.
 _SMALLEST, _LARGEST = 11, 18
 
@@ -187,16 +190,18 @@ _FIXED = "The colours mean the same similarity in every map of this checkpoint."
 def _wrapped(text: str, size: int, width: int) -> list[str]:
     """Break a text into lines that fit; the last line of a long text ends with an ellipsis."""
     letters, lines = font(size), [""]
-    for word in printable(text).split():
+    for word in printable(text[:_MOST_LETTERS]).split():
         longer = f"{lines[-1]} {word}".strip()
         if letters.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer
         else:
             lines.append(word)
     for number, line in enumerate(lines):
-        while letters.getlength(lines[number]) > width:
-            line = line[:-1]
-            lines[number] = line + "…"
+        if letters.getlength(line) > width:
+            fitting = bisect(
+                range(len(line)), width, key=lambda end, line=line: letters.getlength(line[:end] + "…")
+            )
+            lines[number] = line[: max(0, fitting - 1)] + "…"
     if len(lines) > _MOST_LINES:
         lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1][:-1] + "…"]
     return lines
