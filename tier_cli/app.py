@@ -24,6 +24,7 @@ from tier_cli.commands.embed import embed
 from tier_cli.commands.evaluate.command import evaluate
 from tier_cli.commands.explain import explain
 from tier_cli.commands.figures import figures
+from tier_cli.commands.listen import listen
 from tier_cli.commands.merge import merge
 from tier_cli.commands.search import search
 from tier_cli.commands.stopping import stopping
@@ -53,6 +54,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command()(explain)
 app.command()(merge)
+app.command()(listen)
 app.command("eval")(evaluate)
 app.command()(figures)
 app.command()(calibrate)

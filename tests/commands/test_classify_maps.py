@@ -104,9 +104,9 @@ def test_only_findings_from_their_operating_points_on_get_maps() -> None:
     files = MapFiles(
         Path(), subjects, MapScale(), Finish(Calibration({}), (), "image"), lambda result: result
     )
-    assert files._reached(Result(("x",), stamp, "cosine", findings=scores)) == [subjects[1]]
+    assert files._reached(Result(("x",), stamp, "cosine", findings=scores)) == (subjects[1],)
     none = tuple(FindingScore(name, 0.1, call=False) for name in ("a", "b"))
-    assert files._reached(Result(("x",), stamp, "cosine", findings=none)) == []
+    assert files._reached(Result(("x",), stamp, "cosine", findings=none)) == ()
 
 
 def test_an_ensemble_and_a_model_without_patches_are_refused_before_images_are_read(

@@ -21,7 +21,7 @@ from tier_cli.model.checkpoint import open_checkpoint, write_checksums
 from tier_cli.model.open_engine import open_engine
 
 Tier = Callable[..., tuple[int, str, str]]
-SECRETS = ("Doe", "Jane", "4711", "0815", "19500102", "20010203")
+SECRETS = ("Doe^Jane", "ID4711", "ACC0815", "19500102", "20010203")
 
 
 @pytest.fixture

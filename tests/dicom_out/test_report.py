@@ -17,7 +17,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 from xrays import picture
 
-from tier_cli.dicom_out.report import WARNING, write_report
+from tier_cli.dicom_out.objects import WARNING
+from tier_cli.dicom_out.report import write_report
 from tier_cli.errors import InputError
 from tier_cli.findings.schema import FindingSet
 from tier_cli.results.record import ModelStamp, Result

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tier_cli.evaluation.sections.grounding import FIXED
 from tier_cli.evaluation.sections.grounding_protocols import PROTOCOLS
+from tier_cli.evaluation.sections.grounding_summary import FIXED
 from tier_cli.imaging.corrupt import LEVELS, MEANINGS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -13,7 +13,8 @@ from sklearn.metrics import f1_score
 from tier_cli.errors import ManifestError
 from tier_cli.evaluation.sections.grounding_measures import Case, make_case
 from tier_cli.findings.schema import Finding, FindingSet
-from tier_cli.fitting.map_scale import MIN_IMAGES, DiceCurve, Gathered, Histogram, fit_map_scale
+from tier_cli.fitting.histogram import DiceCurve, Histogram
+from tier_cli.fitting.map_scale import MIN_IMAGES, Gathered, fit_map_scale
 
 FINDINGS = FindingSet("two", tuple(Finding(name, name, (), (name,), ("no",)) for name in ("mass", "rare")))
 GRID, SIDE = (4, 4), 32

@@ -17,7 +17,7 @@ from tier_cli.imaging.orientation import Orientation
 from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.maps.patch_grid import PatchGrid, as_affine
-from tier_cli.pipeline.encode import grid_of
+from tier_cli.pipeline.encode import patch_map_of
 
 
 @pytest.mark.parametrize("flags", list(itertools.product([False, True], repeat=3)))
@@ -48,7 +48,7 @@ def test_the_orientation_of_a_file_reaches_its_patches(tmp_path: Path, workers_w
     assert isinstance(image, Decoded)
     if workers_would_send:
         image = _sent(image)
-    grid = grid_of(image, (4, 4))
+    grid = patch_map_of(image, np.zeros((16, 8), np.float32), (4, 4)).grid
     assert grid.turned
     assert (grid.size, grid.stored_size) == ((120, 80), (80, 120))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_config, tiny_model
+from tiny import LEVIT, tiny_config, tiny_model
 from torch.nn import functional
 
 from tier_cli.errors import CheckpointError
@@ -27,18 +27,6 @@ from tier_cli.model.tokens import TextTokenizer
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 VIT = {"model_type": "vit", **SMALL, "image_size": 32, "patch_size": 8}
-# Its tokens are no patches: it halves their number on the way.
-LEVIT = {
-    "model_type": "levit",
-    "image_size": 32,
-    "patch_size": 16,
-    "hidden_sizes": [16, 24, 32],
-    "num_attention_heads": [2, 2, 2],
-    "depths": [1, 1, 1],
-    "key_dim": [4, 4, 4],
-    "mlp_ratio": [1, 1, 1],
-    "attention_ratio": [1, 1, 1],
-}
 
 
 def _model(image: dict[str, Any] | None = None, **fields: Any) -> TierModel:

@@ -17,7 +17,7 @@ from tier_cli.imaging.preprocess import Preprocessing, prepare, prepare_shifted
 from tier_cli.maps.overlap import OverlappingPatches, overlap_shifts
 from tier_cli.maps.patch_grid import PatchGrid
 from tier_cli.maps.similarity import PatchMap, finding_directions
-from tier_cli.pipeline.explain import AS_IT_IS, Explained, Finer, crops_of, explain
+from tier_cli.pipeline.explain import AS_IT_IS, Finer, ImagePatches, crops_of, explain
 from tier_cli.pipeline.scoring_job import ScoringJob
 from tier_cli.pipeline.stream import StreamOptions
 
@@ -39,12 +39,12 @@ def spot(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, tuple[float, fl
     return write(path, pixels=codes, PatientOrientation=["F", "L"]), (120.5, 90.5)
 
 
-def run(job: ScoringJob, path: str, finer: Finer, workers: int = 0) -> Explained:
+def run(job: ScoringJob, path: str, finer: Finer, workers: int = 0) -> ImagePatches:
     (seen,) = explain([Source(path)], job, StreamOptions(workers=workers), 64, finer=finer)
     return seen
 
 
-def values_of(seen: Explained, job: ScoringJob) -> Any:
+def values_of(seen: ImagePatches, job: ScoringJob) -> Any:
     assert seen.patches is not None, seen.error
     return seen.patches.similarities(finding_directions(job.vectors, "cosine_difference"))[0]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_config, tiny_tokenizer
+from tiny import LEVIT, tiny_config, tiny_tokenizer
 from xrays import write_png
 
 from tier_cli.errors import CheckpointError
@@ -31,17 +31,6 @@ VIT = {
     "patch_size": 8,
 }
 SWIN = {"model_type": "swin", "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "image_size": 32}
-LEVIT = {
-    "model_type": "levit",
-    "image_size": 32,
-    "patch_size": 16,
-    "hidden_sizes": [16, 24, 32],
-    "num_attention_heads": [2, 2, 2],
-    "depths": [1, 1, 1],
-    "key_dim": [4, 4, 4],
-    "mlp_ratio": [1, 1, 1],
-    "attention_ratio": [1, 1, 1],
-}
 
 
 def job_of(folder: Path, tower: dict[str, Any], pooling: str) -> ScoringJob:

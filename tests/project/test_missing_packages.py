@@ -55,6 +55,8 @@ CASES = [
     ),
     ("pyarrow", "'tier-cli[parquet]'", ("search", "effusion", "--index", "index.parquet", *MODEL)),
     ("faiss", "'tier-cli[search]'", ("search", "x", "--index", "index.npz", *MODEL, "--approximate")),
+    ("pynetdicom", "'tier-cli[pacs]'", ("listen", "--allow-any", "-o", "received", *MODEL)),
+    ("dicomweb_client", "'tier-cli[pacs]'", ("classify", "dicomweb://127.0.0.1:1/studies/1.2", *MODEL)),
     # TensorBoard: tests/training/run/test_work_folder.py.
     ("jinja2", "jinja2", ("eval", "--data", "m.csv", *MODEL, "--split", "all", "--report", "x.html")),
     ("pandas", "pandas", ("data", "inspect", "m.csv")),

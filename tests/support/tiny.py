@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 SIZE = 32
 WORDS = ("no", "the", "is", "present", "effusion", "pneumothorax", "lungs", "are", "clear", "of", "evidence")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# An image tower whose tokens are no patches: it halves their number on the way.
+LEVIT = {
+    "model_type": "levit",
+    "image_size": 32,
+    "patch_size": 16,
+    "hidden_sizes": [16, 24, 32],
+    "num_attention_heads": [2, 2, 2],
+    "depths": [1, 1, 1],
+    "key_dim": [4, 4, 4],
+    "mlp_ratio": [1, 1, 1],
+    "attention_ratio": [1, 1, 1],
+}
 
 
 def tiny_config() -> TierConfig:

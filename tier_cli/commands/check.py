@@ -13,6 +13,7 @@ from typer import Exit
 
 from tier_cli.commands import options
 from tier_cli.commands.inputs import passing_over, sources_of
+from tier_cli.commands.report_file import read_report
 from tier_cli.commands.result_run import ResultRun
 from tier_cli.console import is_terminal, print_detail, print_message
 from tier_cli.errors import UsageError, kind_label
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from tier_cli.results.writers import ResultWriter
 
 _FILE_WIDTH = 100
-_LARGEST_REPORT = 1 << 17
 _REPORT = "Report"
 
 Paths = Annotated[
@@ -44,7 +44,9 @@ Paths = Annotated[
 ]
 Prior = Annotated[
     list[str] | None,
-    options.option(_REPORT, "FILE", "An image of an earlier study; repeat it for several.", "--prior"),
+    options.option(
+        _REPORT, "FILE", "An image of an earlier study; repeat the option for several.", "--prior"
+    ),
 ]
 Data = Annotated[
     Path | None,
@@ -176,25 +178,10 @@ def _found(paths: list[str]) -> tuple[str, ...]:
 
 def _read_report(path: str) -> str:
     """Read a report from a file or from stdin."""
-    try:
-        if path == "-" and sys.stdin is None:
-            raise UsageError("stdin is closed", remedy="name the file of the report")
-        if path == "-":
-            raw = sys.stdin.buffer.read(_LARGEST_REPORT + 1)
-        else:
-            with open(path, "rb") as file:
-                raw = file.read(_LARGEST_REPORT + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"cannot be read: {error.strerror}", where=path, remedy="give the report as the last argument"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            "is not a text in UTF-8", where=path, remedy="give the report, a text file, as the last argument"
-        ) from error
-    if len(raw) > _LARGEST_REPORT or "\0" in text:
-        raise UsageError("is no report", where=path, remedy="give a text file of at most 128 kB")
+    if path == "-" and sys.stdin is None:
+        raise UsageError("stdin is closed", remedy="name the file of the report")
+    source = sys.stdin.buffer if path == "-" else path
+    text = read_report(source, path, "give the report, a text file, as the last argument")
     if not text.strip():
         raise UsageError("the report is empty", where=path, remedy="give its text")
     return text

@@ -18,7 +18,7 @@ from tier_cli.commands.dicom_output import (
     check_dicom,
     open_dicom,
 )
-from tier_cli.commands.inputs import counter, passing_over, sources_of
+from tier_cli.commands.inputs import counter, on_server, passing_over, sources_of
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
@@ -115,6 +115,10 @@ def classify(
     check_dicom(dicom_folders, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
+    if dry_run and on_server(paths):
+        raise UsageError("retrieves nothing from a server", where="--dry-run", remedy="omit it")
+    if on_server(paths) and (named := [name for name, given in dicom_folders.items() if given]):
+        raise UsageError("needs the images as files", where=named[0], remedy="retrieve the study first")
     passed_over = passing_over(hash_ids)
     notes = PassedOverNotes(passed_over.observe)
     if kept is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from tier_cli.commands import options
 from tier_cli.console import print_message
 from tier_cli.errors import UsageError
+from tier_cli.results.overwrite import check_outside_inputs
 
 if TYPE_CHECKING:
     from tier_cli.dicom_out.folder import ReportFolder, Writer
@@ -93,7 +94,7 @@ def check_dicom(
             )
         _check_folder(folder, option, paths)
     if given:
-        from tier_cli.dicom_out.report import import_highdicom
+        from tier_cli.dicom_out.objects import import_highdicom
 
         import_highdicom()
 
@@ -214,10 +215,4 @@ def _check_folder(folder: str, option: str, paths: list[str]) -> None:
             where=f"{option} {folder}",
             remedy="create the parent first, or choose another",
         )
-    for path in paths:
-        if os.path.isdir(path) and target.is_relative_to(os.path.realpath(path)):
-            raise UsageError(
-                f"lies in {path}, whose files are the input: the next run would read what is written",
-                where=f"{option} {folder}",
-                remedy="name a folder elsewhere",
-            )
+    check_outside_inputs(folder, option, paths)

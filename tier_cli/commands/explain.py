@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit
@@ -12,6 +11,7 @@ from typer import Exit
 from tier_cli.api.model import open_models
 from tier_cli.commands import options
 from tier_cli.commands.inputs import counter, passing_over, sources_of
+from tier_cli.commands.report_file import read_report
 from tier_cli.console import print_message
 from tier_cli.errors import UsageError, did_you_mean
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.explanations import MapJob
     from tier_cli.pipeline.scoring_job import ScoringJob
 
-OUTPUTS = ("sheet", "page", "maps", "boxes", "singles")
-DEFAULT_OUTPUTS = ("sheet", "page", "maps", "boxes")
+OUTPUTS = ("sheet", "page", "maps", "regions", "singles")
+DEFAULT_OUTPUTS = ("sheet", "page", "maps", "regions")
 _DEFAULT = ",".join(DEFAULT_OUTPUTS)
 # The longer side of the pictures that an output needs.
 _SIDES = {"sheet": 512, "page": 2048, "singles": 1024}
 _PREVIEW_SIDE = 256
-# No report is longer; another file may have been meant.
-_LONGEST_REPORT = 100_000
 _SHOWN = "What is shown"
 
 Texts = Annotated[
@@ -58,7 +56,8 @@ Threshold = Annotated[
     options.option(
         _SHOWN,
         "SIMILARITY",
-        "Outline the patches from this similarity on. Default: what the checkpoint has for the finding.",
+        "Outline the patches whose similarity is at least this. Default: the checkpoint's threshold for the "
+        "finding.",
     ),
 ]
 Stretch = Annotated[
@@ -134,9 +133,9 @@ def explain(
     """Show where chest X-rays resemble findings, texts or the sentences of a report.
 
     A map shows for each patch the similarity that the score is made of. With
-    --output, write a contact sheet, single pictures, the maps as numbers, and
-    the outlines of the patches that stand out. On a terminal, print a table
-    and a small picture; in a pipe, JSON lines.
+    --output, write a contact sheet, a page, the maps as numbers, and the regions
+    of patches that stand out. On a terminal, print a table and a small picture;
+    in a pipe, JSON lines.
 
     Exit codes: 0 success; 2 wrong usage; 3 some files could not be explained;
     74 a full or lost disk; 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
@@ -148,7 +147,9 @@ def explain(
     folder = None
     if output is not None:
         folder = check_new_output_folder(output, "--output", [*paths, model])
-    sentences = None if report is None else _read(report)
+    report_text = None
+    if report is not None:
+        report_text = read_report(report, f"--report {report}", "give the text file of the report")
     passed_over = passing_over(hash_ids)
     sources = sources_of(paths, passed_over)
     job = open_models(model, findings, _engine(engine, size), device.value)
@@ -161,8 +162,8 @@ def explain(
 
     if text:
         maps = text_maps(job, text)
-    elif sentences is not None:
-        maps = report_maps(job, sentences)
+    elif report_text is not None:
+        maps = report_maps(job, report_text)
     else:
         maps = finding_maps(job, top=top, every=all_findings, tokens="page" in outputs and output is not None)
         print_notes(job)
@@ -227,28 +228,6 @@ def _check(text: list[str] | None, report: str | None, **of_findings: object) ->
             raise UsageError(f"{name} and {other} contradict each other", remedy="give only one")
     if text and not all(one.strip() for one in text):
         raise UsageError("is empty", where="--text", remedy="write a phrase")
-
-
-def _read(report: str) -> str:
-    try:
-        with Path(report).open("rb") as file:
-            data = file.read(_LONGEST_REPORT + 1)
-        if len(data) > _LONGEST_REPORT:
-            raise UsageError(
-                "is too long for a report", where=f"--report {report}", remedy="give a text file"
-            )
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"cannot be read ({error.strerror})", where=f"--report {report}", remedy="check the name"
-        ) from None
-    except UnicodeDecodeError:
-        raise UsageError(
-            "is not a text in UTF-8", where=f"--report {report}", remedy="save it as UTF-8"
-        ) from None
-    if "\0" in text:
-        raise UsageError("is no report", where=f"--report {report}", remedy="give a text file")
-    return text
 
 
 def _warn(job: ScoringJob, maps: MapJob) -> None:

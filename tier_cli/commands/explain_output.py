@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tier_cli.commands.result_run import ResultRun
 from tier_cli.console import is_terminal
-from tier_cli.maps.files import stem_of, storage_errors, write_boxes, write_maps, write_picture
+from tier_cli.maps.files import stem_of, storage_errors, write_maps, write_picture, write_regions
 from tier_cli.maps.page.write import write_page
 from tier_cli.maps.regions import peak_of, stored
 from tier_cli.maps.sheet import Drawn, sheet
@@ -130,9 +130,9 @@ class MapWriter:
         if "maps" in self._outputs:
             files["maps"] = f"{stem}.npz"
             write_maps(Path(files["maps"]), explanation, stamp)
-        if "boxes" in self._outputs:
-            files["boxes"] = f"{stem}.boxes.json"
-            write_boxes(Path(files["boxes"]), explanation, stamp)
+        if "regions" in self._outputs:
+            files["regions"] = f"{stem}.regions.json"
+            write_regions(Path(files["regions"]), explanation, stamp)
         if "page" in self._outputs:
             files["page"] = str(self._write_page(folder, image))
         return files
@@ -175,7 +175,7 @@ def _found(one: TextMap, explanation: Explanation) -> dict[str, Any]:
         **one.score.to_dict(),
         "label": one.label,
         "similarity": one.kind,
-        "threshold": one.threshold,
+        "map_threshold": one.threshold,
         "peak": place,
     }
 

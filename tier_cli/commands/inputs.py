@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
 
 from tier_cli.console import print_detail
@@ -14,12 +16,46 @@ from tier_cli.errors import UsageError, counted
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source
 
+# Inputs of `tier classify` that a DICOMweb server has: by HTTP, and by HTTPS.
+DICOMWEB_SCHEMES = ("dicomweb://", "dicomwebs://")
+
 
 def counter(paths: list[str]) -> Callable[[], int] | None:
-    """Return a function that counts the files, or None if their list comes from stdin."""
+    """Return a function that counts the files, or None if their list comes from stdin or a server."""
     from tier_cli.imaging.discover import discover
 
-    return None if "-" in paths else lambda: sum(1 for _ in discover(paths))
+    if "-" in paths or on_server(paths):
+        return None
+    return lambda: sum(1 for _ in discover(paths))
+
+
+def on_server(paths: list[str]) -> bool:
+    """Return whether an input is on a DICOMweb server."""
+    return any(path.startswith(DICOMWEB_SCHEMES) for path in paths)
+
+
+def _found(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
+    from tier_cli.imaging.discover import discover
+
+    stdin = _stdin() if "-" in paths else None
+    if not on_server(paths):
+        yield from discover(paths, stdin, passed_over)
+        return
+    for path in paths:
+        yield from (
+            _retrieved(path, passed_over) if on_server([path]) else discover([path], stdin, passed_over)
+        )
+
+
+def _retrieved(url: str, passed_over: PassedOver) -> Iterator[Source]:
+    """Yield images of a DICOMweb server, which are deleted once they have been read."""
+    from tier_cli.imaging.discover import PAUSE
+    from tier_cli.pacs.dicomweb import retrieved
+
+    with TemporaryDirectory(prefix="tier-", ignore_cleanup_errors=True) as folder:
+        yield from retrieved(url, Path(folder), passed_over)
+        # Whoever asks for more has the results of all images so far.
+        yield PAUSE
 
 
 def sources_of(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
@@ -37,9 +73,9 @@ def sources_of(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
     UsageError
         If no image is found.
     """
-    from tier_cli.imaging.discover import PAUSE, discover
+    from tier_cli.imaging.discover import PAUSE
 
-    sources = discover(paths, _stdin() if "-" in paths else None, passed_over)
+    sources = _found(paths, passed_over)
     first = next((source for source in sources if source is not PAUSE), None)
     if first is None and paths == ["-"]:
         raise UsageError("the list on stdin is empty", where="-", remedy="write one path per line")

@@ -82,23 +82,24 @@ _UNITS = {"MB": 10**6, "MIB": 2**20, "GB": 10**9, "GIB": 2**30}
 _LEAST_MEMORY = 200_000_000
 
 
-def memory_size(text: str | int) -> int:
-    """Return the bytes of a size such as ``2GB``; raises `UsageError`."""
+def size_of(text: str | int, option: str, least: int) -> int:
+    """Return the bytes of a size such as ``2GB``; raises `UsageError` naming the option."""
     from tier_cli.errors import UsageError
 
     if isinstance(text, int):
         return text
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|MiB|GB|GiB)", text.strip(), re.IGNORECASE)
     if found is None:
-        raise UsageError(
-            f"'{text}' is not a size", where="--memory-per-file", remedy="give for example 500MB or 2GB"
-        )
+        raise UsageError(f"'{text}' is not a size", where=option, remedy="give for example 500MB or 2GB")
     size = int(float(found[1]) * _UNITS[found[2].upper()])
-    if size < _LEAST_MEMORY:
-        raise UsageError(
-            f"{text} is too little to read any file", where="--memory-per-file", remedy="give 200MB or more"
-        )
+    if size < least:
+        raise UsageError(f"{text} is too little", where=option, remedy=f"give {least // 10**6}MB or more")
     return size
+
+
+def memory_size(text: str | int) -> int:
+    """Return the bytes of ``--memory-per-file``, see `size_of`."""
+    return size_of(text, "--memory-per-file", _LEAST_MEMORY)
 
 
 _IMAGES, _MODEL, _RESULTS, _SPEED = "Images", "Model and findings", "Results", "Speed"

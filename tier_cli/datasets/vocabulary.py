@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def vocabulary_of(findings: FindingSet) -> Vocabulary:
     """Return the words for each finding: its label, id, aliases and prompts, and what captions call it.
 
-    That nothing is found is no finding that a sentence could name.
+    The finding that stands for a normal image is left out: it is not one that a sentence affirms or denies.
     """
     known = {fold(name): words for name, words in wordings().items()}
     words = {}

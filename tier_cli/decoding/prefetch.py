@@ -29,7 +29,7 @@ PAUSED: Outcome = (PAUSE.path, InputError("no further file yet"))
 def decoded(
     sources: Iterable[Source], settings: Settings, workers: int, batch_size: int
 ) -> Generator[Outcome, None, None]:
-    """Yield each source's path with its prepared image or its error, in order, and `PAUSED` for `PAUSE`.
+    """Yield each source's name with its prepared image or its error, in order, and `PAUSED` for `PAUSE`.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def decoded(
     """
     if workers == 0:
         for source in sources:
-            yield PAUSED if source is PAUSE else (source.path, source.error or decode(source.path, settings))
+            yield PAUSED if source is PAUSE else (source.shown, source.error or decode(source.path, settings))
         return
     iterator = iter(sources)
     first: list[Source] = []
@@ -65,7 +65,7 @@ def decoded(
                     yield _next(waiting)
                 yield PAUSED
                 continue
-            waiting.append((source.path, source.error or pool.submit(source.path)))
+            waiting.append((source.shown, source.error or pool.submit(source.path)))
             if len(waiting) > batch_size + _AHEAD_PER_WORKER * workers:
                 yield _next(waiting)
         while waiting:
@@ -78,11 +78,11 @@ def _few(sources: Iterable[Source], settings: Settings, pool: DecodePool) -> Ite
         if source is PAUSE:
             yield PAUSED
         elif source.error is not None:
-            yield source.path, source.error
+            yield source.shown, source.error
         elif is_light(source.path):
-            yield source.path, decode(source.path, settings)
+            yield source.shown, decode(source.path, settings)
         else:
-            yield source.path, pool.submit(source.path).result()
+            yield source.shown, pool.submit(source.path).result()
 
 
 def _next(waiting: deque[tuple[str, InputError | Future[Decoded | InputError]]]) -> Outcome:

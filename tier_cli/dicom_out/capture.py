@@ -9,7 +9,7 @@ import numpy as np
 
 from tier_cli import __version__
 from tier_cli.dicom_out.concepts import SOURCE_IMAGE, concept
-from tier_cli.dicom_out.report import MANUFACTURER, WARNING, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import MANUFACTURER, WARNING, import_highdicom, name_of, write_object
 from tier_cli.dicom_out.sources import read_sources
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded
@@ -80,7 +80,7 @@ def secondary_capture(result: Result, explanation: Explanation) -> SCImage:
             manufacturer_model_name=name_of(result.model),
             software_versions=__version__,
         )
-        # Of a sheet of pictures, nothing is known that would hold for the whole.
+        # A sheet of pictures has no orientation and no side.
         capture.PatientOrientation = []
         capture.Laterality = ""
         # Made by a workstation, not by digitising film.

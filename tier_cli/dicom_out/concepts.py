@@ -7,6 +7,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
+from tier_cli.dicom_out.objects import LONGEST_TEXT
 from tier_cli.dicom_out.uids import derived_uid
 from tier_cli.findings.load import builtin, builtin_names
 from tier_cli.findings.schema import Code, Finding, fold
@@ -34,7 +35,7 @@ SPATIAL = Code("SCT", "309825002", "Spatial and Relational Concept")
 ARTIFICIAL_INTELLIGENCE = Code("DCM", "123110", "Artificial Intelligence")
 NO_UNITS = Code("UCUM", "1", "no units")
 
-_LONGEST_ID, _LONGEST_MEANING, _HEX_DIGITS = 64, 64, 12
+_HEX_DIGITS = 12
 
 
 def code_of(finding: Finding) -> Code:
@@ -72,10 +73,10 @@ def _builtin_codes() -> dict[tuple[str, str], Code]:
     found: dict[tuple[str, str], Code] = {}
     for name in builtin_names():
         for finding in builtin(name).findings:
-            code = finding.code or Code(SCHEME, finding.id[:_LONGEST_ID], _meaning(finding))
+            code = finding.code or Code(SCHEME, finding.id[:LONGEST_TEXT], _meaning(finding))
             found.setdefault((finding.id, fold(finding.label)), code)
     return found
 
 
 def _meaning(finding: Finding) -> str:
-    return finding.label.replace("\\", "/")[:_LONGEST_MEANING] or finding.id
+    return finding.label.replace("\\", "/")[:LONGEST_TEXT] or finding.id

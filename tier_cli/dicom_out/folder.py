@@ -49,7 +49,7 @@ class ReportFolder:
     Parameters
     ----------
     folder
-        Created, readable only by its owner, if it does not exist.
+        Exists.
     findings
         The finding set of the scores.
     tell

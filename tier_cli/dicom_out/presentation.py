@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli import __version__
-from tier_cli.dicom_out.report import MANUFACTURER, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import LONGEST_TEXT, MANUFACTURER, import_highdicom, name_of, write_object
 from tier_cli.dicom_out.sources import read_displayed
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded
@@ -93,7 +93,7 @@ def presentation_state(result: Result, explanation: Explanation) -> GrayscaleSof
             specific_character_set="ISO_IR 192",
             graphic_layers=[layer for layer, _ in drawn],
             graphic_annotations=[annotation for _, annotation in drawn],
-            # Of MONOCHROME1, the lowest value is white: the presentation LUT has to turn it round.
+            # The lowest value of MONOCHROME1 is white, so the presentation LUT has to invert.
             presentation_lut_transformation=PresentationLUTTransformation(
                 presentation_lut_shape="INVERSE" if inverse else "IDENTITY"
             ),
@@ -116,7 +116,7 @@ def _annotations(
     found = [] if one.threshold is None else regions(one.values, one.threshold, grid)[:_MOST]
     if not found:
         return []
-    layer = GraphicLayer(f"{LABEL}_{number}", number, one.label[:64])
+    layer = GraphicLayer(f"{LABEL}_{number}", number, one.label[:LONGEST_TEXT])
     lines = [
         GraphicObject("POLYLINE", np.array([stored(grid, x, y) for x, y in ring]), "PIXEL")
         for region in found

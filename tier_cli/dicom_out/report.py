@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,12 +10,18 @@ from typing import TYPE_CHECKING
 from tier_cli import __version__
 from tier_cli.dicom_out import concepts
 from tier_cli.dicom_out.concepts import code_of, concept
+from tier_cli.dicom_out.objects import (
+    LONGEST_TEXT,
+    MANUFACTURER,
+    WARNING,
+    import_highdicom,
+    name_of,
+    write_object,
+)
 from tier_cli.dicom_out.sources import read_sources
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.errors import InputError
-from tier_cli.files.atomic import whole_file
 from tier_cli.imaging.guard import guarded
-from tier_cli.imaging.header import import_pydicom
 
 if TYPE_CHECKING:
     from highdicom.sr import (
@@ -31,21 +36,12 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.results.record import FindingScore, ModelStamp, Result
+    from tier_cli.results.record import FindingScore, Result
 
-MANUFACTURER = "TIER (open source)"
-WARNING = "For research use; not for clinical diagnosis."
 # Shown in lists of series. 64 characters at most.
 _SERIES = "TIER scores: for research use, not for clinical diagnosis"
 # High, so that viewers list it after the images.
 _SERIES_NUMBER = 9901
-_LONGEST_NAME = 64
-
-
-def import_highdicom() -> None:
-    """Import highdicom; where it is not installed, ModuleNotFoundError, which names its extra."""
-    import_pydicom()
-    import highdicom  # noqa: F401
 
 
 def write_report(folder: Path, results: Sequence[Result], findings: FindingSet) -> Path:
@@ -72,16 +68,6 @@ def write_report(folder: Path, results: Sequence[Result], findings: FindingSet) 
         The file cannot be written.
     """
     return write_object(folder, study_report(results, findings))
-
-
-def write_object(folder: Path, dataset: Dataset) -> Path:
-    """Write a DICOM object under its SOP Instance UID, whole or not at all, readable only by its owner."""
-    path = folder / f"{dataset.SOPInstanceUID}.dcm"
-    with whole_file(path) as partial:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            dataset.save_as(file, enforce_file_format=True)
-    return path
 
 
 def study_report(results: Sequence[Result], findings: FindingSet) -> ComprehensiveSR:
@@ -191,7 +177,7 @@ def _groups(
             yield MeasurementsAndQualitativeEvaluations(
                 tracking_identifier=TrackingIdentifier(
                     derived_uid("tracking", score.finding, *identity_of(result.model), *instances),
-                    score.finding[:_LONGEST_NAME],
+                    score.finding[:LONGEST_TEXT],
                 ),
                 finding_type=concept(named[score.finding]),
                 algorithm_id=algorithm,
@@ -245,8 +231,3 @@ def _library(sources: Sequence[Dataset]) -> ContainerContentItem:
     )
     library.ContentSequence = ContentSequence([group])
     return library
-
-
-def name_of(model: ModelStamp) -> str:
-    """Return the name of a model as an LO holds it."""
-    return model.name.replace("\\", "/")[:_LONGEST_NAME] or "unnamed"

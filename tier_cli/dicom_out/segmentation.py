@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tier_cli import __version__
 from tier_cli.dicom_out.concepts import ARTIFICIAL_INTELLIGENCE, SPATIAL, code_of, concept
-from tier_cli.dicom_out.report import MANUFACTURER, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import LONGEST_TEXT, MANUFACTURER, import_highdicom, name_of, write_object
 from tier_cli.dicom_out.sources import read_displayed
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded
@@ -80,14 +80,14 @@ def segmentation(result: Result, explanation: Explanation, findings: FindingSet)
             segment_descriptions=[
                 SegmentDescription(
                     number,
-                    one.label[:64],
-                    # A place that resembles a text; not that anything there is altered.
+                    one.label[:LONGEST_TEXT],
+                    # A place that resembles a text; nothing there need be abnormal.
                     concept(SPATIAL),
                     concept(named[one.name]),
                     "AUTOMATIC",
                     algorithm,
                     tracking_uid=derived_uid("segment", one.name, source.SOPInstanceUID, *identity),
-                    tracking_id=one.name[:64],
+                    tracking_id=one.name[:LONGEST_TEXT],
                 )
                 for number, (one, _) in enumerate(masks, start=1)
             ],

@@ -88,7 +88,7 @@ def read_displayed(result: Result) -> Dataset:
         header = read_header(raw, path)
         if header.whole("SamplesPerPixel", 1) != 1:
             raise InputError(
-                "a greyscale presentation state cannot refer to a colour image",
+                "presentation states and segmentations cannot refer to a colour image",
                 where=path,
                 remedy="give the greyscale original",
             )

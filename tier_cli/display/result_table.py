@@ -161,16 +161,12 @@ def _call(score: FindingScore) -> Text:
 
 
 def _scale(score: float, reference: Reference, ascii_only: bool) -> Text:
-    """Draw a score on a scale on which the ordinary range of its finding takes the middle third.
-
-    The scales of the findings differ, and only so can their rows be compared.
-    """
+    """Draw a score on the scale of its finding, see `Reference.place`."""
     shade, axis, mark = ("-", "|", "*") if ascii_only else ("░", "│", "●")
     width = 2 * _HALF_WIDTH + 1
 
     def place(value: float) -> int:
-        share = (value - reference.low) / (reference.high - reference.low)
-        return min(max(round((share + 1) / 3 * (width - 1)), 0), width - 1)
+        return round(reference.place(value) * (width - 1))
 
     cells = [" "] * width
     cells[place(reference.low) : place(reference.high) + 1] = shade * (

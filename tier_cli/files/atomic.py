@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tier_cli.errors import UsageError
@@ -87,6 +87,16 @@ def move_whole(partial: Path, path: Path) -> None:
     """Move a complete file to its final place once its content is on the disk."""
     _sync(partial)
     partial.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that a new file is still there after a power failure, where the system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_partial(folder: Path) -> None:

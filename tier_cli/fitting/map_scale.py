@@ -14,8 +14,8 @@ from tier_cli.datasets.regions import regions
 from tier_cli.errors import InputError, ManifestError
 from tier_cli.evaluation.fitted_on import images_of
 from tier_cli.evaluation.sections.grounding_cases import case_of, targets_of
-from tier_cli.evaluation.sections.grounding_measures import Case
 from tier_cli.evaluation.truth import Labelled
+from tier_cli.fitting.histogram import DiceCurve, Histogram
 from tier_cli.maps.scale import MAP_SCALE, write_map_scale
 from tier_cli.maps.similarity import finding_directions, similarities, similarity_of
 from tier_cli.model.copying import checkpoint_copy, write_card_section
@@ -42,96 +42,7 @@ MIN_IMAGES = 20
 TAIL = 0.005
 # The share of the patches of images without a finding that may reach its threshold.
 REACHED = 0.01
-# All similarities lie between -2 and 2. Differences of some foreign models are a few thousandths.
-_LIMIT, _STEPS = 2.0, 40_000
-_EDGES: Floats = np.linspace(-_LIMIT, _LIMIT, _STEPS + 1)
-_ROUNDING = 1e-9
 _DIGITS = 4
-
-
-def _bins(values: Floats) -> NDArray[np.intp]:
-    """Return the number of the interval between `_EDGES` that holds each value."""
-    found = np.floor((values + _LIMIT) * (_STEPS / (2 * _LIMIT)))
-    return np.asarray(found.clip(0, _STEPS - 1), np.intp)
-
-
-def _from_above(weights: Floats) -> Floats:
-    """Return, for each of `_EDGES`, the weight of the intervals above it."""
-    return np.asarray(np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]]), np.float64)
-
-
-@dataclass
-class Histogram:
-    """Count values in narrow intervals, so that they need not be kept.
-
-    Parameters
-    ----------
-    counts
-        One per interval of 0.0001 between -2 and 2.
-    images
-        From how many images the values are.
-    patients
-        Of which patients.
-    """
-
-    counts: Floats = field(default_factory=lambda: np.zeros(_STEPS))
-    images: int = 0
-    patients: set[str] = field(default_factory=set)
-
-    def add(self, values: Floats, patient: str) -> None:
-        """Add the values of one image."""
-        self.counts += np.bincount(_bins(values.ravel()), minlength=_STEPS)
-        self.images += 1
-        self.patients.add(patient)
-
-    def reached_by(self, share: float) -> float:
-        """Return the lowest value that at most this share of the values reach."""
-        above = _from_above(self.counts)
-        return float(_EDGES[np.argmax(above <= share * above[0] + _ROUNDING)])
-
-    def share_from(self, value: float) -> float:
-        """Return the share of the values at or above one of `_EDGES`."""
-        return float(self.counts[np.searchsorted(_EDGES, value - _ROUNDING) :].sum() / self.counts.sum())
-
-    def middle(self, tail: float) -> tuple[float, float]:
-        """Return the range outside which at most this share of the values lies on either side."""
-        below = np.concatenate([[0.0], np.cumsum(self.counts)])
-        low = np.flatnonzero(below <= tail * below[-1] + _ROUNDING)[-1]
-        return float(_EDGES[low]), self.reached_by(tail)
-
-
-@dataclass
-class DiceCurve:
-    """Add up the Dice coefficient at every threshold over cases.
-
-    Parameters
-    ----------
-    sums
-        One per threshold.
-    images, patients
-        How many, and of which patients.
-    """
-
-    sums: Floats = field(default_factory=lambda: np.zeros(_STEPS + 1))
-    images: int = 0
-    patients: set[str] = field(default_factory=set)
-
-    def add(self, case: Case, patient: str) -> None:
-        """Add one finding in one image."""
-        place = _bins(case.similarities)
-        common, chosen = (
-            _from_above(np.bincount(place, areas, minlength=_STEPS).astype(np.float64))
-            for areas in (case.inside, case.covered)
-        )
-        self.sums += 2 * common / (chosen + case.region)
-        self.images += 1
-        self.patients.add(patient)
-
-    def best(self) -> tuple[float, float]:
-        """Return the threshold with the best mean, in the middle of those that are equal, and that mean."""
-        most = self.sums.max()
-        best = np.flatnonzero(self.sums >= most - _ROUNDING)
-        return float(_EDGES[best[len(best) // 2]]), float(most / self.images)
 
 
 @dataclass

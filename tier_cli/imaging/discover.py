@@ -28,10 +28,18 @@ class Source:
         The file as given or found.
     error
         The reason; None if the file can be read.
+    name
+        What results call it; empty for its path.
     """
 
     path: str
     error: InputError | None = None
+    name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What results call the file."""
+        return self.name or self.path
 
 
 # Stands between sources where a list on stdin has nothing more to offer yet: finish what is under way.

@@ -381,3 +381,24 @@ def _saturated(samples: NDArray[Any], bits: int, signed: bool) -> NDArray[Any]:
     if kind.min < low or kind.max > high:
         samples = samples.clip(max(low, kind.min), min(high, kind.max))
     return samples
+
+
+def decodable_syntaxes() -> list[str]:
+    """Return the UIDs of the transfer syntaxes that can be decoded with the packages installed.
+
+    JPEG Extended is listed only with the decoder of its 12-bit images.
+    """
+    from importlib.util import find_spec
+
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import AllTransferSyntaxes
+
+    found = []
+    for syntax in AllTransferSyntaxes:
+        try:
+            decoder = get_decoder(syntax)
+        except NotImplementedError:
+            continue
+        if decoder.is_available and (syntax != _JPEG_8_OR_12[1] or find_spec("imagecodecs") is not None):
+            found.append(str(syntax))
+    return found

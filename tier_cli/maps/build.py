@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.maps.explanation import Explanation, TextMap, TokenMaps
+from tier_cli.maps.files import stem_of
 from tier_cli.maps.scale import MapScale
 from tier_cli.maps.similarity import finding_directions, similarity_of
 from tier_cli.results.record import FindingScore
@@ -91,6 +92,12 @@ def with_threshold(subjects: Sequence[Subject], threshold: float) -> tuple[Subje
     return tuple(replace(subject, threshold=threshold) for subject in subjects)
 
 
+def chosen_subjects(subjects: Sequence[Subject], names: Sequence[str]) -> tuple[Subject, ...]:
+    """Return the subjects of these names, in the order of the names."""
+    named = {subject.name: subject for subject in subjects}
+    return tuple(named[name] for name in names)
+
+
 def explanation_of(
     result: Result,
     picture: NDArray[np.uint8],
@@ -98,9 +105,10 @@ def explanation_of(
     pooled: NDArray[np.floating],
     subjects: Sequence[Subject],
     scale: MapScale,
-    title: str,
 ) -> Explanation:
     """Compare one image with subjects.
+
+    Its title is the beginning of its files' names, which shows nothing of the path, and its view.
 
     Parameters
     ----------
@@ -110,8 +118,6 @@ def explanation_of(
         The image, its patches and its global embedding (D,), of any length.
     subjects, scale
         What it is compared with, and the checkpoint's scale of colours.
-    title
-        What names the image: never patient data.
     """
     scores = {score.finding: score for score in result.findings}
     maps = tuple(
@@ -123,6 +129,7 @@ def explanation_of(
         )
         for subject in subjects
     )
+    title = f"{stem_of(result)} {result.view}".strip()
     return Explanation(title, picture, patches.grid, maps, scale, result.model.name, result.notes)
 
 

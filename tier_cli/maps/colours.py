@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 # Vermilion-orange and blue of equal lightness, which colour-blind people tell apart (after Okabe & Ito).
 ABOVE, BELOW = (250, 124, 0), (88, 164, 255)
-# At most so opaque, so that the anatomy stays visible.
+# The strongest colour's opacity, which leaves the anatomy visible.
 OPACITY = 0.65
 STRETCHED = "colours stretched to this image: not comparable with other images"
 

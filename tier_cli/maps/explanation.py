@@ -42,9 +42,9 @@ class TextMap:
     Parameters
     ----------
     name
-        Id of the finding; for a text, the text.
+        Id of the finding; ``text_1`` or ``sentence_1`` for the first text or sentence of a report.
     label
-        What people read.
+        What people read: the finding's label, or the text.
     kind
         Key of `tier_cli.maps.similarity.SIMILARITIES`.
     values
@@ -52,7 +52,8 @@ class TextMap:
     score
         The score of the finding with its ordinary range; of a text, only the score.
     threshold
-        Similarity from which a patch stands out; None if none was fitted.
+        Similarity from which a patch stands out, not the operating point of the score; None if none was
+        fitted.
     tokens
         The tokens of the text or of the finding's first prompt; None if they were not computed.
     """

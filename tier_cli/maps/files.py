@@ -35,7 +35,7 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
     """Write the similarities of T maps as .npz, without pickle.
 
     The arrays: ``maps`` float32 (T, h, w); ``names``, ``labels``, ``similarities`` (the kind of each map),
-    ``scores`` and ``thresholds`` (NaN without one), (T,) each; ``affine`` (2, 3), ``side``, ``size`` and
+    ``scores`` and ``map_thresholds`` (NaN without one), (T,) each; ``affine`` (2, 3), ``side``, ``size`` and
     ``turned`` as in `PatchGrid`, and ``stored_affine`` for the image as its file stores it; ``model``, the
     JSON of the model's name and hashes as in results.
     """
@@ -50,7 +50,7 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
             labels=np.array([one.label for one in maps], np.str_),
             similarities=np.array([one.kind for one in maps], np.str_),
             scores=np.array([one.score.score for one in maps], np.float64),
-            thresholds=np.array(thresholds, np.float64),
+            map_thresholds=np.array(thresholds, np.float64),
             affine=np.array(grid.affine, np.float64),
             stored_affine=np.array(grid.stored_affine, np.float64),
             side=np.array(grid.side),
@@ -60,8 +60,8 @@ def write_maps(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
         )
 
 
-def write_boxes(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
-    """Write the regions from their thresholds on, see `feature_collection`."""
+def write_regions(path: Path, explanation: Explanation, stamp: ModelStamp) -> None:
+    """Write the regions of patches that reach the thresholds of their maps, see `feature_collection`."""
     content = {
         **feature_collection(explanation.maps, explanation.grid),
         "model": stamp.to_dict(),

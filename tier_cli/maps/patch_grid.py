@@ -90,7 +90,7 @@ class PatchGrid:
         return as_affine(affine)
 
     def stored_box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """Lead a box (x0, y0, x1, y1) of the source image on to the image as the file stores it."""
+        """Return where the file stores a box (x0, y0, x1, y1) of the source image."""
         back = self.orientation.to_stored(self.size)
         # The affine is for centres of pixels, half a pixel from their edges.
         corners = np.array([[box[0], box[2]], [box[1], box[3]]]) - 0.5

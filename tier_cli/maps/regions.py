@@ -82,7 +82,7 @@ def peak_of(values: NDArray[np.floating], grid: PatchGrid) -> tuple[float, float
 
 
 def stored(grid: PatchGrid, x: float, y: float) -> tuple[float, float]:
-    """Lead a point of the source image, whose pixel k covers k to k + 1, on to the file as it is stored."""
+    """Return where the file stores a point of the source image; pixel k covers k to k + 1 in both."""
     x0, y0, _, _ = grid.stored_box((x, y, x, y))
     return x0, y0
 
@@ -125,7 +125,7 @@ def feature_collection(maps: tuple[TextMap, ...], grid: PatchGrid) -> dict[str, 
 
 
 def _connected(first: Cell, left: set[Cell]) -> set[Cell]:
-    """Take all cells that hang together with the first one out of `left`."""
+    """Return all cells that are connected with the first one, and remove them from `left`."""
     found, edge = {first}, [first]
     while edge:
         row, column = edge.pop()

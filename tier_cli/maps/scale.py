@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
 
 MAP_SCALE = "map_scale.json"
-# What is possible at all; the scale of a checkpoint without a fitted one. Cosines lie in [-1, 1].
+# All possible values, as cosines lie in [-1, 1]: the scale of a checkpoint without a fitted one.
 _POSSIBLE: Mapping[str, tuple[float, float]] = {
     "difference": (-2.0, 2.0),
     "positive": (-1.0, 1.0),

@@ -137,11 +137,10 @@ def _score(pen: Any, x: int, y: int, width: int, score: FindingScore, unit: int)
 
 
 def _scale(pen: Any, x: int, y: int, width: int, score: float, known: Reference, unit: int) -> None:
-    """Draw a score on a scale on which the ordinary range of its finding takes the middle third."""
+    """Draw a score on the scale of its finding, see `Reference.place`."""
 
     def place(value: float) -> float:
-        share = ((value - known.low) / (known.high - known.low) + 1) / 3
-        return x + min(max(share, 0.0), 1.0) * width
+        return x + known.place(value) * width
 
     middle, half = y + unit / 2, unit / 2
     pen.rectangle((x, middle - 1, x + width, middle), fill=(70, 74, 78))
@@ -213,5 +212,5 @@ def _write(pen: Any, x: float, y: float, text: str, size: int, colour: Colour) -
 
 @lru_cache(maxsize=8)
 def font(size: int) -> Any:
-    """Return the font that comes with Pillow, so high in pixels."""
+    """Return the font that comes with Pillow, `size` pixels high."""
     return ImageFont.load_default(size)

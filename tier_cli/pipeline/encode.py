@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tier_cli.decoding.decode import Decoded
     from tier_cli.imaging.corrupt import Corruption
+    from tier_cli.model.engine import Engine
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.stream import StreamOptions
 
@@ -89,15 +90,27 @@ def patch_maps(
 
     def compute(images: Sequence[Decoded]) -> list[PatchMap]:
         patches, grid = scorer.engine.patches(np.stack([image.pixels for image in images]))
-        return [PatchMap(own, grid_of(image, grid)) for own, image in zip(patches, images, strict=True)]
+        return [patch_map_of(image, own, grid) for own, image in zip(patches, images, strict=True)]
 
     settings = Settings.of(options.read, scorer.checkpoint.preprocessing)
     yield from _in_batches(paths, settings, options, batch_size_of(options, scorer.engine), compute, tick)
 
 
-def grid_of(image: Decoded, grid: tuple[int, int]) -> PatchGrid:
-    """Return where the patches of a prepared image lie, given their rows and columns."""
-    return PatchGrid(*grid, image.pixels.shape[-1], image.affine, image.size, image.orientation)
+def patch_map_of(image: Decoded, patches: NDArray[np.float32], grid: tuple[int, int]) -> PatchMap:
+    """Return the patches (P, D) of a prepared image, in rows and columns as `grid` has, with their place."""
+    place = PatchGrid(*grid, image.pixels.shape[-1], image.affine, image.size, image.orientation)
+    return PatchMap(patches, place)
+
+
+def patches_at(engine: Engine, side: int) -> tuple[int, int]:
+    """Return rows and columns of the patches of an input of `side` pixels.
+
+    Raises
+    ------
+    CheckpointError
+        If the image tower has no grid of patches.
+    """
+    return engine.patches(np.zeros((1, 3, side, side), np.float32))[1]
 
 
 def _in_batches(

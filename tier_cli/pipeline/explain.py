@@ -9,19 +9,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tier_cli.decoding.decode import Crops
 from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import UsageError
 from tier_cli.maps.overlap import OverlappingPatches, overlap_shifts
 from tier_cli.maps.similarity import PatchMap
-from tier_cli.pipeline.encode import grid_of
+from tier_cli.pipeline.encode import patch_map_of, patches_at
 from tier_cli.pipeline.scorer import within_memory
 from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
 from tier_cli.results.record import Failure, Result
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from tier_cli.decoding.decode import Decoded
@@ -48,7 +47,7 @@ class Finer:
     Parameters
     ----------
     overlap
-        Average the maps of so many by so many crops, shifted by parts of a patch; 1 for one crop.
+        N: average the maps of N x N crops, shifted by parts of a patch; 1 for one crop.
     size
         Side of the model's input in pixels for the maps; None for the checkpoint's own.
     """
@@ -61,7 +60,7 @@ AS_IT_IS = Finer()
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
+class ImagePatches:
     """One image with its result and its patches.
 
     Parameters
@@ -94,7 +93,7 @@ def explain(
     picture: int = PICTURE,
     tick: Callable[[], object] = lambda: None,
     finer: Finer = AS_IT_IS,
-) -> Generator[Explained, None, None]:
+) -> Generator[ImagePatches, None, None]:
     """Score files and keep what the scores come from.
 
     Parameters
@@ -128,15 +127,15 @@ def explain(
     settings = replace(scorer.settings(options.read), picture=picture, crops=crops)
     size = batch_size_of(options, job.engine)
 
-    def compute(images: list[tuple[str, Decoded]]) -> list[Explained]:
+    def compute(images: list[tuple[str, Decoded]]) -> list[ImagePatches]:
         scored = scorer.score_with_patches(images, size)
         return [
             _explained(scorer, one, image, job.engine, crops)
             for one, (_, image) in zip(scored, images, strict=True)
         ]
 
-    def failed(path: str, error: InputError) -> Explained:
-        return Explained(scorer.failed(path, error))
+    def failed(path: str, error: InputError) -> ImagePatches:
+        return ImagePatches(scorer.failed(path, error))
 
     with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
         yield from compute_results(outcomes, size, compute, failed, options.fail_fast, tick)
@@ -148,7 +147,7 @@ def crops_of(job: ScoringJob, finer: Finer) -> Crops | None:
     Raises
     ------
     UsageError
-        If the model cannot make maps of that size, or so many crops are not possible.
+        If the model cannot make maps of that size, or the overlap is not from 1 to `MOST_OVERLAP`.
     """
     if not 1 <= finer.overlap <= MOST_OVERLAP:
         raise UsageError(
@@ -157,7 +156,7 @@ def crops_of(job: ScoringJob, finer: Finer) -> Crops | None:
     own = job.checkpoint.preprocessing
     if finer == AS_IT_IS:
         return None
-    rows, columns = _grid_at(job, own.crop)
+    rows, columns = patches_at(job.engine, own.crop)
     spec = own if finer.size is None else own.at_size(_checked_size(job, finer.size, (rows, columns)))
     down, right = (
         overlap_shifts(spec.crop, count * spec.crop // own.crop, finer.overlap) for count in (rows, columns)
@@ -185,19 +184,15 @@ def _checked_size(job: ScoringJob, size: int, grid: tuple[int, int]) -> int:
     return size
 
 
-def _grid_at(job: ScoringJob, side: int) -> tuple[int, int]:
-    return job.engine.patches(np.zeros((1, 3, side, side), np.float32))[1]
-
-
 def _explained(
     scorer: ImageScorer, one: WithPatches, image: Decoded, engine: Engine, crops: Crops | None
-) -> Explained:
+) -> ImagePatches:
     result = scorer.finish.finished(one.result)
     if result.error is not None:
-        return Explained(result)
-    own = PatchMap(one.patches, grid_of(image, one.grid))
+        return ImagePatches(result)
+    own = patch_map_of(image, one.patches, one.grid)
     patches = own if crops is None or image.crops is None else _finer(own, image, image.crops, crops, engine)
-    return Explained(result, image.picture, patches, one.pooled)
+    return ImagePatches(result, image.picture, patches, one.pooled)
 
 
 def _finer(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.errors import UsageError
-from tier_cli.maps.build import explanation_of, finding_subjects, text_subjects
-from tier_cli.maps.files import stem_of
+from tier_cli.maps.build import chosen_subjects, explanation_of, finding_subjects, text_subjects
 from tier_cli.maps.scale import read_map_scale
 from tier_cli.pipeline.explain import AS_IT_IS, PICTURE, Finer, explain
 from tier_cli.results.record import Result
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from tier_cli.maps.build import Subject
     from tier_cli.maps.explanation import Explanation
     from tier_cli.maps.scale import MapScale
-    from tier_cli.pipeline.explain import Explained
+    from tier_cli.pipeline.explain import ImagePatches
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.record import Failure
@@ -62,7 +61,7 @@ class ExplainedImage:
 
 @dataclass(frozen=True, eq=False)
 class MapJob:
-    """What images are compared with, and which of it is shown.
+    """What images are compared with, and which maps are shown.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ class MapJob:
             for one in explained:
                 yield self._explained(one, hide(one.result), finer)
 
-    def _explained(self, one: Explained, result: Result, finer: Finer) -> ExplainedImage:
+    def _explained(self, one: ImagePatches, result: Result, finer: Finer) -> ExplainedImage:
         if one.picture is None or one.patches is None or one.pooled is None:
             return ExplainedImage(result)
         more = (
@@ -115,12 +114,9 @@ class MapJob:
         result = replace(result, notes=(*result.notes, *filter(None, more)))
         subjects = self.subjects
         if self.chosen is not None:
-            named = {subject.name: subject for subject in subjects}
-            subjects = tuple(named[name] for name in self.chosen(result))
-        title = f"{stem_of(result)} {result.view}".strip()
+            subjects = chosen_subjects(subjects, self.chosen(result))
         return ExplainedImage(
-            result,
-            explanation_of(result, one.picture, one.patches, one.pooled, subjects, self.scale, title),
+            result, explanation_of(result, one.picture, one.patches, one.pooled, subjects, self.scale)
         )
 
 
@@ -134,8 +130,8 @@ def finding_maps(
     job
         One model with its finding set.
     top
-        Show so many findings, those that stand highest above their thresholds; None for those called present,
-        at least `FEWEST` and at most `MOST`.
+        The number of findings to show, those highest above their operating points; None for those called
+        present, at least `FEWEST` and at most `MOST`.
     every
         Show all findings.
     tokens

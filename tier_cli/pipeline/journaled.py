@@ -161,7 +161,7 @@ class JournaledRun:
                 continue
             number = self._seen
             self._seen += 1
-            path = self._hide(source.path)
+            path = self._hide(source.shown)
             self._digest.update(path.encode("utf-8", "surrogatepass") + b"\0")
             if self._shard is not None and not self._shard.has(source.path):
                 continue
@@ -222,8 +222,8 @@ class JournaledRun:
         if result.error is not None and _is_lost(source):
             self.lost += 1
             state = FileState()
-        document = {"n": number, "path": self._hide(source.path), **_state(state)}
-        set_place(self._places, number, self._journal.append({**document, **_outcome(result)}))
+        line = line_for(number, self._hide(source.shown), state, result)
+        set_place(self._places, number, self._journal.append(line))
 
     def finish(self, passed_over: Mapping[str, int]) -> int:
         """Write that the run is complete.
@@ -352,6 +352,19 @@ class JournalResults:
 
 
 _TEXTS = ("study", "series", "instance", "view")
+
+
+def line_for(number: int, path: str, state: FileState, result: Result) -> Document:
+    """Return the line of a journal for the result of a file.
+
+    Parameters
+    ----------
+    number
+        The file's place among the sources.
+    path, state, result
+        Its name and state, and its result.
+    """
+    return {"n": number, "path": path, **_state(state), **_outcome(result)}
 
 
 def _outcome(result: Result) -> Document:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.maps.build import explanation_of, finding_subjects
+from tier_cli.maps.build import chosen_subjects, explanation_of, finding_subjects
 from tier_cli.maps.files import stem_of, write_maps, write_picture
 from tier_cli.maps.scale import read_map_scale
-from tier_cli.maps.similarity import PatchMap
 from tier_cli.maps.thumbnail import thumbnail
-from tier_cli.pipeline.encode import grid_of
+from tier_cli.pipeline.encode import patch_map_of
 from tier_cli.pipeline.explanations import check_patches
 from tier_cli.pipeline.image_scorer import finish_of
 
@@ -84,27 +83,26 @@ class MapFiles:
         subjects = self._reached(result)
         if image.picture is None or not subjects:
             return None
-        patches = PatchMap(one.patches, grid_of(image, one.grid))
-        stem = stem_of(result)
-        explanation = explanation_of(
-            result, image.picture, patches, one.pooled, subjects, self.scale, f"{stem} {result.view}".strip()
-        )
+        patches = patch_map_of(image, one.patches, one.grid)
+        explanation = explanation_of(result, image.picture, patches, one.pooled, subjects, self.scale)
         if self.folder is None:
             return result, explanation
+        stem = stem_of(result)
         write_maps(self.folder / f"{stem}.npz", explanation, result.model)
         # A second picture would take the cost beyond what a run over many images should pay.
         picture = thumbnail(explanation, explanation.maps[0], SIDE)
         write_picture(self.folder / f"{stem}.png", picture)
         return result, explanation
 
-    def _reached(self, result: Result) -> list[Subject]:
+    def _reached(self, result: Result) -> tuple[Subject, ...]:
         """Return the findings at or above their operating points, the most prominent first.
 
         Without operating points, these are all findings.
         """
-        named = {subject.name: subject for subject in self.subjects}
         known = any(one.call is not None for one in result.findings)
-        return [named[one.finding] for one in result.ranked() if one.call or not known]
+        return chosen_subjects(
+            self.subjects, [one.finding for one in result.ranked() if one.call or not known]
+        )
 
 
 def open_map_files(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from tier_cli.errors import JournalError, StorageError
+from tier_cli.files.atomic import sync_folder
 from tier_cli.imaging.opening import open_file
 
 FORMAT = 1
@@ -218,7 +219,7 @@ class Journal:
                 self.append({_HEADER: FORMAT, **header})
                 self.contents = Contents({_HEADER: FORMAT, **header}, whole=self._end)
                 self.sync()
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             else:
                 self.contents = read_journal(path)
                 if not resume:
@@ -326,16 +327,6 @@ class Journal:
             where=str(self.path),
             remedy="make room or restore the disk, then run the same command with --resume",
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that a new file is still there after a power failure, where the system can do that."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _is_unbegun(path: Path) -> bool:

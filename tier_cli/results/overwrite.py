@@ -87,14 +87,30 @@ def check_new_output_folder(
             where=f"{option} {folder}",
             remedy="choose another folder",
         )
+    check_outside_inputs(folder, option, inputs)
+    return path
+
+
+def check_outside_inputs(folder: str | Path, option: str, inputs: Iterable[str | Path]) -> None:
+    """Refuse a folder below one that the run reads.
+
+    Parameters
+    ----------
+    folder, option, inputs
+        As in `check_new_output_folder`.
+
+    Raises
+    ------
+    UsageError
+        The folder lies below an input.
+    """
     for given in inputs:
-        if os.path.isdir(given) and _lies_below(path, Path(given)):
+        if os.path.isdir(given) and _lies_below(Path(folder), Path(given)):
             raise UsageError(
-                f"lies in {given}, whose images are read",
+                f"lies in {given}, whose images are read: the next run would read what is written",
                 where=f"{option} {folder}",
                 remedy="choose a folder beside it",
             )
-    return path
 
 
 def _is_input(output: str | Path, given: str | Path) -> bool:

@@ -33,6 +33,20 @@ class Reference:
         """Return how far a score stands above the threshold, in widths of the ordinary range."""
         return (score - self.threshold) / (self.high - self.low)
 
+    def place(self, score: float) -> float:
+        """Return where a score lies on a scale from 0 to 1 whose middle third is the ordinary range.
+
+        The scales of findings differ, and only so can their scores be compared.
+
+        Examples
+        --------
+        >>> scale = Reference(threshold=0.15, low=-0.1, high=0.2)
+        >>> [round(scale.place(score), 2) for score in (-1.0, -0.1, 0.2, 1.0)]
+        [0.0, 0.33, 0.67, 1.0]
+        """
+        share = (score - self.low) / (self.high - self.low)
+        return min(max((share + 1) / 3, 0.0), 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class FindingScore:

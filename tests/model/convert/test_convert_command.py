@@ -73,7 +73,7 @@ def test_what_cannot_be_converted_exits_with_2(tmp_path: Path, capsys: pytest.Ca
 def test_the_page_names_every_family_scoring_and_option(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (*FAMILIES, *SCORINGS):
         assert f"| `{name}` |" in PAGE
-    for words in (["model", "convert"], ["model", "pull"], ["train"]):
+    for words in (["model", "convert"], ["model", "pull"], ["train"], ["eval"]):
         assert main([*words, "--help"]) == 0
     shown = capsys.readouterr().out
     for option in set(re.findall(r"`?(--[a-z]+)", PAGE)) - {"--model"}:

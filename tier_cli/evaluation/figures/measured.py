@@ -115,8 +115,9 @@ def grid_of_model(member: Scorer) -> tuple[int, int]:
     CheckpointError
         Its image tower has no grid of patches.
     """
-    side = member.checkpoint.preprocessing.crop
-    return member.engine.patches(np.zeros((1, 3, side, side), np.float32))[1]
+    from tier_cli.pipeline.encode import patches_at
+
+    return patches_at(member.engine, member.checkpoint.preprocessing.crop)
 
 
 def measure_model(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tier_cli.metrics.ranking import Floats
     from tier_cli.metrics.statistics import Weights
 
-# Sums are kept for at most so many groups of patients.
+# The most groups of patients for which sums are kept, so that memory stays bounded.
 _MOST_GROUPS = 4096
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.evaluation.figures.patient_means import PatientMeans
-from tier_cli.evaluation.sections.grounding_cases import Target, case_of
+from tier_cli.evaluation.sections.grounding_cases import Target, case_of, target_directions
 from tier_cli.evaluation.sections.grounding_measures import Case, inside_auc
-from tier_cli.maps.similarity import finding_directions, similarity_of
+from tier_cli.maps.similarity import similarity_of
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.measure import Resampling
@@ -93,7 +93,7 @@ class RegionSums:
         # Findings in the order of the set, then those that only a phrase describes.
         self._names = [name for name in findings if name in there]
         self._names += [name for name in there if name not in self._names]
-        self._directions = _directions(member, findings, targets)
+        self._directions = target_directions(member, findings, targets)
         self._similarity = similarity_of(member.checkpoint.scoring)
         self._curves = PatientMeans(groups, 2 * len(LEVELS))
         self._aucs = PatientMeans(groups, len(self._names))
@@ -149,14 +149,3 @@ def shares_up_to(similarities: Floats, areas: Floats) -> Floats:
     up_to = np.cumsum(np.bincount(places, weights=areas, minlength=len(LEVELS)))[: len(LEVELS)]
     found: Floats = up_to / areas.sum()
     return found
-
-
-def _directions(
-    member: Scorer, findings: Sequence[str], targets: Sequence[Sequence[Target]]
-) -> dict[tuple[str, str], Floats]:
-    """Return what the patches are compared with for each target: its phrase, else its finding."""
-    wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
-    texts = list(dict.fromkeys(text for _, text in wanted if text))
-    phrases = dict(zip(texts, member.engine.embed_texts(texts), strict=True)) if texts else {}
-    own = dict(zip(findings, finding_directions(member.vectors, member.checkpoint.scoring), strict=True))
-    return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 DOCUMENT, CAPTIONS = "figures.json", "README.md"
-# Colours, line styles and markers tell so many models apart.
+# As many models as colours, line styles and markers tell apart.
 _MOST_MODELS = 7
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class WrittenFigures:
     """The figures that were written.
 
     Parameters
@@ -62,7 +62,7 @@ def make_figures(
     *,
     command: str = "",
     progress: Progress = no_progress,
-) -> Made:
+) -> WrittenFigures:
     """Draw the figures of Palepu & Beam (MLHC 2023) for one or several models.
 
     Parameters
@@ -149,7 +149,7 @@ class _Run:
     def _findings(self) -> FindingSet:
         return next(iter(self._jobs.values())).findings
 
-    def write(self, output: Path, against: Against | None, progress: Progress) -> Made:
+    def write(self, output: Path, against: Against | None, progress: Progress) -> WrittenFigures:
         from tier_cli.evaluation.figures.question import ask
 
         manifest = self._selection.manifest
@@ -165,19 +165,15 @@ class _Run:
             (folder / DOCUMENT).write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
             captions = _captions(figures, self._notes)
             (folder / CAPTIONS).write_text(captions, encoding="utf-8", errors="surrogateescape", newline="")
-        return Made(document, tuple(self._notes), not any(one.left_out for one in measured))
+        return WrittenFigures(document, tuple(self._notes), not any(one.left_out for one in measured))
 
     def _measure(self, question: Question, progress: Progress) -> list[Measured]:
-        from tier_cli.datasets.regions import regions
-        from tier_cli.evaluation.sections.grounding_cases import targets_of
+        from tier_cli.evaluation.sections.grounding_cases import read_targets
         from tier_cli.pipeline.stream import stream_options
 
         manifest, settings = self._selection.manifest, self._settings
-        unknown: Counter[str] = Counter()
-        targets = [tuple(targets_of(row, self._findings, unknown)) for row in regions(manifest)]
-        self._notes += [
-            f"{count} regions of {name} left out: not a finding of the set" for name, count in unknown.items()
-        ]
+        targets, notes = read_targets(manifest, self._findings)
+        self._notes += notes
         rows = Rows(manifest.paths, manifest.patients(), self._findings.ids, targets)
         options = stream_options(
             views=settings.views,
@@ -279,7 +275,7 @@ class _Run:
 
 
 def _model_document(one: Measured, first: Measured, level: float) -> dict[str, Any]:
-    """Return a model's numbers, and what it has more than the first model on the same images."""
+    """Return a model's numbers, and its differences from the first model on the same images."""
     paired = one is not first and bool(np.array_equal(one.images, first.images))
     content: dict[str, Any] = {
         "name": one.name,

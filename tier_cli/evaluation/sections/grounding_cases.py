@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,17 @@ import numpy as np
 
 from tier_cli.errors import InputError
 from tier_cli.evaluation.sections.grounding_measures import Case, make_case
+from tier_cli.maps.similarity import finding_directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tier_cli.datasets.manifest import Manifest
     from tier_cli.datasets.regions import Region
     from tier_cli.findings.schema import FindingSet
     from tier_cli.maps.overlap import Patches
     from tier_cli.maps.patch_grid import PatchGrid
+    from tier_cli.pipeline.scorer import Scorer
 
     Floats = NDArray[np.float64]
 
@@ -55,6 +58,39 @@ def targets_of(row: Sequence[Region], findings: FindingSet, unknown: Counter[str
         together.setdefault((name, region.text), []).append(region)
     for (name, text), parts in together.items():
         yield Target(name, text, tuple(parts))
+
+
+def read_targets(manifest: Manifest, findings: FindingSet) -> tuple[list[tuple[Target, ...]], list[str]]:
+    """Return the targets of each image of a manifest, and notes on regions that no finding of the set has."""
+    from tier_cli.datasets.regions import regions
+
+    unknown: Counter[str] = Counter()
+    targets = [tuple(targets_of(row, findings, unknown)) for row in regions(manifest)]
+    notes = [
+        f"{count} regions of {name} left out: not a finding of the set" for name, count in unknown.items()
+    ]
+    return targets, notes
+
+
+def target_directions(
+    member: Scorer, findings: Sequence[str], targets: Sequence[Sequence[Target]]
+) -> Mapping[tuple[str, str], Floats]:
+    """Return the direction (D,) of each target, by finding and phrase: of its phrase, else of its finding.
+
+    Parameters
+    ----------
+    member
+        The model with its finding vectors.
+    findings
+        Ids of the finding set.
+    targets
+        (N,) the targets of each image.
+    """
+    wanted = dict.fromkeys((target.finding, target.text) for row in targets for target in row)
+    texts = list(dict.fromkeys(text for _, text in wanted if text))
+    phrases = dict(zip(texts, member.engine.embed_texts(texts), strict=True)) if texts else {}
+    own = dict(zip(findings, finding_directions(member.vectors, member.checkpoint.scoring), strict=True))
+    return {(name, text): phrases[text].astype(np.float64) if text else own[name] for name, text in wanted}
 
 
 def region_of(regions: Sequence[Region], place: PatchGrid) -> NDArray[np.bool_] | str:

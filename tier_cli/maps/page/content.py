@@ -128,10 +128,9 @@ def _facts(reference: Reference) -> str:
 
 
 def _bar(score: float, reference: Reference) -> Bar:
-    """Return places on the scale that `tier classify` draws: the ordinary range takes the middle third."""
+    """Return places on the scale of a finding, see `Reference.place`."""
 
     def place(value: float) -> float:
-        share = (value - reference.low) / (reference.high - reference.low)
-        return round(min(max((share + 1) / 3, 0.0), 1.0) * _BAR, 1)
+        return round(reference.place(value) * _BAR, 1)
 
     return Bar(place(score), place(reference.threshold), score >= reference.threshold)
