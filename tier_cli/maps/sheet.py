@@ -197,13 +197,19 @@ def _wrapped(text: str, size: int, width: int) -> list[str]:
             lines.append(word)
     for number, line in enumerate(lines):
         if letters.getlength(line) > width:
-            fitting = bisect(
-                range(len(line)), width, key=lambda end, line=line: letters.getlength(line[:end] + "…")
-            )
-            lines[number] = line[: max(0, fitting - 1)] + "…"
+            lines[number] = _cut(line, letters, width)
     if len(lines) > _MOST_LINES:
         lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1][:-1] + "…"]
     return lines
+
+
+def _cut(word: str, letters: Any, width: int) -> str:
+    """Return the beginning of a word that fits, and an ellipsis."""
+
+    def length(end: int) -> float:
+        return float(letters.getlength(word[:end] + "…"))
+
+    return word[: max(0, bisect(range(len(word)), width, key=length) - 1)] + "…"
 
 
 def _write(pen: Any, x: float, y: float, text: str, size: int, colour: Colour) -> None:
