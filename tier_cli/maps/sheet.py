@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -206,8 +207,8 @@ def _wrapped(text: str, size: int, width: int) -> list[str]:
 def _cut(word: str, letters: Any, width: int) -> str:
     """Return the beginning of a word that fits, and an ellipsis."""
 
-    def length(end: int) -> float:
-        return float(letters.getlength(word[:end] + "…"))
+    def length(end: int) -> int:
+        return math.ceil(letters.getlength(word[:end] + "…"))
 
     return word[: max(0, bisect(range(len(word)), width, key=length) - 1)] + "…"
 
