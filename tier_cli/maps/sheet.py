@@ -208,7 +208,7 @@ def _cut(word: str, letters: Any, width: int) -> str:
     """Return the beginning of a word that fits, and an ellipsis."""
 
     def length(end: int) -> int:
-        return math.ceil(letters.getlength(word[:end] + "…"))
+        return math.ceil(float(letters.getlength(word[:end] + "…")))
 
     return word[: max(0, bisect(range(len(word)), width, key=length) - 1)] + "…"
 
