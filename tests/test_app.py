@@ -194,9 +194,10 @@ def test_a_package_that_is_not_installed_is_no_bug(
         (InputError("it is a CT", where="a.dcm"), 3, "Error: a.dcm: it is a CT\n"),
         (
             OSError(28, "No space left on device", "Doe.dcm"),
-            1,
+            74,
             "Error: system error: No space left on device\n",
         ),
+        (OSError(13, "Permission denied", "Doe.dcm"), 1, "Error: system error: Permission denied\n"),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 0, ""),
     ],
@@ -289,3 +290,12 @@ def test_only_pull_may_reach_another_machine(
     assert app.main() == 0
     assert environment.get("HF_HUB_OFFLINE") == ("1" if offline else None)
     assert environment["ORT_DISABLE_TELEMETRY"] == environment["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_stdout_on_a_full_disk_is_not_taken_for_a_bug() -> None:
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "tier_cli", "--version"], stdout=full, stderr=subprocess.PIPE
+        )
+    assert (run.returncode, run.stderr) == (74, b"Error: system error: No space left on device\n")

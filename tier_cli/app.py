@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -30,10 +31,11 @@ from tier_cli.commands.stopping import stopping
 from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
-from tier_cli.errors import TierError, did_you_mean, missing_package
+from tier_cli.errors import StorageError, TierError, did_you_mean, missing_package
 from tier_cli.signals import exit_code_of
 
 UNEXPECTED, INTERRUPTED = 1, 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 # Typer does not export the base class of all usage errors.
 USAGE_ERROR: Any = typer.BadParameter.__base__
 
@@ -185,7 +187,14 @@ def _unexpected(error: Exception) -> int:
         raise error
     if isinstance(error, OSError) and error.strerror:
         print_error(f"system error: {error.strerror}")
-        return UNEXPECTED
+        if error.errno not in _NO_ROOM:
+            return UNEXPECTED
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # Python would try again at exit.
+            discard_stdout()
+        return StorageError.exit_code
     # Only the type: the text of an exception may quote a file's content.
     print_error(
         f"unexpected {type(error).__name__}, a bug: set TIER_DEBUG=1 to see where, and please report it"

@@ -106,3 +106,10 @@ def test_an_empty_report_is_refused(tier: Tier, tmp_path: Path) -> None:
     empty.write_text("\n")
     code, _, err = tier("check", EFFUSION, empty)
     assert (code, "is empty" in err) == (2, True)
+
+
+def test_closed_stdin_is_wrong_usage(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    code, _, err = tier("check", EFFUSION, "-")
+    assert code == 2
+    assert "stdin is closed" in err

@@ -15,6 +15,8 @@ from PIL import Image
 from xrays import write_dicom, write_png
 
 import tier_cli as tier_api
+from tier_cli.errors import StorageError
+from tier_cli.maps.files import write_picture
 
 Tier = Callable[..., tuple[int, str, str]]
 # Long enough not to stand in compressed bytes, or at the end of a hash, by chance.
@@ -139,6 +141,35 @@ def test_images_of_one_study_share_a_page(tier: Tier, model: str, tmp_path: Path
     assert len(os.listdir(tmp_path / "m")) == 2
 
 
+def test_a_study_of_many_images_has_several_pages(
+    tier: Tier, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tier_cli.commands.explain_output._MOST_ON_PAGE", 2)
+    here = tmp_path / "in"
+    here.mkdir()
+    for number in range(3):
+        write_dicom(here / f"{number}.dcm", number, "1.1")
+    _, out, _ = tier("explain", here, "--model", model, "-o", tmp_path / "m", "--write", "page", *QUICK)
+    pages = [line["files"]["page"] for line in _lines(out)]
+    assert pages[0] == pages[1] != pages[2]
+
+
+def test_a_read_only_folder_is_refused_before_the_model_is_opened(
+    tier: Tier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    code, _, err = tier("explain", folder / "d.png", "--model", "nope", "-o", tmp_path / "m")
+    assert code == 2
+    assert "read-only" in err
+
+
+def test_a_folder_that_disappears_during_the_run_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone" / "map.png"
+    with pytest.raises(StorageError, match="No such file") as caught:
+        write_picture(gone, Image.new("L", (2, 2)))
+    assert str(gone) in str(caught.value)
+
+
 def test_a_threshold_gives_outlines(tier: Tier, model: str, folder: Path, tmp_path: Path) -> None:
     given = ("--threshold", -2, "-o", tmp_path / "m", "--write", "regions", "--top", 1)
     _, out, _ = tier("explain", folder / "d.png", "--model", model, *given, *QUICK)
@@ -187,6 +218,8 @@ def test_hashed_ids_hide_paths_also_in_the_names_of_files(
         (("--text", " "), "is empty"),
         (("--report", "nowhere.txt"), "cannot be read"),
         (("--report", "empty.txt"), "no sentence that describes the image"),
+        (("--report", "zero.txt"), "is no report"),
+        (("--report", "endless.txt"), "has 300 sentences, more than 200"),
         (("--report", "x/d.png"), "not a text in UTF-8"),
         (("--write", "shet"), "did you mean sheet?"),
         (("--output", "x"), "already exists"),
@@ -206,6 +239,8 @@ def test_wrong_usage(
     monkeypatch.chdir(folder.parent)
     shutil.move(folder, "x")
     Path("empty.txt").write_text(" \n")
+    Path("zero.txt").write_text("No\0effusion.")
+    Path("endless.txt").write_text("No effusion. " * 300)
     before = sorted(os.walk("."))
     code, out, err = tier("explain", "x", "--model", model, *arguments, *QUICK)
     assert (code, out) == (2, "")

@@ -49,6 +49,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "SeriesInstanceUID": "1." + "3" * 62,
         "SOPInstanceUID": "1." + "4" * 62,
     },
+    "no such day or hour": {"PatientBirthDate": "20019999", "StudyDate": "20230229", "StudyTime": "99"},
     "against the standard": {"PatientBirthDate": "1950", "PatientSex": "female", "StudyTime": "noon"},
 }
 

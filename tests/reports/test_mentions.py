@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
@@ -73,3 +74,11 @@ def test_sets_with_other_names_and_findings_of_ones_own() -> None:
     assert named(chexpert, "The heart is normal in size.") == {("cardiomegaly", "negated")}
     own = vocabulary_of(load_findings("sail sign"))
     assert named(own, "Sail sign is present, no effusion.") == {("sail_sign", "affirmed")}
+
+
+@pytest.mark.parametrize("part", ["effusion edema ", "effusion-"])
+def test_a_sentence_of_thousands_of_words_takes_seconds(nih: Vocabulary, part: str) -> None:
+    start = time.process_time()
+    nih.mentions(part * (25_000 // len(part)))
+    # Of quadratic growth, half a minute.
+    assert time.process_time() - start < 6

@@ -178,6 +178,8 @@ def _found(paths: list[str]) -> tuple[str, ...]:
 
 def _read_report(path: str) -> str:
     """Read a report from a file or from stdin."""
+    if path == "-" and sys.stdin is None:
+        raise UsageError("stdin is closed", remedy="name the file of the report")
     source = sys.stdin.buffer if path == "-" else path
     text = read_report(source, path, "give the report, a text file, as the last argument")
     if not text.strip():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tier_cli.results.writers import ResultWriter
 
 _SINGLE = 1024
+# Of more images, a page would take minutes to write and gigabytes to hold; no usual study has more.
+_MOST_ON_PAGE = 8
 
 
 class ExplainRun(ResultRun["ExplainedImage"]):
@@ -136,9 +138,10 @@ class MapWriter:
         return files
 
     def _write_page(self, folder: Path, image: ExplainedImage) -> Path:
-        """Write the page of the study so far: images of one study that follow each other share a page."""
+        """Write the page of the study so far: a few images that follow each other share a page."""
         study = image.result.study
-        if not study or (self._study and self._study[0].result.study != study):
+        full = len(self._study) == _MOST_ON_PAGE
+        if not study or full or (self._study and self._study[0].result.study != study):
             self._study = []
         self._study.append(image)
         path = folder / f"{stem_of(self._study[0].result)}.html"

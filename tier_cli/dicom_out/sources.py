@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import InputError
@@ -25,11 +27,10 @@ _COPIED = (
 _OPTIONAL = ("IssuerOfPatientID", "StudyDescription")
 # A value against the standard would make the object invalid: it is left empty.
 _VALID = {
-    "PatientBirthDate": r"[0-9]{8}",
     "PatientSex": r"[MFO]",
-    "StudyDate": r"[0-9]{8}",
-    "StudyTime": r"[0-9]{2}([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?",
+    "StudyTime": r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?",
 }
+_DATES = ("PatientBirthDate", "StudyDate")
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
 # How the values of an image become grey levels (PS3.3 C.11.1, C.11.2, C.11.6), and the shape of its pixels.
 _WINDOW = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
@@ -120,7 +121,7 @@ def _source(header: Header, path: str) -> Dataset:
     source = Dataset()
     for keyword in _COPIED:
         text = header.text(keyword)
-        if keyword in _VALID and not re.fullmatch(_VALID[keyword], text):
+        if not _is_valid(keyword, text):
             text = ""
         if text or keyword not in _OPTIONAL:
             setattr(source, keyword, text)
@@ -141,3 +142,12 @@ def _source(header: Header, path: str) -> Dataset:
     source.Modality = header.code("Modality")
     source.Rows, source.Columns = header.whole("Rows", 0), header.whole("Columns", 0)
     return source
+
+
+def _is_valid(keyword: str, text: str) -> bool:
+    """Return whether an object may say a value of the image."""
+    if keyword in _DATES:
+        with suppress(ValueError):
+            return re.fullmatch(r"[0-9]{8}", text) is not None and bool(datetime.strptime(text, "%Y%m%d"))
+        return False
+    return keyword not in _VALID or re.fullmatch(_VALID[keyword], text) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 # Enough that no two of a billion files share a name.
 _DIGITS = 20
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def stem_of(result: Result) -> str:
@@ -83,14 +81,12 @@ def write_picture(path: Path, picture: Image) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Raise the errors of a full or lost disk as `StorageError`."""
+    """Raise what keeps a file from being written, such as a full or lost disk, as `StorageError`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
         raise StorageError(
-            f"cannot be written: {error.strerror}",
+            f"cannot be written: {error.strerror or 'unknown reason'}",
             where=str(path),
             remedy="make room, or choose another folder",
         ) from error

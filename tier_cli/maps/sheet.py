@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +28,8 @@ _OUTLINED = "White line: patches from the map's own threshold on."
 _BAR = "Bar: ordinary range (grey), operating point (line) and score (dot)."
 _GAP, _MOST_COLUMNS, _MOST_LINES = 16, 4, 4
 _PICTURE = "Image"
+# More fill more than the lines that are drawn; a word of 100,000 letters would take minutes to measure.
+_MOST_LETTERS = 2000
 # Heights of letters in pixels.
 _SMALLEST, _LARGEST = 11, 18
 
@@ -189,19 +193,27 @@ _FIXED = "The colours mean the same similarity in every map of this checkpoint."
 def _wrapped(text: str, size: int, width: int) -> list[str]:
     """Break a text into lines that fit; the last line of a long text ends with an ellipsis."""
     letters, lines = font(size), [""]
-    for word in printable(text).split():
+    for word in printable(text[:_MOST_LETTERS]).split():
         longer = f"{lines[-1]} {word}".strip()
         if letters.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer
         else:
             lines.append(word)
     for number, line in enumerate(lines):
-        while letters.getlength(lines[number]) > width:
-            line = line[:-1]
-            lines[number] = line + "…"
+        if letters.getlength(line) > width:
+            lines[number] = _cut(line, letters, width)
     if len(lines) > _MOST_LINES:
         lines = [*lines[: _MOST_LINES - 1], lines[_MOST_LINES - 1][:-1] + "…"]
     return lines
+
+
+def _cut(word: str, letters: Any, width: int) -> str:
+    """Return the beginning of a word that fits, and an ellipsis."""
+
+    def length(end: int) -> int:
+        return math.ceil(float(letters.getlength(word[:end] + "…")))
+
+    return word[: max(0, bisect(range(len(word)), width, key=length) - 1)] + "…"
 
 
 def _write(pen: Any, x: float, y: float, text: str, size: int, colour: Colour) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # How many findings are shown where none, or many, reach their operating points.
 FEWEST, MOST = 3, 6
+# No report has more; each has a map in the sheet and on the page.
+MOST_SENTENCES = 200
 _FINER = "the maps are finer than the grid that their colours and thresholds were fitted for"
 # Measured on 203 boxes, see docs/explain.md.
 _LARGER = (
@@ -163,7 +165,7 @@ def report_maps(job: ScoringJob, report: str) -> MapJob:
     Raises
     ------
     UsageError
-        If the report has no such sentence.
+        If the report has no such sentence, or too many.
     """
     from tier_cli.reports.sentences import sentences
 
@@ -174,6 +176,12 @@ def report_maps(job: ScoringJob, report: str) -> MapJob:
             "the report has no sentence that describes the image",
             where="--report",
             remedy="give a report with findings or an impression",
+        )
+    if len(texts) > MOST_SENTENCES:
+        raise UsageError(
+            f"the report has {len(texts)} sentences, more than {MOST_SENTENCES}",
+            where="--report",
+            remedy="give one report",
         )
     subjects = text_subjects(texts, job.engine, "sentence")
     return MapJob(job, subjects, read_map_scale(job.checkpoint, job.findings))

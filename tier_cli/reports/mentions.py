@@ -20,6 +20,8 @@ _ELSEWHERE = re.compile(
     r"(?:pericardial|joint|knee|cystic|peripheral|leg|pedal|cerebral|soft[- ]tissue|breast|body|skin)\s+$",
     re.IGNORECASE,
 )
+# How many characters before a name can say where it lies.
+_NEAR = 100
 _SHARED = re.compile(r"pleural\s+(?:or|and|nor)\s+\S+\s+$", re.IGNORECASE)
 
 
@@ -101,7 +103,7 @@ class Vocabulary:
             (match.start(), match.end(), pattern)
             for pattern in self._patterns
             for match in pattern.words.finditer(text)
-            if not _lies_elsewhere(text[: match.start()])
+            if not _lies_elsewhere(text[max(0, match.start() - _NEAR) : match.start()])
         ]
         # The longest words say most: "no volume loss" is one thing, not two.
         found.sort(key=lambda one: (one[0] - one[1], one[0], one[2].finding))

@@ -15,6 +15,8 @@ from typing import Literal
 
 Stance = Literal["affirmed", "negated", "uncertain"]
 
+# How many characters away a phrase still says something; no clause that people read is longer.
+_REACH = 500
 # Also ends of what a phrase says: a new clause after a comma, a colon or a semicolon.
 _CLAUSE = re.compile(
     r"[;:]\s(?!none|negative|absent|no$)"
@@ -42,6 +44,8 @@ def stance(text: str, start: int, end: int) -> Stance:
     >>> [stance(text, *re.search(name, text).span()) for name in ("effusion", "edema", "heart")]
     ['negated', 'uncertain', 'affirmed']
     """
+    first = max(0, start - _REACH)
+    text, start, end = text[first : end + _REACH], start - first, end - first
     before, after = _scope(_without("pseudo", text), start, end)
     if _phrases("before").search(_without("open_before", before)):
         return "negated"

@@ -23,7 +23,8 @@ _LINKING = frozenset({
     "a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "is", "of", "on", "or", "the",
     "to", "with",
 })  # fmt: skip
-_STOP = re.compile(r"[.!?]+[)\]\"'\u201d\u2019]*(?=\s|$)")
+# Possessive, here and below: going back finds nothing more, and takes minutes in a hostile text.
+_STOP = re.compile(r"(?<![.!?])[.!?]++[)\]\"'\u201d\u2019]*+(?=\s|$)")
 _WORD_BEFORE = re.compile(r"[^\s(\[\"']*$")
 _INITIAL = re.compile(r"[A-Z]")
 # A vertebra, a rib or a lead: "T1. and T2".
@@ -35,10 +36,11 @@ _NUMBER = re.compile(r"\(?\d{1,2}[.)]$")
 _LINE_ITEM = re.compile(rf"[ \t]*{_ITEM}[ \t]*\S")
 # A section's name with a colon, at the start of a line or after a sentence; or alone on its line.
 _LABEL = re.compile(
-    r"(?:^|(?<=[.!?])[ \t]+)[ \t#*]*(?P<name>[A-Z][A-Z ()/,&-]*?|[A-Z][a-z]+(?: [a-z]+)?)[*]*:[*]*(?=\s|$)",
+    r"(?:^|(?<=[.!?])(?=[ \t]))[ \t#*]*+"
+    r"(?P<name>[A-Z][A-Z ()/,&-]*?|[A-Z][a-z]+(?: [a-z]+)?)[*]*:[*]*(?=\s|$)",
     re.MULTILINE,
 )
-_ALONE = re.compile(r"^[ \t#*]*(?P<name>[A-Za-z][A-Za-z /]*?)[ \t\r*]*$", re.MULTILINE)
+_ALONE = re.compile(r"^[ \t#*]*+(?P<name>[A-Za-z](?:[A-Za-z /]*[A-Za-z/])?)[ \t\r*]*+$", re.MULTILINE)
 _TITLE = re.compile(r"^[ \t#*]*(?:FINAL|PRELIMINARY) REPORT[ \t\r*]*$", re.MULTILINE)
 _BREAK = re.compile(r"\n[ \t\r]*\n")
 _DESCRIBING = ("", "findings", "impression", "addendum")
@@ -98,8 +100,9 @@ def sentences(text: str) -> list[Sentence]:
     impression 65 Nodule
     """
     found = []
+    width = max(_LEAST_WIDTH, *map(len, text.splitlines()), 0)
     for start, end, name in _sections(text):
-        for first, last in _pieces(text, start, end):
+        for first, last in _pieces(text, start, end, width):
             said = text[first:last]
             if not is_blank_text(said):
                 found.append(Sentence(re.sub(r"\s", " ", said), first, last, name))
@@ -122,9 +125,9 @@ def _sections(text: str) -> Iterator[tuple[int, int, str]]:
     yield start, len(text), section
 
 
-def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _pieces(text: str, start: int, end: int, width: int) -> Iterator[tuple[int, int]]:
     """Yield the sentences (start, end) of a part without names of sections."""
-    ends = sorted({*_line_ends(text, start, end), *_stops(text, start, end), end})
+    ends = sorted({*_line_ends(text, start, end, width), *_stops(text, start, end), end})
     for last in ends:
         marker = _MARKER.match(text, start, last)
         first = marker.end() if marker else start
@@ -135,8 +138,7 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         start = last
 
 
-def _line_ends(text: str, start: int, end: int) -> Iterator[int]:
-    width = max(_LEAST_WIDTH, *map(len, text.splitlines()), 0)
+def _line_ends(text: str, start: int, end: int, width: int) -> Iterator[int]:
     for match in re.finditer(r"\n", text[start:end]):
         at = start + match.start()
         line = text[text.rfind("\n", 0, at) + 1 : at].rstrip()
@@ -153,11 +155,10 @@ def _goes_over(line: str) -> bool:
 
 
 def _stops(text: str, start: int, end: int) -> Iterator[int]:
-    hidden = [match.span() for match in BLANK.finditer(text, start, end)]
-    for match in _STOP.finditer(text, start, end):
+    # A stop within a mark of de-identification ends nothing.
+    shown = text[:start] + BLANK.sub(lambda mark: "_" * len(mark[0]), text[start:end])
+    for match in _STOP.finditer(shown, start):
         at = match.start()
-        if any(first < at < last for first, last in hidden):
-            continue
         found = _WORD_BEFORE.search(text[max(start, at - _NEAR) : at])
         word = found[0] if found else ""
         following = text[match.end() : min(end, match.end() + _NEAR)].lstrip()

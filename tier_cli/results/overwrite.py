@@ -81,6 +81,12 @@ def check_new_output_folder(
     path = Path(folder)
     if not (shared and path.is_dir()):
         check_new_folder(path)
+    if not os.access(path if path.is_dir() else path.absolute().parent, os.W_OK):
+        raise UsageError(
+            "cannot be written: the disk or the folder is read-only",
+            where=f"{option} {folder}",
+            remedy="choose another folder",
+        )
     check_outside_inputs(folder, option, inputs)
     return path
 
