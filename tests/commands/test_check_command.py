@@ -91,6 +91,7 @@ def test_the_reports_of_a_manifest(tier: Tier, model: str, folder: Path, tmp_pat
         ([EFFUSION, "missing.txt"], "missing.txt: cannot be read"),
         ([EFFUSION, "README.md", "--data", "m.csv"], "a manifest names the images"),
         ([EFFUSION, "README.md", "--split", "test"], "belong to a manifest"),
+        ([EFFUSION, "README.md", "--model", "a", "--model=b"], "--model: takes one model"),
         ([EFFUSION, "README.md", "--table", "-o", "x.jsonl"], "contradict"),
     ],
 )

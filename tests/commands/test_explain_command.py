@@ -225,7 +225,8 @@ def test_hashed_ids_hide_paths_also_in_the_names_of_files(
         (("--output", "x"), "already exists"),
         (("--output", "x/new"), "lies in x, whose images are read"),
         (("--output", "no/new"), "no such folder"),
-        (("--model", "nope"), "no model 'nope'"),
+        (("--model", "nope"), "--model: takes one model"),
+        (("--overlap", "5"), "from 1 to 4"),
     ],
 )
 def test_wrong_usage(

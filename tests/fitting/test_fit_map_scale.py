@@ -130,5 +130,5 @@ def test_the_colours_of_differences_are_symmetric_around_zero() -> None:
 
 def test_too_few_images_are_refused() -> None:
     gathered = Gathered({"difference": _filled(np.zeros(100), MIN_IMAGES - 1)})
-    with pytest.raises(ManifestError, match="19 images are too few"):
-        fit_map_scale(gathered, _job())
+    with pytest.raises(ManifestError, match="split valid: 19 images are too few"):
+        fit_map_scale(gathered, _job(), "split valid")

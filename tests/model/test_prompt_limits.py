@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_a_prompt_that_cannot_be_read_is_named_with_its_finding(positive: str, m
     with pytest.raises(FindingSetError, match=message):
         finding_vectors(checkpoint, _set(positive), lambda: pytest.fail("was embedded"))
     (warning,) = text_warnings(checkpoint, ["Effusion.", positive])
+    assert len(warning) < 200
+
+
+def test_long_unknown_words_do_not_fill_the_terminal() -> None:
+    checkpoint = open_checkpoint("tier-small")
+    text = " ".join(chr(0x4E00 + number) for number in range(100))
+    (warning,) = text_warnings(checkpoint, [text])
+    assert re.search(r" and \d+ more$", warning)
+    (warning,) = text_warnings(checkpoint, ["🙂" * 100_000])
     assert len(warning) < 200
 
 

@@ -103,7 +103,9 @@ def check(
     Prints the report on a terminal, and JSON lines in a pipe, one object
     per report. The output quotes the report.
 
-    Exit codes: 0 success; 2 wrong usage; 3 some images could not be scored.
+    Exit codes: 0 success; 2 wrong usage; 3 some images could not be scored;
+    74 a full or lost disk; 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+
     For research use; not a medical device.
     """
     _check_options(paths, prior, data, root, split, output, table)

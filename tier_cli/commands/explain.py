@@ -79,7 +79,7 @@ Overlap = Annotated[
         _SHOWN,
         "N",
         "Average the maps of N x N crops, shifted by parts of a patch: smoother, and N x N times as slow. "
-        "Default: 1.",
+        "From 1 to 4; default: 1.",
     ),
 ]
 Size = Annotated[

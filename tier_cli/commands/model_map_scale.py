@@ -78,7 +78,7 @@ def map_scale(
 
     options = stream_options(batch_size=batch_size, workers=workers)
     gathered = gather(job, rows, options, progress_on_stderr)
-    content = fit_map_scale(gathered, job)
+    content = fit_map_scale(gathered, job, f"split {rows.split}")
     content["fitted_on"] = describe_images(job, rows, gathered, data, dataset) | trained_on
     write_scaled(job, output, content)
     report(content, gathered, output)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
+from tier_cli.commands.one_model import check_one_model
 from tier_cli.console import set_verbosity
 
 
@@ -30,7 +31,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callbac
 
 
 class Group(TyperGroup):
-    """A group whose commands take --quiet and --verbose without declaring them."""
+    """A group whose commands take --quiet and --verbose without declaring them, and refuse a second model."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -40,6 +41,13 @@ class Group(TyperGroup):
                     _option("--quiet", "-q", _QUIET, _set_quiet),
                     _option("--verbose", "-v", _VERBOSE, _set_verbose),
                 ]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the arguments name, and refuse a second model for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing and not isinstance(command, TyperGroup):
+            check_one_model(command, ctx, rest)
+        return name, command, rest
 
 
 def _option(name: str, letter: str, text: str, action: Callable[[bool], None]) -> TyperOption:

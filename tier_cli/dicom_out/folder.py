@@ -145,8 +145,6 @@ class ImageFolder:
 
     Attributes
     ----------
-    written
-        The number of objects.
     failed
         The number of images that cannot have one.
     without_study
@@ -161,7 +159,14 @@ class ImageFolder:
         tell: Callable[[str], object],
     ):
         self._folder, self._write, self.what, self._tell = folder, write, what, tell
-        self.written = self.failed = self.without_study = 0
+        self.failed = self.without_study = 0
+        # Two files with one SOP Instance UID have one object.
+        self._files: set[str] = set()
+
+    @property
+    def written(self) -> int:
+        """The number of objects."""
+        return len(self._files)
 
     def add(self, result: Result, explanation: Explanation) -> None:
         """Show the maps of one image; an image without a study, such as a PNG file, is passed over.
@@ -176,10 +181,13 @@ class ImageFolder:
             return
         try:
             with _stored(self._folder):
-                self.written += self._write(self._folder, result, explanation) is not None
+                path = self._write(self._folder, result, explanation)
         except InputError as error:
             self.failed += 1
             self._tell(f"No {self.what} for an image: {error}")
+        else:
+            if path is not None:
+                self._files.add(path.name)
 
     def report(self) -> str:
         """Say how many objects were written, and where."""

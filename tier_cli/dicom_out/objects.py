@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +30,13 @@ def import_highdicom() -> None:
 def write_object(folder: Path, dataset: Dataset) -> Path:
     """Write a DICOM object under its SOP Instance UID, whole or not at all, readable only by its owner."""
     path = folder / f"{dataset.SOPInstanceUID}.dcm"
+    # pydicom would replace an error of the disk by one that does not tell the reason.
+    content = io.BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
     with whole_file(path) as partial:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            dataset.save_as(file, enforce_file_format=True)
+            file.write(content.getbuffer())
     return path
 
 

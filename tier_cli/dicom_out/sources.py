@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from tier_cli.dicom_out.objects import LONGEST_TEXT
 from tier_cli.errors import InputError
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import Header, read_header, values_of
@@ -30,6 +31,11 @@ _VALID = {
     "PatientSex": r"[MFO]",
     "StudyTime": r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?",
 }
+# Texts that only people read: what the standard forbids in them is cut off. Archives match objects on the
+# patient's name and id, its issuer, and the accession number, which therefore stay as the image has them.
+_CUT = {"StudyDescription": LONGEST_TEXT, "StudyID": 16}
+# Of a person name, PS3.5 6.2.1.
+_MOST_GROUPS, _MOST_CARETS = 3, 4
 _DATES = ("PatientBirthDate", "StudyDate")
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
 # How the values of an image become grey levels (PS3.3 C.11.1, C.11.2, C.11.6), and the shape of its pixels.
@@ -121,7 +127,9 @@ def _source(header: Header, path: str) -> Dataset:
     source = Dataset()
     for keyword in _COPIED:
         text = header.text(keyword)
-        if not _is_valid(keyword, text):
+        if keyword in _CUT:
+            text = "".join(filter(str.isprintable, text))[: _CUT[keyword]].rstrip()
+        elif not _is_valid(keyword, text):
             text = ""
         if text or keyword not in _OPTIONAL:
             setattr(source, keyword, text)
@@ -150,4 +158,8 @@ def _is_valid(keyword: str, text: str) -> bool:
         with suppress(ValueError):
             return re.fullmatch(r"[0-9]{8}", text) is not None and bool(datetime.strptime(text, "%Y%m%d"))
         return False
+    if keyword == "ReferringPhysicianName":
+        groups = text.split("=")
+        fit = all(len(one) <= LONGEST_TEXT and one.count("^") <= _MOST_CARETS for one in groups)
+        return fit and len(groups) <= _MOST_GROUPS and text.isprintable()
     return keyword not in _VALID or re.fullmatch(_VALID[keyword], text) is not None

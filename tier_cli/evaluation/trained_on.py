@@ -152,7 +152,7 @@ def without_seen(
         raise ManifestError(
             f"no image is left: all {len(rows)} are images or patients that the model was trained on",
             where=selection.manifest.origin,
-            remedy=f"use other images, or leave out {OPTION}",
+            remedy="use other images",
         )
     kept = replace(
         selection,

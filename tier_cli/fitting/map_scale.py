@@ -151,8 +151,15 @@ def _add(
             gathered.absent.setdefault(name, Histogram()).add(values, patient)
 
 
-def fit_map_scale(gathered: Gathered, job: ScoringJob) -> dict[str, Any]:
+def fit_map_scale(gathered: Gathered, job: ScoringJob, where: str | None = None) -> dict[str, Any]:
     """Return the ranges, the thresholds of the finding set, and how they were chosen.
+
+    Parameters
+    ----------
+    gathered, job
+        The patches of the images, and the model with its finding set.
+    where
+        What the images are called in messages, such as their split.
 
     Raises
     ------
@@ -163,6 +170,7 @@ def fit_map_scale(gathered: Gathered, job: ScoringJob) -> dict[str, Any]:
     if images < MIN_IMAGES:
         raise ManifestError(
             f"{images} images are too few to fit a scale of maps",
+            where=where,
             remedy=f"provide at least {MIN_IMAGES} readable images that the checkpoint was not trained on",
         )
     thresholds: dict[str, dict[str, Any]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import FindingSetError
-from tier_cli.model.tokens import TextTokenizer
+from tier_cli.model.tokens import TextTokenizer, shortened
 
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
@@ -34,7 +34,7 @@ def prompt_problems(
             for prompt, problem in tokenizer.unreadable(getattr(finding, side)):
                 found.append(
                     FindingSetError(
-                        f"{_short(prompt)} {problem}",
+                        f"{shortened(prompt)} {problem}",
                         where=f"{where or findings.name} [findings.{finding.id}] {side}",
                         remedy=f"write another text for {checkpoint.name}",
                     )
@@ -45,8 +45,4 @@ def prompt_problems(
 def text_warnings(checkpoint: Checkpoint, texts: Sequence[str]) -> list[str]:
     """Return a sentence about each text that the text tower of a checkpoint cannot read whole."""
     tokenizer = TextTokenizer.of(checkpoint.path, checkpoint.config)
-    return [f"{_short(text)} {problem}" for text, problem in tokenizer.unreadable(texts)]
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    return [f"{shortened(text)} {problem}" for text, problem in tokenizer.unreadable(texts)]

@@ -17,6 +17,8 @@ from tier_cli.model.checkpoint import read_json
 Ids = NDArray[np.int64]
 # Of BERT, and of sentencepiece.
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+# Words of a message, and characters of each text in it: a text can be one word of 100,000 letters.
+_MOST_WORDS, _LONGEST_SHOWN = 10, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +154,9 @@ class TextTokenizer:
                     (text, f"has {words + self._special} tokens, but the model reads {self._max_tokens}")
                 )
             elif unknown := self._unknown(encoding, read, words):
-                shown = ", ".join(map(repr, dict.fromkeys(unknown)))
+                shown = ", ".join(map(shortened, list(dict.fromkeys(unknown))[:_MOST_WORDS]))
+                more = len(set(unknown)) - _MOST_WORDS
+                shown += f" and {more} more" if more > 0 else ""
                 found.append((text, f"has words that the model does not know: {shown}"))
         return found
 
@@ -173,6 +177,11 @@ class TextTokenizer:
 
     def _prepare(self, text: str) -> str:
         return (clean_text(text) if self._clean else text).rstrip(self._strip)
+
+
+def shortened(text: str) -> str:
+    """Return a text in quotes for a message; what makes it long is left out."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}...")
 
 
 def embed_in_batches(texts: Sequence[str], encode: Any, tokenizer: TextTokenizer, size: int = 32) -> Any:

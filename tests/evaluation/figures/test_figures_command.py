@@ -236,7 +236,7 @@ def test_a_file_that_cannot_be_read_is_counted_and_the_exit_code_says_so(
     (folder / "one_broken.csv").write_text(lines)
     arguments = ["--data", str(folder / "one_broken.csv"), "--workers", "0", "--replicates", "5"]
     assert main(["figures", *arguments, "--model", str(folder / "two"), "-o", str(tmp_path / "out")]) == 3
-    assert "two: 1 images left out" in capsys.readouterr().err
+    assert "two: 1 image left out" in capsys.readouterr().err
     record = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert (record["models"][0]["images"], record["images"]) == (4, 5)
 

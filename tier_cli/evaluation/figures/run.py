@@ -217,11 +217,12 @@ class _Run:
             figures.append(training)
         for one in models:
             self._notes += [
-                f"{one.name}: {count} images left out: {why}" for why, count in one.left_out.items()
+                f"{one.name}: {_counted(count, 'image')} left out: {why}"
+                for why, count in one.left_out.items()
             ]
             if one.regions is not None:
                 self._notes += [
-                    f"{one.name}: {count} regions left out: {why}"
+                    f"{one.name}: {_counted(count, 'region')} left out: {why}"
                     for why, count in one.regions.left_out.items()
                 ]
         return figures
@@ -321,3 +322,7 @@ def _captions(figures: Sequence[Figure], notes: Sequence[str]) -> str:
     if notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _HERE = "tier_cli.maps.page"
 # Bytes of all pictures of a page: base64 adds a third, and the page is to stay below 3 MB.
 _PICTURES = 1_900_000
+# What the notes call the maps of a similarity.
+_SHOWN = {"difference": "findings", "positive": "findings", "phrase": "texts and words"}
 
 
 def write_page(path: Path, explanations: Sequence[Explanation]) -> None:
@@ -75,7 +77,9 @@ def page_html(explanations: Sequence[Explanation]) -> str:
             }
             for one in explanations
         ],
-        similarities={kind: SIMILARITIES[kind] for kind in SIMILARITIES if kind in _kinds(explanations)},
+        similarities={
+            _SHOWN[kind]: meaning for kind, meaning in SIMILARITIES.items() if kind in _kinds(explanations)
+        },
         opacity=round(100 * OPACITY),
         data={"above": ABOVE, "below": BELOW, "images": [image_data(one) for one in explanations]},
     )
