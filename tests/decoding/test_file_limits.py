@@ -163,6 +163,8 @@ def test_a_file_on_which_every_process_is_killed_is_read_here_or_refused(
         assert _kinds(pool, [*light, str(heavy)]) == ["ok", "crashed"]
 
 
+# `test_killed_processes_are_replaced_and_no_file_is_lost` is the quick version.
+@pytest.mark.slow
 def test_processes_that_are_killed_while_they_start_do_not_end_the_run(
     tmp_path: Path, settings: Settings, command: tuple[str, ...]
 ) -> None:
