@@ -81,6 +81,6 @@ def test_a_full_disk_is_named(scored: Scored, tmp_path: Path, monkeypatch: pytes
 
     result = scored()
     folder = ImageFolder(tmp_path, write_capture, "DICOM secondary capture", lambda line: None)
-    monkeypatch.setattr("tier_cli.dicom_out.objects.os.fdopen", lambda *arguments: Full())
+    monkeypatch.setattr("tier_cli.files.atomic.os.fdopen", lambda *arguments: Full())
     with pytest.raises(StorageError, match="No space left on device"):
         folder.add(result, explained(result))

@@ -13,7 +13,7 @@ from tier_cli.commands import options
 from tier_cli.commands.inputs import counter, passing_over, sources_of
 from tier_cli.commands.report_file import read_report
 from tier_cli.console import print_message
-from tier_cli.errors import UsageError, did_you_mean
+from tier_cli.errors import UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.overwrite import check_new_output_folder
@@ -147,7 +147,7 @@ def explain(
 
     For research use; not a medical device. A map is no proof of cause.
     """
-    outputs = _outputs(write or _DEFAULT)
+    outputs = options.names_in(write or _DEFAULT, OUTPUTS, "--write", "output")
     _check(text, report, findings=findings, top=top, all_findings=all_findings or None)
     if top is not None and all_findings:
         raise UsageError("--top and --all-findings contradict each other", remedy="give only one")
@@ -212,18 +212,6 @@ def _engine(engine: options.EngineName, size: int | None) -> str:
 def picture_side(outputs: Collection[str]) -> int:
     """Return the longer side of the pictures that outputs, and the preview, need."""
     return max((_SIDES.get(name, 0) for name in outputs), default=0) or _PREVIEW_SIDE
-
-
-def _outputs(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    for name in names:
-        if name not in OUTPUTS:
-            raise UsageError(
-                f"unknown output '{name}'{did_you_mean(name, OUTPUTS)}",
-                where="--write",
-                remedy=f"choose from {', '.join(OUTPUTS)}",
-            )
-    return names
 
 
 def _check(text: list[str] | None, report: str | None, **of_findings: object) -> None:

@@ -14,7 +14,7 @@ from tier_cli.api.model import open_models
 from tier_cli.commands import options
 from tier_cli.commands.stopping import stopping
 from tier_cli.console import is_quiet
-from tier_cli.errors import TierError, UsageError, did_you_mean
+from tier_cli.errors import TierError, UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.pacs.objects import KINDS
@@ -231,7 +231,7 @@ def listen(
     from tier_cli.pacs.objects import object_maker
     from tier_cli.pacs.peers import Peers, check_title
 
-    kinds = _kinds(send)
+    kinds = options.names_in(send.lower(), KINDS, "--send", "kind of object")
     certificates = Certificates.of(tls_cert, tls_key, tls_ca)
     if send_tls and certificates is None:
         raise UsageError("needs a certificate", where="--send-tls", remedy="add --tls-cert and --tls-key")
@@ -276,18 +276,6 @@ def listen(
     with stopping():
         ended = _run(listener)
     raise Exit(ended)
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
-    for name in names:
-        if name not in KINDS:
-            raise UsageError(
-                f"unknown kind of object '{name}'{did_you_mean(name, KINDS)}",
-                where="--send",
-                remedy=f"choose from {', '.join(KINDS)}",
-            )
-    return names
 
 
 def _run(listener: Listener) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from tier_cli.errors import UsageError, did_you_mean
 from tier_cli.evaluation.settings import Views as EvaluatedViews
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.record import Unit
@@ -51,6 +53,19 @@ def option(panel: str, metavar: str, text: str, *names: str, **settings: Any) ->
     return typer.Option(
         *names, metavar=metavar, help=text, rich_help_panel=panel, show_default=False, **settings
     )
+
+
+def names_in(text: str, known: Sequence[str], where: str, what: str) -> tuple[str, ...]:
+    """Return the names in a list separated by commas, each once; raises `UsageError` for an unknown one."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"unknown {what} '{name}'{did_you_mean(name, known)}",
+                where=where,
+                remedy=f"choose from {', '.join(known)}",
+            )
+    return names
 
 
 def switch(panel: str, name: str, text: str) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from tier_cli.dicom_out.report import write_report
-from tier_cli.errors import InputError, StorageError
+from tier_cli.errors import InputError
+from tier_cli.files.atomic import folder_errors
 from tier_cli.results.record import FindingScore, Result
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Writes the object of one image into a folder; None if there is nothing to show.
 Writer: TypeAlias = "Callable[[Path, Result, Explanation], Path | None]"
 
+_REMEDY = "make room or restore the disk, then run the same command again"
 _CALLS = (False, True, None)
 
 
@@ -120,7 +121,7 @@ class ReportFolder:
 
     def _write(self, results: list[Result]) -> None:
         try:
-            with _stored(self._folder):
+            with folder_errors(self._folder, _REMEDY):
                 write_report(self._folder, results, self._findings)
         except InputError as error:
             self.failed += 1
@@ -180,7 +181,7 @@ class ImageFolder:
             self.without_study += 1
             return
         try:
-            with _stored(self._folder):
+            with folder_errors(self._folder, _REMEDY):
                 path = self._write(self._folder, result, explanation)
         except InputError as error:
             self.failed += 1
@@ -196,15 +197,3 @@ class ImageFolder:
             return said
         images, have = ("1 image", "has") if count == 1 else (f"{count} images", "have")
         return f"{said}; {images} without a Study Instance UID, as in PNG and JPEG files, {have} none"
-
-
-@contextmanager
-def _stored(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot be written to: {error.strerror or 'unknown reason'}",
-            where=str(folder),
-            remedy="make room or restore the disk, then run the same command again",
-        ) from error

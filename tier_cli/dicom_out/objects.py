@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tier_cli.files.atomic import whole_file
+from tier_cli.files.atomic import create_private, whole_file
 from tier_cli.imaging.header import import_pydicom
 
 if TYPE_CHECKING:
@@ -31,13 +30,17 @@ def write_object(folder: Path, dataset: Dataset) -> Path:
     """Write a DICOM object under its SOP Instance UID, whole or not at all, readable only by its owner."""
     path = folder / f"{dataset.SOPInstanceUID}.dcm"
     # pydicom would replace an error of the disk by one that does not tell the reason.
+    content = content_of(dataset)
+    with whole_file(path) as partial, create_private(partial) as file:
+        file.write(content)
+    return path
+
+
+def content_of(dataset: Dataset) -> bytes:
+    """Return the bytes of a DICOM object's file."""
     content = io.BytesIO()
     dataset.save_as(content, enforce_file_format=True)
-    with whole_file(path) as partial:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.getbuffer())
-    return path
+    return content.getvalue()
 
 
 def name_of(model: ModelStamp) -> str:

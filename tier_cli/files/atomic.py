@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from tier_cli.errors import UsageError
+from tier_cli.errors import StorageError, UsageError
 
 
 @contextmanager
@@ -87,6 +88,23 @@ def move_whole(partial: Path, path: Path) -> None:
     """Move a complete file to its final place once its content is on the disk."""
     _sync(partial)
     partial.replace(path)
+
+
+def create_private(path: Path) -> BinaryIO:
+    """Create a file that only its owner may read, and open it for writing; an existing one is an error."""
+    # From the start: no moment in which others could open it.
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+@contextmanager
+def folder_errors(folder: Path, remedy: str) -> Iterator[None]:
+    """Raise every error of the system in the block as `StorageError` of a folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written to: {error.strerror or 'unknown reason'}", where=str(folder), remedy=remedy
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

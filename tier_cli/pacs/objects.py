@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import InputError, UsageError
@@ -45,7 +44,7 @@ def object_maker(job: ScoringJob, stream: StreamOptions, kinds: Sequence[str] = 
     UsageError
         If maps are asked for, and there are several models; or outlines, and no thresholds.
     """
-    from tier_cli.dicom_out.objects import import_highdicom
+    from tier_cli.dicom_out.objects import content_of, import_highdicom
     from tier_cli.dicom_out.report import study_report
 
     import_highdicom()
@@ -67,7 +66,7 @@ def object_maker(job: ScoringJob, stream: StreamOptions, kinds: Sequence[str] = 
             else:
                 # Nothing is drawn of an image in which nothing stands out.
                 if made is not None:
-                    yield _content(made)
+                    yield content_of(made)
 
     return make
 
@@ -116,9 +115,3 @@ def _object(kind: str, job: ScoringJob, result: Result, explanation: Explanation
     from tier_cli.dicom_out.capture import secondary_capture
 
     return secondary_capture(result, explanation)
-
-
-def _content(dataset: Dataset) -> bytes:
-    content = BytesIO()
-    dataset.save_as(content, enforce_file_format=True)
-    return content.getvalue()

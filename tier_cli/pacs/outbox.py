@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from tier_cli.files.atomic import remove_partial, sync_folder, whole_file
+from tier_cli.files.atomic import create_private, remove_partial, sync_folder, whole_file
 from tier_cli.pacs.health import Health
 
 # The folder below --output, with one folder per receiver.
@@ -115,10 +115,8 @@ class Outbox:
             A DICOM file.
         """
         target = self.folder / name
-        with whole_file(target) as partial:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+        with whole_file(target) as partial, create_private(partial) as file:
+            file.write(content)
         sync_folder(self.folder)
         with self._changed:
             self._refused.discard(name)

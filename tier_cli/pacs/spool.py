@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import threading
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tier_cli.errors import TierError
-from tier_cli.files.atomic import remove_partial, sync_folder, whole_file
+from tier_cli.files.atomic import create_private, remove_partial, sync_folder, whole_file
 
 # The folder below --output; paths in the journal begin with it.
 SPOOL = "spool"
@@ -285,7 +284,6 @@ def _holds(path: Path, parts: Sequence[bytes | memoryview]) -> bool:
 
 
 def _write(path: Path, parts: Sequence[bytes | memoryview]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with create_private(path) as file:
         for part in parts:
             file.write(part)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
-from tier_cli.errors import StorageError
-from tier_cli.files.atomic import sync_folder, whole_file
+from tier_cli.files.atomic import create_private, folder_errors, sync_folder, whole_file
 from tier_cli.imaging.discover import PAUSE, Source
 from tier_cli.pacs.health import Health
 from tier_cli.pacs.ledger import RESTART, Ledger
@@ -90,7 +88,7 @@ class StudyScorer:
         StorageError
             If results cannot be written.
         """
-        with _storage_errors(self._folder):
+        with folder_errors(self._folder, RESTART):
             self._folder.mkdir(mode=0o700, exist_ok=True)
         results = self._job.image_results(self._sources(), self._scorer, self._options)
         with closing(results):
@@ -136,7 +134,7 @@ class StudyScorer:
             self._finish(self._under_way.popleft().study)
 
     def _finish(self, study: str) -> None:
-        with _storage_errors(self._spool.root):
+        with folder_errors(self._spool.root, RESTART):
             self._write_results(study)
             self._spool.finish(study)
 
@@ -153,22 +151,9 @@ class StudyScorer:
             self._health.tell("scored", study=study, images=len(images), failed=failed)
 
     def _write(self, study: str, results: Sequence[Result]) -> None:
-        with whole_file(self._folder / f"{study}.jsonl") as partial:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                writer = JsonLinesWriter(file)
-                for result in results:
-                    writer.write(result)
+        path = self._folder / f"{study}.jsonl"
+        with whole_file(path) as partial, TextIOWrapper(create_private(partial), encoding="ascii") as file:
+            writer = JsonLinesWriter(file)
+            for result in results:
+                writer.write(result)
         sync_folder(self._folder)
-
-
-@contextmanager
-def _storage_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot be written to: {error.strerror or 'unknown reason'}",
-            where=str(folder),
-            remedy=RESTART,
-        ) from error

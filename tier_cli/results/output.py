@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from tier_cli.errors import UsageError
-from tier_cli.files.atomic import move_whole, whole_file
+from tier_cli.files.atomic import create_private, move_whole, whole_file
 
 if TYPE_CHECKING:
     from tier_cli.results.record import Result
@@ -187,8 +187,7 @@ class _Counting(Generic[_T]):
 
 def _create(path: Path, *, binary: bool, private: bool) -> IO[Any]:
     if private:
-        # From the start: no moment in which others could open it.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        create_private(path).close()
     if binary:
         return path.open("wb")
     # File names that are not valid UTF-8 are written as the bytes they were read as.
