@@ -64,6 +64,9 @@ class TierError(Exception):
 
 # What pip installs, by the name of the import where the two differ or an extra of this package has it.
 _INSTALLED_AS = {
+    **dict.fromkeys(("torch", "transformers", "onnx", "onnxscript"), "'tier-cli[torch]'"),
+    **dict.fromkeys(("pandas", "sklearn", "scipy", "matplotlib"), "'tier-cli[eval]'"),
+    "ray": "'tier-cli[ray]'",
     "pyarrow": "'tier-cli[parquet]'",
     "highdicom": "'tier-cli[dicom]'",
     "imagecodecs": "'tier-cli[codecs]'",
@@ -73,7 +76,6 @@ _INSTALLED_AS = {
     "dicomweb_client": "'tier-cli[pacs]'",
     "requests": "'tier-cli[pacs]'",
     "PIL": "pillow",
-    "sklearn": "scikit-learn",
     "gdcm": "python-gdcm",
     "jpeg_ls": "pyjpegls",
     "openjpeg": "pylibjpeg-openjpeg",

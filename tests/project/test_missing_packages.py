@@ -59,11 +59,11 @@ CASES = [
     ("dicomweb_client", "'tier-cli[pacs]'", ("classify", "dicomweb://127.0.0.1:1/studies/1.2", *MODEL)),
     # TensorBoard: tests/training/run/test_work_folder.py.
     ("jinja2", "jinja2", ("eval", "--data", "m.csv", *MODEL, "--split", "all", "--report", "x.html")),
-    ("pandas", "pandas", ("data", "inspect", "m.csv")),
+    ("pandas", "'tier-cli[eval]'", ("data", "inspect", "m.csv")),
     ("pydicom", "pydicom", ("doctor",)),
     ("onnxruntime", "onnxruntime", ("classify", "0.png", *MODEL, "--engine", "onnx")),
-    ("torch", "torch", ("classify", "0.png", *MODEL, "--engine", "torch")),
-    ("transformers", "transformers", ("classify", "0.png", *MODEL, "--engine", "torch")),
+    ("torch", "'tier-cli[torch]'", ("classify", "0.png", *MODEL, "--engine", "torch")),
+    ("transformers", "'tier-cli[torch]'", ("classify", "0.png", *MODEL, "--engine", "torch")),
 ]
 
 
