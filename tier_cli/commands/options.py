@@ -23,6 +23,13 @@ class EngineName(StrEnum):
     TORCH = "torch"
 
 
+class RunnerName(StrEnum):
+    """What distributes the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class DeviceName(StrEnum):
     """The device that computes."""
 
@@ -170,6 +177,19 @@ Workers = Annotated[
         "N",
         "Decoding processes; 0 decodes in the main process. Default: one per CPU, at most 8.",
         min=0,
+    ),
+]
+Runner = Annotated[
+    RunnerName,
+    typer.Option(help="Run on this machine, or with Ray on a cluster.", rich_help_panel=_SPEED),
+]
+RayAddress = Annotated[
+    str | None,
+    option(
+        _SPEED,
+        "HOST:PORT",
+        "The Ray cluster to join. Default: RAY_ADDRESS, else Ray is started on this machine alone.",
+        "--ray-address",
     ),
 ]
 TimeoutPerFile = Annotated[

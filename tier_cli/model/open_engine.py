@@ -39,12 +39,12 @@ def open_engine(
     """
     _check(engine, device)
     on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
-    if engine == "onnx" or (engine == "auto" and on_cpu and _has_graphs(checkpoint.path)):
+    if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs(checkpoint.path)):
         return _onnx(checkpoint, threads)
     from tier_cli.model.torch_engine import TorchEngine, pick_device
 
     chosen = "cpu" if on_cpu else pick_device(device)
-    if engine == "auto" and chosen == "cpu" and _has_graphs(checkpoint.path):
+    if engine == "auto" and chosen == "cpu" and has_graphs(checkpoint.path):
         return _onnx(checkpoint, threads)
     return TorchEngine(checkpoint, chosen, threads)
 
@@ -65,7 +65,7 @@ def _check(engine: str, device: str) -> None:
         raise UsageError(f"the onnx engine does not run on '{device}'", remedy="use --engine torch")
 
 
-def _has_graphs(folder: Path) -> bool:
+def has_graphs(folder: Path) -> bool:
     return (folder / IMAGE_GRAPH).is_file() and (folder / TEXT_GRAPH).is_file()
 
 

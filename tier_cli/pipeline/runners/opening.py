@@ -1,0 +1,146 @@
+"""Open the runner that a command names: this machine, a Ray cluster, or Ray on this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tier_cli.errors import UsageError
+from tier_cli.pipeline.runners.local import LocalRunner
+
+if TYPE_CHECKING:
+    from tier_cli.pipeline.runners.work import Runner
+
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+# Read by Ray when it is imported, and inherited by its processes.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+# Ray listens on loopback alone where it believes that there are no other machines.
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+# The sockets of Ray lie up to 70 characters below its folder, and their paths have at most 107.
+_LONGEST_FOLDER = 36
+# What Ray calls a cluster of its own.
+_LOCAL = "local"
+
+
+@contextmanager
+def open_runner(name: str, address: str | None = None, workers: int | None = None) -> Iterator[Runner]:
+    """Open a runner for the block.
+
+    Parameters
+    ----------
+    name
+        ``local`` or ``ray``.
+    address
+        The address of a Ray cluster; None for that in RAY_ADDRESS, else for Ray on this machine alone, which
+        is started for the block.
+    workers
+        Decoding processes of a Ray that is started; None for one per CPU.
+
+    Raises
+    ------
+    UsageError
+        If the options do not go together, or the cluster cannot be joined.
+    """
+    if name == "local":
+        if address is not None:
+            raise UsageError("needs --runner ray", where="--ray-address", remedy="add it")
+        yield LocalRunner()
+        return
+    joined = address or os.environ.get(ADDRESS_VARIABLE)
+    _check(joined, workers)
+    os.environ.update(_QUIET)
+    with _joined(joined) if joined else _started(workers) as runner:
+        yield runner
+
+
+def _check(address: str | None, workers: int | None) -> None:
+    if workers == 0:
+        raise UsageError("Ray decodes in processes of its own", where="--workers 0", remedy="omit it")
+    if address is None:
+        return
+    if workers is not None:
+        raise UsageError(
+            "a Ray cluster knows how many files it can decode at once", where="--workers", remedy="omit it"
+        )
+    if "://" in address:
+        raise UsageError(
+            "is the address of a client, not of a machine of the cluster",
+            where=f"--ray-address {address}",
+            remedy="run tier on a machine of the cluster and give HOST:PORT or auto",
+        )
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[Runner]:
+    with _ray(address) as runner:
+        yield runner
+
+
+@contextmanager
+def _started(cpus: int | None) -> Iterator[Runner]:
+    from tier_cli.model.engine import usable_cpus
+
+    # Only processes that know the token may talk to this Ray. Ray's own one would be in the home folder.
+    os.environ.update({**_ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    short = len(tempfile.gettempdir()) < _LONGEST_FOLDER
+    above = None if short else "/tmp"  # noqa: S108 - the folder in it has a random name and belongs to this user
+    with (
+        tempfile.TemporaryDirectory(prefix="tier-", dir=above, ignore_cleanup_errors=True) as folder,
+        _ray(_LOCAL, num_cpus=cpus or usable_cpus(), include_dashboard=False, _temp_dir=folder) as runner,
+    ):
+        yield runner
+
+
+@contextmanager
+def _ray(address: str, **settings: Any) -> Iterator[Runner]:
+    import ray
+
+    from tier_cli.pipeline.runners.ray_runner import RayRunner
+
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    settings |= {"configure_logging": False, "log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        with _own_handlers():
+            try:
+                ray.init(address, **settings)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise _not_joined(address, error) from error
+        yield RayRunner()
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray replaces by one that ends the process at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _not_joined(address: str, error: Exception) -> UsageError:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    if address == "local":
+        return UsageError(
+            f"Ray cannot be started ({first})", where="--runner ray", remedy="use --runner local"
+        )
+    return UsageError(
+        f"the Ray cluster cannot be joined ({first})",
+        where=f"--ray-address {address}",
+        remedy="give HOST:PORT of its head, and run tier on one of its machines",
+    )
