@@ -200,7 +200,7 @@ def test_evaluation(start: Start, tier: Tier, model: str, tmp_path: Path) -> Non
 def test_interrupted_run_goes_on(
     start: Start, tier: Tier, model: str, many: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    """Ctrl-C reaches all processes of the terminal, SIGKILL only the command; the journal is as of any run."""
+    """Ctrl-C reaches all processes of a terminal, SIGKILL only the command; the journal is as of any run."""
     command = ["classify", many, "--model", model, "--output"]
     tier(*command, tmp_path / "here.csv")
     output = tmp_path / "ray.csv"
