@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix" or shutil.which("bash") is No
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a script in bash, with `tier` of this checkout and programs that are given before those of the PATH."""
+    """Run a script in bash, with `tier` of this checkout and the programs that are given."""
 
     def run(script: str, *arguments: object, programs: dict[str, str], **environment: str) -> Any:
         folder = tmp_path / "bin"
@@ -147,7 +147,7 @@ PLAYED = {
     "scontrol": 'echo "127.0.0.1"; echo "127.0.0.1"',
     "getent": "exit 0",
     "srun": '"$@"',
-    "ray": 'echo "$RAY_ADDRESS" >&2; echo "ray $*"; while [ "$1" != -- ]; do shift; done; shift; echo "then $*"',
+    "ray": 'echo "$RAY_ADDRESS" >&2; echo "ray $*"; until [ "$1" = -- ]; do shift; done; echo "then ${*:2}"',
     "torchrun": 'echo "torchrun $*"',
 }
 

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -26,10 +27,17 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
-# Ray listens on loopback alone where it believes that there are no other machines.
-_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+# Ray listens on loopback alone where it believes that there are no other machines. Its processes have the
+# priority of this one, as decoding processes have without Ray.
+_ALONE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_worker_niceness": "0",
+}
 # The sockets of Ray lie up to 70 characters below its folder, and their paths have at most 107.
 _LONGEST_FOLDER = 36
+# How long a cluster may take to answer, in seconds.
+_ANSWER = 20.0
 # What Ray calls a cluster of its own.
 _LOCAL = "local"
 
@@ -84,6 +92,13 @@ def _check(address: str | None, workers: int | None) -> None:
 
 @contextmanager
 def _joined(address: str) -> Iterator[Runner]:
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        # Ray itself waits for minutes.
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
+        except (OSError, OverflowError) as error:
+            raise _not_joined(address, error) from error
     with _ray(address) as runner:
         yield runner
 
