@@ -64,6 +64,7 @@ def _measured(step: str, count: int, work: Callable[[], None]) -> None:
     ours, theirs = context.Pipe()
     process = context.Process(target=_child, args=(work, theirs))
     process.start()
+    theirs.close()
     seconds, kilobytes = ours.recv()
     process.join()
     if step != "make the files":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -149,7 +150,9 @@ def _own_handlers() -> Iterator[None]:
 
 
 def _not_joined(address: str, error: Exception) -> UsageError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
+    # Ray goes on for lines.
+    first = re.split(r"[.:]?\s*\n|\. ", text, maxsplit=1)[0] or type(error).__name__
     if address == "local":
         return UsageError(
             f"Ray cannot be started ({first})", where="--runner ray", remedy="use --runner local"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 # A task is a few files: enough to be worth sending, few enough to share the last ones of a run.
-_FILES_PER_TASK = 4
+_FILES_PER_TASK = 8
 # How often a batch is sent again after its process or machine was lost.
 _TRIES = 8
 # How many processes may end on a machine before they take work, until it is clear that none ever will.
