@@ -23,9 +23,10 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 # A cluster of two machines with one CPU each, of which one fails when a line comes.
 CLUSTER = """
-import sys
+import os, sys
+os.environ["RAY_TMPDIR"] = sys.argv[1]
 from ray.cluster_utils import Cluster
-cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False, "temp_dir": sys.argv[1]})
+cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
@@ -241,6 +242,7 @@ def cluster() -> Iterator[tuple[str, Callable[[], None]]]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
             address = process.stdout.readline().strip()
+            assert address
 
             def remove() -> None:
                 process.stdin.write("\n")
