@@ -272,6 +272,6 @@ def test_lost_machine_costs_nothing(
     with start(*command, tmp_path / "ray.csv", *ray) as process:
         _until(tmp_path / "ray.csv.journal", 500)
         remove()
-        _, err = process.communicate(timeout=600)
-    assert process.returncode == 3, err
+        out, err = process.communicate(timeout=600)
+    assert (process.returncode, out) == (3, b""), err
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()

@@ -122,9 +122,13 @@ def _started(cpus: int | None) -> Iterator[Runner]:
 @contextmanager
 def _ray(address: str, **settings: Any) -> Iterator[Runner]:
     import ray
+    from ray._private import worker
 
     from tier_cli.pipeline.runners.ray_runner import RayRunner
 
+    # Where a machine is lost, this prints the end of its log to stdout, among the results; no setting of Ray
+    # stops it.
+    worker.listen_error_messages = lambda *_: None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     settings |= {"configure_logging": False, "log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
