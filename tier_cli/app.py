@@ -31,7 +31,8 @@ from tier_cli.commands.stopping import stopping
 from tier_cli.commands.train.command import train
 from tier_cli.commands.verbosity import Group, Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
-from tier_cli.errors import StorageError, TierError, did_you_mean, missing_package
+from tier_cli.errors import StorageError, TierError, did_you_mean
+from tier_cli.packages import missing_package
 from tier_cli.signals import exit_code_of
 
 UNEXPECTED, INTERRUPTED = 1, 130
