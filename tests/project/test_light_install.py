@@ -1,6 +1,6 @@
 """The base set of packages is enough for what it promises; anything else names its extra in one line.
 
-The commands run in a virtual environment that holds only the base set, linked from the environment of the tests.
+The commands run in a virtual environment that holds only the base set, linked from that of the tests.
 `.ci/release-check` tries the same with what pip really installs.
 """
 
