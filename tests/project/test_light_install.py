@@ -75,7 +75,6 @@ BASE_COMMANDS = (
     ("model", "info", "tier-small"),
     ("model", "verify", "tier-small"),
     ("doctor",),
-    ("--show-completion", "bash"),
     *((*command, "--help") for command in ((), ("classify",), ("eval",), ("train",), ("listen",), ("data",))),
 )
 DATA = ("--data", "manifest.csv")
@@ -139,7 +138,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Light:
         text=True,
         cwd=folder,
         env={name: value for name, value in os.environ.items() if name not in hidden}
-        | {"PYTHONPATH": str(ROOT), "TIER_CACHE_DIR": str(folder / "cache"), "SHELL": "/bin/bash"},
+        | {"PYTHONPATH": str(ROOT), "TIER_CACHE_DIR": str(folder / "cache")},
         check=False,
     )
     assert done.returncode == 0, done.stderr
