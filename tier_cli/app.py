@@ -178,7 +178,7 @@ def _prepare() -> None:
 
 
 def _keep_to_this_machine(arguments: Sequence[str]) -> None:
-    """Set the environment of this process so that only `tier model pull` can reach another machine.
+    """Set the environment of this process: only `tier model pull` can reach another machine.
 
     Programs that call `main` with arguments of their own keep their environment.
     """
@@ -186,6 +186,9 @@ def _keep_to_this_machine(arguments: Sequence[str]) -> None:
     os.environ.update(_NO_TELEMETRY)
     if words[:2] != ["model", "pull"]:
         os.environ.update(_OFFLINE)
+    if words[:1] in (["check"], ["classify"], ["embed"], ["explain"], ["listen"]):
+        # The engine has threads of its own; those that numpy starts when it is imported would have no work.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if words[:1] in (["eval"], ["figures"], ["train"]):
         from tier_cli.files.caches import cache_root
 

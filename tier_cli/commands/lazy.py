@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tier_cli.commands.help_writer import import_help_writer
 from tier_cli.commands.verbosity import Group
 
 
@@ -39,6 +40,7 @@ class LazyGroup(Group):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help as a group with the same names and lines writes it."""
+        import_help_writer()
         lines = {name: TyperCommand(name, help=place.line) for name, place in self.places.items()}
         outline = TyperGroup(name=self.name, help=self.help, params=self.params, commands=dict(lines))
         outline.format_help(ctx, formatter)
