@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from tier_cli.phantom.folder import write_folder
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
+TIER = "import sys; from tier_cli.app import main; sys.exit(main())"
 
 
 class Cost(NamedTuple):

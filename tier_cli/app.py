@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _prepare()
     if arguments is None:
-        _keep_to_this_machine(sys.argv[1:])
+        _set_environment(sys.argv[1:])
     try:
         with stopping("SIGINT"):
             code = _run(arguments)
@@ -177,7 +177,7 @@ def _prepare() -> None:
         warnings.simplefilter("ignore")
 
 
-def _keep_to_this_machine(arguments: Sequence[str]) -> None:
+def _set_environment(arguments: Sequence[str]) -> None:
     """Set the environment of this process: only `tier model pull` can reach another machine.
 
     Programs that call `main` with arguments of their own keep their environment.
