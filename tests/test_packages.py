@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def test_what_is_imported_already_stays() -> None:
     with imported_later("json"):
         assert sys.modules["json"] is json
     assert sys.modules["json"] is json
+    assert gc.isenabled()
 
 
 def test_pydicom_can_still_download_its_test_data() -> None:
