@@ -64,7 +64,7 @@ class _Commands(LazyGroup):
         "check": Place("check:check", "Compare each sentence of a report with the images that it describes."),
         "doctor": Place(
             "doctor:doctor",
-            "Show versions, extras, devices, folders, the bundled model and which DICOM files can be decoded.",
+            "Show versions, extras, devices, folders, the bundled model and what DICOM can be decoded.",
         ),
         "data": Place("data:app", "Inspect data, and draw synthetic chests to try models on."),
         "findings": Place("findings:app", "List, show, check and create finding sets."),

@@ -28,7 +28,7 @@ _DECODERS = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")] = False,
 ) -> None:
-    """Show versions, extras, devices, folders, the bundled model and which DICOM files can be decoded.
+    """Show versions, extras, devices, folders, the bundled model and what DICOM can be decoded.
 
     Prints tables on a terminal, JSON in a pipe. Exits with 2 if the bundled model is missing or altered.
     """
