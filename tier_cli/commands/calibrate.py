@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tier_cli.commands.evaluate.data import exclusions
-from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Unsure
+from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, ExcludeTrained, Root, Unsure, Views
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import (
     BatchSize,
@@ -20,13 +20,13 @@ from tier_cli.commands.options import (
     EngineName,
     Findings,
     Models,
-    Views,
     Workers,
     option,
 )
 from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.candidates import score
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 from tier_cli.results.record import Unit
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def calibrate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
     usage. For research use.
     """
+    require_extras("tier calibrate", "eval")
     from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.thresholds import check_rule

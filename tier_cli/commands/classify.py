@@ -133,7 +133,6 @@ def classify(
 
     with open_runner(runner.value, ray_address, workers) as distributor:
         job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value, distributor)
-        from tier_cli.commands.dry_run import preview
         from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
         from tier_cli.pipeline.stream import stream_options
 
@@ -154,6 +153,8 @@ def classify(
         for member in job.members:
             print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
         if dry_run:
+            from tier_cli.commands.dry_run import preview
+
             preview(sources, passed_over, job, stream, output)
             return
         keyed = hasher(hash_ids)
@@ -206,12 +207,10 @@ def _open_maps(
     path = None if folder is None else Path(folder)
     hide = (lambda result: result) if keyed is None else keyed.hashed
     files = open_map_files(job, path, hide, draw, 0 if dicom is None else dicom.picture)
-    if dicom is not None and dicom.needs_thresholds and not files.scale.thresholds:
-        raise UsageError(
-            f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
-            where="--gsps, --seg",
-            remedy="omit --findings, or fit the checkpoint's own set with `tier model map-scale`",
-        )
+    if dicom is not None:
+        from tier_cli.dicom_out.kinds import check_thresholds
+
+        check_thresholds(dicom.kinds, files.scale, job.checkpoint.name, job.findings.name)
     if path is not None:
         path.mkdir(exist_ok=True)
     return files

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
 
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError, counted
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source
@@ -49,6 +49,9 @@ def _found(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
 
 def _retrieved(url: str, passed_over: PassedOver) -> Iterator[Source]:
     """Yield images of a DICOMweb server, which are deleted once they have been read."""
+    require_extras(url.partition("://")[0] + "://", "pacs")
+    from tempfile import TemporaryDirectory
+
     from tier_cli.imaging.discover import PAUSE
     from tier_cli.pacs.dicomweb import retrieved
 
