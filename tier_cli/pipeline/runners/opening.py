@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import UsageError
-from tier_cli.pipeline.runners.local import LocalRunner
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.runners.work import Runner
@@ -35,6 +34,8 @@ def open_runner(name: str, address: str | None = None, workers: int | None = Non
     if name == "local":
         if address is not None:
             raise UsageError("needs --runner ray", where="--ray-address", remedy="add it")
+        from tier_cli.pipeline.runners.local import LocalRunner
+
         yield LocalRunner()
         return
     from tier_cli.pipeline.runners.ray_opening import open_ray
