@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
-from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
+from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS
 from tier_cli.model.engine import no_patches, usable_cpus
+from tier_cli.model.graph_cache import open_cached
+from tier_cli.model.runtime import onnxruntime_module
 from tier_cli.model.tokens import (
     TextTokenizer,
     TextTokens,
@@ -149,11 +150,15 @@ class OnnxEngine:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")
 
     def _open(self, graph: str, threads: int) -> Any:
-        path = self._checkpoint.path / graph
-        session = open_session(path, threads)
+        path, digest = self._checkpoint.path / graph, self._checkpoint.hashes["weights"]
+        if graph == IMAGE_GRAPH:
+            weights = self._checkpoint.path / WEIGHTS
+            session = open_cached(path, weights, digest, partial(_session, path, threads))
+        else:
+            session = open_session(path, threads)
         # The graph refers to byte ranges of the weight file; another file has other numbers there.
-        weights = session.get_modelmeta().custom_metadata_map.get("weights")
-        if weights != self._checkpoint.hashes["weights"]:
+        written_for = session.get_modelmeta().custom_metadata_map.get("weights")
+        if written_for != digest:
             raise CheckpointError(
                 "the graph was written for other weights",
                 where=str(path),
@@ -202,20 +207,42 @@ def open_session(path: Path, threads: int) -> Any:
     CheckpointError
         The graph cannot be opened or its weights do not fit.
     """
-    # Its telemetry opens sockets and writes a device id; only this, set before the import, stops it.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
+    return _session(path, threads, path, None)
 
+
+def fold_constants(graph: Path, output: Path) -> dict[str, str]:
+    """Write a graph in float32 with weights inside and normalisation merged; return its properties.
+
+    Raises
+    ------
+    CheckpointError
+        As `open_session`.
+    """
+
+    def basic(options: Any) -> None:
+        options.graph_optimization_level = onnxruntime_module().GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(output)
+
+    properties: dict[str, str] = _session(graph, 1, graph, basic).get_modelmeta().custom_metadata_map
+    return properties
+
+
+def _session(named: Path, threads: int, graph: Path | bytes, change: Callable[[Any], object] | None) -> Any:
+    """Open a graph; `named` is its file in messages, and `change` alters the options."""
+    onnxruntime = onnxruntime_module()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Only fatal messages: errors are raised, and would be printed as well, in colours.
     options.log_severity_level = 4
+    if change is not None:
+        change(options)
+    given = graph if isinstance(graph, bytes) else str(graph)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CheckpointError(
             f"the graph cannot be opened ({_first_line(error)})",
-            where=str(path),
+            where=str(named),
             remedy="check the folder with `tier model verify`",
         ) from error
