@@ -14,6 +14,7 @@ from xrays import write_png
 from tier_cli.errors import CheckpointError
 from tier_cli.imaging.preprocess import prepare
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.maps.scale import MAP_SCALE
 from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
@@ -93,13 +94,14 @@ def test_the_card_and_the_facts_say_what_it_costs(copy: Path, tier: Tier) -> Non
 def test_what_was_fitted_to_the_float_model_is_not_copied(
     tier: Tier, tmp_path: Path, manifest: Path, model: str
 ) -> None:
-    calibrated, small = tmp_path / "calibrated", tmp_path / "small"
-    assert tier("calibrate", "--data", manifest, "--model", model, "--output", calibrated)[0] == 3
-    code, out, error = tier("model", "quantize", calibrated, "--data", manifest, "--output", small)
+    scaled, small = tmp_path / "scaled", tmp_path / "small"
+    assert tier("model", "map-scale", model, "--data", manifest, "--output", scaled)[0] == 3
+    code, out, error = tier("model", "quantize", scaled, "--data", manifest, "--output", small)
     assert code == 3
-    assert json.loads(out)["fit_again"] == ["tier calibrate"]
-    assert "Fit it again: tier calibrate" in " ".join(error.split())
-    assert open_checkpoint(small).calibration is None
+    assert json.loads(out)["fit_again"] == ["tier model map-scale"]
+    assert "Fit it again: tier model map-scale" in " ".join(error.split())
+    assert not (small / MAP_SCALE).exists()
+    assert verify(small) == []
 
 
 @pytest.mark.parametrize("options", [("--engine", "torch"), ("--device", "cuda")])

@@ -106,11 +106,7 @@ def test_layers_merge_when_a_graph_is_opened(tiny: Checkpoint, tmp_path: Path) -
         assert not {"BatchNormalization", "Cast", "Expand"} & set(left)
 
 
-def test_graphs_follow_the_weights_of_the_file(
-    tiny_copy: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The cache knows weights by their hash in the opened checkpoint.
-    monkeypatch.setattr("tier_cli.model.graph_cache.cache_dir", lambda: None)
+def test_graphs_follow_the_weights_of_the_file(tiny_copy: Path, pixels: np.ndarray) -> None:
     checkpoint = open_checkpoint(tiny_copy)
     before = open_engine(checkpoint, "onnx").encode_images(pixels)
     path = tiny_copy / "model.safetensors"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
-from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS
+from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
 from tier_cli.model.engine import no_patches, usable_cpus
-from tier_cli.model.graph_cache import open_cached
-from tier_cli.model.runtime import onnxruntime_module
 from tier_cli.model.tokens import (
     TextTokenizer,
     TextTokens,
@@ -150,15 +149,11 @@ class OnnxEngine:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")
 
     def _open(self, graph: str, threads: int) -> Any:
-        path, digest = self._checkpoint.path / graph, self._checkpoint.hashes["weights"]
-        if graph == IMAGE_GRAPH:
-            weights = self._checkpoint.path / WEIGHTS
-            session = open_cached(path, weights, digest, partial(_session, path, threads))
-        else:
-            session = open_session(path, threads)
+        path = self._checkpoint.path / graph
+        session = open_session(path, threads)
         # The graph refers to byte ranges of the weight file; another file has other numbers there.
-        written_for = session.get_modelmeta().custom_metadata_map.get("weights")
-        if written_for != digest:
+        weights = session.get_modelmeta().custom_metadata_map.get("weights")
+        if weights != self._checkpoint.hashes["weights"]:
             raise CheckpointError(
                 "the graph was written for other weights",
                 where=str(path),
@@ -207,7 +202,7 @@ def open_session(path: Path, threads: int) -> Any:
     CheckpointError
         The graph cannot be opened or its weights do not fit.
     """
-    return _session(path, threads, path, None)
+    return _session(path, _options(threads))
 
 
 def fold_constants(graph: Path, output: Path) -> dict[str, str]:
@@ -218,31 +213,36 @@ def fold_constants(graph: Path, output: Path) -> dict[str, str]:
     CheckpointError
         As `open_session`.
     """
+    options = _options(1)
+    import onnxruntime
 
-    def basic(options: Any) -> None:
-        options.graph_optimization_level = onnxruntime_module().GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(output)
-
-    properties: dict[str, str] = _session(graph, 1, graph, basic).get_modelmeta().custom_metadata_map
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(output)
+    properties: dict[str, str] = _session(graph, options).get_modelmeta().custom_metadata_map
     return properties
 
 
-def _session(named: Path, threads: int, graph: Path | bytes, change: Callable[[Any], object] | None) -> Any:
-    """Open a graph; `named` is its file in messages, and `change` alters the options."""
-    onnxruntime = onnxruntime_module()
+def _options(threads: int) -> Any:
+    # Its telemetry opens sockets and writes a device id; only this, set before the import, stops it.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Only fatal messages: errors are raised, and would be printed as well, in colours.
     options.log_severity_level = 4
-    if change is not None:
-        change(options)
-    given = graph if isinstance(graph, bytes) else str(graph)
+    return options
+
+
+def _session(path: Path, options: Any) -> Any:
+    import onnxruntime
+
     try:
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CheckpointError(
             f"the graph cannot be opened ({_first_line(error)})",
-            where=str(named),
+            where=str(path),
             remedy="check the folder with `tier model verify`",
         ) from error
