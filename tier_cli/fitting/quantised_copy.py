@@ -87,10 +87,12 @@ def write_quantised(
         The new folder.
     options
         How images are read.
-    images, seed
-        At most so many images give the ranges; the seed draws their patients.
+    images
+        At most so many images give the ranges.
     float_layers
         See `tier_cli.model.quantise.quantise`.
+    seed
+        Draws the patients of these images.
     progress
         Where progress is reported.
 
