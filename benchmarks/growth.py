@@ -196,7 +196,7 @@ def plot(rows: list[Row], path: Path) -> None:
         above, below = axes[0][column], axes[1][column]
         for name, style in ((axis, "o-"), *(((CACHED, "s--"),) if axis == FINDINGS else ())):
             those = [row for row in rows if row.axis == name]
-            label = "prompts' vectors in the cache" if name == CACHED else "new prompts"
+            label = {FINDINGS: "new prompts", CACHED: "their vectors in the cache"}.get(name, "measured")
             above.plot([row.value for row in those], [row.cpu for row in those], style, label=label)
             below.plot([row.value for row in those], [row.memory for row in those], style, label=label)
         those = [row for row in rows if row.axis == axis]
@@ -213,8 +213,8 @@ def plot(rows: list[Row], path: Path) -> None:
         if axis == FILES:
             above.set_yscale("log")
         else:
-            above.set_ylim(bottom=0)
-        below.set_ylim(bottom=0)
+            above.set_ylim(0, 1.15 * above.dataLim.ymax)
+        below.set_ylim(0, 1.15 * below.dataLim.ymax)
         if axis != SIDES:
             above.legend(frameon=False)
         values = [row.value for row in those]

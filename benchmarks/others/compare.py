@@ -4,7 +4,7 @@ PYTHON is the interpreter of an environment with the other programs; benchmarks/
 MedSigLIP also needs --medsiglip, the folder `python` of a clone. WORK keeps images and models for the next
 run. Each program is one process on the same DICOM files of mixed codecs (`images.py`), in the page cache.
 Where weights are the same (random, of the published sizes, converted by `tier model convert`), scores are
-compared.
+compared: the largest difference, and the range of the scores over the images as its measure.
 
 CPU seconds are those of a program and its processes, start-up included: on a busy machine only they mean
 something. The other programs run with one torch thread, which costs them the fewest CPU seconds. With several
@@ -21,7 +21,7 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +86,18 @@ def main() -> None:
                     ran = _run(name, command, given.medsiglip)
                     ours[key] = min((ours[key], ran), key=lambda one: one.cpu) if key in ours else ran
         tier, other = (ours[" ".join(command)] for command in (mine, theirs))
-        row = {
-            "against": name, "images": given.images, "goal": goal, "ratio_of_cpu": other.cpu / tier.cpu,
-            "ratio_of_seconds": other.seconds / tier.seconds,
-            "tier": asdict(tier) | {"scores": None}, "theirs": asdict(other) | {"scores": None},
-            **_difference(tier, other, family),
+        row: dict[str, Any] = {
+            "against": name, "images": given.images, "goal": goal,
+            "cpu_seconds": {"tier": tier.cpu, "theirs": other.cpu},
+            "wall_seconds": {"tier": tier.seconds, "theirs": other.seconds},
+            "ratio_of_cpu": other.cpu / tier.cpu,
+            **(_difference(tier, other, family) if family else {}),
         }  # fmt: skip
         said.append(row)
+        differ = f"{row['largest_difference']:.5f} of {row['range_of_scores']:.3f}" if family else ""
         _write(
             f"{name:<30}{given.images:>7}{other.cpu:>9.1f} s{tier.cpu:>9.1f} s{row['ratio_of_cpu']:>8.2f}"
-            f"{goal or '':>6}  {row['largest_difference']:.5f}"
+            f"{goal or '':>6}  {differ}"
         )
     if given.output:
         given.output.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
