@@ -27,6 +27,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from mutations import ENCODERS, drawn_chest
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.checkpoint import open_checkpoint
-from tier_cli.model.engine import usable_cpus
+from tier_cli.model.engine import Engine, usable_cpus
 from tier_cli.model.open_engine import open_engine
 from tier_cli.packages import installed_versions
 
@@ -55,6 +56,10 @@ _CODECS = {
     "JPEG 2000 lossless": "JPEG 2000, 12 bits",
     "JPEG baseline": "JPEG baseline",
 }
+
+_PROMPTS = [
+    f"{size} effusion on the {side}" for size in ("no", "small", "large") for side in ("left", "right")
+]
 
 Work = Callable[[], object]
 
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             chosen = {
                 name: work
-                for name, work in works(given.model, Path(folder)).items()
+                for name, work in works(Material(given.model, Path(folder))).items()
                 if given.only in name or name == REFERENCE
             }
             new = measurement(measured(chosen, given.rounds))
@@ -203,53 +208,80 @@ def measured(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def works(model: str, folder: Path) -> dict[str, Work]:
-    """Return what is measured, by name."""
-    random = np.random.default_rng(0)
-    files = {name: folder / f"{number}.dcm" for number, name in enumerate(_CODECS)}
-    for name, path in files.items():
-        path.write_bytes(ENCODERS[_CODECS[name]](drawn_chest(_SIDE, random), random))
-    many = folder / "many"
-    many.mkdir()
-    for number in range(_FILES):
-        (many / f"{number}.png").write_bytes(ENCODERS["PNG"](drawn_chest(1024, random), random))
-    checkpoint = open_checkpoint(model)
-    engine = open_engine(checkpoint, "auto", "cpu")
-    settings = Settings(ReadOptions(rendering=checkpoint.preprocessing.rendering), checkpoint.preprocessing)
-    batch = np.zeros((_BATCH, 3, checkpoint.preprocessing.crop, checkpoint.preprocessing.crop), np.float32)
-    prompts = [
-        f"{one} effusion on the {side}" for one in ("no", "small", "large") for side in ("left", "right")
-    ]
-    score = [
-        "classify",
-        "--model",
-        model,
-        "--device",
-        "cpu",
-        "--output",
-        str(folder / "scores.csv"),
-        "--quiet",
-    ]
-    return {
-        REFERENCE: lambda: _reference(random),
-        "import typer": lambda: _python("import typer"),
-        "tier --help": lambda: _python(TIER, "--help"),
-        "import torch": lambda: _python("import torch"),
-        "tier classify, one DICOM file": lambda: _python(TIER, *score, str(files["uncompressed"])),
-        f"tier classify, {_FILES} PNG of 1,024 px": lambda: _python(TIER, *score, str(many)),
-        **{f"decode {_SIDE} px, {name}": _decoding(path, settings) for name, path in files.items()},
-        f"model, {_BATCH} images": lambda: engine.encode_images(batch),
-        f"model, {len(prompts)} prompts": lambda: engine.embed_texts(prompts),
-    }
+class Material:
+    """What the works use, made when the first of them needs it.
 
+    Parameters
+    ----------
+    model
+        A checkpoint.
+    folder
+        An empty folder for files.
+    """
 
-def _decoding(path: Path, settings: Settings) -> Work:
-    def work() -> None:
-        outcome = decode(str(path), settings)
+    def __init__(self, model: str, folder: Path):
+        self.model = model
+        self.folder = folder
+        self.random = np.random.default_rng(0)
+
+    def file(self, codec: str) -> Path:
+        """Return a DICOM file of this codec."""
+        path = self.folder / f"{codec}.dcm"
+        if not path.exists():
+            path.write_bytes(ENCODERS[_CODECS[codec]](drawn_chest(_SIDE, self.random), self.random))
+        return path
+
+    @cached_property
+    def many(self) -> Path:
+        """Write a folder of PNG files."""
+        folder = self.folder / "many"
+        folder.mkdir()
+        for number in range(_FILES):
+            content = ENCODERS["PNG"](drawn_chest(1024, self.random), self.random)
+            (folder / f"{number}.png").write_bytes(content)
+        return folder
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Open the model."""
+        return open_engine(open_checkpoint(self.model), "auto", "cpu")
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return how the model's images are read."""
+        preprocessing = open_checkpoint(self.model).preprocessing
+        return Settings(ReadOptions(rendering=preprocessing.rendering), preprocessing)
+
+    def decode(self, codec: str) -> None:
+        """Read and prepare a file."""
+        outcome = decode(str(self.file(codec)), self.settings)
         if not isinstance(outcome, Decoded):
             raise SystemExit(f"a benchmark's file could not be read: {outcome}")
 
-    return work
+    def score(self, path: Path) -> None:
+        """Run `tier classify` on a file or a folder."""
+        options = ["--model", self.model, "--device", "cpu", "--output", str(self.folder / "scores.csv")]
+        _python(TIER, "classify", str(path), *options, "--quiet")
+
+    def encode(self) -> None:
+        """Run the image tower."""
+        side = self.settings.preprocessing.crop
+        self.engine.encode_images(np.zeros((_BATCH, 3, side, side), np.float32))
+
+
+def works(material: Material) -> dict[str, Work]:
+    """Return what is measured, by name."""
+    return {
+        REFERENCE: lambda: _reference(material.random),
+        "import typer": lambda: _python("import typer"),
+        "tier --help": lambda: _python(TIER, "--help"),
+        "import torch": lambda: _python("import torch"),
+        "tier classify, one DICOM file": lambda: material.score(material.file("uncompressed")),
+        f"tier classify, {_FILES} PNG of 1,024 px": lambda: material.score(material.many),
+        **{f"decode {_SIDE} px, {codec}": partial(material.decode, codec) for codec in _CODECS},
+        f"model, {_BATCH} images": material.encode,
+        f"model, {len(_PROMPTS)} prompts": lambda: material.engine.embed_texts(_PROMPTS),
+    }
 
 
 def _reference(random: np.random.Generator) -> None:
