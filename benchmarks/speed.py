@@ -15,6 +15,7 @@ machines; 3, something is slower.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import platform
@@ -33,6 +34,7 @@ from typing import Any
 
 import numpy as np
 from mutations import ENCODERS, drawn_chest
+from pydicom import dcmread
 
 from tier_cli.decoding.decode import Decoded, Settings, decode
 from tier_cli.imaging.radiograph import ReadOptions
@@ -228,7 +230,12 @@ class Material:
         """Return a DICOM file of this codec."""
         path = self.folder / f"{codec}.dcm"
         if not path.exists():
-            path.write_bytes(ENCODERS[_CODECS[codec]](drawn_chest(_SIDE, self.random), self.random))
+            content = ENCODERS[_CODECS[codec]](drawn_chest(_SIDE, self.random), self.random)
+            dataset = dcmread(io.BytesIO(content))
+            # As in most radiographs; without a window every pixel must be read for the lowest and highest.
+            dataset.WindowWidth = 1 << int(dataset.BitsStored)
+            dataset.WindowCenter = int(dataset.WindowWidth) // 2
+            dataset.save_as(path)
         return path
 
     @cached_property
@@ -261,7 +268,8 @@ class Material:
     def score(self, path: Path) -> None:
         """Run `tier classify` on a file or a folder."""
         options = ["--model", self.model, "--device", "cpu", "--output", str(self.folder / "scores.csv")]
-        _python(TIER, "classify", str(path), *options, "--quiet")
+        # The check runs the model again on pictures that surprise it, as drawn ones do.
+        _python(TIER, "classify", str(path), *options, "--input-check", "off", "--quiet")
 
     def encode(self) -> None:
         """Run the image tower."""
