@@ -201,23 +201,23 @@ def plot(rows: list[Row], path: Path) -> None:
             above.plot([row.value for row in those], [row.cpu for row in those], style, label=label)
             below.plot([row.value for row in those], [row.memory for row in those], style, label=label)
         those = [row for row in rows if row.axis == axis]
-        if axis == FILES and len(those) > 1:
-            last = those[-1]
-            line = [last.cpu * row.value / last.value for row in those]
-            above.plot([row.value for row in those], line, color="0.6", ls=":", label="linear")
+        if axis != FINDINGS and len(those) > 1:
+            last, power = those[-1], 1 if axis == FILES else 2
+            line = [last.cpu * (row.value / last.value) ** power for row in those]
+            label = "as the files" if axis == FILES else "as the pixels"
+            above.plot([row.value for row in those], line, color="0.6", ls=":", label=label)
         for each in (above, below):
             each.set_xscale("log")
             each.grid(color="0.9")
             each.set_axisbelow(True)
             for side in ("top", "right"):
                 each.spines[side].set_visible(False)
-        if axis == FILES:
-            above.set_yscale("log")
-        else:
+        if axis == FINDINGS:
             above.set_ylim(0, 1.15 * above.dataLim.ymax)
+        else:
+            above.set_yscale("log")
         below.set_ylim(0, 1.15 * below.dataLim.ymax)
-        if axis != SIDES:
-            above.legend(frameon=False)
+        above.legend(frameon=False)
         values = [row.value for row in those]
         below.set_xticks(values, [f"{value:,}" for value in values])
         below.minorticks_off()

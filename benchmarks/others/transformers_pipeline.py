@@ -1,8 +1,8 @@
 """Score DICOM files with the zero-shot pipeline of transformers: python transformers_pipeline.py MODEL IMAGES
 
 `pipeline("zero-shot-image-classification")` with CLIP, as its documentation calls it: one picture at a time
-with the candidate labels. Pictures come from pydicom and its `apply_voi_lut`, stretched to 8 bits. The same
-as there: all of it; weights are random. The pipeline embeds the labels anew for every image.
+with the candidate labels. Pictures come from pydicom and its `apply_voi_lut`, in 8 bits. The same as there:
+all of it; weights are random. The pipeline embeds the labels anew for every image.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def picture(path: Path) -> Image.Image:
     """Return a file as 8-bit picture of what its window shows."""
     dataset = pydicom.dcmread(path)
     values = np.asarray(apply_voi_lut(dataset.pixel_array, dataset), np.float32)
-    values = (values - values.min()) / (values.max() - values.min())
-    return Image.fromarray((values * 255).round().astype(np.uint8)).convert("RGB")
+    values *= 255 / (2**dataset.BitsStored - 1)
+    return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
 
 
 def main() -> None:
