@@ -396,7 +396,7 @@ def world(given: Namespace, clock: Clock) -> Iterator[Row]:
 
 def tests(given: Namespace, clock: Clock) -> Iterator[Row]:
     """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-q", "tests/project"]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "tests/project/test_gpu.py"]
     if given.quick:
         command.append("--collect-only")
     try:
