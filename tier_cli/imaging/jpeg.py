@@ -9,8 +9,17 @@ from numpy.typing import NDArray
 from tier_cli.imaging.codestream import tidied
 
 
-def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
+def decode_jpeg(content: bytes, *, colour: bool, least: tuple[int, int] | None = None) -> NDArray[Any]:
     """Return the pixels (H, W), or (H, W, 3) as RGB, of a baseline, extended or progressive JPEG image.
+
+    Parameters
+    ----------
+    content
+        The image.
+    colour
+        Return RGB, else grey.
+    least
+        Decode at the lowest resolution that has at least so many rows and columns; None for the full one.
 
     Raises
     ------
@@ -18,28 +27,33 @@ def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
         If the image is damaged. Other decoders, Pillow's included, ignore the warnings of libjpeg, which then
         fills what is missing with grey.
     """
-    pixels = _strictly(content, "RGB" if colour else "GRAY", smallest=False)
+    pixels = _strictly(content, "RGB" if colour else "GRAY", least)
     return pixels if colour else pixels[..., 0]
+
+
+def check_jpeg(content: bytes) -> None:
+    """Raise ValueError if an 8-bit JPEG image is damaged; a small version of it is the quickest to decode."""
+    _strictly(content, "GRAY", (1, 1))
 
 
 def check_12_bit(content: bytes, precision_at: int) -> None:
     """Raise ValueError if a 12-bit JPEG image is damaged, whose decoder does not tell.
 
     Bits per sample do not change how coefficients are coded. The decoder of 8 bits therefore reads them if
-    the header says 8; only the pixels would be wrong, and a small version of them is the quickest.
+    the header says 8; only the pixels would be wrong.
     """
-    _strictly(content[:precision_at] + b"\x08" + content[precision_at + 1 :], "GRAY", smallest=True)
+    check_jpeg(content[:precision_at] + b"\x08" + content[precision_at + 1 :])
 
 
-def _strictly(content: bytes, space: str, *, smallest: bool) -> NDArray[Any]:
+def _strictly(content: bytes, space: str, least: tuple[int, int] | None) -> NDArray[Any]:
     import simplejpeg
 
-    factor = 8 if smallest else 1
+    height, width = least or (0, 0)
     try:
-        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_factor=factor)
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_height=height, min_width=width)
     except ValueError:
         tidy = tidied(content)
         if tidy == content:
             raise
-        pixels = simplejpeg.decode_jpeg(tidy, space, min_factor=factor)
+        pixels = simplejpeg.decode_jpeg(tidy, space, min_height=height, min_width=width)
     return pixels

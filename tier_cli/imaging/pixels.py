@@ -24,12 +24,16 @@ from tier_cli.imaging.codestream import (
 from tier_cli.imaging.damage import damaged
 from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
-from tier_cli.imaging.jpeg import check_12_bit, decode_jpeg
+from tier_cli.imaging.jpeg import check_12_bit, check_jpeg, decode_jpeg
 from tier_cli.imaging.limits import check_scans, check_size
+from tier_cli.imaging.lower import Lower, lower_j2k, lower_jpeg
 from tier_cli.imaging.padding import padding_words
+from tier_cli.imaging.rle import unpacked_rle
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
+
+    from tier_cli.imaging.reduction import Extent
 
 _JPEG_8_OR_12 = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
@@ -71,15 +75,18 @@ class Stored:
         Whether the bit patterns are two's complement.
     hidden
         Which pixels (H, W) mark padding by bits beyond the stored ones; None if none do.
+    extent
+        Where the image lies in `codes` if they show it at a lower resolution; None if they do not.
     """
 
     codes: NDArray[np.uint8] | NDArray[np.uint16]
     bits: int
     signed: bool
     hidden: NDArray[np.bool_] | None = None
+    extent: Extent | None = None
 
 
-def decode(header: Header, path: str, notes: list[str]) -> Stored:
+def decode(header: Header, path: str, notes: list[str], most: int = 1) -> Stored:
     """Decode the first frame.
 
     Parameters
@@ -88,6 +95,8 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
         The attributes and the file.
     notes
         Receives a note where the pixel data differ from what the attributes say.
+    most
+        How many pixels, in each direction, may become one where that saves decoding.
 
     Raises
     ------
@@ -98,7 +107,7 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
     layout = _layout(header, path)
     bits, signed = int(layout["bits_stored"]), bool(layout["pixel_representation"])
     shift = max(0, header.whole("HighBit", bits - 1) + 1 - bits)
-    syntax, lossy = header.syntax, False
+    syntax, lossy, extent = header.syntax, False, None
     if _is_compressed(header, path):
         frame = _first_frame(header, layout, path)
         codestream = _check_codestream(frame, header, layout, path)
@@ -112,7 +121,8 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
                 shift = 0
         elif header.syntax != _RLE:
             syntax = _RLE
-        samples = _decompressed(frame, codestream, syntax, layout, path)
+        most = 1 if shift else most
+        samples, extent = _decompressed(frame, codestream, syntax, layout, path, most)
         # JPEG and JPEG-LS have no signed values: negative ones are bit patterns there and cannot be clipped.
         lossy = syntax in _LOSSY and (not signed or syntax in _JPEG_2000)
     else:
@@ -124,9 +134,9 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
     if syntax != header.syntax:
         notes.append("the pixel data are not encoded as the transfer syntax says; their own format was used")
     if lossy:
-        return Stored(_masked(_saturated(samples, bits, signed), bits, 0), bits, signed)
+        return Stored(_masked(_saturated(samples, bits, signed), bits, 0), bits, signed, extent=extent)
     hidden = None if shift else _beyond(samples, bits, header, notes)
-    return Stored(_masked(samples, bits, shift), bits, signed, hidden)
+    return Stored(_masked(samples, bits, shift), bits, signed, hidden, extent)
 
 
 def _layout(header: Header, path: str) -> dict[str, Any]:
@@ -262,20 +272,24 @@ def _note_differences(codestream: Codestream, bits: int, signed: bool, notes: li
 
 
 def _decompressed(
-    frame: bytes, codestream: Codestream | None, syntax: str, layout: dict[str, Any], path: str
-) -> NDArray[Any]:
+    frame: bytes, codestream: Codestream | None, syntax: str, layout: dict[str, Any], path: str, most: int
+) -> tuple[NDArray[Any], Extent | None]:
     """Decode a frame with the first decoder that can, and JPEG-LS also without its padding."""
     from pydicom.encaps import encapsulate
 
     decoder = _decoder(syntax, path)
     if codestream and syntax not in _JPEG_LS and (fault := scan_fault(frame)):
         raise damaged(fault, path)
+    if most > 1 and codestream and (lower := _lower(codestream, syntax, layout, path, most)):
+        return lower
+    if syntax == _RLE and (unpacked := unpacked_rle(frame, layout)) is not None:
+        return unpacked, None
     if codestream and syntax in _JPEG_8_OR_12:
         if codestream.precision == 12:
-            return _decode_12_bit(codestream, path)
+            return _decode_12_bit(codestream, path), None
         if codestream.samples == 1:
-            return _decode_grey(codestream, path)
-        _decode_grey(codestream, path)
+            return _decode_grey(codestream, path), None
+        _check_jpeg(codestream, path)
     frames = dict.fromkeys((frame, without_padding(frame)) if syntax in _JPEG_LS else (frame,))
     plugins = [name for name in _PREFERRED.get(syntax, ()) if name in decoder.available_plugins] or [""]
     layout = {**layout, "number_of_frames": 1}
@@ -291,7 +305,7 @@ def _decompressed(
                 # The decoder of RLE warns of segments that hold more than the image and cuts them off.
                 if syntax == _RLE and warned:
                     raise damaged("it holds more pixels than Rows and Columns say", path)
-                return samples
+                return samples, None
             except (MemoryError, InputError):
                 raise
             except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
@@ -299,9 +313,33 @@ def _decompressed(
     raise first or ValueError("no decoder")
 
 
+def _lower(codestream: Codestream, syntax: str, layout: dict[str, Any], path: str, most: int) -> Lower | None:
+    """Decode a grey frame at a lower resolution if its samples are what the attributes say; else None."""
+    signed, bits = bool(layout["pixel_representation"]), layout["bits_stored"]
+    if codestream.samples != 1 or codestream.signed != signed or (signed and codestream.precision > bits):
+        return None
+    if codestream.is_jpeg_2000:
+        lower = lower_j2k(codestream, most)
+        # Bits above the stored ones, which mark padding or overlays, must not be averaged.
+        return lower if lower and (codestream.precision <= bits or lower.samples.max() < 2**bits) else None
+    if syntax in _JPEG_8_OR_12 and codestream.precision == 8:
+        try:
+            return lower_jpeg(codestream, most)
+        except ValueError:
+            raise damaged("its compressed data are broken", path) from None
+    return None
+
+
 def _decode_grey(codestream: Codestream, path: str) -> NDArray[Any]:
     try:
         return decode_jpeg(codestream.content, colour=False)
+    except ValueError:
+        raise damaged("its compressed data are broken", path) from None
+
+
+def _check_jpeg(codestream: Codestream, path: str) -> None:
+    try:
+        check_jpeg(codestream.content)
     except ValueError:
         raise damaged("its compressed data are broken", path) from None
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
+from tier_cli.imaging.reduction import Extent
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
+Decode = Literal["fast", "full"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, assumed frontal"
@@ -37,6 +39,8 @@ class ReadOptions:
         Fill `Radiograph.phi` with the patient's name, id, dates and accession number.
     timeout, memory
         Seconds and bytes that one file may take in a decoding process.
+    decode
+        ``fast`` reads an image no larger than its preparation needs, ``full`` reads every pixel.
     """
 
     rendering: Rendering = "voi"
@@ -46,6 +50,7 @@ class ReadOptions:
     include_phi: bool = False
     timeout: float = DEFAULT_TIMEOUT
     memory: int = DEFAULT_MEMORY
+    decode: Decode = "fast"
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Radiograph:
         How the image was turned or mirrored relative to the file.
     stretched_from
         Height and width before the image was resampled to square pixels; None if it was not.
+    extent
+        Where the image lies in `pixels` if they show it smaller; None if they do not.
     """
 
     pixels: NDArray[np.float32]
@@ -85,6 +92,7 @@ class Radiograph:
     phi: dict[str, str] = field(default_factory=dict)
     orientation: Orientation = UPRIGHT
     stretched_from: tuple[int, int] | None = None
+    extent: Extent | None = None
 
     @property
     def turned(self) -> bool:
@@ -92,6 +100,12 @@ class Radiograph:
         return self.orientation.turned
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the whole image, of which `pixels` may be fewer."""
+        shown = self.extent or Extent.whole(*self.pixels.shape)
+        return shown.height, shown.width
+
+    @property
     def source_size(self) -> tuple[int, int]:
         """Height and width of the image in the file, upright."""
-        return self.stretched_from or (self.pixels.shape[0], self.pixels.shape[1])
+        return self.stretched_from or self.size

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,11 @@ from tier_cli.imaging.damage import check_whole, damaged
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.jpeg import decode_jpeg
 from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_size
+from tier_cli.imaging.lower import lower_picture
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import UPRIGHT, Orientation, orientation_of_exif
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
-from tier_cli.imaging.render import minmax
+from tier_cli.imaging.reduction import Extent, Grid, Least, smaller, stretched
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -33,12 +35,19 @@ _JPEG = ("JPEG", "MPO")
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
+def read_raster(path: str, options: ReadOptions = ReadOptions(), least: Least | None = None) -> Radiograph:
     """Read a picture, whose polarity is already as displayed.
 
     8-bit values are grey levels out of 255, 16-bit values out of 65535. The rendering ``minmax`` is applied
     to the picture, as in BioViL's own loader. ``minmax-equalized`` describes how DICOM files are converted;
     a picture is assumed to be converted already, as in the loaders of CheXzero and of the TIER authors.
+
+    Parameters
+    ----------
+    path, options
+        The file, and how to read it.
+    least
+        The size at which its pixels are enough; None for all of them.
 
     Raises
     ------
@@ -47,21 +56,23 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """
     notes: list[str] = []
     with guarded(path, "the picture"):
-        pixels, orientation = _decode(path, notes)
+        # The lowest and the highest grey level may be lost at a lower resolution.
+        levels, extent, orientation = _decode(path, notes, None if options.rendering == "minmax" else least)
     if options.rendering == "minmax":
-        pixels = minmax(pixels)
+        levels = stretched(levels)
     remedy = "save it with grey levels over the full range of 8 or 16 bits"
-    check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any)
-    check_whole(pixels, path, notes, accept_any=options.accept_any)
+    check_shown(levels, path, notes, remedy=remedy, accept_any=options.accept_any)
+    check_whole(levels, path, notes, accept_any=options.accept_any)
     if options.views == "strict":
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
     notes.append(UNKNOWN_VIEW)
-    return Radiograph(pixels, path, notes=tuple(notes), orientation=orientation)
+    pixels, extent = smaller(levels, extent, least)
+    return Radiograph(pixels, path, notes=tuple(notes), orientation=orientation, extent=extent)
 
 
-def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], Orientation]:
-    """Return the upright grey levels, and how they were turned."""
+def _decode(path: str, notes: list[str], least: Least | None) -> tuple[Grid, Extent | None, Orientation]:
+    """Return the upright grey levels, where the image lies in them if they are fewer, and its turn."""
     with open_file(path) as file, _opened(file, path) as image:
         check_size(image.height, image.width, path)
         # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Their
@@ -79,12 +90,14 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], Orientati
             check_scans(content.count(SCAN), image.height, image.width)
         # Pillow turns a TIFF itself when it loads it, and forgets the tag then.
         turned_by_pillow = _orientation(image) if image.format == "TIFF" else UPRIGHT
-        loaded = _loaded(image, content, path)
+        loaded, extent = _loaded(image, content, path, least)
         left = _orientation(image)
         if turned_by_pillow.turned or left.turned:
             notes.append("turned according to the EXIF orientation")
-        grey = left.upright(_grey(loaded, _is_white_zero(image), path, notes))
-        return grey, turned_by_pillow if turned_by_pillow.turned else left
+        grey = _grey(loaded, _is_white_zero(image), path, notes)
+        extent = extent and left.upright_extent(extent, grey.shape)
+        upright = replace(grey, codes=left.upright(grey.codes))
+        return upright, extent, turned_by_pillow if turned_by_pillow.turned else left
 
 
 def _orientation(image: PillowImage) -> Orientation:
@@ -100,23 +113,29 @@ def _content(file: BufferedReader) -> bytes:
     return content
 
 
-def _loaded(image: ImageFile, content: bytes, path: str) -> PillowImage:
-    """Decode a picture; a JPEG picture with the decoder that tells damage."""
+def _loaded(
+    image: ImageFile, content: bytes, path: str, least: Least | None
+) -> tuple[PillowImage, Extent | None]:
+    """Decode a picture; a JPEG picture with the decoder that tells damage, and at a lower resolution."""
     from PIL import Image
 
     if image.format == "PNG" and not _chunks_are_whole(content):
         raise damaged("a checksum is wrong", path)
     if image.format not in _JPEG or image.mode not in ("L", "RGB"):
         image.load()
-        return image
+        return image, None
     if fault := scan_fault(content):
         raise damaged(fault, path)
+    most = least.step(image.height, image.width) if least else 1
+    colour = image.mode == "RGB"
     try:
-        loaded = Image.fromarray(decode_jpeg(content, colour=image.mode == "RGB"))
+        lower = lower_picture(content, image.height, image.width, most, colour=colour)
+        samples = decode_jpeg(content, colour=colour) if lower is None else lower.samples
     except ValueError:
         raise damaged("its compressed data are broken", path) from None
+    loaded = Image.fromarray(samples)
     loaded.info = dict(image.info)
-    return loaded
+    return loaded, lower and lower.extent
 
 
 def _chunks_are_whole(content: bytes) -> bool:
@@ -152,7 +171,7 @@ def _is_white_zero(image: PillowImage) -> bool:
     return image.mode in _DEEP_MODES and tags.get(_TIFF_PHOTOMETRIC) == 0
 
 
-def _grey(image: PillowImage, white_zero: bool, path: str, notes: list[str]) -> NDArray[np.float32]:
+def _grey(image: PillowImage, white_zero: bool, path: str, notes: list[str]) -> Grid:
     """Return a loaded picture's grey levels in [0, 1]."""
     if image.mode in _DEEP_MODES:
         return _deep(np.asarray(image), white_zero, path, notes)
@@ -176,10 +195,10 @@ def _grey(image: PillowImage, white_zero: bool, path: str, notes: list[str]) -> 
         red, green, blue = np.moveaxis(np.asarray(image), -1, 0)
         if not (np.array_equal(red, green) and np.array_equal(green, blue)):
             notes.append("colour converted to luminance")
-    return np.asarray(image.convert("L")) * np.float32(1 / 255)
+    return Grid(np.asarray(image.convert("L")), np.arange(256, dtype=np.float32) * np.float32(1 / 255))
 
 
-def _deep(values: NDArray[np.generic], white_zero: bool, path: str, notes: list[str]) -> NDArray[np.float32]:
+def _deep(values: NDArray[Any], white_zero: bool, path: str, notes: list[str]) -> Grid:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise InputError(
@@ -188,10 +207,9 @@ def _deep(values: NDArray[np.generic], white_zero: bool, path: str, notes: list[
             remedy="save it with 8 or 16 unsigned bits",
             kind="photometric",
         )
-    grey: NDArray[np.float32] = values.astype(np.float32)
-    grey *= np.float32(1 / 65535)
+    table = np.arange(65536, dtype=np.float32) * np.float32(1 / 65535)
+    grey = Grid(values.astype(np.uint16, copy=False), 1 - table if white_zero else table)
     if white_zero:
-        np.subtract(np.float32(1), grey, out=grey)
         return grey
     if high < 0x4000:
         # Many exports of 12 or 14 bits are stored in 16-bit files. The range is kept: 12 bits and fewer are

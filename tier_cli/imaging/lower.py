@@ -1,0 +1,107 @@
+"""Decode compressed frames at a lower resolution, where their format allows that and its result is known."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tier_cli.imaging.codestream import SOC_SIZ, Codestream
+from tier_cli.imaging.jpeg import decode_jpeg
+from tier_cli.imaging.reduction import Extent
+
+_SIZ_END_OF_HEADER = b"\xff\x90"
+_COD, _COC = b"\xff\x52", b"\xff\x53"
+
+
+class Lower(NamedTuple):
+    """Samples (h, w) of an image at a lower resolution, and where the image lies in them."""
+
+    samples: NDArray[Any]
+    extent: Extent
+
+
+def lower_j2k(codestream: Codestream, most: int) -> Lower | None:
+    """Decode a grey JPEG 2000 image, high-throughput or not, at a lower resolution level.
+
+    Parameters
+    ----------
+    codestream
+        The frame.
+    most
+        How many pixels, in each direction, may become one.
+
+    Returns
+    -------
+    The samples with their extent; None if the image is in colour or of several tiles, does not begin at the
+    origin, or has no such level.
+    """
+    start = codestream.content.find(SOC_SIZ)
+    levels = min(_levels(codestream.content, start), most.bit_length() - 1)
+    if levels < 1 or codestream.samples != 1 or codestream.precision > 16:
+        return None
+    from PIL import Image
+
+    with Image.open(io.BytesIO(codestream.content[start:]), formats=("JPEG2000",)) as image:
+        image.reduce = levels  # type: ignore[method-assign, assignment]
+        image.load()
+        samples = np.asarray(image)
+    step = 2**levels
+    height, width = codestream.height, codestream.width
+    if samples.shape != (-(-height // step), -(-width // step)):
+        return None
+    # Pillow shifts samples to the upper end of 8 or 16 bits, and makes signed ones positive.
+    samples = samples >> (8 * samples.itemsize - codestream.precision)
+    if codestream.signed:
+        samples = (samples.astype(np.int32) - 2 ** (codestream.precision - 1)).astype(np.int16)
+    extent = Extent.lattice(height, width, step)
+    over = int(extent.bottom > len(samples)), int(extent.right > samples.shape[1])
+    # The image ends beyond the last pixel's end, never by as much as a pixel.
+    samples = np.pad(samples, ((0, over[0]), (0, over[1])), mode="edge")
+    return Lower(samples, extent)
+
+
+def _levels(content: bytes, start: int) -> int:
+    """Return how often the resolution of a JPEG 2000 image can be halved (ISO/IEC 15444-1 A.5, A.6.1).
+
+    Zero for an image that is offset or tiled, or whose components differ.
+    """
+    right, bottom, left, top, wide, high, first, upper = struct.unpack_from(">8I", content, start + 8)
+    if left or top or first or upper or wide < right or high < bottom:
+        return 0
+    position, levels = start + 2, 0
+    while content[position : position + 2] != _SIZ_END_OF_HEADER:
+        marker = content[position : position + 2]
+        if marker == _COC or marker[:1] != b"\xff":
+            return 0
+        if marker == _COD:
+            levels = content[position + 9]
+        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return levels
+
+
+def lower_jpeg(codestream: Codestream, most: int) -> Lower | None:
+    """Decode a grey 8-bit JPEG image from the low frequencies of its blocks; parameters as in `lower_j2k`.
+
+    Raises
+    ------
+    ValueError
+        If the image is damaged.
+    """
+    return lower_picture(codestream.content, codestream.height, codestream.width, most, colour=False)
+
+
+def lower_picture(content: bytes, height: int, width: int, most: int, *, colour: bool) -> Lower | None:
+    """Decode a JPEG file of a size, grey or in colour, as `lower_jpeg` does."""
+    # A block has 8 by 8 pixels.
+    step = 2 ** min(3, most.bit_length() - 1)
+    least = -(-height // step), -(-width // step)
+    if step == 1:
+        return None
+    samples = decode_jpeg(content, colour=colour, least=least)
+    if samples.shape[:2] != least:
+        return None
+    return Lower(samples, Extent.blocks(height, width, step))
