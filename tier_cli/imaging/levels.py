@@ -18,9 +18,9 @@ from tier_cli.imaging.render import equalised, minmax
 from tier_cli.imaging.transforms import display_of
 
 _ROWS = 256
-# The mean difference, in grey levels of 255, at which an image is decoded in full. It is estimated from the
-# pixels of the lower resolution; those that are gone vary more, and differ by up to 20 times as much.
-_MOST_BEND = 0.02 / 255
+# The mean difference of grey levels above which an image is decoded in full: a tenth of one of 255. It is
+# estimated from the lower resolution; noise that is gone there makes the true one up to eight times as large.
+_MOST_BEND = 0.1 / 255
 
 
 class Shown(NamedTuple):

@@ -37,21 +37,16 @@ def lower_j2k(codestream: Codestream, most: int) -> Lower | None:
     Returns
     -------
     The samples with their extent; None if the image is in colour or of several tiles, does not begin at the
-    origin, or has no such level.
+    origin, has no such level, or cannot be decoded so: the decoder of all pixels then says what is wrong.
     """
     start = codestream.content.find(SOC_SIZ)
     levels = min(_levels(codestream.content, start), most.bit_length() - 1)
     if levels < 1 or codestream.samples != 1 or codestream.precision > 16:
         return None
-    from PIL import Image
-
-    with Image.open(io.BytesIO(codestream.content[start:]), formats=("JPEG2000",)) as image:
-        image.reduce = levels  # type: ignore[method-assign, assignment]
-        image.load()
-        samples = np.asarray(image)
     step = 2**levels
     height, width = codestream.height, codestream.width
-    if samples.shape != (-(-height // step), -(-width // step)):
+    samples = _at_level(codestream.content[start:], levels, -(-height // step), -(-width // step))
+    if samples is None:
         return None
     # Pillow shifts samples to the upper end of 8 or 16 bits, and makes signed ones positive.
     samples = samples >> (8 * samples.itemsize - codestream.precision)
@@ -62,6 +57,24 @@ def lower_j2k(codestream: Codestream, most: int) -> Lower | None:
     # The image ends beyond the last pixel's end, never by as much as a pixel.
     samples = np.pad(samples, ((0, over[0]), (0, over[1])), mode="edge")
     return Lower(samples, extent)
+
+
+def _at_level(content: bytes, levels: int, height: int, width: int) -> NDArray[Any] | None:
+    """Decode a JPEG 2000 codestream at the level of a lower resolution that has this size."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG2000",)) as image:
+            image.reduce = levels  # type: ignore[method-assign, assignment]
+            # Pillow divides the size and rounds it to the nearest whole number, instead of up.
+            image._size = width << levels, height << levels
+            image.load()
+            samples = np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
+        return None
+    return samples if samples.shape == (height, width) else None
 
 
 def _levels(content: bytes, start: int) -> int:

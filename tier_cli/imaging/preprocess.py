@@ -295,7 +295,18 @@ def _padded(pixels: Image, spec: Preprocessing, extent: Extent) -> tuple[Image, 
         (max(rows, math.ceil(placed.bottom)), max(columns, math.ceil(placed.right))), np.float32
     )
     square[above:rows, before:columns] = pixels
+    # Pixels at the edges may show the image only in part; the rest of them is black.
+    if height < side:
+        square[above:rows] *= _covered(pixels.shape[0], extent.top, extent.bottom)[:, None]
+    if width < side:
+        square[:, before:columns] *= _covered(pixels.shape[1], extent.left, extent.right)
     return square, placed, top, left
+
+
+def _covered(length: int, start: float, end: float) -> Image:
+    """Return which share of each of the pixels lies between two positions."""
+    pixels = np.arange(length)
+    return (np.minimum(pixels + 1, end) - np.maximum(pixels, start)).astype(np.float32)
 
 
 def _geometry(height: int, width: int, spec: Preprocessing) -> _Geometry:

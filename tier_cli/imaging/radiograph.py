@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT, Decode
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
 from tier_cli.imaging.reduction import Extent
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
-Decode = Literal["fast", "full"]
 
 FRONTAL_VIEWS = frozenset({"PA", "AP", "FRONTAL"})
 UNKNOWN_VIEW = "view unknown, assumed frontal"
