@@ -11,8 +11,8 @@ from tier_cli.arguments import check_choice, check_flags, optional_number, path_
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tier_cli.imaging.discover import Source
     from tier_cli.imaging.budget import Decode
+    from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.input_checks import CheckMode
     from tier_cli.pipeline.stream import StreamOptions

@@ -40,7 +40,8 @@ def lower_j2k(codestream: Codestream, most: int) -> Lower | None:
     origin, has no such level, or cannot be decoded so: the decoder of all pixels then says what is wrong.
     """
     start = codestream.content.find(SOC_SIZ)
-    levels = min(_levels(codestream.content, start), most.bit_length() - 1)
+    available, reversible = _levels(codestream.content, start)
+    levels = min(available, most.bit_length() - 1)
     if levels < 1 or codestream.samples != 1 or codestream.precision > 16:
         return None
     step = 2**levels
@@ -52,7 +53,7 @@ def lower_j2k(codestream: Codestream, most: int) -> Lower | None:
     samples = samples >> (8 * samples.itemsize - codestream.precision)
     if codestream.signed:
         samples = (samples.astype(np.int32) - 2 ** (codestream.precision - 1)).astype(np.int16)
-    extent = Extent.lattice(height, width, step)
+    extent = Extent.lattice(height, width, step, reversible=reversible)
     over = int(extent.bottom > len(samples)), int(extent.right > samples.shape[1])
     # The image ends beyond the last pixel's end, never by as much as a pixel.
     samples = np.pad(samples, ((0, over[0]), (0, over[1])), mode="edge")
@@ -77,23 +78,23 @@ def _at_level(content: bytes, levels: int, height: int, width: int) -> NDArray[A
     return samples if samples.shape == (height, width) else None
 
 
-def _levels(content: bytes, start: int) -> int:
-    """Return how often the resolution of a JPEG 2000 image can be halved (ISO/IEC 15444-1 A.5, A.6.1).
+def _levels(content: bytes, start: int) -> tuple[int, bool]:
+    """Return how often the resolution of a JPEG 2000 image can be halved, and whether that loses nothing.
 
-    Zero for an image that is offset or tiled, or whose components differ.
+    Zero times for an image that is offset or tiled, or whose components differ (ISO/IEC 15444-1 A.5, A.6.1).
     """
     right, bottom, left, top, wide, high, first, upper = struct.unpack_from(">8I", content, start + 8)
     if left or top or first or upper or wide < right or high < bottom:
-        return 0
-    position, levels = start + 2, 0
+        return 0, False
+    position, levels, reversible = start + 2, 0, False
     while content[position : position + 2] != _SIZ_END_OF_HEADER:
         marker = content[position : position + 2]
         if marker == _COC or marker[:1] != b"\xff":
-            return 0
+            return 0, False
         if marker == _COD:
-            levels = content[position + 9]
+            levels, reversible = content[position + 9], content[position + 13] == 1
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-    return levels
+    return levels, reversible
 
 
 def lower_jpeg(codestream: Codestream, most: int) -> Lower | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -290,11 +291,10 @@ def _decompressed(
         if codestream.samples == 1:
             return _decode_grey(codestream, path), None
         _check_jpeg(codestream, path)
-    frames = dict.fromkeys((frame, without_padding(frame)) if syntax in _JPEG_LS else (frame,))
     plugins = [name for name in _PREFERRED.get(syntax, ()) if name in decoder.available_plugins] or [""]
     layout = {**layout, "number_of_frames": 1}
     first: Exception | None = None
-    for content in frames:
+    for content in _versions(frame, syntax):
         for plugin in plugins:
             try:
                 with warnings.catch_warnings(record=True) as warned:
@@ -311,6 +311,13 @@ def _decompressed(
             except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
                 first = first or error
     raise first or ValueError("no decoder")
+
+
+def _versions(frame: bytes, syntax: str) -> Iterator[bytes]:
+    """Yield a frame, and if it could not be decoded a JPEG-LS frame without its padding."""
+    yield frame
+    if syntax in _JPEG_LS and (bare := without_padding(frame)) != frame:
+        yield bare
 
 
 def _lower(codestream: Codestream, syntax: str, layout: dict[str, Any], path: str, most: int) -> Lower | None:
@@ -391,7 +398,8 @@ def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
         codes = codes >> shift
     if codes.itemsize > 2:
         codes = (codes & 0xFFFF).astype(np.uint16)
-    return codes if bits >= 8 * codes.itemsize else codes & ((1 << bits) - 1)
+    # Looking for bits above the stored ones costs a tenth of a copy.
+    return codes if codes.max() < 1 << bits else codes & ((1 << bits) - 1)
 
 
 def _beyond(samples: NDArray[Any], bits: int, header: Header, notes: list[str]) -> NDArray[np.bool_] | None:

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
+# Variances of the low-pass filters of JPEG 2000, in squares of pixels of the higher resolution: the sum of
+# squared distances times coefficients of 5-3 and 9-7 (ISO/IEC 15444-1 F.3; Taubman & Marcellin 2002, 10.4).
+_REVERSIBLE, _IRREVERSIBLE = -0.5, 0.46036
 # Rows looked up at a time: numpy widens indices to 64 bits, for a whole image the largest array of all.
 _ROWS = 64
 
@@ -51,6 +54,9 @@ class Extent(NamedTuple):
         Of the image itself.
     top, left, bottom, right
         Its edges in the pixels that show it, of which the first begins at 0 and ends at 1.
+    spread
+        Variance, along one axis and in squares of these pixels, of the filter that made them. Negative if it
+        sharpens.
     """
 
     height: int
@@ -59,6 +65,7 @@ class Extent(NamedTuple):
     left: float
     bottom: float
     right: float
+    spread: float = 0.0
 
     @classmethod
     def whole(cls, height: int, width: int) -> Extent:
@@ -68,17 +75,18 @@ class Extent(NamedTuple):
     @classmethod
     def blocks(cls, height: int, width: int, step: int) -> Extent:
         """Return the extent in pixels that are the means of blocks of `step` by `step` pixels."""
-        return cls(height, width, 0.0, 0.0, height / step, width / step)
+        return cls(height, width, 0.0, 0.0, height / step, width / step, (1 - 1 / step**2) / 12)
 
     @classmethod
-    def lattice(cls, height: int, width: int, step: int) -> Extent:
+    def lattice(cls, height: int, width: int, step: int, *, reversible: bool) -> Extent:
         """Return the extent in pixels that lie where every `step`-th pixel of the image does.
 
         The filters of JPEG 2000 have odd lengths: a pixel of a lower resolution is centred on the first of
         the pixels that it replaces (ISO/IEC 15444-1 F.3).
         """
-        shift = 0.5 - 0.5 / step
-        return cls(height, width, shift, shift, height / step + shift, width / step + shift)
+        shift, halving = 0.5 - 0.5 / step, _REVERSIBLE if reversible else _IRREVERSIBLE
+        spread = halving / 3 * (1 - 1 / step**2)
+        return cls(height, width, shift, shift, height / step + shift, width / step + shift, spread)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -90,7 +98,7 @@ class Extent(NamedTuple):
     ) -> Extent:
         """Return the extent once pixels of that shape (h, w) are turned; see `Orientation`."""
         rows, columns = shape
-        height, width, top, left, bottom, right = self
+        height, width, top, left, bottom, right, spread = self
         if transposed:
             height, width, top, left, bottom, right = width, height, left, top, right, bottom
             rows, columns = columns, rows
@@ -98,7 +106,7 @@ class Extent(NamedTuple):
             top, bottom = rows - bottom, rows - top
         if mirrored:
             left, right = columns - right, columns - left
-        return Extent(height, width, top, left, bottom, right)
+        return Extent(height, width, top, left, bottom, right, spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,11 +248,28 @@ def smaller(levels: Image | Grid, extent: Extent | None, least: Least | None) ->
     eight_bit = least is not None and least.eight_bit
     step = least.step(*levels.shape) if least and extent is None else 1
     if step > 1:
-        found = (
+        extent = Extent.blocks(levels.shape[0], levels.shape[1], step)
+        whole = (
             levels.means(step, eight_bit=eight_bit)
             if isinstance(levels, Grid)
             else means_of(levels, step, eight_bit=eight_bit)
         )
-        return found, Extent.blocks(levels.shape[0], levels.shape[1], step)
-    whole = levels.levels() if isinstance(levels, Grid) else levels
-    return truncated(whole) if eight_bit and extent else whole, extent
+    else:
+        whole = levels.levels() if isinstance(levels, Grid) else levels
+        whole = truncated(whole) if eight_bit and extent else whole
+    return _without_spread(whole, extent.spread) if extent else whole, extent
+
+
+def _without_spread(pixels: Image, spread: float) -> Image:
+    """Sharpen pixels (h, w) that were blurred, or the reverse, so that they look as if merely sampled.
+
+    What is then resized has the sharpness of what is resized from all pixels: the variances of filters that
+    follow each other add up.
+    """
+    for _ in range(2):
+        padded = np.pad(pixels, ((1, 1), (0, 0)), mode="edge")
+        sides = padded[:-2]
+        sides += padded[2:]
+        sides *= np.float32(-spread / 2)
+        pixels = (np.float32(1 + spread) * pixels + sides).T
+    return np.ascontiguousarray(pixels)

@@ -17,8 +17,8 @@ from tier_cli.pipeline.image_scorer import ImageScorer
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
     from tier_cli.findings.schema import FindingSet
-    from tier_cli.imaging.discover import Source
     from tier_cli.imaging.budget import Decode
+    from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.model.engine import Engine
     from tier_cli.pipeline.input_checks import CheckMode
