@@ -2,8 +2,8 @@
 
 Synthetic DX images of 3,056 x 2,544 pixels are written in every codec, with the noise of a detector, so that
 they compress like real ones. Each is read and prepared for a checkpoint with ``--decode full`` and with
-``--decode fast``, in turn: seconds of CPU (user and system, the best round), the peak memory of a process that
-reads only this file, and the mean difference of the prepared images in grey levels of 255.
+``--decode fast``, in turn: seconds of CPU (user and system, the best round), the peak memory of a process
+that reads only this file, and the mean difference of the prepared images in grey levels of 255.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Settings:
             return least_of(specs)
         specs += [self.preprocessing, *([self.crops.preprocessing] if self.crops else [])]
         least = least_of(specs)
-        return least and least._replace(long=max(least.long, self.picture))
+        # A picture may be made of as many pixels as it has: half of what a resized image has at least.
+        return least and least._replace(long=max(least.long, self.picture // 2))
 
     @property
     def seconds(self) -> float:

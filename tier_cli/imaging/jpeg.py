@@ -9,17 +9,8 @@ from numpy.typing import NDArray
 from tier_cli.imaging.codestream import tidied
 
 
-def decode_jpeg(content: bytes, *, colour: bool, least: tuple[int, int] | None = None) -> NDArray[Any]:
+def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
     """Return the pixels (H, W), or (H, W, 3) as RGB, of a baseline, extended or progressive JPEG image.
-
-    Parameters
-    ----------
-    content
-        The image.
-    colour
-        Return RGB, else grey.
-    least
-        Decode at the lowest resolution that has at least so many rows and columns; None for the full one.
 
     Raises
     ------
@@ -27,13 +18,13 @@ def decode_jpeg(content: bytes, *, colour: bool, least: tuple[int, int] | None =
         If the image is damaged. Other decoders, Pillow's included, ignore the warnings of libjpeg, which then
         fills what is missing with grey.
     """
-    pixels = _strictly(content, "RGB" if colour else "GRAY", least)
+    pixels = _strictly(content, "RGB" if colour else "GRAY")
     return pixels if colour else pixels[..., 0]
 
 
 def check_jpeg(content: bytes) -> None:
     """Raise ValueError if an 8-bit JPEG image is damaged; a small version of it is the quickest to decode."""
-    _strictly(content, "GRAY", (1, 1))
+    _strictly(content, "GRAY", side=1)
 
 
 def check_12_bit(content: bytes, precision_at: int) -> None:
@@ -45,15 +36,15 @@ def check_12_bit(content: bytes, precision_at: int) -> None:
     check_jpeg(content[:precision_at] + b"\x08" + content[precision_at + 1 :])
 
 
-def _strictly(content: bytes, space: str, least: tuple[int, int] | None) -> NDArray[Any]:
+def _strictly(content: bytes, space: str, side: int = 0) -> NDArray[Any]:
+    """Decode at the lowest resolution with sides of at least `side` pixels; 0 for the full one."""
     import simplejpeg
 
-    height, width = least or (0, 0)
     try:
-        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_height=height, min_width=width)
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_height=side, min_width=side)
     except ValueError:
         tidy = tidied(content)
         if tidy == content:
             raise
-        pixels = simplejpeg.decode_jpeg(tidy, space, min_height=height, min_width=width)
+        pixels = simplejpeg.decode_jpeg(tidy, space, min_height=side, min_width=side)
     return pixels

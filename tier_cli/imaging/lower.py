@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.codestream import SOC_SIZ, Codestream
-from tier_cli.imaging.jpeg import decode_jpeg
 from tier_cli.imaging.reduction import Extent
 
 _SIZ_END_OF_HEADER = b"\xff\x90"
@@ -95,27 +94,3 @@ def _levels(content: bytes, start: int) -> tuple[int, bool]:
             levels, reversible = content[position + 9], content[position + 13] == 1
         position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
     return levels, reversible
-
-
-def lower_jpeg(codestream: Codestream, most: int) -> Lower | None:
-    """Decode a grey 8-bit JPEG image from the low frequencies of its blocks; parameters as in `lower_j2k`.
-
-    Raises
-    ------
-    ValueError
-        If the image is damaged.
-    """
-    return lower_picture(codestream.content, codestream.height, codestream.width, most, colour=False)
-
-
-def lower_picture(content: bytes, height: int, width: int, most: int, *, colour: bool) -> Lower | None:
-    """Decode a JPEG file of a size, grey or in colour, as `lower_jpeg` does."""
-    # A block has 8 by 8 pixels.
-    step = 2 ** min(3, most.bit_length() - 1)
-    least = -(-height // step), -(-width // step)
-    if step == 1:
-        return None
-    samples = decode_jpeg(content, colour=colour, least=least)
-    if samples.shape[:2] != least:
-        return None
-    return Lower(samples, Extent.blocks(height, width, step))

@@ -27,7 +27,7 @@ from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
 from tier_cli.imaging.jpeg import check_12_bit, check_jpeg, decode_jpeg
 from tier_cli.imaging.limits import check_scans, check_size
-from tier_cli.imaging.lower import Lower, lower_j2k, lower_jpeg
+from tier_cli.imaging.lower import Lower, lower_j2k
 from tier_cli.imaging.padding import padding_words
 from tier_cli.imaging.rle import unpacked_rle
 
@@ -281,7 +281,7 @@ def _decompressed(
     decoder = _decoder(syntax, path)
     if codestream and syntax not in _JPEG_LS and (fault := scan_fault(frame)):
         raise damaged(fault, path)
-    if most > 1 and codestream and (lower := _lower(codestream, syntax, layout, path, most)):
+    if most > 1 and codestream and (lower := _lower(codestream, layout, most)):
         return lower
     if syntax == _RLE and (unpacked := unpacked_rle(frame, layout)) is not None:
         return unpacked, None
@@ -320,21 +320,15 @@ def _versions(frame: bytes, syntax: str) -> Iterator[bytes]:
         yield bare
 
 
-def _lower(codestream: Codestream, syntax: str, layout: dict[str, Any], path: str, most: int) -> Lower | None:
+def _lower(codestream: Codestream, layout: dict[str, Any], most: int) -> Lower | None:
     """Decode a grey frame at a lower resolution if its samples are what the attributes say; else None."""
     signed, bits = bool(layout["pixel_representation"]), layout["bits_stored"]
-    if codestream.samples != 1 or codestream.signed != signed or (signed and codestream.precision > bits):
+    if not codestream.is_jpeg_2000 or codestream.samples != 1 or codestream.signed != signed:
         return None
-    if codestream.is_jpeg_2000:
-        lower = lower_j2k(codestream, most)
-        # Bits above the stored ones, which mark padding or overlays, must not be averaged.
-        return lower if lower and (codestream.precision <= bits or lower.samples.max() < 2**bits) else None
-    if syntax in _JPEG_8_OR_12 and codestream.precision == 8:
-        try:
-            return lower_jpeg(codestream, most)
-        except ValueError:
-            raise damaged("its compressed data are broken", path) from None
-    return None
+    beyond = codestream.precision > bits
+    lower = None if signed and beyond else lower_j2k(codestream, most)
+    # Bits above the stored ones, which mark padding or overlays, must not be averaged.
+    return None if lower is None or (beyond and lower.samples.max() >= 2**bits) else lower
 
 
 def _decode_grey(codestream: Codestream, path: str) -> NDArray[Any]:

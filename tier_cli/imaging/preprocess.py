@@ -20,8 +20,6 @@ _FILE = "preprocessor_config.json"
 _LARGEST = 2048
 # Smaller ones are mistakes: inputs would be in the tens of thousands.
 _SMALLEST_STD = 1e-4
-# How many times the size to which an image is resized it has at least before.
-_OVERSIZE = 2
 Fit = Literal["crop", "pad", "pad_first", "stretch"]
 Rounding = Literal["round", "floor"]
 
@@ -189,11 +187,10 @@ def prepare_shifted(
 
 
 def least_of(specs: Sequence[Preprocessing]) -> Least | None:
-    """Return the size from which images prepared in these ways need not be larger; None if there is none.
+    """Return the size to which images prepared in these ways are resized; None if all pixels are needed.
 
-    An image of twice the size to which it is resized is still smoothed by the resampling filter. One that is
-    sampled without antialiasing has to be there in full, and so has one that is prepared from grey levels of
-    8 bits and of more.
+    An image that is sampled without antialiasing has to be there in full, and so has one that is prepared
+    from grey levels of 8 bits and of more.
     """
     if not all(spec.antialias for spec in specs) or len({spec.eight_bit for spec in specs}) != 1:
         return None
@@ -201,9 +198,9 @@ def least_of(specs: Sequence[Preprocessing]) -> Least | None:
     for spec in specs:
         side = spec.square or spec.crop
         if spec.fit in ("pad", "pad_first"):
-            long = max(long, _OVERSIZE * side)
+            long = max(long, side)
         else:
-            short = max(short, _OVERSIZE * (spec.resize_short or side))
+            short = max(short, spec.resize_short or side)
     return Least(short, long, specs[0].eight_bit)
 
 

@@ -16,11 +16,10 @@ from tier_cli.imaging.damage import check_whole, damaged
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.jpeg import decode_jpeg
 from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_size
-from tier_cli.imaging.lower import lower_picture
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import UPRIGHT, Orientation, orientation_of_exif
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
-from tier_cli.imaging.reduction import Extent, Grid, Least, smaller, stretched
+from tier_cli.imaging.reduction import Grid, Least, smaller, stretched
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -56,8 +55,7 @@ def read_raster(path: str, options: ReadOptions = ReadOptions(), least: Least | 
     """
     notes: list[str] = []
     with guarded(path, "the picture"):
-        # The lowest and the highest grey level may be lost at a lower resolution.
-        levels, extent, orientation = _decode(path, notes, None if options.rendering == "minmax" else least)
+        levels, orientation = _decode(path, notes)
     if options.rendering == "minmax":
         levels = stretched(levels)
     remedy = "save it with grey levels over the full range of 8 or 16 bits"
@@ -67,12 +65,12 @@ def read_raster(path: str, options: ReadOptions = ReadOptions(), least: Least | 
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
     notes.append(UNKNOWN_VIEW)
-    pixels, extent = smaller(levels, extent, least)
+    pixels, extent = smaller(levels, None, least)
     return Radiograph(pixels, path, notes=tuple(notes), orientation=orientation, extent=extent)
 
 
-def _decode(path: str, notes: list[str], least: Least | None) -> tuple[Grid, Extent | None, Orientation]:
-    """Return the upright grey levels, where the image lies in them if they are fewer, and its turn."""
+def _decode(path: str, notes: list[str]) -> tuple[Grid, Orientation]:
+    """Return the upright grey levels, and how they were turned."""
     with open_file(path) as file, _opened(file, path) as image:
         check_size(image.height, image.width, path)
         # A camera's MPO is one JPEG picture followed by previews; in other formats, pages are images. Their
@@ -90,14 +88,13 @@ def _decode(path: str, notes: list[str], least: Least | None) -> tuple[Grid, Ext
             check_scans(content.count(SCAN), image.height, image.width)
         # Pillow turns a TIFF itself when it loads it, and forgets the tag then.
         turned_by_pillow = _orientation(image) if image.format == "TIFF" else UPRIGHT
-        loaded, extent = _loaded(image, content, path, least)
+        loaded = _loaded(image, content, path)
         left = _orientation(image)
         if turned_by_pillow.turned or left.turned:
             notes.append("turned according to the EXIF orientation")
         grey = _grey(loaded, _is_white_zero(image), path, notes)
-        extent = extent and left.upright_extent(extent, grey.shape)
         upright = replace(grey, codes=left.upright(grey.codes))
-        return upright, extent, turned_by_pillow if turned_by_pillow.turned else left
+        return upright, turned_by_pillow if turned_by_pillow.turned else left
 
 
 def _orientation(image: PillowImage) -> Orientation:
@@ -113,29 +110,23 @@ def _content(file: BufferedReader) -> bytes:
     return content
 
 
-def _loaded(
-    image: ImageFile, content: bytes, path: str, least: Least | None
-) -> tuple[PillowImage, Extent | None]:
-    """Decode a picture; a JPEG picture with the decoder that tells damage, and at a lower resolution."""
+def _loaded(image: ImageFile, content: bytes, path: str) -> PillowImage:
+    """Decode a picture; a JPEG picture with the decoder that tells damage."""
     from PIL import Image
 
     if image.format == "PNG" and not _chunks_are_whole(content):
         raise damaged("a checksum is wrong", path)
     if image.format not in _JPEG or image.mode not in ("L", "RGB"):
         image.load()
-        return image, None
+        return image
     if fault := scan_fault(content):
         raise damaged(fault, path)
-    most = least.step(image.height, image.width) if least else 1
-    colour = image.mode == "RGB"
     try:
-        lower = lower_picture(content, image.height, image.width, most, colour=colour)
-        samples = decode_jpeg(content, colour=colour) if lower is None else lower.samples
+        loaded = Image.fromarray(decode_jpeg(content, colour=image.mode == "RGB"))
     except ValueError:
         raise damaged("its compressed data are broken", path) from None
-    loaded = Image.fromarray(samples)
     loaded.info = dict(image.info)
-    return loaded, lower and lower.extent
+    return loaded
 
 
 def _chunks_are_whole(content: bytes) -> bool:
