@@ -15,7 +15,7 @@ from tier_cli.imaging.orientation import UPRIGHT, Orientation
 from tier_cli.imaging.preprocess import Preprocessing, least_of, prepare, prepare_shifted, to_source
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.read import read_radiograph
-from tier_cli.imaging.reduction import Least
+from tier_cli.imaging.reduction import Grid, Least
 from tier_cli.imaging.resample import resize
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Settings:
             return least_of(specs)
         specs += [self.preprocessing, *([self.crops.preprocessing] if self.crops else [])]
         least = least_of(specs)
-        # A picture may be made of as many pixels as it has: half of what a resized image has at least.
+        # A picture may be made of as many pixels as it has.
         return least and least._replace(long=max(least.long, self.picture // 2))
 
     @property
@@ -143,7 +143,7 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
     """Read and prepare one file; an error is returned, not raised, so that the run continues."""
     try:
         radiograph = read_radiograph(path, settings.read, settings.least(settings.read.rendering))
-        prepared = prepare(radiograph.pixels, settings.preprocessing, radiograph.extent)
+        prepared = prepare(_levels(radiograph, settings), settings.preprocessing, radiograph.extent)
         pixels = prepared.pixels
         if settings.corruptions:
             pixels = np.stack([pixels, *_corrupted(radiograph.pixels, settings)])
@@ -172,6 +172,10 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
         crops=crops,
         crops_affine=crops_affine,
     )
+
+
+def _levels(radiograph: Radiograph, settings: Settings) -> NDArray[np.float32] | Grid:
+    return radiograph.pixels if settings.read.decode == "full" else radiograph.levels
 
 
 def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
@@ -221,7 +225,7 @@ def _others(path: str, radiograph: Radiograph, settings: Settings) -> tuple[NDAr
             read = replace(settings.read, rendering=rendering)
             rendered[rendering] = read_radiograph(path, read, settings.least(rendering))
     images = [(rendered[other.rendering], other) for other in settings.others]
-    return tuple(prepare(image.pixels, other, image.extent).pixels for image, other in images)
+    return tuple(prepare(_levels(image, settings), other, image.extent).pixels for image, other in images)
 
 
 def _corrupted(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:

@@ -6,6 +6,7 @@ import math
 
 from tier_cli.imaging.header import Header
 from tier_cli.imaging.limits import MAX_PIXELS
+from tier_cli.imaging.reduction import Grid
 from tier_cli.imaging.resample import Image, resize
 
 # In the order of PS3.3 C.7.6.3.1.7: the aspect ratio counts only where no spacing is given.
@@ -15,10 +16,13 @@ _RATIO = "PixelAspectRatio"
 _SQUARE, _PLAUSIBLE = 1.01, 4.0
 
 
-def squared(pixels: Image, header: Header, notes: list[str]) -> Image:
+def squared(levels: Image | Grid, header: Header, notes: list[str]) -> Image | Grid:
     """Resample the image (H, W) as stored to its `square_size`; parameters as there."""
-    size = square_size(pixels.shape, header, notes)
-    return pixels if size is None else resize(pixels, *size, "bilinear").clip(0.0, 1.0)
+    size = square_size(levels.shape, header, notes)
+    if size is None:
+        return levels
+    pixels = levels.levels() if isinstance(levels, Grid) else levels
+    return resize(pixels, *size, "bilinear").clip(0.0, 1.0)
 
 
 def square_size(shape: tuple[int, ...], header: Header, notes: list[str]) -> tuple[int, int] | None:

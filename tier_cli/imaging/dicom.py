@@ -14,7 +14,7 @@ from tier_cli.imaging.limits import check_shown
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import orientation_of_patient
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
-from tier_cli.imaging.reduction import Least, smaller
+from tier_cli.imaging.reduction import Grid, Least, doubled
 from tier_cli.imaging.view import check_view, read_view
 
 # Several components: a single number could be a date or a patient's id.
@@ -50,19 +50,22 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions(), least: Least | N
         check_kind(header, options, path, notes)
         view = read_view(header)
         check_view(view, options, path, notes)
-        if not _is_square(header):
-            least = None
+        # Such an image is resampled twice: first to square pixels.
+        stretched = _is_stretched(header)
+        least = None if stretched else least
         shown = shown_levels(header, options, least, path, notes)
         remedy = "choose another window with --window N, or export the image again"
         levels, accept_any = shown.levels, options.accept_any
         check_shown(levels, path, notes, remedy=remedy, accept_any=accept_any, hidden=shown.outside)
         equalised = options.rendering == "minmax-equalized"
         check_whole(levels, path, notes, accept_any=accept_any, equalised=equalised)
-        pixels, extent = smaller(levels, shown.extent, least)
-        square = pixels if least else squared(pixels, header, notes)
+        size, extent = (levels.shape[0], levels.shape[1]), shown.extent
+        levels = squared(levels, header, notes)
+        if extent and least and isinstance(levels, Grid):
+            levels, extent = doubled(levels, extent, eight_bit=least.eight_bit)
         orientation = orientation_of_patient(header.texts("PatientOrientation"), notes)
         return Radiograph(
-            orientation.upright(square),
+            levels.turned(orientation) if isinstance(levels, Grid) else orientation.upright(levels),
             path,
             view.name,
             header.code("Modality"),
@@ -72,13 +75,13 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions(), least: Least | N
             tuple(notes),
             _phi(header) if options.include_phi else {},
             orientation=orientation,
-            stretched_from=None if square is pixels else orientation.swapped(pixels.shape),
-            extent=extent and orientation.upright_extent(extent, pixels.shape),
+            stretched_from=orientation.swapped(size) if stretched else None,
+            extent=extent and extent.turned(orientation, levels.shape),
         )
 
 
-def _is_square(header: Header) -> bool:
-    return square_size((header.whole("Rows", 0), header.whole("Columns", 0)), header, []) is None
+def _is_stretched(header: Header) -> bool:
+    return square_size((header.whole("Rows", 0), header.whole("Columns", 0)), header, []) is not None
 
 
 def _uid(header: Header, keyword: str, notes: list[str]) -> str:

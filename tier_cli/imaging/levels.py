@@ -59,7 +59,7 @@ def shown_levels(
     start, before = header.file.tell(), len(notes)
     size = header.whole("Rows", 0), header.whole("Columns", 0)
     # The other renderings depend on the values of all pixels.
-    most = least.lower(*size) if least and options.rendering == "voi" else 1
+    most = least.step(*size) if least and options.rendering == "voi" else 1
     stored = decode(header, path, notes, most)
     if stored.extent is not None:
         if shown := _lower(stored, header, options, notes):

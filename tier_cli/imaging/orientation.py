@@ -8,8 +8,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.imaging.reduction import Extent
-
 _T = TypeVar("_T", bound=np.generic)
 
 _ALONG, _ACROSS = frozenset("HF"), frozenset("LRAP")
@@ -43,12 +41,6 @@ class Orientation(NamedTuple):
             return stored
         swapped = stored.T if self.transposed else stored
         return np.ascontiguousarray(swapped[:: -1 if self.upside_down else 1, :: -1 if self.mirrored else 1])
-
-    def upright_extent(self, extent: Extent, shape: tuple[int, ...]) -> Extent:
-        """Turn where an image lies in stored pixels of a shape (h, w)."""
-        return extent.turned(
-            shape, transposed=self.transposed, mirrored=self.mirrored, upside_down=self.upside_down
-        )
 
     def swapped(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) in the file of an upright size, or the reverse."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.imaging.radiograph import Rendering
-from tier_cli.imaging.reduction import Extent, Least
-from tier_cli.imaging.resample import Box, Image, Interpolation, resize, resize_bytes
+from tier_cli.imaging.reduction import Extent, Grid, Least
+from tier_cli.imaging.resample import Image, Interpolation, resize, resize_bytes
 
 _FILE = "preprocessor_config.json"
 # Of any side: four times that of any published model. A batch of eight such images fills 400 MB.
@@ -148,13 +148,13 @@ class _Geometry(NamedTuple):
     left: int
 
 
-def prepare(pixels: Image, spec: Preprocessing, extent: Extent | None = None) -> Prepared:
+def prepare(pixels: Image | Grid, spec: Preprocessing, extent: Extent | None = None) -> Prepared:
     """Convert a radiograph's pixels (H, W) in [0, 1] to the tower's input, with the affine back.
 
     Parameters
     ----------
     pixels, spec
-        The radiograph, and how to prepare it.
+        The radiograph, and how to prepare it. Of a `Grid`, not all pixels are in memory at the same time.
     extent
         Where the radiograph lies in the pixels if they show it smaller, see `least_of`; None if they do not.
     """
@@ -162,7 +162,10 @@ def prepare(pixels: Image, spec: Preprocessing, extent: Extent | None = None) ->
 
 
 def prepare_shifted(
-    pixels: Image, spec: Preprocessing, shifts: Sequence[tuple[int, int]], extent: Extent | None = None
+    pixels: Image | Grid,
+    spec: Preprocessing,
+    shifts: Sequence[tuple[int, int]],
+    extent: Extent | None = None,
 ) -> list[Prepared]:
     """Convert a radiograph's pixels (H, W) in [0, 1] to several inputs that lie side by side in the image.
 
@@ -175,9 +178,13 @@ def prepare_shifted(
         outside the image is black.
     """
     small = extent is not None
-    pixels, extent, top, left = _padded(pixels, spec, extent or Extent.whole(*pixels.shape))
+    if isinstance(pixels, Grid) and (spec.fit == "pad_first" or not spec.antialias):
+        pixels = pixels.levels()
+    pixels, extent, top, left = _padded(
+        pixels, spec, extent or Extent.whole(pixels.shape[0], pixels.shape[1])
+    )
     usual = _geometry(extent.height, extent.width, spec)
-    resized, made = _resized(pixels, spec, usual, extent.box if small else None), []
+    resized, made = _resized(pixels, spec, usual, extent if small else None), []
     for down, right in shifts:
         zoom = (spec.square or spec.crop) / spec.crop
         place = usual._replace(top=usual.top + round(down * zoom), left=usual.left + round(right * zoom))
@@ -240,15 +247,24 @@ def to_source(
 
 def grey(pixels: Image, spec: Preprocessing) -> Image:
     """Resize, crop or pad the pixels (H, W) to grey levels (S, S) in [0, 1], before mean and std."""
-    pixels = _padded(pixels, spec, Extent.whole(*pixels.shape))[0]
-    place = _geometry(pixels.shape[0], pixels.shape[1], spec)
-    levels = _cut(_resized(pixels, spec, place), spec, place)
+    padded = _padded(pixels, spec, Extent.whole(*pixels.shape))[0]
+    place = _geometry(padded.shape[0], padded.shape[1], spec)
+    levels = _cut(_resized(padded, spec, place), spec, place)
     return np.clip(levels, 0.0, 1.0, out=levels)
 
 
-def _resized(pixels: Image, spec: Preprocessing, place: _Geometry, box: Box | None = None) -> Image:
-    resampled = resize_bytes if spec.eight_bit else resize
-    return resampled(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias, box=box)
+def _resized(
+    pixels: Image | Grid, spec: Preprocessing, place: _Geometry, extent: Extent | None = None
+) -> Image:
+    height, width = place.height, place.width
+    if isinstance(pixels, Grid):
+        return pixels.resized(height, width, spec.interpolation, eight_bit=spec.eight_bit)
+    if extent is None:
+        resampled = resize_bytes if spec.eight_bit else resize
+        return resampled(pixels, height, width, spec.interpolation, antialias=spec.antialias)
+    levels = resize(pixels, height, width, spec.interpolation, box=extent.box)
+    # The pixels were made of levels that were truncated to 8 bits already.
+    return np.rint(levels.clip(0, 1) * np.float32(255)) * np.float32(1 / 255) if spec.eight_bit else levels
 
 
 def _cut(resized: Image, spec: Preprocessing, place: _Geometry) -> Image:
@@ -272,12 +288,14 @@ def normalise(square: Image, spec: Preprocessing) -> Image:
     return (square[..., None, :, :] - mean) / std
 
 
-def _padded(pixels: Image, spec: Preprocessing, extent: Extent) -> tuple[Image, Extent, int, int]:
+def _padded(
+    pixels: Image | Grid, spec: Preprocessing, extent: Extent
+) -> tuple[Image | Grid, Extent, int, int]:
     """Return the pixels that are resized, and the rows above and the columns left of the radiograph.
 
     The extent returned with the pixels is that of the radiograph with these rows and columns.
     """
-    if spec.fit != "pad_first":
+    if spec.fit != "pad_first" or isinstance(pixels, Grid):
         return pixels, extent, 0, 0
     height, width = extent.height, extent.width
     side = max(spec.crop, height, width)

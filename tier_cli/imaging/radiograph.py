@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT, Decode
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
-from tier_cli.imaging.reduction import Extent
+from tier_cli.imaging.reduction import Extent, Grid
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
@@ -58,8 +59,8 @@ class Radiograph:
 
     Parameters
     ----------
-    pixels
-        float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright.
+    levels
+        The grey levels (H, W), of which a `Grid` looks up those that are needed.
     path
         The path as given or discovered.
     view
@@ -77,10 +78,10 @@ class Radiograph:
     stretched_from
         Height and width before the image was resampled to square pixels; None if it was not.
     extent
-        Where the image lies in `pixels` if they show it smaller; None if they do not.
+        Where the image lies in `levels` if they show it smaller; None if they do not.
     """
 
-    pixels: NDArray[np.float32]
+    levels: NDArray[np.float32] | Grid
     path: str
     view: str = ""
     modality: str = ""
@@ -98,10 +99,15 @@ class Radiograph:
         """Whether the image was turned or mirrored, so that positions in the file differ."""
         return self.orientation.turned
 
+    @cached_property
+    def pixels(self) -> NDArray[np.float32]:
+        """float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright."""
+        return self.levels.levels() if isinstance(self.levels, Grid) else self.levels
+
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the whole image, of which `pixels` may be fewer."""
-        shown = self.extent or Extent.whole(*self.pixels.shape)
+        """Height and width of the whole image, of which `levels` may be fewer."""
+        shown = self.extent or Extent.whole(self.levels.shape[0], self.levels.shape[1])
         return shown.height, shown.width
 
     @property

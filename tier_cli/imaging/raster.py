@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import UPRIGHT, Orientation, orientation_of_exif
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
-from tier_cli.imaging.reduction import Grid, Least, smaller, stretched
+from tier_cli.imaging.reduction import Grid, stretched
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -34,19 +33,12 @@ _JPEG = ("JPEG", "MPO")
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
-def read_raster(path: str, options: ReadOptions = ReadOptions(), least: Least | None = None) -> Radiograph:
+def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """Read a picture, whose polarity is already as displayed.
 
     8-bit values are grey levels out of 255, 16-bit values out of 65535. The rendering ``minmax`` is applied
     to the picture, as in BioViL's own loader. ``minmax-equalized`` describes how DICOM files are converted;
     a picture is assumed to be converted already, as in the loaders of CheXzero and of the TIER authors.
-
-    Parameters
-    ----------
-    path, options
-        The file, and how to read it.
-    least
-        The size at which its pixels are enough; None for all of them.
 
     Raises
     ------
@@ -65,8 +57,7 @@ def read_raster(path: str, options: ReadOptions = ReadOptions(), least: Least | 
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
     notes.append(UNKNOWN_VIEW)
-    pixels, extent = smaller(levels, None, least)
-    return Radiograph(pixels, path, notes=tuple(notes), orientation=orientation, extent=extent)
+    return Radiograph(levels, path, notes=tuple(notes), orientation=orientation)
 
 
 def _decode(path: str, notes: list[str]) -> tuple[Grid, Orientation]:
@@ -93,8 +84,7 @@ def _decode(path: str, notes: list[str]) -> tuple[Grid, Orientation]:
         if turned_by_pillow.turned or left.turned:
             notes.append("turned according to the EXIF orientation")
         grey = _grey(loaded, _is_white_zero(image), path, notes)
-        upright = replace(grey, codes=left.upright(grey.codes))
-        return upright, turned_by_pillow if turned_by_pillow.turned else left
+        return grey.turned(left), turned_by_pillow if turned_by_pillow.turned else left
 
 
 def _orientation(image: PillowImage) -> Orientation:

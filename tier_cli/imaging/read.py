@@ -76,7 +76,7 @@ def _read(path: str, status: os.stat_result, options: ReadOptions, least: Least 
         raise InputError(what, where=path, remedy=remedy, kind="not_an_image")
     from tier_cli.imaging.raster import read_raster
 
-    return read_raster(path, options, least)
+    return read_raster(path, options)
 
 
 def _changed(path: str, before: os.stat_result) -> InputError | None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.imaging.resample import resize
+from tier_cli.imaging.orientation import Orientation
+from tier_cli.imaging.resample import Interpolation, antialiased, resize, to_bytes
 
 Image = NDArray[np.float32]
-# How many times the size to which an image is resized it has at least after averaging, and at a lower
-# resolution level: with less, scores of the bundled checkpoint differ by more than 0.002.
-_AVERAGED, _LOWER = 4, 2
+# How many times the size to which an image is resized it has at least at a lower resolution level.
+_OVERSIZE = 2
 # Variances of the low-pass filters of JPEG 2000, in squares of pixels of the higher resolution: the sum of
 # squared distances times coefficients of 5-3 and 9-7 (ISO/IEC 15444-1 F.3; Taubman & Marcellin 2002, 10.4).
 _REVERSIBLE, _IRREVERSIBLE = -0.5, 0.46036
@@ -31,30 +29,23 @@ class Least(NamedTuple):
     short, long
         Length of its sides in pixels, where the one or the other matters; else 0.
     eight_bit
-        Whether grey levels are reduced to 8 bits, which must happen before pixels are averaged.
+        Whether grey levels are reduced to 8 bits before.
     """
 
     short: int
     long: int
     eight_bit: bool = False
 
-    def averaged(self, height: int, width: int) -> int:
-        """Return how many pixels of an image, in each direction, may be averaged.
+    def step(self, height: int, width: int) -> int:
+        """Return how many pixels of an image, in each direction, may become one.
 
         Examples
         --------
-        >>> Least(short=256, long=0).averaged(3056, 2544)
-        2
+        >>> Least(short=256, long=0).step(3056, 2544)
+        4
         """
-        return self._step(height, width, _AVERAGED)
-
-    def lower(self, height: int, width: int) -> int:
-        """Return how many pixels, in each direction, may be one at a lower resolution level."""
-        return self._step(height, width, _LOWER)
-
-    def _step(self, height: int, width: int, times: int) -> int:
         sides = ((min(height, width), self.short), (max(height, width), self.long))
-        return max(1, min(have // (times * need) if need else have for have, need in sides))
+        return max(1, min(have // (_OVERSIZE * need) if need else have for have, need in sides))
 
 
 class Extent(NamedTuple):
@@ -85,11 +76,6 @@ class Extent(NamedTuple):
         return cls(height, width, 0.0, 0.0, height, width)
 
     @classmethod
-    def blocks(cls, height: int, width: int, step: int) -> Extent:
-        """Return the extent in pixels that are the means of blocks of `step` by `step` pixels."""
-        return cls(height, width, 0.0, 0.0, height / step, width / step, (1 - 1 / step**2) / 12)
-
-    @classmethod
     def lattice(cls, height: int, width: int, step: int, *, reversible: bool) -> Extent:
         """Return the extent in pixels that lie where every `step`-th pixel of the image does.
 
@@ -110,18 +96,16 @@ class Extent(NamedTuple):
         edges = (2 * edge for edge in (self.top, self.left, self.bottom, self.right))
         return Extent(self.height, self.width, *edges)
 
-    def turned(
-        self, shape: tuple[int, ...], *, transposed: bool, mirrored: bool, upside_down: bool
-    ) -> Extent:
-        """Return the extent once pixels of that shape (h, w) are turned; see `Orientation`."""
+    def turned(self, orientation: Orientation, shape: tuple[int, ...]) -> Extent:
+        """Return the extent once pixels of that shape (h, w) are upright."""
         rows, columns = shape
         height, width, top, left, bottom, right, spread = self
-        if transposed:
+        if orientation.transposed:
             height, width, top, left, bottom, right = width, height, left, top, right, bottom
             rows, columns = columns, rows
-        if upside_down:
+        if orientation.upside_down:
             top, bottom = rows - bottom, rows - top
-        if mirrored:
+        if orientation.mirrored:
             left, right = columns - right, columns - left
         return Extent(height, width, top, left, bottom, right, spread)
 
@@ -160,38 +144,38 @@ class Grid:
             found[start : start + _ROWS] = self._look((slice(start, start + _ROWS), slice(None)), self.table)
         return found
 
-    def means(self, step: int, *, eight_bit: bool = False) -> Image:
-        """Return the means of blocks of `step` by `step` grey levels, those at the ends of what is left.
+    def resized(self, height: int, width: int, interpolation: Interpolation, *, eight_bit: bool) -> Image:
+        """Return the grey levels resized to (height, width), equal to the last bit to `levels` resized.
+
+        Like Pillow, rows are resized first, here some at a time: never are all levels in memory.
 
         Parameters
         ----------
-        step
-            Pixels per block and direction.
+        height, width, interpolation
+            As for `resize`.
         eight_bit
-            Truncate grey levels to 8 bits first.
+            Truncate grey levels to 8 bits first, and round them to 8 bits whenever they were resized.
         """
-        table = truncated(self.table) if eight_bit else self.table
-        return _means(self.shape, step, lambda rows: self._look((rows, slice(None)), table))
+        table: NDArray[Any] = to_bytes(self.table) if eight_bit else self.table
+        narrow = np.empty((self.shape[0], width), table.dtype)
+        for start in range(0, self.shape[0], _ROWS):
+            rows = self._look((slice(start, start + _ROWS), slice(None)), table)
+            narrow[start : start + _ROWS] = antialiased(rows, len(rows), width, interpolation)
+        found = antialiased(narrow, height, width, interpolation)
+        return found * np.float32(1 / 255) if eight_bit else found
 
-    def _look(self, where: tuple[slice, slice], table: Image) -> Image:
+    def turned(self, orientation: Orientation) -> Grid:
+        """Return the image upright."""
+        hidden = None if self.hidden is None else orientation.upright(self.hidden)
+        return replace(self, codes=orientation.upright(self.codes), hidden=hidden)
+
+    def _look(self, where: tuple[slice, slice], table: NDArray[Any]) -> NDArray[Any]:
         codes = self.codes[where]
-        found = np.empty(codes.shape, np.float32)
+        found = np.empty(codes.shape, table.dtype)
         np.take(table, codes, out=found, mode="clip")
         if self.hidden is not None:
-            found[self.hidden[where]] = 0.0
+            found[self.hidden[where]] = 0
         return found
-
-
-def truncated(levels: Image) -> Image:
-    """Return grey levels in [0, 1] truncated to 8 bits, as programs do that work on 8-bit files."""
-    # The small addend preserves values that were 8-bit before.
-    whole = (levels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
-    return whole * np.float32(1 / 255)
-
-
-def means_of(pixels: Image, step: int, *, eight_bit: bool = False) -> Image:
-    """Return the means of blocks of grey levels (H, W), as `Grid.means` does."""
-    return _means(pixels.shape, step, lambda rows: truncated(pixels[rows]) if eight_bit else pixels[rows])
 
 
 def stretched(grid: Grid) -> Grid:
@@ -201,30 +185,6 @@ def stretched(grid: Grid) -> Grid:
     # Constant levels stay constant and are later refused as blank.
     table = (grid.table - np.float32(low)) / np.float32(max(high - low, 1e-30))
     return replace(grid, table=np.clip(table, 0.0, 1.0))
-
-
-def _means(shape: tuple[int, ...], step: int, rows_of: Callable[[slice], Image]) -> Image:
-    height, width = shape
-    found = np.empty((math.ceil(height / step), math.ceil(width / step)), np.float32)
-    strip = step * max(1, _ROWS // step)
-    # Blocks at the lower and the right end may be incomplete.
-    columns = np.full(found.shape[1], step, np.float32)
-    columns[-1] = width - step * (found.shape[1] - 1)
-    for start in range(0, height, strip):
-        rows = rows_of(slice(start, start + strip))
-        counts = np.full(math.ceil(len(rows) / step), step, np.float32)
-        counts[-1] = len(rows) - step * (len(counts) - 1)
-        sums = rows[::step].copy()
-        for line in range(1, step):
-            part = rows[line::step]
-            sums[: len(part)] += part
-        totals = sums[:, ::step].copy()
-        for line in range(1, step):
-            part = sums[:, line::step]
-            totals[:, : part.shape[1]] += part
-        totals /= counts[:, None] * columns
-        found[start // step : start // step + len(counts)] = totals
-    return found
 
 
 def bend(codes: NDArray[np.unsignedinteger[Any]], values: NDArray[np.float64], table: Image) -> float:
@@ -242,41 +202,33 @@ def bend(codes: NDArray[np.unsignedinteger[Any]], values: NDArray[np.float64], t
     The mean over blocks of 2 by 2 pixels of the difference between the mean grey level and the grey level of
     the mean; 0 for a straight table.
     """
-    height, width = (length // 2 * 2 for length in codes.shape)
-    blocks = codes[:height, :width]
     order = np.argsort(values, kind="stable")
-    mean = means_of(values.astype(np.float32)[blocks], 2)
-    before = np.interp(mean, values[order], table[order])
-    return float(np.abs(means_of(table[blocks], 2) - before).mean())
+    before = np.interp(_quarters(values[codes]), values[order], table[order])
+    return float(np.abs(_quarters(table[codes]) - before).mean())
 
 
-def smaller(levels: Image | Grid, extent: Extent | None, least: Least | None) -> tuple[Image, Extent | None]:
-    """Return grey levels no larger than they have to be, and where the image lies in them.
+def _quarters(values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return the means of blocks of 2 by 2 values."""
+    height, width = (length // 2 * 2 for length in values.shape)
+    pairs = values[:height:2, :width] + values[1:height:2, :width]
+    return (pairs[:, ::2] + pairs[:, 1::2]) / 4
+
+
+def doubled(grid: Grid, extent: Extent, *, eight_bit: bool) -> tuple[Image, Extent]:
+    """Return the grey levels of an image at a lower resolution level, as if sampled, in twice as many pixels.
 
     Parameters
     ----------
-    levels
-        Grey levels (H, W).
-    extent
-        Where the image lies in them if they are fewer than its pixels; they are not averaged then.
-    least
-        The size that is enough; None for all pixels.
+    grid, extent
+        The grey levels, and where the image lies in them.
+    eight_bit
+        Truncate grey levels to 8 bits first.
     """
-    eight_bit = least is not None and least.eight_bit
-    step = least.averaged(levels.shape[0], levels.shape[1]) if least and extent is None else 1
-    if step > 1:
-        shown = Extent.blocks(levels.shape[0], levels.shape[1], step)
-        if isinstance(levels, Grid):
-            means = levels.means(step, eight_bit=eight_bit)
-        else:
-            means = means_of(levels, step, eight_bit=eight_bit)
-        return _without_spread(means, shown.spread), shown
-    whole = levels.levels() if isinstance(levels, Grid) else levels
-    if extent is None:
-        return whole, None
-    sharp = _without_spread(truncated(whole) if eight_bit else whole, extent.spread)
+    levels = to_bytes(grid.table) * np.float32(1 / 255) if eight_bit else grid.table
+    sampled = _without_spread(replace(grid, table=levels).levels(), extent.spread)
     # Filters that follow would take so few pixels for steps.
-    return resize(sharp, 2 * sharp.shape[0], 2 * sharp.shape[1], "lanczos"), extent.doubled()
+    found = resize(sampled, 2 * sampled.shape[0], 2 * sampled.shape[1], "lanczos")
+    return found, extent.doubled()
 
 
 def _without_spread(pixels: Image, spread: float) -> Image:

@@ -30,16 +30,17 @@ def resize(
         if box is not None:
             raise ValueError("without antialiasing, only whole images are resampled")
         return _sample(_sample(pixels, height, interpolation).T, width, interpolation).T
-    return _pillow(np.ascontiguousarray(pixels, np.float32), height, width, interpolation, box)
+    return antialiased(np.ascontiguousarray(pixels, np.float32), height, width, interpolation, box)
 
 
-def _pillow(
+def antialiased(
     pixels: NDArray[np.float32] | NDArray[np.uint8],
     height: int,
     width: int,
     interpolation: Interpolation,
-    box: Box | None,
+    box: Box | None = None,
 ) -> Image:
+    """Resample the pixels (H, W), or those in `box`, with Pillow; 8-bit levels stay whole numbers."""
     from PIL import Image as PillowImage
 
     filters = PillowImage.Resampling
@@ -48,26 +49,19 @@ def _pillow(
     return np.asarray(source.resize((width, height), chosen[interpolation], box), np.float32)
 
 
-def resize_bytes(
-    pixels: Image,
-    height: int,
-    width: int,
-    interpolation: Interpolation,
-    *,
-    antialias: bool = True,
-    box: Box | None = None,
-) -> Image:
-    """Resize 8-bit grey levels: with Pillow if antialiased, else sampled and truncated.
+def to_bytes(levels: Image) -> NDArray[np.uint8]:
+    """Truncate grey levels in [0, 1] to 8 bits, like the levels of renderings."""
+    # The small addend preserves values that were 8-bit before.
+    return (levels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
 
-    With a `box`, the pixels are means of levels that were truncated already.
-    """
-    if box is not None:
-        means = resize(pixels, height, width, interpolation, antialias=antialias, box=box)
-        return np.rint(means.clip(0, 1) * np.float32(255)) * np.float32(1 / 255)
-    # Truncated like the levels of renderings; the small addend preserves values that were 8-bit before.
-    levels = (pixels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
+
+def resize_bytes(
+    pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
+) -> Image:
+    """Resize 8-bit grey levels: with Pillow if antialiased, else sampled and truncated."""
+    levels = to_bytes(pixels)
     if antialias:
-        resized = _pillow(levels, height, width, interpolation, None)
+        resized = antialiased(levels, height, width, interpolation)
     else:
         sampled = resize(levels.astype(np.float32), height, width, interpolation, antialias=False)
         resized = np.floor(sampled.clip(0, 255) + np.float32(1e-3))
