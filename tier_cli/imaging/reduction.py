@@ -1,4 +1,4 @@
-"""Say how small an image may be read, where it then lies in its pixels, and average blocks of pixels."""
+"""Look up grey levels where they are needed, and say where an image lies in pixels of a lower resolution."""
 
 from __future__ import annotations
 
