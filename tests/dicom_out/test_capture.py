@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from dicom_checks import errors_of
-from dicom_studies import Scored, explained
+from dicom_studies import Scored, explained, saved
 from pydicom import dcmread
 
-from tier_cli.dicom_out.capture import write_capture
+from tier_cli.dicom_out.capture import secondary_capture
 from tier_cli.errors import InputError
 
 
 def test_capture_is_valid_and_says_what_it_is(scored: Scored, tmp_path: Path) -> None:
     result = scored(PatientComments="SECRET")
-    path = write_capture(tmp_path, result, explained(result))
+    path = saved(tmp_path, secondary_capture(result, explained(result)))
     assert errors_of(path) == []
     assert b"SECRET" not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -35,11 +35,11 @@ def test_capture_is_valid_and_says_what_it_is(scored: Scored, tmp_path: Path) ->
 
 def test_second_run_replaces_the_capture(scored: Scored, tmp_path: Path) -> None:
     result = scored()
-    first = write_capture(tmp_path, result, explained(result))
-    assert write_capture(tmp_path, result, explained(result)) == first
+    first = saved(tmp_path, secondary_capture(result, explained(result)))
+    assert saved(tmp_path, secondary_capture(result, explained(result))) == first
 
 
 def test_image_without_a_series_is_refused(scored: Scored, tmp_path: Path) -> None:
     result = scored(SeriesInstanceUID=None)
     with pytest.raises(InputError, match="SeriesInstanceUID is missing"):
-        write_capture(tmp_path, result, explained(result))
+        secondary_capture(result, explained(result))

@@ -10,10 +10,10 @@ import highdicom as hd
 import numpy as np
 import pytest
 from dicom_checks import errors_of
-from dicom_studies import Scored, explained
+from dicom_studies import Scored, explained, saved
 from pydicom import dcmread
 
-from tier_cli.dicom_out.segmentation import mask_of, write_segmentation
+from tier_cli.dicom_out.segmentation import mask_of, segmentation
 from tier_cli.findings.schema import FindingSet
 from tier_cli.imaging.orientation import Orientation
 
@@ -29,7 +29,7 @@ def test_segmentation_is_valid_and_marks_the_pixels_of_the_patches(
     scored: Scored, findings: FindingSet, tmp_path: Path, kind: str
 ) -> None:
     result = scored(**SOURCES[kind], PatientComments="SECRET")
-    path = write_segmentation(tmp_path, result, explained(result), findings)
+    path = saved(tmp_path, segmentation(result, explained(result), findings))
     assert path is not None
     assert errors_of(path) == []
     assert b"SECRET" not in path.read_bytes()
@@ -64,11 +64,11 @@ def test_nothing_is_written_where_nothing_stands_out(
     scored: Scored, findings: FindingSet, tmp_path: Path
 ) -> None:
     result = scored()
-    assert write_segmentation(tmp_path, result, explained(result, None), findings) is None
+    assert segmentation(result, explained(result, None), findings) is None
     assert sorted(tmp_path.iterdir()) == [tmp_path / "a.dcm"]
 
 
 def test_second_run_replaces_the_segmentation(scored: Scored, findings: FindingSet, tmp_path: Path) -> None:
     result = scored()
-    first = write_segmentation(tmp_path, result, explained(result), findings)
-    assert write_segmentation(tmp_path, result, explained(result), findings) == first
+    first = saved(tmp_path, segmentation(result, explained(result), findings))
+    assert saved(tmp_path, segmentation(result, explained(result), findings)) == first

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 from dicom_checks import errors_of
-from dicom_studies import Scored, explained
+from dicom_studies import Scored, explained, saved
 from pydicom import dcmread
 
-from tier_cli.dicom_out.capture import write_capture
+from tier_cli.dicom_out.capture import secondary_capture
 from tier_cli.dicom_out.folder import ImageFolder
-from tier_cli.dicom_out.presentation import write_presentation
+from tier_cli.dicom_out.kinds import IMAGE_KINDS
+from tier_cli.dicom_out.presentation import presentation_state
 from tier_cli.dicom_out.report import write_report
-from tier_cli.dicom_out.segmentation import write_segmentation
+from tier_cli.dicom_out.segmentation import segmentation
 from tier_cli.errors import StorageError
 from tier_cli.findings.schema import FindingSet
 
@@ -32,9 +33,9 @@ def test_identity_against_the_standard_stays_and_costs_no_object(
         warnings.simplefilter("ignore")
         result = scored(SpecificCharacterSet="ISO_IR 192", **identity)
         for path in (
-            write_capture(tmp_path, result, explained(result)),
-            write_presentation(tmp_path, result, explained(result)),
-            write_segmentation(tmp_path, result, explained(result), findings),
+            saved(tmp_path, secondary_capture(result, explained(result))),
+            saved(tmp_path, presentation_state(result, explained(result))),
+            saved(tmp_path, segmentation(result, explained(result), findings)),
             write_report(tmp_path, [result], findings),
         ):
             assert path is not None
@@ -66,21 +67,23 @@ def test_texts_that_only_people_read_are_valid(
     assert errors_of(path) == []
 
 
-def test_two_files_of_one_image_are_one_capture(scored: Scored, tmp_path: Path) -> None:
-    folder = ImageFolder(tmp_path, write_capture, "DICOM secondary capture", lambda line: None)
+def test_two_files_of_one_image_are_one_capture(scored: Scored, findings: FindingSet, tmp_path: Path) -> None:
+    folder = ImageFolder(tmp_path, IMAGE_KINDS["sc"], findings, lambda line: None)
     for name in ("a.dcm", "b.dcm"):
         result = scored(name)
         folder.add(result, explained(result))
     assert folder.report().startswith("Wrote 1 DICOM secondary capture to")
 
 
-def test_a_full_disk_is_named(scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named(
+    scored: Scored, findings: FindingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Full(io.BytesIO):
         def write(self, data: Any) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     result = scored()
-    folder = ImageFolder(tmp_path, write_capture, "DICOM secondary capture", lambda line: None)
+    folder = ImageFolder(tmp_path, IMAGE_KINDS["sc"], findings, lambda line: None)
     monkeypatch.setattr("tier_cli.files.atomic.os.fdopen", lambda *arguments: Full())
     with pytest.raises(StorageError, match="No space left on device"):
         folder.add(result, explained(result))

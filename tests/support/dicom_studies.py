@@ -9,8 +9,9 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from dicom_maker import write
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
+from tier_cli.dicom_out.objects import write_object
 from tier_cli.findings.schema import FindingSet
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
 from tier_cli.maps.explanation import Explanation, TextMap
@@ -46,6 +47,12 @@ def scored_image(path: Path, findings: FindingSet, **attributes: Any) -> Result:
     )
     study, series, instance = (str(source.get(f"{of}InstanceUID", "")) for of in ("Study", "Series", "SOP"))
     return Result((written,), STAMP, "cosine_difference", "image", study, series, instance, "PA", scores)
+
+
+def saved(folder: Path, made: Dataset | None) -> Path:
+    """Write an object that is expected to show something."""
+    assert made is not None
+    return write_object(folder, made)
 
 
 def groups_of(path: Path) -> list[Any]:

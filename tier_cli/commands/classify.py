@@ -191,12 +191,10 @@ def _open_maps(
     path = None if folder is None else Path(folder)
     hide = (lambda result: result) if keyed is None else keyed.hashed
     files = open_map_files(job, path, hide, draw, 0 if dicom is None else dicom.picture)
-    if dicom is not None and dicom.needs_thresholds and not files.scale.thresholds:
-        raise UsageError(
-            f"{job.checkpoint.name} has no thresholds of maps for the finding set {job.findings.name}",
-            where="--gsps, --seg",
-            remedy="omit --findings, or fit the checkpoint's own set with `tier model map-scale`",
-        )
+    if dicom is not None:
+        from tier_cli.dicom_out.kinds import check_thresholds
+
+        check_thresholds(dicom.kinds, files.scale, job.checkpoint.name, job.findings.name)
     if path is not None:
         path.mkdir(exist_ok=True)
     return files

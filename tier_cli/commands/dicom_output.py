@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ from tier_cli.errors import UsageError
 from tier_cli.results.overwrite import check_outside_inputs
 
 if TYPE_CHECKING:
-    from tier_cli.dicom_out.folder import ReportFolder, Writer
+    from tier_cli.dicom_out.folder import ReportFolder
     from tier_cli.findings.schema import FindingSet
     from tier_cli.maps.explanation import Explanation
     from tier_cli.results.record import Result
@@ -119,29 +118,22 @@ class DicomOutput:
     """
 
     def __init__(self, folders: Mapping[str, Path], findings: FindingSet):
-        from tier_cli.dicom_out.capture import write_capture
         from tier_cli.dicom_out.folder import ImageFolder, ReportFolder
-        from tier_cli.dicom_out.presentation import write_presentation
-        from tier_cli.dicom_out.segmentation import write_segmentation
+        from tier_cli.dicom_out.kinds import IMAGE_KINDS
 
         self._folders = folders
         self._lines, self._finished = 0, False
         self._reports = ReportFolder(folders["--sr"], findings, self._tell) if "--sr" in folders else None
-        writers: dict[str, tuple[Writer, str]] = {
-            "--gsps": (write_presentation, "DICOM presentation state"),
-            "--sc": (write_capture, "DICOM secondary capture"),
-            "--seg": (partial(write_segmentation, findings=findings), "DICOM segmentation"),
-        }
         self._images = [
-            ImageFolder(folders[option], write, what, self._tell)
-            for option, (write, what) in writers.items()
-            if option in folders
+            ImageFolder(folders[f"--{name}"], kind, findings, self._tell)
+            for name, kind in IMAGE_KINDS.items()
+            if f"--{name}" in folders
         ]
 
     @property
-    def needs_thresholds(self) -> bool:
-        """Whether only what reaches a threshold can be drawn."""
-        return bool({"--gsps", "--seg"} & self._folders.keys())
+    def kinds(self) -> list[str]:
+        """The kinds of objects, as in `tier_cli.dicom_out.kinds`."""
+        return [option.removeprefix("--") for option in self._folders]
 
     @property
     def picture(self) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tier_cli import __version__
 from tier_cli.dicom_out.concepts import SOURCE_IMAGE, concept
-from tier_cli.dicom_out.objects import MANUFACTURER, WARNING, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import MANUFACTURER, WARNING, import_highdicom, name_of
 from tier_cli.dicom_out.sources import read_sources
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded
@@ -29,32 +28,19 @@ _SERIES_NUMBER = 9903
 _MOST = 3
 
 
-def write_capture(folder: Path, result: Result, explanation: Explanation) -> Path:
-    """Write the secondary capture of one image, readable only by its owner; an older one is replaced.
+def secondary_capture(result: Result, explanation: Explanation) -> SCImage:
+    """Build the secondary capture of one image.
 
     Parameters
     ----------
-    folder
-        Where it is written, under its SOP Instance UID.
     result, explanation
         The result of the image, and its maps.
-
-    Returns
-    -------
-    The file.
 
     Raises
     ------
     InputError
         The image cannot have one: see `tier_cli.dicom_out.sources.read_sources`.
-    OSError
-        The file cannot be written.
     """
-    return write_object(folder, secondary_capture(result, explanation))
-
-
-def secondary_capture(result: Result, explanation: Explanation) -> SCImage:
-    """Build the secondary capture of one image; parameters and errors as for `write_capture`."""
     import_highdicom()
     from highdicom.sc import SCImage
     from pydicom.dataset import Dataset

@@ -7,8 +7,10 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from tier_cli.dicom_out.kinds import ImageKind
+from tier_cli.dicom_out.objects import write_object
 from tier_cli.dicom_out.report import write_report
 from tier_cli.errors import InputError
 from tier_cli.files.atomic import folder_errors
@@ -17,9 +19,6 @@ from tier_cli.results.record import FindingScore, Result
 if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.maps.explanation import Explanation
-
-# Writes the object of one image into a folder; None if there is nothing to show.
-Writer: TypeAlias = "Callable[[Path, Result, Explanation], Path | None]"
 
 _REMEDY = "make room or restore the disk, then run the same command again"
 _CALLS = (False, True, None)
@@ -137,10 +136,10 @@ class ImageFolder:
     ----------
     folder
         Exists.
-    write
-        Writes the object of one image.
-    what
-        What an object is called in messages.
+    kind
+        What an object of one image is.
+    findings
+        The finding set of the maps.
     tell
         Receives one line per image that cannot have one.
 
@@ -152,14 +151,8 @@ class ImageFolder:
         The number of images with maps and without a Study Instance UID, such as PNG files.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        write: Writer,
-        what: str,
-        tell: Callable[[str], object],
-    ):
-        self._folder, self._write, self.what, self._tell = folder, write, what, tell
+    def __init__(self, folder: Path, kind: ImageKind, findings: FindingSet, tell: Callable[[str], object]):
+        self._folder, self._kind, self._findings, self._tell = folder, kind, findings, tell
         self.failed = self.without_study = 0
         # Two files with one SOP Instance UID have one object.
         self._files: set[str] = set()
@@ -182,17 +175,19 @@ class ImageFolder:
             return
         try:
             with folder_errors(self._folder, _REMEDY):
-                path = self._write(self._folder, result, explanation)
+                made = self._kind.build(result, explanation, self._findings)
+                path = None if made is None else write_object(self._folder, made)
         except InputError as error:
             self.failed += 1
-            self._tell(f"No {self.what} for an image: {error}")
+            self._tell(f"No {self._kind.what} for an image: {error}")
         else:
             if path is not None:
                 self._files.add(path.name)
 
     def report(self) -> str:
         """Say how many objects were written, and where."""
-        said = f"Wrote {self.written} {self.what}{'' if self.written == 1 else 's'} to {self._folder}"
+        plural = "" if self.written == 1 else "s"
+        said = f"Wrote {self.written} {self._kind.what}{plural} to {self._folder}"
         if not (count := self.without_study):
             return said
         images, have = ("1 image", "has") if count == 1 else (f"{count} images", "have")

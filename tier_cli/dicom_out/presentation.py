@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tier_cli import __version__
-from tier_cli.dicom_out.objects import LONGEST_TEXT, MANUFACTURER, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import LONGEST_TEXT, MANUFACTURER, import_highdicom, name_of
 from tier_cli.dicom_out.sources import read_displayed
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded
@@ -33,35 +32,21 @@ _MOST = 5
 _LINE = 0.03
 
 
-def write_presentation(folder: Path, result: Result, explanation: Explanation) -> Path | None:
-    """Write the presentation state of one image, readable only by its owner; an older one is replaced.
+def presentation_state(result: Result, explanation: Explanation) -> GrayscaleSoftcopyPresentationState | None:
+    """Build the presentation state of one image; None if nothing stands out.
 
     Parameters
     ----------
-    folder
-        Where it is written, under its SOP Instance UID.
     result
         The result of the image.
     explanation
         Its maps. Patches from a map's threshold on are outlined; a map without one is left out.
 
-    Returns
-    -------
-    The file; None if nothing stands out, and nothing was written.
-
     Raises
     ------
     InputError
         The image cannot have one: see `read_displayed`.
-    OSError
-        The file cannot be written.
     """
-    state = presentation_state(result, explanation)
-    return None if state is None else write_object(folder, state)
-
-
-def presentation_state(result: Result, explanation: Explanation) -> GrayscaleSoftcopyPresentationState | None:
-    """Build the presentation state of one image; parameters and errors as for `write_presentation`."""
     import_highdicom()
     from highdicom import PresentationLUTTransformation
     from highdicom.pr import GrayscaleSoftcopyPresentationState

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from tier_cli import __version__
 from tier_cli.dicom_out.concepts import ARTIFICIAL_INTELLIGENCE, SPATIAL, code_of, concept
-from tier_cli.dicom_out.objects import LONGEST_TEXT, MANUFACTURER, import_highdicom, name_of, write_object
+from tier_cli.dicom_out.objects import LONGEST_TEXT, MANUFACTURER, import_highdicom, name_of
 from tier_cli.dicom_out.sources import read_displayed
 from tier_cli.dicom_out.uids import derived_uid, identity_of
 from tier_cli.imaging.guard import guarded
@@ -28,37 +27,21 @@ _SERIES = "TIER patches: for research use, not for clinical diagnosis"
 _SERIES_NUMBER = 9904
 
 
-def write_segmentation(
-    folder: Path, result: Result, explanation: Explanation, findings: FindingSet
-) -> Path | None:
-    """Write the segmentation of one image, readable only by its owner; an older one is replaced.
+def segmentation(result: Result, explanation: Explanation, findings: FindingSet) -> Segmentation | None:
+    """Build the segmentation of one image; None if nothing stands out.
 
     Parameters
     ----------
-    folder
-        Where it is written, under its SOP Instance UID.
     result, explanation
         The result of the image, and its maps: one segment for each with patches from its threshold on.
     findings
         The finding set of the maps.
 
-    Returns
-    -------
-    The file; None if nothing stands out, and nothing was written.
-
     Raises
     ------
     InputError
         The image cannot have one: see `tier_cli.dicom_out.sources.read_displayed`.
-    OSError
-        The file cannot be written.
     """
-    made = segmentation(result, explanation, findings)
-    return None if made is None else write_object(folder, made)
-
-
-def segmentation(result: Result, explanation: Explanation, findings: FindingSet) -> Segmentation | None:
-    """Build the segmentation of one image; parameters and errors as for `write_segmentation`."""
     import_highdicom()
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import Segmentation, SegmentDescription

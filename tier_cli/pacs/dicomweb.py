@@ -244,11 +244,15 @@ class _BoundedBody:
     def stream(self, amount: int, decode_content: bool | None = None) -> Iterator[bytes]:
         """Yield what comes, as it comes."""
         left, end = _LONGEST_ANSWER, time.monotonic() + _LONGEST_WAIT
-        while part := self._raw.read1(amount, decode_content=decode_content):
-            left -= len(part)
-            if left < 0 or time.monotonic() > end:
-                raise TooLongError
-            yield part
+        try:
+            while part := self._raw.read1(amount, decode_content=decode_content):
+                left -= len(part)
+                if left < 0 or time.monotonic() > end:
+                    raise TooLongError
+                yield part
+        finally:
+            # A body that ended early, or was given up, would keep its socket open.
+            self._raw.close()
 
 
 def _bounded(response: Response, *_: object, **__: object) -> None:

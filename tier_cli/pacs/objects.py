@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tier_cli.errors import InputError, UsageError
+from tier_cli.errors import InputError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -44,6 +44,7 @@ def object_maker(job: ScoringJob, stream: StreamOptions, kinds: Sequence[str] = 
     UsageError
         If maps are asked for, and there are several models; or outlines, and no thresholds.
     """
+    from tier_cli.dicom_out.kinds import IMAGE_KINDS
     from tier_cli.dicom_out.objects import content_of, import_highdicom
     from tier_cli.dicom_out.report import study_report
 
@@ -57,7 +58,9 @@ def object_maker(job: ScoringJob, stream: StreamOptions, kinds: Sequence[str] = 
             [partial(study_report, results, job.findings)] if "sr" in kinds else []
         )
         for result, explanation in _shown(job, stream, results) if mapped else ():
-            builders += [partial(_object, kind, job, result, explanation) for kind in mapped]
+            builders += [
+                partial(IMAGE_KINDS[kind].build, result, explanation, job.findings) for kind in mapped
+            ]
         for build in builders:
             try:
                 made = build()
@@ -72,18 +75,12 @@ def object_maker(job: ScoringJob, stream: StreamOptions, kinds: Sequence[str] = 
 
 
 def _check_maps(job: ScoringJob, kinds: Sequence[str]) -> None:
-    from tier_cli.maps.scale import read_map_scale
+    from tier_cli.dicom_out.kinds import check_thresholds
     from tier_cli.pipeline.map_files import open_map_files
 
     # Raises for a model without maps before anything is received.
-    open_map_files(job, None)
-    outlined = [kind for kind in kinds if kind in ("gsps", "seg")]
-    if outlined and not read_map_scale(job.checkpoint, job.findings).thresholds:
-        raise UsageError(
-            f"{outlined[0]} needs map thresholds, and {job.checkpoint.name} has none for these findings",
-            where="--send",
-            remedy="fit them with `tier model map-scale`, or leave it out",
-        )
+    files = open_map_files(job, None)
+    check_thresholds(kinds, files.scale, job.checkpoint.name, job.findings.name)
 
 
 def _shown(
@@ -101,17 +98,3 @@ def _shown(
     for _ in job.image_results(sources, job.scorer(options), options, maps=files):
         pass
     return shown
-
-
-def _object(kind: str, job: ScoringJob, result: Result, explanation: Explanation) -> Dataset | None:
-    if kind == "gsps":
-        from tier_cli.dicom_out.presentation import presentation_state
-
-        return presentation_state(result, explanation)
-    if kind == "seg":
-        from tier_cli.dicom_out.segmentation import segmentation
-
-        return segmentation(result, explanation, job.findings)
-    from tier_cli.dicom_out.capture import secondary_capture
-
-    return secondary_capture(result, explanation)
