@@ -48,11 +48,13 @@ def shown_levels(
 
     Parameters
     ----------
-    header, options, path
-        The attributes, how to read them, and the file.
+    header, options
+        The attributes, and how to read them.
     least
         The size at which the pixels are enough; None for all of them. Where a lower resolution would not do,
         because the display depends on all pixels or is far from linear, all are returned.
+    path
+        The file, for messages.
     notes
         Receives remarks on how the pixels were obtained.
     """

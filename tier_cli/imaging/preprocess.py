@@ -171,11 +171,13 @@ def prepare_shifted(
 
     Parameters
     ----------
-    pixels, spec, extent
+    pixels, spec
         As for `prepare`.
     shifts
         How far each input lies below and to the right of the usual one, in pixels of the input. What lies
         outside the image is black.
+    extent
+        As for `prepare`.
     """
     small = extent is not None
     if isinstance(pixels, Grid) and (spec.fit == "pad_first" or not spec.antialias):
