@@ -101,7 +101,7 @@ class Radiograph:
 
     @cached_property
     def pixels(self) -> NDArray[np.float32]:
-        """The grey levels, float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright."""
+        """Float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright."""
         return self.levels.levels() if isinstance(self.levels, Grid) else self.levels
 
     @property
