@@ -9,27 +9,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 from tier_cli import __version__
-from tier_cli.commands import data, findings, model
-from tier_cli.commands.adapt import adapt
-from tier_cli.commands.calibrate import calibrate
-from tier_cli.commands.check import check
-from tier_cli.commands.classify import classify
-from tier_cli.commands.doctor import doctor
-from tier_cli.commands.embed import embed
-from tier_cli.commands.evaluate.command import evaluate
-from tier_cli.commands.explain import explain
-from tier_cli.commands.figures import figures
-from tier_cli.commands.listen import listen
-from tier_cli.commands.merge import merge
-from tier_cli.commands.search import search
+from tier_cli.commands.lazy import LazyGroup, Place
 from tier_cli.commands.stopping import stopping
-from tier_cli.commands.train.command import train
-from tier_cli.commands.verbosity import Group, Quiet, Verbose
+from tier_cli.commands.verbosity import Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
 from tier_cli.errors import StorageError, TierError, did_you_mean, missing_package
 from tier_cli.signals import exit_code_of
@@ -43,30 +30,55 @@ USAGE_ERROR: Any = typer.BadParameter.__base__
 _NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
+
+class _Commands(LazyGroup):
+    """The commands, in the order of the help."""
+
+    places: ClassVar = {
+        "classify": Place("classify:classify", "Score chest X-rays for findings written as text."),
+        "explain": Place(
+            "explain:explain",
+            "Show where chest X-rays resemble findings, texts or the sentences of a report.",
+        ),
+        "merge": Place("merge:merge", "Join the parts that tier classify --shard has scored into one file."),
+        "listen": Place("listen:listen", "Receive chest X-rays by C-STORE and score each study."),
+        "eval": Place(
+            "evaluate.command:evaluate", "Measure scores against labels, with 95% intervals over patients."
+        ),
+        "figures": Place("figures:figures", "Draw the TIER paper's figures for one or several checkpoints."),
+        "calibrate": Place(
+            "calibrate:calibrate",
+            "Fit probabilities and calls on labelled images; write them into a copy of the checkpoint.",
+        ),
+        "adapt": Place(
+            "adapt:adapt", "Improve a checkpoint's scores with a few labelled images, without training."
+        ),
+        "train": Place(
+            "train.command:train", "Train a TIER model on image-text pairs and write a checkpoint folder."
+        ),
+        "embed": Place(
+            "embed:embed", "Write the embeddings of chest X-rays, for `tier search` or your own models."
+        ),
+        "search": Place("search:search", "Find the chest X-rays nearest to a text or to an image."),
+        "check": Place("check:check", "Compare each sentence of a report with the images that it describes."),
+        "doctor": Place(
+            "doctor:doctor",
+            "Show versions, devices, folders, the bundled model and the DICOM files that can be decoded.",
+        ),
+        "data": Place("data:app", "Inspect data, and draw synthetic chests to try models on."),
+        "findings": Place("findings:app", "List, show, check and create finding sets."),
+        "model": Place("model:app", "List, inspect, verify, download and convert models."),
+    }
+
+
 app = typer.Typer(
     name="tier",
-    cls=Group,
+    cls=_Commands,
     help="Score chest X-rays against findings written as text. For research use; not a medical device.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(classify)
-app.command()(explain)
-app.command()(merge)
-app.command()(listen)
-app.command("eval")(evaluate)
-app.command()(figures)
-app.command()(calibrate)
-app.command()(adapt)
-app.command()(train)
-app.command()(embed)
-app.command()(search)
-app.command()(check)
-app.add_typer(data.app, name="data")
-app.add_typer(findings.app, name="findings")
-app.add_typer(model.app, name="model")
-app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _prepare()
     if arguments is None:
-        _keep_to_this_machine(sys.argv[1:])
+        _set_environment(sys.argv[1:])
     try:
         with stopping("SIGINT"):
             code = _run(arguments)
@@ -165,8 +177,8 @@ def _prepare() -> None:
         warnings.simplefilter("ignore")
 
 
-def _keep_to_this_machine(arguments: Sequence[str]) -> None:
-    """Set the environment of this process so that only `tier model pull` can reach another machine.
+def _set_environment(arguments: Sequence[str]) -> None:
+    """Set the environment of this process: only `tier model pull` can reach another machine.
 
     Programs that call `main` with arguments of their own keep their environment.
     """
@@ -174,6 +186,9 @@ def _keep_to_this_machine(arguments: Sequence[str]) -> None:
     os.environ.update(_NO_TELEMETRY)
     if words[:2] != ["model", "pull"]:
         os.environ.update(_OFFLINE)
+    if words[:1] in (["check"], ["classify"], ["embed"], ["explain"], ["listen"]):
+        # The engine has threads of its own; those that numpy starts when it is imported would have no work.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if words[:1] in (["eval"], ["figures"], ["train"]):
         from tier_cli.files.caches import cache_root
 

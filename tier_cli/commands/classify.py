@@ -126,7 +126,6 @@ def classify(
         passed_over.observe = notes
     sources = sources_of(paths, passed_over)
     job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value)
-    from tier_cli.commands.dry_run import preview
     from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
     from tier_cli.pipeline.stream import stream_options
 
@@ -147,6 +146,8 @@ def classify(
     for member in job.members:
         print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
     if dry_run:
+        from tier_cli.commands.dry_run import preview
+
         preview(sources, passed_over, job, stream, output)
         return
     keyed = hasher(hash_ids)

@@ -62,7 +62,7 @@ def figures(
     split: eval_options.Split = None,
     exclude: eval_options.Exclude = None,
     exclude_trained: eval_options.ExcludeTrained = False,
-    views: shared_options.Views = "frontal",
+    views: eval_options.Views = "frontal",
     model: Model = None,
     findings: shared_options.Findings = None,
     against: Against = None,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
 
 from tier_cli.console import print_detail
@@ -49,6 +48,8 @@ def _found(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
 
 def _retrieved(url: str, passed_over: PassedOver) -> Iterator[Source]:
     """Yield images of a DICOMweb server, which are deleted once they have been read."""
+    from tempfile import TemporaryDirectory
+
     from tier_cli.imaging.discover import PAUSE
     from tier_cli.pacs.dicomweb import retrieved
 

@@ -13,7 +13,6 @@ from tier_cli.commands.journal_output import JournalOutput
 from tier_cli.commands.stopping import stopping
 from tier_cli.console import print_message
 from tier_cli.errors import JournalError, StorageError, UsageError
-from tier_cli.results.journal import Journal, differences
 from tier_cli.results.output import STDOUT
 from tier_cli.results.privacy import KEY_VARIABLE
 from tier_cli.signals import exit_code_of, signal_name
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.shards import Shard
     from tier_cli.pipeline.stream import MapSink, StreamOptions
+    from tier_cli.results.journal import Journal
     from tier_cli.results.output import OutputFile
     from tier_cli.results.privacy import Hasher
     from tier_cli.results.record import Result
@@ -193,6 +193,7 @@ class JournalRun(JournalOutput):
         """
         from tier_cli.pipeline.journal_header import header_of
         from tier_cli.pipeline.journaled import JournaledRun, JournalResults
+        from tier_cli.results.journal import Journal
 
         options, job = self._options, self._job
         scorer = job.scorer(stream)
@@ -274,6 +275,8 @@ class JournalRun(JournalOutput):
     def _check_header(self, journal: Journal, header: dict[str, object]) -> None:
         if journal.fresh:
             return
+        from tier_cli.results.journal import differences
+
         before = {name: value for name, value in journal.contents.header.items() if name != "journal"}
         if found := differences(before, header):
             more = f" and {len(found) - 4} more" if len(found) > 4 else ""

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from tier_cli.errors import UsageError, did_you_mean
-from tier_cli.evaluation.settings import Views as EvaluatedViews
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 from tier_cli.results.record import Unit
 
@@ -198,9 +197,6 @@ MemoryPerFile = Annotated[
         parser=memory_size,
         show_default=False,
     ),
-]
-Views = Annotated[
-    EvaluatedViews, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
 ]
 ReadViews = Annotated[
     ReadViewsName,

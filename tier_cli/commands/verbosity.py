@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup, TyperOption
 
+from tier_cli.commands.help_writer import import_help_writer
 from tier_cli.commands.one_model import check_one_model
 from tier_cli.console import set_verbosity
 
@@ -45,6 +46,8 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the arguments name, and refuse a second model for it."""
         name, command, rest = super().resolve_command(ctx, args)
+        if "--help" in rest or "-h" in rest:
+            import_help_writer()
         if command is not None and not ctx.resilient_parsing and not isinstance(command, TyperGroup):
             check_one_model(command, ctx, rest)
         return name, command, rest

@@ -6,7 +6,6 @@ import io
 import math
 import re
 import struct
-import sys
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.codestream import ITEM
 from tier_cli.imaging.limits import MAX_PIXELS, costly
 from tier_cli.imaging.sniff import DICOMDIR
+from tier_cli.packages import imported_later
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -219,18 +219,12 @@ class _Metered:
 
 
 def import_pydicom() -> None:
-    """Import pydicom without requests, with which it can download test data.
+    """Import pydicom without what it downloads test data with.
 
-    The import of requests opens a socket: urllib3 looks whether IPv6 works.
+    That takes as long to import as the reader of files, and opens a socket: urllib3 looks whether IPv6 works.
     """
-    if "pydicom" in sys.modules or "requests" in sys.modules:
-        return
-    # None is how Python marks an import as blocked.
-    sys.modules["requests"] = None  # type: ignore[assignment]
-    try:
+    with imported_later("pydicom.data.download"):
         import pydicom  # noqa: F401
-    finally:
-        del sys.modules["requests"]
 
 
 def _of_meta(dataset: Dataset, keyword: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +53,8 @@ def clean_text(text: str) -> str:
     >>> clean_text("  “ﬁbrosis” &amp;amp;\\neffusion ")
     '"fibrosis" & effusion'
     """
+    import html
+
     import ftfy
 
     return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -38,6 +37,8 @@ class Hasher:
         """Take the key from ``TIER_HASH_KEY``; if it is not set, draw one for this run and add a note."""
         if key := environment.get(KEY_VARIABLE):
             return cls(key.encode("utf-8", "surrogateescape"))
+        import secrets
+
         return cls(secrets.token_bytes(32), RANDOM_NOTE)
 
     def hash(self, value: str) -> str:

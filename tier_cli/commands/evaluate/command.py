@@ -39,7 +39,7 @@ def evaluate(
     exclude: eval_options.Exclude = None,
     exclude_trained: eval_options.ExcludeTrained = False,
     uncertain: eval_options.Unsure = "ignore",
-    views: shared_options.Views = "frontal",
+    views: eval_options.Views = "frontal",
     decode: shared_options.Decode = shared_options.DecodeName.FAST,
     model: eval_options.Model = None,
     scores: eval_options.ScoresFile = None,

@@ -12,9 +12,13 @@ from tier_cli.datasets.registry import DATASETS
 from tier_cli.evaluation import settings
 from tier_cli.model.checkpoint import DEFAULT_MODEL
 
-_DATA, _NUMBERS, _MODEL, _RESULTS = "Data", "Numbers", "Model and findings", "Results"
+_DATA, _IMAGES, _NUMBERS = "Data", "Images", "Numbers"
+_MODEL, _RESULTS = "Model and findings", "Results"
 
 
+Views = Annotated[
+    settings.Views, typer.Option(help="Use only frontal views, or all views.", rich_help_panel=_IMAGES)
+]
 Data = Annotated[
     Path | None,
     option(
