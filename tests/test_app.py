@@ -203,7 +203,7 @@ def test_a_package_that_is_not_installed_is_no_bug(
     monkeypatch.delenv("TIER_DEBUG", raising=False)
     assert app.main([]) == 2
     assert capsys.readouterr().err == (
-        "Error: this command needs sklearn, which is not installed; pip install scikit-learn\n"
+        "Error: this command needs sklearn, which is not installed; pip install 'tier-cli[eval]'\n"
     )
 
 

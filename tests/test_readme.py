@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 def test_first_commands_install_and_test() -> None:
     # .ci/run runs these two as they stand.
     first, second, *others = re.findall(r"^```sh\n(.+?)\n```$", README, re.M | re.S)
-    assert first == "python -m pip install -c constraints.txt . && tier classify examples"
+    assert first == 'python -m pip install -c constraints.txt ".[all]" && tier classify examples'
     assert second == 'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest'
     assert not others
 

@@ -18,7 +18,8 @@ from tier_cli.commands.lazy import LazyGroup, Place
 from tier_cli.commands.stopping import stopping
 from tier_cli.commands.verbosity import Quiet, Verbose
 from tier_cli.console import discard_stdout, print_error, set_verbosity
-from tier_cli.errors import StorageError, TierError, did_you_mean, missing_package
+from tier_cli.errors import StorageError, TierError, did_you_mean
+from tier_cli.packages import missing_package
 from tier_cli.signals import exit_code_of
 
 UNEXPECTED, INTERRUPTED = 1, 130
@@ -63,7 +64,7 @@ class _Commands(LazyGroup):
         "check": Place("check:check", "Compare each sentence of a report with the images that it describes."),
         "doctor": Place(
             "doctor:doctor",
-            "Show versions, devices, folders, the bundled model and the DICOM files that can be decoded.",
+            "Show versions, extras, devices, folders, the bundled model and what DICOM can be decoded.",
         ),
         "data": Place("data:app", "Inspect data, and draw synthetic chests to try models on."),
         "findings": Place("findings:app", "List, show, check and create finding sets."),

@@ -62,37 +62,6 @@ class TierError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.remedy, self.kind)
 
 
-# What pip installs, by the name of the import where the two differ or an extra of this package has it.
-_INSTALLED_AS = {
-    **dict.fromkeys(("torch", "transformers", "onnx", "onnxscript"), "'tier-cli[torch]'"),
-    **dict.fromkeys(("pandas", "sklearn", "scipy", "matplotlib"), "'tier-cli[eval]'"),
-    "ray": "'tier-cli[ray]'",
-    "pyarrow": "'tier-cli[parquet]'",
-    "highdicom": "'tier-cli[dicom]'",
-    "imagecodecs": "'tier-cli[codecs]'",
-    "faiss": "'tier-cli[search]'",
-    "tensorboard": "'tier-cli[tensorboard]'",
-    "pynetdicom": "'tier-cli[pacs]'",
-    "dicomweb_client": "'tier-cli[pacs]'",
-    "requests": "'tier-cli[pacs]'",
-    "PIL": "pillow",
-    "gdcm": "python-gdcm",
-    "jpeg_ls": "pyjpegls",
-    "openjpeg": "pylibjpeg-openjpeg",
-    "huggingface_hub": "huggingface-hub",
-}
-
-
-def missing_package(error: ImportError) -> UsageError | None:
-    """Return what to say of a package that is not installed; None if the import failed otherwise."""
-    name = (error.name or "").partition(".")[0]
-    if not isinstance(error, ModuleNotFoundError) or not name or name == "tier_cli":
-        return None
-    return UsageError(
-        f"needs {name}, which is not installed", remedy=f"pip install {_INSTALLED_AS.get(name, name)}"
-    )
-
-
 def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return a question that proposes the nearest known name, after a blank; "" if none is near.
 

@@ -29,7 +29,8 @@ def test_reports_versions_devices_and_cache(tier: Tier, bundled: str, own_cache:
     facts = json.loads(out)
     assert (code, err) == (0, "")
     assert facts["versions"]["tier-cli"] == __version__
-    assert facts["versions"]["torch"] == torch.__version__
+    torch_extra = facts["extras"]["torch"]
+    assert (torch_extra["versions"]["torch"], torch_extra["remedy"]) == (torch.__version__, None)
     assert facts["model"]["problems"] == []
     assert facts["cache"] == {"folder": str(own_cache), "writable": True}
     assert len(facts["devices"]["cuda"]) == torch.cuda.device_count()

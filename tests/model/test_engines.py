@@ -210,6 +210,14 @@ def test_hidden_gpus_are_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not engines._may_have_cuda()
 
 
+def test_a_gpu_without_torch_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base set must score on a machine that has a GPU, not end with what to install."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
+    assert not engines._may_have_cuda()
+
+
 COLD = """
 import sys
 import numpy as np

@@ -15,6 +15,7 @@ from tier_cli.datasets.registry import CSV
 from tier_cli.errors import ManifestError, UsageError
 from tier_cli.evaluation.candidates import is_table
 from tier_cli.evaluation.settings import EvaluationSettings
+from tier_cli.packages import require_extras
 from tier_cli.progress import no_progress
 from tier_cli.results.record import Result
 
@@ -75,6 +76,7 @@ def evaluate(
     """
     from tier_cli.evaluation import run
 
+    require_extras("evaluate", "eval")
     check_flags(progress=progress)
     shown = no_progress
     if progress:

@@ -23,6 +23,7 @@ from tier_cli.commands.options import (
 )
 from tier_cli.console import is_terminal, print_message
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +81,7 @@ def adapt(
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.
     """
+    require_extras("tier adapt", "eval")
     from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import adaptation_key, open_job

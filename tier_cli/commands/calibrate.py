@@ -26,6 +26,7 @@ from tier_cli.commands.options import (
 from tier_cli.console import is_terminal, print_message
 from tier_cli.evaluation.candidates import score
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 from tier_cli.results.record import Unit
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def calibrate(
     Exit codes: 0 when every image had scores, 3 when some had none, 2 for wrong
     usage. For research use.
     """
+    require_extras("tier calibrate", "eval")
     from tier_cli.commands.fit_data import choose_rows, describe_rows, without_trained
     from tier_cli.display.progress import progress_on_stderr
     from tier_cli.evaluation.thresholds import check_rule

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tier_cli.commands import options
 from tier_cli.console import print_message
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 from tier_cli.results.overwrite import check_outside_inputs
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def check_dicom(
             )
         _check_folder(folder, option, paths)
     if given:
-        from tier_cli.dicom_out.objects import import_highdicom
-
-        import_highdicom()
+        require_extras(next(iter(given)), "dicom")
 
 
 def open_dicom(folders: Mapping[str, str | None], findings: FindingSet) -> DicomOutput | None:

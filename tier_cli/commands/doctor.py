@@ -10,37 +10,11 @@ import typer
 
 from tier_cli import __version__
 from tier_cli.console import is_terminal
-from tier_cli.packages import installed_version
+from tier_cli.packages import BASE, EXTRAS, install_line, installed_version, missing_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_PACKAGES = (
-    "numpy",
-    "onnxruntime",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "pydicom",
-    "pillow",
-    "python-gdcm",
-    "pyjpegls",
-    "pylibjpeg",
-    "pylibjpeg-openjpeg",
-    "pylibjpeg-rle",
-    "simplejpeg",
-    "pandas",
-    "typer",
-    "rich",
-)
-_EXTRAS = {
-    "pyarrow": "parquet",
-    "imagecodecs": "codecs",
-    "highdicom": "dicom",
-    "faiss-cpu": "search",
-    "tensorboard": "tensorboard",
-}
 # pydicom also suggests pylibjpeg-libjpeg, which is under the GPL; these replace it.
 _DECODERS = {
     "1.2.840.10008.1.2.4.5": "python-gdcm",
@@ -54,13 +28,13 @@ _DECODERS = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON even on a terminal.")] = False,
 ) -> None:
-    """Show versions, devices, folders, the bundled model and the DICOM files that can be decoded.
+    """Show versions, extras, devices, folders, the bundled model and what DICOM can be decoded.
 
     Prints tables on a terminal, JSON in a pipe. Exits with 2 if the bundled model is missing or altered.
     """
     facts: dict[str, Any] = {
         "versions": _versions(),
-        "extras": {name: installed_version(name) for name in _EXTRAS},
+        "extras": {name: _extra(name) for name in EXTRAS},
         "devices": _devices(),
         "data": _data(),
         "cache": _cache(),
@@ -80,7 +54,17 @@ def _versions() -> dict[str, str | None]:
     import platform
 
     here = {"tier-cli": __version__, "python": platform.python_version(), "system": platform.platform()}
-    return here | {name: installed_version(name) for name in _PACKAGES}
+    return here | {name: installed_version(name) for name in BASE}
+
+
+def _extra(name: str) -> dict[str, Any]:
+    """Return what an extra gives, the versions of its packages, and the remedy if one is missing."""
+    gives, packages = EXTRAS[name]
+    return {
+        "gives": gives,
+        "versions": {package: installed_version(package) for package in packages},
+        "remedy": None if missing_of(name) is None else install_line(name),
+    }
 
 
 def _devices() -> dict[str, Any]:
@@ -167,20 +151,14 @@ def _show(facts: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console()
-    extras = {
-        name: found or f"not installed: pip install 'tier-cli[{_EXTRAS[name]}]'"
-        for name, found in facts["extras"].items()
-    }
-    _table(
-        console,
-        "Versions",
-        {name: found or "not installed" for name, found in facts["versions"].items()} | extras,
-    )
+    _table(console, "Versions", {name: _found(found) for name, found in facts["versions"].items()})
+    _table(console, "Extras", {f"[{name}]": _described(one) for name, one in facts["extras"].items()})
     devices, data, cache, model = facts["devices"], facts["data"], facts["cache"], facts["model"]
+    unknown = "" if facts["extras"]["torch"]["versions"]["torch"] else "not used without the extra [torch]"
     rows = {
         "CPUs": str(devices["cpus"]),
-        "CUDA GPUs": ", ".join(devices["cuda"]) or "none",
-        "MPS": "yes" if devices["mps"] else "no",
+        "CUDA GPUs": unknown or ", ".join(devices["cuda"]) or "none",
+        "MPS": unknown or ("yes" if devices["mps"] else "no"),
         "data folder": f"{data['folder']} ({'writable' if data['writable'] else 'not writable'})"
         if data["folder"]
         else "none: set TIER_DATA_DIR",
@@ -195,6 +173,17 @@ def _show(facts: dict[str, Any]) -> None:
         s["name"]: ", ".join(s["decoders"]) or f"none; {s['remedy']}" for s in facts["transfer_syntaxes"]
     }
     _table(console, "Decoders of DICOM transfer syntaxes", syntaxes)
+
+
+def _found(version: str | None) -> str:
+    return version or "not installed"
+
+
+def _described(extra: dict[str, Any]) -> str:
+    """Say the versions of an extra that is there, else what it would give."""
+    if extra["remedy"] is None:
+        return ", ".join(f"{name} {_found(version)}" for name, version in extra["versions"].items())
+    return f"not installed; {extra['remedy']} for {extra['gives']}"
 
 
 def _table(console: Console, title: str, rows: dict[str, str]) -> None:

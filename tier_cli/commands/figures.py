@@ -21,6 +21,7 @@ from tier_cli.datasets.registry import CSV
 from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 from tier_cli.signals import exit_code_of, signal_name
 
 _MODEL, _RESULTS = "Model and findings", "Results"
@@ -86,6 +87,7 @@ def figures(
     every image could be used, 3 if some could not, 2 for wrong usage, 130
     Ctrl-C, 143 SIGTERM, 129 SIGHUP. For research use.
     """
+    require_extras("tier figures", "eval")
     settings = EvaluationSettings(
         findings=findings,
         dataset=dataset,

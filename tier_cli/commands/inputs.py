@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tier_cli.console import print_detail
 from tier_cli.errors import UsageError, counted
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver, Source
@@ -48,6 +49,7 @@ def _found(paths: list[str], passed_over: PassedOver) -> Iterator[Source]:
 
 def _retrieved(url: str, passed_over: PassedOver) -> Iterator[Source]:
     """Yield images of a DICOMweb server, which are deleted once they have been read."""
+    require_extras(url.partition("://")[0] + "://", "pacs")
     from tempfile import TemporaryDirectory
 
     from tier_cli.imaging.discover import PAUSE

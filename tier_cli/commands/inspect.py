@@ -14,6 +14,7 @@ from tier_cli.commands.options import known_dataset
 from tier_cli.console import is_terminal, print_message, printable
 from tier_cli.datasets.registry import DATASETS
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,6 +84,7 @@ def inspect(
 
     Exit codes: 0 without problems, 3 with problems, 2 for wrong usage.
     """
+    require_extras("tier data inspect", "eval")
     from tier_cli.datasets.survey.survey import survey_manifest
     from tier_cli.decoding.sizes import image_sizes
     from tier_cli.model.engine import usable_cpus

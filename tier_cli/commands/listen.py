@@ -17,6 +17,7 @@ from tier_cli.console import is_quiet
 from tier_cli.errors import TierError, UsageError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 from tier_cli.pacs.objects import KINDS
 from tier_cli.signals import exit_code_of
 
@@ -217,6 +218,7 @@ def listen(
 
     For research use; not a medical device.
     """
+    require_extras("tier listen", "pacs")
     if bool(allow) == allow_any:
         raise UsageError(
             "--allow and --allow-any contradict each other" if allow_any else "nobody may send images",

@@ -15,6 +15,7 @@ from tier_cli.commands.model_input_check import input_check
 from tier_cli.commands.model_map_scale import map_scale
 from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal, print_message
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
@@ -111,6 +112,7 @@ def export(model: Model, as_json: Json = False) -> None:
     are: files that `tier model verify` reported as altered count as intact
     afterwards.
     """
+    require_extras("tier model export", "torch")
     from tier_cli.errors import CheckpointError
     from tier_cli.model.checkpoint import resolve
     from tier_cli.model.save import complete
@@ -163,6 +165,7 @@ def convert(
     files is executed. Several sources become an ensemble in DEST, which gives
     the mean of their scores.
     """
+    require_extras("tier model convert", "torch")
     from tier_cli.findings.load import load_findings
     from tier_cli.model.convert import convert as convert_one
     from tier_cli.model.convert.several import convert_several
@@ -201,6 +204,7 @@ def average(
     Configuration, tokenizer and preprocessing must be equal. Unequal --weights interpolate a fine-tuned model
     with the one it came from. The average is a different model: evaluate it.
     """
+    require_extras("tier model average", "torch")
     from tier_cli.commands.options import numbers
     from tier_cli.model.average import average as average_weights
 

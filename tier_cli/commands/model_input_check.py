@@ -21,6 +21,7 @@ from tier_cli.commands.options import (
     option,
 )
 from tier_cli.console import is_terminal, print_message
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.selection import Selection
@@ -85,6 +86,7 @@ def input_check(
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.
     """
+    require_extras("tier model input-check", "eval")
     from tier_cli.commands.fit_data import choose_rows, without_trained
     from tier_cli.errors import UsageError
     from tier_cli.files.atomic import check_new_folder

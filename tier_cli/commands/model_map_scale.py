@@ -21,6 +21,7 @@ from tier_cli.commands.options import (
     option,
 )
 from tier_cli.console import is_terminal, print_message
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.fitting.map_scale import Gathered
@@ -63,6 +64,7 @@ def map_scale(
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.
     """
+    require_extras("tier model map-scale", "eval")
     from tier_cli.commands.fit_data import choose_rows, without_trained
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job

@@ -12,6 +12,7 @@ from typer.core import TyperArgument, TyperCommand
 
 from tier_cli.console import is_terminal, print_message
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.model.registry import PublicModel
@@ -64,6 +65,8 @@ def pull(
     checked where they are public. Set HF_ENDPOINT to use a mirror,
     and TIER_DATA_DIR to keep models in another folder.
     """
+    if not download_only:
+        require_extras("tier model pull", "torch", otherwise="download the files only, with --download-only")
     from tier_cli.model.registry import public_model
 
     model = public_model(name)

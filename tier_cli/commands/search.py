@@ -13,6 +13,7 @@ from typer import echo
 from tier_cli.commands.options import Device, DeviceName, Engine, EngineName, option, switch
 from tier_cli.console import is_terminal, print_message, printable
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,14 +107,7 @@ def _check(text: str | None, image: str | None, negative: str | None, approximat
     if any(one is not None and not one.strip() for one in (text, negative)):
         raise UsageError("the text is empty", remedy="describe what the images should show")
     if approximate:
-        from importlib.util import find_spec
-
-        if find_spec("faiss") is None:
-            raise UsageError(
-                "requires faiss, which is not installed",
-                where="--approximate",
-                remedy="pip install 'tier-cli[search]', or omit it to search exactly",
-            )
+        require_extras("--approximate", "search", otherwise="omit it to search exactly")
 
 
 def _query(

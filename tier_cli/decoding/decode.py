@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tier_cli.errors import InputError, missing_package
+from tier_cli.errors import InputError
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.guard import out_of_memory
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
@@ -17,6 +17,7 @@ from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.read import read_radiograph
 from tier_cli.imaging.reduction import Grid, Least
 from tier_cli.imaging.resample import resize
+from tier_cli.packages import missing_package
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

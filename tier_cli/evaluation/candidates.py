@@ -163,6 +163,10 @@ def _open(one: Evaluable, findings: FindingSpec | FindingSet | None, engine: str
 
 def _open_scores(one: Any) -> Candidate:
     if isinstance(one, str | Path):
+        from tier_cli.evaluation.scores import require_parquet
+
+        # Before models are scored, which may take hours.
+        require_parquet(Path(one))
         return Candidate(Path(one).name, table=Path(one))
     import pandas as pd
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tier_cli.datasets.csv_file import read_rows
 from tier_cli.errors import ManifestError, did_you_mean
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,25 +165,28 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     Raises
     ------
     ManifestError
-        The file cannot be read, or is Parquet and pyarrow is not installed.
+        The file cannot be read.
+    UsageError
+        See `require_parquet`.
     """
     if path.suffix.lower() != ".parquet":
         return read_rows(path)
+    require_parquet(path)
     import pandas as pd
 
     try:
         frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise ManifestError(
-            "reading Parquet needs pyarrow, which is not installed",
-            where=str(path),
-            remedy="pip install 'tier-cli[parquet]'",
-        ) from error
     except (OSError, ValueError) as error:
         raise ManifestError(
             "cannot be read as Parquet", where=str(path), remedy="write the file again, or use CSV"
         ) from error
     return _text_cells(frame)
+
+
+def require_parquet(path: Path) -> None:
+    """Raise `UsageError` if a table is Parquet and pyarrow is not installed."""
+    if path.suffix.lower() == ".parquet":
+        require_extras("reading Parquet", "parquet", where=str(path), otherwise="use CSV")
 
 
 def _text_cells(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

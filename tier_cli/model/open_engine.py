@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import UsageError, did_you_mean
 from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
 from tier_cli.model.engine import DEVICES, ENGINES
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.model.checkpoint import Checkpoint
@@ -35,12 +37,15 @@ def open_engine(
     Raises
     ------
     UsageError
-        A name is unknown, engine and device do not fit, or the device is not available.
+        A name is unknown, engine and device do not fit, the device is not available, or torch is missing.
     """
     _check(engine, device)
     on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
     if engine == "onnx" or (engine == "auto" and on_cpu and _has_graphs(checkpoint.path)):
         return _onnx(checkpoint, threads)
+    if engine == "torch":
+        require_extras("the torch engine", "torch")
+    require_extras("a checkpoint without ONNX graphs" if on_cpu else f"device '{device}'", "torch")
     from tier_cli.model.torch_engine import TorchEngine, pick_device
 
     chosen = "cpu" if on_cpu else pick_device(device)
@@ -71,6 +76,8 @@ def _has_graphs(folder: Path) -> bool:
 
 def _may_have_cuda() -> bool:
     """Return whether a GPU driver is present and visible, so that loading torch to ask is worthwhile."""
+    if find_spec("torch") is None:
+        return False
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     if sys.platform == "win32":

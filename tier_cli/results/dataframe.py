@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tier_cli.arguments import check_flags
+from tier_cli.packages import require_extras
 from tier_cli.results.record import Result
 from tier_cli.results.rows import Layout
 
@@ -26,7 +27,8 @@ def to_dataframe(results: Result | Iterable[Result], *, wide: bool = False) -> p
     Raises
     ------
     UsageError
-        If a finding of a wide table has the name of another column, or `wide` is neither True nor False.
+        If a finding of a wide table has the name of another column, `wide` is neither True nor False, or
+        pandas, of the extra ``[eval]``, is not installed.
 
     Examples
     --------
@@ -37,6 +39,7 @@ def to_dataframe(results: Result | Iterable[Result], *, wide: bool = False) -> p
     >>> frame[["path", "finding", "score"]].values.tolist()
     [['a.dcm', 'effusion', 0.25], ['a.dcm', 'hernia', -0.5]]
     """
+    require_extras("to_dataframe", "eval")
     import pandas as pd
 
     check_flags(wide=wide)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 from tier_cli.results.output import check_writable, file_writer, leftover_of
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ class EmbeddingFile:
             )
         check_writable(self.path)
         if self.ending == ".parquet":
-            from tier_cli.results.writers import require_pyarrow
-
-            require_pyarrow("write .npz")
+            require_extras("writing Parquet", "parquet", where="--output", otherwise="write .npz")
 
     @property
     def ending(self) -> str:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from tier_cli.errors import UsageError
 from tier_cli.files.atomic import create_private, move_whole, whole_file
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.results.record import Result
@@ -72,9 +73,9 @@ class OutputFile:
             )
         check_writable(self.path)
         if self.ending == ".parquet":
-            from tier_cli.results.writers import require_pyarrow
-
-            require_pyarrow()
+            require_extras(
+                "writing Parquet", "parquet", where="--output", otherwise="write .csv, .json or .jsonl"
+            )
 
     @property
     def ending(self) -> str:

@@ -7,7 +7,6 @@ import io
 import json
 from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
-from tier_cli.errors import UsageError
 from tier_cli.files.csv_cells import safe_cell
 
 if TYPE_CHECKING:
@@ -100,16 +99,10 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Write a Parquet table in row groups.
-
-    Raises
-    ------
-    UsageError
-        If pyarrow, the extra ``parquet``, is not installed.
-    """
+    """Write a Parquet table in row groups."""
 
     def __init__(self, file: IO[bytes], layout: Layout):
-        pyarrow = require_pyarrow()
+        import pyarrow
         from pyarrow import parquet
 
         text = pyarrow.string()
@@ -143,27 +136,6 @@ class ParquetWriter:
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
         self._writer.write_table(self._from_rows(rows, schema=self._schema))
-
-
-def require_pyarrow(
-    otherwise: str = "write .csv, .json or .jsonl", doing: str = "writing Parquet", where: str = "--output"
-) -> Any:
-    """Import pyarrow, or explain how to install it and what to use instead.
-
-    Raises
-    ------
-    UsageError
-        If it is not installed.
-    """
-    try:
-        import pyarrow
-    except ImportError:
-        raise UsageError(
-            f"{doing} needs pyarrow, which is not installed",
-            where=where,
-            remedy=f"pip install 'tier-cli[parquet]', or {otherwise}",
-        ) from None
-    return pyarrow
 
 
 def _csv_text(name: str, cell: Cell) -> str | int | float | None:

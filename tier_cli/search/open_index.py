@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 from tier_cli.search.index import WRITE_IT
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def open_index(path: Path) -> EmbeddingIndex:
         from tier_cli.search.npz import NpzIndex
 
         return NpzIndex(path)
-    from tier_cli.results.writers import require_pyarrow
-
-    require_pyarrow("search an .npz file", "reading Parquet", "--index")
+    require_extras("reading Parquet", "parquet", where="--index", otherwise="search an .npz file")
     from tier_cli.search.parquet import ParquetIndex
 
     return ParquetIndex(path)

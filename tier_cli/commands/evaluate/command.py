@@ -24,6 +24,7 @@ from tier_cli.evaluation.sections.options import SectionOptions
 from tier_cli.evaluation.settings import EvaluationSettings
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.evaluation.candidates import Evaluable
@@ -85,6 +86,7 @@ def evaluate(
     Exit codes: 0 if every image had scores, 3 if some had none, 2 for wrong
     usage. For research use.
     """
+    require_extras("tier eval", "eval")
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()

@@ -16,6 +16,7 @@ from tier_cli.commands.train.sweep import read_axes, run_sweep
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.model.checkpoint import DEFAULT_MODEL
+from tier_cli.packages import require_extras
 from tier_cli.training.settings import RunOptions, SplitChoice, TrainSettings, parts_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def train(context: typer.Context, **options: Any) -> None:
 
     Many GPUs: torchrun --no-python --nproc-per-node 8 tier train ...
     """
+    require_extras("tier train", "torch", "eval", *(["tensorboard"] if options["tensorboard"] else []))
     given, bundled = _with_start(collect(Arguments, options))
     output = _check(given)
     run_options = collect(RunOptions, options, command=command_line(context))

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tier_cli.errors import UsageError
-
 if TYPE_CHECKING:
     from tier_cli.training.loop.step import Outcome
 
@@ -75,23 +73,7 @@ def _whole_lines(file: Path, length: int) -> int:
         return opened.read(length).rfind(b"\n") + 1
 
 
-def require_tensorboard(folder: Path | None) -> None:
-    """Raise `UsageError` if events are requested but TensorBoard is not installed."""
-    if folder is not None:
-        _summary_writer()
-
-
 def _writer(folder: Path, step: int) -> Any:
-    return _summary_writer()(str(folder), purge_step=step + 1 if step else None)
+    from torch.utils.tensorboard import SummaryWriter
 
-
-def _summary_writer() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UsageError(
-            "TensorBoard is not installed",
-            where="--tensorboard",
-            remedy="install it with: pip install 'tier-cli[tensorboard]', or omit the option",
-        ) from error
-    return SummaryWriter
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -24,7 +24,6 @@ from tier_cli.training.inputs.loader import Batches, Plan
 from tier_cli.training.inputs.sources import Sources, reading_workers
 from tier_cli.training.inputs.started_with import read_started
 from tier_cli.training.loop.freezing import Encoders
-from tier_cli.training.loop.log import require_tensorboard
 from tier_cli.training.loop.loop import Trainer
 from tier_cli.training.loop.memory import keep_freed_memory
 from tier_cli.training.loop.state import load_state
@@ -94,7 +93,6 @@ def train(
         over = finished_record(output, lambda: identity(inputs, settings, run_options.keep_epochs))
         if over is not None:
             return over
-    require_tensorboard(run_options.tensorboard)
     world, device = join_world(pick_device(run_options.device))
     if device.type == "cpu":
         keep_freed_memory()
