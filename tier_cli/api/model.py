@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tier_cli.api.similarity import SimilarityMaps
     from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.budget import Decode
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.embed import Embedder
     from tier_cli.pipeline.explanations import ExplainedImage
@@ -168,6 +169,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         include_phi: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
@@ -193,6 +195,8 @@ class Model:
             Which of several DICOM windows to apply, counted from 1.
         accept_any
             Also score other modalities, other body parts and images FOR PROCESSING.
+        decode
+            ``fast`` reads no more pixels than the model needs, ``full`` all of them.
         include_phi
             Fill `Result.phi` with the patient's name, id, dates and accession number.
         batch_size
@@ -235,6 +239,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             include_phi=include_phi,
             by=by,
             batch_size=batch_size,
@@ -257,6 +262,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         batch_size: int | None = None,
         workers: int | None = None,
         input_check: CheckMode = "note",
@@ -271,7 +277,7 @@ class Model:
             The text of the report.
         priors
             Images of an earlier study.
-        views, window, accept_any, batch_size, workers, input_check
+        views, window, accept_any, decode, batch_size, workers, input_check
             See `classify`.
 
         Returns
@@ -301,6 +307,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             batch_size=batch_size,
             workers=workers,
             input_check=input_check,
@@ -320,6 +327,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         batch_size: int | None = None,
         workers: int | None = None,
         fail_fast: bool = False,
@@ -333,7 +341,7 @@ class Model:
             A list of files, folders and glob patterns.
         patches
             Also embed every patch.
-        views, window, accept_any, batch_size, workers, fail_fast, progress
+        views, window, accept_any, decode, batch_size, workers, fail_fast, progress
             See `classify`.
 
         Yields
@@ -345,6 +353,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             batch_size=batch_size,
             workers=workers,
             fail_fast=fail_fast,
@@ -354,7 +363,13 @@ class Model:
 
     @python_terms()
     def encode_image(
-        self, path: PathLike, *, views: Views = "frontal", window: int = 1, accept_any: bool = False
+        self,
+        path: PathLike,
+        *,
+        views: Views = "frontal",
+        window: int = 1,
+        accept_any: bool = False,
+        decode: Decode = "fast",
     ) -> NDArray[np.float32]:
         """Embed one image as a vector of length 1.
 
@@ -366,7 +381,7 @@ class Model:
         ----------
         path
             One file.
-        views, window, accept_any
+        views, window, accept_any, decode
             See `classify`.
 
         Returns
@@ -380,7 +395,7 @@ class Model:
         UsageError
             If the model is an ensemble, which has several embedding spaces.
         """
-        options = run_options(views=views, window=window, accept_any=accept_any)
+        options = run_options(views=views, window=window, accept_any=accept_any, decode=decode)
         (result,) = self.embedder().embed(one_file(path), options)
         if result.vector is None:
             failure = result.error
@@ -417,6 +432,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
     ) -> SimilarityMaps:
         """Compare every patch of an image with texts.
 
@@ -426,7 +442,7 @@ class Model:
             One file.
         texts
             One text or several.
-        views, window, accept_any
+        views, window, accept_any, decode
             See `classify`.
 
         Returns
@@ -455,7 +471,7 @@ class Model:
         from tier_cli.pipeline.encode import patch_maps
 
         scorer, wanted = self._single("similarity maps"), phrases(texts)
-        options = run_options(views=views, window=window, accept_any=accept_any)
+        options = run_options(views=views, window=window, accept_any=accept_any, decode=decode)
         (source,) = one_file(path)
         (seen,) = patch_maps([source.path], scorer, options)
         if isinstance(seen, InputError):
@@ -481,6 +497,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         batch_size: int | None = None,
         workers: int | None = None,
         fail_fast: bool = False,
@@ -497,7 +514,7 @@ class Model:
             See `classify`.
         texts
             One text or several, instead of findings.
-        views, window, accept_any, batch_size, workers, fail_fast, input_check, progress
+        views, window, accept_any, decode, batch_size, workers, fail_fast, input_check, progress
             See `classify`.
 
         Yields
@@ -531,6 +548,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             batch_size=batch_size,
             workers=workers,
             fail_fast=fail_fast,
