@@ -1,6 +1,6 @@
 """Count destroyed images that are scored and intact ones that are refused.
 
-Run: python benchmarks/damage.py FOLDER [--destroyed 1000] [--intact 1000] [--seed 0]
+Run: python benchmarks/damage.py FOLDER [--destroyed 1000] [--intact 1000] [--seed 0] [--least 224]
 
 Images of FOLDER are written in every encoding and damaged at random. A decoder that stops at nothing shows
 what is left: a file counts as visibly destroyed if that correlates below 0.5 with the original, as displayed,
@@ -33,6 +33,7 @@ from pydicom.encaps import get_frame
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.imaging.reduction import Least
 
 _DESTROYED = 0.5
 _SECONDS = 60
@@ -57,12 +58,15 @@ def main() -> None:
     parser.add_argument("--intact", type=int, default=1000, help="intact files to read")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--side", type=int, default=0, help="longest side of the images; default as they are")
+    parser.add_argument(
+        "--least", type=int, default=0, help="shorter side at which pixels are enough; default all pixels"
+    )
     parser.add_argument("--keep", type=Path, help="folder for the destroyed files that were scored")
     given = parser.parse_args()
     files = sorted(str(path) for path in given.folder.rglob("*") if path.suffix in (".png", ".jpg"))
     random.Random(given.seed).shuffle(files)
     with tempfile.TemporaryDirectory() as folder:
-        subject = _Subject(folder, given.side, given.keep)
+        subject = _Subject(folder, given.side, given.least, given.keep)
         other: Other[Case, tuple[str, float]] = Other(subject.answer, _SECONDS)
         _count_intact(other, files, given.intact, given.seed)
         _count_destroyed(other, files, given.destroyed, given.seed)
@@ -116,8 +120,9 @@ def _say(title: str, lines: Counter[str]) -> None:
 class _Subject:
     """Encode, damage and read one image."""
 
-    def __init__(self, folder: str, side: int, keep: Path | None) -> None:
+    def __init__(self, folder: str, side: int, least: int, keep: Path | None) -> None:
         self._path, self._side, self._keep = os.path.join(folder, "file"), side, keep
+        self._least = Least(least // 2, 0) if least else None
 
     def answer(self, case: Case) -> tuple[str, float]:
         """Return ``scored`` or the refusal, and the correlation of what is left with the original."""
@@ -147,7 +152,7 @@ class _Subject:
     def _read(self, content: bytes) -> tuple[str, NDArray[np.float32] | None]:
         Path(self._path).write_bytes(content)
         try:
-            return "scored", read_radiograph(self._path, ReadOptions()).pixels
+            return "scored", read_radiograph(self._path, ReadOptions(), self._least).pixels
         except InputError as error:
             return f"{error.kind}: {error.what}", None
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from mutations import drawn_chest
 from PIL import Image
 
 from tier_cli.decoding.decode import Decoded, Settings, decode
@@ -40,9 +41,9 @@ def main() -> None:
     given = parser.parse_args()
     job = open_job(given.model, engine=given.engine, device=given.device)
     with tempfile.TemporaryDirectory() as folder:
-        sources = list(discover([given.folder or _pictures(Path(folder))]))
+        sources = list(discover([given.folder or pictures(Path(folder))]))
         sources = (sources * (given.images // len(sources) + 1))[: given.images]
-        best = _measure(_halves(job, sources, given.batch_size, given.workers), given.rounds)
+        best = _measure(halves(job, sources, given.batch_size, given.workers), given.rounds)
     rates = {name: len(sources) / seconds for name, seconds in best.items()}
     whole = rates["whole run"]
     sys.stdout.write(
@@ -56,7 +57,7 @@ def main() -> None:
     )
 
 
-def _halves(
+def halves(
     job: ScoringJob, sources: list[Source], batch_size: int, workers: int
 ) -> dict[str, Callable[[], object]]:
     settings = Settings(
@@ -86,13 +87,11 @@ def _measure(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, f
     return best
 
 
-def _pictures(folder: Path, count: int = 20) -> str:
-    """Write PNG files of 1,024 px, smooth enough to be compressed like radiographs."""
+def pictures(folder: Path, count: int = 20) -> str:
+    """Write PNG files of 1,024 px that pass for radiographs."""
     random = np.random.default_rng(0)
     for number in range(count):
-        coarse = Image.fromarray(random.integers(0, 255, (32, 32), np.uint8)).resize((1024, 1024))
-        noisy = np.asarray(coarse, np.float32) + random.normal(0, 4, (1024, 1024))
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+        Image.fromarray(drawn_chest(1024, random)).save(folder / f"{number}.png")
     return str(folder)
 
 

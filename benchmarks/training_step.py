@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from mutations import drawn_chest
 from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,7 +47,7 @@ from tier_cli.training.inputs.loader import Batch, Batches, Plan, load
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.memory import keep_freed_memory
 from tier_cli.training.loop.optimise import build_optimizer
-from tier_cli.training.loop.step import Gradients
+from tier_cli.training.loop.step import Gradients, Relations
 from tier_cli.training.settings import TrainSettings
 
 SIZES = {
@@ -79,7 +80,7 @@ def main() -> None:
     kinds = (PLAIN, PENALTIES, PARTS, *([COMPILED] if given.compile else []))
     # Measured first: a child process inherits the peak of the process that starts it.
     memory = {kind: _memory(given, kind) for kind in kinds}
-    steps = {kind: _stepper(given, kind) for kind in kinds}
+    steps = {kind: stepper(given, kind) for kind in kinds}
     best = _best(steps, given.rounds, given.device)
     _say(
         f"{given.size} model, {given.image_size} px, batch {given.batch_size}, {given.precision}, "
@@ -115,7 +116,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _stepper(given: argparse.Namespace, kind: str) -> Callable[[], None]:
+def stepper(given: argparse.Namespace, kind: str) -> Callable[[], None]:
     """Return a function that makes one step of the optimiser over one batch of noise."""
     image, text = SIZES[given.size]
     weight = 0.0 if kind == PLAIN else 1.0
@@ -141,14 +142,14 @@ def _stepper(given: argparse.Namespace, kind: str) -> Callable[[], None]:
     mask = (torch.arange(TOKENS)[None] < lengths[:, None]).long()
     ids = torch.randint(1000, 30000, (n, TOKENS))
     batch = Batch(torch.arange(n), torch.randn(n, 3, side, side), ids, mask, []).to(device)
-    excluded = torch.eye(n, dtype=torch.bool, device=device)
+    relations = Relations(torch.eye(n, dtype=torch.bool, device=device))
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         if kind == PARTS:
-            gradients.in_parts(batch, excluded, 0, n // given.parts)
+            gradients.in_parts(batch, relations, 0, n // given.parts)
         else:
-            gradients.whole(batch, excluded, 0)
+            gradients.whole(batch, relations, 0)
         optimizer.step()
 
     return step
@@ -181,7 +182,7 @@ def _memory(given: argparse.Namespace, kind: str) -> float:
 
 
 def _memory_here(given: argparse.Namespace, kind: str) -> float:
-    step = _stepper(given, kind)
+    step = stepper(given, kind)
     for _ in range(2):
         step()
     if given.device.startswith("cuda"):
@@ -243,10 +244,8 @@ def _no_texts(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 def _pictures(folder: Path, count: int) -> list[str]:
     """Write a JPEG file of 2,048 px, about the size of public radiographs, and return its path repeatedly."""
-    random = np.random.default_rng(0)
-    coarse = Image.fromarray(random.integers(0, 255, (32, 32), np.uint8)).resize((2048, 2048))
-    noisy = np.asarray(coarse, np.float32) + random.normal(0, 4, (2048, 2048))
-    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / "0.jpg", quality=95)
+    chest = drawn_chest(2048, np.random.default_rng(0))
+    Image.fromarray(chest).save(folder / "0.jpg", quality=95)
     return [str(folder / "0.jpg")] * count
 
 

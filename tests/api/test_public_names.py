@@ -21,17 +21,17 @@ SIGNATURES = {
     "read_image": "(path, *, rendering='voi', window=1, views='all', accept_any=False)",
     "to_dataframe": "(results, *, wide=False)",
     "Model.check": "(self, paths, report, *, priors=(), views='frontal', window=1, accept_any=False, "
-    "batch_size=None, workers=None, input_check='note')",
+    "decode='fast', batch_size=None, workers=None, input_check='note')",
     "Model.classify": "(self, paths, findings=None, *, by='image', views='frontal', window=1, "
-    "accept_any=False, include_phi=False, batch_size=None, workers=None, fail_fast=False, "
+    "accept_any=False, decode='fast', include_phi=False, batch_size=None, workers=None, fail_fast=False, "
     "input_check='note', progress=False)",
     "Model.embed": "(self, paths, *, patches=False, views='frontal', window=1, accept_any=False, "
-    "batch_size=None, workers=None, fail_fast=False, progress=False)",
-    "Model.encode_image": "(self, path, *, views='frontal', window=1, accept_any=False)",
+    "decode='fast', batch_size=None, workers=None, fail_fast=False, progress=False)",
+    "Model.encode_image": "(self, path, *, views='frontal', window=1, accept_any=False, decode='fast')",
     "Model.encode_text": "(self, texts)",
     "Model.explain": "(self, paths, findings=None, *, texts=(), views='frontal', window=1, accept_any=False, "
-    "batch_size=None, workers=None, fail_fast=False, input_check='note', progress=False)",
-    "Model.similarity": "(self, path, texts, *, views='frontal', window=1, accept_any=False)",
+    "decode='fast', batch_size=None, workers=None, fail_fast=False, input_check='note', progress=False)",
+    "Model.similarity": "(self, path, texts, *, views='frontal', window=1, accept_any=False, decode='fast')",
     "SimilarityMaps.box": "(self, row, column)",
     "SimilarityMaps.to_source": "(self, text=0)",
 }

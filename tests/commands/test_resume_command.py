@@ -155,6 +155,15 @@ def test_another_finding_set_is_refused_by_name(run: Run, tmp_path: Path) -> Non
     assert journal.read_bytes() == content
 
 
+def test_another_way_of_decoding_is_refused_by_name(run: Run, tmp_path: Path) -> None:
+    """Scores of a lower resolution and of all pixels differ by little, but one file must hold one kind."""
+    journal = tmp_path / "j"
+    run("whole.csv", "--journal", journal)
+    code, err = run("again.csv", "--journal", journal, "--resume", "--decode", "full")
+    assert code == 2
+    assert "--decode (fast in the journal, full" in err
+
+
 def test_another_release_of_a_decoder_is_refused_by_name(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

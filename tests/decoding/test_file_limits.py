@@ -29,7 +29,7 @@ def times(path):
     mark.write_text(mark.read_text() + '.' if mark.exists() else '.')
     return len(mark.read_text())
 
-def odd(path, options):
+def odd(path, options, least):
     name = Path(path).name
     if 'stop' in name:
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -50,7 +50,7 @@ def odd(path, options):
     if 'limits' in name:
         limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_CPU, resource.RLIMIT_CORE)]
         Path(path + '.limits').write_text(json.dumps(limits))
-    return read(path, options)
+    return read(path, options, least)
 
 module.read_radiograph = odd
 start = sys.argv[1]

@@ -82,9 +82,9 @@ def test_a_file_is_read_once_per_rendering(
 ) -> None:
     read, seen = read_radiograph, []
 
-    def counting(path: str, options: Any) -> Any:
+    def counting(path: str, options: Any, least: Any) -> Any:
         seen.append(options.rendering)
-        return read(path, options)
+        return read(path, options, least)
 
     monkeypatch.setattr("tier_cli.decoding.decode.read_radiograph", counting)
     plain = Preprocessing(resize_short=None, crop=32)

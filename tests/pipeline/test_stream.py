@@ -169,7 +169,7 @@ def test_missing_file_is_a_row(run: Any, tmp_path: Path) -> None:
 
 
 def test_bug_in_a_reader_costs_its_file_only(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(path: str, options: Any) -> None:
+    def broken(path: str, options: Any, least: Any) -> None:
         raise ZeroDivisionError(f"Doe^Jane in {path}")
 
     monkeypatch.setattr("tier_cli.decoding.decode.read_radiograph", broken)

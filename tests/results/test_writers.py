@@ -16,7 +16,7 @@ import pytest
 
 from tier_cli.errors import UsageError
 from tier_cli.results.output import OutputFile
-from tier_cli.results.record import Result
+from tier_cli.results.record import FindingScore, Result
 from tier_cli.results.rows import Layout
 from tier_cli.results.writers import JsonLinesWriter
 
@@ -49,6 +49,23 @@ def test_csv_has_the_names_of_the_json(tmp_path: Path, scored: Result) -> None:
     flat = [*document, *document["findings"][0]]
     assert set(flat) - set(header) == {"findings", "error"}
     assert header[-2:] == ["error_kind", "error_message"]
+
+
+def test_many_findings_take_no_longer_each(scored: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 500 rows used to convert all 500 findings: most of the time of such a run."""
+    converted: list[str] = []
+    convert = FindingScore.to_dict
+
+    def counted(self: FindingScore) -> dict[str, Any]:
+        converted.append(self.finding)
+        return convert(self)
+
+    monkeypatch.setattr(FindingScore, "to_dict", counted)
+    names = tuple(f"f{number}" for number in range(50))
+    many = replace(scored, findings=tuple(FindingScore(name, 0.5) for name in names))
+    rows = list(Layout(names).rows(many))
+    assert [row[6] for row in rows] == list(names)
+    assert len(converted) <= 2 * len(names)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

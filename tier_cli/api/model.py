@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tier_cli.api.similarity import SimilarityMaps
     from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.budget import Decode
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.embed import Embedder
     from tier_cli.pipeline.explanations import ExplainedImage
@@ -173,6 +174,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         include_phi: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
@@ -198,6 +200,8 @@ class Model:
             Which of several DICOM windows to apply, counted from 1.
         accept_any
             Also score other modalities, other body parts and images FOR PROCESSING.
+        decode
+            ``fast`` reads no more pixels than the model needs, ``full`` all of them.
         include_phi
             Fill `Result.phi` with the patient's name, id, dates and accession number.
         batch_size
@@ -240,6 +244,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             include_phi=include_phi,
             by=by,
             batch_size=batch_size,
@@ -262,6 +267,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         batch_size: int | None = None,
         workers: int | None = None,
         input_check: CheckMode = "note",
@@ -276,7 +282,7 @@ class Model:
             The text of the report.
         priors
             Images of an earlier study.
-        views, window, accept_any, batch_size, workers, input_check
+        views, window, accept_any, decode, batch_size, workers, input_check
             See `classify`.
 
         Returns
@@ -306,6 +312,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             batch_size=batch_size,
             workers=workers,
             input_check=input_check,
@@ -325,6 +332,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         batch_size: int | None = None,
         workers: int | None = None,
         fail_fast: bool = False,
@@ -338,7 +346,7 @@ class Model:
             A list of files, folders and glob patterns.
         patches
             Also embed every patch.
-        views, window, accept_any, batch_size, workers, fail_fast, progress
+        views, window, accept_any, decode, batch_size, workers, fail_fast, progress
             See `classify`.
 
         Yields
@@ -350,6 +358,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             batch_size=batch_size,
             workers=workers,
             fail_fast=fail_fast,
@@ -359,7 +368,13 @@ class Model:
 
     @python_terms()
     def encode_image(
-        self, path: PathLike, *, views: Views = "frontal", window: int = 1, accept_any: bool = False
+        self,
+        path: PathLike,
+        *,
+        views: Views = "frontal",
+        window: int = 1,
+        accept_any: bool = False,
+        decode: Decode = "fast",
     ) -> NDArray[np.float32]:
         """Embed one image as a vector of length 1.
 
@@ -371,7 +386,7 @@ class Model:
         ----------
         path
             One file.
-        views, window, accept_any
+        views, window, accept_any, decode
             See `classify`.
 
         Returns
@@ -385,7 +400,7 @@ class Model:
         UsageError
             If the model is an ensemble, which has several embedding spaces.
         """
-        options = run_options(views=views, window=window, accept_any=accept_any)
+        options = run_options(views=views, window=window, accept_any=accept_any, decode=decode)
         (result,) = self.embedder().embed(one_file(path), options)
         if result.vector is None:
             failure = result.error
@@ -422,6 +437,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
     ) -> SimilarityMaps:
         """Compare every patch of an image with texts.
 
@@ -431,7 +447,7 @@ class Model:
             One file.
         texts
             One text or several.
-        views, window, accept_any
+        views, window, accept_any, decode
             See `classify`.
 
         Returns
@@ -460,7 +476,7 @@ class Model:
         from tier_cli.pipeline.encode import patch_maps
 
         scorer, wanted = self._single("similarity maps"), phrases(texts)
-        options = run_options(views=views, window=window, accept_any=accept_any)
+        options = run_options(views=views, window=window, accept_any=accept_any, decode=decode)
         (source,) = one_file(path)
         (seen,) = patch_maps([source.path], scorer, options)
         if isinstance(seen, InputError):
@@ -486,6 +502,7 @@ class Model:
         views: Views = "frontal",
         window: int = 1,
         accept_any: bool = False,
+        decode: Decode = "fast",
         batch_size: int | None = None,
         workers: int | None = None,
         fail_fast: bool = False,
@@ -502,7 +519,7 @@ class Model:
             See `classify`.
         texts
             One text or several, instead of findings.
-        views, window, accept_any, batch_size, workers, fail_fast, input_check, progress
+        views, window, accept_any, decode, batch_size, workers, fail_fast, input_check, progress
             See `classify`.
 
         Yields
@@ -536,6 +553,7 @@ class Model:
             views=views,
             window=window,
             accept_any=accept_any,
+            decode=decode,
             batch_size=batch_size,
             workers=workers,
             fail_fast=fail_fast,

@@ -11,6 +11,7 @@ from tier_cli.arguments import check_choice, check_flags, optional_number, path_
 from tier_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from tier_cli.imaging.budget import Decode
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.pipeline.input_checks import CheckMode
@@ -28,6 +29,7 @@ class ClassifyOptions(TypedDict, total=False):
     views: Views
     window: int
     accept_any: bool
+    decode: Decode
     include_phi: bool
     batch_size: int | None
     workers: int | None
@@ -41,6 +43,7 @@ def run_options(
     views: Views,
     window: int,
     accept_any: bool,
+    decode: Decode = "fast",
     include_phi: bool = False,
     by: Unit = "image",
     batch_size: int | None = None,
@@ -49,6 +52,7 @@ def run_options(
     input_check: CheckMode = "off",
 ) -> StreamOptions:
     """Check the arguments that describe a run, and return its settings."""
+    from tier_cli.imaging.budget import Decode as DecodeNames
     from tier_cli.imaging.radiograph import Views as ViewNames
     from tier_cli.pipeline.input_checks import CheckMode as CheckModes
     from tier_cli.pipeline.stream import stream_options
@@ -56,12 +60,14 @@ def run_options(
 
     check_flags(accept_any=accept_any, include_phi=include_phi, fail_fast=fail_fast)
     check_choice("views", views, ViewNames)
+    check_choice("decode", decode, DecodeNames)
     check_choice("by", by, UnitNames)
     check_choice("input_check", input_check, CheckModes)
     return stream_options(
         views=views,
         window=whole_number("window", window, 1),
         accept_any=accept_any,
+        decode=decode,
         include_phi=include_phi,
         by=by,
         batch_size=optional_number("batch_size", batch_size, 1),

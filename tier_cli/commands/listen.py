@@ -186,6 +186,7 @@ def listen(
     device: options.Device = options.DeviceName.AUTO,
     views: options.ReadViews = options.ReadViewsName.FRONTAL,
     window: options.Window = 1,
+    decode: options.Decode = options.DecodeName.FAST,
     input_check: options.InputCheck = options.InputCheckName.NOTE,
     by: options.By = "image",
     study_timeout: StudyTimeout = 60.0,
@@ -255,6 +256,7 @@ def listen(
     stream = stream_options(
         views=views.value,
         window=window,
+        decode=decode.value,
         by=by,
         batch_size=batch_size,
         workers=workers,

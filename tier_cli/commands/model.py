@@ -13,6 +13,7 @@ import typer
 from tier_cli.commands import model_pull
 from tier_cli.commands.model_input_check import input_check
 from tier_cli.commands.model_map_scale import map_scale
+from tier_cli.commands.model_quantize import quantize
 from tier_cli.commands.verbosity import Group
 from tier_cli.console import is_terminal, print_message
 from tier_cli.packages import require_extras
@@ -33,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON even on a termina
 app.command(cls=model_pull.PullCommand)(model_pull.pull)
 app.command("input-check")(input_check)
 app.command("map-scale")(map_scale)
+app.command()(quantize)
 
 
 @app.command("list")
@@ -254,18 +256,20 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     path = checkpoint.path / TRAINING
     training = read_json(path) if path.is_file() else None
     origin = ((training or {}).get("converted") or {}).get("origin") or {}
-    bundled = BUNDLED.get(checkpoint.hashes["weights"])
+    quantised = config.get("quantised")
+    bundled = BUNDLED.get((quantised or {}).get("weights", checkpoint.hashes["weights"]))
     # What decides whether to use it comes first, what only identifies it last.
     return {
         "name": checkpoint.name,
         "licence": bundled.licence if bundled else origin.get("licence"),
-        "auc": bundled.auc if bundled else None,
+        "auc": bundled.auc if bundled and not quantised else None,
         "limits": list(bundled.limits if bundled else origin.get("terms", ())),
         "path": str(checkpoint.path),
         "image_tower": config.get("image_tower", {}).get("model_type"),
         "text_tower": config.get("text_tower", {}).get("model_type"),
         "projection_dim": config.get("projection_dim"),
         "entropy": config.get("entropy"),
+        "quantised": quantised,
         "scoring": checkpoint.scoring,
         "max_tokens": checkpoint.max_tokens,
         "preprocessing": checkpoint.preprocessing.to_dict(),

@@ -46,6 +46,13 @@ class ReadViewsName(StrEnum):
     ALL = "all"
 
 
+class DecodeName(StrEnum):
+    """How much of an image is decoded."""
+
+    FAST = "fast"
+    FULL = "full"
+
+
 class InputCheckName(StrEnum):
     """What happens to an image that does not look like a frontal chest X-ray."""
 
@@ -224,6 +231,13 @@ Window = Annotated[
 AcceptAny = Annotated[
     bool,
     switch(_IMAGES, "--accept-any", "Also use other modalities, other body parts and images FOR PROCESSING."),
+]
+Decode = Annotated[
+    DecodeName,
+    typer.Option(
+        help="Read no more pixels than the checkpoint needs, which is far faster, or all of them.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 InputCheck = Annotated[
     InputCheckName,

@@ -12,9 +12,10 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.corrupt import Corruption, content_seed, corrupt
 from tier_cli.imaging.guard import out_of_memory
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
-from tier_cli.imaging.preprocess import Preprocessing, prepare, prepare_shifted, to_source
-from tier_cli.imaging.radiograph import Radiograph, ReadOptions
+from tier_cli.imaging.preprocess import Preprocessing, least_of, prepare, prepare_shifted, to_source
+from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.read import read_radiograph
+from tier_cli.imaging.reduction import Grid, Least
 from tier_cli.imaging.resample import resize
 from tier_cli.packages import missing_package
 
@@ -74,6 +75,18 @@ class Settings:
         """Return settings that read as `read` says, in the rendering of the first preprocessing."""
         return cls(replace(read, rendering=first.rendering), first, others=others)
 
+    def least(self, rendering: Rendering) -> Least | None:
+        """Return the size at which an image of a rendering serves all that is made of it; None for any."""
+        if self.read.decode == "full" or self.corruptions:
+            return None
+        specs = [other for other in self.others if other.rendering == rendering]
+        if rendering != self.read.rendering:
+            return least_of(specs)
+        specs += [self.preprocessing, *([self.crops.preprocessing] if self.crops else [])]
+        least = least_of(specs)
+        # A picture may be made of as many pixels as it has.
+        return least and least._replace(long=max(least.long, self.picture // 2))
+
     @property
     def seconds(self) -> float:
         """How long one file may take: the limit of a reading, for each image that is made of it."""
@@ -130,13 +143,13 @@ class Decoded:
 def decode(path: str, settings: Settings) -> Decoded | InputError:
     """Read and prepare one file; an error is returned, not raised, so that the run continues."""
     try:
-        radiograph = read_radiograph(path, settings.read)
-        prepared = prepare(radiograph.pixels, settings.preprocessing)
+        radiograph = read_radiograph(path, settings.read, settings.least(settings.read.rendering))
+        prepared = prepare(_levels(radiograph, settings), settings.preprocessing, radiograph.extent)
         pixels = prepared.pixels
         if settings.corruptions:
             pixels = np.stack([pixels, *_corrupted(radiograph.pixels, settings)])
         others = _others(path, radiograph, settings)
-        picture = reduced(radiograph.pixels, settings.picture) if settings.picture else None
+        picture = _picture(radiograph, settings.picture) if settings.picture else None
         crops, crops_affine = _crops(radiograph, settings.crops) if settings.crops else (None, _SAME)
     except InputError as error:
         return error
@@ -162,6 +175,10 @@ def decode(path: str, settings: Settings) -> Decoded | InputError:
     )
 
 
+def _levels(radiograph: Radiograph, settings: Settings) -> NDArray[np.float32] | Grid:
+    return radiograph.pixels if settings.read.decode == "full" else radiograph.levels
+
+
 def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
     """Return pixels (H, W) in [0, 1] as grey levels (h, w), with a longer side of at most `side`."""
     height, width = pixels.shape
@@ -172,6 +189,18 @@ def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
         step = max(1, int(0.5 / scale))
         pixels = pixels[step // 2 :: step, step // 2 :: step]
         pixels = resize(pixels, new_height, new_width, "bilinear")
+    levels: NDArray[np.uint8] = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    return levels
+
+
+def _picture(radiograph: Radiograph, side: int) -> NDArray[np.uint8]:
+    """Return the radiograph as `reduced` does, of the same size if its pixels show it smaller already."""
+    extent = radiograph.extent
+    if extent is None:
+        return reduced(radiograph.pixels, side)
+    scale = min(1.0, side / max(radiograph.size))
+    height, width = (max(1, round(length * scale)) for length in radiograph.size)
+    pixels = resize(radiograph.pixels, height, width, "bilinear", box=extent.box)
     levels: NDArray[np.uint8] = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
     return levels
 
@@ -194,8 +223,10 @@ def _others(path: str, radiograph: Radiograph, settings: Settings) -> tuple[NDAr
     rendered = {settings.read.rendering: radiograph}
     for rendering in dict.fromkeys(other.rendering for other in settings.others):
         if rendering not in rendered:
-            rendered[rendering] = read_radiograph(path, replace(settings.read, rendering=rendering))
-    return tuple(prepare(rendered[other.rendering].pixels, other).pixels for other in settings.others)
+            read = replace(settings.read, rendering=rendering)
+            rendered[rendering] = read_radiograph(path, read, settings.least(rendering))
+    images = [(rendered[other.rendering], other) for other in settings.others]
+    return tuple(prepare(_levels(image, settings), other, image.extent).pixels for image, other in images)
 
 
 def _corrupted(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDArray[np.float32]]:
@@ -206,10 +237,11 @@ def _corrupted(pixels: NDArray[np.float32], settings: Settings) -> Iterator[NDAr
 
 def _crops(radiograph: Radiograph, crops: Crops) -> tuple[NDArray[np.float32], Affine]:
     """Return the crops (C, 3, S, S), and the affine of one that is not shifted."""
-    usual, *made = prepare_shifted(radiograph.pixels, crops.preprocessing, [(0, 0), *crops.shifts])
+    shifts = [(0, 0), *crops.shifts]
+    usual, *made = prepare_shifted(radiograph.pixels, crops.preprocessing, shifts, radiograph.extent)
     return np.stack([one.pixels for one in made]), _to_file(usual.affine, radiograph)
 
 
 def _to_file(affine: NDArray[np.float64], radiograph: Radiograph) -> Affine:
-    (a, b, c), (d, e, f) = to_source(affine, radiograph.pixels.shape, radiograph.source_size).tolist()
+    (a, b, c), (d, e, f) = to_source(affine, radiograph.size, radiograph.source_size).tolist()
     return (a, b, c), (d, e, f)

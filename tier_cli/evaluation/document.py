@@ -110,6 +110,7 @@ def protocol_document(protocol: Protocol) -> dict[str, Any]:
         "finding_set": protocol.finding_set,
         "model": next((model for model in protocol.models if model is not None), None),
         "scoring": protocol.scoring or None,
+        "decode": protocol.decode or None,
         "unit": protocol.unit,
         "unit_rule": UNIT_RULE,
         "interval": {

@@ -61,6 +61,8 @@ class Protocol:
         Where the labels of a public data set come from; empty for a manifest.
     prevalence
         By finding, the share of positives at which predictive values are given.
+    decode
+        Whether models saw no more pixels than they need (``fast``) or all; empty without a model.
     """
 
     data: str
@@ -78,3 +80,4 @@ class Protocol:
     selected_on: SelectedOn | None = None
     labels: str = ""
     prevalence: Mapping[str, float] = field(default_factory=dict)
+    decode: str = ""

@@ -66,6 +66,7 @@ class ScoringRun:
 
         return stream_options(
             views=self.settings.views,
+            decode=self.settings.decode,
             batch_size=self.settings.batch_size,
             workers=self.settings.workers,
             timeout_per_file=self.settings.timeout_per_file,
@@ -169,6 +170,7 @@ class ScoringRun:
             selected_on=selected_on,
             prevalence=prevalence,
             labels="" if self.source.info is None else self.source.info.labels,
+            decode=self.settings.decode if any(one.job for one in self.candidates) else "",
         )
 
 

@@ -19,7 +19,7 @@ from tier_cli.arguments import (
 from tier_cli.datasets.registry import CSV
 from tier_cli.errors import UsageError
 from tier_cli.evaluation.sections.options import SectionOptions
-from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT, Decode
 
 if TYPE_CHECKING:
     from tier_cli.findings.load import FindingSpec
@@ -49,6 +49,8 @@ class EvaluationSettings:
         Drop the images, and the patients, that a model was trained on according to its own list.
     views
         ``frontal`` or ``all``.
+    decode
+        ``fast`` reads no more pixels than a model needs, ``full`` all of them.
     uncertain
         What labels of -1 count as: ``ignore``, ``positive`` or ``negative``.
     unit
@@ -82,6 +84,7 @@ class EvaluationSettings:
     exclude: Sequence[tuple[str, str]] = ()
     exclude_trained: bool = False
     views: Views = "frontal"
+    decode: Decode = "fast"
     uncertain: Uncertain = "ignore"
     unit: Unit | None = None
     by: Sequence[str] = ()
@@ -113,6 +116,7 @@ class EvaluationSettings:
             device=self.device,
         )
         check_choice("views", self.views, Views)
+        check_choice("decode", self.decode, Decode)
         check_choice("uncertain", self.uncertain, Uncertain)
         if self.unit is not None:
             check_choice("unit", self.unit, Unit)

@@ -6,6 +6,7 @@ import math
 
 from tier_cli.imaging.header import Header
 from tier_cli.imaging.limits import MAX_PIXELS
+from tier_cli.imaging.reduction import Grid
 from tier_cli.imaging.resample import Image, resize
 
 # In the order of PS3.3 C.7.6.3.1.7: the aspect ratio counts only where no spacing is given.
@@ -15,32 +16,45 @@ _RATIO = "PixelAspectRatio"
 _SQUARE, _PLAUSIBLE = 1.01, 4.0
 
 
-def squared(pixels: Image, header: Header, notes: list[str]) -> Image:
-    """Stretch the axis with the longer pixels (H, W), or shrink the other if the image would be too large.
+def squared(levels: Image | Grid, header: Header, notes: list[str]) -> Image | Grid:
+    """Resample the image (H, W) as stored to its `square_size`; parameters as there."""
+    size = square_size(levels.shape, header, notes)
+    if size is None:
+        return levels
+    pixels = levels.levels() if isinstance(levels, Grid) else levels
+    return resize(pixels, *size, "bilinear").clip(0.0, 1.0)
+
+
+def square_size(shape: tuple[int, ...], header: Header, notes: list[str]) -> tuple[int, int] | None:
+    """Stretch the axis with the longer pixels, or shrink the other if the image would be too large.
 
     Parameters
     ----------
-    pixels
-        The image as stored, before it is turned.
+    shape
+        Height and width of the image as stored, before it is turned.
     header
         States spacings or an aspect ratio, both as vertical by horizontal.
     notes
         Receives a note if the image is stretched or the values contradict each other or make no sense.
+
+    Returns
+    -------
+    The height and width with square pixels; None if they are square.
     """
     stated = [(keyword, _ratio(header, keyword)) for keyword in (*_SPACINGS, _RATIO)]
     found = [(keyword, ratio) for keyword, ratio in stated if ratio]
     if not found:
-        return pixels
+        return None
     keyword, ratio = found[0]
     if any(max(ratio, other) > _SQUARE * min(ratio, other) for _, other in found):
         notes.append(f"the proportions of the pixels differ between attributes: {keyword} was used")
     longer = max(ratio, 1 / ratio)
     if longer <= _SQUARE:
-        return pixels
+        return None
     if longer > _PLAUSIBLE:
         notes.append(f"{keyword} ignored: pixels {longer:.3g} times as long as wide are an error")
-        return pixels
-    height, width = pixels.shape
+        return None
+    height, width = shape
     # A ratio above 1 means pixels that are higher than wide.
     taller, wider = max(ratio, 1.0), max(1 / ratio, 1.0)
     if height * taller * width * wider > MAX_PIXELS:
@@ -50,7 +64,7 @@ def squared(pixels: Image, header: Header, notes: list[str]) -> Image:
         f"resampled from {width} x {height} to {new_width} x {new_height} square pixels "
         f"according to {keyword}"
     )
-    return resize(pixels, new_height, new_width, "bilinear").clip(0.0, 1.0)
+    return new_height, new_width
 
 
 def _ratio(header: Header, keyword: str) -> float:

@@ -20,7 +20,7 @@ SCAN = b"\xff\xda"
 # Makers who cut a frame at all cut it into pieces of some kilobytes.
 _MOST_FRAGMENTS = 100_000
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
-_SOC_SIZ = b"\xff\x4f\xff\x51"
+SOC_SIZ = b"\xff\x4f\xff\x51"
 _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
 _EOI = b"\xff\xd9"  # ends a JPEG, a JPEG-LS and a JPEG 2000 image
 _SOT = b"\xff\x90"
@@ -78,13 +78,13 @@ class Codestream:
     @property
     def is_jpeg_2000(self) -> bool:
         """Whether the frame is JPEG 2000, high-throughput or not."""
-        return self.content.startswith((_SOC_SIZ, _JP2_SIGNATURE))
+        return self.content.startswith((SOC_SIZ, _JP2_SIGNATURE))
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
     """Read the header of a JPEG, JPEG-LS or JPEG 2000 frame; None if it is broken or another kind."""
     try:
-        return _j2k(frame) if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)) else _jpeg(frame)
+        return _j2k(frame) if frame.startswith((SOC_SIZ, _JP2_SIGNATURE)) else _jpeg(frame)
     except (struct.error, IndexError):
         return None
 
@@ -105,7 +105,7 @@ def scan_fault(frame: bytes) -> str:
 
     Decoders fill what they cannot decode and say nothing. Those of JPEG-LS do check, and need no help.
     """
-    if frame.startswith((_SOC_SIZ, _JP2_SIGNATURE)):
+    if frame.startswith((SOC_SIZ, _JP2_SIGNATURE)):
         return _tiles_fault(frame)
     position, restarts = _first_scan(frame)[0], 0
     for found in _MARKER.finditer(frame, position):
@@ -155,7 +155,7 @@ def _first_scan(frame: bytes) -> tuple[int, int]:
 
 def _tiles_fault(frame: bytes) -> str:
     """Follow the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2), which lead to the end marker."""
-    position = frame.find(_SOC_SIZ) + 2
+    position = frame.find(SOC_SIZ) + 2
     while frame[position : position + 2] != _SOT:
         if frame[position : position + 1] != b"\xff":
             return "its header is broken"
@@ -249,7 +249,7 @@ def _is_huffman(segment: bytes) -> bool:
 
 
 def _j2k(frame: bytes) -> Codestream | None:
-    start = frame.find(_SOC_SIZ)
+    start = frame.find(SOC_SIZ)
     if start < 0:
         return None
     right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.reduction import Grid
 
 Rows = NDArray[np.floating[Any]]
 
@@ -34,7 +35,7 @@ def damaged(fault: str, path: str) -> InputError:
 
 
 def check_whole(
-    pixels: NDArray[np.float32],
+    pixels: NDArray[np.float32] | Grid,
     path: str,
     notes: list[str],
     *,
@@ -67,7 +68,7 @@ def check_whole(
         notes.append(f"accepted although the image looks damaged: {fault}")
 
 
-def fault_of(pixels: NDArray[np.float32], *, equalised: bool = False) -> str:
+def fault_of(pixels: NDArray[np.float32] | Grid, *, equalised: bool = False) -> str:
     """Return why displayed pixels (H, W) cannot be a whole radiograph; "" if they can."""
     steps = [-(-length // _SIDE) for length in pixels.shape]
     rows = np.ascontiguousarray(pixels[:: steps[0], :: steps[1]])

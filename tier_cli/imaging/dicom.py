@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tier_cli.imaging.aspect import squared
+from tier_cli.imaging.aspect import square_size, squared
 from tier_cli.imaging.damage import check_whole
-from tier_cli.imaging.display import Counts, Display, grey_table, padding_of
 from tier_cli.imaging.eligibility import check_kind
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import Header, read_header
-from tier_cli.imaging.limits import BLANK_SHARE, check_shown, sampled
+from tier_cli.imaging.levels import shown_levels
+from tier_cli.imaging.limits import check_shown
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import orientation_of_patient
-from tier_cli.imaging.pixels import Stored, decode
-from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
-from tier_cli.imaging.render import equalised, minmax
-from tier_cli.imaging.transforms import display_of
+from tier_cli.imaging.radiograph import Radiograph, ReadOptions
+from tier_cli.imaging.reduction import Grid, Least, doubled
 from tier_cli.imaging.view import check_view, read_view
 
-# Rows looked up at a time: numpy widens indices to 64 bits, for a whole image the largest array of all.
-_ROWS = 64
 # Several components: a single number could be a date or a patient's id.
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")
 _PHI = {
@@ -37,8 +29,15 @@ _PHI = {
 }
 
 
-def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
+def read_dicom(path: str, options: ReadOptions = ReadOptions(), least: Least | None = None) -> Radiograph:
     """Read a DICOM file of one chest radiograph in display space.
+
+    Parameters
+    ----------
+    path, options
+        The file, and how to read it.
+    least
+        The size at which its pixels are enough; None for all of them.
 
     Raises
     ------
@@ -51,21 +50,22 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
         check_kind(header, options, path, notes)
         view = read_view(header)
         check_view(view, options, path, notes)
-        stored = decode(header, path, notes)
-        hidden = None
-        if stored.codes.ndim == 3:
-            pixels = _luminance(stored, options.rendering, notes)
-        else:
-            display = display_of(header, stored.bits, stored.signed, options, notes)
-            pixels, hidden = _shown(stored, display, options.rendering, notes)
+        # Such an image is resampled twice: first to square pixels.
+        stretched = _is_stretched(header)
+        least = None if stretched else least
+        shown = shown_levels(header, options, least, path, notes)
         remedy = "choose another window with --window N, or export the image again"
-        check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any, hidden=hidden)
+        levels, accept_any = shown.levels, options.accept_any
+        check_shown(levels, path, notes, remedy=remedy, accept_any=accept_any, hidden=shown.outside)
         equalised = options.rendering == "minmax-equalized"
-        check_whole(pixels, path, notes, accept_any=options.accept_any, equalised=equalised)
-        square = squared(pixels, header, notes)
+        check_whole(levels, path, notes, accept_any=accept_any, equalised=equalised)
+        size, extent = (levels.shape[0], levels.shape[1]), shown.extent
+        levels = squared(levels, header, notes)
+        if extent and least and isinstance(levels, Grid):
+            levels, extent = doubled(levels, extent, eight_bit=least.eight_bit)
         orientation = orientation_of_patient(header.texts("PatientOrientation"), notes)
         return Radiograph(
-            orientation.upright(square),
+            levels.turned(orientation) if isinstance(levels, Grid) else orientation.upright(levels),
             path,
             view.name,
             header.code("Modality"),
@@ -75,8 +75,13 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
             tuple(notes),
             _phi(header) if options.include_phi else {},
             orientation=orientation,
-            stretched_from=None if square is pixels else orientation.swapped(pixels.shape),
+            stretched_from=orientation.swapped(size) if stretched else None,
+            extent=extent and extent.turned(orientation, levels.shape),
         )
+
+
+def _is_stretched(header: Header) -> bool:
+    return square_size((header.whole("Rows", 0), header.whole("Columns", 0)), header, []) is not None
 
 
 def _uid(header: Header, keyword: str, notes: list[str]) -> str:
@@ -90,57 +95,3 @@ def _uid(header: Header, keyword: str, notes: list[str]) -> str:
 
 def _phi(header: Header) -> dict[str, str]:
     return {name: text for name, keyword in _PHI.items() if (text := header.text(keyword))}
-
-
-def _shown(
-    stored: Stored, display: Display, rendering: Rendering, notes: list[str]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Look up the grey level of each stored value; also return which sampled pixels are padding."""
-    counted: list[Counts] = []
-
-    def counts() -> Counts:
-        if not counted:
-            counted.append(_counts(stored))
-        return counted[0]
-
-    hidden = stored.hidden
-    if display.padding is not None or hidden is not None:
-        padding = padding_of(display, stored.bits, stored.signed)
-        if counts()[~padding].sum() < BLANK_SHARE * stored.codes.size:
-            notes.append("padding value ignored: it covers the whole image")
-            display, hidden = replace(display, padding=None), None
-            counted.clear()
-            stored = replace(stored, hidden=None)
-    table = grey_table(display, stored.bits, stored.signed, rendering, counts)
-    pixels = np.empty(stored.codes.shape, np.float32)
-    for start in range(0, len(pixels), _ROWS):
-        np.take(table, stored.codes[start : start + _ROWS], out=pixels[start : start + _ROWS], mode="clip")
-    outside = padding_of(display, stored.bits, stored.signed)[sampled(stored.codes)]
-    if hidden is not None:
-        pixels[hidden] = 0.0
-        outside |= sampled(hidden)
-    return pixels, outside
-
-
-def _counts(stored: Stored) -> Counts:
-    """Count the pixels of each bit pattern (2**bits,), without those that are hidden."""
-    counts = np.zeros(2**stored.bits, np.int64)
-    for start in range(0, len(stored.codes), 4 * _ROWS):
-        counts += np.bincount(stored.codes[start : start + 4 * _ROWS].ravel(), minlength=len(counts))
-    if stored.hidden is not None:
-        counts -= np.bincount(stored.codes[stored.hidden], minlength=len(counts))
-    return counts
-
-
-def _luminance(stored: Stored, rendering: Rendering, notes: list[str]) -> NDArray[np.float32]:
-    """Convert RGB (H, W, 3) to grey levels by Rec. 601; windows apply to greyscale only."""
-    top = np.float32(2**stored.bits - 1)
-    grey = stored.codes[..., 0] * (np.float32(0.299) / top)
-    grey += stored.codes[..., 1] * (np.float32(0.587) / top)
-    grey += stored.codes[..., 2] * (np.float32(0.114) / top)
-    notes.append("colour converted to luminance")
-    if rendering != "voi":
-        grey = minmax(grey)
-    if rendering == "minmax-equalized":
-        grey = equalised(grey)
-    return np.clip(grey, 0.0, 1.0, out=grey)

@@ -18,28 +18,33 @@ def decode_jpeg(content: bytes, *, colour: bool) -> NDArray[Any]:
         If the image is damaged. Other decoders, Pillow's included, ignore the warnings of libjpeg, which then
         fills what is missing with grey.
     """
-    pixels = _strictly(content, "RGB" if colour else "GRAY", smallest=False)
+    pixels = _strictly(content, "RGB" if colour else "GRAY")
     return pixels if colour else pixels[..., 0]
+
+
+def check_jpeg(content: bytes) -> None:
+    """Raise ValueError if an 8-bit JPEG image is damaged; a small version of it is the quickest to decode."""
+    _strictly(content, "GRAY", side=1)
 
 
 def check_12_bit(content: bytes, precision_at: int) -> None:
     """Raise ValueError if a 12-bit JPEG image is damaged, whose decoder does not tell.
 
     Bits per sample do not change how coefficients are coded. The decoder of 8 bits therefore reads them if
-    the header says 8; only the pixels would be wrong, and a small version of them is the quickest.
+    the header says 8; only the pixels would be wrong.
     """
-    _strictly(content[:precision_at] + b"\x08" + content[precision_at + 1 :], "GRAY", smallest=True)
+    check_jpeg(content[:precision_at] + b"\x08" + content[precision_at + 1 :])
 
 
-def _strictly(content: bytes, space: str, *, smallest: bool) -> NDArray[Any]:
+def _strictly(content: bytes, space: str, side: int = 0) -> NDArray[Any]:
+    """Decode at the lowest resolution with sides of at least `side` pixels; 0 for the full one."""
     import simplejpeg
 
-    factor = 8 if smallest else 1
     try:
-        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_factor=factor)
+        pixels: NDArray[Any] = simplejpeg.decode_jpeg(content, space, min_height=side, min_width=side)
     except ValueError:
         tidy = tidied(content)
         if tidy == content:
             raise
-        pixels = simplejpeg.decode_jpeg(tidy, space, min_factor=factor)
+        pixels = simplejpeg.decode_jpeg(tidy, space, min_height=side, min_width=side)
     return pixels

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
+from tier_cli.imaging.reduction import Grid
 
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -54,7 +55,7 @@ def costly(what: str) -> InputError:
 
 
 def check_shown(
-    pixels: NDArray[np.float32],
+    pixels: NDArray[np.float32] | Grid,
     path: str,
     notes: list[str],
     *,
@@ -101,7 +102,11 @@ def check_shown(
         notes.append(f"accepted although {what}")
 
 
-def sampled(values: NDArray[_Value]) -> NDArray[_Value]:
+@overload
+def sampled(values: NDArray[_Value]) -> NDArray[_Value]: ...
+@overload
+def sampled(values: Grid) -> NDArray[np.float32]: ...
+def sampled(values: NDArray[Any] | Grid) -> NDArray[Any]:
     """Return a grid of about 256 x 256 values, which decides as well as all of them, at no cost."""
     return values[:: max(1, values.shape[0] // 256), :: max(1, values.shape[1] // 256)]
 

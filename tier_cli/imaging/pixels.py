@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,16 @@ from tier_cli.imaging.codestream import (
 from tier_cli.imaging.damage import damaged
 from tier_cli.imaging.guard import silence_gdcm
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
-from tier_cli.imaging.jpeg import check_12_bit, decode_jpeg
+from tier_cli.imaging.jpeg import check_12_bit, check_jpeg, decode_jpeg
 from tier_cli.imaging.limits import check_scans, check_size
+from tier_cli.imaging.lower import Lower, lower_j2k
 from tier_cli.imaging.padding import padding_words
+from tier_cli.imaging.rle import unpacked_rle
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
+
+    from tier_cli.imaging.reduction import Extent
 
 _JPEG_8_OR_12 = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
@@ -71,15 +76,18 @@ class Stored:
         Whether the bit patterns are two's complement.
     hidden
         Which pixels (H, W) mark padding by bits beyond the stored ones; None if none do.
+    extent
+        Where the image lies in `codes` if they show it at a lower resolution; None if they do not.
     """
 
     codes: NDArray[np.uint8] | NDArray[np.uint16]
     bits: int
     signed: bool
     hidden: NDArray[np.bool_] | None = None
+    extent: Extent | None = None
 
 
-def decode(header: Header, path: str, notes: list[str]) -> Stored:
+def decode(header: Header, path: str, notes: list[str], most: int = 1) -> Stored:
     """Decode the first frame.
 
     Parameters
@@ -88,6 +96,8 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
         The attributes and the file.
     notes
         Receives a note where the pixel data differ from what the attributes say.
+    most
+        How many pixels, in each direction, may become one where that saves decoding.
 
     Raises
     ------
@@ -98,7 +108,7 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
     layout = _layout(header, path)
     bits, signed = int(layout["bits_stored"]), bool(layout["pixel_representation"])
     shift = max(0, header.whole("HighBit", bits - 1) + 1 - bits)
-    syntax, lossy = header.syntax, False
+    syntax, lossy, extent = header.syntax, False, None
     if _is_compressed(header, path):
         frame = _first_frame(header, layout, path)
         codestream = _check_codestream(frame, header, layout, path)
@@ -112,7 +122,8 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
                 shift = 0
         elif header.syntax != _RLE:
             syntax = _RLE
-        samples = _decompressed(frame, codestream, syntax, layout, path)
+        most = 1 if shift else most
+        samples, extent = _decompressed(frame, codestream, syntax, layout, path, most)
         # JPEG and JPEG-LS have no signed values: negative ones are bit patterns there and cannot be clipped.
         lossy = syntax in _LOSSY and (not signed or syntax in _JPEG_2000)
     else:
@@ -124,9 +135,9 @@ def decode(header: Header, path: str, notes: list[str]) -> Stored:
     if syntax != header.syntax:
         notes.append("the pixel data are not encoded as the transfer syntax says; their own format was used")
     if lossy:
-        return Stored(_masked(_saturated(samples, bits, signed), bits, 0), bits, signed)
+        return Stored(_masked(_saturated(samples, bits, signed), bits, 0), bits, signed, extent=extent)
     hidden = None if shift else _beyond(samples, bits, header, notes)
-    return Stored(_masked(samples, bits, shift), bits, signed, hidden)
+    return Stored(_masked(samples, bits, shift), bits, signed, hidden, extent)
 
 
 def _layout(header: Header, path: str) -> dict[str, Any]:
@@ -262,25 +273,28 @@ def _note_differences(codestream: Codestream, bits: int, signed: bool, notes: li
 
 
 def _decompressed(
-    frame: bytes, codestream: Codestream | None, syntax: str, layout: dict[str, Any], path: str
-) -> NDArray[Any]:
+    frame: bytes, codestream: Codestream | None, syntax: str, layout: dict[str, Any], path: str, most: int
+) -> tuple[NDArray[Any], Extent | None]:
     """Decode a frame with the first decoder that can, and JPEG-LS also without its padding."""
     from pydicom.encaps import encapsulate
 
     decoder = _decoder(syntax, path)
     if codestream and syntax not in _JPEG_LS and (fault := scan_fault(frame)):
         raise damaged(fault, path)
+    if most > 1 and codestream and (lower := _lower(codestream, layout, most)):
+        return lower
+    if syntax == _RLE and (unpacked := unpacked_rle(frame, layout)) is not None:
+        return unpacked, None
     if codestream and syntax in _JPEG_8_OR_12:
         if codestream.precision == 12:
-            return _decode_12_bit(codestream, path)
+            return _decode_12_bit(codestream, path), None
         if codestream.samples == 1:
-            return _decode_grey(codestream, path)
-        _decode_grey(codestream, path)
-    frames = dict.fromkeys((frame, without_padding(frame)) if syntax in _JPEG_LS else (frame,))
+            return _decode_grey(codestream, path), None
+        _check_jpeg(codestream, path)
     plugins = [name for name in _PREFERRED.get(syntax, ()) if name in decoder.available_plugins] or [""]
     layout = {**layout, "number_of_frames": 1}
     first: Exception | None = None
-    for content in frames:
+    for content in _versions(frame, syntax):
         for plugin in plugins:
             try:
                 with warnings.catch_warnings(record=True) as warned:
@@ -291,7 +305,7 @@ def _decompressed(
                 # The decoder of RLE warns of segments that hold more than the image and cuts them off.
                 if syntax == _RLE and warned:
                     raise damaged("it holds more pixels than Rows and Columns say", path)
-                return samples
+                return samples, None
             except (MemoryError, InputError):
                 raise
             except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
@@ -299,9 +313,34 @@ def _decompressed(
     raise first or ValueError("no decoder")
 
 
+def _versions(frame: bytes, syntax: str) -> Iterator[bytes]:
+    """Yield a frame, and if it could not be decoded a JPEG-LS frame without its padding."""
+    yield frame
+    if syntax in _JPEG_LS and (bare := without_padding(frame)) != frame:
+        yield bare
+
+
+def _lower(codestream: Codestream, layout: dict[str, Any], most: int) -> Lower | None:
+    """Decode a grey frame at a lower resolution if its samples are what the attributes say; else None."""
+    signed, bits = bool(layout["pixel_representation"]), layout["bits_stored"]
+    if not codestream.is_jpeg_2000 or codestream.samples != 1 or codestream.signed != signed:
+        return None
+    beyond = codestream.precision > bits
+    lower = None if signed and beyond else lower_j2k(codestream, most)
+    # Bits above the stored ones, which mark padding or overlays, must not be averaged.
+    return None if lower is None or (beyond and lower.samples.max() >= 2**bits) else lower
+
+
 def _decode_grey(codestream: Codestream, path: str) -> NDArray[Any]:
     try:
         return decode_jpeg(codestream.content, colour=False)
+    except ValueError:
+        raise damaged("its compressed data are broken", path) from None
+
+
+def _check_jpeg(codestream: Codestream, path: str) -> None:
+    try:
+        check_jpeg(codestream.content)
     except ValueError:
         raise damaged("its compressed data are broken", path) from None
 
@@ -353,7 +392,8 @@ def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
         codes = codes >> shift
     if codes.itemsize > 2:
         codes = (codes & 0xFFFF).astype(np.uint16)
-    return codes if bits >= 8 * codes.itemsize else codes & ((1 << bits) - 1)
+    # Looking for bits above the stored ones costs a tenth of a copy.
+    return codes if codes.max() < 1 << bits else codes & ((1 << bits) - 1)
 
 
 def _beyond(samples: NDArray[Any], bits: int, header: Header, notes: list[str]) -> NDArray[np.bool_] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import CheckpointError
 from tier_cli.imaging.radiograph import Rendering
+from tier_cli.imaging.reduction import Extent, Grid, Least
 from tier_cli.imaging.resample import Image, Interpolation, resize, resize_bytes
 
 _FILE = "preprocessor_config.json"
@@ -147,12 +148,25 @@ class _Geometry(NamedTuple):
     left: int
 
 
-def prepare(pixels: Image, spec: Preprocessing) -> Prepared:
-    """Convert a radiograph's pixels (H, W) in [0, 1] to the tower's input, with the affine back."""
-    return prepare_shifted(pixels, spec, [(0, 0)])[0]
+def prepare(pixels: Image | Grid, spec: Preprocessing, extent: Extent | None = None) -> Prepared:
+    """Convert a radiograph's pixels (H, W) in [0, 1] to the tower's input, with the affine back.
+
+    Parameters
+    ----------
+    pixels, spec
+        The radiograph, and how to prepare it. Of a `Grid`, not all pixels are in memory at the same time.
+    extent
+        Where the radiograph lies in the pixels if they show it smaller, see `least_of`; None if they do not.
+    """
+    return prepare_shifted(pixels, spec, [(0, 0)], extent)[0]
 
 
-def prepare_shifted(pixels: Image, spec: Preprocessing, shifts: Sequence[tuple[int, int]]) -> list[Prepared]:
+def prepare_shifted(
+    pixels: Image | Grid,
+    spec: Preprocessing,
+    shifts: Sequence[tuple[int, int]],
+    extent: Extent | None = None,
+) -> list[Prepared]:
     """Convert a radiograph's pixels (H, W) in [0, 1] to several inputs that lie side by side in the image.
 
     Parameters
@@ -162,24 +176,49 @@ def prepare_shifted(pixels: Image, spec: Preprocessing, shifts: Sequence[tuple[i
     shifts
         How far each input lies below and to the right of the usual one, in pixels of the input. What lies
         outside the image is black.
+    extent
+        As for `prepare`.
     """
-    pixels, top, left = _padded(pixels, spec)
-    usual = _geometry(pixels.shape[0], pixels.shape[1], spec)
-    resized, made = _resized(pixels, spec, usual), []
+    small = extent is not None
+    if isinstance(pixels, Grid) and (spec.fit == "pad_first" or not spec.antialias):
+        pixels = pixels.levels()
+    pixels, extent, top, left = _padded(
+        pixels, spec, extent or Extent.whole(pixels.shape[0], pixels.shape[1])
+    )
+    usual = _geometry(extent.height, extent.width, spec)
+    resized, made = _resized(pixels, spec, usual, extent if small else None), []
     for down, right in shifts:
         zoom = (spec.square or spec.crop) / spec.crop
         place = usual._replace(top=usual.top + round(down * zoom), left=usual.left + round(right * zoom))
-        affine = _affine(pixels, spec, place, (top, left))
+        affine = _affine((extent.height, extent.width), spec, place, (top, left))
         made.append(Prepared(normalise(_cut(resized, spec, place), spec), affine))
     return made
 
 
+def least_of(specs: Sequence[Preprocessing]) -> Least | None:
+    """Return the size to which images prepared in these ways are resized; None if all pixels are needed.
+
+    An image that is sampled without antialiasing has to be there in full, and so has one that is prepared
+    from grey levels of 8 bits and of more.
+    """
+    if not all(spec.antialias for spec in specs) or len({spec.eight_bit for spec in specs}) != 1:
+        return None
+    short = long = 0
+    for spec in specs:
+        side = spec.square or spec.crop
+        if spec.fit in ("pad", "pad_first"):
+            long = max(long, side)
+        else:
+            short = max(short, spec.resize_short or side)
+    return Least(short, long, specs[0].eight_bit)
+
+
 def _affine(
-    pixels: Image, spec: Preprocessing, place: _Geometry, padding: tuple[int, int]
+    size: tuple[int, int], spec: Preprocessing, place: _Geometry, padding: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Return the affine (2, 3) of an input; `padding` lies above and left of the radiograph in `pixels`."""
+    """Return the affine (2, 3) of an input; of `size`, `padding` lies above and left of the radiograph."""
     top, left = padding
-    step_y, step_x = pixels.shape[0] / place.height, pixels.shape[1] / place.width
+    step_y, step_x = size[0] / place.height, size[1] / place.width
     # Pixels of the intermediate square per pixel of the input.
     zoom = (spec.square or spec.crop) / spec.crop
     return np.array(
@@ -210,15 +249,24 @@ def to_source(
 
 def grey(pixels: Image, spec: Preprocessing) -> Image:
     """Resize, crop or pad the pixels (H, W) to grey levels (S, S) in [0, 1], before mean and std."""
-    pixels = _padded(pixels, spec)[0]
-    place = _geometry(pixels.shape[0], pixels.shape[1], spec)
-    levels = _cut(_resized(pixels, spec, place), spec, place)
+    padded = _padded(pixels, spec, Extent.whole(*pixels.shape))[0]
+    place = _geometry(padded.shape[0], padded.shape[1], spec)
+    levels = _cut(_resized(padded, spec, place), spec, place)
     return np.clip(levels, 0.0, 1.0, out=levels)
 
 
-def _resized(pixels: Image, spec: Preprocessing, place: _Geometry) -> Image:
-    resampled = resize_bytes if spec.eight_bit else resize
-    return resampled(pixels, place.height, place.width, spec.interpolation, antialias=spec.antialias)
+def _resized(
+    pixels: Image | Grid, spec: Preprocessing, place: _Geometry, extent: Extent | None = None
+) -> Image:
+    height, width = place.height, place.width
+    if isinstance(pixels, Grid):
+        return pixels.resized(height, width, spec.interpolation, eight_bit=spec.eight_bit)
+    if extent is None:
+        resampled = resize_bytes if spec.eight_bit else resize
+        return resampled(pixels, height, width, spec.interpolation, antialias=spec.antialias)
+    levels = resize(pixels, height, width, spec.interpolation, box=extent.box)
+    # The pixels were made of levels that were truncated to 8 bits already.
+    return np.rint(levels.clip(0, 1) * np.float32(255)) * np.float32(1 / 255) if spec.eight_bit else levels
 
 
 def _cut(resized: Image, spec: Preprocessing, place: _Geometry) -> Image:
@@ -242,15 +290,40 @@ def normalise(square: Image, spec: Preprocessing) -> Image:
     return (square[..., None, :, :] - mean) / std
 
 
-def _padded(pixels: Image, spec: Preprocessing) -> tuple[Image, int, int]:
-    """Return the pixels that are resized, with the rows above and the columns left of the radiograph."""
-    if spec.fit != "pad_first":
-        return pixels, 0, 0
-    side = max(spec.crop, *pixels.shape)
-    top, left = (side - pixels.shape[0]) // 2, (side - pixels.shape[1]) // 2
-    square = np.zeros((side, side), np.float32)
-    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return square, top, left
+def _padded(
+    pixels: Image | Grid, spec: Preprocessing, extent: Extent
+) -> tuple[Image | Grid, Extent, int, int]:
+    """Return the pixels that are resized, and the rows above and the columns left of the radiograph.
+
+    The extent returned with the pixels is that of the radiograph with these rows and columns.
+    """
+    if spec.fit != "pad_first" or isinstance(pixels, Grid):
+        return pixels, extent, 0, 0
+    height, width = extent.height, extent.width
+    side = max(spec.crop, height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    down, across = (extent.bottom - extent.top) / height, (extent.right - extent.left) / width
+    # Whole rows and columns; where the square begins and ends, one may be cut.
+    above, before = max(0, math.ceil(top * down)), max(0, math.ceil(left * across))
+    y, x = above + extent.top - top * down, before + extent.left - left * across
+    placed = Extent(side, side, y, x, y + side * down, x + side * across)
+    rows, columns = above + pixels.shape[0], before + pixels.shape[1]
+    square = np.zeros(
+        (max(rows, math.ceil(placed.bottom)), max(columns, math.ceil(placed.right))), np.float32
+    )
+    square[above:rows, before:columns] = pixels
+    # Pixels at the edges may show the image only in part; the rest of them is black.
+    if height < side:
+        square[above:rows] *= _covered(pixels.shape[0], extent.top, extent.bottom)[:, None]
+    if width < side:
+        square[:, before:columns] *= _covered(pixels.shape[1], extent.left, extent.right)
+    return square, placed, top, left
+
+
+def _covered(length: int, start: float, end: float) -> Image:
+    """Return which share of each of the pixels lies between two positions."""
+    pixels = np.arange(length)
+    return (np.minimum(pixels + 1, end) - np.maximum(pixels, start)).astype(np.float32)
 
 
 def _geometry(height: int, width: int, spec: Preprocessing) -> _Geometry:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
+from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT, Decode
 from tier_cli.imaging.orientation import UPRIGHT, Orientation
+from tier_cli.imaging.reduction import Extent, Grid
 
 Rendering = Literal["voi", "minmax", "minmax-equalized"]
 Views = Literal["frontal", "strict", "all"]
@@ -37,6 +39,8 @@ class ReadOptions:
         Fill `Radiograph.phi` with the patient's name, id, dates and accession number.
     timeout, memory
         Seconds and bytes that one file may take in a decoding process.
+    decode
+        ``fast`` reads an image no larger than its preparation needs, ``full`` reads every pixel.
     """
 
     rendering: Rendering = "voi"
@@ -46,6 +50,7 @@ class ReadOptions:
     include_phi: bool = False
     timeout: float = DEFAULT_TIMEOUT
     memory: int = DEFAULT_MEMORY
+    decode: Decode = "fast"
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class Radiograph:
 
     Parameters
     ----------
-    pixels
-        float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright.
+    levels
+        The grey levels (H, W), of which a `Grid` looks up those that are needed.
     path
         The path as given or discovered.
     view
@@ -72,9 +77,11 @@ class Radiograph:
         How the image was turned or mirrored relative to the file.
     stretched_from
         Height and width before the image was resampled to square pixels; None if it was not.
+    extent
+        Where the image lies in `levels` if they show it smaller; None if they do not.
     """
 
-    pixels: NDArray[np.float32]
+    levels: NDArray[np.float32] | Grid
     path: str
     view: str = ""
     modality: str = ""
@@ -85,13 +92,25 @@ class Radiograph:
     phi: dict[str, str] = field(default_factory=dict)
     orientation: Orientation = UPRIGHT
     stretched_from: tuple[int, int] | None = None
+    extent: Extent | None = None
 
     @property
     def turned(self) -> bool:
         """Whether the image was turned or mirrored, so that positions in the file differ."""
         return self.orientation.turned
 
+    @cached_property
+    def pixels(self) -> NDArray[np.float32]:
+        """Float32 (H, W) in [0, 1]; 0 = black, 1 = white as displayed: air dark, bone bright."""
+        return self.levels.levels() if isinstance(self.levels, Grid) else self.levels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the whole image, of which `levels` may be fewer."""
+        shown = self.extent or Extent.whole(self.levels.shape[0], self.levels.shape[1])
+        return shown.height, shown.width
+
     @property
     def source_size(self) -> tuple[int, int]:
         """Height and width of the image in the file, upright."""
-        return self.stretched_from or (self.pixels.shape[0], self.pixels.shape[1])
+        return self.stretched_from or self.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from tier_cli.imaging.limits import MAX_PIXELS, check_scans, check_shown, check_
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import UPRIGHT, Orientation, orientation_of_exif
 from tier_cli.imaging.radiograph import UNKNOWN_VIEW, Radiograph, ReadOptions
-from tier_cli.imaging.render import minmax
+from tier_cli.imaging.reduction import Grid, stretched
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -47,20 +47,20 @@ def read_raster(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
     """
     notes: list[str] = []
     with guarded(path, "the picture"):
-        pixels, orientation = _decode(path, notes)
+        levels, orientation = _decode(path, notes)
     if options.rendering == "minmax":
-        pixels = minmax(pixels)
+        levels = stretched(levels)
     remedy = "save it with grey levels over the full range of 8 or 16 bits"
-    check_shown(pixels, path, notes, remedy=remedy, accept_any=options.accept_any)
-    check_whole(pixels, path, notes, accept_any=options.accept_any)
+    check_shown(levels, path, notes, remedy=remedy, accept_any=options.accept_any)
+    check_whole(levels, path, notes, accept_any=options.accept_any)
     if options.views == "strict":
         remedy = "give a DICOM file that states it, or pass --views frontal or all"
         raise InputError("a picture states no view", where=path, remedy=remedy, kind="view")
     notes.append(UNKNOWN_VIEW)
-    return Radiograph(pixels, path, notes=tuple(notes), orientation=orientation)
+    return Radiograph(levels, path, notes=tuple(notes), orientation=orientation)
 
 
-def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], Orientation]:
+def _decode(path: str, notes: list[str]) -> tuple[Grid, Orientation]:
     """Return the upright grey levels, and how they were turned."""
     with open_file(path) as file, _opened(file, path) as image:
         check_size(image.height, image.width, path)
@@ -83,8 +83,8 @@ def _decode(path: str, notes: list[str]) -> tuple[NDArray[np.float32], Orientati
         left = _orientation(image)
         if turned_by_pillow.turned or left.turned:
             notes.append("turned according to the EXIF orientation")
-        grey = left.upright(_grey(loaded, _is_white_zero(image), path, notes))
-        return grey, turned_by_pillow if turned_by_pillow.turned else left
+        grey = _grey(loaded, _is_white_zero(image), path, notes)
+        return grey.turned(left), turned_by_pillow if turned_by_pillow.turned else left
 
 
 def _orientation(image: PillowImage) -> Orientation:
@@ -152,7 +152,7 @@ def _is_white_zero(image: PillowImage) -> bool:
     return image.mode in _DEEP_MODES and tags.get(_TIFF_PHOTOMETRIC) == 0
 
 
-def _grey(image: PillowImage, white_zero: bool, path: str, notes: list[str]) -> NDArray[np.float32]:
+def _grey(image: PillowImage, white_zero: bool, path: str, notes: list[str]) -> Grid:
     """Return a loaded picture's grey levels in [0, 1]."""
     if image.mode in _DEEP_MODES:
         return _deep(np.asarray(image), white_zero, path, notes)
@@ -176,10 +176,10 @@ def _grey(image: PillowImage, white_zero: bool, path: str, notes: list[str]) -> 
         red, green, blue = np.moveaxis(np.asarray(image), -1, 0)
         if not (np.array_equal(red, green) and np.array_equal(green, blue)):
             notes.append("colour converted to luminance")
-    return np.asarray(image.convert("L")) * np.float32(1 / 255)
+    return Grid(np.asarray(image.convert("L")), np.arange(256, dtype=np.float32) * np.float32(1 / 255))
 
 
-def _deep(values: NDArray[np.generic], white_zero: bool, path: str, notes: list[str]) -> NDArray[np.float32]:
+def _deep(values: NDArray[Any], white_zero: bool, path: str, notes: list[str]) -> Grid:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise InputError(
@@ -188,10 +188,9 @@ def _deep(values: NDArray[np.generic], white_zero: bool, path: str, notes: list[
             remedy="save it with 8 or 16 unsigned bits",
             kind="photometric",
         )
-    grey: NDArray[np.float32] = values.astype(np.float32)
-    grey *= np.float32(1 / 65535)
+    table = np.arange(65536, dtype=np.float32) * np.float32(1 / 65535)
+    grey = Grid(values.astype(np.uint16, copy=False), 1 - table if white_zero else table)
     if white_zero:
-        np.subtract(np.float32(1), grey, out=grey)
         return grey
     if high < 0x4000:
         # Many exports of 12 or 14 bits are stored in 16-bit files. The range is kept: 12 bits and fewer are

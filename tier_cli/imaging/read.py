@@ -8,11 +8,21 @@ import stat
 from tier_cli.errors import InputError
 from tier_cli.imaging.opening import head_of
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
+from tier_cli.imaging.reduction import Least
 from tier_cli.imaging.sniff import content_of, refusal
 
 
-def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiograph:
+def read_radiograph(
+    path: str, options: ReadOptions = ReadOptions(), least: Least | None = None
+) -> Radiograph:
     """Read a DICOM, PNG, JPEG or TIFF file, recognised by content, in display space.
+
+    Parameters
+    ----------
+    path, options
+        The file, and how to read it.
+    least
+        The size at which its pixels are enough; None for all of them.
 
     Raises
     ------
@@ -21,7 +31,7 @@ def read_radiograph(path: str, options: ReadOptions = ReadOptions()) -> Radiogra
     """
     status = _status(path)
     try:
-        radiograph = _read(path, status, options)
+        radiograph = _read(path, status, options, least)
     except InputError as error:
         raise _changed(path, status) or error from None
     if changed := _changed(path, status):
@@ -51,7 +61,7 @@ def _unopened(path: str, error: OSError) -> InputError:
     return InputError(what, where=path, remedy="check its permissions", kind="unreadable")
 
 
-def _read(path: str, status: os.stat_result, options: ReadOptions) -> Radiograph:
+def _read(path: str, status: os.stat_result, options: ReadOptions, least: Least | None) -> Radiograph:
     try:
         head = head_of(path, status)
     except OSError as error:
@@ -60,7 +70,7 @@ def _read(path: str, status: os.stat_result, options: ReadOptions) -> Radiograph
     if content == "dicom":
         from tier_cli.imaging.dicom import read_dicom
 
-        return read_dicom(path, options)
+        return read_dicom(path, options, least)
     if content is None:
         what, remedy = refusal(path, head)
         raise InputError(what, where=path, remedy=remedy, kind="not_an_image")

@@ -10,38 +10,58 @@ from numpy.typing import NDArray
 
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 Image = NDArray[np.float32]
+# Left, top, right and bottom edge in pixels; the first pixel ends at 1.
+Box = tuple[float, float, float, float]
 
 
 def resize(
-    pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
+    pixels: Image,
+    height: int,
+    width: int,
+    interpolation: Interpolation,
+    *,
+    antialias: bool = True,
+    box: Box | None = None,
 ) -> Image:
-    """Resample the pixels (H, W) to (height, width)."""
-    if pixels.shape == (height, width):
+    """Resample the pixels (H, W), or with antialiasing only those in `box`, to (height, width)."""
+    if pixels.shape == (height, width) and box is None:
         return np.asarray(pixels, np.float32)
     if not antialias:
+        if box is not None:
+            raise ValueError("without antialiasing, only whole images are resampled")
         return _sample(_sample(pixels, height, interpolation).T, width, interpolation).T
-    return _pillow(np.ascontiguousarray(pixels, np.float32), height, width, interpolation)
+    return antialiased(np.ascontiguousarray(pixels, np.float32), height, width, interpolation, box)
 
 
-def _pillow(
-    pixels: NDArray[np.float32] | NDArray[np.uint8], height: int, width: int, interpolation: Interpolation
+def antialiased(
+    pixels: NDArray[np.float32] | NDArray[np.uint8],
+    height: int,
+    width: int,
+    interpolation: Interpolation,
+    box: Box | None = None,
 ) -> Image:
+    """Resample the pixels (H, W), or those in `box`, with Pillow; 8-bit levels stay whole numbers."""
     from PIL import Image as PillowImage
 
     filters = PillowImage.Resampling
     chosen = {"bilinear": filters.BILINEAR, "bicubic": filters.BICUBIC, "lanczos": filters.LANCZOS}
     source = PillowImage.fromarray(pixels)
-    return np.asarray(source.resize((width, height), chosen[interpolation]), np.float32)
+    return np.asarray(source.resize((width, height), chosen[interpolation], box), np.float32)
+
+
+def to_bytes(levels: Image) -> NDArray[np.uint8]:
+    """Truncate grey levels in [0, 1] to 8 bits, like the levels of renderings."""
+    # The small addend preserves values that were 8-bit before.
+    return (levels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
 
 
 def resize_bytes(
     pixels: Image, height: int, width: int, interpolation: Interpolation, *, antialias: bool = True
 ) -> Image:
     """Resize 8-bit grey levels: with Pillow if antialiased, else sampled and truncated."""
-    # Truncated like the levels of renderings; the small addend preserves values that were 8-bit before.
-    levels = (pixels * np.float32(255) + np.float32(1e-3)).astype(np.uint8)
+    levels = to_bytes(pixels)
     if antialias:
-        resized = _pillow(levels, height, width, interpolation)
+        resized = antialiased(levels, height, width, interpolation)
     else:
         sampled = resize(levels.astype(np.float32), height, width, interpolation, antialias=False)
         resized = np.floor(sampled.clip(0, 255) + np.float32(1e-3))

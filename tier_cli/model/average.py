@@ -23,6 +23,7 @@ from tier_cli.model.checkpoint import (
     Checkpoint,
     open_checkpoint,
     read_json,
+    refuse_quantised,
     write_json,
 )
 from tier_cli.model.copying import CARD, checkpoint_copy
@@ -117,6 +118,7 @@ def _check(checkpoints: Sequence[Checkpoint]) -> None:
         raise UsageError("needs at least two checkpoints", remedy="name two or more")
     first, seen = checkpoints[0], set()
     for other in checkpoints:
+        refuse_quantised(other.path, other.config)
         same = {
             "configuration": _model(other) == _model(first),
             "tokenizer": other.hashes["tokenizer"] == first.hashes["tokenizer"],

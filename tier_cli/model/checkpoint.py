@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,11 @@ class Checkpoint:
     def patch_note(self) -> str:
         """What to know of the checkpoint's maps; empty if the mean of the patches gives the score."""
         return _PATCH_NOTES.get(str(self.config.get("image_pooling", "mean")), "")
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether the image tower has int8 weights, which only onnxruntime computes."""
+        return self.config.get("quantised") is not None
 
     @property
     def max_tokens(self) -> int:
@@ -291,6 +297,23 @@ def _foreign(kind: str, folder: Path) -> CheckpointError:
         where=str(folder),
         remedy=f"convert it with `tier model convert {folder} DEST`",
     )
+
+
+def refuse_quantised(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint with int8 weights where float weights are needed.
+
+    Raises
+    ------
+    CheckpointError
+        Names the checkpoint that it was made from.
+    """
+    made_from = config.get("quantised")
+    if made_from is not None:
+        raise CheckpointError(
+            "has int8 weights, which only onnxruntime computes, on CPU",
+            where=str(folder),
+            remedy=f"use the checkpoint that it was made from, {made_from.get('name')}",
+        )
 
 
 def canonical_hash(content: Any) -> str:

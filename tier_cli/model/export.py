@@ -54,6 +54,7 @@ def export_graphs(folder: str | Path) -> dict[str, float]:
     for name, encoder in ((IMAGE_GRAPH, _ImageEncoder(model)), (TEXT_GRAPH, _TextEncoder(model))):
         example = encoder.example(2, size)
         graph = _trace(encoder, example)
+        _make_foldable(graph)
         store.bind(graph, set(encoder.state_dict()))
         _describe(graph, {**encoder.properties(example), "weights": digest})
         with whole_file(folder / name) as partial:
@@ -199,6 +200,23 @@ def _trace(encoder: Any, example: tuple[Tensor, ...]) -> Any:
             "torch returned no graph", remedy="install the versions in constraints.txt and export again"
         )
     return program.model_proto
+
+
+def _make_foldable(graph: Any) -> None:
+    """Replace every CastLike by the Cast it stands for.
+
+    onnxruntime folds a Cast of a constant but not a CastLike. torch writes one before every bias of zeros and
+    every bound of a Clip, and a convolution merges with its normalisation only where its bias is a constant.
+    """
+    import onnx
+
+    typed = [*graph.graph.value_info, *graph.graph.input, *graph.graph.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in typed}
+    for node in graph.graph.node:
+        if node.op_type == "CastLike" and types.get(node.input[1]):
+            node.attribute.append(onnx.helper.make_attribute("to", types[node.input[1]]))
+            node.op_type = "Cast"
+            del node.input[1]
 
 
 def _describe(graph: Any, properties: dict[str, str]) -> None:

@@ -86,6 +86,7 @@ _FIELDS = {
     "text_layers": _Field(_are_layers, f"a list of layers, -{_DEEPEST} to {_DEEPEST}").or_null(),
     "end_token": _whole(0, _LARGEST_SIZE).or_null(),
     "text_mask": _Field(lambda value: isinstance(value, bool), "true or false"),
+    "quantised": _TABLE.or_null(),
     "strip": _Field(_is_short, f"a text of at most {_LONGEST_STRIP} characters"),
 }
 

@@ -82,6 +82,19 @@ def store_vectors(checkpoint: Checkpoint, sets: Iterable[FindingSet], engine: En
     _write(checkpoint.path / VECTORS, entries)
 
 
+def carry_vectors(source: Checkpoint, copy: Checkpoint, sets: Iterable[FindingSet]) -> None:
+    """Write those vectors of finding sets that `source` stores into a copy with the same text tower."""
+    shape = int(source.config.get("projection_dim", 128))
+    entries = {}
+    for findings in sets:
+        key = vectors_key(source, findings)
+        found = _read(source.path / VECTORS, key, (len(findings.findings), shape), hashed=False)
+        if found is not None:
+            entries[vectors_key(copy, findings)] = found
+    if entries:
+        _write(copy.path / VECTORS, entries)
+
+
 def embed_prompts(checkpoint: Checkpoint, findings: FindingSet, engine: Engine) -> FindingVectors:
     """Compute the vectors of a finding set, averaging prompts as the checkpoint specifies."""
     as_projected = checkpoint.config.get("prompt_average") == "projection"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -24,8 +25,6 @@ from tier_cli.model.towers import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from tier_cli.model.loading import Tower
@@ -172,9 +171,13 @@ class TierModel(PreTrainedModel):  # type: ignore[misc]
         Raises
         ------
         CheckpointError
-            Names the tensors that are missing, unexpected or of a different shape.
+            Names the tensors that are missing, unexpected or of a different shape; or the weights are int8.
         """
+        from tier_cli.model.checkpoint import CONFIG, read_json, refuse_quantised
         from tier_cli.model.loading import load_strictly
+
+        if (config := Path(path) / CONFIG).is_file():
+            refuse_quantised(Path(path), read_json(config))
 
         def build(folder: Path) -> TierModel:
             return cls(TierConfig.from_pretrained(folder, local_files_only=True))

@@ -202,6 +202,27 @@ def open_session(path: Path, threads: int) -> Any:
     CheckpointError
         The graph cannot be opened or its weights do not fit.
     """
+    return _session(path, _options(threads))
+
+
+def fold_constants(graph: Path, output: Path) -> dict[str, str]:
+    """Write a graph in float32 with weights inside and normalisation merged; return its properties.
+
+    Raises
+    ------
+    CheckpointError
+        As `open_session`.
+    """
+    options = _options(1)
+    import onnxruntime
+
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(output)
+    properties: dict[str, str] = _session(graph, options).get_modelmeta().custom_metadata_map
+    return properties
+
+
+def _options(threads: int) -> Any:
     # Its telemetry opens sockets and writes a device id; only this, set before the import, stops it.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
@@ -211,6 +232,12 @@ def open_session(path: Path, threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Only fatal messages: errors are raised, and would be printed as well, in colours.
     options.log_severity_level = 4
+    return options
+
+
+def _session(path: Path, options: Any) -> Any:
+    import onnxruntime
+
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:

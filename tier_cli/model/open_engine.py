@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tier_cli.errors import UsageError, did_you_mean
-from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH
+from tier_cli.model.checkpoint import IMAGE_GRAPH, TEXT_GRAPH, refuse_quantised
 from tier_cli.model.engine import DEVICES, ENGINES
 from tier_cli.packages import require_extras
 
@@ -28,7 +28,8 @@ def open_engine(
     checkpoint
         From `open_checkpoint`.
     engine
-        ``onnx``, ``torch``, or ``auto``: onnx on CPU, torch on an accelerator or without ONNX graphs.
+        ``onnx``, ``torch``, or ``auto``: onnx on CPU and for int8 weights, torch on an accelerator or without
+        ONNX graphs.
     device
         ``cpu``, ``cuda``, ``mps``, or ``auto``: cuda if available, else cpu.
     threads
@@ -38,8 +39,14 @@ def open_engine(
     ------
     UsageError
         A name is unknown, engine and device do not fit, the device is not available, or torch is missing.
+    CheckpointError
+        Int8 weights are to be computed by torch.
     """
     _check(engine, device)
+    if checkpoint.is_quantised:
+        if engine == "torch" or device not in ("auto", "cpu"):
+            refuse_quantised(checkpoint.path, checkpoint.config)
+        return _onnx(checkpoint, threads)
     on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
     if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs(checkpoint.path)):
         return _onnx(checkpoint, threads)

@@ -17,6 +17,7 @@ from tier_cli.pipeline.runners.work import Runner, Work
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.budget import Decode
     from tier_cli.imaging.discover import Source
     from tier_cli.imaging.radiograph import Views
     from tier_cli.model.engine import Engine
@@ -78,6 +79,7 @@ def stream_options(
     views: Views = "frontal",
     window: int = 1,
     accept_any: bool = False,
+    decode: Decode = "fast",
     include_phi: bool = False,
     by: Unit = "image",
     batch_size: int | None = None,
@@ -96,7 +98,7 @@ def stream_options(
         See `ReadOptions`.
     window
         Which of several windows to apply, counted from 1 as in DCMTK.
-    accept_any, include_phi
+    accept_any, decode, include_phi
         See `ReadOptions`.
     by, batch_size, workers, fail_fast, input_check
         See `StreamOptions`.
@@ -110,6 +112,7 @@ def stream_options(
         views=views,
         accept_any=accept_any,
         include_phi=include_phi,
+        decode=decode,
         timeout=timeout_per_file,
         memory=memory_per_file,
     )

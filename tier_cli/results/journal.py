@@ -418,6 +418,7 @@ _LABELS = {
     "options.views": "--views",
     "options.window": "--window",
     "options.accept_any": "--accept-any",
+    "options.decode": "--decode",
     "options.include_phi": "--include-phi",
     "options.hash_ids": "--hash-ids, or its key",
     "options.content_hashes": "--content-hashes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -93,36 +93,37 @@ class Layout:
 
     def rows(self, result: Result) -> Iterator[list[Cell]]:
         """Yield the rows of one result, with cells in the order of `columns`."""
+        before, after = self._around(result)
         if self.wide:
             scores = {score.finding: score.to_dict()["score"] for score in result.findings}
-            yield self._row(result, [scores.get(name) for name in self.findings])
+            yield [*before, *(scores.get(name) for name in self.findings), *after]
             return
         for score in result.findings or (None,):
-            yield self._row(result, _cells(score))
+            yield [*before, *_cells(score), *after]
 
-    def _row(self, result: Result, middle: Sequence[Cell]) -> list[Cell]:
+    def _around(self, result: Result) -> tuple[list[Cell], list[Cell]]:
+        """Return the cells before and after those of the findings, which all rows of a result share."""
         document = result.to_dict()
         hashes = document["model"]["hashes"]
         error = document["error"] or {"kind": None, "message": None}
-        row: list[Cell] = [SCHEMA_VERSION, result.paths if self.unit == "study" else result.paths[0]]
-        row += [document[name] for name in _KEYS]
-        row += middle
-        row += [
+        before: list[Cell] = [SCHEMA_VERSION, result.paths if self.unit == "study" else result.paths[0]]
+        before += [document[name] for name in _KEYS]
+        after: list[Cell] = [
             result.scoring,
             result.model.name,
             hashes["weights"],
             hashes["preprocessing"],
             hashes["findings"],
         ]
-        row += [result.notes, error["kind"], error["message"]]
+        after += [result.notes, error["kind"], error["message"]]
         if self.adapted:
-            row.append(hashes.get("adaptation"))
+            after.append(hashes.get("adaptation"))
         if self.checked:
             check = document.get("input_check", {})
-            row += [check.get(name) for name in ("score", "verdict", "looks_like", "check")]
+            after += [check.get(name) for name in ("score", "verdict", "looks_like", "check")]
         if self.phi:
-            row.append(json.dumps(dict(result.phi)) if result.phi else None)
-        return row
+            after.append(json.dumps(dict(result.phi)) if result.phi else None)
+        return before, after
 
 
 _NUMBER: Kind = "number"

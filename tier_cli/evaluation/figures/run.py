@@ -177,6 +177,7 @@ class _Run:
         rows = Rows(manifest.paths, manifest.patients(), self._findings.ids, targets)
         options = stream_options(
             views=settings.views,
+            decode=settings.decode,
             batch_size=settings.batch_size,
             workers=settings.workers,
             timeout_per_file=settings.timeout_per_file,

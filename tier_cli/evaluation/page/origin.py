@@ -98,6 +98,10 @@ def protocol_part(report: Report, evaluation: Evaluation) -> Part:
         ("unit", protocol.unit + ("" if protocol.unit == "image" else f"; {UNIT_RULE}")),
         ("finding set", f"{protocol.finding_set['name']}, SHA-256 {protocol.finding_set['hash']}"),
         ("scoring", protocol.scoring or "scores from a file"),
+        (
+            "pixels decoded",
+            {"fast": "as many as the model needs", "full": "all"}.get(protocol.decode, "none"),
+        ),
         ("thresholds", thresholds),
         (
             "intervals",

@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
-from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
 from tier_cli.errors import InputError
 
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
+    from tier_cli.decoding.prefetch import Outcome
     from tier_cli.imaging.discover import Source
     from tier_cli.model.checkpoint import Checkpoint
     from tier_cli.model.engine import Engine
@@ -33,12 +33,17 @@ class LocalRunner:
 
     def run(self, sources: Iterable[Source], work: Work[_T], workers: int) -> Generator[_T, None, None]:
         """Yield one result per source, in order. Where files arrive slowly, a batch ends early."""
+        # Imported here: a wrong name of a model is refused before anything heavy is loaded.
+        from tier_cli.decoding.prefetch import decoded
+
         with closing(decoded(sources, work.settings, workers, work.batch_size)) as outcomes:
             yield from in_batches(outcomes, work)
 
 
 def in_batches(outcomes: Iterable[Outcome], work: Work[_T]) -> Iterator[_T]:
     """Yield one result per decoded file, in order; `PAUSED` ends a batch."""
+    from tier_cli.decoding.prefetch import PAUSED
+
     waiting: list[Outcome] = []
     images = 0
     for given in outcomes:

@@ -279,7 +279,7 @@ def centre_crops(squares: Bytes, spec: Preprocessing) -> Tensor:
 
 def scoring_inputs(paths: Sequence[str], spec: Preprocessing, workers: int, size: int) -> Iterator[Tensor]:
     """Yield batches (n, 3, S, S) of images prepared as for scoring, without rounding; raises `InputError`."""
-    settings = Settings(ReadOptions(rendering=spec.rendering, views="all"), spec)
+    settings = Settings(ReadOptions(rendering=spec.rendering, views="all", decode="full"), spec)
     batch: list[Tensor] = []
     with closing(decoded((Source(path) for path in paths), settings, workers, size)) as outcomes:
         for _, outcome in outcomes:
@@ -296,7 +296,7 @@ def scoring_inputs(paths: Sequence[str], spec: Preprocessing, workers: int, size
 def _decoder_settings(preprocessing: Preprocessing) -> Settings:
     """Return settings for a decoder that yields the plain grey levels of the square."""
     plain = replace(square_around_crop(preprocessing), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    return Settings(ReadOptions(rendering=preprocessing.rendering, views="all"), plain)
+    return Settings(ReadOptions(rendering=preprocessing.rendering, views="all", decode="full"), plain)
 
 
 def _grey_bytes(outcome: Decoded | InputError) -> Bytes:
