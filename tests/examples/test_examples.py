@@ -118,27 +118,6 @@ def test_list_script_prints_the_highest_score_of_each(tmp_path: Path, pictures: 
     assert all(-2 <= float(row[2]) <= 2 for row in rows)
 
 
-def test_slurm_script_scores_its_part_once(tmp_path: Path, pictures: Path, model: str) -> None:
-    pd = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    listed = tmp_path / "list.txt"
-    names = [str(pictures / "01-healthy.dcm")] * 16 + [str(pictures / "03-pneumothorax.dcm")]
-    listed.write_text("\n".join(names))
-    arguments = ("slurm.sh", str(listed), str(tmp_path / "parts"), "--model", model, "--wide")
-    done = _script(*arguments, folder=tmp_path, SLURM_ARRAY_TASK_ID="0")
-    assert done.returncode == 0, done.stderr
-    part = tmp_path / "parts" / "part-00000.parquet"
-    assert [Path(path).name for path in pd.read_parquet(part)["path"]] == [
-        "01-healthy.dcm",
-        "03-pneumothorax.dcm",
-    ]
-    before = part.stat().st_mtime_ns
-    (tmp_path / "bin").rename(tmp_path / "old")
-    again = _script(*arguments, folder=tmp_path, SLURM_ARRAY_TASK_ID="0")
-    assert again.returncode == 0
-    assert part.stat().st_mtime_ns == before
-
-
 def test_readme_names_every_file() -> None:
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES.iterdir():

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.embed import Embedder
     from tier_cli.pipeline.explanations import ExplainedImage
     from tier_cli.pipeline.input_checks import CheckMode
+    from tier_cli.pipeline.runners.work import Runner
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.results.checked import ReportCheck
@@ -82,7 +83,11 @@ def load(
 
 
 def open_models(
-    names: str | Sequence[str], findings: FindingSpec | FindingSet | None, engine: str, device: str
+    names: str | Sequence[str],
+    findings: FindingSpec | FindingSet | None,
+    engine: str,
+    device: str,
+    runner: Runner | None = None,
 ) -> ScoringJob:
     """Open what `load` opens; the commands use it directly."""
     names = [names] if isinstance(names, str) else names
@@ -91,7 +96,7 @@ def open_models(
         members(name)
     from tier_cli.pipeline.scoring_job import open_job
 
-    return open_job(names, findings, engine, device)
+    return open_job(names, findings, engine, device, runner)
 
 
 def _model_names(model: object) -> list[str]:

@@ -70,6 +70,8 @@ def classify(
     include_phi: options.IncludePhi = False,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    runner: options.Runner = options.RunnerName.LOCAL,
+    ray_address: options.RayAddress = None,
     journal: options.Journal = None,
     resume: options.Resume = False,
     content_hashes: options.ContentHashes = False,
@@ -120,52 +122,59 @@ def classify(
         raise UsageError("retrieves nothing from a server", where="--dry-run", remedy="omit it")
     if on_server(paths) and (named := [name for name, given in dicom_folders.items() if given]):
         raise UsageError("needs the images as files", where=named[0], remedy="retrieve the study first")
+    if runner is options.RunnerName.RAY:
+        written_here = [name for name, given in {"--maps": maps, **dicom_folders}.items() if given]
+        _check_spread(paths, [*written_here, *(["--dry-run"] if dry_run else [])])
     passed_over = passing_over(hash_ids)
     notes = PassedOverNotes(passed_over.observe)
     if kept is not None:
         passed_over.observe = notes
     sources = sources_of(paths, passed_over)
-    job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value)
-    from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
-    from tier_cli.pipeline.stream import stream_options
+    from tier_cli.pipeline.runners.opening import open_runner
 
-    stream = stream_options(
-        views=views.value,
-        window=window,
-        accept_any=accept_any,
-        decode=decode.value,
-        include_phi=include_phi,
-        by=by,
-        batch_size=batch_size,
-        workers=workers,
-        timeout_per_file=timeout_per_file,
-        memory_per_file=memory_per_file,
-        fail_fast=fail_fast,
-        input_check=input_check.value,
-    )
-    for member in job.members:
-        print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
-    if dry_run:
-        from tier_cli.commands.dry_run import preview
+    with open_runner(runner.value, ray_address, workers) as distributor:
+        job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value, distributor)
+        from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
+        from tier_cli.pipeline.stream import stream_options
 
-        preview(sources, passed_over, job, stream, output)
-        return
-    keyed = hasher(hash_ids)
-    dicom = open_dicom(dicom_folders, job.findings)
-    sink = _open_maps(job, maps, keyed, dicom)
-    if kept is not None:
-        check_hashed(kept, keyed)
-        layout = _layout(job, stream, wide)
-        journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink, dicom)
-        print_notes(job)
-        code = journaled.score_all(sources, stream, notes, counter(paths))
-        raise Exit(max(code, _reported(maps, dicom)))
-    tables = True if table else False if output == STDOUT else None
-    run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
-    run.print_notes()
-    run.write_all(lambda tick: job.classify(sources, stream, tick, sink), counter(paths))
-    if _reported(maps, dicom) or run.failed:
-        raise Exit(3)
+        stream = stream_options(
+            views=views.value,
+            window=window,
+            accept_any=accept_any,
+            decode=decode.value,
+            include_phi=include_phi,
+            by=by,
+            batch_size=batch_size,
+            workers=workers,
+            timeout_per_file=timeout_per_file,
+            memory_per_file=memory_per_file,
+            fail_fast=fail_fast,
+            input_check=input_check.value,
+            runner=distributor,
+        )
+        for member in job.members:
+            print_detail(f"Model {member.checkpoint.name}: {member.engine.name} on {member.engine.device}")
+        if dry_run:
+            from tier_cli.commands.dry_run import preview
+
+            preview(sources, passed_over, job, stream, output)
+            return
+        keyed = hasher(hash_ids)
+        dicom = open_dicom(dicom_folders, job.findings)
+        sink = _open_maps(job, maps, keyed, dicom)
+        if kept is not None:
+            check_hashed(kept, keyed)
+            layout = _layout(job, stream, wide)
+            journaled = JournalRun(job, layout, kept, file, top, keyed, passed_over, sink, dicom)
+            print_notes(job)
+            code = journaled.score_all(sources, stream, notes, counter(paths))
+            raise Exit(max(code, _reported(maps, dicom)))
+        tables = True if table else False if output == STDOUT else None
+        run = ScoreRun(job, by, top, keyed, passed_over, tables, dicom)
+        run.print_notes()
+        run.write_all(lambda tick: job.classify(sources, stream, tick, sink), counter(paths))
+        if _reported(maps, dicom) or run.failed:
+            raise Exit(3)
 
 
 def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> OutputFile | None:
@@ -179,6 +188,14 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     if wide:
         raise UsageError("a wide table needs an output file", where="--wide", remedy="add --output FILE.csv")
     return None
+
+
+def _check_spread(paths: list[str], here: list[str]) -> None:
+    """Refuse what only this machine can do; `here` are the options that are given."""
+    if on_server(paths):
+        raise UsageError("needs the images as files", where="--runner ray", remedy="retrieve the study first")
+    if here:
+        raise UsageError("does not work with --runner ray", where=here[0], remedy="give only one of the two")
 
 
 def _open_maps(

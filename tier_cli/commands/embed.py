@@ -20,6 +20,7 @@ from tier_cli.results.overwrite import check_not_an_input
 if TYPE_CHECKING:
     from tier_cli.imaging.discover import PassedOver
     from tier_cli.pipeline.embed import Embedder
+    from tier_cli.pipeline.runners.work import Runner
     from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace
     from tier_cli.results.privacy import Hasher
     from tier_cli.results.writers import ResultWriter
@@ -65,6 +66,8 @@ def embed(
     hash_ids: options.HashIds = False,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    runner: options.Runner = options.RunnerName.LOCAL,
+    ray_address: options.RayAddress = None,
     timeout_per_file: options.TimeoutPerFile = DEFAULT_TIMEOUT,
     memory_per_file: options.MemoryPerFile = DEFAULT_MEMORY,
 ) -> None:
@@ -82,24 +85,28 @@ def embed(
     check_not_an_input(file.path, "--output", [*paths, model])
     passed_over = passing_over(hash_ids)
     sources = sources_of(paths, passed_over)
-    embedder = _open(model, patches, engine, device)
-    from tier_cli.pipeline.stream import stream_options
+    from tier_cli.pipeline.runners.opening import open_runner
 
-    stream = stream_options(
-        views=views.value,
-        window=window,
-        accept_any=accept_any,
-        decode=decode.value,
-        batch_size=batch_size,
-        workers=workers,
-        timeout_per_file=timeout_per_file,
-        memory_per_file=memory_per_file,
-        fail_fast=fail_fast,
-    )
-    run = _EmbeddingRun(file, embedder.space(dtype.value), hasher(hash_ids), passed_over)
-    run.write_all(lambda tick: embedder.embed(sources, stream, tick), counter(paths))
-    if run.failed:
-        raise Exit(3)
+    with open_runner(runner.value, ray_address, workers) as distributor:
+        embedder = _open(model, patches, engine, device, distributor)
+        from tier_cli.pipeline.stream import stream_options
+
+        stream = stream_options(
+            views=views.value,
+            window=window,
+            accept_any=accept_any,
+            decode=decode.value,
+            batch_size=batch_size,
+            workers=workers,
+            timeout_per_file=timeout_per_file,
+            memory_per_file=memory_per_file,
+            fail_fast=fail_fast,
+            runner=distributor,
+        )
+        run = _EmbeddingRun(file, embedder.space(dtype.value), hasher(hash_ids), passed_over)
+        run.write_all(lambda tick: embedder.embed(sources, stream, tick), counter(paths))
+        if run.failed:
+            raise Exit(3)
 
 
 class _EmbeddingRun(ResultRun["EmbeddingResult"]):
@@ -120,11 +127,12 @@ class _EmbeddingRun(ResultRun["EmbeddingResult"]):
         return self._file.writer(self._space)
 
 
-def _open(model: str, patches: bool, engine: options.EngineName, device: options.DeviceName) -> Embedder:
+def _open(
+    model: str, patches: bool, engine: options.EngineName, device: options.DeviceName, runner: Runner
+) -> Embedder:
     from tier_cli.model.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(model)
-    from tier_cli.model.open_engine import open_engine
     from tier_cli.pipeline.embed import Embedder
 
-    return Embedder(checkpoint, open_engine(checkpoint, engine.value, device.value), patches)
+    return Embedder(checkpoint, runner.open_engine(checkpoint, engine.value, device.value), patches)

@@ -22,6 +22,13 @@ class EngineName(StrEnum):
     TORCH = "torch"
 
 
+class RunnerName(StrEnum):
+    """What distributes the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class DeviceName(StrEnum):
     """The device that computes."""
 
@@ -176,6 +183,19 @@ Workers = Annotated[
         "N",
         "Decoding processes; 0 decodes in the main process. Default: one per CPU, at most 8.",
         min=0,
+    ),
+]
+Runner = Annotated[
+    RunnerName,
+    typer.Option(help="Run on this machine, or with Ray on a cluster.", rich_help_panel=_SPEED),
+]
+RayAddress = Annotated[
+    str | None,
+    option(
+        _SPEED,
+        "HOST:PORT",
+        "The Ray cluster to join. Default: RAY_ADDRESS, else Ray is started on this machine alone.",
+        "--ray-address",
     ),
 ]
 TimeoutPerFile = Annotated[

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tier_cli.evaluation.scores import Scores
     from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.pipeline.runners.work import Runner
     from tier_cli.pipeline.scoring_job import ScoringJob
     from tier_cli.pipeline.stream import StreamOptions
 
@@ -90,7 +91,11 @@ class Candidate:
 
 
 def open_candidates(
-    evaluables: Sequence[Evaluable], findings: FindingSpec | FindingSet | None, engine: str, device: str
+    evaluables: Sequence[Evaluable],
+    findings: FindingSpec | FindingSet | None,
+    engine: str,
+    device: str,
+    runner: Runner | None = None,
 ) -> tuple[tuple[Candidate, ...], FindingSet]:
     """Open one or several models or tables of scores; return them with the finding set.
 
@@ -100,8 +105,8 @@ def open_candidates(
         At least one.
     findings
         The finding set, or its name or file; None for that of the first model.
-    engine, device
-        See `open_engine`.
+    engine, device, runner
+        See `open_job`.
 
     Raises
     ------
@@ -114,7 +119,7 @@ def open_candidates(
             where="--findings",
             remedy="name the set, e.g. --findings nih14, or add --model",
         )
-    found = [_open(one, findings, engine, device) for one in evaluables]
+    found = [_open(one, findings, engine, device, runner) for one in evaluables]
     if len({one.name for one in found}) < len(found):
         found = [
             replace(candidate, name=_long_name(one, f"{candidate.name} {number}"))
@@ -149,7 +154,13 @@ def _is_names(one: Evaluable) -> TypeGuard[Sequence[str]]:
     return isinstance(one, Sequence) and not isinstance(one, str)
 
 
-def _open(one: Evaluable, findings: FindingSpec | FindingSet | None, engine: str, device: str) -> Candidate:
+def _open(
+    one: Evaluable,
+    findings: FindingSpec | FindingSet | None,
+    engine: str,
+    device: str,
+    runner: Runner | None,
+) -> Candidate:
     if not _is_model(one):
         return _open_scores(one)
     from tier_cli.pipeline.scoring_job import ScoringJob, open_job
@@ -157,7 +168,7 @@ def _open(one: Evaluable, findings: FindingSpec | FindingSet | None, engine: str
     if isinstance(one, ScoringJob):
         return Candidate(one.stamp.name, one)
     names = [str(one)] if isinstance(one, str | Path) else [str(name) for name in one]
-    job = open_job(names, findings, engine, device)
+    job = open_job(names, findings, engine, device, runner)
     return Candidate(job.stamp.name, job)
 
 

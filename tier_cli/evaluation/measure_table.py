@@ -85,7 +85,7 @@ def measure_table(
 def _open(model: str, settings: EvaluationSettings) -> ScoringJob:
     from tier_cli.pipeline.scoring_job import open_job
 
-    return open_job([model], settings.findings, settings.engine, settings.device)
+    return open_job([model], settings.findings, settings.engine, settings.device, settings.runner)
 
 
 def _cell(

@@ -96,7 +96,9 @@ def evaluate(
     check_rows(settings.sections, rows.manifest)
     selecting = _selecting_rows(source, rows, settings.select_on)
     evaluables = (scores, *compare)
-    candidates, findings = open_candidates(evaluables, settings.findings, settings.engine, settings.device)
+    candidates, findings = open_candidates(
+        evaluables, settings.findings, settings.engine, settings.device, settings.runner
+    )
     check_model(settings.sections, candidates[0].job is not None)
     from tier_cli.evaluation.scoring_run import ScoringRun
     from tier_cli.evaluation.trained_on import without_seen

@@ -71,6 +71,7 @@ class ScoringRun:
             workers=self.settings.workers,
             timeout_per_file=self.settings.timeout_per_file,
             memory_per_file=self.settings.memory_per_file,
+            runner=self.settings.runner,
         )
 
     def score(self, rows: Selection, selecting: Selection | None) -> Evaluation:

@@ -24,6 +24,7 @@ from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT, Decode
 if TYPE_CHECKING:
     from tier_cli.findings.load import FindingSpec
     from tier_cli.findings.schema import FindingSet
+    from tier_cli.pipeline.runners.work import Runner
 
 Views = Literal["frontal", "all"]
 Uncertain = Literal["ignore", "positive", "negative"]
@@ -72,6 +73,8 @@ class EvaluationSettings:
         How a model computes; None = automatic.
     timeout_per_file, memory_per_file
         Seconds and bytes that reading one image may take.
+    runner
+        Distributes the work, see `tier_cli.pipeline.runners.opening.open_runner`; None for this machine.
     """
 
     findings: FindingSpec | FindingSet | None = None
@@ -99,6 +102,7 @@ class EvaluationSettings:
     workers: int | None = None
     timeout_per_file: float = DEFAULT_TIMEOUT
     memory_per_file: int = DEFAULT_MEMORY
+    runner: Runner | None = None
 
     def __post_init__(self) -> None:
         check_flags(exclude_trained=self.exclude_trained, probabilities=self.probabilities)

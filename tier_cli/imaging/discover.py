@@ -188,12 +188,14 @@ class _Walk:
                     self.passed_over.add(path, f"folder linked more than {_MOST_VISITS} times")
                     return
             with os.scandir(path) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             reason = f"the folder cannot be listed ({error.strerror})"
             yield Source(path, _failed(path, reason, "check its permissions"))
             return
-        for entry in entries:
+        # An entry keeps what was asked of it: taken from the list, millions of them cost no memory.
+        while entries:
+            entry = entries.pop()
             if _is_folder(entry):
                 yield from self.folder(entry.path, (*above, here), through_link or entry.is_symlink())
             else:

@@ -48,7 +48,7 @@ def open_engine(
             refuse_quantised(checkpoint.path, checkpoint.config)
         return _onnx(checkpoint, threads)
     on_cpu = device == "cpu" or (device == "auto" and not _may_have_cuda())
-    if engine == "onnx" or (engine == "auto" and on_cpu and _has_graphs(checkpoint.path)):
+    if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs(checkpoint.path)):
         return _onnx(checkpoint, threads)
     if engine == "torch":
         require_extras("the torch engine", "torch")
@@ -56,7 +56,7 @@ def open_engine(
     from tier_cli.model.torch_engine import TorchEngine, pick_device
 
     chosen = "cpu" if on_cpu else pick_device(device)
-    if engine == "auto" and chosen == "cpu" and _has_graphs(checkpoint.path):
+    if engine == "auto" and chosen == "cpu" and has_graphs(checkpoint.path):
         return _onnx(checkpoint, threads)
     return TorchEngine(checkpoint, chosen, threads)
 
@@ -77,7 +77,7 @@ def _check(engine: str, device: str) -> None:
         raise UsageError(f"the onnx engine does not run on '{device}'", remedy="use --engine torch")
 
 
-def _has_graphs(folder: Path) -> bool:
+def has_graphs(folder: Path) -> bool:
     return (folder / IMAGE_GRAPH).is_file() and (folder / TEXT_GRAPH).is_file()
 
 

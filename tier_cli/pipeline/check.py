@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tier_cli.datasets.vocabulary import vocabulary_of
-from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import CheckpointError
 from tier_cli.imaging.discover import Source
 from tier_cli.model.tokens import TextTokenizer
 from tier_cli.pipeline.image_scorer import calibration_of
-from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
+from tier_cli.pipeline.runners.work import Work
+from tier_cli.pipeline.stream import batch_size_of, stream_results
 from tier_cli.reports.sentences import sentences
 from tier_cli.results.checked import ReportCheck, SentenceCheck, WordFit
 from tier_cli.results.record import Failure
@@ -134,9 +134,8 @@ class ReportChecker:
         def failed(path: str, error: InputError) -> _Seen:
             return _Seen(scorer.failed(path, error))
 
-        settings = scorer.settings(options.read)
-        with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
-            seen = compute_results(outcomes, size, compute, failed, False, tick)
+        work = Work(scorer.settings(options.read), size, compute, failed)
+        with closing(stream_results(sources, work, replace(options, fail_fast=False), tick)) as seen:
             for study in given:
                 images = list(islice(seen, len(study.paths)))
                 yield self._checked(study, images, list(islice(seen, len(study.priors))))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tier_cli.decoding.decode import Decoded, Settings
-from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError
+from tier_cli.pipeline.runners.work import Work
 from tier_cli.pipeline.scorer import within_memory
-from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
+from tier_cli.pipeline.stream import batch_size_of, stream_results
 from tier_cli.results.embedded import EmbeddingResult, EmbeddingSpace, Precision
 from tier_cli.results.record import Failure
 
@@ -79,9 +78,8 @@ class Embedder:
         One result per source, in the order of the sources.
         """
         settings = Settings.of(options.read, self.checkpoint.preprocessing)
-        size = batch_size_of(options, self.engine)
-        with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
-            yield from compute_results(outcomes, size, self._batch, _failed, options.fail_fast, tick)
+        work = Work(settings, batch_size_of(options, self.engine), self._batch, _failed)
+        yield from stream_results(sources, work, options, tick)
 
     def _batch(self, images: Sequence[tuple[str, Decoded]]) -> list[EmbeddingResult]:
         pixels = np.stack([image.pixels for _, image in images])

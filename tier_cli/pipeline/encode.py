@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from tier_cli.decoding.decode import Settings
-from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import InputError
 from tier_cli.imaging.discover import Source
 from tier_cli.maps.patch_grid import PatchGrid
 from tier_cli.maps.similarity import PatchMap
+from tier_cli.pipeline.runners.work import Work
 from tier_cli.pipeline.stream import batch_size_of, workers_of
 from tier_cli.progress import Progress, no_progress
 
@@ -122,11 +121,16 @@ def _in_batches(
     tick: Callable[[], object],
 ) -> Generator[_T | InputError, None, None]:
     """Decode ahead and compute one batch of files at a time."""
+
+    def compute_each(images: list[tuple[str, Decoded]]) -> list[_T | InputError]:
+        return [*compute([image for _, image in images])]
+
+    def failed(path: str, error: InputError) -> _T | InputError:
+        return error
+
+    work = Work(settings, files, compute_each, failed)
     sources = (Source(path) for path in paths)
-    with closing(decoded(sources, settings, workers_of(options), files)) as outcomes:
-        while group := list(islice(outcomes, files)):
-            images = [image for _, image in group if not isinstance(image, InputError)]
-            results = iter(compute(images) if images else [])
-            for _, image in group:
-                tick()
-                yield image if isinstance(image, InputError) else next(results)
+    with closing(options.runner.run(sources, work, workers_of(options))) as results:
+        for result in results:
+            tick()
+            yield result

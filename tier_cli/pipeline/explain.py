@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tier_cli.decoding.decode import Crops
-from tier_cli.decoding.prefetch import decoded
 from tier_cli.errors import UsageError
 from tier_cli.maps.overlap import OverlappingPatches, overlap_shifts
 from tier_cli.maps.similarity import PatchMap
 from tier_cli.pipeline.encode import patch_map_of, patches_at
+from tier_cli.pipeline.runners.work import Work
 from tier_cli.pipeline.scorer import within_memory
-from tier_cli.pipeline.stream import batch_size_of, compute_results, workers_of
+from tier_cli.pipeline.stream import batch_size_of, stream_results
 from tier_cli.results.record import Failure, Result
 
 if TYPE_CHECKING:
@@ -137,8 +136,7 @@ def explain(
     def failed(path: str, error: InputError) -> ImagePatches:
         return ImagePatches(scorer.failed(path, error))
 
-    with closing(decoded(sources, settings, workers_of(options), size)) as outcomes:
-        yield from compute_results(outcomes, size, compute, failed, options.fail_fast, tick)
+    yield from stream_results(sources, Work(settings, size, compute, failed), options, tick)
 
 
 def crops_of(job: ScoringJob, finer: Finer) -> Crops | None:

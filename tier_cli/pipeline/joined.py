@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tier_cli.errors import JournalError
 from tier_cli.pipeline.journal_header import RunDescription
-from tier_cli.results.journal import Contents, differences, document_at, read_journal, set_place
+from tier_cli.results.journal import Document, differences, document_at, read_journal
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tier_cli.results.record import Result
     from tier_cli.results.rows import Layout
 
 # How many missing shards are named.
 _NAMED = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a journal holds, in 16 bytes per result: there may be a thousand journals of one run.
+
+    Parameters
+    ----------
+    header, end
+        Its first and last line; None for the end of a run that has not ended.
+    numbers, offsets
+        The numbers of the files that have a result, ascending, and where their lines are.
+    """
+
+    header: Document
+    end: Document | None
+    numbers: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, path: Path) -> Part:
+        """Read a journal; raises `JournalError` if it cannot be used."""
+        contents = read_journal(path)
+        places = np.frombuffer(contents.places, np.int64)
+        numbers = np.flatnonzero(places >= 0)
+        return cls(contents.header, contents.end, numbers, places[numbers])
 
 
 @dataclass(frozen=True)
@@ -27,7 +56,7 @@ class Joined:
 
     Parameters
     ----------
-    paths, contents
+    paths, parts
         The journals, and what each holds.
     description
         What all runs have in common.
@@ -36,7 +65,7 @@ class Joined:
     """
 
     paths: Sequence[Path]
-    contents: Sequence[Contents]
+    parts: Sequence[Part]
     description: RunDescription
     problems: Sequence[str]
 
@@ -49,19 +78,17 @@ class Joined:
         JournalError
             If one cannot be used, or if two differ in more than their part.
         """
-        contents = [read_journal(path) for path in paths]
-        first = _common(contents[0])
-        for path, other in zip(paths[1:], contents[1:], strict=True):
+        parts = [Part.read(path) for path in paths]
+        first = _common(parts[0])
+        for path, other in zip(paths[1:], parts[1:], strict=True):
             if found := differences(first, _common(other), f"in {paths[0].name}", f"in {path.name}"):
                 raise JournalError(
                     f"differs from {paths[0]} in {', '.join(found[:4])}",
                     where=str(path),
                     remedy="join only parts of one run",
                 )
-        described = [
-            RunDescription.of(one.header, str(path)) for path, one in zip(paths, contents, strict=True)
-        ]
-        return cls(paths, contents, described[0], _problems(paths, contents, described))
+        described = [RunDescription.of(one.header, str(path)) for path, one in zip(paths, parts, strict=True)]
+        return cls(paths, parts, described[0], _problems(paths, parts, described))
 
     def refuse_unless(self, allowed: bool) -> None:
         """Refuse to go on with problems unless that is allowed; raises `JournalError`."""
@@ -78,19 +105,19 @@ class Joined:
     @property
     def passed_over(self) -> Mapping[str, int]:
         """The number of files that are no images, by reason: each run counts all of them."""
-        ends = [one.end for one in self.contents if one.end is not None]
+        ends = [one.end for one in self.parts if one.end is not None]
         counts = ends[0].get("passed_over", {}) if ends else {}
         return {str(reason): int(count) for reason, count in counts.items()}
 
     def results(self) -> Generator[Result, None, None]:
         """Yield the results of all images in the order of one run over all files."""
-        places, count = _places(self.contents), len(self.contents)
+        places, count = _places(self.parts), len(self.parts)
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("rb")) for path in self.paths]
             for place in places:
                 if place < 0:
                     continue
-                offset, number = divmod(place, count)
+                offset, number = divmod(int(place), count)
                 line = document_at(files[number], offset)
                 if line is None:
                     raise JournalError(
@@ -101,31 +128,27 @@ class Joined:
                 yield self.description.results.result(line)
 
 
-def _common(contents: Contents) -> dict[str, object]:
-    header = {name: value for name, value in contents.header.items() if name != "shard"}
-    shard = contents.header.get("shard")
+def _common(part: Part) -> dict[str, object]:
+    header = {name: value for name, value in part.header.items() if name != "shard"}
+    shard = part.header.get("shard")
     return {**header, "shards": None if shard is None else str(shard).partition("/")[2]}
 
 
-def _places(contents: Sequence[Contents]) -> array[int]:
+def _places(parts: Sequence[Part]) -> NDArray[np.int64]:
     """Return, by number of the file, where its line is: the offset times the journals, plus the journal."""
-    places: array[int] = array("q")
+    count = max((int(one.numbers[-1]) + 1 for one in parts if len(one.numbers)), default=0)
+    places = np.full(count, -1, np.int64)
     # Journals that are finished last: their numbers are right.
-    order = sorted(range(len(contents)), key=lambda number: contents[number].end is not None)
-    for number in order:
-        for file, offset in enumerate(contents[number].places):
-            if offset >= 0:
-                set_place(places, file, offset * len(contents) + number)
+    for number in sorted(range(len(parts)), key=lambda number: parts[number].end is not None):
+        places[parts[number].numbers] = parts[number].offsets * len(parts) + number
     return places
 
 
-def _problems(
-    paths: Sequence[Path], contents: Sequence[Contents], described: Sequence[RunDescription]
-) -> list[str]:
+def _problems(paths: Sequence[Path], parts: Sequence[Part], described: Sequence[RunDescription]) -> list[str]:
     problems = []
-    for path, one in zip(paths, contents, strict=True):
+    for path, one in zip(paths, parts, strict=True):
         if one.end is None:
-            problems.append(f"{path} is not finished ({one.results} results so far)")
+            problems.append(f"{path} is not finished ({len(one.numbers)} results so far)")
     given = _by_shard(paths, described)
     for name, journals in given.items():
         if len(journals) > 1:
@@ -135,12 +158,12 @@ def _problems(
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         problems.append(f"{', '.join(missing[:_NAMED])}{more} {'is' if len(missing) == 1 else 'are'} missing")
-    ends = [one.end for one in contents if one.end is not None]
+    ends = [one.end for one in parts if one.end is not None]
     if len({end.get("sources") for end in ends}) > 1:
         problems.append("the runs did not see the same files")
     if not problems and ends:
-        expected, places = int(ends[0].get("files", 0)), _places(contents)
-        absent = expected - sum(place >= 0 for place in places[:expected])
+        expected, places = int(ends[0].get("files", 0)), _places(parts)
+        absent = expected - int(np.count_nonzero(places[:expected] >= 0))
         if absent:
             what = "1 file has no result" if absent == 1 else f"{absent} files have no result"
             problems.append(f"{what}: a journal is damaged")

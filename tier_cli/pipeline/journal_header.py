@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tier_cli import __version__
 from tier_cli.errors import CheckpointError, JournalError
-from tier_cli.packages import installed_versions
 from tier_cli.pipeline.finish import Finish
 from tier_cli.pipeline.journaled import JournalResults
 from tier_cli.pipeline.shards import Shard
+from tier_cli.pipeline.versions import result_versions
 from tier_cli.results.record import ModelStamp, Unit
 from tier_cli.results.rows import Layout
 from tier_cli.scoring.calibration import Calibration
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.stream import StreamOptions
     from tier_cli.results.journal import Document
 
-# Packages that read, prepare or score images; another version may give other numbers.
-_PACKAGES = (
-    *("numpy", "pillow", "pydicom", "onnxruntime", "torch", "simplejpeg", "imagecodecs"),
-    *("pyjpegls", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "python-gdcm"),
-)
 # They decide how long a file may take, not what it gives; the rendering is the checkpoint's.
 _NO_RESULT = ("rendering", "timeout", "memory")
 
@@ -71,13 +64,9 @@ def header_of(
         "hash_note": note,
         "input_check": {"mode": options.input_check, "hash": scorer.check, "columns": columns},
         "engines": [[member.engine.name, member.engine.device] for member in job.members],
-        "versions": _versions(),
+        "versions": result_versions(),
         "shard": None if shard is None else str(shard),
     }
-
-
-def _versions() -> dict[str, str]:
-    return {"tier": __version__, "machine": platform.machine()} | installed_versions(*_PACKAGES)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from tier_cli.model.checkpoint import Checkpoint, open_checkpoint
 from tier_cli.model.engine import Engine
 from tier_cli.model.ensemble import members
 from tier_cli.model.finding_vectors import finding_vectors
-from tier_cli.model.open_engine import open_engine
 from tier_cli.pipeline.image_scorer import ImageScorer, run_notes
+from tier_cli.pipeline.runners.local import LocalRunner
 from tier_cli.pipeline.scorer import Scorer, run_stamp
 from tier_cli.pipeline.stream import MapSink, StreamOptions, batch_size_of, classify, image_results
 from tier_cli.scoring.adaptation import AdaptationKey, read_adaptation
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tier_cli.findings.vectors import FindingVectors
     from tier_cli.imaging.discover import Source
     from tier_cli.model.engine import Engine
+    from tier_cli.pipeline.runners.work import Runner
     from tier_cli.results.record import ModelStamp, Result, Unit
 
 
@@ -107,6 +108,7 @@ def open_job(
     findings: FindingSpec | FindingSet | None = None,
     engine: str = "auto",
     device: str = "auto",
+    runner: Runner | None = None,
 ) -> ScoringJob:
     """Open one or several checkpoints with the vectors of a finding set, by default their own.
 
@@ -116,6 +118,8 @@ def open_job(
         One checkpoint, or a list, in which an ensemble stands for its members.
     findings, engine, device
         See `choose_findings` and `open_engine`.
+    runner
+        What the job will run on; None for this machine.
 
     Raises
     ------
@@ -131,8 +135,9 @@ def open_job(
     chosen = choose_findings(findings, checkpoints[0].findings)
     if findings is None:
         _check_same_findings(checkpoints)
+    opener = LocalRunner() if runner is None else runner
     return _make_job(
-        ((checkpoint, open_engine(checkpoint, engine, device)) for checkpoint in checkpoints), chosen
+        ((checkpoint, opener.open_engine(checkpoint, engine, device)) for checkpoint in checkpoints), chosen
     )
 
 

@@ -15,8 +15,9 @@ from tier_cli.imaging.header import import_pydicom
 from tier_cli.imaging.opening import head_of
 from tier_cli.imaging.sniff import HEAD_BYTES, content_of
 
-# The study's UID lies in the first kilobytes; a bound keeps a hostile header from costing more.
-_HEAD = 1 << 18
+# The study's UID mostly lies in the first kilobytes, which every part reads of every file. The second bound
+# keeps a hostile header from costing more.
+_HEADS = (1 << 14, 1 << 18)
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,22 @@ class Shard:
 
 def study_of(path: str) -> str:
     """Return the Study Instance UID (0020,000D) of a DICOM file; "" if there is none to be read."""
+    found = ""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return ""
-        head = head_of(path, status, _HEAD)
+        for size in _HEADS:
+            head = head_of(path, status, size)
+            if content_of(head[:HEAD_BYTES]) != "dicom":
+                return ""
+            found = _study_in(head)
+            # A UID at the very end may have been cut.
+            if status.st_size <= size or (found and not head.rstrip(b" \0").endswith(found.encode())):
+                break
     except (OSError, ValueError):
         return ""
-    return _study_in(head) if content_of(head[:HEAD_BYTES]) == "dicom" else ""
+    return found
 
 
 def _study_in(head: bytes) -> str:

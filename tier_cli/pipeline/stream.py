@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tier_cli.decoding.prefetch import PAUSED, Outcome, decoded
-from tier_cli.errors import InputError
 from tier_cli.imaging.budget import DEFAULT_MEMORY, DEFAULT_TIMEOUT
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.pipeline.image_scorer import ImageScorer
+from tier_cli.pipeline.runners.local import LocalRunner
+from tier_cli.pipeline.runners.work import Runner, Work
 
 if TYPE_CHECKING:
     from tier_cli.decoding.decode import Decoded
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.scorer import Scorer
     from tier_cli.results.record import FileResult, Result, Unit
 
-_T = TypeVar("_T")
 _J = TypeVar("_J", bound="FileResult")
 
 _MAX_WORKERS = 8
-# How many failed files may wait behind an image until its batch is full, in batches.
-_MAX_WAIT = 4
 
 
 class MapSink(Protocol):
@@ -64,6 +61,8 @@ class StreamOptions:
         Stop at the first file that cannot be used.
     input_check
         What to do with an image that the checkpoint's input check finds suspicious.
+    runner
+        Distributes the work.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -72,6 +71,7 @@ class StreamOptions:
     by: Unit = "image"
     fail_fast: bool = False
     input_check: CheckMode = "off"
+    runner: Runner = field(default_factory=LocalRunner)
 
 
 def stream_options(
@@ -88,6 +88,7 @@ def stream_options(
     input_check: CheckMode = "off",
     timeout_per_file: float = DEFAULT_TIMEOUT,
     memory_per_file: int = DEFAULT_MEMORY,
+    runner: Runner | None = None,
 ) -> StreamOptions:
     """Build the settings of a run from the options that commands and the Python API share.
 
@@ -103,6 +104,8 @@ def stream_options(
         See `StreamOptions`.
     timeout_per_file, memory_per_file
         Seconds and bytes that reading one file may take.
+    runner
+        Distributes the work; None for this machine.
     """
     read = ReadOptions(
         window=window - 1,
@@ -113,7 +116,9 @@ def stream_options(
         timeout=timeout_per_file,
         memory=memory_per_file,
     )
-    return StreamOptions(read, batch_size, workers, by, fail_fast, input_check)
+    return StreamOptions(
+        read, batch_size, workers, by, fail_fast, input_check, LocalRunner() if runner is None else runner
+    )
 
 
 def classify(
@@ -168,8 +173,7 @@ def image_results(
     settings, compute = scorer.settings(options.read), partial(scorer.score, size=batch_size)
     if maps is not None:
         settings, compute = replace(settings, picture=maps.side), partial(maps.score, scorer, size=batch_size)
-    with closing(decoded(sources, settings, workers_of(options), batch_size)) as outcomes:
-        yield from compute_results(outcomes, batch_size, compute, scorer.failed, options.fail_fast, tick)
+    yield from stream_results(sources, Work(settings, batch_size, compute, scorer.failed), options, tick)
 
 
 def batch_size_of(options: StreamOptions, engine: Engine) -> int:
@@ -184,65 +188,24 @@ def workers_of(options: StreamOptions) -> int:
     return min(usable_cpus(), _MAX_WORKERS) if options.workers is None else options.workers
 
 
-def compute_results(
-    outcomes: Iterable[Outcome],
-    batch_size: int,
-    compute: Callable[[list[tuple[str, Decoded]]], list[_J]],
-    failed: Callable[[str, InputError], _J],
-    fail_fast: bool,
+def stream_results(
+    sources: Iterable[Source],
+    work: Work[_J],
+    options: StreamOptions,
     tick: Callable[[], object],
-) -> Iterator[_J]:
-    """Yield one result per decoded file, in order.
+) -> Generator[_J, None, None]:
+    """Yield one result per source, in order, until the first with an error if `options` say so.
 
     Parameters
     ----------
-    outcomes
-        The decoded files.
-    batch_size, compute
-        The number of images per batch, and the function that turns a batch into results. Where the files of a
-        list arrive slowly, a batch ends when the next one has not arrived yet.
-    failed
-        Returns the result of a file that could not be decoded.
-    fail_fast
-        Stop after the first result with an error.
+    sources, work, options
+        The files, what happens to each, and the settings of the run.
     tick
         Called once per file, when its result is ready.
     """
-    for result in _in_batches(outcomes, batch_size, compute, failed):
-        tick()
-        yield result
-        if fail_fast and result.error is not None:
-            return
-
-
-def _in_batches(
-    outcomes: Iterable[Outcome],
-    batch_size: int,
-    compute: Callable[[list[tuple[str, Decoded]]], list[_T]],
-    failed: Callable[[str, InputError], _T],
-) -> Iterator[_T]:
-    waiting: list[Outcome] = []
-    images = 0
-    for given in outcomes:
-        if given is PAUSED:
-            yield from _flush(waiting, compute, failed)
-            waiting, images = [], 0
-            continue
-        path, outcome = given
-        waiting.append((path, outcome))
-        images += not isinstance(outcome, InputError)
-        if images in (0, batch_size) or len(waiting) >= _MAX_WAIT * batch_size:
-            yield from _flush(waiting, compute, failed)
-            waiting, images = [], 0
-    yield from _flush(waiting, compute, failed)
-
-
-def _flush(
-    waiting: list[Outcome],
-    compute: Callable[[list[tuple[str, Decoded]]], list[_T]],
-    failed: Callable[[str, InputError], _T],
-) -> Iterator[_T]:
-    images: list[tuple[str, Decoded]] = [(p, o) for p, o in waiting if not isinstance(o, InputError)]
-    results = iter(compute(images) if images else [])
-    for path, outcome in waiting:
-        yield failed(path, outcome) if isinstance(outcome, InputError) else next(results)
+    with closing(options.runner.run(sources, work, workers_of(options))) as results:
+        for result in results:
+            tick()
+            yield result
+            if options.fail_fast and result.error is not None:
+                return

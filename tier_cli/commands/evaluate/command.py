@@ -70,6 +70,8 @@ def evaluate(
     report_note: eval_options.ReportNote = None,
     batch_size: shared_options.BatchSize = None,
     workers: shared_options.Workers = None,
+    runner: shared_options.Runner = shared_options.RunnerName.LOCAL,
+    ray_address: shared_options.RayAddress = None,
     timeout_per_file: shared_options.TimeoutPerFile = DEFAULT_TIMEOUT,
     memory_per_file: shared_options.MemoryPerFile = DEFAULT_MEMORY,
 ) -> None:
@@ -90,6 +92,8 @@ def evaluate(
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()
+    from tier_cli.pipeline.runners.opening import open_runner
+
     sets = data_sets(dataset or [])
     settings = EvaluationSettings(
         findings=findings,
@@ -125,7 +129,8 @@ def evaluate(
     )
     if len(sets) > 1:
         check_table_options(settings, data=data, root=root, scores=scores, compare=compare, report=report)
-        evaluate_table(model or [DEFAULT_MODEL], sets, settings, output)
+        with open_runner(runner.value, ray_address, workers) as distributor:
+            evaluate_table(model or [DEFAULT_MODEL], sets, replace(settings, runner=distributor), output)
         return
     name, data, root = only_data_set(sets, data, root)
     folder = None if name == CSV else root or os.environ.get("TIER_DATA_ROOT")
@@ -136,15 +141,16 @@ def evaluate(
 
     results = ReportOutput(output)
     try:
-        whole = measure(
-            first,
-            data,
-            replace(settings, dataset=name, root=root),
-            compare=others,
-            command=command_line(name, root),
-            progress=progress_on_stderr,
-            observe=results,
-        )
+        with open_runner(runner.value, ray_address, workers) as distributor:
+            whole = measure(
+                first,
+                data,
+                replace(settings, dataset=name, root=root, runner=distributor),
+                compare=others,
+                command=command_line(name, root),
+                progress=progress_on_stderr,
+                observe=results,
+            )
     except KeyboardInterrupt:
         results.interrupted()
         raise
