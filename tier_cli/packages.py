@@ -54,7 +54,7 @@ BASE: Mapping[str, str] = {
 }
 EXTRAS: Mapping[str, Extra] = {
     "torch": Extra(
-        "train; model convert, pull, export and average; --engine torch; GPUs",
+        "train; model convert, pull, export, average and quantize; --engine torch; GPUs",
         {"torch": "torch", "transformers": "transformers", "onnx": "onnx", "onnxscript": "onnxscript"},
     ),
     "eval": Extra(
@@ -73,7 +73,7 @@ EXTRAS: Mapping[str, Extra] = {
             "urllib3": "urllib3",
         },
     ),
-    "ray": Extra("runs on many machines", {"ray": "ray"}),
+    "ray": Extra("--runner ray: runs on several machines", {"ray": "ray"}),
     "search": Extra("search --approximate", {"faiss-cpu": "faiss"}),
     "tensorboard": Extra("train --tensorboard", {"tensorboard": "tensorboard"}),
 }
