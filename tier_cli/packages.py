@@ -54,11 +54,12 @@ BASE: Mapping[str, str] = {
 }
 EXTRAS: Mapping[str, Extra] = {
     "torch": Extra(
-        "train; model convert, pull, export and average; --engine torch; GPUs",
+        "train; model convert, pull, export, average and quantize; --engine torch; GPUs",
         {"torch": "torch", "transformers": "transformers", "onnx": "onnx", "onnxscript": "onnxscript"},
     ),
     "eval": Extra(
-        "eval, figures, calibrate, adapt, train, data inspect, model input-check and map-scale; data frames",
+        "eval, figures, calibrate, adapt, train; data inspect; model input-check, map-scale and quantize; "
+        "data frames",
         {"pandas": "pandas", "scikit-learn": "sklearn", "scipy": "scipy", "matplotlib": "matplotlib"},
     ),
     "parquet": Extra("reading and writing .parquet", {"pyarrow": "pyarrow"}),

@@ -128,7 +128,7 @@ def test_without_ray_one_line_names_the_extra(
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, err = tier("classify", folder, "--runner", "ray", "--model", "tier-small")
     assert code == 2
-    assert err == "Error: this command needs ray, which is not installed; pip install 'tier-cli[ray]'\n"
+    assert err == "Error: --runner ray needs ray, which is not installed; pip install 'tier-cli[ray]'\n"
 
 
 def test_cluster_that_does_not_answer(tier: Tier, model: str, folder: Path) -> None:
