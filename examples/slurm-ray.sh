@@ -15,7 +15,8 @@ path=${1:?which folder or list?}
 output=${2:?which file for the scores?}
 shift 2
 
-first=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start it with sbatch}" | head -n 1)
+hosts=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start it with sbatch}")
+first=${hosts%%$'\n'*}
 export RAY_ADDRESS=$first:6379 RAY_USAGE_STATS_ENABLED=0
 # Only this job may use the cluster.
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
