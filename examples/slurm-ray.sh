@@ -9,6 +9,7 @@
 #
 # Starts a Ray cluster on the machines of the job, runs tier on the first one, and ends the cluster. A second `sbatch`
 # goes on where the first one ended. For GPUs, add --gpus-per-node to the lines above.
+# Needs the extra [ray], and [parquet] for SCORES.parquet.
 set -euo pipefail
 
 path=${1:?which folder or list?}

@@ -66,7 +66,7 @@ EXTRAS: Mapping[str, Extra] = {
             "urllib3": "urllib3",
         },
     ),
-    "ray": Extra("runs on many machines", {"ray": "ray"}),
+    "ray": Extra("--runner ray: runs on several machines", {"ray": "ray"}),
     "search": Extra("search --approximate", {"faiss-cpu": "faiss"}),
     "tensorboard": Extra("train --tensorboard", {"tensorboard": "tensorboard"}),
 }
