@@ -84,7 +84,9 @@ def test_stored_vectors_are_those_of_the_float_model(copy: Path, model: str) -> 
 def test_the_card_and_the_facts_say_what_it_costs(copy: Path, tier: Tier) -> None:
     card = (copy / "README.md").read_text(encoding="utf-8")
     assert "CPU time per image" in card
-    assert "mean AUC, 1 findings" in card
+    assert "mean AUC, 1 finding |" in card
+    # A card that goes on with the probabilities of the float model would mislead who reads its beginning.
+    assert [line for line in card.splitlines() if line.startswith("## ")][0] == "## Int8 weights"
     assert "On 20 images of 20 other patients" in card
     code, out, _ = tier("model", "info", copy)
     assert code == 0
@@ -102,6 +104,16 @@ def test_what_was_fitted_to_the_float_model_is_not_copied(
     assert "Fit it again: tier model map-scale" in " ".join(error.split())
     assert not (small / MAP_SCALE).exists()
     assert verify(small) == []
+
+
+def test_a_copy_in_which_nothing_would_be_int8_is_refused(
+    tier: Tier, tmp_path: Path, manifest: Path, model: str
+) -> None:
+    command = ("model", "quantize", model, "--data", manifest, "--output", tmp_path / "x")
+    code, _, error = tier(*command, "--float-layers", 99)
+    assert code == 2
+    assert "--float-layers 99: leaves all" in error
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("options", [("--engine", "torch"), ("--device", "cuda")])
@@ -137,7 +149,7 @@ def test_int8_is_not_quantised_again_and_few_images_are_refused(
     few = tmp_path / "few.csv"
     few.write_text("path,patient\n" + "".join(f"{manifest.parent}/{n:03}.png,p{n}\n" for n in range(1, 9)))
     code, _, error = tier("model", "quantize", model, "--data", few, "--output", output)
-    assert (code, "4 images are too few" in error) == (2, True)
+    assert (code, "4 images, half of all at most, are too few" in error) == (2, True)
     assert not output.exists()
 
 

@@ -59,7 +59,8 @@ def preview(
         echo(printable(f"Note: {note}"))
     echo(f"Results: {'stdout' if output is None else printable(output)}")
     if usable:
-        echo(f"Time: about {_in_words(_seconds(usable, job, stream) * count)}, judged by {len(usable)} files")
+        files = "1 file" if len(usable) == 1 else f"{len(usable)} files"
+        echo(f"Time: about {_in_words(_seconds(usable, job, stream) * count)}, judged by {files}")
     if unusable:
         raise Exit(3)
 

@@ -134,7 +134,7 @@ def write_quantised(
         }
         facts["vnni"] = _has_vnni()
         facts["fit_again"] = sorted({_FITTED[name] for name in left_out})
-        write_card_section(folder, "Int8 weights", card(source.name, facts))
+        write_card_section(folder, "Int8 weights", card(source.name, facts), first=True)
     return facts
 
 
@@ -164,7 +164,7 @@ def _prepared(manifest: Manifest, job: ScoringJob, options: StreamOptions, progr
                 tick()
     if len(found) < MIN_IMAGES:
         raise ManifestError(
-            f"{len(found)} images are too few for the ranges of activations",
+            f"{len(found)} images, half of all at most, are too few for the ranges of activations",
             where=manifest.origin,
             remedy=f"provide at least {2 * MIN_IMAGES} readable images of several patients",
         )
@@ -269,7 +269,8 @@ def figures(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("weights, MB", f"{sizes['float'] / 1e6:.1f}", f"{sizes['int8'] / 1e6:.1f}"),
     ]
     if auc is not None:
-        rows.append((f"mean AUC, {auc['findings']} findings", f"{auc['float']:.3f}", f"{auc['int8']:.3f}"))
+        count = "1 finding" if auc["findings"] == 1 else f"{auc['findings']} findings"
+        rows.append((f"mean AUC, {count}", f"{auc['float']:.3f}", f"{auc['int8']:.3f}"))
     return rows
 
 

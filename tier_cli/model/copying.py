@@ -95,14 +95,19 @@ def is_own(file: Path) -> bool:
         return False
 
 
-def write_card_section(folder: Path, title: str, text: str) -> None:
-    """Write a section of the model card, replacing the section of the same title or appending it."""
+def write_card_section(folder: Path, title: str, text: str, *, first: bool = False) -> None:
+    """Write a section of the model card, replacing the section of the same title.
+
+    A new section is the last one, or with `first` the first one, before what it changes is read.
+    """
     card = folder / CARD
     before = card.read_text(encoding="utf-8") if card.is_file() else f"# {folder.name}\n"
     section = f"## {title}\n\n{text.strip()}\n"
     pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if pattern.search(before):
         after = pattern.sub(lambda _: section + "\n", before)
+    elif first and (found := re.search(r"^## ", before, re.MULTILINE)):
+        after = f"{before[: found.start()]}{section}\n{before[found.start() :]}"
     else:
         after = f"{before.rstrip()}\n\n{section}"
     card.write_text(after.rstrip() + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.errors import CheckpointError
+from tier_cli.errors import CheckpointError, UsageError
 from tier_cli.files.hashes import file_hash
 from tier_cli.model.checkpoint import CONFIG, IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS, read_json, write_json
 from tier_cli.model.onnx_engine import fold_constants
@@ -55,6 +55,8 @@ def quantise(
     ------
     CheckpointError
         The graph is missing or cannot be quantised.
+    UsageError
+        All layers are to stay in float.
     """
     import onnx
 
@@ -67,6 +69,12 @@ def quantise(
         plain, small = Path(scratch) / "plain.onnx", Path(scratch) / "int8.onnx"
         properties = fold_constants(checkpoint.path / IMAGE_GRAPH, plain)
         layers = [node.name for node in onnx.load(plain).graph.node if node.op_type in _LAYERS]
+        if float_layers >= len(layers):
+            raise UsageError(
+                f"leaves all {len(layers)} layers in float",
+                where=f"--float-layers {float_layers}",
+                remedy=f"give at most {len(layers) - 1}",
+            )
         _static(plain, small, images, layers[:float_layers], checkpoint)
         image = onnx.load(small)
     text = onnx.load(checkpoint.path / TEXT_GRAPH, load_external_data=False)
@@ -84,7 +92,7 @@ def quantise(
         known = properties if name == IMAGE_GRAPH else {}
         onnx.helper.set_model_props(model, {**known, "weights": digest})
         (folder / name).write_bytes(model.SerializeToString())
-    facts = {"layers": len(layers), "float_layers": min(float_layers, len(layers))}
+    facts = {"layers": len(layers), "float_layers": float_layers}
     made_from = {"name": checkpoint.name, "weights": checkpoint.hashes["weights"]}
     write_json(folder / CONFIG, {**read_json(checkpoint.path / CONFIG), "quantised": {**made_from, **facts}})
     return facts

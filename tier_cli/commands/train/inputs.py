@@ -81,7 +81,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     from tier_cli.display.training_progress import print_notes
     from tier_cli.findings.load import load_findings
     from tier_cli.imaging.preprocess import Preprocessing
-    from tier_cli.model.checkpoint import open_checkpoint
+    from tier_cli.model.checkpoint import open_checkpoint, refuse_quantised
     from tier_cli.model.convert.image_tower import tower_normalisation
     from tier_cli.model.verify import require_unaltered
     from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
@@ -92,6 +92,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     init = None
     if given.init is not None:
         checkpoint = open_checkpoint(given.init)
+        refuse_quantised(checkpoint.path, checkpoint.config)
         require_unaltered(checkpoint.path)
         preprocessing, own, init = checkpoint.preprocessing, checkpoint.findings, checkpoint.path
     else:
