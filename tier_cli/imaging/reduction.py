@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.orientation import Orientation
-from tier_cli.imaging.resample import Interpolation, antialiased, to_bytes
+from tier_cli.imaging.resample import Image, Interpolation, antialiased, to_bytes
 
-Image = NDArray[np.float32]
 # How many times the size to which an image is resized it has at least at a lower resolution level. With 2,
 # scores moved by up to 0.007 (docs/stress.md).
 OVERSIZE = 4.5

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.runners.work import Runner
@@ -47,6 +48,7 @@ def open_ray(address: str | None, workers: int | None) -> Iterator[Runner]:
     """Open a runner for the block; parameters and errors as for `open_runner`."""
     joined = address or os.environ.get(ADDRESS_VARIABLE)
     _check(joined, workers)
+    require_extras("--runner ray", "ray")
     os.environ.update(_QUIET)
     with _joined(joined) if joined else _started(workers) as runner:
         yield runner
@@ -135,7 +137,7 @@ def _not_joined(address: str, error: Exception) -> UsageError:
     text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
     # Ray goes on for lines.
     first = re.split(r"[.:]?\s*\n|\. ", text, maxsplit=1)[0] or type(error).__name__
-    if address == "local":
+    if address == _LOCAL:
         return UsageError(
             f"Ray cannot be started ({first})", where="--runner ray", remedy="use --runner local"
         )
