@@ -19,7 +19,7 @@ from tier_cli.imaging.resample import Image, to_bytes
 from tier_cli.imaging.transforms import display_of
 
 _ROWS = 256
-# The mean difference of grey levels above which an image is decoded in full, as the lower resolution tells it.
+# The mean difference of grey levels above which an image is decoded in full, as a lower resolution tells it.
 # Where noise is clipped, scores move by more than 0.002 from 0.03 / 255 on; usual windows give 0.01 / 255.
 _MOST_BEND = 0.02 / 255
 
