@@ -33,7 +33,7 @@ from pydicom.encaps import get_frame
 from tier_cli.errors import InputError
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.imaging.read import read_radiograph
-from tier_cli.imaging.reduction import Least
+from tier_cli.imaging.reduction import OVERSIZE, Least
 
 _DESTROYED = 0.5
 _SECONDS = 60
@@ -122,8 +122,7 @@ class _Subject:
 
     def __init__(self, folder: str, side: int, least: int, keep: Path | None) -> None:
         self._path, self._side, self._keep = os.path.join(folder, "file"), side, keep
-        # `Least` is the size of the model's input; pixels are enough from twice that size on.
-        self._least = Least(least // 2, 0) if least else None
+        self._least = Least(int(least / OVERSIZE), 0) if least else None
 
     def answer(self, case: Case) -> tuple[str, float]:
         """Return ``scored`` or the refusal, and the correlation of what is left with the original."""

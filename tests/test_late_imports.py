@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,11 +15,16 @@ from tier_cli.late_imports import imported_later
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that takes a function and a class from a slow one."""
-    (tmp_path / "slow_part.py").write_text("def double(n): return 2 * n\nclass Point(tuple): pass\n")
+    (tmp_path / "slow_part.py").write_text(
+        "def double(n): return 2 * n\nclass Point(tuple):\n"
+        "    @classmethod\n    def origin(cls): return cls((0, 0))\n"
+    )
     (tmp_path / "quick_part.py").write_text(
         "from slow_part import Point, double\n"
         "def twice(n: int) -> Point | int: return double(n)\n"
         "def point() -> Point: return Point((1, 2))\n"
+        "def origin() -> Point: return Point.origin()\n"
+        "def is_point(value) -> bool: return isinstance(value, Point)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -32,6 +38,25 @@ def test_a_module_is_imported_when_it_is_called() -> None:
     slow = sys.modules["slow_part"]
     assert Path(str(slow.__file__)).name == "slow_part.py"
     assert type(quick_part.point()) is slow.Point
+    assert type(quick_part.origin()) is slow.Point
+    assert quick_part.is_point(quick_part.point())
+    assert not quick_part.is_point((1, 2))
+
+
+def test_a_program_that_uses_typer_can_still_show_tracebacks() -> None:
+    """Typer takes them from a class of Rich that the help of tier does without."""
+    script = (
+        "from tier_cli.commands.help_writer import import_help_writer\n"
+        "import_help_writer()\n"
+        "import typer\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        "def own() -> None: raise ValueError('of the program')\n"
+        "app()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "ValueError: of the program" in ended.stderr
+    assert "no attribute" not in ended.stderr
 
 
 def test_what_is_imported_already_stays() -> None:

@@ -39,8 +39,23 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
+        return _Name(name, (), {"__module__": self.__name__})
 
-        def call(cls: type, *values: Any, **named: Any) -> Any:
-            return getattr(import_module(self.__name__), name)(*values, **named)
 
-        return type(name, (), {"__new__": call})
+class _Name(type):
+    """Stands for a function or a class of a module, which is imported when it is used."""
+
+    def __call__(cls, *values: Any, **named: Any) -> Any:
+        return _meant(cls)(*values, **named)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_meant(cls), name)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, _meant(cls))
+
+
+def _meant(name: type) -> Any:
+    return getattr(import_module(name.__module__), name.__name__)

@@ -18,6 +18,7 @@ from xrays import write_dicom, write_png
 
 from tier_cli.packages import installed_version
 from tier_cli.pipeline import journaled
+from tier_cli.results.journal import document_of, line_of
 from tier_cli.results.record import Result
 
 Tier = Callable[..., tuple[int, str, str]]
@@ -162,6 +163,23 @@ def test_another_way_of_decoding_is_refused_by_name(run: Run, tmp_path: Path) ->
     code, err = run("again.csv", "--journal", journal, "--resume", "--decode", "full")
     assert code == 2
     assert "--decode (fast in the journal, full" in err
+
+
+def test_a_journal_of_before_the_choice_is_one_of_full_decoding(run: Run, tmp_path: Path) -> None:
+    """Earlier releases decoded every pixel and did not write so: their runs go on in the same way only."""
+    journal, output = tmp_path / "j", tmp_path / "whole.csv"
+    run("whole.csv", "--journal", journal, "--decode", "full")
+    whole = output.read_bytes()
+    first, *lines = journal.read_bytes().splitlines(keepends=True)
+    header = document_of(first)
+    assert header is not None
+    del header["options"]["decode"]
+    journal.write_bytes(line_of(header) + b"".join(lines[:4]))
+    code, err = run("whole.csv", "--journal", journal, "--resume")
+    assert (code, "--decode (full in the journal, fast now)" in err) == (2, True)
+    output.unlink()
+    run("whole.csv", "--journal", journal, "--resume", "--decode", "full")
+    assert output.read_bytes() == whole
 
 
 def test_another_release_of_a_decoder_is_refused_by_name(

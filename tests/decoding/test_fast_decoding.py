@@ -32,7 +32,7 @@ from tier_cli.phantom.render import make_phantom
 # Mean difference of the model's input, in grey levels of 255.
 MOST = 1.0
 # No multiple of a power of two, as many detectors: what is left over at the ends must not shift the image.
-HEIGHT, WIDTH = 641, 525
+HEIGHT, WIDTH = 741, 605
 LEAST = Least(short=64, long=0)
 JPEG = "1.2.840.10008.1.2.4."
 PLAIN = Preprocessing(resize_short=64, crop=56, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -337,6 +337,23 @@ def test_frames_without_such_a_resolution_are_decoded_in_full(
     check_alike(path)
 
 
+@pytest.mark.parametrize("spec", ["tier", "clip"])
+@pytest.mark.parametrize(("signed", "polarity"), [(False, "MONOCHROME2"), (True, "MONOCHROME1")])
+def test_a_lower_resolution_is_neither_brighter_nor_darker(
+    tmp_path: Path, spec: str, signed: bool, polarity: str
+) -> None:
+    """The lossless filter rounds up at each level: of 8 bits, a grey level of 255 for two levels."""
+    noise = np.random.default_rng(0).normal(0, 1, chest(8).shape)
+    pixels = np.rint(chest(8, signed) + noise).astype(chest(8, signed).dtype)
+    large = np.kron(pixels, np.ones((2, 2), pixels.dtype))
+    large[::2, ::3] += 1
+    window = _window(8, signed, 1.0)
+    path = written(tmp_path / "x", "j2k", large, 8, PhotometricInterpretation=polarity, **window)
+    full, fast = both(path, SPECS[spec])
+    assert read_radiograph(path, ReadOptions(), LEAST).extent is not None
+    assert abs(float((fast.pixels - full.pixels).mean())) * 255 < 0.15
+
+
 def test_pixels_that_are_not_square_are_read_in_full(tmp_path: Path) -> None:
     path = written(tmp_path / "x", "j2k", chest(12), 12, PixelSpacing=[0.2, 0.1], **_window(12, False))
     assert read_radiograph(path, ReadOptions(), LEAST).extent is None
@@ -387,8 +404,8 @@ def test_a_codestream_cut_short_is_still_damaged(tmp_path: Path) -> None:
 def test_scores_of_the_bundled_checkpoint_are_the_same(tmp_path: Path) -> None:
     from tier_cli.api.model import load
 
-    coarse = Image.fromarray(make_phantom(5, ["effusion"], (540, 525), noise=0).pixels)
-    shown = np.asarray(coarse.resize((2100, 2160), Image.Resampling.BICUBIC))
+    coarse = Image.fromarray(make_phantom(5, ["effusion"], (600, 580), noise=0).pixels)
+    shown = np.asarray(coarse.resize((2320, 2400), Image.Resampling.BICUBIC))
     noise = 12 * np.random.default_rng(0).standard_normal(shown.shape)
     pixels = np.rint(300 + 3000 * shown + noise).astype(np.uint16)
     model = load("tier-small")

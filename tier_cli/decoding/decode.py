@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from tier_cli.imaging.orientation import UPRIGHT, Orientation
 from tier_cli.imaging.preprocess import Preprocessing, least_of, prepare, prepare_shifted, to_source
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions, Rendering
 from tier_cli.imaging.read import read_radiograph
-from tier_cli.imaging.reduction import Grid, Least
+from tier_cli.imaging.reduction import OVERSIZE, Grid, Least
 from tier_cli.imaging.resample import resize
 from tier_cli.packages import missing_package
 
@@ -85,7 +86,7 @@ class Settings:
         specs += [self.preprocessing, *([self.crops.preprocessing] if self.crops else [])]
         least = least_of(specs)
         # A picture may be made of as many pixels as it has.
-        return least and least._replace(long=max(least.long, self.picture // 2))
+        return least and least._replace(long=max(least.long, math.ceil(self.picture / OVERSIZE)))
 
     @property
     def seconds(self) -> float:

@@ -14,7 +14,7 @@ from tier_cli.imaging.limits import check_shown
 from tier_cli.imaging.opening import open_file
 from tier_cli.imaging.orientation import orientation_of_patient
 from tier_cli.imaging.radiograph import Radiograph, ReadOptions
-from tier_cli.imaging.reduction import Grid, Least, doubled
+from tier_cli.imaging.reduction import Grid, Least, without_spread
 from tier_cli.imaging.view import check_view, read_view
 
 # Several components: a single number could be a date or a patient's id.
@@ -61,8 +61,8 @@ def read_dicom(path: str, options: ReadOptions = ReadOptions(), least: Least | N
         check_whole(levels, path, notes, accept_any=accept_any, equalised=equalised)
         size, extent = (levels.shape[0], levels.shape[1]), shown.extent
         levels = squared(levels, header, notes)
-        if extent and least and isinstance(levels, Grid):
-            levels, extent = doubled(levels, extent, eight_bit=least.eight_bit)
+        if extent and isinstance(levels, Grid):
+            levels = without_spread(levels.levels(), extent.spread)
         orientation = orientation_of_patient(header.texts("PatientOrientation"), notes)
         return Radiograph(
             levels.turned(orientation) if isinstance(levels, Grid) else orientation.upright(levels),

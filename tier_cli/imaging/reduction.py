@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.orientation import Orientation
-from tier_cli.imaging.resample import Image, Interpolation, antialiased, resize, to_bytes
+from tier_cli.imaging.resample import Image, Interpolation, antialiased, to_bytes
 
-# How many times the size to which an image is resized it has at least at a lower resolution level.
-_OVERSIZE = 2
+# How many times the size to which an image is resized it has at least at a lower resolution level. With 2,
+# scores moved by up to 0.007 (docs/stress.md).
+OVERSIZE = 4.5
 # Variances of the low-pass filters of JPEG 2000, in squares of pixels of the higher resolution: the sum of
 # squared distances times coefficients of 5-3 and 9-7 (ISO/IEC 15444-1 F.3; Taubman & Marcellin 2002, 10.4).
 _REVERSIBLE, _IRREVERSIBLE = -0.5, 0.46036
+# What 5-3 adds to a value at each level, across and down together: it rounds every sum of neighbours down and
+# then subtracts it, or rounds it half up (F.3.2). Exact where neighbours differ at random, as with any noise.
+_ROUNDED_UP = 0.5
 # Rows looked up at a time: numpy widens indices to 64 bits, for a whole image the largest array of all.
 _ROWS = 64
 
@@ -41,10 +45,10 @@ class Least(NamedTuple):
         Examples
         --------
         >>> Least(short=256, long=0).step(3056, 2544)
-        4
+        2
         """
         sides = ((min(height, width), self.short), (max(height, width), self.long))
-        return max(1, min(have // (_OVERSIZE * need) if need else have for have, need in sides))
+        return max(1, min(int(have // (OVERSIZE * need)) if need else have for have, need in sides))
 
 
 class Extent(NamedTuple):
@@ -59,6 +63,8 @@ class Extent(NamedTuple):
     spread
         Variance, along one axis and in squares of these pixels, of the filter that made them. Negative if it
         sharpens.
+    excess
+        How much their codes are too high, in steps of the codes.
     """
 
     height: int
@@ -68,6 +74,7 @@ class Extent(NamedTuple):
     bottom: float
     right: float
     spread: float = 0.0
+    excess: float = 0.0
 
     @classmethod
     def whole(cls, height: int, width: int) -> Extent:
@@ -83,22 +90,18 @@ class Extent(NamedTuple):
         """
         shift, halving = 0.5 - 0.5 / step, _REVERSIBLE if reversible else _IRREVERSIBLE
         spread = halving / 3 * (1 - 1 / step**2)
-        return cls(height, width, shift, shift, height / step + shift, width / step + shift, spread)
+        excess = _ROUNDED_UP * (step.bit_length() - 1) if reversible else 0.0
+        return cls(height, width, shift, shift, height / step + shift, width / step + shift, spread, excess)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         """The left, top, right and bottom edge, as Pillow takes them."""
         return max(0.0, self.left), max(0.0, self.top), self.right, self.bottom
 
-    def doubled(self) -> Extent:
-        """Return the extent in twice as many pixels."""
-        edges = (2 * edge for edge in (self.top, self.left, self.bottom, self.right))
-        return Extent(self.height, self.width, *edges)
-
     def turned(self, orientation: Orientation, shape: tuple[int, ...]) -> Extent:
         """Return the extent once pixels of that shape (h, w) are upright."""
         rows, columns = shape
-        height, width, top, left, bottom, right, spread = self
+        height, width, top, left, bottom, right, *filtered = self
         if orientation.transposed:
             height, width, top, left, bottom, right = width, height, left, top, right, bottom
             rows, columns = columns, rows
@@ -106,7 +109,7 @@ class Extent(NamedTuple):
             top, bottom = rows - bottom, rows - top
         if orientation.mirrored:
             left, right = columns - right, columns - left
-        return Extent(height, width, top, left, bottom, right, spread)
+        return Extent(height, width, top, left, bottom, right, *filtered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +189,25 @@ def stretched(grid: Grid) -> Grid:
     return replace(grid, table=np.clip(table, 0.0, 1.0))
 
 
+def lowered(values: NDArray[np.float64], table: Image, excess: float) -> Image:
+    """Return the table of grey levels (N,) for codes that are too high.
+
+    Parameters
+    ----------
+    values, table
+        What each bit pattern stands for, and its grey level.
+    excess
+        How much too high.
+
+    Examples
+    --------
+    >>> lowered(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.5, 1.0], np.float32), 0.5).tolist()
+    [0.0, 0.25, 0.75]
+    """
+    order = np.argsort(values, kind="stable")
+    return np.interp(values - excess, values[order], table[order]).astype(np.float32)
+
+
 def bend(codes: NDArray[np.unsignedinteger[Any]], values: NDArray[np.float64], table: Image) -> float:
     """Return how far the order of averaging and looking up matters, as a mean difference of grey levels.
 
@@ -213,24 +235,7 @@ def _quarters(values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     return (pairs[:, ::2] + pairs[:, 1::2]) / 4
 
 
-def doubled(grid: Grid, extent: Extent, *, eight_bit: bool) -> tuple[Image, Extent]:
-    """Return the grey levels of an image at a lower resolution level, as if sampled, in twice as many pixels.
-
-    Parameters
-    ----------
-    grid, extent
-        The grey levels, and where the image lies in them.
-    eight_bit
-        Truncate grey levels to 8 bits first.
-    """
-    levels = to_bytes(grid.table) * np.float32(1 / 255) if eight_bit else grid.table
-    sampled = _without_spread(replace(grid, table=levels).levels(), extent.spread)
-    # Filters that follow would take so few pixels for steps.
-    found = resize(sampled, 2 * sampled.shape[0], 2 * sampled.shape[1], "lanczos")
-    return found, extent.doubled()
-
-
-def _without_spread(pixels: Image, spread: float) -> Image:
+def without_spread(pixels: Image, spread: float) -> Image:
     """Sharpen pixels (h, w) that were blurred, or the reverse, so that they look as if merely sampled.
 
     What is then resized has the sharpness of what is resized from all pixels: the variances of filters that

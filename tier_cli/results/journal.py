@@ -381,7 +381,7 @@ def differences(
     first, second
         What to call them.
     """
-    before, after = _flat(journal), _flat(json.loads(json.dumps(other)))
+    before, after = _stated(journal), _stated(json.loads(json.dumps(other)))
     names = [name for name in {**after, **before} if before.get(name) != after.get(name)]
     phrases = [_difference(name, (before.get(name), first), (after.get(name), second)) for name in names]
     return list(dict.fromkeys(phrases))
@@ -405,6 +405,8 @@ def _shown(value: Any) -> str:
 
 
 _SHA256_DIGITS = 64
+# What a setting was before journals stated it.
+_BEFORE = {"options.decode": "full"}
 _LABELS = {
     "model.name": "model",
     "model.hashes.weights": "weights",
@@ -427,6 +429,11 @@ _LABELS = {
     "shard": "--shard",
     "shards": "the number of shards",
 }
+
+
+def _stated(header: Document) -> Document:
+    """Return the settings of a header by name, with those that earlier releases did not write."""
+    return (_BEFORE if "options" in header else {}) | _flat(header)
 
 
 def _flat(document: Mapping[str, Any], above: str = "") -> Document:
