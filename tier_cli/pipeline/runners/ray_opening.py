@@ -129,7 +129,8 @@ def _ray(address: str, **settings: Any) -> Iterator[Runner]:
     try:
         try:
             ray.init(address, **settings)
-        except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of a slow start for example
+        # Ray raises plain exceptions too, of a slow start for example.
+        except Exception as error:
             raise _not_joined(address, error) from error
         yield RayRunner()
     finally:
