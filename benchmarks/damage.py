@@ -122,6 +122,7 @@ class _Subject:
 
     def __init__(self, folder: str, side: int, least: int, keep: Path | None) -> None:
         self._path, self._side, self._keep = os.path.join(folder, "file"), side, keep
+        # `Least` is the size of the model's input; pixels are enough from twice that size on.
         self._least = Least(least // 2, 0) if least else None
 
     def answer(self, case: Case) -> tuple[str, float]:

@@ -29,6 +29,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ import throughput
 import torch
 import torch.distributed as dist
 import training_step
+from gpu_timing import Clock, Row, TooLittleTimeError, flops_of, seconds_of, share_of_peak, tried
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from tier_cli.imaging.discover import discover
 from tier_cli.model.checkpoint import open_checkpoint
@@ -55,29 +56,6 @@ SMALL_TEXT = {
     "num_attention_heads": 1, "intermediate_size": 32,
 }  # fmt: skip
 _ROOT = Path(__file__).parents[1]
-
-Row = dict[str, Any]
-
-
-class TooLittleTimeError(Exception):
-    """The time of a part is used up."""
-
-
-class Clock:
-    """Counts down the time of a part."""
-
-    def __init__(self, seconds: float):
-        self._end = time.perf_counter() + seconds
-
-    @property
-    def left(self) -> float:
-        """Return the seconds that are left."""
-        return self._end - time.perf_counter()
-
-    def check(self) -> None:
-        """Raise `TooLittleTimeError` if none are left."""
-        if self.left <= 0:
-            raise TooLittleTimeError
 
 
 def main() -> None:
@@ -123,59 +101,6 @@ def _rows(part: str, given: Namespace, clock: Clock) -> Iterator[Row]:
         yield {"stopped": "too little time"}
 
 
-def _tried(row: Row, work: Callable[[], Row]) -> Row:
-    """Return a row with the outcome of `work`, or with the error that a device or a compiler raised."""
-    try:
-        return row | work()
-    except RuntimeError as error:
-        # Of torch's errors, out of memory included; the next row may still work.
-        torch.cuda.empty_cache() if torch.cuda.is_available() else None
-        return row | {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
-
-
-def _seconds(given: Namespace, clock: Clock, work: Callable[[], object], least: float = 1.0) -> float:
-    """Return the seconds of one call: the fastest of three blocks that last a second each."""
-    for _ in range(1 if given.quick else 3):
-        work()
-    _finish(given)
-    began = time.perf_counter()
-    work()
-    _finish(given)
-    once = time.perf_counter() - began
-    calls = 1 if given.quick else max(1, int(least / once))
-    best = once
-    for _ in range(1 if given.quick else 3):
-        clock.check()
-        began = time.perf_counter()
-        for _ in range(calls):
-            work()
-        _finish(given)
-        best = min(best, (time.perf_counter() - began) / calls)
-    return best
-
-
-def _finish(given: Namespace) -> None:
-    if given.device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _flops(work: Callable[[], object]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return int(counter.get_total_flops())
-
-
-def _share(given: Namespace, flops: float, seconds: float) -> Row:
-    tflops = flops / seconds / 1e12
-    said: Row = {"tflops": round(tflops, 3)}
-    if given.peak_tflops:
-        said["share_of_peak"] = round(tflops / given.peak_tflops, 4)
-    return said
-
-
-# Image towers ---------------------------------------------------------------------------------------------
-
-
 def towers(given: Namespace, clock: Clock) -> Iterator[Row]:
     """Measure image towers in each size and way."""
     sizes = (64,) if given.quick else (224, 448)
@@ -186,23 +111,21 @@ def towers(given: Namespace, clock: Clock) -> Iterator[Row]:
             model = _tower(name, side).to(given.device).eval()
             images = torch.randn(batch, 3, side, side, device=given.device)
             with torch.inference_mode():
-                flops = _flops(lambda model=model, images=images: model.encode_images(images))
+                flops = flops_of(partial(model.encode_images, images))
             for way in ways:
                 clock.check()
                 row = {"model": name, "side": side, "batch": batch, "way": way}
-
-                def measure(
-                    model: Any = model, images: Tensor = images, way: str = way, flops: int = flops
-                ) -> Row:
-                    seconds = _seconds(given, clock, _encoder(given, model, images, way))
-                    return {
-                        "images_per_second": round(len(images) / seconds, 1),
-                        **_share(given, flops, seconds),
-                    }
-
                 if given.quick and way == "bf16, compiled":
                     continue
-                yield _tried(row, measure)
+                yield tried(row, partial(_tower_speed, given, clock, model, images, way, flops))
+
+
+def _tower_speed(given: Namespace, clock: Clock, model: Any, images: Tensor, way: str, flops: int) -> Row:
+    seconds = seconds_of(given, clock, _encoder(given, model, images, way))
+    return {
+        "images_per_second": round(len(images) / seconds, 1),
+        **share_of_peak(given, flops, seconds),
+    }
 
 
 def _tower(name: str, side: int) -> Any:
@@ -262,9 +185,6 @@ def _graph(work: Callable[[], object]) -> Callable[[], object]:
     return replay
 
 
-# Copies ---------------------------------------------------------------------------------------------------
-
-
 def copies(given: Namespace, clock: Clock) -> Iterator[Row]:
     """Measure encoding batches that lie on the host: pageable, pinned, and copied ahead on another stream."""
     side, batch, count = (64, 2, 2) if given.quick else (224, 256, 8)
@@ -283,10 +203,12 @@ def copies(given: Namespace, clock: Clock) -> Iterator[Row]:
     for way, work in ways.items():
         clock.check()
 
-        def measure(work: Callable[[], object] = work) -> Row:
-            return {"images_per_second": round(batch * count / _seconds(given, clock, work), 1)}
+        row = {"model": "resnet-50, bf16", "side": side, "batch": batch, "way": way}
+        yield tried(row, partial(_copy_speed, given, clock, work, batch * count))
 
-        yield _tried({"model": "resnet-50, bf16", "side": side, "batch": batch, "way": way}, measure)
+
+def _copy_speed(given: Namespace, clock: Clock, work: Callable[[], object], images: int) -> Row:
+    return {"images_per_second": round(images / seconds_of(given, clock, work), 1)}
 
 
 def _encode_all(model: Any, batches: Any) -> list[Tensor]:
@@ -316,9 +238,6 @@ def _ahead(given: Namespace, batches: list[Tensor]) -> Iterator[Tensor]:
         waiting = upcoming
 
 
-# The whole run --------------------------------------------------------------------------------------------
-
-
 def pipeline(given: Namespace, clock: Clock) -> Iterator[Row]:
     """Measure `tier classify` in this process: its halves and the whole."""
     count, workers = (8, 0) if given.quick else (1024, min(16, len(os.sched_getaffinity(0))))
@@ -341,9 +260,6 @@ def pipeline(given: Namespace, clock: Clock) -> Iterator[Row]:
             }
 
 
-# Training -------------------------------------------------------------------------------------------------
-
-
 def training(given: Namespace, clock: Clock) -> Iterator[Row]:
     """Measure a step of training with both penalties in each precision."""
     size, side, batch = ("small", 64, 2) if given.quick else ("paper", 224, 256)
@@ -355,19 +271,22 @@ def training(given: Namespace, clock: Clock) -> Iterator[Row]:
         words = Namespace(
             size=size, device=given.device, precision=precision, batch_size=batch, parts=1, image_size=side
         )
-
-        def measure(words: Namespace = words, kind: str = kind) -> Row:
-            step = training_step.stepper(words, kind)
-            flops = _flops(training_step.stepper(words, training_step.PENALTIES))
-            seconds = _seconds(given, clock, step)
-            said = {"seconds_per_step": round(seconds, 4), "pairs_per_second": round(batch / seconds, 1)}
-            if given.device == "cuda":
-                said["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-                torch.cuda.reset_peak_memory_stats()
-            return said | _share(given, flops, seconds)
-
         row = {"size": size, "side": side, "batch": batch, "precision": precision, "kind": kind}
-        yield _tried(row, measure)
+        yield tried(row, partial(_step_speed, given, clock, words, kind))
+
+
+def _step_speed(given: Namespace, clock: Clock, words: Namespace, kind: str) -> Row:
+    step = training_step.stepper(words, kind)
+    flops = flops_of(training_step.stepper(words, training_step.PENALTIES))
+    seconds = seconds_of(given, clock, step)
+    said = {
+        "seconds_per_step": round(seconds, 4),
+        "pairs_per_second": round(words.batch_size / seconds, 1),
+    }
+    if given.device == "cuda":
+        said["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        torch.cuda.reset_peak_memory_stats()
+    return said | share_of_peak(given, flops, seconds)
 
 
 def world(given: Namespace, clock: Clock) -> Iterator[Row]:

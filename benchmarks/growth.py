@@ -20,7 +20,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,10 +33,15 @@ from typing import Any
 import numpy as np
 from mutations import ENCODERS, drawn_chest
 from PIL import Image
+from processes import TIER, cpu_of_children
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 FILES, FINDINGS, SIDES = "files", "findings", "side in px"
 CACHED = "findings, cached"
+TITLES = {
+    FILES: "files (128 px, tiny model)",
+    FINDINGS: "findings ({} images, tier-small)",
+    SIDES: "side in pixels ({} images, tier-small)",
+}
 SUPPORT = Path(__file__).parents[1] / "tests" / "support"
 # A file of ext4 can have 65,000 links.
 _PICTURES, _PER_FOLDER = 10, 1_000
@@ -160,7 +164,7 @@ def _run(axis: str, value: int, images: int, folder: Path, options: list[str], w
     command = ["classify", str(folder), "--output", str(scores), *options]
     # The check runs the model again on pictures that surprise it, as drawn ones do.
     command += ["--workers", str(workers), "--device", "cpu", "--input-check", "off", "--quiet"]
-    began, before = time.perf_counter(), _cpu()
+    began, before = time.perf_counter(), cpu_of_children()
     process = subprocess.Popen([sys.executable, "-c", TIER, *command], env=environment)
     peaks, ended = Peaks(process.pid), threading.Event()
 
@@ -176,7 +180,7 @@ def _run(axis: str, value: int, images: int, folder: Path, options: list[str], w
     if code:
         raise SystemExit(f"tier ended with exit code {code}")
     decoding = sum(peaks.children.values()) / 1024
-    seconds, cpu = time.perf_counter() - began, _cpu() - before
+    seconds, cpu = time.perf_counter() - began, cpu_of_children() - before
     return Row(axis, value, images, cpu, seconds, peaks.command / 1024, decoding)
 
 
@@ -187,45 +191,44 @@ def plot(rows: list[Row], path: Path) -> None:
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    titles = {
-        FILES: "files (128 px, tiny model)",
-        FINDINGS: "findings ({} images, tier-small)",
-        SIDES: "side in pixels ({} images, tier-small)",
-    }
     figure, axes = plt.subplots(2, 3, figsize=(11, 5.6), sharex="col", layout="constrained")
-    for column, (axis, title) in enumerate(titles.items()):
-        above, below = axes[0][column], axes[1][column]
-        for name, style in ((axis, "o-"), *(((CACHED, "s--"),) if axis == FINDINGS else ())):
-            those = [row for row in rows if row.axis == name]
-            label = {FINDINGS: "new prompts", CACHED: "their vectors in the cache"}.get(name, "measured")
-            above.plot([row.value for row in those], [row.cpu for row in those], style, label=label)
-            below.plot([row.value for row in those], [row.memory for row in those], style, label=label)
-        those = [row for row in rows if row.axis == axis]
-        if axis != FINDINGS and len(those) > 1:
-            last, power = those[-1], 1 if axis == FILES else 2
-            line = [last.cpu * (row.value / last.value) ** power for row in those]
-            label = "as the files" if axis == FILES else "as the pixels"
-            above.plot([row.value for row in those], line, color="0.6", ls=":", label=label)
-        for each in (above, below):
-            each.set_xscale("log")
-            each.grid(color="0.9")
-            each.set_axisbelow(True)
-            for side in ("top", "right"):
-                each.spines[side].set_visible(False)
-        if axis == FINDINGS:
-            above.set_ylim(0, 1.15 * above.dataLim.ymax)
-        else:
-            above.set_yscale("log")
-        below.set_ylim(0, 1.15 * below.dataLim.ymax)
-        above.legend(frameon=False)
-        values = [row.value for row in those]
-        below.set_xticks(values, [f"{value:,}" for value in values])
-        below.minorticks_off()
-        below.set_xlabel(title.format(those[0].images if those else ""))
+    for column, axis in enumerate((FILES, FINDINGS, SIDES)):
+        _plot_axis(rows, axis, axes[0][column], axes[1][column])
     axes[0][0].set_ylabel("CPU seconds")
     axes[1][0].set_ylabel("peak memory of all processes, MiB")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _plot_axis(rows: list[Row], axis: str, above: Any, below: Any) -> None:
+    """Draw one column."""
+    for name, style in ((axis, "o-"), *(((CACHED, "s--"),) if axis == FINDINGS else ())):
+        those = [row for row in rows if row.axis == name]
+        label = {FINDINGS: "new prompts", CACHED: "their vectors in the cache"}.get(name, "measured")
+        above.plot([row.value for row in those], [row.cpu for row in those], style, label=label)
+        below.plot([row.value for row in those], [row.memory for row in those], style, label=label)
+    those = [row for row in rows if row.axis == axis]
+    if axis != FINDINGS and len(those) > 1:
+        last, power = those[-1], 1 if axis == FILES else 2
+        line = [last.cpu * (row.value / last.value) ** power for row in those]
+        label = "as the files" if axis == FILES else "as the pixels"
+        above.plot([row.value for row in those], line, color="0.6", ls=":", label=label)
+    for each in (above, below):
+        each.set_xscale("log")
+        each.grid(color="0.9")
+        each.set_axisbelow(True)
+        for side in ("top", "right"):
+            each.spines[side].set_visible(False)
+    if axis == FINDINGS:
+        above.set_ylim(0, 1.15 * above.dataLim.ymax)
+    else:
+        above.set_yscale("log")
+    below.set_ylim(0, 1.15 * below.dataLim.ymax)
+    above.legend(frameon=False)
+    values = [row.value for row in those]
+    below.set_xticks(values, [f"{value:,}" for value in values])
+    below.minorticks_off()
+    below.set_xlabel(TITLES[axis].format(those[0].images if those else ""))
 
 
 def pictures(folder: Path, count: int, side: int) -> None:
@@ -270,11 +273,6 @@ def _tiny(folder: Path) -> Path:
 
     made: Any = tiny_checkpoint(folder)
     return Path(made)
-
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _peak(process: int) -> int:

@@ -31,10 +31,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from processes import TIER
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 _ROOT = "1.2.826.0.1.3680043.8.498.99"
 _SIDE, _PER_STUDY, _PER_PART = 80, 2, 25
 _PATIENCE = 600.0

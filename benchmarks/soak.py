@@ -30,8 +30,8 @@ from types import MappingProxyType
 
 import numpy as np
 from mutations import DAMAGES, ENCODERS, damaged, data_set, drawn_chest
+from processes import TIER
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 _SIDE, _PER_FOLDER = 96, 500
 # Of each hundred files.
 _SHARES = MappingProxyType({"intact": 74, "damaged": 12, "refused": 5, "empty": 4, "no image": 5})

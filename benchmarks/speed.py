@@ -19,7 +19,6 @@ import io
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from typing import Any
 
 import numpy as np
 from mutations import ENCODERS, drawn_chest
+from processes import TIER, cpu_seconds
 from pydicom import dcmread
 
 from tier_cli.decoding.decode import Decoded, Settings, decode
@@ -43,7 +43,6 @@ from tier_cli.model.engine import Engine, usable_cpus
 from tier_cli.model.open_engine import open_engine
 from tier_cli.packages import installed_versions
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
 REFERENCE = "work without tier"
 SLOWER, OTHER_MACHINE = 3, 2
 _LEAST_NOISE = 0.05
@@ -107,10 +106,15 @@ def main(arguments: Sequence[str]) -> int:
             new = measurement(measured(chosen, given.rounds))
         if given.output:
             given.output.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")
-    if old is None:
-        for name, one in new["measures"].items():
-            _say(f"{name:<34}{one['smallest']:>9.3f} s  +{one['spread']:.0%}")
-        return 0
+    if old is not None:
+        return _compare(old, new)
+    for name, one in new["measures"].items():
+        _say(f"{name:<34}{one['smallest']:>9.3f} s  +{one['spread']:.0%}")
+    return 0
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> int:
+    """Print what differs between two measurements; return the exit code."""
     if other := differing_machine(old, new):
         _say("the files are from different machines: " + "; ".join(other))
         return OTHER_MACHINE
@@ -203,10 +207,10 @@ def measured(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name, work in works.items():
-            before = _cpu()
+            before = cpu_seconds()
             work()
             if number:
-                seconds[name].append(_cpu() - before)
+                seconds[name].append(cpu_seconds() - before)
     return seconds
 
 
@@ -303,12 +307,6 @@ def _python(*words: str) -> None:
     done = subprocess.run([sys.executable, "-c", *words], capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr.decode())
-
-
-def _cpu() -> float:
-    """Return the CPU seconds of this process and of its ended children."""
-    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _read(path: Path) -> dict[str, Any]:

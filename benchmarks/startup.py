@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from tier_cli.phantom.folder import write_folder
+from processes import TIER, cpu_of_children
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main())"
+from tier_cli.phantom.folder import write_folder
 
 
 class Cost(NamedTuple):
@@ -77,21 +76,16 @@ def _measure(commands: dict[str, list[str]], rounds: int) -> dict[str, Cost]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for number in range(rounds + 1):
         for name, arguments in commands.items():
-            before, start = _cpu_of_children(), time.perf_counter()
+            before, start = cpu_of_children(), time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-c", *arguments], capture_output=True, check=False, env=environment
             )
-            cost = Cost(_cpu_of_children() - before, time.perf_counter() - start)
+            cost = Cost(cpu_of_children() - before, time.perf_counter() - start)
             if done.returncode not in (0, 2):
                 raise SystemExit(done.stderr.decode())
             if number:
                 least[name] = Cost(*map(min, least[name], cost))
     return least
-
-
-def _cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _images(folder: Path) -> dict[str, str]:

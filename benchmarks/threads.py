@@ -7,23 +7,17 @@ the least of several rounds. The clock says something only on a machine that doe
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from dataclasses import replace
 
 import numpy as np
+from processes import cpu_seconds
 
 from tier_cli.imaging.discover import discover
 from tier_cli.model.onnx_engine import OnnxEngine
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.pipeline.stream import StreamOptions
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of its ended children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main() -> None:

@@ -60,6 +60,7 @@ def main() -> None:
 def halves(
     job: ScoringJob, sources: list[Source], batch_size: int, workers: int
 ) -> dict[str, Callable[[], object]]:
+    """Return what is measured, by name: the whole run and its two halves, over the same files."""
     settings = Settings(
         ReadOptions(rendering=job.checkpoint.preprocessing.rendering), job.checkpoint.preprocessing
     )

@@ -16,7 +16,7 @@ PICTURE = ROOT / "docs" / "images" / "rooms.svg"
 
 Imports = dict[str, set[str]]
 
-WIDTH, ROW, TOP = 860, 84, 16
+WIDTH, ROW, TOP = 1120, 84, 16
 BOX_WIDTH, BOX_HEIGHT = 104, 32
 STYLE = """
   text { font: 14px sans-serif; text-anchor: middle; fill: #1a1a1a; }

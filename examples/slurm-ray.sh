@@ -9,13 +9,15 @@
 #
 # Starts a Ray cluster on the machines of the job, runs tier on the first one, and ends the cluster. A second `sbatch`
 # goes on where the first one ended. For GPUs, add --gpus-per-node to the lines above.
+# Needs the extra [ray], and [parquet] for SCORES.parquet.
 set -euo pipefail
 
 path=${1:?which folder or list?}
 output=${2:?which file for the scores?}
 shift 2
 
-first=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start it with sbatch}" | head -n 1)
+hosts=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start it with sbatch}")
+first=${hosts%%$'\n'*}
 export RAY_ADDRESS=$first:6379 RAY_USAGE_STATS_ENABLED=0
 # Only this job may use the cluster.
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')

@@ -11,7 +11,8 @@
 # processes together.
 set -euo pipefail
 
-first=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start it with sbatch}" | head -n 1)
+hosts=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start it with sbatch}")
+first=${hosts%%$'\n'*}
 # srun starts this once per machine, and each starts one process per GPU.
 # shellcheck disable=SC2016
 srun bash -c 'exec torchrun --no-python --nnodes "$SLURM_JOB_NUM_NODES" --node-rank "$SLURM_NODEID" \

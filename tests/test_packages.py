@@ -1,54 +1,65 @@
-"""Modules that an import does not need come later."""
+"""What is said of packages and extras agrees with pyproject.toml and the page on installing."""
 
 from __future__ import annotations
 
-import gc
-import sys
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tier_cli.packages import imported_later
+from tier_cli.errors import UsageError
+from tier_cli.packages import BASE, EXTRAS, missing_package, require_extras
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+# Extras that `tier doctor` does not show: all of the others, and those for work on the project.
+DEVELOPMENT = {"all", "test", "docs", "release"}
 
 
-@pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module that takes a function and a class from a slow one."""
-    (tmp_path / "slow_part.py").write_text("def double(n): return 2 * n\nclass Point(tuple): pass\n")
-    (tmp_path / "quick_part.py").write_text(
-        "from slow_part import Point, double\n"
-        "def twice(n: int) -> Point | int: return double(n)\n"
-        "def point() -> Point: return Point((1, 2))\n"
+def _names(requirements: list[str]) -> set[str]:
+    """Return what is required, without versions and without other extras of this package."""
+    found = {re.split(r"[\[<>=!~; ]", text)[0] for text in requirements}
+    return found - {"tier-cli"}
+
+
+def test_a_missing_package_is_named_with_the_extra_that_installs_it() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - DEVELOPMENT
+    assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == {
+        name: _names(extras[name]) for name in EXTRAS
+    }
+    assert set(BASE) == _names(PROJECT["dependencies"])
+
+
+def test_all_is_all() -> None:
+    (everything,) = PROJECT["optional-dependencies"]["all"]
+    assert everything == f"tier-cli[{','.join(sorted(EXTRAS))}]"
+
+
+def test_the_page_says_what_each_extra_gives() -> None:
+    page = (ROOT / "docs" / "install.md").read_text("utf-8").partition("## Extras")[2]
+    rows = re.findall(r"^\| `\[(\w+)\]` \| (.+?) \|", page, re.M)
+    assert [(name, gives.replace("`", "")) for name, gives in rows] == [
+        (name, extra.gives) for name, extra in EXTRAS.items()
+    ]
+
+
+def test_one_line_installs_all_extras_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError) as raised:
+        require_extras("tier train", "torch", "eval", otherwise="rest")
+    assert str(raised.value) == (
+        "tier train needs torch and pandas, which are not installed; "
+        "pip install 'tier-cli[torch,eval]', or rest"
     )
-    monkeypatch.syspath_prepend(tmp_path)
 
 
-@pytest.mark.usefixtures("modules")
-def test_a_module_is_imported_when_it_is_called() -> None:
-    with imported_later("slow_part"):
-        import quick_part  # type: ignore[import-not-found]
-    assert "slow_part" not in sys.modules
-    assert quick_part.twice(4) == 8
-    slow = sys.modules["slow_part"]
-    assert Path(str(slow.__file__)).name == "slow_part.py"
-    assert type(quick_part.point()) is slow.Point
-
-
-def test_what_is_imported_already_stays() -> None:
-    import json
-
-    with imported_later("json"):
-        assert sys.modules["json"] is json
-    assert sys.modules["json"] is json
-    assert gc.isenabled()
-
-
-def test_pydicom_can_still_download_its_test_data() -> None:
-    """A program that uses tier and pydicom gets the whole of pydicom."""
-    from tier_cli.imaging.header import import_pydicom
-
-    import_pydicom()
-    from pydicom.data import download, get_testdata_file
-
-    assert Path(str(download.__file__)).name == "download.py"
-    assert Path(str(get_testdata_file("CT_small.dcm"))).is_file()
+@pytest.mark.parametrize(
+    ("module", "install"),
+    [("PIL.Image", "pillow"), ("sklearn", "'tier-cli[eval]'"), ("unheard_of", "unheard_of")],
+)
+def test_the_import_may_have_another_name_than_the_package(module: str, install: str) -> None:
+    said = missing_package(ModuleNotFoundError(f"No module named '{module}'", name=module))
+    assert said is not None
+    assert said.remedy == f"pip install {install}"

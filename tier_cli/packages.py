@@ -1,17 +1,9 @@
-"""Know the packages that `tier` uses: which extra installs each, which are missing, and their versions.
-
-Also import packages without parts that are slow and not used.
-"""
+"""Know the packages that `tier` uses: which extra installs each, which are missing, and their versions."""
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib import import_module
-from types import ModuleType
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from tier_cli.errors import UsageError
 
@@ -54,11 +46,12 @@ BASE: Mapping[str, str] = {
 }
 EXTRAS: Mapping[str, Extra] = {
     "torch": Extra(
-        "train; model convert, pull, export and average; --engine torch; GPUs",
+        "train; model convert, pull, export, average and quantize; --engine torch; GPUs",
         {"torch": "torch", "transformers": "transformers", "onnx": "onnx", "onnxscript": "onnxscript"},
     ),
     "eval": Extra(
-        "eval, figures, calibrate, adapt, train, data inspect, model input-check and map-scale; data frames",
+        "eval, figures, calibrate, adapt, train; data inspect; model input-check, map-scale and quantize; "
+        "data frames",
         {"pandas": "pandas", "scikit-learn": "sklearn", "scipy": "scipy", "matplotlib": "matplotlib"},
     ),
     "parquet": Extra("reading and writing .parquet", {"pyarrow": "pyarrow"}),
@@ -73,7 +66,7 @@ EXTRAS: Mapping[str, Extra] = {
             "urllib3": "urllib3",
         },
     ),
-    "ray": Extra("runs on many machines", {"ray": "ray"}),
+    "ray": Extra("--runner ray: runs on several machines", {"ray": "ray"}),
     "search": Extra("search --approximate", {"faiss-cpu": "faiss"}),
     "tensorboard": Extra("train --tensorboard", {"tensorboard": "tensorboard"}),
 }
@@ -154,38 +147,3 @@ def installed_versions(*packages: str) -> dict[str, str]:
     """Return the versions of those packages that are installed, in this order."""
     found = {package: installed_version(package) for package in packages}
     return {package: number for package, number in found.items() if number is not None}
-
-
-@contextmanager
-def imported_later(*modules: str) -> Iterator[None]:
-    """Keep what is imported during the block from importing these modules, until it calls something of them.
-
-    For modules of which the importing one uses only functions and classes, and those only within functions.
-    The garbage collector rests during the block: imports leave little garbage, and it would go through all
-    that they make, again and again.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    held = {name: _Later(name) for name in modules if name not in sys.modules}
-    sys.modules.update(held)
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-        for name, module in held.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
-
-
-class _Later(ModuleType):
-    """Stands for a module. A name taken from it is a class, so that it may occur in annotations."""
-
-    def __getattr__(self, name: str) -> type:
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def call(cls: type, *values: Any, **named: Any) -> Any:
-            return getattr(import_module(self.__name__), name)(*values, **named)
-
-        return type(name, (), {"__new__": call})

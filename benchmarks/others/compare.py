@@ -30,7 +30,7 @@ import numpy as np
 import weights
 from numpy.typing import NDArray
 
-TIER = "import sys; from tier_cli.app import main; sys.exit(main(sys.argv[1:]))"
+TIER = "import sys; from tier_cli.app import main; sys.exit(main())"
 HERE = Path(__file__).parent
 # Which checkpoint, which script and its options, and the goal as a ratio of CPU seconds.
 PROGRAMS: dict[str, tuple[str, list[str], float | None]] = {
@@ -66,7 +66,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the results as JSON")
     given = parser.parse_args()
     names = given.only or [name for name in PROGRAMS if given.medsiglip or "MedSigLIP" not in name]
-    said, ours = [], {}
+    said: list[dict[str, Any]] = []
+    runs: dict[str, Run] = {}
     _write(
         f"{'against':<30}{'images':>7}{'theirs':>11}{'tier':>11}{'ratio':>8}{'goal':>6}  largest difference"
     )
@@ -76,16 +77,9 @@ def main() -> None:
         folder = files.images(
             given.work / f"images-{given.images}{without and '-no-' + without}", given.images, without
         )
-        mine, theirs = _commands(given, family, script, folder)
-        for number in range(given.rounds):
-            pair = [("tier", mine), ("theirs", theirs)]
-            for which, command in pair[:: -1 if number % 2 else 1]:
-                key = " ".join(command)
-                # Both scripts of CheXzero stand beside the same run of `tier`.
-                if which == "theirs" or number or key not in ours:
-                    ran = _run(name, command, given.medsiglip)
-                    ours[key] = min((ours[key], ran), key=lambda one: one.cpu) if key in ours else ran
-        tier, other = (ours[" ".join(command)] for command in (mine, theirs))
+        commands = _commands(given, family, script, folder)
+        _take_turns(name, commands, given.rounds, given.medsiglip, runs)
+        tier, other = (runs[" ".join(command)] for command in commands)
         row: dict[str, Any] = {
             "against": name, "images": given.images, "goal": goal,
             "cpu_seconds": {"tier": tier.cpu, "theirs": other.cpu},
@@ -101,6 +95,24 @@ def main() -> None:
         )
     if given.output:
         given.output.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+
+
+def _take_turns(
+    name: str,
+    commands: tuple[list[str], list[str]],
+    rounds: int,
+    medsiglip: str | None,
+    runs: dict[str, Run],
+) -> None:
+    """Run `tier` and the other program once per round; `runs` keeps the quickest of each command."""
+    mine, theirs = commands
+    for number in range(rounds):
+        for command in (theirs, mine) if number % 2 else (mine, theirs):
+            key = " ".join(command)
+            # Both scripts of CheXzero stand beside the same run of `tier`.
+            if command is theirs or number or key not in runs:
+                ran = _run(name, command, medsiglip)
+                runs[key] = min((runs[key], ran), key=lambda one: one.cpu) if key in runs else ran
 
 
 def _commands(

@@ -3,8 +3,8 @@
 The accessors themselves (github.com/Google-Health/medsiglip, python/data_accessors; run at commit 56b1447):
 `GenericDicomHandler.process_file`, then what its server does before the model: floats in [0, 1], three
 channels, zeros to a square, transformers' `SiglipImageProcessor` at 448 px. PYTHONPATH names the folder
-`python` of a clone. The model is not compared: its
-weights are gated, and its 400 million parameters would hide the reading. The accessors refuse RLE.
+`python` of a clone. The model is not compared: its weights are gated, and its 400 million parameters would
+hide the reading. The accessors refuse RLE.
 """
 
 from __future__ import annotations

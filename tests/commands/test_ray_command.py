@@ -88,22 +88,29 @@ def _below(pid: int, name: str) -> list[int]:
 
 
 def test_rows_are_those_of_the_local_run(
-    start: Start, tier: Tier, model: str, mixed: list[str], tmp_path: Path
+    start: Start,
+    tier: Tier,
+    model: str,
+    mixed: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The quick version of the tests below: one start of Ray."""
     command = ["classify", *mixed, "--model", model, "--batch-size", 3, "--output"]
     code, _, said = tier(*command, tmp_path / "here.csv")
-    before = set(Path(tempfile.gettempdir()).glob("tier-*"))
-    with start(*command, tmp_path / "ray.csv", "--runner", "ray", "--workers", 1) as process:
-        _until(tmp_path / "ray.csv.journal", 0)
-        made = set(Path(tempfile.gettempdir()).glob("tier-*")) - before
-        # Ray opens its own folder, and the logs in it, to everybody.
-        assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o700}
-        out, err = process.communicate(timeout=300)
+    # A folder of its own, since other runs use the common one; short, since Ray's sockets lie below it.
+    with tempfile.TemporaryDirectory(prefix="t-") as temporary:
+        monkeypatch.setenv("TMPDIR", temporary)
+        with start(*command, tmp_path / "ray.csv", "--runner", "ray", "--workers", 1) as process:
+            _until(tmp_path / "ray.csv.journal", 0)
+            # Ray opens its own folder, and the logs in it, to everybody.
+            assert [stat.S_IMODE(made.stat().st_mode) for made in Path(temporary).glob("tier-*")] == [0o700]
+            out, err = process.communicate(timeout=300)
+        left = list(Path(temporary).iterdir())
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
     # Not a word of Ray on the terminal, and nothing of it in the folder of temporary files.
     assert (process.returncode, out, err.decode()) == (code, b"", said.replace("here.csv", "ray.csv"))
-    assert set(Path(tempfile.gettempdir()).glob("tier-*")) <= before
+    assert left == []
 
 
 @pytest.mark.parametrize(
@@ -133,7 +140,7 @@ def test_without_ray_one_line_names_the_extra(
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, err = tier("classify", folder, "--runner", "ray", "--model", "tier-small")
     assert code == 2
-    assert err == "Error: this command needs ray, which is not installed; pip install 'tier-cli[ray]'\n"
+    assert err == "Error: --runner ray needs ray, which is not installed; pip install 'tier-cli[ray]'\n"
 
 
 def test_cluster_that_does_not_answer(tier: Tier, model: str, folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_signal_before_the_first_result_has_its_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """While Ray starts, for example: what it has started is ended too, and no scheduler takes it for Ctrl-C."""
+    """While Ray starts, for example: what it started is ended, and no scheduler takes it for Ctrl-C."""
     ended = []
 
     @contextmanager

@@ -230,8 +230,17 @@ def test_pictures_are_the_same(tmp_path: Path, name: str) -> None:
         check_alike(path, spec)
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("orientation", [("L", "F"), ("R", "F"), ("F", "L"), ("H", "R")])
+def turns() -> list[Any]:
+    """Return each codec with each orientation; all but the usual one and those of JPEG 2000 are slow."""
+    usual = ("L", "F")
+    found = []
+    for codec, orientation in product(CODECS, (usual, ("R", "F"), ("F", "L"), ("H", "R"))):
+        marks = () if orientation == usual or codec == "j2k" else pytest.mark.slow
+        found.append(pytest.param(codec, orientation, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("codec", "orientation"), turns())
 def test_positions_stay_right_to_a_fraction_of_a_pixel(
     tmp_path: Path, codec: str, orientation: tuple[str, str]
 ) -> None:

@@ -129,7 +129,7 @@ def test_process_imports_only_the_imaging_package(settings: Settings) -> None:
     done = subprocess.run(command, input=b"", capture_output=True, check=True)
     loaded = set(__import__("json").loads(done.stderr))
     packages = {name.split(".")[1] for name in loaded if name.startswith("tier_cli.")}
-    assert packages == {"decoding", "errors", "imaging"}
+    assert packages == {"decoding", "errors", "imaging", "late_imports", "packages"}
     assert not loaded & {"torch", "onnxruntime", "transformers", "pandas", "typer", "rich"}
 
 

@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_ray_on_this_machine_is_private(
     address: str | None, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where it is asked for by Ray's own name: no dashboard, a token, a folder that nobody else enters."""
+    """Also if asked for by Ray's own name: no dashboard, a token, a folder that nobody else enters."""
     if address is not None:
         monkeypatch.setitem(os.environ, "RAY_ADDRESS", address)
     with open_ray(None, 1):
@@ -60,7 +60,7 @@ def test_paths_of_sockets_fit(
     length: int, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whatever the folder of temporary files is: Ray cannot start with a longer path."""
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="") as above:  # noqa: S108 - a short name is the point
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="") as above:
         folder = Path(above, "x" * max(1, length - len(above) - 1))
         folder.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -81,6 +81,6 @@ def test_ray_that_does_not_start_is_no_bug(
         raise error
 
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(UsageError, match=r"--runner ray: Ray cannot be started \(.*\); use --runner local"):
-        with open_ray(None, 1):
-            pass
+    said = r"--runner ray: Ray cannot be started \(.*\); use --runner local"
+    with pytest.raises(UsageError, match=said), open_ray(None, 1):
+        pass

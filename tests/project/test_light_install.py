@@ -83,6 +83,7 @@ NEEDS = (
     ("torch,eval,tensorboard", ("train", *DATA, "--output", "new", "--tensorboard", "board")),
     ("torch", ("classify", "chests", "--engine", "torch")),
     ("torch", ("classify", "chests", "--device", "cuda")),
+    ("torch,eval", ("model", "quantize", "tier-small", *DATA, "--output", "new")),
     ("torch", ("model", "convert", "folder", "new")),
     ("torch", ("model", "pull", "biovil", "--yes")),
     ("torch", ("model", "export", "tier-small")),
@@ -104,6 +105,7 @@ NEEDS = (
     ("pacs", ("listen", "--allow-any", "--output", "new")),
     ("pacs", ("classify", "dicomweb://127.0.0.1:1/studies/1.2")),
     ("pacs", ("embed", "dicomwebs://127.0.0.1:1/studies/1.2", "--output", "x.npz")),
+    ("ray", ("classify", "chests", "--runner", "ray")),
     ("search", ("search", "effusion", "--index", "index.npz", "--approximate")),
 )
 

@@ -43,7 +43,7 @@ def run_options(
     views: Views,
     window: int,
     accept_any: bool,
-    decode: Decode = "fast",
+    decode: Decode,
     include_phi: bool = False,
     by: Unit = "image",
     batch_size: int | None = None,

@@ -118,13 +118,7 @@ def classify(
     check_dicom(dicom_folders, paths, hash_ids=hash_ids, shard=shard)
     if shard is not None and fail_fast:
         raise UsageError("--shard and --fail-fast contradict each other", remedy="give only one")
-    if dry_run and on_server(paths):
-        raise UsageError("retrieves nothing from a server", where="--dry-run", remedy="omit it")
-    if on_server(paths) and (named := [name for name, given in dicom_folders.items() if given]):
-        raise UsageError("needs the images as files", where=named[0], remedy="retrieve the study first")
-    if runner is options.RunnerName.RAY:
-        written_here = [name for name, given in {"--maps": maps, **dicom_folders}.items() if given]
-        _check_spread(paths, [*written_here, *(["--dry-run"] if dry_run else [])])
+    _check_places(paths, maps, dicom_folders, dry_run, runner)
     passed_over = passing_over(hash_ids)
     notes = PassedOverNotes(passed_over.observe)
     if kept is not None:
@@ -190,10 +184,25 @@ def _check(output: str | None, table: bool, wide: bool, contradictory: bool) -> 
     return None
 
 
-def _check_spread(paths: list[str], here: list[str]) -> None:
-    """Refuse what only this machine can do; `here` are the options that are given."""
-    if on_server(paths):
+def _check_places(
+    paths: list[str],
+    maps: str | None,
+    dicom_folders: dict[str, str | None],
+    dry_run: bool,
+    runner: options.RunnerName,
+) -> None:
+    """Refuse what does not work with images on a server, or with work on other machines."""
+    server = on_server(paths)
+    if dry_run and server:
+        raise UsageError("retrieves nothing from a server", where="--dry-run", remedy="omit it")
+    objects = [name for name, folder in dicom_folders.items() if folder]
+    if server and objects:
+        raise UsageError("needs the images as files", where=objects[0], remedy="retrieve the study first")
+    if runner is not options.RunnerName.RAY:
+        return
+    if server:
         raise UsageError("needs the images as files", where="--runner ray", remedy="retrieve the study first")
+    here = [*(["--maps"] if maps else []), *objects, *(["--dry-run"] if dry_run else [])]
     if here:
         raise UsageError("does not work with --runner ray", where=here[0], remedy="give only one of the two")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tier_cli.packages import imported_later
+from tier_cli.late_imports import imported_later
 
 
 def import_help_writer() -> None:

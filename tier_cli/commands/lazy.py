@@ -40,7 +40,7 @@ class LazyGroup(Group):
         self.commands = _Commands(self.places)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; a signal that ends it gives its own exit code, where Typer gives all that of Ctrl-C."""
+        """Run a command; each signal that ends it has its own exit code, where Typer gives that of Ctrl-C."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:

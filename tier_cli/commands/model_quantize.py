@@ -13,6 +13,7 @@ from tier_cli.commands.evaluate.options import Data, Dataset, Exclude, Root
 from tier_cli.commands.fit_options import FIT_PANEL, Output, split_option
 from tier_cli.commands.options import BatchSize, Workers
 from tier_cli.console import is_terminal, print_message
+from tier_cli.packages import require_extras
 
 _SPLIT = "valid"
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint folder, or the name of a model.")]
@@ -72,9 +73,7 @@ def quantize(
     Exit codes: 0 when every image could be read, 3 when some could not, 2 for
     wrong usage. For research use.
     """
-    # Said before images are read, where the extra [torch] is missing.
-    import onnx  # noqa: F401
-
+    require_extras("tier model quantize", "torch", "eval")
     from tier_cli.commands.fit_data import choose_rows, without_trained
     from tier_cli.files.atomic import check_new_folder
     from tier_cli.pipeline.scoring_job import open_job

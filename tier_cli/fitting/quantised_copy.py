@@ -103,6 +103,8 @@ def write_quantised(
 
     Raises
     ------
+    UsageError
+        The checkpoint has int8 weights already.
     ManifestError
         There are too few images.
     """

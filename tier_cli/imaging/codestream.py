@@ -23,7 +23,7 @@ _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 SOC_SIZ = b"\xff\x4f\xff\x51"
 _CAP = b"\xff\x50"  # extended capabilities: high-throughput JPEG 2000 (ISO/IEC 15444-15)
 _EOI = b"\xff\xd9"  # ends a JPEG, a JPEG-LS and a JPEG 2000 image
-_SOT = b"\xff\x90"
+SOT = b"\xff\x90"
 # Within entropy-coded data, FF is followed by 0 unless it begins a marker (ISO/IEC 10918-1 B.1.1.5).
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 # Some writers leave a few bytes behind the end.
@@ -156,11 +156,11 @@ def _first_scan(frame: bytes) -> tuple[int, int]:
 def _tiles_fault(frame: bytes) -> str:
     """Follow the lengths of the tile-parts (ISO/IEC 15444-1 A.4.2), which lead to the end marker."""
     position = frame.find(SOC_SIZ) + 2
-    while frame[position : position + 2] != _SOT:
+    while frame[position : position + 2] != SOT:
         if frame[position : position + 1] != b"\xff":
             return "its header is broken"
         position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
-    while frame[position : position + 2] == _SOT:
+    while frame[position : position + 2] == SOT:
         length = int.from_bytes(frame[position + 6 : position + 10], "big")
         if length == 0:  # the last tile-part extends to the end
             return "" if _EOI in frame[-4:] else "its end is missing"

@@ -16,7 +16,7 @@ from tier_cli.errors import InputError
 from tier_cli.imaging.codestream import ITEM
 from tier_cli.imaging.limits import MAX_PIXELS, costly
 from tier_cli.imaging.sniff import DICOMDIR
-from tier_cli.packages import imported_later
+from tier_cli.late_imports import imported_later
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

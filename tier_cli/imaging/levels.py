@@ -13,8 +13,9 @@ from tier_cli.imaging.header import Header
 from tier_cli.imaging.limits import BLANK_SHARE, sampled
 from tier_cli.imaging.pixels import Stored, decode
 from tier_cli.imaging.radiograph import ReadOptions, Rendering
-from tier_cli.imaging.reduction import Extent, Grid, Image, Least, bend
+from tier_cli.imaging.reduction import Extent, Grid, Least, bend
 from tier_cli.imaging.render import equalised, minmax
+from tier_cli.imaging.resample import Image
 from tier_cli.imaging.transforms import display_of
 
 _ROWS = 256

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.imaging.codestream import SOC_SIZ, Codestream
+from tier_cli.imaging.codestream import SOC_SIZ, SOT, Codestream
 from tier_cli.imaging.reduction import Extent
 
-_SIZ_END_OF_HEADER = b"\xff\x90"
 _COD, _COC = b"\xff\x52", b"\xff\x53"
 
 
@@ -86,7 +85,7 @@ def _levels(content: bytes, start: int) -> tuple[int, bool]:
     if left or top or first or upper or wide < right or high < bottom:
         return 0, False
     position, levels, reversible = start + 2, 0, False
-    while content[position : position + 2] != _SIZ_END_OF_HEADER:
+    while content[position : position + 2] != SOT:
         marker = content[position : position + 2]
         if marker == _COC or marker[:1] != b"\xff":
             return 0, False

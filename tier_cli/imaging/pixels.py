@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,40 +17,17 @@ from tier_cli.imaging.codestream import (
     codestream_of,
     encapsulation_fault,
     is_rle,
-    scan_fault,
-    without_padding,
 )
 from tier_cli.imaging.damage import damaged
-from tier_cli.imaging.guard import silence_gdcm
+from tier_cli.imaging.decoders import JPEG_2000, LOSSY, RLE, decoder_of, decompressed
 from tier_cli.imaging.header import UNDEFINED_LENGTH, Header, tail_fault
-from tier_cli.imaging.jpeg import check_12_bit, check_jpeg, decode_jpeg
 from tier_cli.imaging.limits import check_scans, check_size
-from tier_cli.imaging.lower import Lower, lower_j2k
 from tier_cli.imaging.padding import padding_words
-from tier_cli.imaging.rle import unpacked_rle
 
 if TYPE_CHECKING:
-    from pydicom.pixels.decoders.base import Decoder
-
     from tier_cli.imaging.reduction import Extent
 
-_JPEG_8_OR_12 = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-_LOSSY = (*_JPEG_8_OR_12, _JPEG_LS[1], _JPEG_2000[1], "1.2.840.10008.1.2.4.203")
-_RLE = "1.2.840.10008.1.2.5"
 _EXPLICIT = "1.2.840.10008.1.2.1"
-# Decoders in the order in which they are tried, chosen for speed and robustness: on some broken streams GDCM
-# crashes the process and pylibjpeg-rle raises something that is no Exception. If none of them is installed,
-# any other is used.
-_PREFERRED = {
-    **dict.fromkeys(_JPEG_8_OR_12, ("pillow",)),
-    **dict.fromkeys(_JPEG_LOSSLESS, ("gdcm",)),
-    **dict.fromkeys(_JPEG_LS, ("pyjpegls",)),
-    **dict.fromkeys(_JPEG_2000, ("pylibjpeg", "pillow")),
-    _RLE: ("pydicom",),
-}
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _LARGEST_US = 0xFFFF
 # Defined terms of PS3.3 C.7.6.3.1.2 that a message may quote.
@@ -120,18 +95,18 @@ def decode(header: Header, path: str, notes: list[str], most: int = 1) -> Stored
                 layout["bits_allocated"] = 8
                 bits = layout["bits_stored"] = min(bits, 8)
                 shift = 0
-        elif header.syntax != _RLE:
-            syntax = _RLE
+        elif header.syntax != RLE:
+            syntax = RLE
         most = 1 if shift else most
-        samples, extent = _decompressed(frame, codestream, syntax, layout, path, most)
+        samples, extent = decompressed(frame, codestream, syntax, layout, path, most)
         # JPEG and JPEG-LS have no signed values: negative ones are bit patterns there and cannot be clipped.
-        lossy = syntax in _LOSSY and (not signed or syntax in _JPEG_2000)
+        lossy = syntax in LOSSY and (not signed or syntax in JPEG_2000)
     else:
-        if _decoder(syntax, path).is_encapsulated:
+        if decoder_of(syntax, path).is_encapsulated:
             syntax = _EXPLICIT
         _check_length(header, layout, path)
         layout["view_only"] = True
-        samples = _decoder(syntax, path).as_array(header.file, index=0, **layout)[0]
+        samples = decoder_of(syntax, path).as_array(header.file, index=0, **layout)[0]
     if syntax != header.syntax:
         notes.append("the pixel data are not encoded as the transfer syntax says; their own format was used")
     if lossy:
@@ -206,7 +181,7 @@ def _is_compressed(header: Header, path: str) -> bool:
     """Return whether the pixel data are compressed frames, whatever the transfer syntax says."""
     if header.pixel_length == UNDEFINED_LENGTH:
         return True
-    if not _decoder(header.syntax, path).is_encapsulated:
+    if not decoder_of(header.syntax, path).is_encapsulated:
         return False
     start = header.file.read(len(ITEM))
     header.file.seek(-len(start), os.SEEK_CUR)
@@ -230,7 +205,7 @@ def _check_codestream(frame: bytes, header: Header, layout: dict[str, Any], path
         if is_rle(frame):
             return None
         # Names the syntax as the cause if it is not supported.
-        if not _decoder(header.syntax, path).is_encapsulated:
+        if not decoder_of(header.syntax, path).is_encapsulated:
             remedy = "export the file again with its file meta information"
             raise InputError(
                 "the pixels are compressed, but the transfer syntax is missing",
@@ -272,118 +247,6 @@ def _note_differences(codestream: Codestream, bits: int, signed: bool, notes: li
         )
 
 
-def _decompressed(
-    frame: bytes, codestream: Codestream | None, syntax: str, layout: dict[str, Any], path: str, most: int
-) -> tuple[NDArray[Any], Extent | None]:
-    """Decode a frame with the first decoder that can, and JPEG-LS also without its padding."""
-    from pydicom.encaps import encapsulate
-
-    decoder = _decoder(syntax, path)
-    if codestream and syntax not in _JPEG_LS and (fault := scan_fault(frame)):
-        raise damaged(fault, path)
-    if most > 1 and codestream and (lower := _lower(codestream, layout, most)):
-        return lower
-    if syntax == _RLE and (unpacked := unpacked_rle(frame, layout)) is not None:
-        return unpacked, None
-    if codestream and syntax in _JPEG_8_OR_12:
-        if codestream.precision == 12:
-            return _decode_12_bit(codestream, path), None
-        if codestream.samples == 1:
-            return _decode_grey(codestream, path), None
-        _check_jpeg(codestream, path)
-    plugins = [name for name in _PREFERRED.get(syntax, ()) if name in decoder.available_plugins] or [""]
-    layout = {**layout, "number_of_frames": 1}
-    first: Exception | None = None
-    for content in _versions(frame, syntax):
-        for plugin in plugins:
-            try:
-                with warnings.catch_warnings(record=True) as warned:
-                    warnings.simplefilter("always")
-                    samples = decoder.as_array(
-                        encapsulate([content]), index=0, decoding_plugin=plugin, **layout
-                    )[0]
-                # The decoder of RLE warns of segments that hold more than the image and cuts them off.
-                if syntax == _RLE and warned:
-                    raise damaged("it holds more pixels than Rows and Columns say", path)
-                return samples, None
-            except (MemoryError, InputError):
-                raise
-            except Exception as error:  # noqa: BLE001 - decoders raise almost anything, see `guarded`
-                first = first or error
-    raise first or ValueError("no decoder")
-
-
-def _versions(frame: bytes, syntax: str) -> Iterator[bytes]:
-    """Yield a frame, and if it could not be decoded a JPEG-LS frame without its padding."""
-    yield frame
-    if syntax in _JPEG_LS and (bare := without_padding(frame)) != frame:
-        yield bare
-
-
-def _lower(codestream: Codestream, layout: dict[str, Any], most: int) -> Lower | None:
-    """Decode a grey frame at a lower resolution if its samples are what the attributes say; else None."""
-    signed, bits = bool(layout["pixel_representation"]), layout["bits_stored"]
-    if not codestream.is_jpeg_2000 or codestream.samples != 1 or codestream.signed != signed:
-        return None
-    beyond = codestream.precision > bits
-    lower = None if signed and beyond else lower_j2k(codestream, most)
-    # Bits above the stored ones, which mark padding or overlays, must not be averaged.
-    return None if lower is None or (beyond and lower.samples.max() >= 2**bits) else lower
-
-
-def _decode_grey(codestream: Codestream, path: str) -> NDArray[Any]:
-    try:
-        return decode_jpeg(codestream.content, colour=False)
-    except ValueError:
-        raise damaged("its compressed data are broken", path) from None
-
-
-def _check_jpeg(codestream: Codestream, path: str) -> None:
-    try:
-        check_jpeg(codestream.content)
-    except ValueError:
-        raise damaged("its compressed data are broken", path) from None
-
-
-def _decode_12_bit(codestream: Codestream, path: str) -> NDArray[Any]:
-    try:
-        from imagecodecs import jpeg_decode
-    except ImportError:
-        raise InputError(
-            "12-bit JPEG needs a decoder that is not installed",
-            where=path,
-            remedy='pip install "tier-cli[codecs]"',
-            kind="codec",
-        ) from None
-    try:
-        check_12_bit(codestream.content, codestream.precision_at)
-    except ValueError:
-        raise damaged("its compressed data are broken", path) from None
-    samples: NDArray[Any] = jpeg_decode(codestream.content)
-    return samples
-
-
-def _decoder(syntax: str, path: str) -> Decoder:
-    """Return pydicom's decoder for a transfer syntax."""
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    silence_gdcm()
-    try:
-        decoder = get_decoder(UID(syntax))
-    except NotImplementedError:
-        remedy = "save it as Explicit VR Little Endian"
-        raise InputError(
-            "the transfer syntax is not supported", where=path, remedy=remedy, kind="codec"
-        ) from None
-    if not decoder.is_available:
-        # pylibjpeg-libjpeg would work too, but is not suggested because of its licence (GPL).
-        wanted = [name for name in decoder.missing_dependencies if "libjpeg-libjpeg" not in name]
-        remedy = f"install one of: {'; '.join(wanted)}"
-        raise InputError(f"no decoder for {decoder.UID.name}", where=path, remedy=remedy, kind="codec")
-    return decoder
-
-
 def _masked(samples: NDArray[Any], bits: int, shift: int) -> NDArray[Any]:
     """Keep only the stored bits; the bits above them may hold overlays or signs."""
     codes: NDArray[Any] = np.ascontiguousarray(samples, samples.dtype.newbyteorder("="))
@@ -421,24 +284,3 @@ def _saturated(samples: NDArray[Any], bits: int, signed: bool) -> NDArray[Any]:
     if kind.min < low or kind.max > high:
         samples = samples.clip(max(low, kind.min), min(high, kind.max))
     return samples
-
-
-def decodable_syntaxes() -> list[str]:
-    """Return the UIDs of the transfer syntaxes that can be decoded with the packages installed.
-
-    JPEG Extended is listed only with the decoder of its 12-bit images.
-    """
-    from importlib.util import find_spec
-
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import AllTransferSyntaxes
-
-    found = []
-    for syntax in AllTransferSyntaxes:
-        try:
-            decoder = get_decoder(syntax)
-        except NotImplementedError:
-            continue
-        if decoder.is_available and (syntax != _JPEG_8_OR_12[1] or find_spec("imagecodecs") is not None):
-            found.append(str(syntax))
-    return found

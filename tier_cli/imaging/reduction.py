@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tier_cli.imaging.orientation import Orientation
-from tier_cli.imaging.resample import Interpolation, antialiased, resize, to_bytes
+from tier_cli.imaging.resample import Image, Interpolation, antialiased, resize, to_bytes
 
-Image = NDArray[np.float32]
 # How many times the size to which an image is resized it has at least at a lower resolution level.
 _OVERSIZE = 2
 # Variances of the low-pass filters of JPEG 2000, in squares of pixels of the higher resolution: the sum of

@@ -78,6 +78,7 @@ def _check(engine: str, device: str) -> None:
 
 
 def has_graphs(folder: Path) -> bool:
+    """Return whether a checkpoint folder holds both ONNX graphs."""
     return (folder / IMAGE_GRAPH).is_file() and (folder / TEXT_GRAPH).is_file()
 
 

@@ -32,8 +32,8 @@ def quantise(
     """Write int8 weights, both graphs and the configuration into `folder`, a copy without weights and graphs.
 
     Weights get 7 bits and a scale per channel: with 8, processors without VNNI instructions would overflow
-    and give other scores. Activations get 8 bits over their mean range in the
-    images (Jacob et al., CVPR 2018).
+    and give other scores. Activations get 8 bits over their mean range in the images (Jacob et al., CVPR
+    2018).
 
     Parameters
     ----------

@@ -15,9 +15,9 @@ from pynetdicom.dsutils import encode_file_meta
 from pynetdicom.presentation import build_context
 
 from tier_cli.errors import InputError, UsageError
+from tier_cli.imaging.decoders import decodable_syntaxes
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.header import read_header
-from tier_cli.imaging.pixels import decodable_syntaxes
 from tier_cli.pacs.connections import REQUEST_TIMEOUT, ReceiverSettings, Server, is_in_message, shut
 from tier_cli.pacs.health import Health
 from tier_cli.pacs.ledger import Ledger

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tier_cli.errors import UsageError
+from tier_cli.packages import require_extras
 
 if TYPE_CHECKING:
     from tier_cli.pipeline.runners.work import Runner
@@ -51,6 +52,7 @@ def open_ray(address: str | None, workers: int | None) -> Iterator[Runner]:
     joined = address or os.environ.get(ADDRESS_VARIABLE)
     joined = None if joined == _LOCAL else joined
     _check(joined, workers)
+    require_extras("--runner ray", "ray")
     os.environ.update(_QUIET)
     with _joined(joined) if joined else _started(workers) as runner:
         yield runner
