@@ -20,8 +20,17 @@ def test_decoders_of_an_earlier_step_end(tmp_path: Path, monkeypatch: pytest.Mon
     pools: list[DecodePool] = []
     closed: list[DecodePool] = []
     start, close = DecodePool.__init__, DecodePool.close
-    monkeypatch.setattr(DecodePool, "__init__", lambda pool, *of: (pools.append(pool), start(pool, *of))[1])
-    monkeypatch.setattr(DecodePool, "close", lambda pool: (closed.append(pool), close(pool))[1])
+
+    def started(pool: DecodePool, settings: Settings, workers: int) -> None:
+        pools.append(pool)
+        start(pool, settings, workers)
+
+    def ended(pool: DecodePool) -> None:
+        closed.append(pool)
+        close(pool)
+
+    monkeypatch.setattr(DecodePool, "__init__", started)
+    monkeypatch.setattr(DecodePool, "close", ended)
     source = Source(str(write_png(tmp_path / "a.png", 1)))
     for size in (32, 32, 48):
         settings = Settings.of(ReadOptions(), Preprocessing(crop=size))
