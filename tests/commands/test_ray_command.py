@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,12 @@ def test_rows_are_those_of_the_local_run(
     with tempfile.TemporaryDirectory(prefix="t-") as temporary:
         monkeypatch.setenv("TMPDIR", temporary)
         with start(*command, tmp_path / "ray.csv", "--runner", "ray", "--workers", 1) as process:
+            for _ in range(1200):
+                if list(Path(temporary).glob("tier-*/*/session_*/logs")):
+                    break
+                time.sleep(0.05)
+            # Ray opens its own folder, and the logs in it, to everybody.
+            assert [stat.S_IMODE(made.stat().st_mode) for made in Path(temporary).glob("tier-*")] == [0o700]
             out, err = process.communicate(timeout=300)
         left = list(Path(temporary).iterdir())
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
@@ -239,6 +246,30 @@ def test_killed_processes_cost_nothing(
             os.kill(victims[0], signal.SIGKILL)
         _, err = process.communicate(timeout=600)
     assert (process.returncode, b"crashed" in err) == (3, False)
+    assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into Linux's /proc")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("raylet/raylet", b"the processes of Ray on this machine have ended"),
+        ("gcs/gcs_server", b"the head of the Ray cluster does not answer any more"),
+    ],
+)
+def test_a_run_without_ray_ends(
+    start: Start, tier: Tier, model: str, many: Path, tmp_path: Path, name: str, said: bytes
+) -> None:
+    """Ray itself waits for ever, or ends the process as if it had a bug; the results are kept."""
+    command = ["classify", many, "--model", model, "--output"]
+    with start(*command, tmp_path / "ray.csv", "--runner", "ray", "--workers", 2) as process:
+        _until(tmp_path / "ray.csv.journal", 100)
+        os.kill(_below(process.pid, name)[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=200)
+    assert (process.returncode, said in err, err.count(b"\n")) == (2, True, 2), err
+    assert tier(*command, tmp_path / "ray.csv", "--resume")[0] == 3
+    tier(*command, tmp_path / "here.csv")
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 

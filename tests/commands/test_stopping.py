@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tier_cli import app
 from tier_cli.commands.stopping import stopping
 from tier_cli.errors import UsageError
+from tier_cli.pipeline.runners import opening
 from tier_cli.signals import Stopped
 
 
@@ -54,6 +57,39 @@ def test_a_lost_signal_is_remembered_and_errors_without_one_stay() -> None:
         raise ZeroDivisionError
     with pytest.raises(UsageError), stopping():
         interrupted_reading()
+
+
+def interrupted_start(number: int) -> None:
+    """Raise what compiled modules make of every signal whose handler raises."""
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize("interrupted", [signal.raise_signal, interrupted_import, interrupted_start])
+def test_a_signal_before_the_first_result_has_its_exit_code(
+    name: str,
+    code: int,
+    interrupted: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """While Ray starts, for example: what it started is ended, and no scheduler takes it for Ctrl-C."""
+    ended = []
+
+    @contextmanager
+    def open_runner(*_: object) -> Iterator[None]:
+        try:
+            interrupted(getattr(signal, name))
+            yield
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(opening, "open_runner", open_runner)
+    assert app.main(["classify", "a.png", "--output", "a.csv"]) == code
+    assert (ended, capfd.readouterr()) == ([True], ("", ""))
 
 
 def test_ctrl_c_during_an_import_ends_with_130(

@@ -124,9 +124,9 @@ def classify(
     if kept is not None:
         passed_over.observe = notes
     sources = sources_of(paths, passed_over)
-    from tier_cli.pipeline.runners.opening import open_runner
+    from tier_cli.commands.runners import opened
 
-    with open_runner(runner.value, ray_address, workers) as distributor:
+    with opened(runner, ray_address, workers) as distributor:
         job = open_models(model or DEFAULT_MODEL, findings, engine.value, device.value, distributor)
         from tier_cli.commands.result_run import ScoreRun, hasher, print_notes
         from tier_cli.pipeline.stream import stream_options

@@ -85,9 +85,9 @@ def embed(
     check_not_an_input(file.path, "--output", [*paths, model])
     passed_over = passing_over(hash_ids)
     sources = sources_of(paths, passed_over)
-    from tier_cli.pipeline.runners.opening import open_runner
+    from tier_cli.commands.runners import opened
 
-    with open_runner(runner.value, ray_address, workers) as distributor:
+    with opened(runner, ray_address, workers) as distributor:
         embedder = _open(model, patches, engine, device, distributor)
         from tier_cli.pipeline.stream import stream_options
 

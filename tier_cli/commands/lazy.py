@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tier_cli.commands.help_writer import import_help_writer
 from tier_cli.commands.verbosity import Group
+from tier_cli.signals import exit_code_of
 
 
 class Place(NamedTuple):
@@ -37,6 +38,13 @@ class LazyGroup(Group):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Commands(self.places)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; each signal that ends it has its own exit code, where Typer gives that of Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(exit_code_of(stop)) from stop
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help as a group with the same names and lines writes it."""

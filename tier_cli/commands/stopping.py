@@ -57,6 +57,11 @@ def stopping(*names: str) -> Iterator[Callable[[], KeyboardInterrupt | None]]:
         yield lambda: handler.stop
     except TierError:
         raise
+    except KeyboardInterrupt as stop:
+        if handler.stop is None or handler.stop is stop:
+            raise
+        # What it interrupted has made another one of it, without the signal.
+        raise handler.stop from stop
     except Exception as error:
         if handler.stop is None:
             raise

@@ -92,7 +92,7 @@ def evaluate(
     _check(model, scores, compare, join, probabilities, output)
     page = Page(report, report_images, report_paths, report_note)
     page.check()
-    from tier_cli.pipeline.runners.opening import open_runner
+    from tier_cli.commands.runners import opened
 
     sets = data_sets(dataset or [])
     settings = EvaluationSettings(
@@ -129,7 +129,7 @@ def evaluate(
     )
     if len(sets) > 1:
         check_table_options(settings, data=data, root=root, scores=scores, compare=compare, report=report)
-        with open_runner(runner.value, ray_address, workers) as distributor:
+        with opened(runner, ray_address, workers) as distributor:
             evaluate_table(model or [DEFAULT_MODEL], sets, replace(settings, runner=distributor), output)
         return
     name, data, root = only_data_set(sets, data, root)
@@ -141,7 +141,7 @@ def evaluate(
 
     results = ReportOutput(output)
     try:
-        with open_runner(runner.value, ray_address, workers) as distributor:
+        with opened(runner, ray_address, workers) as distributor:
             whole = measure(
                 first,
                 data,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
 import secrets
-import signal
+import shutil
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
+# Ray would try for a quarter of an hour to join what answers, but is no Ray.
+_ONE_TRY = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
 # Ray listens on loopback alone where it believes that there are no other machines. Its processes have the
 # priority of this one, as decoding processes have without Ray.
 _ALONE = {
@@ -35,8 +37,9 @@ _ALONE = {
     "RAY_AUTH_MODE": "token",
     "RAY_worker_niceness": "0",
 }
-# The sockets of Ray lie up to 70 characters below its folder, and their paths have at most 107.
-_LONGEST_FOLDER = 36
+# The sockets of Ray lie up to 83 characters below the folder of temporary files, and their paths have at most
+# 107.
+_LONGEST_FOLDER = 24
 # How long a cluster may take to answer, in seconds.
 _ANSWER = 20.0
 # What Ray calls a cluster of its own.
@@ -47,6 +50,7 @@ _LOCAL = "local"
 def open_ray(address: str | None, workers: int | None) -> Iterator[Runner]:
     """Open a runner for the block; parameters and errors as for `open_runner`."""
     joined = address or os.environ.get(ADDRESS_VARIABLE)
+    joined = None if joined == _LOCAL else joined
     _check(joined, workers)
     require_extras("--runner ray", "ray")
     os.environ.update(_QUIET)
@@ -80,6 +84,7 @@ def _joined(address: str) -> Iterator[Runner]:
             socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
         except (OSError, OverflowError) as error:
             raise _not_joined(address, error) from error
+    os.environ.update(_ONE_TRY)
     with _ray(address) as runner:
         yield runner
 
@@ -90,47 +95,48 @@ def _started(cpus: int | None) -> Iterator[Runner]:
 
     # Only processes that know the token may talk to this Ray. Ray's own one would be in the home folder.
     os.environ.update({**_ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-    short = len(tempfile.gettempdir()) < _LONGEST_FOLDER
-    above = None if short else "/tmp"  # noqa: S108 - the folder in it has a random name and belongs to this user
     with (
-        tempfile.TemporaryDirectory(prefix="tier-", dir=above, ignore_cleanup_errors=True) as folder,
+        _private_folder() as folder,
         _ray(_LOCAL, num_cpus=cpus or usable_cpus(), include_dashboard=False, _temp_dir=folder) as runner,
     ):
         yield runner
 
 
 @contextmanager
+def _private_folder() -> Iterator[str]:
+    """Make a folder for Ray, which opens it to all: in one that only this user can enter."""
+    short = len(tempfile.gettempdir()) <= _LONGEST_FOLDER
+    above = None if short else "/tmp"  # noqa: S108 - the folder in it has a random name and belongs to this user
+    with tempfile.TemporaryDirectory(prefix="tier-", dir=above, ignore_cleanup_errors=True) as private:
+        # Where Ray's start fails, its processes end, and write, until this process does; what was registered
+        # first is done last.
+        atexit.register(shutil.rmtree, private, ignore_errors=True)
+        yield os.path.join(private, "r")
+
+
+@contextmanager
 def _ray(address: str, **settings: Any) -> Iterator[Runner]:
     import ray
-    from ray._private import worker
+    from ray._private import utils, worker
 
     from tier_cli.pipeline.runners.ray_runner import RayRunner
 
     # Where a machine is lost, this prints the end of its log to stdout, among the results; no setting of Ray
     # stops it.
     worker.listen_error_messages = lambda *_: None
+    # Ray's handler of SIGTERM would end the process at once, and its output with it.
+    utils.set_sigterm_handler = lambda *_: None
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     settings |= {"configure_logging": False, "log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
-        with _own_handlers():
-            try:
-                ray.init(address, **settings)
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise _not_joined(address, error) from error
+        try:
+            ray.init(address, **settings)
+        # Ray raises plain exceptions too, of a slow start for example.
+        except Exception as error:
+            raise _not_joined(address, error) from error
         yield RayRunner()
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Keep the handler of SIGTERM, which Ray replaces by one that ends the process at once."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 def _not_joined(address: str, error: Exception) -> UsageError:

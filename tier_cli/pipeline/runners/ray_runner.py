@@ -8,6 +8,7 @@ wants all its inputs at the start.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
@@ -42,6 +43,8 @@ _TRIES = 8
 _VAIN_STARTS = 3
 # How long to wait for a machine that can compute, and how often to look for new ones.
 _PATIENCE, _LOOK = 600.0, 10.0
+# How long the head may be silent, in seconds. After 60 s, Ray would end this process without a word of ours.
+_SILENCE = 20.0
 # What prepared images may take of the memory that Ray shares between processes: it must never go to a disk.
 _SHARE = 0.25
 
@@ -108,7 +111,10 @@ class _Run(Generic[_T]):
     def __init__(self, work: Work[_T], on_gpus: bool):
         self._work, self._on_gpus = work, on_gpus
         self._versions = result_versions()
-        self._driver = ray.get_runtime_context().get_node_id()
+        context = ray.get_runtime_context()
+        self._driver = context.get_node_id()
+        host, _, port = context.gcs_address.rpartition(":")
+        self._head, self._is_lost = (host.strip("[]"), int(port)), False
         self._decode = ray.remote(decode_files)
         self._computers: list[_Computer] = []
         self._flight: deque[_Batch] = deque()
@@ -132,13 +138,14 @@ class _Run(Generic[_T]):
 
     def close(self) -> None:
         """End what is under way."""
-        for batch in self._flight:
-            for task in batch.decoded:
+        if not self._is_lost:
+            for batch in self._flight:
+                for task in batch.decoded:
+                    with suppress(RayError):
+                        ray.cancel(task)
+            for computer in self._computers:
                 with suppress(RayError):
-                    ray.cancel(task)
-        for computer in self._computers:
-            with suppress(RayError):
-                ray.kill(computer.actor)
+                    ray.kill(computer.actor)
         # What still refers to Ray after its end would complain.
         self._flight.clear()
         self._pending.clear()
@@ -163,6 +170,8 @@ class _Run(Generic[_T]):
         """Return the results of the first batch under way; what was lost is sent again."""
         batch = self._flight[0]
         while True:
+            while not ray.wait([batch.results], timeout=_LOOK, fetch_local=False)[0]:
+                self._check_cluster()
             try:
                 results: list[_T] = ray.get(batch.results)
             except RayError as error:
@@ -260,7 +269,7 @@ class _Run(Generic[_T]):
             return
         self._looked = time.monotonic()
         kind, cpus = ("GPU" if self._on_gpus else "CPU"), 0.0
-        for node in ray.nodes():
+        for node in self._check_cluster():
             has = node["Resources"] if node["Alive"] else {}
             cpus += has.get("CPU", 0)
             wanted = int(has.get("GPU", 0)) if self._on_gpus else int(has.get("CPU", 0) > 0)
@@ -275,6 +284,23 @@ class _Run(Generic[_T]):
         wanted = 2 + 2 * int(cpus) * _FILES_PER_TASK // self._work.batch_size + 2 * len(self._computers)
         memory = ray.cluster_resources().get("object_store_memory", 0) * _SHARE
         self._most = max(2, min(wanted, int(memory / (self._work.batch_size * _bytes_of(self._work)))))
+
+    def _check_cluster(self) -> list[dict[str, Any]]:
+        """Return the machines that Ray knows, while its head and its processes on this machine are there."""
+        until = time.monotonic() + _SILENCE
+        while not _answers(self._head):
+            if time.monotonic() > until:
+                raise self._ended("the head of the Ray cluster does not answer any more")
+            time.sleep(1)
+        nodes: list[dict[str, Any]] = ray.nodes()
+        if not any(node["Alive"] and node["NodeID"] == self._driver for node in nodes):
+            raise self._ended("the processes of Ray on this machine have ended")
+        return nodes
+
+    def _ended(self, what: str) -> TierError:
+        self._is_lost = True
+        remedy = "run the same command again when Ray runs, with --resume if there is a journal"
+        return TierError(what, where="--runner ray", remedy=remedy)
 
     def _computer(self, node: str) -> _Computer:
         actor = (
@@ -303,6 +329,14 @@ def _batches(sources: Iterable[Source], size: int) -> Iterator[tuple[list[Source
             yield batch, False
             batch = []
     yield batch, True
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, _SILENCE / 4).close()
+    except OSError:
+        return False
+    return True
 
 
 def _by_absolute_path(source: Source) -> Source:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -46,10 +45,17 @@ def _decoded(sources: Sequence[Source], settings: Settings, driver: str) -> Iter
         yield source.shown, outcome
 
 
-@lru_cache(maxsize=1)
+# The decoding process of this process, which Ray uses for many tasks; both end together.
+_pools: dict[Settings, DecodePool] = {}
+
+
 def _pool(settings: Settings) -> DecodePool:
-    """Return the decoding process of this process, which Ray uses for many tasks; both end together."""
-    return DecodePool(settings, 1)
+    """Return the decoding process with these settings; one with others, as of an earlier step, is ended."""
+    if settings not in _pools:
+        while _pools:
+            _pools.popitem()[1].close()
+        _pools[settings] = DecodePool(settings, 1)
+    return _pools[settings]
 
 
 def _missing_here(error: InputError, driver: str) -> InputError:
