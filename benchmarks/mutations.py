@@ -13,7 +13,6 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -88,6 +87,8 @@ Encoder = Callable[[Grey, np.random.Generator], bytes]
 
 
 def _jpeg_2000(pixels: NDArray[Any], level: float, bits: int) -> bytes:
+    import imagecodecs
+
     lossless = level == 0
     frame = imagecodecs.jpeg2k_encode(
         pixels, level=level, reversible=lossless, codecformat="j2k", bitspersample=bits
@@ -96,16 +97,22 @@ def _jpeg_2000(pixels: NDArray[Any], level: float, bits: int) -> bytes:
 
 
 def _jpeg_12(pixels: NDArray[Any]) -> bytes:
+    import imagecodecs
+
     return _dicom(
         pixels, 12, f"{_JPEG}51", bytes(imagecodecs.jpeg_encode(pixels, level=90, bitspersample=12))
     )
 
 
 def _lossless(pixels: NDArray[Any], bits: int) -> bytes:
+    import imagecodecs
+
     return _dicom(pixels, bits, f"{_JPEG}70", bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=bits)))
 
 
 def _jpeg_ls(pixels: NDArray[Any], bits: int) -> bytes:
+    import imagecodecs
+
     return _dicom(pixels, bits, f"{_JPEG}80", bytes(imagecodecs.jpegls_encode(pixels)))
 
 

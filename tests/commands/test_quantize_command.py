@@ -86,7 +86,7 @@ def test_the_card_and_the_facts_say_what_it_costs(copy: Path, tier: Tier) -> Non
     assert "CPU time per image" in card
     assert "mean AUC, 1 finding |" in card
     # A card that goes on with the probabilities of the float model would mislead who reads its beginning.
-    assert [line for line in card.splitlines() if line.startswith("## ")][0] == "## Int8 weights"
+    assert next(line for line in card.splitlines() if line.startswith("## ")) == "## Int8 weights"
     assert "On 20 images of 20 other patients" in card
     code, out, _ = tier("model", "info", copy)
     assert code == 0
