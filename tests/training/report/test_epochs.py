@@ -136,7 +136,10 @@ def test_what_is_kept_is_the_model_of_that_epoch(decay, manifest, towers, tmp_pa
     assert f"epochs {best[0]}, {best[1]}, selected" in (tmp_path / "a" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("when", ["before the state of epoch 3", "while the epochs are written"])
+@pytest.mark.parametrize(
+    "when",
+    [pytest.param("before the state of epoch 3", marks=pytest.mark.slow), "while the epochs are written"],
+)
 def test_a_run_killed_and_resumed_ends_with_the_same_epochs(
     when, manifest, towers, tmp_path, without_graphs, monkeypatch
 ):
