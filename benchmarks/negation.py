@@ -6,6 +6,7 @@ sentences of 120 clinical reports, annotated as affirmed or negated. What is lef
 
 from __future__ import annotations
 
+import argparse
 import csv
 import sys
 from collections import Counter
@@ -16,7 +17,9 @@ from tier_cli.reports.negation import stance
 
 def main() -> None:
     """Count denials that are found, and found ones that are denials."""
-    lines = Path(sys.argv[1]).read_text("latin-1").splitlines()[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sentences", type=Path, help="the annotated sentences, a tab-separated file")
+    lines = parser.parse_args().sentences.read_text("latin-1").splitlines()[1:]
     rows = list(csv.reader(lines, delimiter="\t"))
     counts: Counter[tuple[bool, bool]] = Counter()
     for _, condition, sentence, annotated, *_ in rows:

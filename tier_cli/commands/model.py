@@ -316,8 +316,8 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             rows += _flat(value, f"{prefix}{key} ")
         elif isinstance(value, list):
             rows.append((prefix + key, (" " if key == "limits" else ", ").join(map(str, value)) or "none"))
-        elif value is None and key in ("licence", "auc"):
-            rows.append((prefix + key, "not recorded"))
+        elif value is None:
+            rows.append((prefix + key, "not recorded" if key in ("licence", "auc") else "none"))
         else:
             rows.append((prefix + key, str(value)))
     return rows
