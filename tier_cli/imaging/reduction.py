@@ -12,7 +12,7 @@ from tier_cli.imaging.orientation import Orientation
 from tier_cli.imaging.resample import Image, Interpolation, antialiased, to_bytes
 
 # How many times the size to which an image is resized it has at least at a lower resolution level. With 2,
-# scores moved by up to 0.007 (docs/stress.md).
+# scores moved by up to 0.007 (docs/performance.md).
 OVERSIZE = 4.5
 # Variances of the low-pass filters of JPEG 2000, in squares of pixels of the higher resolution: the sum of
 # squared distances times coefficients of 5-3 and 9-7 (ISO/IEC 15444-1 F.3; Taubman & Marcellin 2002, 10.4).
