@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tier_cli.findings.schema import FindingSet
     from tier_cli.imaging.preprocess import Preprocessing
     from tier_cli.training.data.labels import LabelledRows, TrainingRows
+    from tier_cli.training.data.soft_labels import SoftLabels
     from tier_cli.training.data.validation_data import ValidationData
 
 
@@ -40,6 +41,8 @@ class TrainInputs:
         Description of the data for the record of the run.
     validation
         Separate validation data; None validates on the split ``valid`` of `rows`.
+    soft_labels
+        Where the probabilities of `rows` come from; None without any.
     """
 
     rows: TrainingRows
@@ -49,6 +52,7 @@ class TrainInputs:
     text_tower: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     validation: ValidationData | None = None
+    soft_labels: SoftLabels | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -79,6 +83,11 @@ class TrainInputs:
     def validation_hash(self) -> str | None:
         """Hash of separate validation data, computed once; None where there are none."""
         return None if self.validation is None else content_hash(self.validation.manifest)
+
+    @cached_property
+    def soft_labels_hash(self) -> str | None:
+        """Hash of the probabilities, computed once; None where there are none."""
+        return None if self.soft_labels is None else content_hash(self.soft_labels.manifest)
 
     @property
     def tokenizer_folder(self) -> Path:

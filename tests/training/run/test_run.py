@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer
@@ -60,6 +61,26 @@ def test_a_run_with_prompts_says_so(manifest, towers, tmp_path, without_graphs):
     assert "not zero-shot" in (tmp_path / "model" / "README.md").read_text()
     log = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
     assert all(line["prompt"] > 0 for line in log if "contrastive" in line)
+
+
+def test_scores_are_compared_with_probabilities_instead_of_labels(manifest, towers, tmp_path, without_graphs):
+    """Probabilities that repeat the labels change nothing, their opposites do; the card names the file."""
+    frame = pd.read_csv(manifest)
+    frame["path"] = [str(manifest.parent / path) for path in frame["path"]]
+    once = ("--epochs", "1", "--prompt-weight", "1")
+    for name, column in (("same", frame["Effusion"]), ("opposite", 1 - frame["Effusion"])):
+        frame.assign(Effusion=column)[["path", "Effusion"]].to_csv(tmp_path / f"{name}.csv", index=False)
+        more = ("--soft-labels", str(tmp_path / f"{name}.csv"))
+        assert run(manifest, tmp_path / name, towers, *once, *more) == 0
+    assert run(manifest, tmp_path / "labels", towers, *once) == 0
+    same, opposite, labels = (
+        open_checkpoint(tmp_path / name).hashes["weights"] for name in ("same", "opposite", "labels")
+    )
+    assert same == labels != opposite
+    record = json.loads((tmp_path / "same" / "training.json").read_text())
+    assert record["data"]["soft_labels"]["images"] == (frame["split"] == "train").sum()
+    assert "probabilities from same.csv" in (tmp_path / "same" / "README.md").read_text()
+    assert run(manifest, tmp_path / "none", towers, "--soft-labels", str(tmp_path / "same.csv")) == 2
 
 
 def test_prompts_without_labels_are_refused(towers, tmp_path):

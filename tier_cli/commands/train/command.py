@@ -56,6 +56,12 @@ def train(context: typer.Context, **options: Any) -> None:
 
     with preparing():
         settings = collect(TrainSettings, options, **_derived(given, options["batch_size"]))
+        if given.soft_labels is not None and not settings.prompt_weight:
+            raise UsageError(
+                "only the prompt term uses probabilities",
+                where="--soft-labels",
+                remedy="give a --prompt-weight",
+            )
         inputs = collect_inputs(given, collect(SplitChoice, options), separate)
     if run_options.keep_epochs:
         check_comparable(inputs)

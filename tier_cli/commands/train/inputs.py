@@ -85,6 +85,7 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     from tier_cli.model.convert.image_tower import tower_normalisation
     from tier_cli.model.verify import require_unaltered
     from tier_cli.training.data.rows import check_contrast, choose_rows, open_training_data
+    from tier_cli.training.data.soft_labels import read_soft_labels
     from tier_cli.training.data.validation_data import open_validation_data
     from tier_cli.training.train_inputs import TrainInputs
 
@@ -111,12 +112,17 @@ def collect_inputs(given: Arguments, choice: SplitChoice, separate: Separate | N
     data = choose_rows(manifest, given.dataset, choice, findings, validation)
     check_contrast(data.manifest)
     print_notes(data.notes)
+    rows, soft = data.rows, None
+    if given.soft_labels is not None:
+        soft = read_soft_labels(given.soft_labels, given.root, rows)
+        rows = replace(rows, soft=soft.values)
     return TrainInputs(
-        rows=data.rows,
+        rows=rows,
         preprocessing=preprocessing,
         init=init,
         image_tower=given.image_tower,
         text_tower=given.text_tower,
         about=data.record,
         validation=validation,
+        soft_labels=soft,
     )

@@ -27,6 +27,7 @@ class Arguments:
     output: Path | None = None
     root: Path | None = None
     text: Text | None = None
+    soft_labels: Path | None = None
     valid_data: Path | None = None
     valid_dataset: str | None = None
     valid_root: Path | None = None
@@ -77,6 +78,12 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         _DATA,
         "NAME",
         "Split to validate on after each epoch. Default: valid, or drawn patients if there is none.",
+    ),
+    "soft_labels": (
+        _DATA,
+        "FILE.csv",
+        "Probabilities of findings, one row per image, that --prompt-weight compares scores with instead of"
+        " the labels.",
     ),
     "valid_data": (
         _DATA,

@@ -68,13 +68,18 @@ class TrainingRows(LabelledRows):
     ----------
     captions
         The labels for captions, row by row.
+    soft
+        (N, F) probabilities that take the place of labels where scores are compared with them, NaN where
+        there is none; None without any.
     """
 
     captions: CaptionLabels
+    soft: NDArray[np.float64] | None = None
 
     def where(self, rows: Rows) -> Self:
         """Return the rows that a mask (N,) selects."""
-        return replace(super().where(rows), captions=self.captions.rows(rows))
+        soft = None if self.soft is None else self.soft[rows]
+        return replace(super().where(rows), captions=self.captions.rows(rows), soft=soft)
 
 
 def label_rows(manifest: Manifest, findings: FindingSet) -> LabelledRows:

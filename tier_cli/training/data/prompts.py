@@ -35,7 +35,7 @@ class Prompts:
     findings
         The findings that some image has a known label of.
     values
-        (N, F) labels of these findings: 1, 0, or NaN where unknown or uncertain.
+        (N, F) labels of these findings: 1, 0, a probability, or NaN where unknown or uncertain.
     weights
         (N,) how often each row is drawn.
     count
@@ -51,7 +51,14 @@ class Prompts:
     seed: int
 
     @classmethod
-    def of(cls, rows: LabelledRows, pairs: Pairs, count: int, seed: int) -> Prompts:
+    def of(
+        cls,
+        rows: LabelledRows,
+        pairs: Pairs,
+        count: int,
+        seed: int,
+        soft: NDArray[np.float64] | None = None,
+    ) -> Prompts:
         """Return the prompts for training rows.
 
         Parameters
@@ -62,8 +69,13 @@ class Prompts:
             The pairs of these rows: which labels each row has, and how often it is drawn.
         count, seed
             As for the class.
+        soft
+            (N, F) probabilities that take the place of labels; NaN where there is none.
         """
-        values = np.where(np.isin(rows.values, (0, 1)), rows.values, np.nan)[pairs.order]
+        values = np.where(np.isin(rows.values, (0, 1)), rows.values, np.nan)
+        if soft is not None:
+            values = np.where(np.isnan(soft), values, soft)
+        values = values[pairs.order]
         known = np.asarray(~np.isnan(values).all(axis=0), dtype=bool)
         kept = tuple(finding for finding, use in zip(rows.findings.findings, known, strict=True) if use)
         return cls(kept, values[:, known], pairs.weights, count, seed)

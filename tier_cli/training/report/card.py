@@ -75,6 +75,11 @@ def _introduction(run: dict[str, Any]) -> str:
             f"\n\n**Labels of {len(prompted)} findings trained the scores directly** (`prompt_weight`):"
             f" {', '.join(prompted)}. For them the model is supervised through its prompts, not zero-shot."
         )
+    if soft := run["data"].get("soft_labels"):
+        what += (
+            f"\n\nIn {soft['images']} images, probabilities from {soft['name']} took the place of labels"
+            " (`soft_labels`): what gave them taught this model too."
+        )
     if run["settings"]["shuffle_captions"]:
         what += "\n\n**A control run**: texts were shuffled among the images, so there was nothing to learn."
     return what

@@ -36,6 +36,8 @@ def identity(inputs: TrainInputs, settings: TrainSettings, keep_epochs: int = 0)
     if inputs.validation is not None:
         same["watched data"] = inputs.validation_hash
         same["watched findings"] = canonical_hash(inputs.validation_findings.to_toml(codes=False))
+    if inputs.soft_labels is not None:
+        same["soft labels"] = inputs.soft_labels_hash
     if keep_epochs:
         same["keep_epochs"] = keep_epochs
     return same
@@ -59,6 +61,7 @@ def describe(
             "images_without_text": without_text,
             **inputs.about,
             **_separate_validation(inputs),
+            **_soft_labels(inputs),
         },
         "starting_weights": _weights(inputs),
         "versions": {
@@ -124,6 +127,20 @@ def _hash(path: Path) -> str:
         ) from error
 
 
+def _soft_labels(inputs: TrainInputs) -> dict[str, Any]:
+    """Describe the probabilities that take the place of labels, if there are any."""
+    soft = inputs.soft_labels
+    if soft is None:
+        return {}
+    return {
+        "soft_labels": {
+            **_file(soft.manifest),
+            "rows_sha256": inputs.soft_labels_hash,
+            "images": soft.images,
+        }
+    }
+
+
 def check_identity(saved: str, now: dict[str, Any], where: Path) -> None:
     """Check that a run continues with the settings and data that it was started with.
 
@@ -161,6 +178,7 @@ _NAMES = {
     "starting weights": "starting weights",
     "image preparation": "preprocessing",
     "finding set": "finding set",
+    "soft labels": "probabilities in --soft-labels",
     "watched data": "validation data",
     "watched findings": "validation findings",
 }

@@ -224,7 +224,9 @@ class _Run:
         """Return the prompts of the prompt term, if the objective has one."""
         if not self.settings.prompt_weight:
             return None
-        prompts = Prompts.of(training, pairs, self.settings.prompts_per_finding, self.settings.seed)
+        prompts = Prompts.of(
+            training, pairs, self.settings.prompts_per_finding, self.settings.seed, training.soft
+        )
         if not prompts.findings:
             raise UsageError(
                 "no training image has a label of a finding",
