@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 
 from tier_cli.evaluation.figures.measures import (
+    above_median,
     entropy,
     hoyer,
     profile,
@@ -64,6 +65,15 @@ def test_hoyer_sparsity_is_the_formula_of_the_paper() -> None:
     one, alike = np.eye(1, 49), np.full((1, 49), -0.3)
     assert hoyer(np.vstack([one, alike])).tolist() == pytest.approx([1, 0], abs=1e-12)
     assert np.isnan(hoyer(np.zeros((1, 49)))).all(), "zeros have no sparsity"
+
+
+def test_patches_pushed_towards_minus_1_do_not_hide_where_a_phrase_looks() -> None:
+    """Ten patches at 0.6 among 39 at -0.6 are all of one size, yet stand out as much as ten among zeros."""
+    pushed, plain = (np.repeat([0.6, rest], [10, 39])[None] for rest in (-0.6, 0.0))
+    assert hoyer(pushed).item() == pytest.approx(0, abs=1e-12)
+    assert hoyer(above_median(pushed)).item() == pytest.approx(hoyer(plain).item(), abs=1e-12)
+    by_hand = [[max(value - np.median(row), 0) for value in row] for row in COSINES]
+    np.testing.assert_allclose(above_median(COSINES), by_hand, rtol=1e-12)
 
 
 def test_the_share_counts_both_signs() -> None:

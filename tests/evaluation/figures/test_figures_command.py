@@ -196,7 +196,8 @@ def test_findings_can_be_asked_instead_of_texts(folder: Path, tmp_path: Path) ->
     assert [model["pairs"] for model in record["models"]] == [3, 3]
     assert record["compared_with"]["blank"] == 1
     measures = {row["measure"] for row in table(tmp_path / "out" / "spread.csv")}
-    assert measures == {"patch_entropy", "hoyer", "share_above_0.1"}, "there are no tokens"
+    of_patches = {"patch_entropy", "hoyer", "share_above_0.1", "hoyer_above_median"}
+    assert measures == of_patches, "there are no tokens"
 
 
 @quickly

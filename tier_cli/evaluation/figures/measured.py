@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tier_cli.errors import InputError
 from tier_cli.evaluation.figures.measures import (
+    above_median,
     entropy,
     hoyer,
     profile,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tier_cli.pipeline.stream import StreamOptions
 
 # Measures of how similarities are spread, in the order of `Measured.spread`.
-SPREAD = ("patch_entropy", "token_entropy", "hoyer", "share_above_0.1")
+SPREAD = ("patch_entropy", "token_entropy", "hoyer", "share_above_0.1", "hoyer_above_median")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ class Measured:
     importance
         Estimate (P,) of P times the relative importance at each rank, over `positive_pairs`.
     spread
-        Estimate (4,) of the `SPREAD`; NaN where it does not apply.
+        Estimate (5,) of the `SPREAD`; NaN where it does not apply.
     regions
         Inside against outside regions; None without regions.
     left_out
@@ -210,11 +211,13 @@ class _Sums:
 
 def _spread(parts: Floats, with_tokens: bool) -> Floats:
     """Return the `SPREAD` of the similarities (T, P) of one image: means over tokens or patches."""
+    above = above_median(parts)
     return np.array(
         [
             entropy(parts, axis=1).mean(),
             entropy(parts, axis=0).mean() if with_tokens else np.nan,
             np.nanmean(hoyer(parts)) if parts.any() else np.nan,
             share_above(parts).mean(),
+            np.nanmean(hoyer(above)) if above.any() else np.nan,
         ]
     )

@@ -52,6 +52,16 @@ def hoyer(similarities: Floats) -> Floats:
     return found
 
 
+def above_median(similarities: Floats) -> Floats:
+    """Return by how much each similarity (Q, P) exceeds the median of its row, and 0 for the others.
+
+    A penalty on the entropy pushes patches that do not belong to a phrase towards -1, not towards 0. Their
+    size then says nothing about where the phrase looks; what stands out above the rest does.
+    """
+    found: Floats = np.maximum(similarities - np.median(similarities, axis=1, keepdims=True), 0)
+    return found
+
+
 def share_above(similarities: Floats) -> Floats:
     """Return the share of each row (Q, P) whose size exceeds `HIGH`."""
     found: Floats = (np.abs(similarities) > HIGH).mean(axis=1)

@@ -23,6 +23,7 @@ HEADINGS = {
     "token_entropy": "Token entropy (nats)",
     "hoyer": "Hoyer sparsity",
     "share_above_0.1": "Share above 0.1",
+    "hoyer_above_median": "Hoyer above median",
 }
 
 
@@ -49,7 +50,8 @@ def spread_figure(models: Sequence[Measured], question: Question, how: Resamplin
         f"and over {counts(models)}. Entropies are those of the softmax without a temperature (Palepu & "
         "Beam, 2023); the dotted line marks the entropy of equal weights, ln P for P patches. Hoyer's "
         "sparsity (Hoyer, 2004) is 0 if all patches are alike and 1 if one stands alone. The share counts "
-        f"similarities whose size exceeds 0.1. Lower entropy is not more sparsity. {intervals(how, 'Bars')}"
+        "similarities whose size exceeds 0.1. Above the median: Hoyer's sparsity of what exceeds the median "
+        f"of the patches. Lower entropy is not more sparsity. {intervals(how, 'Bars')}"
     )
     height = 1.0 + 0.25 * len(models)
     return Figure("spread", "Entropy and sparsity", caption, rows, _paint, (WIDE, height))
