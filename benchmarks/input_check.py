@@ -105,7 +105,10 @@ def images(checker: Checker, paths: list[str]) -> Iterator[Image]:
 def check(checker: Checker, pictures: Iterator[Image]) -> list[InputCheckResult]:
     """Check each picture."""
     spec = checker.scorer.checkpoint.preprocessing
-    results = [checker.encode(prepare(picture, spec).pixels[None])[1][0] for picture in pictures]
+    results: list[InputCheckResult | None] = []
+    for picture in pictures:
+        pixels = prepare(picture, spec).pixels[None]
+        results += checker.results(checker.scorer.encode(pixels), pixels)
     return [result for result in results if result is not None]
 
 
