@@ -4,8 +4,8 @@
 
 SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
 `tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0),
-`contrast-0`, ... (no prompt term), `shuffled-0` (permuted captions and labels), and `supervised-0` from
-supervised.py.
+`contrast-0`, ... (no prompt term), `hard-0`, ... (no soft labels), `shuffled-0` (permuted captions and
+labels), and `supervised-0` from supervised.py.
 CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name, TOWER the starting weights
 of the image tower, for the linear probe.
 """
@@ -45,7 +45,8 @@ FINDINGS = load_findings("nih14")
 TITLES = {
     "tier": "tier-small", "plain": "lambdas 0", "contrast": "no prompt term",
     "supervised": "supervised tower",
-    "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (supervised)",
+    "hard": "without soft labels",
+    "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (a teacher)",
 }  # fmt: skip
 REPLICATES, SEED = 2000, 0
 # CheXNet was trained on other images of ChestX-ray14.
