@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 # The fewest images that distributions are fitted on, and that limits are set on.
 MIN_IMAGES = 50
 # Chests of other hospitals lie further out than those of the hospital fitted on.
-_MARGIN = 1.25
+_MARGIN = 1.6
 # The share of turned and inverted chests that the limit of the ratio catches where it can.
 _CAUGHT = 0.95
 
