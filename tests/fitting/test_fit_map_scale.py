@@ -104,6 +104,21 @@ def test_enough_regions_choose_the_threshold_by_dice() -> None:
     assert 0 < entry["share_without"] < 1
 
 
+def test_a_threshold_by_dice_marks_little_of_images_without_the_finding() -> None:
+    """Otherwise a model that localises poorly outlines half of a healthy chest."""
+    gathered = _gathered(MIN_IMAGES, 40)
+    free, most = gathered.dice["mass"].best()
+    values = np.random.default_rng(5).normal(free + 0.1, 0.2, 4000)
+    gathered.absent["mass"] = _filled(values, 40)
+    entry = fit_map_scale(gathered, _job())["thresholds"][FINDINGS.hash]["mass"]
+    assert (values >= free).mean() > 0.5, "the best threshold marks most of the others"
+    assert (entry["chosen_by"], entry["share_without"] <= 0.1) == ("dice", True)
+    assert entry["dice"] < most
+    gathered.absent["mass"] = _filled(values, MIN_IMAGES - 1)
+    alone = fit_map_scale(gathered, _job())["thresholds"][FINDINGS.hash]["mass"]
+    assert alone["threshold"] == pytest.approx(free, abs=1e-4), "too few images bound nothing"
+
+
 def test_with_few_regions_images_without_the_finding_do() -> None:
     content = fit_map_scale(_gathered(MIN_IMAGES - 1, 40), _job())
     entry = content["thresholds"][FINDINGS.hash]["mass"]

@@ -97,8 +97,12 @@ class DiceCurve:
         self.images += 1
         self.patients.add(patient)
 
-    def best(self) -> tuple[float, float]:
-        """Return the threshold with the best mean, in the middle of those that are equal, and that mean."""
-        most = self.sums.max()
-        best = np.flatnonzero(self.sums >= most - _ROUNDING)
+    def best(self, lowest: float = -_LIMIT) -> tuple[float, float]:
+        """Return the threshold with the best mean, in the middle of those that are equal, and that mean.
+
+        Only thresholds from `lowest` on are considered.
+        """
+        sums = np.where(lowest - _ROUNDING <= _EDGES, self.sums, -1.0)
+        most = sums.max()
+        best = np.flatnonzero(sums >= most - _ROUNDING)
         return float(_EDGES[best[len(best) // 2]]), float(most / self.images)
