@@ -12,7 +12,7 @@ import pytest
 Tier = Callable[..., tuple[int, str, str]]
 EFFUSION, HEALTHY = "examples/02-effusion-pa.dcm", "examples/01-healthy.dcm"
 ROOT = Path(__file__).parents[2]
-REPORT = "INDICATION: Cough.\nFINDINGS: No pleural effusion.\nAtelectasis is present. Clear lungs.\n"
+REPORT = "INDICATION: Cough.\nFINDINGS: No pleural effusion.\nNo pulmonary edema. Clear lungs.\n"
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_a_contradicted_denial_is_found_and_its_word_named(tier: Tier, report: P
     code, out, err = tier("check", EFFUSION, report, "--prior", HEALTHY, "--workers", 0)
     assert code == 0
     (document,) = map(json.loads, out.splitlines())
-    denied, affirmed, clear = document["sentences"]
+    denied, true, clear = document["sentences"]
     assert [one["verdict"] for one in document["sentences"]] == ["not_supported", "supported", "cannot_tell"]
     assert REPORT[denied["start"] : denied["end"]] == denied["text"] == "No pleural effusion."
     (claim,) = denied["claims"]
@@ -39,7 +39,7 @@ def test_a_contradicted_denial_is_found_and_its_word_named(tier: Tier, report: P
     assert claim["score"] > claim["ordinary_range"][1]
     assert [word["word"] for word in denied["words"] if word["misfit"]] == ["No"]
     assert denied["fits_prior_better"]
-    assert not affirmed["fits_prior_better"]
+    assert not true["fits_prior_better"]
     assert (clear["claims"], clear["scores"]) == ([], [])
     assert document["left_out"] == 1
     assert "Checked 2 of 2 files against 1 report" in err
