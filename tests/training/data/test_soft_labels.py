@@ -38,7 +38,8 @@ def test_cells_without_a_probability_keep_their_label(tmp_path: Path) -> None:
     _, columns = prompts.draw(0)
     assert [prompts.findings[column].id for column in columns] == ["effusion", "mass"]
     labels = prompts.labels(np.arange(4), columns)
-    np.testing.assert_allclose(labels, [[0, 1], [1, 0.75], [0.25, 0], [0, 1]], rtol=1e-6)
+    expected = np.array([[0.0, 1.0], [1.0, 0.75], [0.25, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(labels, expected, rtol=1e-6)
 
 
 def test_rows_that_are_left_out_take_their_probabilities_with_them(tmp_path: Path) -> None:
