@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import FINDINGS, REPLICATES, SEED, Array, embed, mean, pixels, vectors, with_interval
+from report import FINDINGS, REPLICATES, SEED, Array, cell, embed, mean, pixels, table, vectors, with_interval
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.errors import InputError
@@ -33,10 +33,12 @@ from tier_cli.evaluation.sections.grounding_measures import Case, cnr, inside_au
 from tier_cli.maps.similarity import PatchMap, similarities
 from tier_cli.metrics.bootstrap import Estimate, resample
 from tier_cli.metrics.statistics import ranking
+from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.pipeline.encode import patch_maps
 from tier_cli.pipeline.scorer import Scorer
 from tier_cli.pipeline.scoring_job import open_job
 from tier_cli.pipeline.stream import stream_options
+from tier_cli.scoring.adaptation import unit
 from tier_cli.scoring.score import score
 
 REFERENCE = "none"
@@ -77,7 +79,7 @@ def main() -> None:
     if REFERENCE not in kinds:
         parser.error(f"{arguments.runs} holds no run {REFERENCE}-0")
     measured = {folder: measure(folder, manifest) for folder in folders}
-    images = pixels(manifest, open_job(str(folders[0]), FINDINGS).checkpoint.preprocessing)
+    images = pixels(manifest, open_checkpoint(folders[0]).preprocessing)
     scores = {folder: score(embed(folder, images), vectors(folder)) for folder in folders}
     result = {
         "split": arguments.split,
@@ -90,7 +92,7 @@ def main() -> None:
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "claims.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.output / "claims.md").write_text(table(result))
+    (arguments.output / "claims.md").write_text(page(result))
 
 
 def kind_of(folder: Path) -> str:
@@ -130,7 +132,7 @@ def tokens(member: Scorer) -> dict[str, Array]:
 
 def spread(seen: PatchMap, words: Array) -> dict[str, float]:
     """Return how the cosines of words and patches are spread, averaged over the words."""
-    cosines = similarities(seen.patches, words / np.linalg.norm(words, axis=1, keepdims=True))
+    cosines = similarities(seen.patches, unit(words))
     return {name: float(np.nanmean(of(cosines))) for name, of in OF_TOKENS.items()}
 
 
@@ -177,29 +179,22 @@ def estimate(runs: Sequence[Cases]) -> dict[str, Estimate]:
     return {name: one.macro for name, one in found.items()}
 
 
-def table(result: dict[str, Any]) -> str:
+def page(result: dict[str, Any]) -> str:
     """Return the measures of each kind, and the differences, in Markdown."""
     kinds = result["kinds"]
     names = [*OF_CASE, *OF_TOKENS, "mean_auc"]
     others = [kind for kind in kinds if kind != REFERENCE]
     headings = [REFERENCE, *(text for kind in others for text in (kind, f"{kind} minus {REFERENCE}"))]
-    lines = [
-        f"{result['cases']} findings with boxes of {result['patients_with_boxes']} patients; "
-        f"{result['images']} images, split {result['split']}.\n",
-        f"| measure | {' | '.join(headings)} |",
-        f"|{' --- |' * (len(headings) + 1)}",
-    ]
+    rows = []
     for name in names:
         cells = [cell(kinds[REFERENCE][name])]
         for kind in others:
             cells += [cell(kinds[kind][name]), cell(kinds[kind]["minus_none"][name])]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def cell(value: Sequence[float]) -> str:
-    """Return a value with its interval."""
-    return f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]"
+        rows.append([name, *cells])
+    return (
+        f"{result['cases']} findings with boxes of {result['patients_with_boxes']} patients; "
+        f"{result['images']} images, split {result['split']}.\n\n{table(['measure', *headings], rows)}"
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
     python models/recipes/tier-small/compare.py SPLIT.csv RUN CHEXNET.csv PAGE.html --image-tower TOWER
 
-SPLIT.csv comes from prepare.py. RUN is a checkpoint trained on its split "train", such as runs/tier-0: the
-weights in models/tier-small were trained on the test images too and must not be evaluated on them.
+SPLIT.csv comes from prepare.py. RUN is a checkpoint trained on its split "train", such as runs/tier-0.
 CHEXNET.csv holds a supervised model's probabilities by NIH image name; TOWER holds the starting weights, for
 the probe. The probe's scores are written to PAGE.probe.csv, all numbers to PAGE.json. Further options, such
 as `--exclude contradicted=1`, are passed to `tier eval`.

@@ -7,7 +7,7 @@ radiologist_normal, nih_boxes_1024), rsna-lungs.csv (file, nih_image, patient, a
 the images that their first columns name. OUTPUT_FOLDER receives
 
     split.csv   training, validation and test images, for the runs that are reported
-    final.csv   the same with the test images in training, for the weights that are shipped
+    final.csv   the same with the test images in training, for weights that are not measured on them
     lungs.csv   images of lungs alone with the radiologists' classes, for an experiment
 
 The split is read from split.csv beside this program; `--new-split SEED` draws it anew, by patient.

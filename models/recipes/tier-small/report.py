@@ -49,6 +49,8 @@ TITLES = {
     "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (a teacher)",
 }  # fmt: skip
 REPLICATES, SEED = 2000, 0
+# Images that are prepared at a time where there are many.
+BLOCK = 256
 # CheXNet was trained on other images of ChestX-ray14.
 EVERYTHING, OF_CHEXNET = "All test images", "Images of the test split of ChestX-ray14"
 Array = NDArray[np.float64]
@@ -114,6 +116,12 @@ def pixels(manifest: Manifest, spec: Preprocessing) -> NDArray[np.float32]:
     return np.stack([prepare(read_radiograph(path, options).pixels, spec).pixels for path in manifest.paths])
 
 
+def blocks(manifest: Manifest) -> list[Manifest]:
+    """Divide images into blocks whose pixels fit into memory."""
+    number = np.arange(len(manifest)) // BLOCK
+    return [manifest.where(number == block) for block in range(-(-len(manifest) // BLOCK))]
+
+
 def embed(folder: Path, images: NDArray[np.float32]) -> Array:
     """Return pooled image embeddings (N, D)."""
     engine = open_engine(open_checkpoint(folder))
@@ -140,8 +148,7 @@ def linear_probe(manifest: Manifest, images: NDArray[np.float32], tower: Path) -
 
     train = manifest.split("train")
     spec = Preprocessing()
-    blocks = [train.where(np.arange(len(train)) // 256 == block) for block in range(-(-len(train) // 256))]
-    seen = np.concatenate([features(pixels(block, spec)) for block in blocks])
+    seen = np.concatenate([features(pixels(block, spec)) for block in blocks(train)])
     labels, unseen = train.labels(FINDINGS), features(images)
     columns = []
     for finding in range(len(FINDINGS.ids)):

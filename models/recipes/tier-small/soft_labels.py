@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from report import FINDINGS, Array, chexnet, embed, pixels, vectors
+from report import FINDINGS, Array, blocks, chexnet, embed, pixels, vectors
 from sklearn.linear_model import LogisticRegression
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
@@ -27,8 +27,6 @@ from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.scoring.score import score
 
 LABEL_SHARE, CHEXNET_SHARE = 1 / 2, 2 / 3
-# Images that are prepared at a time.
-BLOCK = 256
 
 
 def main() -> None:
@@ -71,11 +69,9 @@ def training_rows(manifest: Manifest) -> Manifest:
 
 def scores_of(folder: Path, rows: Manifest) -> Array:
     """Return a teacher's scores (N, F)."""
-    spec, found = open_checkpoint(folder).preprocessing, []
-    for first in range(0, len(rows), BLOCK):
-        block = rows.where((np.arange(len(rows)) >= first) & (np.arange(len(rows)) < first + BLOCK))
-        found.append(score(embed(folder, pixels(block, spec)), vectors(folder)))
-    return np.concatenate(found)
+    spec = open_checkpoint(folder).preprocessing
+    embedded = np.concatenate([embed(folder, pixels(block, spec)) for block in blocks(rows)])
+    return score(embedded, vectors(folder))
 
 
 def standardised(scores: Array) -> Array:

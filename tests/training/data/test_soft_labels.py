@@ -34,7 +34,7 @@ def test_cells_without_a_probability_keep_their_label(tmp_path: Path) -> None:
     read = soft(tmp_path, "pleural effusion,path,mass\n0.25,c.png,\n,x.png,0.5\n,b.png,0.75\n,v.png,0.5\n")
     assert read.images == 2
     labelled = replace(rows(tmp_path), soft=read.values)
-    prompts = Prompts.of(labelled, Pairs(labelled, 0), 1, 0, labelled.soft)
+    prompts = Prompts.of(labelled, Pairs(labelled, 0), 1, 0)
     _, columns = prompts.draw(0)
     assert [prompts.findings[column].id for column in columns] == ["effusion", "mass"]
     labels = prompts.labels(np.arange(4), columns)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tier_cli.findings.schema import Finding
-    from tier_cli.training.data.labels import LabelledRows
+    from tier_cli.training.data.labels import TrainingRows
     from tier_cli.training.data.pairs import Pairs
 
     Rows = NDArray[np.int64]
@@ -51,30 +51,21 @@ class Prompts:
     seed: int
 
     @classmethod
-    def of(
-        cls,
-        rows: LabelledRows,
-        pairs: Pairs,
-        count: int,
-        seed: int,
-        soft: NDArray[np.float64] | None = None,
-    ) -> Prompts:
+    def of(cls, rows: TrainingRows, pairs: Pairs, count: int, seed: int) -> Prompts:
         """Return the prompts for training rows.
 
         Parameters
         ----------
         rows
-            The rows with their labels.
+            The rows with their labels, and the probabilities that take the place of some.
         pairs
             The pairs of these rows: which labels each row has, and how often it is drawn.
         count, seed
             As for the class.
-        soft
-            (N, F) probabilities that take the place of labels; NaN where there is none.
         """
         values = np.where(np.isin(rows.values, (0, 1)), rows.values, np.nan)
-        if soft is not None:
-            values = np.where(np.isnan(soft), values, soft)
+        if rows.soft is not None:
+            values = np.where(np.isnan(rows.soft), values, rows.soft)
         values = values[pairs.order]
         known = np.asarray(~np.isnan(values).all(axis=0), dtype=bool)
         kept = tuple(finding for finding, use in zip(rows.findings.findings, known, strict=True) if use)

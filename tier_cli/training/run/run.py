@@ -224,9 +224,7 @@ class _Run:
         """Return the prompts of the prompt term, if the objective has one."""
         if not self.settings.prompt_weight:
             return None
-        prompts = Prompts.of(
-            training, pairs, self.settings.prompts_per_finding, self.settings.seed, training.soft
-        )
+        prompts = Prompts.of(training, pairs, self.settings.prompts_per_finding, self.settings.seed)
         if not prompts.findings:
             raise UsageError(
                 "no training image has a label of a finding",
