@@ -18,7 +18,7 @@ TEXT = (
 
 
 def shown(console: Console) -> str:
-    score = FindingScore("effusion", 0.4, 0.9, True, Reference(0.1, -0.2, 0.3))
+    score = FindingScore("effusion", 0.4, 0.9, True, Reference(0.1, -0.2, 0.3, 0.2))
     claim = Claim(Mention("effusion", "negated", 12, 28), "not_supported", score, 0)
     (sentence,) = sentences(TEXT)
     words = (WordFit(9, 11, -0.2, True), WordFit(12, 19, 0.1))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from tier_cli.results.record import Result
+from tier_cli.results.record import FindingScore, Reference, Result
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,21 @@ def test_top_keeps_the_highest_in_order(scored: Result) -> None:
     reverse = replace(scored, findings=scored.findings[::-1])
     assert [score.finding for score in reverse.top(5).findings] == ["effusion", "hernia"]
     assert [score.finding for score in reverse.top(1).findings] == ["effusion"]
+
+
+def test_a_weak_finding_does_not_hide_a_strong_one(scored: Result) -> None:
+    """Scores of a weak finding stray far above its low threshold, but its probability hardly rises."""
+    weak = FindingScore("mass", 0.09, 0.16, True, Reference(-0.06, low=-0.2, high=0.1, probability=0.13))
+    strong = FindingScore("effusion", 0.13, 0.6, True, Reference(0.02, low=-0.2, high=0.1, probability=0.25))
+    denied = FindingScore("edema", 0.0, 0.05, False, Reference(0.01, low=-0.2, high=0.1, probability=0.06))
+    result = replace(scored, findings=(denied, weak, strong))
+    assert result.ranked() == (strong, weak, denied), "and every call comes before what is not called"
+
+
+def test_flat_and_certain_curves_have_an_order(scored: Result) -> None:
+    """Isotonic curves reach 0 and 1, and hold scores on both sides of the operating point at one height."""
+    step = Reference(0.1, low=-0.2, high=0.1, probability=0.2)
+    below, above = FindingScore("a", 0.05, 0.2, False, step), FindingScore("b", 0.15, 0.2, True, step)
+    certain, absent = FindingScore("c", 0.3, 1.0, True, step), FindingScore("d", -0.3, 0.0, False, step)
+    result = replace(scored, findings=(absent, below, above, certain))
+    assert result.ranked() == (certain, above, below, absent)

@@ -43,8 +43,8 @@ def test_the_ordinary_range_goes_with_the_score() -> None:
     entry = {**CONTENT["findings"]["effusion"], "ordinary_range": [-0.2, 0.1]}
     calibration = match_calibration({**CONTENT, "findings": {"effusion": entry}}, KEY)
     (calibrated,) = calibration.apply([FindingScore("effusion", 0.2)])
-    assert calibrated.reference == Reference(0.05, -0.2, 0.1)
-    assert calibrated.reference.prominence(0.2) == pytest.approx(0.5)
+    at_threshold = calibration.findings["effusion"].curve.probability(0.05)
+    assert calibrated.reference == Reference(0.05, -0.2, 0.1, at_threshold)
     assert "reference" not in calibrated.to_dict()
 
 

@@ -9,7 +9,7 @@ from tier_cli.reports.negation import Stance
 from tier_cli.results.record import FindingScore, Reference
 from tier_cli.scoring.support import judge, poorly_told, verdict_of
 
-RANGE = Reference(threshold=0.1, low=-0.2, high=0.3)
+RANGE = Reference(threshold=0.1, low=-0.2, high=0.3, probability=0.2)
 
 
 def mention(stance: Stance, finding: str = "effusion") -> Mention:

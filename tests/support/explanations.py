@@ -14,7 +14,7 @@ from tier_cli.results.record import FindingScore, Reference
 # The model sees a square in the middle of a portrait image: margins above and below.
 GRID = PatchGrid(3, 4, 24, ((10.0, 0.0, 4.5), (0.0, 10.0, 64.5)), (360, 240))
 SCALE = MapScale({"difference": (-0.5, 1.0), "positive": (-1.0, 1.0), "phrase": (0.0, 1.0)}, {}, "")
-REFERENCE = Reference(threshold=0.1, low=-0.2, high=0.05)
+REFERENCE = Reference(threshold=0.1, low=-0.2, high=0.05, probability=0.2)
 
 
 def values(seed: int, grid: PatchGrid = GRID) -> NDArray[np.float64]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any, Literal, Protocol
 
 SCHEMA_VERSION = 1
 # float32 carries about seven significant digits; more would be false precision.
 _DIGITS = 6
+# Isotonic curves reach 0 and 1, whose log odds are not finite.
+_SMALLEST_PROBABILITY = 1e-6
 
 Unit = Literal["image", "study"]
 
@@ -23,15 +26,14 @@ class Reference:
         The operating point.
     low, high
         The ordinary range: 5th and 95th percentile of the scores of validation images without the finding.
+    probability
+        That of the finding at the operating point.
     """
 
     threshold: float
     low: float
     high: float
-
-    def prominence(self, score: float) -> float:
-        """Return how far a score stands above the threshold, in widths of the ordinary range."""
-        return (score - self.threshold) / (self.high - self.low)
+    probability: float
 
     def place(self, score: float) -> float:
         """Return where a score lies on a scale from 0 to 1 whose middle third is the ordinary range.
@@ -40,7 +42,7 @@ class Reference:
 
         Examples
         --------
-        >>> scale = Reference(threshold=0.15, low=-0.1, high=0.2)
+        >>> scale = Reference(threshold=0.15, low=-0.1, high=0.2, probability=0.3)
         >>> [round(scale.place(score), 2) for score in (-1.0, -0.1, 0.2, 1.0)]
         [0.0, 0.33, 0.67, 1.0]
         """
@@ -69,6 +71,19 @@ class FindingScore:
     probability: float | None = None
     call: bool | None = None
     reference: Reference | None = None
+
+    def prominence(self) -> tuple[bool, float, float]:
+        """Return what the rows for people are ordered by, highest first.
+
+        It is by how much the log odds of the finding exceed those at its operating point. A weak finding,
+        whose probability hardly follows its score, therefore does not stand above a strong one, as it may
+        where scores are compared. Findings without a `Reference` follow, by score.
+        """
+        if self.reference is None or self.probability is None:
+            return False, self.score, 0.0
+        gain = _log_odds(self.probability) - _log_odds(self.reference.probability)
+        # Steps of an isotonic curve hold scores on both sides of the operating point.
+        return True, gain, self.score - self.reference.threshold
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields under the names of the schema, rounded."""
@@ -232,16 +247,8 @@ class Result:
         return {score.finding: score.score for score in self.findings}
 
     def ranked(self) -> tuple[FindingScore, ...]:
-        """Return the findings by how far they stand above their thresholds, then the others by score.
-
-        Scores of different findings have different scales, so those with a `Reference` come first.
-        """
-
-        def height(one: FindingScore) -> tuple[bool, float]:
-            known = one.reference
-            return known is not None, one.score if known is None else known.prominence(one.score)
-
-        return tuple(sorted(self.findings, key=height, reverse=True))
+        """Return the findings by how far they stand above their operating points, then the others."""
+        return tuple(sorted(self.findings, key=FindingScore.prominence, reverse=True))
 
     def top(self, count: int) -> Result:
         """Keep the first `count` findings of `ranked`."""
@@ -273,3 +280,8 @@ class Result:
         if self.phi:
             document["phi"] = dict(self.phi)
         return document
+
+
+def _log_odds(probability: float) -> float:
+    bounded = min(max(probability, _SMALLEST_PROBABILITY), 1 - _SMALLEST_PROBABILITY)
+    return log(bounded / (1 - bounded))

@@ -232,7 +232,8 @@ def _findings(table: Any) -> dict[str, Calibrated]:
     for name, entry in table.items():
         try:
             threshold = _number(entry["threshold"])
-            known = Calibrated(_curve(entry), threshold, _reference(entry, threshold))
+            curve = _curve(entry)
+            known = Calibrated(curve, threshold, _reference(entry, threshold, curve))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             known = None
         if known is None:
@@ -247,14 +248,14 @@ def _entry(known: Calibrated) -> dict[str, Any]:
     return {**known.curve.to_dict(), "threshold": known.threshold, **ordinary}
 
 
-def _reference(entry: Mapping[str, Any], threshold: float) -> Reference | None:
+def _reference(entry: Mapping[str, Any], threshold: float, curve: Curve) -> Reference | None:
     """Read the ordinary range, or raise one of the errors of a senseless one."""
     if "ordinary_range" not in entry:
         return None
     low, high = map(_number, entry["ordinary_range"])
     if not low < high:
         raise ValueError
-    return Reference(threshold, low, high)
+    return Reference(threshold, low, high, curve.probability(threshold))
 
 
 def _curve(entry: Mapping[str, Any]) -> Curve:

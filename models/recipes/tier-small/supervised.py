@@ -1,8 +1,9 @@
 """Train the image tower with a linear layer instead of texts: the yardstick for training with labels.
 
-    python models/recipes/tier-small/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --findings SET
+    python models/recipes/tier-small/supervised.py MANIFEST.csv OUTPUT --image-tower DIR --squares DIR
 
-Rows, draws, augmentation and the schedule of the learning rate are those of `tier train`; the loss is the
+With --soft-labels, the probabilities that `tier train --soft-labels` reads take the place of labels. Rows,
+draws, augmentation and the schedule of the learning rate are those of `tier train`; the loss is the
 binary cross-entropy of every known label. The moving average has no shorter memory at its start, and weight
 decay also takes biases and norms. OUTPUT becomes a folder of starting weights, with the AUCs of the
 validation images after each epoch in metrics.jsonl and the scores of held-out images in CSV files.
@@ -29,6 +30,7 @@ from tier_cli.imaging.preprocess import Preprocessing
 from tier_cli.metrics.ranking import auc
 from tier_cli.training.data.labels import TrainingRows, label_training_rows
 from tier_cli.training.data.pairs import Pairs
+from tier_cli.training.data.soft_labels import read_soft_labels
 from tier_cli.training.inputs.images import AugmentedImages, StoredPixels, centre_crops, read_images
 from tier_cli.training.inputs.loader import Plan
 from tier_cli.training.loop.memory import keep_freed_memory
@@ -70,6 +72,7 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, default=1e-2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--squares", type=Path, required=True)
+    parser.add_argument("--soft-labels", type=Path)
     arguments = parser.parse_args()
     keep_freed_memory()
     torch.manual_seed(arguments.seed)
@@ -102,7 +105,11 @@ def main() -> None:
     )
     steps = plan.steps_per_epoch * arguments.epochs
     settings = TrainSettings()
-    targets = torch.from_numpy(np.where(np.isin(training.values, (0, 1)), training.values, np.nan)).float()
+    known_labels = np.where(np.isin(training.values, (0, 1)), training.values, np.nan)
+    if arguments.soft_labels is not None:
+        soft = read_soft_labels(arguments.soft_labels, None, training).values
+        known_labels = np.where(np.isnan(soft), known_labels, soft)
+    targets = torch.from_numpy(known_labels).float()
     with (arguments.output / "metrics.jsonl").open("w") as log:
         for step in range(steps):
             model.train()
