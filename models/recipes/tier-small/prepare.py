@@ -9,6 +9,10 @@ the images that their first columns name. OUTPUT_FOLDER receives
     split.csv   training, validation and test images, for the runs that are reported
     final.csv   the same with the test images in training, for weights that are not measured on them
     lungs.csv   images of lungs alone with the radiologists' classes, for an experiment
+    heldout-1.csv to heldout-5.csv
+                split.csv without the training labels of two or three findings, for experiments
+    shuffled.csv
+                split.csv with training labels exchanged at random within each source, as a control
 
 The split is read from split.csv beside this program; `--new-split SEED` draws it anew, by patient.
 """
@@ -41,6 +45,14 @@ NORMALS_USED = 2500
 PUBLIC = {"rsna-normal": "rsna", "rsna-lungs": "rsna"}
 # NIH's boxes count pixels of the original images.
 ORIGINAL_SIZE = (1024, 1024)
+# Findings whose labels are left out together.
+HELD_OUT = [
+    ("Cardiomegaly", "Effusion", "Pneumothorax"),
+    ("Atelectasis", "Nodule", "Emphysema"),
+    ("Infiltration", "Mass", "Fibrosis"),
+    ("Pneumonia", "Consolidation", "Pleural_Thickening"),
+    ("Edema", "Hernia"),
+]
 SPLIT_FILE = Path(__file__).parent / "split.csv"
 COLUMNS = [
     "path", "patient", "view", "sex", "age", "source", "split", "contradicted", "nih_image", "boxes",
@@ -70,6 +82,10 @@ def main() -> None:
         COLUMNS,
         [manifest_row(row, arguments.data, final[row["file"]]) for row in rows],
     )
+    for number, findings in enumerate(HELD_OUT, 1):
+        rest = [row | (dict.fromkeys(findings, "") if row["split"] == "train" else {}) for row in whole]
+        write_rows(arguments.output / f"heldout-{number}.csv", COLUMNS, rest)
+    write_rows(arguments.output / "shuffled.csv", COLUMNS, shuffled(whole))
     held_out = {row["patient"] for row in rows if split[row["file"]] in ("valid", "test")}
     write_rows(
         arguments.output / "lungs.csv",
@@ -99,6 +115,21 @@ def manifest_row(row: Row, data: Path, split: str) -> Row:
         "view": row["view"] or "FRONTAL",
         **labels,
     }
+
+
+def shuffled(rows: Sequence[Row]) -> list[Row]:
+    """Exchange the labels of training images at random within each source."""
+    sources: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row["split"] == "train":
+            sources.setdefault(row["source"], []).append(place)
+    rng = random.Random(0)
+    found = list(rows)
+    for places in sources.values():
+        others = rng.sample(places, len(places))
+        for place, other in zip(places, others, strict=True):
+            found[place] = rows[place] | {name: rows[other][name] for name in FINDINGS}
+    return found
 
 
 def lung_row(row: Row, data: Path) -> Row:
