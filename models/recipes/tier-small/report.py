@@ -5,7 +5,7 @@
 SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
 `tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0),
 `contrast-0`, ... (no prompt term), `hard-0`, ... (no soft labels), `shuffled-0` (permuted captions and
-labels), and `supervised-0` from supervised.py.
+labels), and `supervised-0` from supervised.py, `supervised-soft-0` with its --soft-labels.
 CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name, TOWER the starting weights
 of the image tower, for the linear probe.
 """
@@ -44,8 +44,8 @@ from tier_cli.training.loop.memory import keep_freed_memory
 FINDINGS = load_findings("nih14")
 TITLES = {
     "tier": "tier-small", "plain": "lambdas 0", "contrast": "no prompt term",
-    "supervised": "supervised tower",
     "hard": "without soft labels",
+    "supervised": "supervised tower", "supervised-soft": "supervised tower, soft labels",
     "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (a teacher)",
 }  # fmt: skip
 REPLICATES, SEED = 2000, 0
@@ -75,7 +75,7 @@ def main() -> None:
     embeddings: dict[str, Array] = {}
     for kind, folders in found.items():
         for folder in folders:
-            if kind == "supervised":
+            if kind.startswith("supervised"):
                 runs[folder.name] = pd.read_csv(folder / "test-scores.csv")[list(FINDINGS.ids)].to_numpy(
                     float
                 )
@@ -242,10 +242,12 @@ def alarms(manifest: Manifest, test: Manifest, embedded: Array, scores: Array) -
         probe, embedded, source, groups=test.patients(), cv=GroupKFold(5), method="decision_function"
     )
     labels = test.labels(FINDINGS)
-    by_score = {
-        name: round(auc(source[labels[:, f] == 0], scores[labels[:, f] == 0, f]), 4)
-        for f, name in enumerate(FINDINGS.ids)
-    }
+    by_score, within_view = {}, {}
+    for f, name in enumerate(FINDINGS.ids):
+        without = labels[:, f] == 0
+        own, values = source[without], scores[without, f]
+        by_score[name] = round(auc(own, values), 4)
+        within_view[name] = round(stratified_auc(own, values, test.column("view")[without]), 4)
     train = manifest.split("train")
     train = train.where(np.isin(train.column("source"), ["nih-diverse", "nih-bbox", "nih-moo"]))
     seen, unseen, known = circumstances(train), circumstances(test), train.labels(FINDINGS)
@@ -257,9 +259,23 @@ def alarms(manifest: Manifest, test: Manifest, embedded: Array, scores: Array) -
     return {
         "source_from_embedding": round(auc(source, told), 4),
         "source_from_score_without_finding": by_score,
+        "source_from_score_within_view": within_view,
         "finding_from_view_age_sex": circumstance
         | {"mean": round(float(np.mean(list(circumstance.values()))), 4)},
     }
+
+
+def stratified_auc(truth: NDArray[np.int_], scores: Array, strata: NDArray[Any]) -> float:
+    """Return the AUC (0.5 for ties) over the pairs of a positive and a negative of one stratum."""
+    right = pairs = 0.0
+    for stratum in set(strata.tolist()):
+        chosen = strata == stratum
+        positive, negative = (scores[chosen & (truth == value)] for value in (1, 0))
+        if len(positive) and len(negative):
+            count = len(positive) * len(negative)
+            right += count * auc(truth[chosen], scores[chosen])
+            pairs += count
+    return right / pairs
 
 
 def circumstances(manifest: Manifest) -> Array:
@@ -319,7 +335,7 @@ def sparsity(folder: Path) -> dict[str, float]:
 def tables(result: dict[str, Any]) -> str:
     """Return the tables of the model card in Markdown."""
     alarm = result["alarms"]
-    rows = zip(FINDINGS.ids, alarm["source_from_score_without_finding"].values(), strict=True)
+    by = ("source_from_score_without_finding", "source_from_score_within_view", "finding_from_view_age_sex")
     blocks = [means_table(result["parts"])]
     blocks += [auc_table(name, result["parts"][name]) for name in (EVERYTHING, OF_CHEXNET)]
     blocks += [
@@ -328,11 +344,8 @@ def tables(result: dict[str, Any]) -> str:
         "- findings from view, age and sex alone: mean AUC "
         f"{alarm['finding_from_view_age_sex']['mean']:.3f}\n",
         table(
-            ["finding", "source from its score", "from view, age and sex"],
-            [
-                [name, f"{value:.3f}", f"{alarm['finding_from_view_age_sex'][name]:.3f}"]
-                for name, value in rows
-            ],
+            ["finding", "source from its score", "within one view", "from view, age and sex"],
+            [[name, *(f"{alarm[kind][name]:.3f}" for kind in by)] for name in FINDINGS.ids],
         ),
         "### Captions and their negations\n",
         table(
