@@ -189,8 +189,8 @@ def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any
     found = resample(areas, part.patients(), replicates=REPLICATES, seed=SEED)
     estimates = {name: measured["auc"] for name, measured in found.items()}
     kinds = {
-        kind: [one for name, one in estimates.items() if name.split("-")[0] == kind]
-        for kind in dict.fromkeys(name.split("-")[0] for name in runs)
+        kind: [one for name, one in estimates.items() if name.rsplit("-", 1)[0] == kind]
+        for kind in dict.fromkeys(name.rsplit("-", 1)[0] for name in runs)
     }
     groups = {kind: mean(members) for kind, members in kinds.items()}
     names = [name for name, use in zip(FINDINGS.ids, enough, strict=True) if use]
