@@ -366,7 +366,8 @@ def tables(result: dict[str, Any]) -> str:
 
 def means_table(parts: dict[str, Any]) -> str:
     """Return the mean AUCs of every part of the test images, one row per part."""
-    kinds = list(parts[OF_CHEXNET]["auc"])
+    measured = parts[OF_CHEXNET]["auc"]
+    kinds = list(measured)
     rows = [
         [
             name, str(part["n"]), str(len(part["positives"])),
@@ -374,7 +375,7 @@ def means_table(parts: dict[str, Any]) -> str:
         ]
         for name, part in parts.items()
     ]  # fmt: skip
-    heading = ["part", "images", "findings", *(TITLES[kind] for kind in kinds)]
+    heading = ["part", "images", "findings", *headings(measured)]
     return f"### Mean AUC\n\n{table(heading, rows)}"
 
 
@@ -387,11 +388,19 @@ def auc_table(title: str, part: dict[str, Any]) -> str:
     ]
     means = [f"**{cell(part['auc'][kind]['mean'])}**" for kind in kinds]
     rows.append([f"**mean of {len(rows)}**", "", *means])
-    heading = ["finding", "positives", *(TITLES[kind] for kind in kinds)]
+    heading = ["finding", "positives", *headings(part["auc"])]
     facts = [f"- {name} (mean AUC): {cell(value)}" for name, value in part["difference_of_means"].items()]
-    runs = ", ".join(f"{name} {value[0]:.3f}" for name, value in part["mean_of_each_run"].items())
+    runs = ", ".join(f"{name} {cell(value)}" for name, value in part["mean_of_each_run"].items())
     title = f"### {title} (n = {part['n']}, {part['patients']} patients)\n"
     return "\n".join([title, table(heading, rows), *facts, f"- mean AUC of each run: {runs}", ""])
+
+
+def headings(measured: dict[str, Any]) -> list[str]:
+    """Return the titles of kinds of runs, with the number of seeds that were averaged."""
+    return [
+        TITLES[kind] + (f", {one['seeds']} seeds" if one["seeds"] > 1 else "")
+        for kind, one in measured.items()
+    ]
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
