@@ -42,7 +42,7 @@ def test_one_image_has_bars_highest_first(scored: Result) -> None:
 
 
 def test_calibrated_findings_are_sorted_and_drawn_by_what_is_ordinary_for_them(scored: Result) -> None:
-    """Scales differ: the highest score need not be the most unusual finding."""
+    """Scales differ: the highest score need not be the finding that stands out most."""
     low = FindingScore("hernia", -0.3, 0.4, True, Reference(-0.35, low=-0.6, high=-0.4, probability=0.2))
     high = FindingScore("effusion", 0.2, 0.1, False, Reference(0.4, low=0.1, high=0.5, probability=0.3))
     lines = _shown([replace(scored, findings=(high, low))]).splitlines()

@@ -28,7 +28,7 @@ class JournalOutput(RunReport):
     journals
         The names of the journals, for messages.
     top
-        Keep only this many findings per result, the highest scores.
+        Keep only this many findings per result, those that stand out most.
     note
         Added to every result; empty for none.
     passed_over

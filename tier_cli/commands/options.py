@@ -254,7 +254,12 @@ By = Annotated[
 ]
 Top = Annotated[
     int | None,
-    option(_RESULTS, "K", "Keep only the K highest scores; note that scales differ between findings.", min=1),
+    option(
+        _RESULTS,
+        "K",
+        "Keep only the K findings that stand out most: by odds if calibrated, else by score.",
+        min=1,
+    ),
 ]
 Output = Annotated[
     str | None,

@@ -139,7 +139,7 @@ class ScoreRun(ResultRun["Result"]):
     unit
         ``image`` or ``study``.
     top
-        Keep only this many findings per result, the highest scores.
+        Keep only this many findings per result, those that stand out most.
     hasher
         Hashes paths and UIDs, if asked for.
     passed_over

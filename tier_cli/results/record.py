@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 SCHEMA_VERSION = 1
 # float32 carries about seven significant digits; more would be false precision.
 _DIGITS = 6
-# Isotonic curves reach 0 and 1, whose log odds are not finite.
-_SMALLEST_PROBABILITY = 1e-6
+# Isotonic curves reach 0 and 1 after a few images: that must not outweigh everything else.
+_SMALLEST_PROBABILITY = 0.01
 
 Unit = Literal["image", "study"]
 
@@ -76,8 +76,8 @@ class FindingScore:
         """Return what the rows for people are ordered by, highest first.
 
         It is by how much the log odds of the finding exceed those at its operating point. A weak finding,
-        whose probability hardly follows its score, therefore does not stand above a strong one, as it may
-        where scores are compared. Findings without a `Reference` follow, by score.
+        whose probability hardly follows its score, therefore does not stand above a strong one, as it would
+        if scores were compared. Findings without a `Reference` follow, by score.
         """
         if self.reference is None or self.probability is None:
             return False, self.score, 0.0

@@ -10,9 +10,10 @@ the images that their first columns name. OUTPUT_FOLDER receives
     final.csv   the same with the test images in training, for weights that are not measured on them
     lungs.csv   images of lungs alone with the radiologists' classes, for an experiment
     heldout-1.csv to heldout-5.csv
-                split.csv without the training labels of two or three findings, for experiments
+                split.csv without the training labels of two or three findings, for runs without soft labels
     shuffled.csv
-                split.csv with training labels exchanged at random within each source, as a control
+                split.csv with training labels exchanged at random within each source, as a control without
+                soft labels
 
 The split is read from split.csv beside this program; `--new-split SEED` draws it anew, by patient.
 """
@@ -128,7 +129,9 @@ def shuffled(rows: Sequence[Row]) -> list[Row]:
     for places in sources.values():
         others = rng.sample(places, len(places))
         for place, other in zip(places, others, strict=True):
-            found[place] = rows[place] | {name: rows[other][name] for name in FINDINGS}
+            found[place] = rows[place] | {
+                name: rows[other][name] for name in (*FINDINGS, "boxes", "contradicted")
+            }
     return found
 
 

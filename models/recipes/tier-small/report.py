@@ -3,9 +3,9 @@
     python models/recipes/tier-small/report.py SPLIT.csv RUNS CHEXNET.csv --image-tower TOWER --output DIR
 
 SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
-`tier-0`, `tier-1`, ... (one per seed), and whatever there is of `plain-0`, ... (both lambdas 0),
-`contrast-0`, ... (no prompt term), `hard-0`, ... (no soft labels), `shuffled-0` (permuted captions and
-labels), and `supervised-0` from supervised.py, `supervised-soft-0` with its --soft-labels.
+`tier-0`, `tier-1`, ... (one per seed; the first is shipped), and whatever there is of `plain-0`, ... (both
+lambdas 0), `contrast-0`, ... (no prompt term), `hard-0`, ... (no soft labels), `shuffled-0` (permuted
+captions and labels), and `supervised-0` from supervised.py, `supervised-soft-0` with its --soft-labels.
 CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name, TOWER the starting weights
 of the image tower, for the linear probe.
 """
@@ -43,7 +43,7 @@ from tier_cli.training.loop.memory import keep_freed_memory
 
 FINDINGS = load_findings("nih14")
 TITLES = {
-    "tier": "tier-small", "plain": "lambdas 0", "contrast": "no prompt term",
+    "shipped": "tier-small", "tier": "its recipe", "plain": "lambdas 0", "contrast": "no prompt term",
     "hard": "without soft labels",
     "supervised": "supervised tower", "supervised-soft": "supervised tower, soft labels",
     "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (a teacher)",
@@ -192,6 +192,7 @@ def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any
         kind: [one for name, one in estimates.items() if name.rsplit("-", 1)[0] == kind]
         for kind in dict.fromkeys(name.rsplit("-", 1)[0] for name in runs)
     }
+    kinds = {"shipped": kinds["tier"][:1], **kinds}
     groups = {kind: mean(members) for kind, members in kinds.items()}
     names = [name for name, use in zip(FINDINGS.ids, enough, strict=True) if use]
     return {
@@ -208,9 +209,10 @@ def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any
         },
         "mean_of_each_run": {name: with_interval(one.macro)[0] for name, one in estimates.items()},
         "difference_of_means": {
-            f"{TITLES['tier']} minus {TITLES[kind]}": with_interval(groups["tier"].macro - group.macro)[0]
+            f"{TITLES[ours]} minus {TITLES[kind]}": with_interval(groups[ours].macro - group.macro)[0]
+            for ours in ("shipped", "tier")
             for kind, group in groups.items()
-            if kind != "tier"
+            if kind not in ("shipped", "tier")
         },
     }
 
@@ -256,7 +258,12 @@ def alarms(manifest: Manifest, test: Manifest, embedded: Array, scores: Array) -
         fitted = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
         fitted.fit(seen, known[:, f] == 1)
         circumstance[name] = round(auc(labels[:, f], fitted.decision_function(unseen)), 4)
+    pa = test.column("view") == "PA"
     return {
+        "share_of_pa": {
+            "many findings": round(float(pa[source == 1].mean()), 4),
+            "others": round(float(pa[source == 0].mean()), 4),
+        },
         "source_from_embedding": round(auc(source, told), 4),
         "source_from_score_without_finding": by_score,
         "source_from_score_within_view": within_view,
@@ -341,6 +348,8 @@ def tables(result: dict[str, Any]) -> str:
     blocks += [
         "### Shortcuts\n",
         f"- source from the embedding: AUC {alarm['source_from_embedding']:.3f}",
+        f"- PA films: {alarm['share_of_pa']['many findings']:.0%} of the source chosen for many findings, "
+        f"{alarm['share_of_pa']['others']:.0%} of the others",
         "- findings from view, age and sex alone: mean AUC "
         f"{alarm['finding_from_view_age_sex']['mean']:.3f}\n",
         table(
