@@ -23,7 +23,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import FINDINGS, REPLICATES, SEED, Array, cell, embed, mean, pixels, table, vectors, with_interval
+from report import (
+    FINDINGS,
+    REPLICATES,
+    SEED,
+    Array,
+    cell,
+    embed,
+    kind_of,
+    mean,
+    pixels,
+    table,
+    vectors,
+    with_interval,
+)
 
 from tier_cli.datasets.manifest import Manifest, read_manifest
 from tier_cli.errors import InputError
@@ -74,8 +87,8 @@ def main() -> None:
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.manifest).split(arguments.split)
     folders = sorted(path for path in arguments.runs.glob("*-[0-9]*") if (path / "config.json").is_file())
-    names = dict.fromkeys(kind_of(folder) for folder in folders)
-    kinds = {kind: [folder for folder in folders if kind_of(folder) == kind] for kind in names}
+    names = dict.fromkeys(kind_of(folder.name) for folder in folders)
+    kinds = {kind: [folder for folder in folders if kind_of(folder.name) == kind] for kind in names}
     if REFERENCE not in kinds:
         parser.error(f"{arguments.runs} holds no run {REFERENCE}-0")
     measured = {folder: measure(folder, manifest) for folder in folders}
@@ -93,11 +106,6 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "claims.json").write_text(json.dumps(result, indent=1) + "\n")
     (arguments.output / "claims.md").write_text(page(result))
-
-
-def kind_of(folder: Path) -> str:
-    """Return the part of the name before the seed."""
-    return folder.name.rpartition("-")[0]
 
 
 def measure(folder: Path, manifest: Manifest) -> Cases:

@@ -47,7 +47,7 @@ PUBLIC = {"rsna-normal": "rsna", "rsna-lungs": "rsna"}
 # NIH's boxes count pixels of the original images.
 ORIGINAL_SIZE = (1024, 1024)
 # Findings whose labels are left out together.
-HELD_OUT = [
+LEFT_OUT = [
     ("Cardiomegaly", "Effusion", "Pneumothorax"),
     ("Atelectasis", "Nodule", "Emphysema"),
     ("Infiltration", "Mass", "Fibrosis"),
@@ -83,7 +83,7 @@ def main() -> None:
         COLUMNS,
         [manifest_row(row, arguments.data, final[row["file"]]) for row in rows],
     )
-    for number, findings in enumerate(HELD_OUT, 1):
+    for number, findings in enumerate(LEFT_OUT, 1):
         rest = [row | (dict.fromkeys(findings, "") if row["split"] == "train" else {}) for row in whole]
         write_rows(arguments.output / f"heldout-{number}.csv", COLUMNS, rest)
     write_rows(arguments.output / "shuffled.csv", COLUMNS, shuffled(whole))

@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     manifest = read_manifest(arguments.split)
     test = manifest.split("test")
-    kinds = [kind for kind in TITLES if kind not in ("probe", "chexnet")]
+    kinds = [kind for kind in TITLES if kind not in ("shipped", "probe", "chexnet")]
     found = {kind: sorted(arguments.runs.glob(f"{kind}-[0-9]*")) for kind in kinds}
     images = pixels(test, open_checkpoint(found["tier"][0]).preprocessing)
     runs: dict[str, Array] = {}
@@ -189,8 +189,8 @@ def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any
     found = resample(areas, part.patients(), replicates=REPLICATES, seed=SEED)
     estimates = {name: measured["auc"] for name, measured in found.items()}
     kinds = {
-        kind: [one for name, one in estimates.items() if name.rsplit("-", 1)[0] == kind]
-        for kind in dict.fromkeys(name.rsplit("-", 1)[0] for name in runs)
+        kind: [one for name, one in estimates.items() if kind_of(name) == kind]
+        for kind in dict.fromkeys(map(kind_of, runs))
     }
     kinds = {"shipped": kinds["tier"][:1], **kinds}
     groups = {kind: mean(members) for kind, members in kinds.items()}
@@ -215,6 +215,11 @@ def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any
             if kind not in ("shipped", "tier")
         },
     }
+
+
+def kind_of(run: str) -> str:
+    """Return the part of a run's name before the seed."""
+    return run.rpartition("-")[0]
 
 
 def mean(members: list[Estimate]) -> Estimate:
@@ -277,9 +282,8 @@ def stratified_auc(truth: NDArray[np.int_], scores: Array, strata: NDArray[Any])
     right = pairs = 0.0
     for stratum in set(strata.tolist()):
         chosen = strata == stratum
-        positive, negative = (scores[chosen & (truth == value)] for value in (1, 0))
-        if len(positive) and len(negative):
-            count = len(positive) * len(negative)
+        positives = int(truth[chosen].sum())
+        if count := positives * (int(chosen.sum()) - positives):
             right += count * auc(truth[chosen], scores[chosen])
             pairs += count
     return right / pairs

@@ -1,7 +1,7 @@
 """Write probabilities for `tier train --soft-labels`: labels averaged with what other models see.
 
     python models/recipes/tier-small/soft_labels.py MANIFEST.csv SPLIT.csv CHEXNET.csv OUTPUT.csv \
-        --teacher runs/tier-0 --teacher runs/tier-1
+        --teacher runs/hard-0 --teacher runs/hard-1
 
 MANIFEST.csv is what will be trained on, SPLIT.csv what the teachers were trained on (both from prepare.py;
 for the reported runs they are one file). CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by
@@ -55,7 +55,7 @@ def main() -> None:
         found[known] += CHEXNET_SHARE * (calibrated(logits, own[known]) - found[known])
         values[:, finding] = LABEL_SHARE * own + (1 - LABEL_SHARE) * found
     table = pd.DataFrame(values, columns=list(FINDINGS.ids))
-    table.insert(0, "path", [str(path) for path in rows.paths])
+    table.insert(0, "path", list(rows.paths))
     table.to_csv(arguments.output, index=False)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,9 @@ def main() -> None:
     )
     steps = plan.steps_per_epoch * arguments.epochs
     settings = TrainSettings()
-    known_labels = np.where(np.isin(training.values, (0, 1)), training.values, np.nan)
     if arguments.soft_labels is not None:
-        soft = read_soft_labels(arguments.soft_labels, None, training).values
-        known_labels = np.where(np.isnan(soft), known_labels, soft)
-    targets = torch.from_numpy(known_labels).float()
+        training = replace(training, soft=read_soft_labels(arguments.soft_labels, None, training).values)
+    targets = torch.from_numpy(training.targets()).float()
     with (arguments.output / "metrics.jsonl").open("w") as log:
         for step in range(steps):
             model.train()

@@ -81,6 +81,11 @@ class TrainingRows(LabelledRows):
         soft = None if self.soft is None else self.soft[rows]
         return replace(super().where(rows), captions=self.captions.rows(rows), soft=soft)
 
+    def targets(self) -> NDArray[np.float64]:
+        """Return what scores are compared with (N, F): probability, else 1 or 0, else NaN."""
+        known = np.where(np.isin(self.values, (0, 1)), self.values, np.nan)
+        return known if self.soft is None else np.where(np.isnan(self.soft), known, self.soft)
+
 
 def label_rows(manifest: Manifest, findings: FindingSet) -> LabelledRows:
     """Parse the labels of a finding set.

@@ -63,10 +63,7 @@ class Prompts:
         count, seed
             As for the class.
         """
-        values = np.where(np.isin(rows.values, (0, 1)), rows.values, np.nan)
-        if rows.soft is not None:
-            values = np.where(np.isnan(rows.soft), values, rows.soft)
-        values = values[pairs.order]
+        values = rows.targets()[pairs.order]
         known = np.asarray(~np.isnan(values).all(axis=0), dtype=bool)
         kept = tuple(finding for finding, use in zip(rows.findings.findings, known, strict=True) if use)
         return cls(kept, values[:, known], pairs.weights, count, seed)
