@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from scipy import stats
+from scipy.special import softmax
 from torch.nn import functional
 
 from tier_cli.errors import UsageError
@@ -14,7 +16,9 @@ from tier_cli.model.losses import (
     TierObjective,
     contrastive_loss,
     patch_entropy,
+    prompt_directions,
     prompt_loss,
+    region_loss,
     sigmoid_loss,
     token_entropy,
 )
@@ -128,11 +132,24 @@ def test_prompt_loss_is_the_log_loss_of_scikit_learn() -> None:
     probabilities = torch.sigmoid(3.0 * score.double() + prior)
     known = ~labels.isnan()
     expected = log_loss(labels[known].numpy(), probabilities[known].numpy())
-    assert prompt_loss(images, prompts, labels, torch.tensor(3.0), prior).item() == pytest.approx(
+    directions, scale = prompt_directions(prompts), torch.tensor(3.0)
+    assert prompt_loss(images, directions, labels, scale, prior).item() == pytest.approx(expected, rel=1e-5)
+    assert prompt_loss(images, directions, torch.full((6, 3), torch.nan), scale).item() == 0
+
+
+def test_region_loss_is_the_cross_entropy_of_scipy() -> None:
+    """Cross-entropy is the entropy of where the finding is plus the divergence of where the model sees it."""
+    patches, directions = torch.randn(3, 6, 5), torch.randn(3, 5)
+    cover = torch.tensor([[0, 0, 1, 0, 0, 0], [0.5, 1, 0.2, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
+    cosines = (functional.normalize(patches, dim=-1) * directions[:, None]).sum(-1).double().numpy()
+    expected = 0.0
+    for own, wanted in zip(softmax(4.0 * cosines, axis=1), cover.double().numpy(), strict=True):
+        expected += stats.entropy(wanted) + stats.entropy(wanted, own)
+    assert region_loss(patches, directions, cover, torch.tensor(4.0)).item() == pytest.approx(
         expected, rel=1e-5
     )
-    nothing = torch.full((6, 3), torch.nan)
-    assert prompt_loss(images, prompts, nothing, torch.tensor(3.0)).item() == 0
+    nothing = region_loss(patches[:0], directions[:0], cover[:0], torch.tensor(4.0))
+    assert nothing.item() == 0
 
 
 def test_a_low_temperature_lets_the_patch_entropy_speak() -> None:

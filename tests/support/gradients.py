@@ -14,6 +14,7 @@ from tier_cli.training.distributed import World
 from tier_cli.training.inputs.features import FrozenFeatures, write_features
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batch
+from tier_cli.training.inputs.regions import RegionBatch
 from tier_cli.training.loop.freezing import Encoders
 from tier_cli.training.loop.step import Gradients, PromptBatch, Relations, comparison_parameters
 from tier_cli.training.run.start import build_objective
@@ -44,7 +45,8 @@ def prepared(
     assert excluded.sum() > len(rows), "views of one study should be left out of the negatives"
     partners = fit(len(rows)) if settings.partners == "labels" else None
     prompts = prompt_batch(len(rows)) if settings.prompt_weight else None
-    return step, batch, Relations(excluded, partners, prompts)
+    regions = region_batch(len(rows)).within(made.plan.part) if settings.region_weight else None
+    return step, batch, Relations(excluded, partners, prompts, regions)
 
 
 def fit(rows: int) -> torch.Tensor:
@@ -60,6 +62,14 @@ def prompt_batch(rows: int) -> PromptBatch:
     labels = torch.randint(0, 3, (rows, 3), generator=draws).float()
     labels = torch.where(labels == 2, torch.nan, labels)
     return PromptBatch(ids * mask, mask, labels, torch.tensor([-1.0, 0.0, 0.5]))
+
+
+def region_batch(images: int) -> RegionBatch:
+    """Return regions in some images of a batch: two in one, none in the last."""
+    draws = torch.Generator().manual_seed(3)
+    numbers = torch.tensor([0, *range(images - 1)])
+    findings = torch.randint(0, 3, (images,), generator=draws)
+    return RegionBatch(numbers, findings, torch.rand(images, 32, 32, generator=draws).round())
 
 
 def gradients_of(

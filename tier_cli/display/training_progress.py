@@ -27,6 +27,7 @@ TITLES = {
     Stage.TRAINING: "training",
     Stage.VALIDATING: "validating",
     Stage.READING_IMAGES: "reading images",
+    Stage.READING_REGIONS: "reading regions",
     Stage.COMPUTING_FEATURES: "computing frozen features",
     Stage.WRITING_CHECKPOINT: "writing the checkpoint",
     Stage.WRITING_EPOCHS: "writing epochs",

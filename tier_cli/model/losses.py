@@ -29,6 +29,7 @@ class LossParts(NamedTuple):
     prompt: Tensor
     patch_entropy: Tensor
     token_entropy: Tensor
+    region: Tensor
 
 
 def patch_entropy_sum(similarities: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -105,8 +106,20 @@ def _soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(shares * functional.log_softmax(logits, 1).masked_fill(shares == 0, 0.0)).sum(1).mean()
 
 
+def prompt_directions(prompts: Tensor) -> Tensor:
+    """Return the positive vector of each finding less its negative one (F, D), both of length 1.
+
+    Parameters
+    ----------
+    prompts
+        (F, 2, K, D) embeddings of K positive and K negative prompts of each finding, averaged as for scoring.
+    """
+    vectors = functional.normalize(functional.normalize(prompts.float(), dim=-1).mean(2), dim=-1)
+    return vectors[:, 0] - vectors[:, 1]
+
+
 def prompt_loss(
-    images: Tensor, prompts: Tensor, labels: Tensor, scale: Tensor, prior: Tensor | None = None
+    images: Tensor, directions: Tensor, labels: Tensor, scale: Tensor, prior: Tensor | None = None
 ) -> Tensor:
     """Return the mean binary cross-entropy of zero-shot scores against the known labels.
 
@@ -114,8 +127,8 @@ def prompt_loss(
     ----------
     images
         (N, D) image embeddings.
-    prompts
-        (F, 2, K, D) embeddings of K positive and K negative prompts of each finding, averaged as for scoring.
+    directions
+        (F, D) what `prompt_directions` returns.
     labels
         (N, F): 1 present, 0 absent, NaN unknown; without a known label the loss is 0.
     scale
@@ -124,8 +137,7 @@ def prompt_loss(
         (F,) log odds of each finding, added to the logits so that the embeddings need not hold how common a
         finding is (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021). None adds nothing.
     """
-    vectors = functional.normalize(functional.normalize(prompts.float(), dim=-1).mean(2), dim=-1)
-    logits = scale * (functional.normalize(images.float(), dim=-1) @ (vectors[:, 0] - vectors[:, 1]).T)
+    logits = scale * (functional.normalize(images.float(), dim=-1) @ directions.T)
     if prior is not None:
         logits = logits + prior
     known = ~labels.isnan()
@@ -133,6 +145,28 @@ def prompt_loss(
         logits, labels.nan_to_num().to(logits), reduction="none"
     )
     return (losses * known).sum() / known.sum().clamp_min(1)
+
+
+def region_loss(patches: Tensor, directions: Tensor, cover: Tensor, scale: Tensor) -> Tensor:
+    """Return the cross-entropies between where a finding is and where its similarities are, summed.
+
+    The softmax of a finding's similarities over the patches of its image is to be spread as its region is:
+    the patch entropy asks for few patches, this term says which.
+
+    Parameters
+    ----------
+    patches
+        (R, P, D) patches of the image of each region.
+    directions
+        (R, D) positive vector of the finding of each region less its negative one.
+    cover
+        (R, P) how much of each patch the region covers, in [0, 1]; not all 0.
+    scale
+        Factor of the similarities in the softmax.
+    """
+    similarities = torch.einsum("rpd,rd->rp", functional.normalize(patches.float(), dim=-1), directions)
+    wanted = cover / cover.sum(1, keepdim=True)
+    return -(wanted * functional.log_softmax(scale * similarities, 1)).sum()
 
 
 class EntropySums(NamedTuple):
@@ -151,7 +185,8 @@ class EntropySums(NamedTuple):
 class Objective:
     """The training objective: a contrastive term over all pairs plus entropies of the matched pairs.
 
-    A third term compares images with the prompts of labelled findings.
+    A third term compares images with the prompts of labelled findings, a fourth one their patches with the
+    regions of findings.
 
     Parameters
     ----------
@@ -161,8 +196,8 @@ class Objective:
         ``masked`` excludes padding; ``paper`` includes padded positions, as published.
     entropy_temperature
         Divides the cosines in the softmax of the entropies; 1 in the paper.
-    contrast_weight, prompt_weight
-        Weights of the contrastive term and of `prompt_loss`; 1 and 0 in the paper.
+    contrast_weight, prompt_weight, region_weight
+        Weights of the contrastive term, of `prompt_loss` and of `region_loss`; 1, 0 and 0 in the paper.
     """
 
     lambda_patch: float = 0.2
@@ -171,6 +206,7 @@ class Objective:
     entropy_temperature: float = 1.0
     contrast_weight: float = 1.0
     prompt_weight: float = 0.0
+    region_weight: float = 0.0
 
     # What the model's scale (after the exponential) and bias start at; None for a model without a bias.
     starting_scale: ClassVar[float] = 1 / 0.07
@@ -200,25 +236,32 @@ class Objective:
         tokens = mask.sum() if self.entropy == "masked" else torch.tensor(mask.numel(), device=mask.device)
         return torch.stack([tokens.float(), torch.tensor(float(len(mask) * patches), device=mask.device)])
 
-    def penalty(self, patch_entropy: Tensor, token_entropy: Tensor) -> Tensor:
-        """Return the weighted sum of both entropies."""
-        return self.lambda_patch * patch_entropy + self.lambda_token * token_entropy
+    def penalty(self, patch_entropy: Tensor, token_entropy: Tensor, region: Tensor) -> Tensor:
+        """Return the weighted sum of the terms of each image by itself: both entropies, and regions."""
+        return (
+            self.lambda_patch * patch_entropy
+            + self.lambda_token * token_entropy
+            + self.region_weight * region
+        )
 
     def agreement(self, contrastive: Tensor, prompt: Tensor) -> Tensor:
         """Return the weighted sum of the two terms that compare whole images with texts."""
         return self.contrast_weight * contrastive + self.prompt_weight * prompt
 
-    def parts(self, contrastive: Tensor, prompt: Tensor, patch: Tensor, token: Tensor) -> LossParts:
+    def parts(
+        self, contrastive: Tensor, prompt: Tensor, patch: Tensor, token: Tensor, region: Tensor
+    ) -> LossParts:
         """Return the weighted sum of all terms, with the terms."""
-        total = self.agreement(contrastive, prompt) + self.penalty(patch, token)
-        return LossParts(total, contrastive, prompt, patch, token)
+        total = self.agreement(contrastive, prompt) + self.penalty(patch, token, region)
+        return LossParts(total, contrastive, prompt, patch, token, region)
 
     def loss(self, output: TierOutput, excluded: Tensor | None = None) -> LossParts:
-        """Return the loss of a batch of N matched pairs, without prompts, from the output of the model."""
+        """Return the loss of N matched pairs, without prompts and regions, from the output of the model."""
         contrastive = self.contrast(output.logits_per_image, excluded)
         sums = self.entropies(output.similarities, output.attention_mask)
         patch, token = sums.patch / sums.patch_count, sums.token / sums.token_count
-        return self.parts(contrastive, torch.zeros_like(contrastive), patch, token)
+        nothing = torch.zeros_like(contrastive)
+        return self.parts(contrastive, nothing, patch, token, nothing)
 
 
 class TierObjective(Objective):

@@ -15,6 +15,7 @@ class Stage(Enum):
 
     PREPARING = auto()
     READING_IMAGES = auto()
+    READING_REGIONS = auto()
     COMPUTING_FEATURES = auto()
     LEARNING_PROMPTS = auto()
     TRAINING = auto()

@@ -79,6 +79,9 @@ class TrainSettings:
         Weight of the contrast of images with the texts of the batch (paper: 1).
     prompt_weight
         Weight of the binary cross-entropy of zero-shot scores of labelled findings; 0 leaves it out (paper).
+    region_weight
+        Weight of the term that compares the patches that are like a finding with its boxes and masks; 0
+        leaves it out (paper).
     prompts_per_finding
         Positive and negative prompts of each finding that are drawn and averaged at every step.
     prompt_steps
@@ -129,6 +132,7 @@ class TrainSettings:
     entropy_temperature: float = within(0.001, default=1.0)
     contrast_weight: float = within(0, default=1.0)
     prompt_weight: float = within(0, default=0.0)
+    region_weight: float = within(0, default=0.0)
     prompts_per_finding: int = within(1, default=4)
     prompt_steps: int = within(0, default=0)
     partners: Partners = "own"
@@ -166,6 +170,18 @@ class TrainSettings:
                 "prompts are not learnt without a prompt term",
                 where="--prompt-steps",
                 remedy="give a --prompt-weight",
+            )
+        if self.region_weight and not self.prompt_weight:
+            raise UsageError(
+                "regions are compared with the prompts of findings",
+                where="--region-weight",
+                remedy="give a --prompt-weight",
+            )
+        if self.region_weight and self.freeze_image_blocks:
+            raise UsageError(
+                "regions cannot follow cached features of augmented images",
+                where="--region-weight",
+                remedy="give --freeze-image-blocks 0",
             )
 
     def parts(self, processes: int) -> int:

@@ -185,7 +185,7 @@ def test_metrics_have_the_monitored_figures(tmp_path):
     )
     first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     wanted = {"step", "epoch", "total", "contrastive", "prompt", "patch_entropy", "token_entropy",
-              "similarity_hoyer", "similarity_share_above_0.1", "learning_rate",
+              "region", "similarity_hoyer", "similarity_share_above_0.1", "learning_rate",
               "images_per_second"}  # fmt: skip
     assert first.keys() == wanted
     assert last == {"epoch_end": 2, "step": 9, "mean_auc": 0.5}

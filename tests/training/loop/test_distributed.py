@@ -33,8 +33,8 @@ CASES = [
     (replace(SETTINGS, objective="tier", entropy="paper"), 2),
     (replace(SETTINGS, freeze_image_blocks=1, freeze_text_layers=1), 1),
     (replace(SETTINGS, freeze_image_blocks=1), 2),
-    (replace(SETTINGS, partners="labels", prompt_weight=2.0, contrast_weight=0.5), 1),
-    (replace(SETTINGS, partners="labels", prompt_weight=2.0, contrast_weight=0.5), 2),
+    (replace(SETTINGS, partners="labels", prompt_weight=2.0, contrast_weight=0.5, region_weight=3.0), 1),
+    (replace(SETTINGS, partners="labels", prompt_weight=2.0, contrast_weight=0.5, region_weight=3.0), 2),
 ]
 
 

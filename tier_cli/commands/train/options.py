@@ -137,6 +137,12 @@ _OPTIONS: Mapping[str, tuple[str | None, str | None, str]] = {
         "X",
         "Weight of a term that compares zero-shot scores with the labels of the images; 0 in the paper.",
     ),
+    "region_weight": (
+        _LOSS,
+        "X",
+        "Weight of a term that compares the patches that are like a finding with the boxes and masks of the"
+        " finding; 0 in the paper.",
+    ),
     "prompts_per_finding": (
         _LOSS,
         "N",

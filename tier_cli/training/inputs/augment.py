@@ -43,11 +43,10 @@ def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
     Tensor
         (N, 1, size, size) in [0, 1].
     """
-    squares = functional.grid_sample(
-        grey, _grids(len(grey), size, generator), mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    squares = torch.stack([_reduce_detail(image, generator) for image in squares])
     n = len(grey)
+    grids = functional.affine_grid(_matrices(n, generator), [n, 1, size, size], align_corners=False)
+    squares = functional.grid_sample(grey, grids, mode="bilinear", padding_mode="zeros", align_corners=False)
+    squares = torch.stack([_reduce_detail(image, generator) for image in squares])
     gamma = torch.exp(uniform(n, -_GAMMA, _GAMMA, generator))
     contrast = torch.exp(uniform(n, -_CONTRAST, _CONTRAST, generator))
     shift = uniform(n, -0.1, 0.1, generator)
@@ -59,7 +58,16 @@ def augment(grey: Tensor, size: int, generator: Generator) -> Tensor:
     return (squares + noise).clamp(0, 1)
 
 
-def _grids(n: int, size: int, generator: Generator) -> Tensor:
+def warps(generator: Generator) -> tuple[Tensor, ...]:
+    """Return where `augment` takes the places of one image from: matrices (1, 2, 3) for one after the other.
+
+    The generator has to be in the state in which `augment` gets it. Coordinates are those of `grid_sample`,
+    from -1 to 1.
+    """
+    return (_matrices(1, generator),)
+
+
+def _matrices(n: int, generator: Generator) -> Tensor:
     angle = uniform(n, -_ROTATION_DEGREES, _ROTATION_DEGREES, generator) * math.pi / 180
     scale = uniform(n, *_SCALES, generator)
     stretch = torch.exp(uniform(n, -_STRETCH, _STRETCH, generator))
@@ -72,7 +80,7 @@ def _grids(n: int, size: int, generator: Generator) -> Tensor:
             [angle.sin() * x_scale, angle.cos() * y_scale, uniform(n, -_SHIFT, _SHIFT, generator)], 1
         ),
     )
-    return functional.affine_grid(torch.stack(rows, 1), [n, 1, size, size], align_corners=False)
+    return torch.stack(rows, 1)
 
 
 def _reduce_detail(image: Tensor, generator: Generator) -> Tensor:

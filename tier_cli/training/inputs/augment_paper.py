@@ -47,16 +47,26 @@ def augment_as_published(grey: Tensor, size: int, generator: Generator) -> Tenso
     return torch.stack([_augment(image[None], size, generator)[0] for image in grey])
 
 
-def _augment(image: Tensor, size: int, generator: Generator) -> Tensor:
+def warps_as_published(generator: Generator) -> tuple[Tensor, ...]:
+    """Return where `augment_as_published` takes the places of one image from; see `augment.warps`.
+
+    First the crop and then the rotation: what lies outside the crop is black after it.
+    """
     left, top, width, height = crop(generator)
-    # In the coordinates of grid_sample, -1 to 1.
     crop_matrix = [[width, 0, 2 * left + width - 1], [0, height, 2 * top + height - 1]]
     angle = _draw(-_ROTATION_DEGREES, _ROTATION_DEGREES, generator) * math.pi / 180
     # Sampling coordinates work in reverse: to enlarge the image, sample a smaller part of it.
     cos, sin = (f(angle) / _draw(*_SCALES, generator) for f in (math.cos, math.sin))
     x, y = (2 * _draw(-_SHIFT, _SHIFT, generator) for _ in range(2))
-    for matrix in (crop_matrix, [[cos, -sin, x], [sin, cos, y]]):
-        grid = functional.affine_grid(torch.tensor([matrix]), [1, 1, size, size], align_corners=False)
+    return tuple(
+        torch.tensor([matrix], dtype=torch.float32)
+        for matrix in (crop_matrix, [[cos, -sin, x], [sin, cos, y]])
+    )
+
+
+def _augment(image: Tensor, size: int, generator: Generator) -> Tensor:
+    for matrix in warps_as_published(generator):
+        grid = functional.affine_grid(matrix, [1, 1, size, size], align_corners=False)
         image = functional.grid_sample(image, grid, padding_mode="zeros", align_corners=False)
     brightness, contrast = (_draw(1 - _JITTER, 1 + _JITTER, generator) for _ in range(2))
     first = bool(torch.rand((), generator=generator) < 0.5)

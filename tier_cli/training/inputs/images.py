@@ -7,7 +7,7 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from tier_cli.imaging.discover import Source
 from tier_cli.imaging.preprocess import Preprocessing, normalise
 from tier_cli.imaging.radiograph import ReadOptions
 from tier_cli.model.checkpoint import canonical_hash
-from tier_cli.training.inputs.augment import augment
-from tier_cli.training.inputs.augment_paper import augment_as_published
+from tier_cli.training.inputs.augment import augment, warps
+from tier_cli.training.inputs.augment_paper import augment_as_published, warps_as_published
 from tier_cli.training.progress import Stage
 from tier_cli.training.seeds import AUGMENTATION, derive
 
@@ -36,7 +36,18 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Rows = NDArray[np.int64]
 
-AUGMENTATIONS = {"standard": augment, "paper": augment_as_published}
+
+class Augmentation(NamedTuple):
+    """Augment a batch of images, and return the warps of one image for the same draws."""
+
+    images: Callable[[Tensor, int, torch.Generator], Tensor]
+    warps: Callable[[torch.Generator], tuple[Tensor, ...]]
+
+
+AUGMENTATIONS = {
+    "standard": Augmentation(augment, warps),
+    "paper": Augmentation(augment_as_published, warps_as_published),
+}
 _READ = 1
 # The rest of the free space is left for checkpoints and other users.
 _DISK_SHARE = 0.5
@@ -103,7 +114,7 @@ class StreamedPixels:
         """Return the square of a row; see `Pixels`."""
         if row in self.passed_over:
             raise InputError(self.passed_over[row])
-        return _grey_bytes(decode(self.paths[row], _decoder_settings(self.preprocessing)))
+        return _grey_bytes(decode(self.paths[row], decoder_settings(self.preprocessing)))
 
 
 def read_images(
@@ -156,7 +167,7 @@ def read_images(
 
     sources = (Source(paths[int(row)]) for row in waiting)
     done = len(paths) - len(waiting)
-    with closing(decoded(sources, _decoder_settings(preprocessing), workers, 16)) as outcomes:
+    with closing(decoded(sources, decoder_settings(preprocessing), workers, 16)) as outcomes:
         try:
             for row, (_, outcome) in zip(waiting, outcomes, strict=True):
                 try:
@@ -219,7 +230,7 @@ class AugmentedImages:
     ):
         self._pixels, self._spec, self._seed = pixels, preprocessing, seed
         self._replacement = replacement
-        self._augment = AUGMENTATIONS[augmentation]
+        self._augment = AUGMENTATIONS[augmentation].images
         self.slow = isinstance(pixels, StreamedPixels)
 
     def batch(self, rows: Rows, places: Rows) -> tuple[Tensor, Rows, list[tuple[int, str]]]:
@@ -293,7 +304,7 @@ def scoring_inputs(paths: Sequence[str], spec: Preprocessing, workers: int, size
         yield torch.stack(batch)
 
 
-def _decoder_settings(preprocessing: Preprocessing) -> Settings:
+def decoder_settings(preprocessing: Preprocessing) -> Settings:
     """Return settings for a decoder that yields the plain grey levels of the square."""
     plain = replace(square_around_crop(preprocessing), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return Settings(ReadOptions(rendering=preprocessing.rendering, views="all", decode="full"), plain)

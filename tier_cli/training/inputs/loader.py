@@ -96,17 +96,19 @@ class Plan:
         if self._order is None or epoch != self._epoch:
             self._order = self.pairs.draw(epoch, self.steps_per_epoch, self.batch_size)
             self._epoch = epoch
-        return self._order[within * self.batch_size :][: self.batch_size][self._part()]
+        return self._order[within * self.batch_size :][: self.batch_size][self.part]
 
     def places(self, step: int) -> Rows:
         """Return the places in the whole run at which `rows` are drawn."""
-        return self.all_places(step)[self._part()]
+        return self.all_places(step)[self.part]
 
     def all_places(self, step: int) -> Rows:
         """Return the places of a step's rows over all processes."""
         return np.arange(step * self.batch_size, (step + 1) * self.batch_size)
 
-    def _part(self) -> slice:
+    @property
+    def part(self) -> slice:
+        """Which rows of a step are those of this process."""
         share = self.batch_size // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from tier_cli.model.losses import EntropySums, LossParts, prompt_loss
+from tier_cli.model.losses import EntropySums, LossParts, prompt_directions, prompt_loss, region_loss
 from tier_cli.model.modeling import ImageFeatures, TextFeatures
 from tier_cli.training.seeds import STEP, derive
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tier_cli.model.modeling import TierModel
     from tier_cli.training.distributed import World
     from tier_cli.training.inputs.loader import Batch
+    from tier_cli.training.inputs.regions import RegionBatch
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Cosine above which a patch counts in the logged share.
@@ -54,12 +55,14 @@ class PromptBatch(NamedTuple):
 class Relations(NamedTuple):
     """Hold how the N images and texts of all processes belong together; see `contrastive_loss`.
 
-    Which pairs (N, N) are not negatives, how well they fit (N, N) or None, and the step's prompts or None.
+    Which pairs (N, N) are not negatives, how well they fit (N, N) or None, the step's prompts or None, and
+    the regions of this process's images or None.
     """
 
     excluded: Tensor
     partners: Tensor | None = None
     prompts: PromptBatch | None = None
+    regions: RegionBatch | None = None
 
 
 @dataclass
@@ -68,8 +71,8 @@ class Gradients:
 
     Every process computes the contrastive loss from all features. Its gradient with respect to a process's
     own features is summed over the processes, so averaging the parameter gradients over the processes gives
-    the gradient of the whole batch. Entropies need only matched pairs: each process computes them for its
-    own pairs and divides them by the number of positions in all processes.
+    the gradient of the whole batch. Entropies and regions need only matched pairs: each process computes them
+    for its own pairs and divides them by the number of positions, or images, in all processes.
 
     Parameters
     ----------
@@ -108,10 +111,12 @@ class Gradients:
         prompt = self._prompt_loss(gathered[0].pooled, prompts, relations)
         sums = self.objective.entropies(output.similarities, mask)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
-        own = self._penalty(sums, counts) * self.world.size
+        region = self._region_sum(images, prompts, relations, slice(0, len(ids))) / len(gathered[0].pooled)
+        own = self._penalty(sums, counts, region) * self.world.size
         ((self.objective.agreement(contrastive, prompt) + own) * scaling).backward()  # type: ignore[no-untyped-call]
         self._average_complete_gradients()
-        return self._outcome(contrastive, prompt, sums, sparsity_sums(output.similarities, mask), counts)
+        sparsity = sparsity_sums(output.similarities, mask)
+        return self._outcome(contrastive, prompt, sums, sparsity, counts, region.detach())
 
     def in_parts(
         self, batch: Batch, relations: Relations, step: int, size: int, scaling: float = 1.0
@@ -140,7 +145,7 @@ class Gradients:
             leaves.append(prompts.requires_grad_())
         contrastive, prompt, gradients = self._complete_gradients(leaves, relations, scaling)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
-        sums, sparsities = [], []
+        sums, sparsities, regions = [], [], []
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             with contextlib.nullcontext() if last else self._without_sync():
@@ -150,7 +155,9 @@ class Gradients:
                 similarities = self.model.compare(images, texts, mask[part]).similarities
                 sums.append(self.objective.entropies(similarities, mask[part]))
                 sparsities.append(sparsity_sums(similarities, mask[part]))
-                own = self._penalty(sums[-1], counts) * self.world.size * scaling
+                region = self._region_sum(images, prompts, relations, part) / (len(ids) * self.world.size)
+                regions.append(region.detach())
+                own = self._penalty(sums[-1], counts, region) * self.world.size * scaling
                 # The inner product whose gradient is the chain rule through the features.
                 for_images, for_texts, *for_prompts = gradients
                 chained = (images.pooled * for_images[part]).sum() + (texts.pooled * for_texts[part]).sum()
@@ -159,7 +166,8 @@ class Gradients:
                 (own + chained).backward()  # type: ignore[no-untyped-call]
         self._average_complete_gradients()
         together = EntropySums(*(torch.stack(values).sum().detach() for values in zip(*sums, strict=True)))
-        return self._outcome(contrastive, prompt, together, torch.stack(sparsities).sum(0), counts)
+        sparsity, region = torch.stack(sparsities).sum(0), torch.stack(regions).sum()
+        return self._outcome(contrastive, prompt, together, sparsity, counts, region)
 
     def _encode(
         self,
@@ -190,8 +198,25 @@ class Gradients:
         if prompts is None or relations.prompts is None:
             return images.new_zeros(())
         known = relations.prompts
-        grouped = prompts.reshape(known.labels.shape[1], 2, -1, prompts.shape[1])
-        return prompt_loss(images, grouped, known.labels, self.model.scale(), known.prior)
+        directions = prompt_directions(prompts.reshape(known.labels.shape[1], 2, -1, prompts.shape[1]))
+        return prompt_loss(images, directions, known.labels, self.model.scale(), known.prior)
+
+    def _region_sum(
+        self, images: ImageFeatures, prompts: Tensor | None, relations: Relations, part: slice
+    ) -> Tensor:
+        """Return the sum of the region term over the images of a part, which teaches their patches alone."""
+        if prompts is None or relations.prompts is None or relations.regions is None:
+            return images.patches.new_zeros(())
+        regions = relations.regions.within(part)
+        findings = relations.prompts.labels.shape[1]
+        directions = prompt_directions(prompts.detach().reshape(findings, 2, -1, prompts.shape[1]))
+        cover = functional.adaptive_avg_pool2d(regions.masks[:, None], images.grid).flatten(1)
+        return region_loss(
+            images.patches[regions.images],
+            directions[regions.findings],
+            cover,
+            self.model.scale().detach(),
+        )
 
     def _complete_gradients(
         self, leaves: list[Tensor], relations: Relations, scaling: float
@@ -230,17 +255,23 @@ class Gradients:
         more = self.world.maximum(batch.ids.shape[1], batch.ids.device) - batch.ids.shape[1]
         return functional.pad(batch.ids, (0, more), value=self.pad_id), functional.pad(batch.mask, (0, more))
 
-    def _penalty(self, sums: EntropySums, counts: Tensor) -> Tensor:
-        return self.objective.penalty(sums.patch / counts[0], sums.token / counts[1])
+    def _penalty(self, sums: EntropySums, counts: Tensor, region: Tensor) -> Tensor:
+        return self.objective.penalty(sums.patch / counts[0], sums.token / counts[1], region)
 
     def _outcome(
-        self, contrastive: Tensor, prompt: Tensor, sums: EntropySums, sparsity: Tensor, counts: Tensor
+        self,
+        contrastive: Tensor,
+        prompt: Tensor,
+        sums: EntropySums,
+        sparsity: Tensor,
+        counts: Tensor,
+        region: Tensor,
     ) -> Outcome:
         """Combine the sums of all processes into the outcome of the whole batch."""
-        totals = self.world.total(torch.cat([torch.stack([sums.patch, sums.token]), sparsity]))
+        totals = self.world.total(torch.cat([torch.stack([sums.patch, sums.token, region]), sparsity]))
         patch, token = totals[:2] / counts
-        parts = self.objective.parts(contrastive.detach(), prompt.detach(), patch, token)
-        return Outcome(parts, totals[2:4] / totals[4])
+        parts = self.objective.parts(contrastive.detach(), prompt.detach(), patch, token, totals[2])
+        return Outcome(parts, totals[3:5] / totals[5])
 
     def _average_complete_gradients(self) -> None:
         """Average what every process computed in full, so that rounding does not drive them apart."""

@@ -80,6 +80,11 @@ def _introduction(run: dict[str, Any]) -> str:
             f"\n\nIn {soft['images']} images, probabilities from {soft['name']} took the place of labels"
             " (`soft_labels`): what gave them taught this model too."
         )
+    if regions := run["data"].get("regions"):
+        what += (
+            "\n\n**Boxes and masks of training images taught where findings are** (`region_weight`):"
+            f" {', '.join(f'{name} ({images} images)' for name, images in regions.items())}."
+        )
     if run["settings"]["shuffle_captions"]:
         what += "\n\n**A control run**: texts were shuffled among the images, so there was nothing to learn."
     return what

@@ -21,6 +21,7 @@ from tier_cli.training.data.prompts import Prompts
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
+from tier_cli.training.inputs.regions import TrainingRegions, count_regions, read_squares
 from tier_cli.training.inputs.sources import Sources, reading_workers
 from tier_cli.training.inputs.started_with import read_started
 from tier_cli.training.loop.freezing import Encoders
@@ -182,10 +183,13 @@ class _Run:
             if state is None and settings.prompt_steps:
                 encoders.train_mode(settings.freeze_text_layers, statistics=False)
                 learn_statements(model, prompts, tokenizer, settings, self.device, self.progress)
+        regions = self._regions(training, pairs, prompts)
+        if regions is not None:
+            record["data"]["regions"] = count_regions(regions.squares)
         task = Task(
             encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
-            len(sources.left_out), training.paths, prompts,
+            len(sources.left_out), training.paths, prompts, regions,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -232,6 +236,26 @@ class _Run:
                 remedy="name the finding set of your label columns with --findings, or use 0",
             )
         return prompts
+
+    def _regions(
+        self, training: TrainingRows, pairs: Pairs, prompts: Prompts | None
+    ) -> TrainingRegions | None:
+        """Return the regions of the region term, if the objective has one."""
+        s, spec = self.settings, self.inputs.preprocessing
+        if not s.region_weight or prompts is None:
+            return None
+        findings = [finding.id for finding in prompts.findings]
+        workers = reading_workers(self.run_options.workers, len(training))
+        squares = self.world.first_does(
+            lambda: read_squares(training, findings, spec, workers, self.progress)
+        )
+        if not squares:
+            raise UsageError(
+                "no training image has a box or mask of a labelled finding",
+                where="--region-weight",
+                remedy="add a column `boxes` or `mask`, or use 0",
+            )
+        return TrainingRegions(squares, spec, pairs.order, s.augmentation, s.seed)
 
     def _place(self, model: TierModel) -> TierModel:
         """Move the model to the device, channels last, with BatchNorm over all processes."""

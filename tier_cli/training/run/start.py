@@ -26,7 +26,13 @@ def build_objective(settings: TrainSettings) -> Objective:
     """Return the objective that the settings name."""
     s = settings
     return OBJECTIVES[s.objective](
-        s.lambda_patch, s.lambda_token, s.entropy, s.entropy_temperature, s.contrast_weight, s.prompt_weight
+        s.lambda_patch,
+        s.lambda_token,
+        s.entropy,
+        s.entropy_temperature,
+        s.contrast_weight,
+        s.prompt_weight,
+        s.region_weight,
     )
 
 
