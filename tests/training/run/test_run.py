@@ -83,6 +83,45 @@ def test_scores_are_compared_with_probabilities_instead_of_labels(manifest, towe
     assert run(manifest, tmp_path / "none", towers, "--soft-labels", str(tmp_path / "same.csv")) == 2
 
 
+def test_boxes_teach_where_a_finding_is(manifest, towers, tmp_path, without_graphs):
+    """Maps of images that the run has not seen are high in the white half; the card says what was taught."""
+    frame = pd.read_csv(manifest)
+    frame["path"] = [str(manifest.parent / path) for path in frame["path"]]
+    ill = frame["Effusion"] == 1
+    boxes = json.dumps(
+        [{"finding": "Effusion", "box": [0, 40, 80, 80]}, {"finding": "Rib", "box": [0, 0, 9, 9]}]
+    )
+    frame.assign(boxes=np.where(ill, boxes, "")).to_csv(tmp_path / "boxes.csv", index=False)
+    how = ("--prompt-weight", "1", "--region-weight", "5", "--contrast-weight", "0", "--reg-weight", "0",
+           "--prompts-per-finding", "20", "--epochs", "12", "--lr", "0.01", "--device", "cpu")  # fmt: skip
+    assert run(tmp_path / "boxes.csv", tmp_path / "model", towers, *how) == 0
+    record = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert record["data"]["regions"] == {"effusion": int((ill & (frame["split"] == "train")).sum())}
+    assert "effusion (16 images)" in (tmp_path / "model" / "README.md").read_text()
+    report = tmp_path / "eval.json"
+    evaluate = ["eval", "--data", str(tmp_path / "boxes.csv"), "--split", "valid", "--replicates", "5"]
+    more = ["--grounding", "--model", str(tmp_path / "model"), "--output", str(report), "--workers", "0"]
+    assert main([*evaluate, *more, "--device", "cpu", "--engine", "torch"]) == 0
+    found = json.loads(report.read_text())["sections"]["grounding"]
+    assert found["macro"]["auc"]["value"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--region-weight", "1"), "give a --prompt-weight"),
+        (("--region-weight", "1", "--prompt-weight", "1"), "add a column `boxes` or `mask`"),
+        (
+            ("--region-weight", "1", "--prompt-weight", "1", "--freeze-image-blocks", "1"),
+            "give --freeze-image-blocks 0",
+        ),
+    ],
+)
+def test_a_region_term_that_cannot_be_is_refused(manifest, towers, tmp_path, more, told, capfd):
+    assert run(manifest, tmp_path / "model", towers, *more) == 2
+    assert told in capfd.readouterr().err.replace("\n", " ")
+
+
 def test_prompts_without_labels_are_refused(towers, tmp_path):
     (tmp_path / "a.csv").write_text("path,split,text\nx.png,train,Clear.\ny.png,train,Mass.\n")
     assert run(tmp_path / "a.csv", tmp_path / "model", towers, "--prompt-weight", "1") == 2
