@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 Tier = Callable[..., tuple[int, str, str]]
-EFFUSION, HEALTHY = "examples/02-effusion-pa.dcm", "examples/01-healthy.dcm"
+ENLARGED, EFFUSION = "examples/04-cardiomegaly.png", "examples/02-effusion-pa.dcm"
 ROOT = Path(__file__).parents[2]
-REPORT = "INDICATION: Cough.\nFINDINGS: No pleural effusion.\nNo pulmonary edema. Clear lungs.\n"
+REPORT = "INDICATION: Cough.\nFINDINGS: No cardiomegaly.\nNo pulmonary edema. Clear lungs.\n"
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +28,14 @@ def report(tmp_path: Path) -> Path:
 
 
 def test_a_contradicted_denial_is_found_and_its_word_named(tier: Tier, report: Path) -> None:
-    code, out, err = tier("check", EFFUSION, report, "--prior", HEALTHY, "--workers", 0)
+    code, out, err = tier("check", ENLARGED, report, "--prior", EFFUSION, "--workers", 0)
     assert code == 0
     (document,) = map(json.loads, out.splitlines())
     denied, true, clear = document["sentences"]
     assert [one["verdict"] for one in document["sentences"]] == ["not_supported", "supported", "cannot_tell"]
-    assert REPORT[denied["start"] : denied["end"]] == denied["text"] == "No pleural effusion."
+    assert REPORT[denied["start"] : denied["end"]] == denied["text"] == "No cardiomegaly."
     (claim,) = denied["claims"]
-    assert (claim["finding"], claim["stance"], claim["call"]) == ("effusion", "negated", True)
+    assert (claim["finding"], claim["stance"], claim["call"]) == ("cardiomegaly", "negated", True)
     assert claim["score"] > claim["ordinary_range"][1]
     assert [word["word"] for word in denied["words"] if word["misfit"]] == ["No"]
     assert denied["fits_prior_better"]
@@ -46,11 +46,11 @@ def test_a_contradicted_denial_is_found_and_its_word_named(tier: Tier, report: P
 
 
 def test_the_report_on_a_terminal_reads_without_colour(tier: Tier, report: Path) -> None:
-    code, out, _ = tier("check", EFFUSION, report, "--table", "--workers", 0)
+    code, out, _ = tier("check", ENLARGED, report, "--table", "--workers", 0)
     assert code == 0
     lines = [line.strip() for line in out.splitlines()]
-    assert "not supported  No pleural effusion." in lines
-    assert any(line.startswith("Pleural effusion denied: score +0.1") for line in lines)
+    assert "not supported  No cardiomegaly." in lines
+    assert any(line.startswith("Cardiomegaly denied: score +0.1") for line in lines)
     assert any(line.startswith("misfit: No (-0.") for line in lines)
     assert "cannot tell    Clear lungs." in lines
     assert "names no finding of nih14" in lines
@@ -87,7 +87,7 @@ def test_the_reports_of_a_manifest(tier: Tier, model: str, folder: Path, tmp_pat
     ("arguments", "part"),
     [
         ([EFFUSION], "needs images and a report"),
-        ([HEALTHY, EFFUSION], "not a text"),
+        ([ENLARGED, EFFUSION], "not a text"),
         ([EFFUSION, "missing.txt"], "missing.txt: cannot be read"),
         ([EFFUSION, "README.md", "--data", "m.csv"], "a manifest names the images"),
         ([EFFUSION, "README.md", "--split", "test"], "belong to a manifest"),

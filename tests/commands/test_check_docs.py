@@ -26,11 +26,11 @@ def test_the_example_of_the_page(
     monkeypatch.chdir(ROOT)
     page = (ROOT / "docs" / "check.md").read_text("utf-8")
     (shown,) = re.findall(
-        r"^\$ tier check examples/02\S+ report\.txt --prior \S+\n(.+?)^```", page, re.M | re.S
+        r"^\$ tier check examples/04\S+ report\.txt --prior \S+\n(.+?)^```", page, re.M | re.S
     )
     report = tmp_path / "report.txt"
     report.write_text(REPORT)
-    given = ("examples/02-effusion-pa.dcm", report, "--prior", "examples/01-healthy.dcm")
+    given = ("examples/04-cardiomegaly.png", report, "--prior", "examples/02-effusion-pa.dcm")
     code, out, _ = tier("check", *given, "--table", "--workers", 0, "--device", "cpu")
     assert code == 0
     printed = out.split("\n\n")[0]

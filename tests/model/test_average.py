@@ -42,6 +42,8 @@ def test_the_average_is_the_mean_and_a_complete_checkpoint(folders: list[Path], 
     np.testing.assert_allclose(torch.encode_images(pixels), onnx.encode_images(pixels), atol=1e-4)
     members = json.loads((output / "training.json").read_text())["average_of"]
     assert [member["name"] for member in members] == ["seed-0", "seed-1"]
+    trained = [json.loads((folder / "training.json").read_text()) for folder in folders]
+    assert [member["training"] for member in members] == trained, "the members may be gone by tomorrow"
     assert not list(tmp_path.glob(".*"))
 
 

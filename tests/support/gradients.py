@@ -45,8 +45,9 @@ def prepared(
     assert excluded.sum() > len(rows), "views of one study should be left out of the negatives"
     partners = fit(len(rows)) if settings.partners == "labels" else None
     prompts = prompt_batch(len(rows)) if settings.prompt_weight else None
-    regions = region_batch(len(rows)).within(made.plan.part) if settings.region_weight else None
-    return step, batch, Relations(excluded, partners, prompts, regions)
+    if settings.region_weight:
+        batch = batch._replace(regions=region_batch(len(rows)).within(made.plan.part))
+    return step, batch, Relations(excluded, partners, prompts)
 
 
 def fit(rows: int) -> torch.Tensor:
@@ -69,7 +70,7 @@ def region_batch(images: int) -> RegionBatch:
     draws = torch.Generator().manual_seed(3)
     numbers = torch.tensor([0, *range(images - 1)])
     findings = torch.randint(0, 3, (images,), generator=draws)
-    return RegionBatch(numbers, findings, torch.rand(images, 32, 32, generator=draws).round())
+    return RegionBatch(numbers, findings, torch.rand(images, 16, generator=draws).round())
 
 
 def gradients_of(

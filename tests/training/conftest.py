@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer
@@ -49,3 +52,15 @@ def manifest(tmp_path_factory):
         lines.append(f"{number}.png,p{number},{'valid' if number >= 32 else 'train'},FRONTAL,{number % 2}")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="session")
+def boxed(manifest, tmp_path_factory):
+    """The same images with a box around each white half, and with boxes of a finding that has no labels."""
+    frame = pd.read_csv(manifest)
+    frame["path"] = [str(manifest.parent / path) for path in frame["path"]]
+    boxes = [{"finding": "Effusion", "box": [0, 40, 80, 80]}, {"finding": "Rib", "box": [0, 0, 9, 9]}]
+    frame["boxes"] = np.where(frame["Effusion"] == 1, json.dumps(boxes), "")
+    file = tmp_path_factory.mktemp("boxed") / "boxes.csv"
+    frame.to_csv(file, index=False)
+    return file

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ from tier_cli.datasets.rle import decode_mask, from_coco
 from tier_cli.errors import InputError, ManifestError
 from tier_cli.imaging.guard import guarded
 from tier_cli.imaging.limits import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from tier_cli.findings.schema import FindingSet
+    from tier_cli.imaging.orientation import Orientation
 
 _REMEDY = {
     "boxes": '[{"finding": "pneumothorax", "box": [x0, y0, x1, y1]}]',
@@ -76,14 +81,68 @@ def regions(manifest: Manifest) -> list[tuple[Region, ...]]:
     ManifestError
         A cell is not a list of boxes or masks; the error names its image and column.
     """
-    found: list[tuple[Region, ...]] = [()] * len(manifest)
+    read = region_reader(manifest)
+    return [read(row) for row in range(len(manifest))]
+
+
+def region_reader(manifest: Manifest) -> Callable[[int], tuple[Region, ...]]:
+    """Return what reads the regions of a row, so that those of many rows need not be held at once.
+
+    The function raises `ManifestError` as `regions` does.
+    """
     paths = manifest.paths
-    for column in ("boxes", "mask"):
-        for row, cell in enumerate(manifest.column(column)):
-            if cell:
+    cells = {name: list(manifest.frame[name]) for name in _REMEDY if name in manifest.frame.columns}
+
+    def read(row: int) -> tuple[Region, ...]:
+        found: tuple[Region, ...] = ()
+        for column, values in cells.items():
+            if cell := str(values[row]):
                 where = f"{manifest.origin}, column {column!r}, image {paths[row]}"
-                found[row] += _cell(str(cell), column, where, manifest.root)
-    return found
+                found += _cell(cell, column, where, manifest.root)
+        return found
+
+    return read
+
+
+def by_finding(
+    row: Iterable[Region], findings: FindingSet, unknown: Counter[str] | None = None
+) -> dict[str, tuple[Region, ...]]:
+    """Return the regions of an image by the id of their finding, whatever phrase describes them.
+
+    Regions of findings that are not in the set are left out, and counted by name in `unknown`.
+    """
+    grouped: dict[str, tuple[Region, ...]] = {}
+    for region in row:
+        known = findings.match(region.finding)
+        if known is not None:
+            grouped[known.id] = (*grouped.get(known.id, ()), region)
+        elif unknown is not None:
+            unknown[region.finding] += 1
+    return grouped
+
+
+def upright_mask(
+    parts: Iterable[Region], size: tuple[int, int], orientation: Orientation
+) -> NDArray[np.bool_]:
+    """Return regions as one mask (H, W) of the upright image.
+
+    Parameters
+    ----------
+    parts
+        Regions in the pixels of the file, which may be displayed rotated or mirrored.
+    size, orientation
+        Height and width of the upright image, and how it was turned relative to the file.
+
+    Raises
+    ------
+    InputError
+        A mask file is missing or cannot be read.
+    """
+    height, width = orientation.swapped(size)
+    stored = np.zeros((height, width), dtype=bool)
+    for part in parts:
+        stored |= part.mask(height, width)
+    return orientation.upright(stored)
 
 
 def boxes_cell(found: Iterable[Region]) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tier_cli.datasets.regions import regions
+from tier_cli.datasets.regions import by_finding, regions
 from tier_cli.errors import InputError, ManifestError
 from tier_cli.evaluation.fitted_on import images_of
-from tier_cli.evaluation.sections.grounding_cases import case_of, targets_of
+from tier_cli.evaluation.sections.grounding_cases import case_of
 from tier_cli.evaluation.truth import Labelled
 from tier_cli.fitting.histogram import DiceCurve, Histogram
 from tier_cli.maps.scale import MAP_SCALE, write_map_scale
@@ -94,7 +94,7 @@ def gather(
     """
     member, manifest, findings = job.members[0], selection.manifest, job.findings
     absent = manifest.labels(findings) == 0
-    boxed = [_by_finding(row, findings) for row in regions(manifest)]
+    boxed = [by_finding(row, findings) for row in regions(manifest)]
     directions = _directions(member, findings)
     gathered = Gathered({kind: Histogram() for kind in directions.kinds})
     with progress(len(manifest), "Comparing patches") as tick:
@@ -107,12 +107,6 @@ def gather(
             else:
                 _add(gathered, seen, directions, findings, patient, without, shown)
     return gathered
-
-
-def _by_finding(row: tuple[Region, ...], findings: FindingSet) -> dict[str, tuple[Region, ...]]:
-    # A region that a phrase describes shows its finding like any other.
-    plain = [replace(region, text="") for region in row]
-    return {target.finding: target.regions for target in targets_of(plain, findings, Counter())}
 
 
 def _directions(member: Scorer, findings: FindingSet) -> _Directions:

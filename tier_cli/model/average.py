@@ -106,11 +106,14 @@ def _normalised(shares: Sequence[float] | None, count: int) -> list[float]:
 
 
 def _member(checkpoint: Checkpoint, share: float) -> dict[str, Any]:
-    """Return the record of a member, with the criterion that selected it if it is an epoch of a run."""
-    training = checkpoint.path / TRAINING
-    chosen_by = read_json(training).get("chosen_by") if training.is_file() else None
+    """Return the record of a member: with that of its training, and what selected it if it is an epoch."""
+    file = checkpoint.path / TRAINING
     member = {"name": checkpoint.name, "weights": checkpoint.hashes["weights"], "share": round(share, 6)}
-    return member if chosen_by is None else {**member, "chosen_by": str(chosen_by)}
+    if not file.is_file():
+        return member
+    training = read_json(file)
+    chosen_by = training.get("chosen_by")
+    return {**member, **({} if chosen_by is None else {"chosen_by": str(chosen_by)}), "training": training}
 
 
 def _check(checkpoints: Sequence[Checkpoint]) -> None:

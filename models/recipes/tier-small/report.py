@@ -3,9 +3,10 @@
     python models/recipes/tier-small/report.py SPLIT.csv RUNS CHEXNET.csv --image-tower TOWER --output DIR
 
 SPLIT.csv comes from prepare.py. RUNS holds checkpoint folders that were trained on the split "train":
-`tier-0`, `tier-1`, ... (one per seed; the first is shipped), and whatever there is of `plain-0`, ... (both
-lambdas 0), `contrast-0`, ... (no prompt term), `hard-0`, ... (no soft labels), `shuffled-0` (permuted
-captions and labels), and `supervised-0` from supervised.py, `supervised-soft-0` with its --soft-labels.
+`tier-0`, `tier-1`, ... (one per seed; the first is shipped), the mean of the weights of `soft-0`, ... and of
+`boxes-0`, ... (with boxes), and whatever there is of these, of `plain-0`, ... (both lambdas 0), `contrast-0`,
+... (no prompt term), `hard-0`, ... (neither boxes nor soft labels), `shuffled-0` (permuted captions and
+labels), and `supervised-0` from supervised.py, `supervised-soft-0` with its --soft-labels.
 CHEXNET.csv holds the probabilities of a supervised DenseNet-121 by NIH image name, TOWER the starting weights
 of the image tower, for the linear probe.
 """
@@ -39,12 +40,13 @@ from tier_cli.model.checkpoint import open_checkpoint
 from tier_cli.model.finding_vectors import finding_vectors
 from tier_cli.model.open_engine import open_engine
 from tier_cli.scoring.score import score
+from tier_cli.training.loop.log import METRICS
 from tier_cli.training.loop.memory import keep_freed_memory
 
 FINDINGS = load_findings("nih14")
 TITLES = {
     "shipped": "tier-small", "tier": "its recipe", "plain": "lambdas 0", "contrast": "no prompt term",
-    "hard": "without soft labels",
+    "soft": "before boxes", "boxes": "after boxes", "hard": "neither boxes nor soft labels",
     "supervised": "supervised tower", "supervised-soft": "supervised tower, soft labels",
     "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (a teacher)",
 }  # fmt: skip
@@ -92,6 +94,8 @@ def main() -> None:
         "PA films": test.column("view") == "PA",
         "AP films": test.column("view") == "AP",
     }
+    # An average of weights was not trained by itself.
+    trained = [name for name in embeddings if (arguments.runs / name / METRICS).is_file()]
     result = {
         "test_images": len(test),
         "test_patients": len(set(test.patients().tolist())),
@@ -103,8 +107,8 @@ def main() -> None:
         "captions": {
             name: caption_accuracy(arguments.runs / name, one, test) for name, one in embeddings.items()
         },
-        "similarities": {name: sparsity(arguments.runs / name) for name in embeddings},
-        "seconds": {name: training(arguments.runs / name)["seconds"] for name in embeddings},
+        "similarities": {name: sparsity(arguments.runs / name) for name in trained},
+        "seconds": {name: training(arguments.runs / name)["seconds"] for name in trained},
     }
     (arguments.output / "report.json").write_text(json.dumps(result, indent=1) + "\n")
     (arguments.output / "tables.md").write_text(tables(result))
@@ -218,8 +222,8 @@ def measure(test: Manifest, runs: dict[str, Array], rows: Rows) -> dict[str, Any
 
 
 def kind_of(run: str) -> str:
-    """Return the part of a run's name before the seed."""
-    return run.rpartition("-")[0]
+    """Return the part of a run's name before the seed; without a seed, the name."""
+    return run.rpartition("-")[0] or run
 
 
 def mean(members: list[Estimate]) -> Estimate:
@@ -337,7 +341,7 @@ def training(folder: Path) -> dict[str, Any]:
 
 def sparsity(folder: Path) -> dict[str, float]:
     """Return the mean entropies and sparsity of the last 100 training steps (five logged lines)."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
     steps = [line for line in lines if "contrastive" in line][-5:]
     names = ("patch_entropy", "token_entropy", "similarity_hoyer", "similarity_share_above_0.1")
     return {name: round(float(np.mean([step[name] for step in steps])), 4) for name in names}

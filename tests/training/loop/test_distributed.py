@@ -12,6 +12,7 @@ from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gradients import assert_same, gradients_of
@@ -105,7 +106,7 @@ def _process(rank, ports, folder, command):
 
 
 @pytest.fixture(scope="module")
-def together(manifest, towers, tmp_path_factory):
+def together(boxed, towers, tmp_path_factory):
     """Start two processes once for all tests; gives what one process computes, and what each of two found."""
     folder = tmp_path_factory.mktemp("together")
     # Written first: two processes would write the squares and the features at the same time.
@@ -116,7 +117,8 @@ def together(manifest, towers, tmp_path_factory):
         ports = [free.getsockname()[1] for free in (one, other)]
     small = ["--image-size", "64", "--batch-size", "16", "--freeze-text-layers", "0", "--epochs", "2"]
     to = ["--output", str(folder / "model"), "--device", "cpu"]
-    command = ["train", "--data", str(manifest), *to, *towers, *small]
+    terms = ["--prompt-weight", "1", "--region-weight", "1"]
+    command = ["train", "--data", str(boxed), *to, *towers, *small, *terms]
     spawn(_process, (ports, folder, command), nprocs=2)
     found, gradients, commands = zip(
         *(torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)), strict=True
@@ -146,8 +148,10 @@ def test_two_processes_write_one_checkpoint(together):
     require_unaltered(model)
     assert json.loads((model / "training.json").read_text())["processes"] == 2
     # One line per step, and one per epoch: each is written once, not once per process.
-    steps = [json.loads(line)["step"] for line in (model / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, 2, 3, 4, 4]
+    log = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 2, 2, 3, 4, 4]
+    # Similarities are nearly alike at first: each of the images with a box adds about the log of 64 patches.
+    assert 0.2 * np.log(64) < log[0]["region"] < 0.8 * np.log(64)
 
 
 def test_an_image_that_one_process_cannot_read_counts_for_all(heard):

@@ -83,7 +83,10 @@ def test_the_gradient_of_the_region_term_moves_patches_to_their_regions(tmp_path
 
 
 def test_parts_in_bf16_differ_by_its_rounding_alone(tmp_path):
-    """bf16 keeps 8 bits: parts may change a gradient by a few of its roundings, and no more."""
+    """bf16 keeps 8 bits: parts may change a gradient by some of its roundings, and no more.
+
+    With one thread they are 3 at most, with two 6: sums are taken in another order.
+    """
     exact = gradients_of(tmp_path, SETTINGS)
     whole = gradients_of(tmp_path, replace(SETTINGS, precision="bf16"))
     parts = gradients_of(tmp_path, replace(SETTINGS, precision="bf16"), parts=4)

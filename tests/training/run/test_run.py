@@ -83,24 +83,18 @@ def test_scores_are_compared_with_probabilities_instead_of_labels(manifest, towe
     assert run(manifest, tmp_path / "none", towers, "--soft-labels", str(tmp_path / "same.csv")) == 2
 
 
-def test_boxes_teach_where_a_finding_is(manifest, towers, tmp_path, without_graphs):
+def test_boxes_teach_where_a_finding_is(boxed, towers, tmp_path):
     """Maps of images that the run has not seen are high in the white half; the card says what was taught."""
-    frame = pd.read_csv(manifest)
-    frame["path"] = [str(manifest.parent / path) for path in frame["path"]]
-    ill = frame["Effusion"] == 1
-    boxes = json.dumps(
-        [{"finding": "Effusion", "box": [0, 40, 80, 80]}, {"finding": "Rib", "box": [0, 0, 9, 9]}]
-    )
-    frame.assign(boxes=np.where(ill, boxes, "")).to_csv(tmp_path / "boxes.csv", index=False)
     how = ("--prompt-weight", "1", "--region-weight", "5", "--contrast-weight", "0", "--reg-weight", "0",
            "--prompts-per-finding", "20", "--epochs", "12", "--lr", "0.01", "--device", "cpu")  # fmt: skip
-    assert run(tmp_path / "boxes.csv", tmp_path / "model", towers, *how) == 0
+    assert run(boxed, tmp_path / "model", towers, *how) == 0
     record = json.loads((tmp_path / "model" / "training.json").read_text())
-    assert record["data"]["regions"] == {"effusion": int((ill & (frame["split"] == "train")).sum())}
+    assert record["data"]["regions"] == {"effusion": 16}
+    assert record["data"]["regions_left_out"] == {"Rib": 16}
     assert "effusion (16 images)" in (tmp_path / "model" / "README.md").read_text()
     report = tmp_path / "eval.json"
-    evaluate = ["eval", "--data", str(tmp_path / "boxes.csv"), "--split", "valid", "--replicates", "5"]
-    more = ["--grounding", "--model", str(tmp_path / "model"), "--output", str(report), "--workers", "0"]
+    evaluate = ["eval", "--data", str(boxed), "--split", "valid", "--replicates", "5", "--grounding"]
+    more = ["--model", str(tmp_path / "model"), "--output", str(report), "--workers", "0"]
     assert main([*evaluate, *more, "--device", "cpu", "--engine", "torch"]) == 0
     found = json.loads(report.read_text())["sections"]["grounding"]
     assert found["macro"]["auc"]["value"] > 0.95
@@ -120,6 +114,15 @@ def test_boxes_teach_where_a_finding_is(manifest, towers, tmp_path, without_grap
 def test_a_region_term_that_cannot_be_is_refused(manifest, towers, tmp_path, more, told, capfd):
     assert run(manifest, tmp_path / "model", towers, *more) == 2
     assert told in capfd.readouterr().err.replace("\n", " ")
+
+
+def test_boxes_of_other_findings_are_named(boxed, towers, tmp_path, capfd):
+    (tmp_path / "a.csv").write_text(boxed.read_text().replace("Effusion", "Clavicle"))
+    lines = (tmp_path / "a.csv").read_text().replace("view,Clavicle", "view,Effusion")
+    (tmp_path / "a.csv").write_text(lines)
+    more = ("--region-weight", "1", "--prompt-weight", "1")
+    assert run(tmp_path / "a.csv", tmp_path / "model", towers, *more) == 2
+    assert "are of Clavicle, Rib, labels of effusion" in capfd.readouterr().err.replace("\n", " ")
 
 
 def test_prompts_without_labels_are_refused(towers, tmp_path):

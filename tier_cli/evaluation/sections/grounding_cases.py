@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tier_cli.datasets.regions import upright_mask
 from tier_cli.errors import InputError
 from tier_cli.evaluation.sections.grounding_measures import Case, make_case
 from tier_cli.maps.similarity import finding_directions
@@ -95,15 +96,11 @@ def target_directions(
 
 def region_of(regions: Sequence[Region], place: PatchGrid) -> NDArray[np.bool_] | str:
     """Return the regions of a target as one mask (H, W) of the source image, or why they are of no use."""
-    # Regions are in the pixels of the file, which may be displayed rotated or mirrored.
-    height, width = place.stored_size
-    stored = np.zeros((height, width), dtype=bool)
     try:
-        for part in regions:
-            stored |= part.mask(height, width)
+        mask = upright_mask(regions, place.size, place.orientation)
     except InputError as error:
         return f"mask {error.kind}"
-    return place.orientation.upright(stored) if stored.any() else "region outside the file"
+    return mask if mask.any() else "region outside the file"
 
 
 def case_of(regions: Sequence[Region], seen: Patches, direction: Floats) -> Case | str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tier_cli.model.tokens import TextTokenizer
     from tier_cli.training.data.pairs import Pairs
+    from tier_cli.training.inputs.regions import RegionBatch, TrainingRegions
 
     Rows = NDArray[np.int64]
 
@@ -49,8 +50,9 @@ class ImageSource(Protocol):
 class Batch(NamedTuple):
     """Hold one process's part of a step.
 
-    Rows (n,), inputs (n, ...), token ids and mask (n, T), and the unreadable rows with the reasons. A batch
-    that could not be prepared holds only the rows and the error.
+    Rows (n,), inputs (n, ...), token ids and mask (n, T), the unreadable rows with the reasons, and the
+    regions of the images, if the objective needs them. A batch that could not be prepared holds only the rows
+    and the error.
     """
 
     rows: Tensor
@@ -59,6 +61,7 @@ class Batch(NamedTuple):
     mask: Tensor
     bad: list[tuple[int, str]]
     error: TierError | None = None
+    regions: RegionBatch | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with inputs and texts moved to a device."""
@@ -120,6 +123,7 @@ class Batches(Dataset[Batch]):
     plan: Plan
     images: ImageSource
     tokenizer: TextTokenizer
+    regions: TrainingRegions | None = None
 
     def __getitem__(self, step: int) -> Batch:
         """Return the batch of one step."""
@@ -131,7 +135,9 @@ class Batches(Dataset[Batch]):
             nothing = torch.empty(0)
             return Batch(torch.from_numpy(rows), nothing, nothing, nothing, [], error)
         ids, mask = self.tokenizer(self.plan.pairs.texts(used, places))
-        return Batch(torch.from_numpy(used), inputs, torch.from_numpy(ids), torch.from_numpy(mask), bad)
+        texts = torch.from_numpy(ids), torch.from_numpy(mask)
+        regions = None if self.regions is None else self.regions.batch(used, places, step)
+        return Batch(torch.from_numpy(used), inputs, *texts, bad, regions=regions)
 
 
 def load(

@@ -21,18 +21,20 @@ from tier_cli.training.inputs.images import (
     read_images,
     store_fits,
 )
+from tier_cli.training.inputs.regions import read_squares
 from tier_cli.training.inputs.started_with import write_started
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
     from torch import nn
 
-    from tier_cli.training.data.labels import LabelledRows
+    from tier_cli.training.data.labels import LabelledRows, TrainingRows
     from tier_cli.training.distributed import World
     from tier_cli.training.inputs.images import Pixels
+    from tier_cli.training.inputs.regions import Squares
     from tier_cli.training.inputs.started_with import Started
     from tier_cli.training.progress import TrainingProgress
     from tier_cli.training.settings import RunOptions, TrainSettings
@@ -118,6 +120,14 @@ class Sources:
         )  # fmt: skip
         rows, readable = self._drop_unreadable({row: str(error) for row, error in bad}, manifest, name)
         return StoredPixels(file, rows), readable
+
+    def regions(self, manifest: TrainingRows, findings: Sequence[str]) -> Squares:
+        """Read where the regions of findings lie in the training images, once for the run and its sweep."""
+        workers, folder = reading_workers(self.run_options.workers, len(manifest)), self._folder()
+        spec, streamed = self.inputs.preprocessing, self._images == "stream"
+        return self.world.first_does(
+            lambda: read_squares(manifest, findings, spec, folder, workers, self.progress, streamed)
+        )
 
     def features(self, start: nn.Module, pixels: Pixels, manifest: _Rows) -> tuple[FrozenFeatures, _Rows]:
         """Cache the output of the frozen blocks; returns it and the rows of the readable images."""

@@ -251,7 +251,7 @@ class Trainer:
         plan = task.batches.plan
         places = plan.all_places(self._step)
         excluded = torch.from_numpy(plan.pairs.excluded(numbers, places)).to(self.device)
-        partners, prompts, regions = None, None, None
+        partners, prompts = None, None
         if task.settings.partners == "labels":
             fit = plan.pairs.partners(numbers, places).astype("float32")
             partners = torch.from_numpy(fit).to(self.device)
@@ -269,11 +269,7 @@ class Trainer:
                     )
                 )
             )
-            if task.regions is not None:
-                named = [task.prompts.findings[column].id for column in columns]
-                regions = task.regions.batch(numbers[plan.part], plan.places(self._step), named)
-                regions = regions and regions.to(self.device)
-        return Relations(excluded, partners, prompts, regions)
+        return Relations(excluded, partners, prompts)
 
     def _log_step(self, outcome: Outcome, rate: float) -> dict[str, float] | None:
         now, (then, step) = time.monotonic(), self._speed_mark

@@ -55,14 +55,12 @@ class PromptBatch(NamedTuple):
 class Relations(NamedTuple):
     """Hold how the N images and texts of all processes belong together; see `contrastive_loss`.
 
-    Which pairs (N, N) are not negatives, how well they fit (N, N) or None, the step's prompts or None, and
-    the regions of this process's images or None.
+    Which pairs (N, N) are not negatives, how well they fit (N, N) or None, and the step's prompts or None.
     """
 
     excluded: Tensor
     partners: Tensor | None = None
     prompts: PromptBatch | None = None
-    regions: RegionBatch | None = None
 
 
 @dataclass
@@ -111,7 +109,7 @@ class Gradients:
         prompt = self._prompt_loss(gathered[0].pooled, prompts, relations)
         sums = self.objective.entropies(output.similarities, mask)
         counts = self.world.total(self.objective.counts(mask, images.patches.shape[1]))
-        region = self._region_sum(images, prompts, relations, slice(0, len(ids))) / len(gathered[0].pooled)
+        region = self._region_sum(images, prompts, relations, batch.regions) / len(gathered[0].pooled)
         own = self._penalty(sums, counts, region) * self.world.size
         ((self.objective.agreement(contrastive, prompt) + own) * scaling).backward()  # type: ignore[no-untyped-call]
         self._average_complete_gradients()
@@ -155,7 +153,9 @@ class Gradients:
                 similarities = self.model.compare(images, texts, mask[part]).similarities
                 sums.append(self.objective.entropies(similarities, mask[part]))
                 sparsities.append(sparsity_sums(similarities, mask[part]))
-                region = self._region_sum(images, prompts, relations, part) / (len(ids) * self.world.size)
+                own_regions = batch.regions and batch.regions.within(part)
+                region = self._region_sum(images, prompts, relations, own_regions)
+                region = region / (len(ids) * self.world.size)
                 regions.append(region.detach())
                 own = self._penalty(sums[-1], counts, region) * self.world.size * scaling
                 # The inner product whose gradient is the chain rule through the features.
@@ -202,21 +202,20 @@ class Gradients:
         return prompt_loss(images, directions, known.labels, self.model.scale(), known.prior)
 
     def _region_sum(
-        self, images: ImageFeatures, prompts: Tensor | None, relations: Relations, part: slice
+        self,
+        images: ImageFeatures,
+        prompts: Tensor | None,
+        relations: Relations,
+        regions: RegionBatch | None,
     ) -> Tensor:
-        """Return the sum of the region term over the images of a part, which teaches their patches alone."""
-        if prompts is None or relations.prompts is None or relations.regions is None:
+        """Return the sum of the region term over some images, which teaches their patches alone."""
+        if prompts is None or relations.prompts is None or regions is None:
             return images.patches.new_zeros(())
-        regions = relations.regions.within(part)
-        findings = relations.prompts.labels.shape[1]
-        directions = prompt_directions(prompts.detach().reshape(findings, 2, -1, prompts.shape[1]))
-        cover = functional.adaptive_avg_pool2d(regions.masks[:, None], images.grid).flatten(1)
-        return region_loss(
-            images.patches[regions.images],
-            directions[regions.findings],
-            cover,
-            self.model.scale().detach(),
-        )
+        numbers, findings, cover = regions.to(images.patches.device)
+        columns = relations.prompts.labels.shape[1]
+        directions = prompt_directions(prompts.detach().reshape(columns, 2, -1, prompts.shape[1]))
+        scale = self.model.scale().detach()
+        return region_loss(images.patches[numbers], directions[findings], cover, scale)
 
     def _complete_gradients(
         self, leaves: list[Tensor], relations: Relations, scaling: float

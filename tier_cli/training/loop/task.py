@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from tier_cli.model.losses import Objective
     from tier_cli.training.data.prompts import Prompts
     from tier_cli.training.inputs.loader import Batches
-    from tier_cli.training.inputs.regions import TrainingRegions
     from tier_cli.training.loop.freezing import Encoders
     from tier_cli.training.settings import RunOptions, TrainSettings
 
@@ -44,8 +43,6 @@ class Task:
         Paths of the training images, by row.
     prompts
         Prompts that the images are compared with; None without a prompt term.
-    regions
-        Regions that the patches are compared with; None without a region term.
     """
 
     encoders: Encoders
@@ -61,4 +58,3 @@ class Task:
     left_out: int
     paths: Sequence[str]
     prompts: Prompts | None = None
-    regions: TrainingRegions | None = None

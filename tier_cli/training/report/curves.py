@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CURVES = "curves.png"
-_COLOURS = ("#1f4e79", "#c55a11", "#3b7d3b")
+_COLOURS = ("#1f4e79", "#c55a11", "#3b7d3b", "#7a4b9a")
 # With more findings than this, all are drawn in grey and without names.
 _MOST_NAMED = 8
 
@@ -38,6 +38,8 @@ def draw_curves(folder: Path, synthetic: bool = False) -> Path:
     terms = {"total": "total", "contrastive": "contrastive part"}
     if any(line.get("prompt") for line in steps):
         terms["prompt"] = "prompt part"
+    if any(line.get("region") for line in steps):
+        terms["region"] = "region part"
     _lines(axes[0][0], steps, "Loss", terms)
     _lines(axes[0][1], steps, "Entropy (nats)", {"patch_entropy": "patches", "token_entropy": "tokens"})
     sparsity = {"similarity_hoyer": "Hoyer sparsity", "similarity_share_above_0.1": "share above 0.1"}

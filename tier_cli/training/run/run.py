@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,7 +22,7 @@ from tier_cli.training.data.prompts import Prompts
 from tier_cli.training.distributed import World, join_world, leave_world
 from tier_cli.training.inputs.images import AugmentedImages
 from tier_cli.training.inputs.loader import Batches, Plan
-from tier_cli.training.inputs.regions import TrainingRegions, count_regions, read_squares
+from tier_cli.training.inputs.regions import TrainingRegions, count_regions
 from tier_cli.training.inputs.sources import Sources, reading_workers
 from tier_cli.training.inputs.started_with import read_started
 from tier_cli.training.loop.freezing import Encoders
@@ -36,7 +37,7 @@ from tier_cli.training.report.card import CARD_ERRORS, VALIDATION, write_card
 from tier_cli.training.report.curves import draw_curves
 from tier_cli.training.report.epochs import EPOCHS, KeptEpochs
 from tier_cli.training.run.record import check_identity, describe, identity, runs_trained_on
-from tier_cli.training.run.start import build_model, build_objective, build_tokenizer
+from tier_cli.training.run.start import build_model, build_objective, build_tokenizer, patch_grid
 from tier_cli.training.run.work_folder import (
     STATE,
     WORK,
@@ -157,6 +158,7 @@ class _Run:
         settings.parts(world.size)
         torch.manual_seed(0 if settings.equal_start else settings.seed)
         training, validation = inputs.split()
+        regions_found = self._count_regions(training)
         objective = build_objective(settings)
         model = self._place(build_model(inputs, settings, objective))
         tokenizer = build_tokenizer(inputs, model)
@@ -178,18 +180,17 @@ class _Run:
         if state is None:
             sources.record_start()
         prompts = self._prompts(training, pairs)
+        regions = self._regions(sources, training, pairs, prompts, model)
         if prompts is not None:
             record["prompt_findings"] = [finding.id for finding in prompts.findings]
             if state is None and settings.prompt_steps:
                 encoders.train_mode(settings.freeze_text_layers, statistics=False)
                 learn_statements(model, prompts, tokenizer, settings, self.device, self.progress)
-        regions = self._regions(training, pairs, prompts)
-        if regions is not None:
-            record["data"]["regions"] = count_regions(regions.squares)
+        record["data"] |= regions_found
         task = Task(
-            encoders, objective, Batches(plan, source, tokenizer), settings, self.run_options, same,
+            encoders, objective, Batches(plan, source, tokenizer, regions), settings, self.run_options, same,
             self.output, self.work / STATE, inputs.init is None, self.run_options.max_bad,
-            len(sources.left_out), training.paths, prompts, regions,
+            len(sources.left_out), training.paths, prompts,
         )  # fmt: skip
         trainer = Trainer(task, world, self.device, stop)
         if state is not None:
@@ -237,25 +238,37 @@ class _Run:
             )
         return prompts
 
+    def _count_regions(self, training: TrainingRows) -> dict[str, dict[str, int]]:
+        """Count the regions of the region term, before the images are read; nothing without that term."""
+        if not self.settings.region_weight:
+            return {}
+        unknown = np.isnan(training.targets())
+        labelled = [name for f, name in enumerate(training.findings.ids) if not unknown[:, f].all()]
+        used, others = count_regions(training, labelled)
+        if not used:
+            there = f"boxes and masks are of {', '.join(others)}, labels of {', '.join(labelled)}"
+            raise UsageError(
+                "no training image has a box or mask of a labelled finding",
+                where="--region-weight",
+                remedy=there if others else "add a column `boxes` or `mask`, or use 0",
+            )
+        return {"regions": used} | ({"regions_left_out": others} if others else {})
+
     def _regions(
-        self, training: TrainingRows, pairs: Pairs, prompts: Prompts | None
+        self,
+        sources: Sources,
+        training: TrainingRows,
+        pairs: Pairs,
+        prompts: Prompts | None,
+        model: TierModel,
     ) -> TrainingRegions | None:
         """Return the regions of the region term, if the objective has one."""
         s, spec = self.settings, self.inputs.preprocessing
         if not s.region_weight or prompts is None:
             return None
-        findings = [finding.id for finding in prompts.findings]
-        workers = reading_workers(self.run_options.workers, len(training))
-        squares = self.world.first_does(
-            lambda: read_squares(training, findings, spec, workers, self.progress)
-        )
-        if not squares:
-            raise UsageError(
-                "no training image has a box or mask of a labelled finding",
-                where="--region-weight",
-                remedy="add a column `boxes` or `mask`, or use 0",
-            )
-        return TrainingRegions(squares, spec, pairs.order, s.augmentation, s.seed)
+        squares = sources.regions(training, [finding.id for finding in prompts.findings])
+        grid = patch_grid(model, spec.crop, self.device)
+        return TrainingRegions(squares, prompts, pairs.order, spec, s.augmentation, s.seed, grid)
 
     def _place(self, model: TierModel) -> TierModel:
         """Move the model to the device, channels last, with BatchNorm over all processes."""

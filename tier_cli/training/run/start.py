@@ -61,15 +61,22 @@ def build_model(inputs: TrainInputs, settings: TrainSettings, objective: Objecti
 
 def _check_patches(model: TierModel, inputs: TrainInputs) -> None:
     """Check that the image tower has patches: without them there is no entropy to train."""
-    side = inputs.preprocessing.crop
-    with torch.no_grad():
-        grid = model.encode_images(torch.zeros(1, 3, side, side)).grid
-    if grid == (0, 0):
+    if patch_grid(model, inputs.preprocessing.crop) == (0, 0):
         raise CheckpointError(
             f"the image tower '{model.image_tower.config.model_type}' has no grid of patches to train",
             where=str(inputs.init),
             remedy="start from a checkpoint with patches; `tier model info` names its towers",
         )
+
+
+def patch_grid(model: TierModel, side: int, device: torch.device | None = None) -> tuple[int, int]:
+    """Return the rows and columns of patches of a square input; (0, 0) for a tower without patches."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        grid = model.encode_images(torch.zeros(1, 3, side, side, device=device)).grid
+    model.train(training)
+    return grid
 
 
 def build_tokenizer(inputs: TrainInputs, model: TierModel) -> TextTokenizer:
