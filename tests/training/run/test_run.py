@@ -122,7 +122,7 @@ def test_boxes_of_other_findings_are_named(boxed, towers, tmp_path, capfd):
     (tmp_path / "a.csv").write_text(lines)
     more = ("--region-weight", "1", "--prompt-weight", "1")
     assert run(tmp_path / "a.csv", tmp_path / "model", towers, *more) == 2
-    assert "are of Clavicle, Rib, labels of effusion" in capfd.readouterr().err.replace("\n", " ")
+    assert "they are of Clavicle, Rib, labels of effusion" in capfd.readouterr().err.replace("\n", " ")
 
 
 def test_prompts_without_labels_are_refused(towers, tmp_path):

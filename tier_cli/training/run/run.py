@@ -246,7 +246,7 @@ class _Run:
         labelled = [name for f, name in enumerate(training.findings.ids) if not unknown[:, f].all()]
         used, others = count_regions(training, labelled)
         if not used:
-            there = f"boxes and masks are of {', '.join(others)}, labels of {', '.join(labelled)}"
+            there = f"label what they show: they are of {', '.join(others)}, labels of {', '.join(labelled)}"
             raise UsageError(
                 "no training image has a box or mask of a labelled finding",
                 where="--region-weight",
