@@ -46,7 +46,7 @@ from tier_cli.training.loop.memory import keep_freed_memory
 FINDINGS = load_findings("nih14")
 TITLES = {
     "shipped": "tier-small", "tier": "its recipe", "plain": "lambdas 0", "contrast": "no prompt term",
-    "soft": "before boxes", "boxes": "after boxes", "hard": "neither boxes nor soft labels",
+    "soft": "before boxes", "boxes": "end of the epoch with boxes", "hard": "neither boxes nor soft labels",
     "supervised": "supervised tower", "supervised-soft": "supervised tower, soft labels",
     "probe": "linear probe", "shuffled": "shuffled captions", "chexnet": "CheXNet (a teacher)",
 }  # fmt: skip
