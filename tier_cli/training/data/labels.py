@@ -86,6 +86,10 @@ class TrainingRows(LabelledRows):
         known = np.where(np.isin(self.values, (0, 1)), self.values, np.nan)
         return known if self.soft is None else np.where(np.isnan(self.soft), known, self.soft)
 
+    def compared(self) -> Rows:
+        """Return which findings (F,) some row has a target for."""
+        return np.asarray(~np.isnan(self.targets()).all(axis=0), dtype=bool)
+
 
 def label_rows(manifest: Manifest, findings: FindingSet) -> LabelledRows:
     """Parse the labels of a finding set.

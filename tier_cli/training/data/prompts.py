@@ -64,7 +64,7 @@ class Prompts:
             As for the class.
         """
         values = rows.targets()[pairs.order]
-        known = np.asarray(~np.isnan(values).all(axis=0), dtype=bool)
+        known = rows.compared()
         kept = tuple(finding for finding, use in zip(rows.findings.findings, known, strict=True) if use)
         return cls(kept, values[:, known], pairs.weights, count, seed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from collections import Counter
@@ -188,14 +189,14 @@ def read_squares(
         A mask file cannot be read.
     """
     read, paths = region_reader(rows.manifest), rows.paths
-    wanted = [
-        row
-        for row in range(len(rows))
-        if not by_finding(read(row), rows.findings).keys().isdisjoint(findings)
-    ]
-    cells = [[repr(part) for part in read(row)] for row in wanted]
-    key = canonical_hash([[paths[row] for row in wanted], wanted, cells, list(findings), spec.to_dict()])
-    file = folder / f"regions-{key[:16]}.npz"
+    wanted = []
+    digest = hashlib.sha256(canonical_hash([list(findings), spec.to_dict()]).encode())
+    for row in range(len(rows)):
+        own = read(row)
+        if not by_finding(own, rows.findings).keys().isdisjoint(findings):
+            wanted.append(row)
+            digest.update(repr((row, paths[row], own)).encode())
+    file = folder / f"regions-{digest.hexdigest()[:16]}.npz"
     if file.is_file():
         return _load(file)
     side, squares = square_around_crop(spec).crop, Squares()

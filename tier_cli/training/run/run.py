@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -158,7 +157,8 @@ class _Run:
         settings.parts(world.size)
         torch.manual_seed(0 if settings.equal_start else settings.seed)
         training, validation = inputs.split()
-        regions_found = self._count_regions(training)
+        # An error in one process alone would leave the others waiting.
+        regions_found = world.first_does(lambda: self._count_regions(training))
         objective = build_objective(settings)
         model = self._place(build_model(inputs, settings, objective))
         tokenizer = build_tokenizer(inputs, model)
@@ -242,8 +242,8 @@ class _Run:
         """Count the regions of the region term, before the images are read; nothing without that term."""
         if not self.settings.region_weight:
             return {}
-        unknown = np.isnan(training.targets())
-        labelled = [name for f, name in enumerate(training.findings.ids) if not unknown[:, f].all()]
+        known = training.compared()
+        labelled = [name for name, use in zip(training.findings.ids, known, strict=True) if use]
         used, others = count_regions(training, labelled)
         if not used:
             there = f"label what they show: they are of {', '.join(others)}, labels of {', '.join(labelled)}"
